@@ -1,0 +1,2 @@
+//! The library that LD_PRELOAD puts into traced processes.
+#![no_std]

@@ -1,0 +1,4 @@
+//! Configuration: one table declares every setting; parsing, help, documentation and `--info` come from it.
+
+mod resolved;
+pub use resolved::*;

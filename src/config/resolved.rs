@@ -1,0 +1,167 @@
+//! The configuration as the rest of the program uses it: every value typed, checked and final.
+
+use std::path::PathBuf;
+use std::string::String;
+use std::time::Duration;
+use std::vec::Vec;
+
+/// Where a Datadog Agent is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AgentUrl {
+    /// `http://` or `https://`.
+    Tcp {
+        /// TLS or plain.
+        tls: bool,
+        /// Host name or address; an IPv6 address without its brackets.
+        host: String,
+        /// Port number.
+        port: u16,
+        /// Put in front of every endpoint; empty or `/…` without a final slash.
+        base_path: String,
+    },
+    /// `unix:///path`.
+    Unix(PathBuf),
+}
+
+/// The Datadog Agent to send to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentConfig {
+    /// The address.
+    pub url: AgentUrl,
+    /// Whether somebody configured it (else it is the default, to be probed).
+    pub explicit: bool,
+    /// The longest wait for one request.
+    pub timeout: Duration,
+}
+
+/// The protocol spoken to an OTLP receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OtlpProtocol {
+    /// `grpc`.
+    Grpc,
+    /// `http/protobuf`.
+    HttpProtobuf,
+    /// `http/json`.
+    HttpJson,
+}
+
+/// The OTLP receiver to send to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtlpConfig {
+    /// For HTTP the full URL of the trace signal, for gRPC `http(s)://host:port`.
+    pub endpoint: String,
+    /// Whether somebody configured it (else it is the default, to be probed).
+    pub explicit: bool,
+    /// The protocol.
+    pub protocol: OtlpProtocol,
+    /// Additional request headers, names in lower case, values decoded. Secret.
+    pub headers: Vec<(String, String)>,
+    /// Whether bodies are compressed with gzip.
+    pub gzip: bool,
+    /// The longest wait for one batch; `None` is no limit.
+    pub timeout: Option<Duration>,
+    /// PEM file that verifies the server.
+    pub certificate: Option<PathBuf>,
+    /// PEM file with the client's key.
+    pub client_key: Option<PathBuf>,
+    /// PEM file with the client's certificate.
+    pub client_certificate: Option<PathBuf>,
+}
+
+/// Where spans go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exporter {
+    /// Datadog Agent.
+    Datadog,
+    /// OTLP receiver.
+    Otlp,
+    /// The local store: a file of OTLP JSON lines.
+    Local,
+    /// Human-readable spans on stderr after the end of the program.
+    Console,
+}
+
+/// When the processes of the tree become spans.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProcessSpans {
+    /// By the circumstances; `docs/process-spans.md` says which.
+    Auto,
+    /// Always.
+    On,
+    /// Never.
+    Off,
+}
+
+/// How much the launcher and the sidecar log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// Nothing at all.
+    Off,
+    /// Errors.
+    Error,
+    /// And warnings.
+    Warn,
+    /// And milestones.
+    Info,
+    /// And details.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// Everything that can be configured, resolved.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Whether anything is traced (`DD_TRACE_ENABLED`, `OTEL_SDK_DISABLED`, `OTEL_TRACES_EXPORTER=none`).
+    pub enabled: bool,
+    /// The service, if anybody named one; the launcher infers one from the program otherwise.
+    pub service: Option<String>,
+    /// The deployment environment.
+    pub env: Option<String>,
+    /// The version of the service.
+    pub version: Option<String>,
+    /// Further tags (`DD_TAGS`) or resource attributes (`OTEL_RESOURCE_ATTRIBUTES`), in order, keys unique.
+    pub tags: Vec<(String, String)>,
+    /// Whether and as what the host's name is reported (`DD_TRACE_REPORT_HOSTNAME`, `DD_HOSTNAME`).
+    pub report_hostname: bool,
+    /// Overrides the host's name.
+    pub hostname: Option<String>,
+    /// The exporters asked for; empty: probe for an Agent, then for an OTLP receiver, else the local store.
+    pub exporters: Vec<Exporter>,
+    /// The Datadog Agent.
+    pub agent: AgentConfig,
+    /// The OTLP receiver.
+    pub otlp: OtlpConfig,
+    /// How long finished spans wait to be sent together.
+    pub flush_interval: Duration,
+    /// The largest request body sent to an Agent, in bytes.
+    pub max_payload_bytes: usize,
+    /// Whether finished spans of an unfinished trace are sent early.
+    pub partial_flush: bool,
+    /// How many finished spans of an unfinished trace are sent early.
+    pub partial_flush_min_spans: usize,
+    /// When processes become spans.
+    pub process_spans: ProcessSpans,
+    /// Whether new trace ids have 128 bits.
+    pub trace_id_128_bit: bool,
+    /// Programs never to be instrumented, besides the built-in list: base names or full paths.
+    pub denylist: Vec<String>,
+    /// Whether programs that are started with an emptied environment still get the tracer's variables.
+    pub inject_cleared_env: bool,
+    /// Whether debugging output is wanted.
+    pub debug: bool,
+    /// The level of the launcher's and the sidecar's log.
+    pub log_level: LogLevel,
+    /// The log file, if one was named; else a default place in the state directory.
+    pub log_file: Option<PathBuf>,
+    /// The directory of the local store and the spool, if one was named; else a default place.
+    pub state_dir: Option<PathBuf>,
+    /// The size at which the local store drops its oldest half, in bytes.
+    pub local_max_bytes: u64,
+    /// The most that may wait on disk for a backend, in bytes.
+    pub spool_max_bytes: u64,
+    /// How long `--supervise` and `--view` wait for delivery after the end of the program.
+    pub shutdown_timeout: Duration,
+    /// Sent verbatim as `Datadog-External-Env`.
+    pub external_env: Option<String>,
+}

@@ -1,0 +1,17 @@
+//! The core that every part of ddtrace-run shares.
+//!
+//! What runs inside traced processes (ids, context, record, ring, handshake) is `no_std`, allocates nothing and has no
+//! reachable panic; feature `std`, on by default, adds configuration, the span model and the readers.
+//! The core has no statics: whoever embeds it owns the state.
+#![no_std]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
+
+#[cfg(any(feature = "std", test))]
+extern crate std;
+
+pub mod ids;
+
+#[cfg(feature = "std")]
+pub mod config;
+#[cfg(feature = "std")]
+pub mod span;
