@@ -148,8 +148,8 @@ mod tests {
 
     #[test]
     fn new_trace_ids_have_datadogs_layout() {
-        let id = TraceId::new(0x6b0122e5, 7);
-        assert_eq!(id.high(), 0x6b0122e5_0000_0000);
+        let id = TraceId::new(0x6b01_22e5, 7);
+        assert_eq!(id.high(), 0x6b01_22e5_0000_0000);
         assert_eq!(id.low(), 7);
         assert_eq!(TraceId::new(1, 0).low(), 1);
     }

@@ -8,9 +8,22 @@
 #[cfg(any(feature = "std", test))]
 extern crate std;
 
-// In-process modules: a panic here would be a link error of the preload; the lints name the place.
-#[cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
-pub mod ids;
+/// Declares modules that run inside traced processes. A reachable panic there is a link error of the preload; the lints
+/// name the place.
+macro_rules! in_process {
+    ($($(#[$attribute:meta])* $module:ident),* $(,)?) => {
+        $(
+            $(#[$attribute])*
+            #[cfg_attr(
+                not(test),
+                deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
+            )]
+            pub mod $module;
+        )*
+    };
+}
+
+in_process! { handshake, identity, ids, propagation, random, record, ring, semconv, sys }
 
 #[cfg(feature = "std")]
 pub mod config;

@@ -1,0 +1,92 @@
+//! The records that traced processes write into their rings, and how they are read back.
+//!
+//! A record is a fixed header of 16 bytes, a body that depends on its kind, and fields: number, type, length, bytes.
+//! Everything is little-endian and unaligned. The lengths say where things end, so that a reader skips what it does not
+//! know.
+
+mod write;
+pub use write::RecordWriter;
+
+#[cfg(feature = "std")]
+mod read;
+#[cfg(feature = "std")]
+pub use read::{ChildExit, Field, FieldValue, Malformed, Open, Record, RecordBody, records};
+
+/// Bytes of a record's header: length (u32), kind (u8), 3 bytes zero, span id (u64).
+pub const RECORD_HEADER: usize = 16;
+
+/// What a record says. The number is part of the format.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Kind {
+    /// A span has begun: body [`OpenBody`], then fields.
+    Open = 1,
+    /// More is known about a span: fields.
+    Amend = 2,
+    /// A span has ended: body time (u64), then fields.
+    Close = 3,
+    /// A child process was waited for: body [`ChildExitBody`]. The span id is that of the parent.
+    ChildExit = 4,
+    /// The span never came to be: a program that was about to be started was not.
+    Cancel = 5,
+}
+
+/// The span is a process's own, written by the process itself.
+pub const ROLE_SELF: u8 = 1;
+/// The span is of a child process, written by the parent that started it.
+pub const ROLE_CHILD: u8 = 2;
+
+/// The body of [`Kind::Open`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OpenBody {
+    /// The trace.
+    pub trace_id: crate::ids::TraceId,
+    /// The parent, zero for none.
+    pub parent_id: crate::ids::SpanId,
+    /// `CLOCK_MONOTONIC` nanoseconds.
+    pub start_ns: u64,
+    /// The process that the span is of, in its own pid namespace.
+    pub pid: u32,
+    /// Its parent.
+    pub ppid: u32,
+    /// W3C trace flags.
+    pub trace_flags: u8,
+    /// `ROLE_*`.
+    pub role: u8,
+    /// The parent comes from outside of the traced tree.
+    pub remote_parent: bool,
+    /// The process may have been replaced by another program before: what is known of it stands, unless named again.
+    pub after_exec: bool,
+}
+
+/// The body of [`Kind::ChildExit`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ChildExitBody {
+    /// `CLOCK_MONOTONIC` nanoseconds.
+    pub time_ns: u64,
+    /// The child, in the namespace of the process that waited.
+    pub pid: u32,
+    /// As `wait(2)` gives it.
+    pub status: u32,
+    /// What the child used, where the caller asked the kernel for it.
+    pub usage: Option<crate::sys::Usage>,
+}
+
+/// How a field's bytes are to be read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum FieldType {
+    /// Bytes that are text, mostly UTF-8.
+    Text = 1,
+    /// i64.
+    Integer = 2,
+    /// f64.
+    Float = 3,
+    /// One byte, zero or one.
+    Bool = 4,
+    /// Texts, each ended by NUL.
+    TextList = 5,
+}
+
+#[cfg(all(test, feature = "std"))]
+mod tests;

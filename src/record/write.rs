@@ -1,0 +1,160 @@
+//! Writing records, straight into the ring: no allocation, no panic.
+
+use super::{ChildExitBody, FieldType, Kind, OpenBody, RECORD_HEADER};
+use crate::ids::SpanId;
+use crate::semconv::Key;
+use core::ptr::NonNull;
+
+/// Writes one record into memory that nobody else uses meanwhile. What does not fit makes the whole record void.
+pub struct RecordWriter {
+    start: NonNull<u8>,
+    capacity: usize,
+    length: usize,
+    overflow: bool,
+}
+
+impl RecordWriter {
+    /// Writes to `capacity` bytes at `start`.
+    ///
+    /// # Safety
+    ///
+    /// The bytes are writable and used by nobody else while the writer lives.
+    #[must_use]
+    pub unsafe fn new(start: NonNull<u8>, capacity: usize) -> Self {
+        RecordWriter { start, capacity, length: RECORD_HEADER, overflow: capacity < RECORD_HEADER }
+    }
+
+    /// How many bytes may still be written.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        if self.overflow { 0 } else { self.capacity.saturating_sub(self.length) }
+    }
+
+    fn put_at(&mut self, offset: usize, bytes: &[u8]) {
+        let end = offset.wrapping_add(bytes.len());
+        if self.overflow || end > self.capacity || end < offset {
+            self.overflow = true;
+            return;
+        }
+        // SAFETY: [offset, end) is inside the writer's bytes (checked above), which are ours alone; `bytes` is a Rust
+        // slice and cannot lie there.
+        unsafe {
+            core::ptr::copy_nonoverlapping(bytes.as_ptr(), self.start.as_ptr().add(offset), bytes.len());
+        }
+    }
+
+    fn put(&mut self, bytes: &[u8]) {
+        self.put_at(self.length, bytes);
+        self.length = self.length.wrapping_add(bytes.len());
+    }
+
+    fn header(&mut self, kind: Kind, span: SpanId) {
+        self.put_at(4, &[kind as u8, 0, 0, 0]);
+        self.put_at(8, &span.0.to_le_bytes());
+    }
+
+    /// A span has begun.
+    pub fn open(&mut self, span: SpanId, body: &OpenBody) {
+        self.header(Kind::Open, span);
+        self.put(&body.trace_id.0.to_le_bytes());
+        self.put(&body.parent_id.0.to_le_bytes());
+        self.put(&body.start_ns.to_le_bytes());
+        self.put(&body.pid.to_le_bytes());
+        self.put(&body.ppid.to_le_bytes());
+        self.put(&[body.trace_flags, body.role, body.remote_parent.into(), body.after_exec.into()]);
+    }
+
+    /// More is known about a span.
+    pub fn amend(&mut self, span: SpanId) {
+        self.header(Kind::Amend, span);
+    }
+
+    /// A span has ended.
+    pub fn close(&mut self, span: SpanId, end_ns: u64) {
+        self.header(Kind::Close, span);
+        self.put(&end_ns.to_le_bytes());
+    }
+
+    /// A span never came to be.
+    pub fn cancel(&mut self, span: SpanId) {
+        self.header(Kind::Cancel, span);
+    }
+
+    /// A child was waited for by the process whose span is `span`.
+    pub fn child_exit(&mut self, span: SpanId, body: &ChildExitBody) {
+        self.header(Kind::ChildExit, span);
+        self.put(&body.time_ns.to_le_bytes());
+        self.put(&body.pid.to_le_bytes());
+        self.put(&body.status.to_le_bytes());
+        let usage = body.usage.unwrap_or_default();
+        self.put(&[body.usage.is_some().into()]);
+        self.put(&usage.user_ns.to_le_bytes());
+        self.put(&usage.system_ns.to_le_bytes());
+        self.put(&usage.max_rss.to_le_bytes());
+    }
+
+    fn field_header(&mut self, key: Key, kind: FieldType, length: usize) {
+        self.put(&(key as u16).to_le_bytes());
+        self.put(&[kind as u8, 0]);
+        self.put(&(length as u32).to_le_bytes());
+    }
+
+    /// A text field.
+    pub fn text(&mut self, key: Key, text: &[u8]) {
+        self.field_header(key, FieldType::Text, text.len());
+        self.put(text);
+    }
+
+    /// An integer field.
+    pub fn integer(&mut self, key: Key, number: i64) {
+        self.field_header(key, FieldType::Integer, 8);
+        self.put(&number.to_le_bytes());
+    }
+
+    /// A floating-point field.
+    pub fn float(&mut self, key: Key, number: f64) {
+        self.field_header(key, FieldType::Float, 8);
+        self.put(&number.to_le_bytes());
+    }
+
+    /// A list of texts that `fill` writes one by one; its length is set afterwards.
+    pub fn text_list(&mut self, key: Key, fill: impl FnOnce(&mut TextList<'_>)) {
+        self.field_header(key, FieldType::TextList, 0);
+        let start = self.length;
+        fill(&mut TextList { record: self });
+        let length = self.length.wrapping_sub(start) as u32;
+        self.put_at(start.wrapping_sub(4), &length.to_le_bytes());
+    }
+
+    /// Sets the length and gives it, rounded up so that the next record is aligned; `None` where something did not fit.
+    pub(crate) fn finish(mut self) -> Option<u32> {
+        let padding = self.length.wrapping_neg() & 7;
+        self.put([0u8; 8].get(..padding).unwrap_or_default());
+        let length = self.length as u32;
+        self.put_at(0, &length.to_le_bytes());
+        (!self.overflow).then_some(length)
+    }
+}
+
+/// The items of a list field.
+pub struct TextList<'a> {
+    record: &'a mut RecordWriter,
+}
+
+impl TextList<'_> {
+    /// How many bytes may still be written into the record.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.record.room()
+    }
+
+    /// Adds bytes to the current item. They must not contain NUL.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.record.put(bytes);
+    }
+
+    /// Ends the current item.
+    pub fn end_item(&mut self) {
+        self.record.put(&[0]);
+    }
+}

@@ -1,0 +1,109 @@
+//! The layout of the shared memory, for both sides.
+//!
+//! The first page is the header, then come the chunks. What the process writes and what the sidecar writes lie on
+//! different cache lines. Every field is self-describing enough for a reader of another release to refuse: magic,
+//! version and sizes stand first and never move.
+
+use core::sync::atomic::{AtomicU32, AtomicU64};
+
+/// Marks a ring. Stored inverted in the memory, so that a scan of a binary does not find it.
+pub const MAGIC: u64 = 0x676e_6972_5f64_6464;
+/// Changes whenever either side would misread the other.
+pub const VERSION: u32 = 1;
+/// Bytes of the header.
+pub const HEADER_SIZE: usize = 4096;
+/// Bytes of a chunk, its own header included.
+pub const CHUNK_SIZE: usize = 32 * 1024;
+/// Bytes of a chunk's header: one cache line.
+pub const CHUNK_HEADER_SIZE: usize = 64;
+/// Bytes of a chunk that records can fill.
+pub const CHUNK_CAPACITY: usize = CHUNK_SIZE - CHUNK_HEADER_SIZE;
+/// How many chunks there are.
+pub const CHUNK_COUNT: usize = 1023;
+/// Words of the free bitmap.
+pub const BITMAP_WORDS: usize = CHUNK_COUNT.div_ceil(64);
+/// Bytes of the whole mapping: just under 32 MiB of address space, of which little is ever touched.
+pub const RING_SIZE: usize = HEADER_SIZE + CHUNK_COUNT * CHUNK_SIZE;
+/// Bytes that are allocated before the first record, so that they cannot fault.
+pub const FIRST_ALLOCATION: usize = HEADER_SIZE + CHUNK_SIZE;
+
+/// The longest record. Longer ones are cut by those who write them.
+pub const MAX_RECORD: usize = 16 * 1024;
+
+/// The chunk is free, or was taken a moment ago.
+pub const STATE_FREE: u32 = 0;
+/// A thread appends to the chunk.
+pub const STATE_OWNED: u32 = 1;
+/// Nothing will be appended any more.
+pub const STATE_COMPLETE: u32 = 2;
+
+/// Bit of [`Header::control`]: record nothing any more.
+pub const CONTROL_STOP: u32 = 1;
+
+/// The first page of the ring.
+#[repr(C)]
+pub struct Header {
+    /// `!MAGIC`.
+    pub magic: AtomicU64,
+    /// [`VERSION`].
+    pub version: AtomicU32,
+    /// [`HEADER_SIZE`].
+    pub header_size: AtomicU32,
+    /// [`CHUNK_SIZE`].
+    pub chunk_size: AtomicU32,
+    /// [`CHUNK_COUNT`].
+    pub chunk_count: AtomicU32,
+    reserved: [u8; 40],
+
+    /// Written by the process: records lost because no chunk was free.
+    pub lost_full: AtomicU64,
+    /// Written by the process: records lost because memory could not be had.
+    pub lost_memory: AtomicU64,
+    /// Written by the process: records lost because they did not fit into [`MAX_RECORD`].
+    pub lost_large: AtomicU64,
+    /// Written by the process: how many chunks from the start on are backed by memory.
+    pub backed: AtomicU32,
+    reserved_process: [u8; 36],
+
+    /// Written by the sidecar: see `CONTROL_*`.
+    pub control: AtomicU32,
+    reserved_sidecar: [u8; 60],
+
+    /// One bit a chunk, set where it is free. Cleared by the process, set by the sidecar.
+    pub free: [AtomicU64; BITMAP_WORDS],
+}
+
+/// The first bytes of a chunk.
+#[repr(C)]
+pub struct ChunkHeader {
+    /// How many bytes of records may be read.
+    pub committed: AtomicU32,
+    /// `STATE_*`.
+    pub state: AtomicU32,
+    /// The thread id of the owner.
+    pub owner: AtomicU32,
+}
+
+const _: () = assert!(size_of::<Header>() <= HEADER_SIZE);
+const _: () = assert!(core::mem::offset_of!(Header, lost_full) == 64);
+const _: () = assert!(core::mem::offset_of!(Header, control) == 128);
+const _: () = assert!(core::mem::offset_of!(Header, free) == 192);
+const _: () = assert!(size_of::<ChunkHeader>() <= CHUNK_HEADER_SIZE);
+const _: () = assert!(MAX_RECORD < CHUNK_CAPACITY);
+
+/// Where chunk `index` begins.
+#[must_use]
+pub fn chunk_offset(index: u32) -> usize {
+    HEADER_SIZE + index as usize * CHUNK_SIZE
+}
+
+/// The bitmap of a new ring: every chunk free, no bit beyond the last one.
+#[must_use]
+pub fn initial_free_word(word: usize) -> u64 {
+    let chunks_before = word * 64;
+    match CHUNK_COUNT.saturating_sub(chunks_before) {
+        0 => 0,
+        left @ 1..=63 => (1u64 << left) - 1,
+        _ => u64::MAX,
+    }
+}

@@ -1,0 +1,19 @@
+//! The shared-memory ring between a traced process and the sidecar.
+//!
+//! A memfd for each process holds a header and equal chunks. A thread takes a free chunk with one compare-and-swap,
+//! appends records and publishes each with a release store of the chunk's committed length; a chunk whose next record
+//! does not fit is marked complete. The reader copies committed prefixes, of owned chunks too, and alone gives chunks
+//! back. So a process that dies at any instruction loses at most the record it was writing, and nobody waits for anybody.
+
+pub mod layout;
+mod writer;
+
+#[cfg(feature = "std")]
+mod reader;
+
+#[cfg(feature = "std")]
+pub use reader::{Corrupt, Drained, Reader};
+pub use writer::{Lost, Ring, ThreadSlot};
+
+#[cfg(all(test, feature = "std"))]
+mod tests;

@@ -1,0 +1,152 @@
+//! The sidecar's side of the ring. Everything in the memory is untrusted input.
+
+use super::layout::{
+    BITMAP_WORDS, CHUNK_CAPACITY, CHUNK_COUNT, CHUNK_HEADER_SIZE, CONTROL_STOP, ChunkHeader, HEADER_SIZE, Header, MAGIC, RING_SIZE,
+    STATE_COMPLETE, STATE_FREE, VERSION, chunk_offset,
+};
+use core::fmt;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU64, Ordering};
+use std::vec;
+use std::vec::Vec;
+
+/// Why a ring cannot be read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Corrupt {
+    /// Not a ring, or one of another release.
+    Foreign,
+    /// A committed length that is impossible: beyond the chunk, or smaller than before.
+    Length,
+}
+
+impl fmt::Display for Corrupt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Corrupt::Foreign => "the shared memory is not a ring of this release",
+            Corrupt::Length => "the shared memory has an impossible committed length",
+        })
+    }
+}
+
+/// What one look at a ring brought.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Drained {
+    /// Bytes of records.
+    pub bytes: usize,
+    /// Records that the process could not write since the ring was made.
+    pub lost: u64,
+}
+
+/// Reads one process's ring.
+pub struct Reader {
+    base: NonNull<u8>,
+    /// How much of each chunk has been read; private, so that the process cannot change it.
+    read: Vec<u32>,
+}
+
+// SAFETY: the reader owns its mapping; the memory behind it is accessed by atomics and copies only.
+unsafe impl Send for Reader {}
+
+impl Reader {
+    /// Reads the ring at `base`.
+    ///
+    /// # Errors
+    ///
+    /// [`Corrupt::Foreign`] where the header is not one of this release.
+    ///
+    /// # Safety
+    ///
+    /// `base` is the page-aligned start of a writable mapping of [`RING_SIZE`] bytes that cannot be truncated and
+    /// stays until the `Reader` is dropped.
+    pub unsafe fn new(base: NonNull<u8>) -> Result<Reader, Corrupt> {
+        let reader = Reader { base, read: vec![0; CHUNK_COUNT] };
+        let header = reader.header();
+        // Pairs with the release store in Ring::initialise.
+        let known = header.magic.load(Ordering::Acquire) == !MAGIC
+            && header.version.load(Ordering::Relaxed) == VERSION
+            && header.header_size.load(Ordering::Relaxed) as usize == HEADER_SIZE
+            && header.chunk_count.load(Ordering::Relaxed) as usize == CHUNK_COUNT;
+        if known { Ok(reader) } else { Err(Corrupt::Foreign) }
+    }
+
+    /// The start of the mapping, [`RING_SIZE`] bytes long.
+    #[must_use]
+    pub fn mapping(&self) -> (NonNull<u8>, usize) {
+        (self.base, RING_SIZE)
+    }
+
+    fn header(&self) -> &Header {
+        // SAFETY: the mapping is page-aligned, lives as long as self and starts with a header of atomics only.
+        unsafe { self.base.cast::<Header>().as_ref() }
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "the index is bounded in the same expression")]
+    fn free_word(&self, word: usize) -> &AtomicU64 {
+        // CHUNK_COUNT chunks need no more words than there are.
+        &self.header().free[word.min(BITMAP_WORDS - 1)]
+    }
+
+    fn chunk(&self, index: usize) -> &ChunkHeader {
+        // SAFETY: `index` comes from iterating over the CHUNK_COUNT chunks of the mapping; atomics only.
+        unsafe { self.base.add(chunk_offset(index as u32)).cast::<ChunkHeader>().as_ref() }
+    }
+
+    /// Tells the process to record nothing any more.
+    pub fn stop(&self) {
+        self.header().control.fetch_or(CONTROL_STOP, Ordering::Relaxed);
+    }
+
+    /// Hands all that is committed and not yet read to `take`, chunk by chunk, and gives finished chunks back.
+    ///
+    /// # Errors
+    ///
+    /// [`Corrupt::Length`]; what was handed out before stays valid.
+    pub fn drain(&mut self, mut take: impl FnMut(&[u8])) -> Result<Drained, Corrupt> {
+        let mut drained = Drained::default();
+        let mut copy = Vec::new();
+        for index in 0..CHUNK_COUNT {
+            let (word, bit) = (index / 64, 1u64 << (index % 64));
+            if self.free_word(word).load(Ordering::Acquire) & bit != 0 {
+                continue;
+            }
+            let chunk = self.chunk(index);
+            // The state first: if it says complete, the length read after it is final (pairs with Ring::complete).
+            let state = chunk.state.load(Ordering::Acquire);
+            if state == STATE_FREE {
+                continue;
+            }
+            // Pairs with the release store in Ring::write_into.
+            let committed = chunk.committed.load(Ordering::Acquire);
+            let read = self.read.get(index).copied().unwrap_or_default();
+            if committed as usize > CHUNK_CAPACITY || committed < read {
+                return Err(Corrupt::Length);
+            }
+            if committed > read {
+                copy.resize((committed - read) as usize, 0u8);
+                // SAFETY: [read, committed) lies inside the chunk (checked above). The process may change the bytes
+                // meanwhile; they are copied as raw bytes through pointers and parsed only from the private copy.
+                unsafe {
+                    let start = self.base.add(chunk_offset(index as u32) + CHUNK_HEADER_SIZE + read as usize);
+                    core::ptr::copy_nonoverlapping(start.as_ptr(), copy.as_mut_ptr(), copy.len());
+                }
+                take(&copy);
+                drained.bytes += copy.len();
+            }
+            let finished = state == STATE_COMPLETE;
+            if finished {
+                chunk.committed.store(0, Ordering::Relaxed);
+                chunk.state.store(STATE_FREE, Ordering::Relaxed);
+                // Pairs with the acquire in Ring::take_chunk: the next owner finds the header reset.
+                self.free_word(word).fetch_or(bit, Ordering::Release);
+            }
+            if let Some(read) = self.read.get_mut(index) {
+                *read = if finished { 0 } else { committed };
+            }
+        }
+        let header = self.header();
+        drained.lost = [&header.lost_full, &header.lost_memory, &header.lost_large]
+            .iter()
+            .fold(0u64, |sum, counter| sum.saturating_add(counter.load(Ordering::Relaxed)));
+        Ok(drained)
+    }
+}

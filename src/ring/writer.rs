@@ -1,0 +1,245 @@
+//! The process's side of the ring.
+
+use super::layout::{
+    CHUNK_CAPACITY, CHUNK_COUNT, CHUNK_HEADER_SIZE, CHUNK_SIZE, CONTROL_STOP, ChunkHeader, HEADER_SIZE, Header, MAGIC,
+    MAX_RECORD, STATE_COMPLETE, STATE_OWNED, VERSION, chunk_offset, initial_free_word,
+};
+use crate::record::RecordWriter;
+use crate::sys;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU32, Ordering, compiler_fence};
+
+/// Why a record was not written. It is counted in the ring's header, too.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lost {
+    /// Every chunk is taken: the sidecar is stopped or gone.
+    Full,
+    /// The kernel had no memory for another chunk.
+    Memory,
+    /// The record did not fit.
+    TooLarge,
+    /// The sidecar asked for silence. Not a loss, and not counted.
+    Stopped,
+}
+
+/// What a thread keeps between two records. Lives in thread-local memory; all zero is a thread without a chunk.
+#[repr(C)]
+pub struct ThreadSlot {
+    /// Index of the thread's chunk plus one; 0 is none.
+    chunk: AtomicU32,
+    /// Not zero while a record is being written, so that a signal handler's own record goes elsewhere.
+    busy: AtomicU32,
+}
+
+impl ThreadSlot {
+    /// A thread that owns no chunk yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        ThreadSlot { chunk: AtomicU32::new(0), busy: AtomicU32::new(0) }
+    }
+
+    /// Forgets the chunk: for a forked child, whose ring is another one.
+    pub fn reset(&self) {
+        self.chunk.store(0, Ordering::Relaxed);
+        self.busy.store(0, Ordering::Relaxed);
+    }
+}
+
+impl Default for ThreadSlot {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A mapped ring, to write to.
+#[derive(Clone, Copy)]
+pub struct Ring {
+    base: NonNull<u8>,
+}
+
+impl Ring {
+    /// Makes a fresh, zeroed mapping a ring of which the first `backed` chunks are backed by memory.
+    ///
+    /// # Safety
+    ///
+    /// `base` is the start of a zeroed, writable, page-aligned mapping of `RING_SIZE` bytes that stays as long as the
+    /// `Ring` and its copies are used.
+    pub unsafe fn initialise(base: NonNull<u8>, backed: u32) -> Ring {
+        let ring = Ring { base };
+        let header = ring.header();
+        for (word, bits) in header.free.iter().enumerate() {
+            bits.store(initial_free_word(word), Ordering::Relaxed);
+        }
+        header.version.store(VERSION, Ordering::Relaxed);
+        header.header_size.store(HEADER_SIZE as u32, Ordering::Relaxed);
+        header.chunk_size.store(CHUNK_SIZE as u32, Ordering::Relaxed);
+        header.chunk_count.store(CHUNK_COUNT as u32, Ordering::Relaxed);
+        header.backed.store(backed, Ordering::Relaxed);
+        // Pairs with the reader's acquire: whoever sees the magic sees the rest.
+        header.magic.store(!MAGIC, Ordering::Release);
+        ring
+    }
+
+    /// A ring that [`Ring::initialise`] made earlier in this process.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Ring::initialise`], which has been called on `base`.
+    #[must_use]
+    pub unsafe fn attach(base: NonNull<u8>) -> Ring {
+        Ring { base }
+    }
+
+    /// The start of the mapping.
+    #[must_use]
+    pub fn base(self) -> NonNull<u8> {
+        self.base
+    }
+
+    fn header(&self) -> &Header {
+        // SAFETY: the mapping is page-aligned, lives as long as self, and starts with a Header made of atomics only, so
+        // that other threads and the sidecar may change it under the shared reference.
+        unsafe { self.base.cast::<Header>().as_ref() }
+    }
+
+    fn chunk(&self, index: u32) -> &ChunkHeader {
+        // SAFETY: callers give an index below CHUNK_COUNT, so the offset is inside the mapping and 64-byte aligned;
+        // the header is made of atomics only.
+        unsafe { self.base.add(chunk_offset(index)).cast::<ChunkHeader>().as_ref() }
+    }
+
+    /// Writes one record; `write` fills it in. System calls are made only when the ring grows.
+    ///
+    /// # Errors
+    ///
+    /// [`Lost`], after counting it.
+    pub fn append(&self, slot: &ThreadSlot, write: impl FnOnce(&mut RecordWriter)) -> Result<(), Lost> {
+        if self.header().control.load(Ordering::Relaxed) & CONTROL_STOP != 0 {
+            return Err(Lost::Stopped);
+        }
+        if slot.busy.load(Ordering::Relaxed) != 0 {
+            return self.append_nested(write);
+        }
+        slot.busy.store(1, Ordering::Relaxed);
+        // A signal handler on this thread must see the flag before the chunk changes, and the chunk whole after it.
+        compiler_fence(Ordering::SeqCst);
+        let result = self.append_owned(slot, write);
+        compiler_fence(Ordering::SeqCst);
+        slot.busy.store(0, Ordering::Relaxed);
+        result
+    }
+
+    fn append_owned(&self, slot: &ThreadSlot, write: impl FnOnce(&mut RecordWriter)) -> Result<(), Lost> {
+        let owned = slot.chunk.load(Ordering::Relaxed).checked_sub(1).filter(|&index| self.has_room(index));
+        let index = match owned {
+            Some(index) => index,
+            None => {
+                if let Some(full) = slot.chunk.load(Ordering::Relaxed).checked_sub(1) {
+                    self.complete(full);
+                    slot.chunk.store(0, Ordering::Relaxed);
+                }
+                let taken = self.take_chunk()?;
+                slot.chunk.store(taken.wrapping_add(1), Ordering::Relaxed);
+                taken
+            }
+        };
+        self.write_into(index, write)
+    }
+
+    /// The record of a signal handler that interrupted this thread's own record: it gets a chunk to itself.
+    fn append_nested(&self, write: impl FnOnce(&mut RecordWriter)) -> Result<(), Lost> {
+        let index = self.take_chunk()?;
+        let result = self.write_into(index, write);
+        self.complete(index);
+        result
+    }
+
+    fn has_room(&self, index: u32) -> bool {
+        (index as usize) < CHUNK_COUNT
+            && (self.chunk(index).committed.load(Ordering::Relaxed) as usize).wrapping_add(MAX_RECORD) <= CHUNK_CAPACITY
+    }
+
+    fn complete(&self, index: u32) {
+        if (index as usize) < CHUNK_COUNT {
+            // Pairs with the reader's acquire load of the state: complete means that the committed length is final.
+            self.chunk(index).state.store(STATE_COMPLETE, Ordering::Release);
+        }
+    }
+
+    fn write_into(&self, index: u32, write: impl FnOnce(&mut RecordWriter)) -> Result<(), Lost> {
+        let chunk = self.chunk(index);
+        let committed = chunk.committed.load(Ordering::Relaxed);
+        // The memory is the process's own, but shared: a scribbling host must not send us out of the mapping.
+        if committed as usize + MAX_RECORD > CHUNK_CAPACITY {
+            return Err(Lost::Full);
+        }
+        // SAFETY: the offset is inside the chunk with MAX_RECORD bytes after it (checked above); this thread owns the
+        // chunk, so nobody else writes there, and the reader does not look beyond the committed length.
+        let mut record = unsafe {
+            let start = self.base.add(chunk_offset(index) + CHUNK_HEADER_SIZE + committed as usize);
+            RecordWriter::new(start, MAX_RECORD)
+        };
+        write(&mut record);
+        match record.finish() {
+            Some(length) => {
+                // Pairs with the reader's acquire load: the bytes below the length are visible before the length is.
+                chunk.committed.store(committed.wrapping_add(length), Ordering::Release);
+                Ok(())
+            }
+            None => {
+                self.header().lost_large.fetch_add(1, Ordering::Relaxed);
+                Err(Lost::TooLarge)
+            }
+        }
+    }
+
+    /// Takes the lowest free chunk, so that little memory is touched.
+    fn take_chunk(&self) -> Result<u32, Lost> {
+        let header = self.header();
+        for (word, bits) in header.free.iter().enumerate() {
+            let mut seen = bits.load(Ordering::Relaxed);
+            // Each round either takes a bit or sees that another thread took one: at most 64 of them.
+            while seen != 0 {
+                let bit = seen.trailing_zeros();
+                // Acquire pairs with the reader's release when it gave the chunk back: its reset header is visible.
+                match bits.compare_exchange_weak(seen, seen & !(1 << bit), Ordering::Acquire, Ordering::Relaxed) {
+                    Ok(_) => return self.open_chunk((word as u32).wrapping_mul(64).wrapping_add(bit)),
+                    Err(now) => seen = now,
+                }
+            }
+        }
+        header.lost_full.fetch_add(1, Ordering::Relaxed);
+        Err(Lost::Full)
+    }
+
+    fn open_chunk(&self, index: u32) -> Result<u32, Lost> {
+        let header = self.header();
+        if index as usize >= CHUNK_COUNT {
+            header.lost_full.fetch_add(1, Ordering::Relaxed);
+            return Err(Lost::Full);
+        }
+        if index >= header.backed.load(Ordering::Relaxed) {
+            // SAFETY: the range is one chunk of our own mapping; populating changes no content.
+            let populated = unsafe {
+                sys::advise(self.base.add(chunk_offset(index)), CHUNK_SIZE, sys::Advice::PopulateWrite)
+            };
+            match populated {
+                Ok(()) => drop(header.backed.fetch_max(index.wrapping_add(1), Ordering::Relaxed)),
+                // Kernels before 5.14 do not know the advice: touch the pages as they come.
+                Err(sys::Errno::EINVAL) => {}
+                Err(_) => {
+                    if let Some(bits) = header.free.get(index as usize / 64) {
+                        bits.fetch_or(1 << (index % 64), Ordering::Release);
+                    }
+                    header.lost_memory.fetch_add(1, Ordering::Relaxed);
+                    return Err(Lost::Memory);
+                }
+            }
+        }
+        let chunk = self.chunk(index);
+        chunk.owner.store(sys::gettid(), Ordering::Relaxed);
+        // Pairs with the reader's acquire load of the state.
+        chunk.state.store(STATE_OWNED, Ordering::Release);
+        Ok(index)
+    }
+}

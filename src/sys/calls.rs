@@ -1,0 +1,197 @@
+//! Processes, clocks and files.
+
+use super::arch::{self, syscall6};
+use super::{SysResult, check};
+use core::ffi::CStr;
+
+/// A descriptor number. Closing is explicit: these descriptors live for microseconds inside strangers' processes.
+pub type Fd = i32;
+
+macro_rules! number_of_self {
+    ($(#[$doc:meta])* $name:ident, $number:ident) => {
+        $(#[$doc])*
+        #[must_use]
+        pub fn $name() -> u32 {
+            // SAFETY: takes no arguments, changes nothing, cannot fail.
+            unsafe { syscall6(arch::$number, 0, 0, 0, 0, 0, 0) as u32 }
+        }
+    };
+}
+number_of_self!(
+    /// The process id in the process's own pid namespace; never cached, so it is right in vfork children, too.
+    getpid, GETPID
+);
+number_of_self!(
+    /// The parent's process id; 0 where the parent is outside of the pid namespace.
+    getppid, GETPPID
+);
+number_of_self!(
+    /// The thread id.
+    gettid, GETTID
+);
+
+/// Nanoseconds of `CLOCK_MONOTONIC`, the clock of all records: the same for every process of the machine.
+#[must_use]
+pub fn monotonic_ns() -> u64 {
+    clock_ns(1)
+}
+
+/// Nanoseconds of `CLOCK_REALTIME` since the Unix epoch.
+#[must_use]
+pub fn realtime_ns() -> u64 {
+    clock_ns(0)
+}
+
+fn clock_ns(clock: usize) -> u64 {
+    let mut time = [0i64; 2];
+    // SAFETY: `time` is a valid, writable timespec on 64-bit Linux.
+    unsafe { syscall6(arch::CLOCK_GETTIME, clock, time.as_mut_ptr() as usize, 0, 0, 0, 0) };
+    let [seconds, nanos] = time;
+    (seconds as u64).wrapping_mul(1_000_000_000).wrapping_add(nanos as u64)
+}
+
+/// What a process has used, as `getrusage(2)` tells.
+#[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// User CPU time in nanoseconds.
+    pub user_ns: u64,
+    /// System CPU time in nanoseconds.
+    pub system_ns: u64,
+    /// Largest resident set in bytes.
+    pub max_rss: u64,
+}
+
+/// The layout of `struct rusage` on 64-bit Linux, as far as it is read.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct RawUsage {
+    user: [i64; 2],
+    system: [i64; 2],
+    max_rss_kib: i64,
+    rest: [i64; 13],
+}
+
+impl RawUsage {
+    /// In the units of [`Usage`].
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        let ns = |[seconds, micros]: [i64; 2]| {
+            (seconds as u64).wrapping_mul(1_000_000_000).wrapping_add((micros as u64).wrapping_mul(1000))
+        };
+        Usage {
+            user_ns: ns(self.user),
+            system_ns: ns(self.system),
+            max_rss: (self.max_rss_kib as u64).wrapping_mul(1024),
+        }
+    }
+}
+
+/// What the calling process has used so far.
+#[must_use]
+pub fn usage_of_self() -> Usage {
+    let mut raw = RawUsage::default();
+    // SAFETY: RUSAGE_SELF (0) into a writable struct of the kernel's size (144 bytes).
+    unsafe { syscall6(arch::GETRUSAGE, 0, core::ptr::from_mut(&mut raw) as usize, 0, 0, 0, 0) };
+    raw.usage()
+}
+
+/// Whether thread `tid` of process `pid` exists.
+#[must_use]
+pub fn thread_exists(pid: u32, tid: u32) -> bool {
+    // SAFETY: signal 0 is never delivered, only checked.
+    check(unsafe { syscall6(arch::TGKILL, pid as usize, tid as usize, 0, 0, 0, 0) }).is_ok()
+}
+
+/// Opens a file for reading, close-on-exec.
+pub fn open_read(path: &CStr) -> SysResult<Fd> {
+    const AT_FDCWD: isize = -100;
+    const O_CLOEXEC: usize = 0o2_000_000;
+    const O_NONBLOCK: usize = 0o4000;
+    open_at(AT_FDCWD as Fd, path, O_CLOEXEC | O_NONBLOCK)
+}
+
+/// Opens a path relative to `directory` with the given flags.
+pub fn open_at(directory: Fd, path: &CStr, flags: usize) -> SysResult<Fd> {
+    // SAFETY: `path` ends with NUL.
+    check(unsafe { syscall6(arch::OPENAT, directory as isize as usize, path.as_ptr() as usize, flags, 0, 0, 0) })
+        .map(|fd| fd as Fd)
+}
+
+/// Reads once into `buffer`; gives how many bytes came.
+pub fn read(fd: Fd, buffer: &mut [u8]) -> SysResult<usize> {
+    // SAFETY: `buffer` is writable for its length.
+    check(unsafe { syscall6(arch::READ, fd as usize, buffer.as_mut_ptr() as usize, buffer.len(), 0, 0, 0) })
+        .map(|count| count.min(buffer.len()))
+}
+
+/// Reads until `buffer` is full or the file ends; gives how many bytes came.
+pub fn read_full(fd: Fd, buffer: &mut [u8]) -> SysResult<usize> {
+    let mut filled = 0usize;
+    while let Some(rest) = buffer.get_mut(filled..) {
+        if rest.is_empty() {
+            break;
+        }
+        match read(fd, rest) {
+            Ok(0) => break,
+            Ok(count) => filled = filled.wrapping_add(count),
+            Err(super::Errno::EINTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+/// Closes a descriptor of our own.
+pub fn close(fd: Fd) {
+    // SAFETY: callers close only what they opened themselves moments before.
+    unsafe { syscall6(arch::CLOSE, fd as usize, 0, 0, 0, 0, 0) };
+}
+
+/// Whether `path` may be executed by the effective user and exists.
+#[must_use]
+pub fn is_executable(path: &CStr) -> bool {
+    const AT_FDCWD: isize = -100;
+    // SAFETY: `path` ends with NUL; X_OK is 1.
+    check(unsafe { syscall6(arch::FACCESSAT, AT_FDCWD as usize, path.as_ptr() as usize, 1, 0, 0, 0) }).is_ok()
+}
+
+/// The target of a symbolic link, as far as `buffer` holds it.
+pub fn readlink<'a>(path: &CStr, buffer: &'a mut [u8]) -> SysResult<&'a [u8]> {
+    // SAFETY: `path` ends with NUL, `buffer` is writable for its length.
+    let length = check(unsafe {
+        syscall6(arch::READLINK, path.as_ptr() as usize, buffer.as_mut_ptr() as usize, buffer.len(), 0, 0, 0)
+    })?;
+    Ok(buffer.get(..length).unwrap_or_default())
+}
+
+/// The current directory, without its final NUL.
+pub fn getcwd(buffer: &mut [u8]) -> SysResult<&[u8]> {
+    // SAFETY: `buffer` is writable for its length.
+    let length =
+        check(unsafe { syscall6(arch::GETCWD, buffer.as_mut_ptr() as usize, buffer.len(), 0, 0, 0, 0) })?;
+    Ok(buffer.get(..length.wrapping_sub(1)).unwrap_or_default())
+}
+
+/// Random bytes, without ever waiting for the kernel's pool.
+pub fn getrandom(buffer: &mut [u8]) -> SysResult<usize> {
+    const GRND_NONBLOCK: usize = 1;
+    // SAFETY: `buffer` is writable for its length.
+    check(unsafe {
+        syscall6(arch::GETRANDOM, buffer.as_mut_ptr() as usize, buffer.len(), GRND_NONBLOCK, 0, 0, 0)
+    })
+}
+
+/// The soft limit of a resource (`RLIMIT_…`); `u64::MAX` is "no limit", which is also the answer where it cannot be asked.
+#[must_use]
+pub fn soft_limit(resource: usize) -> u64 {
+    let mut limit = [u64::MAX; 2];
+    // SAFETY: no new limit is given; the old one goes into a writable struct of two words.
+    unsafe { syscall6(arch::PRLIMIT64, 0, resource, 0, limit.as_mut_ptr() as usize, 0, 0) };
+    let [soft, _] = limit;
+    soft
+}
+
+/// `RLIMIT_FSIZE`: a memfd grown beyond it kills the process by SIGXFSZ.
+pub const RLIMIT_FSIZE: usize = 1;
+/// `RLIMIT_AS`: the address space.
+pub const RLIMIT_AS: usize = 9;

@@ -1,0 +1,111 @@
+//! Memory: anonymous files, mappings and advice.
+
+use super::arch::{self, syscall6};
+use super::{Errno, Fd, SysResult, check};
+use core::ffi::CStr;
+use core::ptr::NonNull;
+
+const PROT_READ_WRITE: usize = 3;
+const MAP_SHARED: usize = 1;
+const MAP_PRIVATE: usize = 2;
+const MAP_ANONYMOUS: usize = 0x20;
+const MAP_NORESERVE: usize = 0x4000;
+
+/// Seals of a memfd, `F_SEAL_…`.
+pub const SEAL_SEAL: usize = 1;
+/// The file may not shrink.
+pub const SEAL_SHRINK: usize = 2;
+/// The file may not grow.
+pub const SEAL_GROW: usize = 4;
+
+/// Makes an anonymous file that can be sealed, close-on-exec.
+pub fn memfd_create(name: &CStr) -> SysResult<Fd> {
+    const CLOEXEC: usize = 1;
+    const ALLOW_SEALING: usize = 2;
+    const NOEXEC_SEAL: usize = 8;
+    let create = |flags: usize| {
+        // SAFETY: `name` ends with NUL.
+        check(unsafe { syscall6(arch::MEMFD_CREATE, name.as_ptr() as usize, flags, 0, 0, 0, 0) }).map(|fd| fd as Fd)
+    };
+    // Kernels before 6.3 refuse the flag, later ones may demand it (vm.memfd_noexec).
+    match create(CLOEXEC | ALLOW_SEALING | NOEXEC_SEAL) {
+        Err(Errno::EINVAL) => create(CLOEXEC | ALLOW_SEALING),
+        other => other,
+    }
+}
+
+/// Sets a file's length.
+pub fn ftruncate(fd: Fd, length: usize) -> SysResult<()> {
+    // SAFETY: no pointers; the descriptor is the caller's own.
+    check(unsafe { syscall6(arch::FTRUNCATE, fd as usize, length, 0, 0, 0, 0) }).map(drop)
+}
+
+/// Allocates the first `length` bytes of a file, so that touching them later cannot fail with SIGBUS.
+pub fn fallocate(fd: Fd, length: usize) -> SysResult<()> {
+    // SAFETY: no pointers; the descriptor is the caller's own.
+    check(unsafe { syscall6(arch::FALLOCATE, fd as usize, 0, 0, length, 0, 0) }).map(drop)
+}
+
+/// Adds seals to a memfd.
+pub fn add_seals(fd: Fd, seals: usize) -> SysResult<()> {
+    const F_ADD_SEALS: usize = 1033;
+    // SAFETY: no pointers; the descriptor is the caller's own.
+    check(unsafe { syscall6(arch::FCNTL, fd as usize, F_ADD_SEALS, seals, 0, 0, 0) }).map(drop)
+}
+
+/// A duplicate with a number of at least `least`, close-on-exec.
+pub fn duplicate_above(fd: Fd, least: Fd) -> SysResult<Fd> {
+    const F_DUPFD_CLOEXEC: usize = 1030;
+    // SAFETY: no pointers; makes a new descriptor only.
+    check(unsafe { syscall6(arch::FCNTL, fd as usize, F_DUPFD_CLOEXEC, least as usize, 0, 0, 0) }).map(|fd| fd as Fd)
+}
+
+/// Maps a file, shared and writable.
+pub fn map_shared(fd: Fd, length: usize) -> SysResult<NonNull<u8>> {
+    map(length, MAP_SHARED | MAP_NORESERVE, fd)
+}
+
+/// Maps fresh zeroed memory of the process's own.
+pub fn map_private(length: usize) -> SysResult<NonNull<u8>> {
+    map(length, MAP_PRIVATE | MAP_ANONYMOUS, -1)
+}
+
+fn map(length: usize, flags: usize, fd: Fd) -> SysResult<NonNull<u8>> {
+    // SAFETY: the kernel chooses the address, so no mapping of the process is replaced.
+    let address = check(unsafe { syscall6(arch::MMAP, 0, length, PROT_READ_WRITE, flags, fd as isize as usize, 0) })?;
+    NonNull::new(address as *mut u8).ok_or(Errno::EINVAL)
+}
+
+/// Takes a mapping away.
+///
+/// # Safety
+///
+/// Nothing may use the `length` bytes at `address` any more; they are one mapping of the caller's own.
+pub unsafe fn unmap(address: NonNull<u8>, length: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { syscall6(arch::MUNMAP, address.as_ptr() as usize, length, 0, 0, 0, 0) };
+}
+
+/// Advice that is given to the kernel about a mapping.
+#[derive(Clone, Copy)]
+#[repr(usize)]
+pub enum Advice {
+    /// A forked child does not get the mapping.
+    DontFork = 10,
+    /// Left out of core dumps.
+    DontDump = 16,
+    /// A forked child finds zeros (Linux 4.14).
+    WipeOnFork = 18,
+    /// Page tables are filled for writing now; fails instead of SIGBUS later (Linux 5.14).
+    PopulateWrite = 23,
+}
+
+/// Advises the kernel.
+///
+/// # Safety
+///
+/// The range is a mapping of the caller's own, which wants what the advice does.
+pub unsafe fn advise(address: NonNull<u8>, length: usize, advice: Advice) -> SysResult<()> {
+    // SAFETY: the caller's promise; none of the listed advices changes contents in this process.
+    check(unsafe { syscall6(arch::MADVISE, address.as_ptr() as usize, length, advice as usize, 0, 0, 0) }).map(drop)
+}

@@ -1,0 +1,79 @@
+//! The one socket that a traced process ever opens: to the sidecar, for one message.
+
+use super::arch::{self, syscall6};
+use super::{Fd, SysResult, check};
+
+const AF_UNIX: u16 = 1;
+const SOCK_SEQPACKET: usize = 5;
+const SOCK_CLOEXEC: usize = 0o2_000_000;
+const SOCK_NONBLOCK: usize = 0o4000;
+
+/// A Unix socket that keeps message borders, close-on-exec and non-blocking.
+pub fn seqpacket_socket() -> SysResult<Fd> {
+    // SAFETY: no pointers.
+    check(unsafe {
+        syscall6(arch::SOCKET, AF_UNIX as usize, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, 0, 0, 0)
+    })
+    .map(|fd| fd as Fd)
+}
+
+/// Connects to an abstract Unix socket; never waits: a full backlog is `EAGAIN`.
+pub fn connect_abstract(fd: Fd, name: &[u8]) -> SysResult<()> {
+    #[repr(C)]
+    struct Address {
+        family: u16,
+        // Abstract names begin with a NUL.
+        path: [u8; 108],
+    }
+    let mut address = Address { family: AF_UNIX, path: [0; 108] };
+    for (to, from) in address.path.iter_mut().skip(1).zip(name) {
+        *to = *from;
+    }
+    let length = 3 + name.len().min(107);
+    // SAFETY: the address is readable for `length`, at most its size.
+    check(unsafe {
+        syscall6(arch::CONNECT, fd as usize, core::ptr::from_ref(&address) as usize, length, 0, 0, 0)
+    })
+    .map(drop)
+}
+
+/// Sends one message with one descriptor; never waits, never raises SIGPIPE.
+pub fn send_with_fd(socket: Fd, message: &[u8], passed: Fd) -> SysResult<()> {
+    const SOL_SOCKET: i32 = 1;
+    const SCM_RIGHTS: i32 = 1;
+    const MSG_DONTWAIT: usize = 0x40;
+    const MSG_NOSIGNAL: usize = 0x4000;
+    #[repr(C)]
+    struct Control {
+        length: usize,
+        level: i32,
+        kind: i32,
+        fd: i32,
+        padding: i32,
+    }
+    #[repr(C)]
+    struct IoVec {
+        base: *const u8,
+        length: usize,
+    }
+    #[repr(C)]
+    struct Message {
+        name: usize,
+        name_length: u32,
+        vectors: *const IoVec,
+        vector_count: usize,
+        control: *const Control,
+        control_length: usize,
+        flags: i32,
+    }
+    let vector = IoVec { base: message.as_ptr(), length: message.len() };
+    // CMSG_LEN(4) is 20, CMSG_SPACE(4) is 24 on 64-bit Linux.
+    let control = Control { length: 20, level: SOL_SOCKET, kind: SCM_RIGHTS, fd: passed, padding: 0 };
+    let header =
+        Message { name: 0, name_length: 0, vectors: &vector, vector_count: 1, control: &control, control_length: 24, flags: 0 };
+    // SAFETY: all pointers of `header` lead to live locals of the layouts that sendmsg(2) reads.
+    check(unsafe {
+        syscall6(arch::SENDMSG, socket as usize, core::ptr::from_ref(&header) as usize, MSG_DONTWAIT | MSG_NOSIGNAL, 0, 0, 0)
+    })
+    .map(drop)
+}
