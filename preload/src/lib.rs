@@ -1,2 +1,24 @@
 //! The library that LD_PRELOAD puts into traced processes.
-#![no_std]
+//!
+//! It is `no_std`, links nothing, exports only what it interposes, and its link fails if a panic is reachable
+//! (`launcher/build.rs` builds it so, with `--cfg preload_so`). As an ordinary crate it can be checked and documented.
+//!
+//! Each hook calls the real function with the caller's own arguments and gives its result back untouched; what is
+//! recorded besides is done only where all is known to be fine. No hook allocates, locks, waits, keeps a descriptor,
+//! installs a handler or prints.
+#![cfg_attr(not(test), no_std)]
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod describe;
+mod environment;
+mod hooks;
+mod host;
+mod inspect;
+mod process;
+mod settled;
+mod start;
+mod table;
+mod thread;
+
+#[cfg(preload_so)]
+mod so;

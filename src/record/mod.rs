@@ -55,8 +55,6 @@ pub struct OpenBody {
     pub role: u8,
     /// The parent comes from outside of the traced tree.
     pub remote_parent: bool,
-    /// The process may have been replaced by another program before: what is known of it stands, unless named again.
-    pub after_exec: bool,
 }
 
 /// The body of [`Kind::ChildExit`].

@@ -179,7 +179,7 @@ impl Cursor<'_> {
         let start_ns = self.u64()?;
         let pid = self.u32()?;
         let ppid = self.u32()?;
-        let [trace_flags, role, remote_parent, after_exec] = self.take()?;
+        let [trace_flags, role, remote_parent, _] = self.take()?;
         Ok(Open {
             trace_id,
             parent_id,
@@ -189,7 +189,6 @@ impl Cursor<'_> {
             trace_flags,
             role,
             remote_parent: remote_parent != 0,
-            after_exec: after_exec != 0,
         })
     }
 

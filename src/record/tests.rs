@@ -26,7 +26,6 @@ fn open() -> OpenBody {
         trace_flags: 1,
         role: ROLE_SELF,
         remote_parent: true,
-        after_exec: false,
     }
 }
 

@@ -61,7 +61,7 @@ impl RecordWriter {
         self.put(&body.start_ns.to_le_bytes());
         self.put(&body.pid.to_le_bytes());
         self.put(&body.ppid.to_le_bytes());
-        self.put(&[body.trace_flags, body.role, body.remote_parent.into(), body.after_exec.into()]);
+        self.put(&[body.trace_flags, body.role, body.remote_parent.into(), 0]);
     }
 
     /// More is known about a span.

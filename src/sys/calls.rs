@@ -26,6 +26,10 @@ number_of_self!(
     getppid, GETPPID
 );
 number_of_self!(
+    /// The real user id.
+    getuid, GETUID
+);
+number_of_self!(
     /// The thread id.
     gettid, GETTID
 );
@@ -147,12 +151,32 @@ pub fn close(fd: Fd) {
     unsafe { syscall6(arch::CLOSE, fd as usize, 0, 0, 0, 0, 0) };
 }
 
-/// Whether `path` may be executed by the effective user and exists.
-#[must_use]
-pub fn is_executable(path: &CStr) -> bool {
-    const AT_FDCWD: isize = -100;
-    // SAFETY: `path` ends with NUL; X_OK is 1.
-    check(unsafe { syscall6(arch::FACCESSAT, AT_FDCWD as usize, path.as_ptr() as usize, 1, 0, 0, 0) }).is_ok()
+/// Reads at an offset, without moving the file's position; gives how many bytes came, zero for an error.
+pub fn read_at(fd: Fd, offset: u64, buffer: &mut [u8]) -> usize {
+    // SAFETY: `buffer` is writable for its length.
+    let read = check(unsafe {
+        syscall6(arch::PREAD64, fd as usize, buffer.as_mut_ptr() as usize, buffer.len(), offset as usize, 0, 0)
+    });
+    read.map_or(0, |count| count.min(buffer.len()))
+}
+
+/// The parts of `struct stat` that are of use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FileStatus {
+    /// Type and permission bits.
+    pub mode: u32,
+    /// The owner.
+    pub uid: u32,
+}
+
+/// Tells about an open file.
+pub fn file_status(fd: Fd) -> SysResult<FileStatus> {
+    // st_mode and st_uid are the 32-bit words at 24 and 28 of the kernel's 144 bytes.
+    let mut words = [0u32; 36];
+    // SAFETY: writable memory of the kernel's size.
+    check(unsafe { syscall6(arch::FSTAT, fd as usize, words.as_mut_ptr() as usize, 0, 0, 0, 0) })?;
+    let [_, _, _, _, _, _, mode, uid, ..] = words;
+    Ok(FileStatus { mode, uid })
 }
 
 /// The target of a symbolic link, as far as `buffer` holds it.
@@ -170,6 +194,14 @@ pub fn getcwd(buffer: &mut [u8]) -> SysResult<&[u8]> {
     let length =
         check(unsafe { syscall6(arch::GETCWD, buffer.as_mut_ptr() as usize, buffer.len(), 0, 0, 0, 0) })?;
     Ok(buffer.get(..length.wrapping_sub(1)).unwrap_or_default())
+}
+
+/// Ends the process at once.
+pub fn exit_group(code: i32) -> ! {
+    loop {
+        // SAFETY: does not come back.
+        unsafe { syscall6(arch::EXIT_GROUP, code as usize, 0, 0, 0, 0, 0) };
+    }
 }
 
 /// Random bytes, without ever waiting for the kernel's pool.

@@ -32,8 +32,10 @@ pub unsafe fn syscall6(number: usize, a: usize, b: usize, c: usize, d: usize, e:
 
 pub const READ: usize = 0;
 pub const CLOSE: usize = 3;
+pub const FSTAT: usize = 5;
 pub const MMAP: usize = 9;
 pub const MUNMAP: usize = 11;
+pub const PREAD64: usize = 17;
 pub const MADVISE: usize = 28;
 pub const GETPID: usize = 39;
 pub const SOCKET: usize = 41;
@@ -44,12 +46,13 @@ pub const FTRUNCATE: usize = 77;
 pub const GETCWD: usize = 79;
 pub const READLINK: usize = 89;
 pub const GETRUSAGE: usize = 98;
+pub const GETUID: usize = 102;
 pub const GETPPID: usize = 110;
 pub const GETTID: usize = 186;
 pub const CLOCK_GETTIME: usize = 228;
+pub const EXIT_GROUP: usize = 231;
 pub const TGKILL: usize = 234;
 pub const OPENAT: usize = 257;
-pub const FACCESSAT: usize = 269;
 pub const FALLOCATE: usize = 285;
 pub const PRLIMIT64: usize = 302;
 pub const GETRANDOM: usize = 318;

@@ -1,0 +1,82 @@
+//! The ends that a process can tell of itself: what it used, and its exit code where it says one. All other ends
+//! are told by its parent or the kernel; nothing depends on these hooks.
+
+use crate::process::{self, Caller};
+use crate::table::{Function, real};
+use crate::thread;
+use core::sync::atomic::Ordering;
+use ddtrace::ids::SpanId;
+use ddtrace::record::RecordWriter;
+use ddtrace::semconv::Key;
+use ddtrace::sys;
+
+type Exit = unsafe extern "C" fn(i32) -> !;
+
+macro_rules! exits {
+    ($($(#[$attribute:meta])* $name:ident = $function:ident,)*) => {
+        $(
+            /// # Safety
+            ///
+            /// As for the function of this name.
+            #[cfg_attr(preload_so, unsafe(no_mangle))]
+            $(#[$attribute])*
+            pub(crate) unsafe extern "C" fn $name(code: i32) -> ! {
+                ending(Some(code));
+                // SAFETY: the type of the function.
+                if let Some(real) = unsafe { real::<Exit>(Function::$function) } {
+                    // SAFETY: the host's own argument.
+                    unsafe { real(code) }
+                }
+                sys::exit_group(code)
+            }
+        )*
+    };
+}
+
+exits! {
+    _exit = UnderscoreExit,
+    #[expect(non_snake_case, reason = "C's name")]
+    _Exit = CapitalExit,
+    quick_exit = QuickExit,
+}
+
+/// Runs when `main` has returned or `exit` was called.
+#[cfg_attr(not(preload_so), expect(dead_code, reason = "an entry of the shared library"))]
+pub(crate) extern "C" fn destructor() {
+    ending(None);
+}
+
+fn ending(code: Option<i32>) {
+    match process::caller() {
+        // A forked child without a ring has nothing to tell that its parent cannot; making one now would only delay it.
+        Some(Caller::Itself) if process::has_ring() => process::record(|record| {
+            record.close(process::identity().span_id, sys::monotonic_ns());
+            exit_code(record, code);
+            let usage = sys::usage_of_self();
+            record.float(Key::CpuUser, seconds(usage.user_ns));
+            record.float(Key::CpuSystem, seconds(usage.system_ns));
+            record.integer(Key::MemoryPeak, usage.max_rss as i64);
+        }),
+        // A vfork child whose exec failed.
+        Some(Caller::VforkChild(_)) => {
+            let span = thread::current().vfork_child.swap(0, Ordering::Relaxed);
+            if span != 0 {
+                process::record(|record| {
+                    record.close(SpanId(span), sys::monotonic_ns());
+                    exit_code(record, code);
+                });
+            }
+        }
+        _ => {}
+    }
+}
+
+fn exit_code(record: &mut RecordWriter, code: Option<i32>) {
+    if let Some(code) = code {
+        record.integer(Key::ExitCode, i64::from(code & 0xff));
+    }
+}
+
+fn seconds(ns: u64) -> f64 {
+    ns as f64 / 1e9
+}

@@ -1,0 +1,175 @@
+//! A look at a program that is about to be started: is it there, and can it be traced from inside?
+
+use core::ffi::CStr;
+use ddtrace::denylist::is_denied;
+use ddtrace::elf::{HEAD_LEN, Image, Interpreter, identify_with};
+use ddtrace::sys::{self, Fd};
+
+use crate::environment;
+use crate::host::c_bytes;
+
+/// What the look found.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It can be traced, or nothing speaks against it.
+    Traceable,
+    /// It will run, but this library will not be in it.
+    Untraceable(&'static str),
+    /// It is not there, or cannot be read: the real function will say what there is to say.
+    Unknown,
+}
+
+/// The longest path that is put together from PATH.
+const PATH_BYTES: usize = 1024;
+
+/// A program as an exec function names it.
+#[derive(Clone, Copy)]
+pub(crate) enum Program {
+    /// A path.
+    Path(*const u8),
+    /// A name to be searched for in PATH, unless it has a slash.
+    Search(*const u8),
+    /// An open file (`fexecve`, `AT_EMPTY_PATH`).
+    Open(Fd),
+    /// A path relative to an open directory.
+    At(Fd, *const u8),
+}
+
+/// The path of a program, in memory of the caller's.
+pub(crate) struct Found {
+    bytes: [u8; PATH_BYTES],
+    length: usize,
+    pub(crate) verdict: Verdict,
+}
+
+impl Found {
+    /// The path as a C string.
+    pub(crate) fn path(&self) -> Option<&CStr> {
+        CStr::from_bytes_with_nul(self.bytes.get(..self.length.wrapping_add(1))?).ok().filter(|path| !path.is_empty())
+    }
+
+    fn set(&mut self, pieces: [&[u8]; 3]) -> bool {
+        let total = pieces.iter().fold(0usize, |sum, piece| sum.wrapping_add(piece.len()));
+        if total >= PATH_BYTES {
+            return false;
+        }
+        let all = pieces.iter().flat_map(|piece| piece.iter()).copied().chain([0]);
+        for (to, from) in self.bytes.iter_mut().zip(all) {
+            *to = from;
+        }
+        self.length = total;
+        true
+    }
+}
+
+/// Looks at a program.
+///
+/// # Safety
+///
+/// Pointers in `program` are null or C strings, and the environment is not being changed by another thread, as for the
+/// exec function that is about to be called.
+#[inline(never)]
+pub(crate) unsafe fn look(program: Program) -> Found {
+    let mut found = Found { bytes: [0; PATH_BYTES], length: 0, verdict: Verdict::Unknown };
+    // SAFETY: the caller's promise for the pointers.
+    unsafe {
+        match program {
+            Program::Path(path) => by_path(&mut found, c_bytes(path)),
+            Program::Search(name) => {
+                let name = c_bytes(name);
+                if name.contains(&b'/') { by_path(&mut found, name) } else { by_search(&mut found, name) }
+            }
+            Program::Open(fd) => {
+                let mut link = *b"/proc/self/fd/\0\0\0\0\0\0\0\0\0\0\0\0";
+                put_decimal(&mut link, 14, fd);
+                if let Ok(link) = CStr::from_bytes_until_nul(&link) {
+                    by_path(&mut found, link.to_bytes());
+                    if let Ok(path) = sys::readlink(link, &mut [0; PATH_BYTES]) {
+                        found.set([path, b"", b""]);
+                    }
+                }
+            }
+            Program::At(directory, path) => {
+                let path = c_bytes(path);
+                const O_CLOEXEC: usize = 0o2_000_000;
+                const O_NONBLOCK: usize = 0o4000;
+                if found.set([path, b"", b""])
+                    && let Some(path) = found.path()
+                    && let Ok(fd) = sys::open_at(directory, path, O_CLOEXEC | O_NONBLOCK)
+                {
+                    found.verdict = examine(fd, path.to_bytes());
+                    sys::close(fd);
+                }
+            }
+        }
+    }
+    found
+}
+
+fn by_path(found: &mut Found, path: &[u8]) {
+    if found.set([path, b"", b""]) {
+        open_found(found);
+    }
+}
+
+/// As `execvp(3)` searches. The real function searches again; this only foresees what it will find.
+fn by_search(found: &mut Found, name: &[u8]) {
+    // SAFETY: the host's environment, as the exec function that is about to be called reads it.
+    let path = unsafe { environment::path_variable() }.unwrap_or(b"/bin:/usr/bin");
+    for directory in path.split(|&byte| byte == b':') {
+        let slash: &[u8] = if directory.is_empty() { b"" } else { b"/" };
+        if found.set([directory, slash, name]) && open_found(found) {
+            return;
+        }
+    }
+    found.length = 0;
+}
+
+fn open_found(found: &mut Found) -> bool {
+    let Some(path) = found.path() else { return false };
+    let Ok(fd) = sys::open_read(path) else { return false };
+    let verdict = examine(fd, path.to_bytes());
+    found.verdict = verdict;
+    sys::close(fd);
+    true
+}
+
+fn examine(fd: Fd, path: &[u8]) -> Verdict {
+    const SETUID_SETGID: u32 = 0o6000;
+    if is_denied(path, environment::denylist()) {
+        return Verdict::Untraceable("denylist");
+    }
+    let setuid = sys::file_status(fd)
+        .is_ok_and(|status| status.mode & SETUID_SETGID != 0 && status.uid != sys::getuid());
+    if setuid {
+        return Verdict::Untraceable("setuid");
+    }
+    let mut head = [0u8; 1024];
+    const { assert!(HEAD_LEN >= 1024) };
+    let length = sys::read_at(fd, 0, &mut head);
+    let image = identify_with(head.get(..length).unwrap_or_default(), &mut |at, buffer| sys::read_at(fd, at, buffer));
+    match image {
+        Image::Elf(elf) if !elf.is_native() => Verdict::Untraceable("architecture"),
+        Image::Elf(elf) if elf.interpreter == Interpreter::None => Verdict::Untraceable("static"),
+        // What is neither is run by /bin/sh in execvp(3) and posix_spawnp(3).
+        Image::Elf(_) | Image::Script(_) | Image::Other => Verdict::Traceable,
+    }
+}
+
+fn put_decimal(text: &mut [u8], at: usize, number: i32) {
+    let mut digits = [0u8; 10];
+    let mut rest = number.unsigned_abs();
+    let mut count = 0usize;
+    for digit in &mut digits {
+        *digit = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        count = count.wrapping_add(1);
+        if rest == 0 {
+            break;
+        }
+    }
+    let written = digits.iter().take(count).rev();
+    for (to, from) in text.iter_mut().skip(at).zip(written) {
+        *to = *from;
+    }
+}

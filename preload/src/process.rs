@@ -1,0 +1,202 @@
+//! Which process this is, and its ring.
+
+use crate::describe;
+use crate::environment;
+use crate::settled::Settled;
+use crate::thread;
+use core::ptr::{NonNull, null_mut};
+use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use ddtrace::handshake::{self, Hello};
+use ddtrace::identity::{FLAG_REMOTE_PARENT, Holder, Identity};
+use ddtrace::ids::{SpanId, TraceId};
+use ddtrace::random::Random;
+use ddtrace::record::{OpenBody, ROLE_CHILD, ROLE_SELF, RecordWriter};
+use ddtrace::ring::Ring;
+use ddtrace::sys;
+
+/// Nothing is recorded: not under the launcher, denied, or something was not as it must be.
+const DISARMED: u32 = 0;
+/// Processes are recorded.
+const ARMED: u32 = 1;
+
+/// A process that could not reach the sidecar tries again at a later hook, but not for ever.
+const MOST_CONNECTS: u32 = 3;
+
+/// Drawn from by every thread.
+pub(crate) static RANDOM: Random = Random::new();
+
+static PHASE: AtomicU32 = AtomicU32::new(DISARMED);
+/// The id this process had when it was last looked at: a forked child has another.
+static PID: AtomicU32 = AtomicU32::new(0);
+/// A private page that a forked child finds zeroed (MADV_WIPEONFORK), but a vfork child shares.
+static FORK_MARK: AtomicPtr<AtomicU32> = AtomicPtr::new(null_mut());
+static RING: AtomicPtr<u8> = AtomicPtr::new(null_mut());
+static CONNECTS: AtomicU32 = AtomicU32::new(0);
+static IDENTITY: Settled<Identity> = Settled::new(Identity {
+    run: 0,
+    flags: 0,
+    holder: Holder::Process(0),
+    trace_flags: 0,
+    trace_id: TraceId(0),
+    span_id: SpanId(0),
+    parent_id: SpanId(0),
+    start_ns: 0,
+});
+
+/// Who asks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Caller {
+    /// The process itself.
+    Itself,
+    /// A vfork child, which shares the memory of its suspended parent but has an id of its own.
+    VforkChild(u32),
+}
+
+/// The identity of the process whose memory this is.
+pub(crate) fn identity() -> &'static Identity {
+    IDENTITY.get()
+}
+
+/// Starts recording. Called once, from the constructor.
+pub(crate) fn arm(identity: Identity) {
+    let Ok(page) = sys::map_private(4096) else { return };
+    // SAFETY: the whole of our own new mapping, which wants to be wiped in forked children.
+    if unsafe { sys::advise(page, 4096, sys::Advice::WipeOnFork) }.is_err() {
+        // Before Linux 4.14 a forked child could not tell that it is one: better to see nothing.
+        return;
+    }
+    let mark: NonNull<AtomicU32> = page.cast();
+    // SAFETY: page-aligned memory of our own.
+    unsafe { mark.as_ref() }.store(1, Ordering::Relaxed);
+    FORK_MARK.store(mark.as_ptr(), Ordering::Relaxed);
+    PID.store(sys::getpid(), Ordering::Relaxed);
+    // SAFETY: the constructor runs before the host has threads that could call a hook.
+    unsafe { IDENTITY.set(identity) };
+    PHASE.store(ARMED, Ordering::Release);
+    environment::stamp(&identity);
+    let _ = ring();
+}
+
+/// Whether and for whom a hook may record; notices first if this is a forked child that nobody told.
+pub(crate) fn caller() -> Option<Caller> {
+    if PHASE.load(Ordering::Acquire) != ARMED {
+        return None;
+    }
+    // SAFETY: set before the phase, points to a page that is never unmapped.
+    let mark = unsafe { FORK_MARK.load(Ordering::Relaxed).as_ref() }?;
+    if mark.load(Ordering::Relaxed) == 0 {
+        become_child(SpanId(RANDOM.next()));
+    }
+    let pid = sys::getpid();
+    Some(if pid == PID.load(Ordering::Relaxed) { Caller::Itself } else { Caller::VforkChild(pid) })
+}
+
+/// In a forked child: a process of its own, whose parent is what this process was until now.
+pub(crate) fn become_child(span: SpanId) {
+    // SAFETY: as in `caller`.
+    let Some(mark) = (unsafe { FORK_MARK.load(Ordering::Relaxed).as_ref() }) else { return };
+    let was = *identity();
+    let pid = sys::getpid();
+    RING.store(null_mut(), Ordering::Relaxed);
+    CONNECTS.store(0, Ordering::Relaxed);
+    thread::current().reset();
+    RANDOM.reseed();
+    PID.store(pid, Ordering::Relaxed);
+    let identity = Identity {
+        flags: was.flags & !FLAG_REMOTE_PARENT,
+        holder: Holder::Process(pid),
+        span_id: span,
+        parent_id: was.span_id,
+        start_ns: sys::monotonic_ns(),
+        ..was
+    };
+    // SAFETY: a forked child has one thread, this one.
+    unsafe { IDENTITY.set(identity) };
+    mark.store(1, Ordering::Relaxed);
+    environment::stamp(&identity);
+}
+
+/// The ring, made at the first need: a forked child that only goes on to exec never needs one.
+pub(crate) fn ring() -> Option<Ring> {
+    if let Some(base) = NonNull::new(RING.load(Ordering::Acquire)) {
+        // SAFETY: `open_ring` initialised it, and it is never unmapped; a forked child has set it to null.
+        return Some(unsafe { Ring::attach(base) });
+    }
+    if CONNECTS.fetch_add(1, Ordering::Relaxed) >= MOST_CONNECTS {
+        return None;
+    }
+    let identity = identity();
+    let pid = PID.load(Ordering::Relaxed);
+    let hello = Hello {
+        pid,
+        ppid: sys::getppid(),
+        span_id: identity.span_id,
+        ring_size: ddtrace::ring::layout::RING_SIZE as u64,
+    };
+    let ring = handshake::open_ring(identity.run, &hello).ok()?;
+    // Two threads at once: the loser's ring stays unused, and is drained empty.
+    let kept = RING.compare_exchange(null_mut(), ring.base().as_ptr(), Ordering::AcqRel, Ordering::Acquire);
+    if kept.is_ok() {
+        let body = open_body(identity, pid, hello.ppid, ROLE_SELF);
+        let _ = ring.append(&thread::current().slot, |record| {
+            record.open(identity.span_id, &body);
+            describe::this_program(record);
+        });
+    }
+    let base = NonNull::new(RING.load(Ordering::Acquire))?;
+    // SAFETY: as above.
+    Some(unsafe { Ring::attach(base) })
+}
+
+fn open_body(identity: &Identity, pid: u32, ppid: u32, role: u8) -> OpenBody {
+    OpenBody {
+        trace_id: identity.trace_id,
+        parent_id: identity.parent_id,
+        start_ns: identity.start_ns,
+        pid,
+        ppid,
+        trace_flags: identity.trace_flags,
+        role,
+        remote_parent: identity.flags & FLAG_REMOTE_PARENT != 0,
+    }
+}
+
+/// Writes a record, or counts it as lost in the ring.
+pub(crate) fn record(write: impl FnOnce(&mut RecordWriter)) {
+    if let Some(ring) = ring() {
+        let _ = ring.append(&thread::current().slot, write);
+    }
+}
+
+/// Records a child that this process started, and what is known of its program.
+pub(crate) fn record_child(child: &Identity, pid: u32, describe: impl FnOnce(&mut RecordWriter)) {
+    let body = open_body(child, pid, PID.load(Ordering::Relaxed), ROLE_CHILD);
+    record(|record| {
+        record.open(child.span_id, &body);
+        describe(record);
+    });
+}
+
+/// The identity of a child that is about to be started. The context is the one that the host set for it, if it did.
+pub(crate) fn child_identity(holder: Holder, context: Option<ddtrace::propagation::tracecontext::TraceParent>) -> Identity {
+    let parent = identity();
+    let mut child = Identity {
+        flags: parent.flags & !FLAG_REMOTE_PARENT,
+        holder,
+        span_id: SpanId(RANDOM.next()),
+        parent_id: parent.span_id,
+        start_ns: sys::monotonic_ns(),
+        ..*parent
+    };
+    if let Some(context) = context {
+        child.trace_id = context.trace_id;
+        child.parent_id = context.span_id;
+        child.trace_flags = context.flags;
+    }
+    child
+}
+
+/// Whether this process has a ring already.
+pub(crate) fn has_ring() -> bool {
+    !RING.load(Ordering::Acquire).is_null()
+}

@@ -1,0 +1,87 @@
+//! The constructor: decides once, early and cheaply, whether this process is recorded.
+
+use crate::environment::{self, Found};
+use crate::host::{Auxv, own_library_path};
+use crate::process::{self, RANDOM};
+use crate::{describe, table};
+use ddtrace::denylist::is_denied;
+use ddtrace::identity::{FLAG_PROCESS_SPANS, FLAG_REMOTE_PARENT, Holder, Identity};
+use ddtrace::ids::SpanId;
+use ddtrace::sys;
+
+/// Runs before the host's `main`, and before or after the constructors of other libraries.
+///
+/// # Safety
+///
+/// Called by the dynamic loader, once. glibc gives the three arguments of `main`, musl gives nothing.
+pub(crate) unsafe extern "C" fn constructor(argc: usize, argv: *const *const u8, envp: *const *const u8) {
+    // Only glibc's arguments stand in this relation; musl leaves whatever the registers held.
+    let genuine = argc < 1 << 24
+        && !argv.is_null()
+        && envp as usize == (argv as usize).wrapping_add(argc.wrapping_add(1).wrapping_mul(size_of::<usize>()));
+    // SAFETY: genuine arguments are the kernel's own arrays.
+    let auxv = if genuine { Some(unsafe { Auxv::behind(envp) }) } else { Auxv::from_kernel() };
+    let Some(auxv) = auxv else { return };
+    // SAFETY: no library is being unloaded while constructors run.
+    unsafe { table::resolve(&auxv) };
+    if auxv.secure {
+        return;
+    }
+    let envp = if genuine { envp } else { table::environ() };
+    if envp.is_null() {
+        return;
+    }
+    // SAFETY: the environment as the kernel laid it down; nobody has changed it before main.
+    let found = unsafe { environment::scan(envp) };
+    let Some(identity) = Identity::parse(found.identity) else { return };
+    if identity.flags & FLAG_PROCESS_SPANS == 0 {
+        return;
+    }
+    let argv = if genuine { argv } else { arguments_before(envp) };
+    let mut path = [0u8; 1024];
+    let executable = sys::readlink(c"/proc/self/exe", &mut path).unwrap_or_default();
+    if is_denied(executable, found.denylist) {
+        return;
+    }
+    describe::remember(argv);
+    // SAFETY: as for `resolve`; the process has one thread.
+    unsafe { environment::remember(&found, own_library_path(&auxv)) };
+    process::arm(own_identity(identity, &found));
+}
+
+/// Whose the inherited identity is: this process's own, or that of an ancestor whose child this is.
+fn own_identity(inherited: Identity, found: &Found<'_>) -> Identity {
+    let (pid, ppid) = (sys::getpid(), sys::getppid());
+    if inherited.is_of(pid, ppid) {
+        return Identity { holder: Holder::Process(pid), ..inherited };
+    }
+    let mut own = Identity {
+        flags: inherited.flags & !FLAG_REMOTE_PARENT,
+        holder: Holder::Process(pid),
+        span_id: SpanId(RANDOM.next()),
+        parent_id: inherited.span_id,
+        start_ns: sys::monotonic_ns(),
+        ..inherited
+    };
+    // A TRACEPARENT that is not the ancestor's own was set by its program: a span of that program is the parent.
+    if let Some(context) = found.context.filter(|context| context.span_id != inherited.span_id) {
+        own.trace_id = context.trace_id;
+        own.parent_id = context.span_id;
+        own.trace_flags = context.flags;
+    }
+    own
+}
+
+/// Where a libc gives constructors no arguments: they lie right before the environment, behind their count.
+fn arguments_before(envp: *const *const u8) -> *const *const u8 {
+    const MOST: usize = 1 << 20;
+    let words = envp.cast::<usize>();
+    for count in 0..MOST {
+        // SAFETY: below the environment lie a null, the arguments and their count; the loop stops at the count, which
+        // cannot be mistaken for a pointer.
+        if unsafe { *words.sub(count.wrapping_add(2)) } == count {
+            return words.wrapping_sub(count.wrapping_add(1)).cast();
+        }
+    }
+    core::ptr::null()
+}

@@ -1,0 +1,125 @@
+//! Every hook, once: its name, and the real function behind it.
+
+use crate::host::{Auxv, Name, Objects, lookup};
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+macro_rules! functions {
+    ($($variant:ident = $name:literal,)*) => {
+        /// A function of the host's C library.
+        #[derive(Clone, Copy)]
+        #[repr(usize)]
+        pub(crate) enum Function { $($variant,)* }
+
+        const NAMES: &[Name] = &[$(Name::new($name),)*];
+    };
+}
+
+functions! {
+    Execve = "execve",
+    Execveat = "execveat",
+    Execvpe = "execvpe",
+    Fexecve = "fexecve",
+    PosixSpawn = "posix_spawn",
+    PosixSpawnp = "posix_spawnp",
+    Fork = "fork",
+    UnderscoreFork = "_Fork",
+    Forkpty = "forkpty",
+    Daemon = "daemon",
+    UnderscoreExit = "_exit",
+    CapitalExit = "_Exit",
+    QuickExit = "quick_exit",
+    Waitpid = "waitpid",
+    Wait = "wait",
+    Wait3 = "wait3",
+    Wait4 = "wait4",
+    Waitid = "waitid",
+    ErrnoLocation = "__errno_location",
+}
+
+/// The variable that holds the environment. Looked for in the executable first: a copy relocation makes that the live one.
+const ENVIRON: &[Name] = &[Name::new("environ")];
+
+static REAL: [AtomicUsize; NAMES.len()] = [const { AtomicUsize::new(0) }; NAMES.len()];
+static ENVIRON_VARIABLE: AtomicUsize = AtomicUsize::new(0);
+static RESOLVED: AtomicUsize = AtomicUsize::new(0);
+
+/// Finds every real function: the first definition behind this library, as `RTLD_NEXT` would.
+///
+/// # Safety
+///
+/// No library is being unloaded: called from the constructor, or from the first hook before it.
+pub(crate) unsafe fn resolve(auxv: &Auxv) {
+    // SAFETY: the caller's promise; `auxv` is this process's.
+    if let Some(objects) = unsafe { Objects::of(auxv) } {
+        let mut behind_us = false;
+        for object in objects {
+            if object.is_ours() {
+                behind_us = true;
+                continue;
+            }
+            // SAFETY: an entry of the loader's list.
+            unsafe {
+                lookup(object, ENVIRON, |_, address| keep_first(&ENVIRON_VARIABLE, address));
+                if behind_us {
+                    lookup(object, NAMES, |index, address| {
+                        if let Some(real) = REAL.get(index) {
+                            keep_first(real, address);
+                        }
+                    });
+                }
+            }
+        }
+    }
+    RESOLVED.store(1, Ordering::Release);
+}
+
+fn keep_first(place: &AtomicUsize, address: usize) {
+    let _ = place.compare_exchange(0, address, Ordering::Release, Ordering::Relaxed);
+}
+
+/// The real function as a function pointer of type `F`; `None` where this libc has none of the name.
+///
+/// # Safety
+///
+/// `F` is the function pointer type of `function`.
+pub(crate) unsafe fn real<F: Copy>(function: Function) -> Option<F> {
+    const { assert!(size_of::<F>() == size_of::<usize>()) };
+    let address = REAL.get(function as usize)?.load(Ordering::Acquire);
+    if address != 0 {
+        // SAFETY: the address is that function's, F its type (the caller's promise).
+        return Some(unsafe { core::mem::transmute_copy(&address) });
+    }
+    if RESOLVED.load(Ordering::Acquire) != 0 {
+        return None;
+    }
+    // A constructor of another library called us before ours ran.
+    // SAFETY: start-up, nothing is being unloaded.
+    unsafe { resolve(&Auxv::from_kernel()?) };
+    let address = REAL.get(function as usize)?.load(Ordering::Acquire);
+    // SAFETY: as above.
+    (address != 0).then(|| unsafe { core::mem::transmute_copy(&address) })
+}
+
+/// The host's environment as it is now.
+pub(crate) fn environ() -> *const *const u8 {
+    let variable = ENVIRON_VARIABLE.load(Ordering::Acquire) as *const *const *const u8;
+    // SAFETY: null, or the host's own variable of this type, which lives as long as the process.
+    unsafe { variable.as_ref() }.copied().unwrap_or(core::ptr::null())
+}
+
+/// Sets the host's `errno`, where a hook must fail by itself.
+pub(crate) fn set_errno(value: i32) {
+    // SAFETY: the type of __errno_location.
+    let location = unsafe { real::<unsafe extern "C" fn() -> *mut i32>(Function::ErrnoLocation) };
+    if let Some(location) = location {
+        // SAFETY: gives the address of the thread's own errno.
+        unsafe { *location() = value };
+    }
+}
+
+/// What a function that this libc lacks would have said.
+pub(crate) fn missing() -> i32 {
+    const ENOSYS: i32 = 38;
+    set_errno(ENOSYS);
+    -1
+}

@@ -1,0 +1,64 @@
+//! The few words that every thread has.
+//!
+//! Stable Rust cannot choose the initial-exec model for thread-locals, and the general one calls into the host's
+//! allocator; so the variable is declared in assembly.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+use ddtrace::ring::ThreadSlot;
+
+/// What a thread keeps. All zero is the state of a new thread.
+#[repr(C)]
+pub(crate) struct Thread {
+    /// The thread's place in the ring.
+    pub(crate) slot: ThreadSlot,
+    /// In a vfork child: the span of that child, whose exec failed. Zero otherwise.
+    pub(crate) vfork_child: AtomicU64,
+}
+
+impl Thread {
+    /// In a forked child nothing of the parent's thread holds.
+    pub(crate) fn reset(&self) {
+        self.slot.reset();
+        self.vfork_child.store(0, Ordering::Relaxed);
+    }
+}
+
+const _: () = assert!(size_of::<Thread>() == 16);
+
+#[cfg(preload_so)]
+core::arch::global_asm!(
+    ".section .tbss,\"awT\",@nobits",
+    ".balign 8",
+    ".hidden ddtrace_preload_thread",
+    ".globl ddtrace_preload_thread",
+    ".type ddtrace_preload_thread, @object",
+    ".size ddtrace_preload_thread, 16",
+    "ddtrace_preload_thread:",
+    ".zero 16",
+    ".text",
+);
+
+/// The calling thread's words.
+#[cfg(preload_so)]
+pub(crate) fn current() -> &'static Thread {
+    let address: *const Thread;
+    // Not `pure`: a host that switches coroutines may come back on another thread.
+    // SAFETY: reads the thread pointer and the offset of our 16 zero-initialised bytes in the static TLS block, which
+    // live as long as the thread; Thread is made of atomics, for which all zero is valid.
+    unsafe {
+        core::arch::asm!(
+            "mov {0}, qword ptr fs:[0]",
+            "add {0}, qword ptr [rip + ddtrace_preload_thread@GOTTPOFF]",
+            out(reg) address,
+            options(nostack, readonly)
+        );
+        &*address
+    }
+}
+
+/// Outside of the shared library, where no hook is ever called: one for all.
+#[cfg(not(preload_so))]
+pub(crate) fn current() -> &'static Thread {
+    static THREAD: Thread = Thread { slot: ThreadSlot::new(), vfork_child: AtomicU64::new(0) };
+    &THREAD
+}
