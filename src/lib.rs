@@ -23,7 +23,7 @@ macro_rules! in_process {
     };
 }
 
-in_process! { handshake, identity, ids, propagation, random, record, ring, semconv, sys }
+in_process! { denylist, elf, handshake, identity, ids, propagation, random, record, ring, scrub, semconv, sys }
 
 #[cfg(feature = "std")]
 pub mod config;

@@ -75,7 +75,7 @@ unsafe fn arguments(record: &mut RecordWriter, argv: *const *const u8) {
             if list.room().saturating_sub(text.len().wrapping_add(64)) < floor {
                 break;
             }
-            for piece in scrubber.scrub(text) {
+            for piece in scrubber.scrub(text).pieces() {
                 list.push(piece);
             }
             list.end_item();

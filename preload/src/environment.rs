@@ -206,7 +206,7 @@ pub(crate) unsafe fn with_child_environment<R>(
     unsafe {
         match count {
             0..=FEW_ENTRIES => with_arrays::<{ FEW_ENTRIES + ADDED + 1 }, 768, R>(envp, child, run),
-            ..=MOST_ENTRIES => with_arrays::<{ MOST_ENTRIES + ADDED + 1 }, 4096, R>(envp, child, run),
+            _ if count <= MOST_ENTRIES => with_arrays::<{ MOST_ENTRIES + ADDED + 1 }, 4096, R>(envp, child, run),
             _ => run(envp),
         }
     }
@@ -235,8 +235,10 @@ unsafe fn with_arrays<const ENTRIES: usize, const PRELOAD: usize, R>(
     run: impl FnOnce(*const *const u8) -> R,
 ) -> R {
     let identity_text = Text::<{ IDENTITY.len() + LENGTH + 1 }>::of(&[IDENTITY, &child.identity.format()]);
-    let context_text =
-        Text::<{ TRACEPARENT.len() + TRACEPARENT_LENGTH + 1 }>::of(&[TRACEPARENT, &traceparent(child.identity).format()]);
+    let context_text = Text::<{ TRACEPARENT.len() + TRACEPARENT_LENGTH + 1 }>::of(&[
+        TRACEPARENT,
+        &traceparent(child.identity).format(),
+    ]);
     let mut preload_text = Text::<PRELOAD>::of(&[]);
     let mut array = Array { entries: [null(); ENTRIES], length: 0 };
     let (mut had_identity, mut had_context, mut had_preload) = (false, false, false);

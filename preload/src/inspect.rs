@@ -139,8 +139,8 @@ fn examine(fd: Fd, path: &[u8]) -> Verdict {
     if is_denied(path, environment::denylist()) {
         return Verdict::Untraceable("denylist");
     }
-    let setuid = sys::file_status(fd)
-        .is_ok_and(|status| status.mode & SETUID_SETGID != 0 && status.uid != sys::getuid());
+    let setuid =
+        sys::file_status(fd).is_ok_and(|status| status.mode & SETUID_SETGID != 0 && status.uid != sys::getuid());
     if setuid {
         return Verdict::Untraceable("setuid");
     }

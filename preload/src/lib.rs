@@ -7,6 +7,11 @@
 //! recorded besides is done only where all is known to be fine. No hook allocates, locks, waits, keeps a descriptor,
 //! installs a handler or prints.
 #![cfg_attr(not(test), no_std)]
+#![cfg_attr(
+    not(preload_so),
+    allow(dead_code, reason = "only the shared library has the entry points that call the hooks")
+)]
+#![allow(non_snake_case, reason = "C and POSIX named the functions")]
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod describe;

@@ -178,7 +178,10 @@ pub(crate) fn record_child(child: &Identity, pid: u32, describe: impl FnOnce(&mu
 }
 
 /// The identity of a child that is about to be started. The context is the one that the host set for it, if it did.
-pub(crate) fn child_identity(holder: Holder, context: Option<ddtrace::propagation::tracecontext::TraceParent>) -> Identity {
+pub(crate) fn child_identity(
+    holder: Holder,
+    context: Option<ddtrace::propagation::tracecontext::TraceParent>,
+) -> Identity {
     let parent = identity();
     let mut child = Identity {
         flags: parent.flags & !FLAG_REMOTE_PARENT,

@@ -3,7 +3,7 @@
 //! Stable Rust cannot choose the initial-exec model for thread-locals, and the general one calls into the host's
 //! allocator; so the variable is declared in assembly.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use ddtrace::ring::ThreadSlot;
 
 /// What a thread keeps. All zero is the state of a new thread.
@@ -11,19 +11,22 @@ use ddtrace::ring::ThreadSlot;
 pub(crate) struct Thread {
     /// The thread's place in the ring.
     pub(crate) slot: ThreadSlot,
-    /// In a vfork child: the span of that child, whose exec failed. Zero otherwise.
-    pub(crate) vfork_child: AtomicU64,
+    /// The span of the vfork child that this thread started last: kept for a second attempt to exec, should the first
+    /// one fail.
+    pub(crate) vfork_span: AtomicU64,
+    /// The id of that child. It tells a second attempt from another child.
+    pub(crate) vfork_pid: AtomicU32,
 }
 
 impl Thread {
     /// In a forked child nothing of the parent's thread holds.
     pub(crate) fn reset(&self) {
         self.slot.reset();
-        self.vfork_child.store(0, Ordering::Relaxed);
+        self.vfork_pid.store(0, Ordering::Relaxed);
     }
 }
 
-const _: () = assert!(size_of::<Thread>() == 16);
+const _: () = assert!(size_of::<Thread>() == 24);
 
 #[cfg(preload_so)]
 core::arch::global_asm!(
@@ -32,9 +35,9 @@ core::arch::global_asm!(
     ".hidden ddtrace_preload_thread",
     ".globl ddtrace_preload_thread",
     ".type ddtrace_preload_thread, @object",
-    ".size ddtrace_preload_thread, 16",
+    ".size ddtrace_preload_thread, 24",
     "ddtrace_preload_thread:",
-    ".zero 16",
+    ".zero 24",
     ".text",
 );
 
@@ -43,7 +46,7 @@ core::arch::global_asm!(
 pub(crate) fn current() -> &'static Thread {
     let address: *const Thread;
     // Not `pure`: a host that switches coroutines may come back on another thread.
-    // SAFETY: reads the thread pointer and the offset of our 16 zero-initialised bytes in the static TLS block, which
+    // SAFETY: reads the thread pointer and the offset of our 24 zero-initialised bytes in the static TLS block, which
     // live as long as the thread; Thread is made of atomics, for which all zero is valid.
     unsafe {
         core::arch::asm!(
@@ -59,6 +62,7 @@ pub(crate) fn current() -> &'static Thread {
 /// Outside of the shared library, where no hook is ever called: one for all.
 #[cfg(not(preload_so))]
 pub(crate) fn current() -> &'static Thread {
-    static THREAD: Thread = Thread { slot: ThreadSlot::new(), vfork_child: AtomicU64::new(0) };
+    static THREAD: Thread =
+        Thread { slot: ThreadSlot::new(), vfork_span: AtomicU64::new(0), vfork_pid: AtomicU32::new(0) };
     &THREAD
 }

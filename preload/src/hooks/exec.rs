@@ -116,11 +116,8 @@ unsafe fn replace(program: Program, argv: Array, envp: Array, call: impl FnOnce(
             }
         }),
     }
-    let child = ForChild {
-        identity: &identity,
-        loadable: reason.is_none(),
-        keep_host_context: caller == Caller::Itself,
-    };
+    let child =
+        ForChild { identity: &identity, loadable: reason.is_none(), keep_host_context: caller == Caller::Itself };
     // SAFETY: the caller's promise.
     let result = unsafe { environment::with_child_environment(envp, child, call) };
     if caller == Caller::Itself && reason.is_some() {
@@ -142,29 +139,27 @@ unsafe fn vfork_identity(pid: u32, envp: Array) -> Identity {
     // SAFETY: the caller's promise.
     let mut child = process::child_identity(Holder::Process(pid), unsafe { environment::host_context(envp) });
     // The thread is the parent's, which is suspended until the child is gone.
-    let kept = &thread::current().vfork_child;
-    match kept.load(Ordering::Relaxed) {
-        0 => kept.store(child.span_id.0, Ordering::Relaxed),
-        span => child.span_id = SpanId(span),
+    let thread = thread::current();
+    if thread.vfork_pid.swap(pid, Ordering::Relaxed) == pid {
+        child.span_id = SpanId(thread.vfork_span.load(Ordering::Relaxed));
+    } else {
+        thread.vfork_span.store(child.span_id.0, Ordering::Relaxed);
     }
     child
 }
 
 /// `execl` and `execlp`: the arguments lie on the stack as an array that ends with null.
-#[cfg_attr(not(preload_so), expect(dead_code, reason = "called from the assembly of the shared library"))]
 unsafe extern "C" fn execl_with(path: Text, argv: Array) -> i32 {
     // SAFETY: the array that the entry made from the host's own arguments.
     unsafe { execv(path, argv) }
 }
 
-#[cfg_attr(not(preload_so), expect(dead_code, reason = "called from the assembly of the shared library"))]
 unsafe extern "C" fn execlp_with(file: Text, argv: Array) -> i32 {
     // SAFETY: as above.
     unsafe { execvp(file, argv) }
 }
 
 /// `execle`: the environment follows the null.
-#[cfg_attr(not(preload_so), expect(dead_code, reason = "called from the assembly of the shared library"))]
 unsafe extern "C" fn execle_with(path: Text, argv: Array) -> i32 {
     let mut end = argv;
     // SAFETY: as above; execle(3) demands the null and one more argument.

@@ -35,13 +35,11 @@ macro_rules! exits {
 
 exits! {
     _exit = UnderscoreExit,
-    #[expect(non_snake_case, reason = "C's name")]
     _Exit = CapitalExit,
     quick_exit = QuickExit,
 }
 
 /// Runs when `main` has returned or `exit` was called.
-#[cfg_attr(not(preload_so), expect(dead_code, reason = "an entry of the shared library"))]
 pub(crate) extern "C" fn destructor() {
     ending(None);
 }
@@ -58,11 +56,11 @@ fn ending(code: Option<i32>) {
             record.integer(Key::MemoryPeak, usage.max_rss as i64);
         }),
         // A vfork child whose exec failed.
-        Some(Caller::VforkChild(_)) => {
-            let span = thread::current().vfork_child.swap(0, Ordering::Relaxed);
-            if span != 0 {
+        Some(Caller::VforkChild(pid)) => {
+            let thread = thread::current();
+            if thread.vfork_pid.load(Ordering::Relaxed) == pid {
                 process::record(|record| {
-                    record.close(SpanId(span), sys::monotonic_ns());
+                    record.close(SpanId(thread.vfork_span.load(Ordering::Relaxed)), sys::monotonic_ns());
                     exit_code(record, code);
                 });
             }

@@ -23,7 +23,6 @@ pub(crate) unsafe extern "C" fn fork() -> i32 {
 ///
 /// As for `_Fork(3)`.
 #[cfg_attr(preload_so, unsafe(no_mangle))]
-#[expect(non_snake_case, reason = "POSIX's name")]
 pub(crate) unsafe extern "C" fn _Fork() -> i32 {
     // SAFETY: the type of _Fork.
     let Some(real) = (unsafe { real::<Fork>(Function::UnderscoreFork) }) else { return table::missing() };
@@ -35,7 +34,12 @@ pub(crate) unsafe extern "C" fn _Fork() -> i32 {
 ///
 /// As for `forkpty(3)`.
 #[cfg_attr(preload_so, unsafe(no_mangle))]
-pub(crate) unsafe extern "C" fn forkpty(master: *mut i32, name: *mut u8, mode: *const c_void, size: *const c_void) -> i32 {
+pub(crate) unsafe extern "C" fn forkpty(
+    master: *mut i32,
+    name: *mut u8,
+    mode: *const c_void,
+    size: *const c_void,
+) -> i32 {
     type Forkpty = unsafe extern "C" fn(*mut i32, *mut u8, *const c_void, *const c_void) -> i32;
     // SAFETY: the type of forkpty.
     let Some(real) = (unsafe { real::<Forkpty>(Function::Forkpty) }) else { return table::missing() };

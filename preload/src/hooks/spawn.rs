@@ -46,7 +46,9 @@ pub(crate) unsafe extern "C" fn posix_spawnp(
     // SAFETY: the type of posix_spawnp.
     let Some(real) = (unsafe { real::<Spawn>(Function::PosixSpawnp) }) else { return table::missing() };
     // SAFETY: the host's own arguments, handed on.
-    unsafe { spawn(pid, Program::Search(file), argv, envp, |pid, envp| real(pid, file, actions, attributes, argv, envp)) }
+    unsafe {
+        spawn(pid, Program::Search(file), argv, envp, |pid, envp| real(pid, file, actions, attributes, argv, envp))
+    }
 }
 
 /// # Safety

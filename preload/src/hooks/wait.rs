@@ -56,11 +56,7 @@ pub(crate) unsafe extern "C" fn wait4(pid: i32, status: *mut i32, options: i32, 
 /// # Safety
 ///
 /// `status` is null or writable; `call` is the real function, `usage` reads what it has filled in.
-unsafe fn waited(
-    status: *mut i32,
-    call: impl FnOnce(*mut i32) -> i32,
-    usage: impl FnOnce() -> Option<Usage>,
-) -> i32 {
+unsafe fn waited(status: *mut i32, call: impl FnOnce(*mut i32) -> i32, usage: impl FnOnce() -> Option<Usage>) -> i32 {
     if process::caller() != Some(Caller::Itself) {
         return call(status);
     }

@@ -1,0 +1,61 @@
+//! Builds the preload library, so that every build of the launcher has the optimised and proven one beside it.
+//!
+//! It needs flags that no ordinary member of a workspace can have (no libc, no start files, a link that fails on any
+//! undefined symbol), hence a cargo of its own.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn main() {
+    let manifest = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
+    let workspace = manifest.parent().expect("the launcher is a folder of the workspace");
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
+    for watched in ["src", "preload", "Cargo.toml", "Cargo.lock"] {
+        println!("cargo::rerun-if-changed={}", workspace.join(watched).display());
+    }
+    println!("cargo::rerun-if-changed=build.rs");
+
+    let target = out.join("preload");
+    build(workspace, &target);
+    let library = target.join("preload/libddtrace_preload.so");
+    // OUT_DIR is target/<profile>/build/<package>/out: the library belongs beside the executable.
+    let beside = out.ancestors().nth(3).expect("OUT_DIR is four levels deep").join("libddtrace_preload.so");
+    replace(&library, &beside);
+    println!("cargo::rustc-env=DDTRACE_PRELOAD_BUILT={}", library.display());
+}
+
+fn build(workspace: &Path, target: &Path) {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
+    cargo
+        .current_dir(workspace)
+        .args(["rustc", "--locked", "--package", "ddtrace-preload", "--lib", "--crate-type", "cdylib"])
+        .args(["--profile", "preload", "--target-dir"])
+        .arg(target)
+        .args(["--", "--cfg", "preload_so"])
+        .args(["-Clink-arg=-nostdlib", "-Clink-arg=-nostartfiles"])
+        .args(["-Clink-arg=-Wl,-z,defs", "-Clink-arg=-Wl,-z,nodelete", "-Clink-arg=-Wl,-z,now"]);
+    // What is set for the outer build is not meant for this one.
+    for (name, _) in env::vars_os() {
+        let text = name.to_string_lossy();
+        let of_outer_build = ["CARGO_PROFILE_", "CARGO_FEATURE_", "CARGO_CFG_", "CARGO_PKG_", "CARGO_BIN_", "DEP_"]
+            .iter()
+            .any(|prefix| text.starts_with(prefix));
+        if of_outer_build || text.contains("RUSTFLAGS") || text.contains("RUSTC") || text.contains("RUSTDOC") {
+            cargo.env_remove(&name);
+        }
+    }
+    for name in ["CARGO_BUILD_TARGET", "CARGO_TARGET_DIR", "CARGO_BUILD_TARGET_DIR", "CARGO_MANIFEST_DIR", "TARGET"] {
+        cargo.env_remove(name);
+    }
+    let status = cargo.status().expect("cargo can be started");
+    assert!(status.success(), "the preload library does not build; see above");
+}
+
+/// A program that has the old library mapped keeps it: the new one takes its name in one step.
+fn replace(library: &Path, beside: &Path) {
+    let fresh = beside.with_extension("so.new");
+    std::fs::copy(library, &fresh).expect("the target directory can be written");
+    std::fs::rename(&fresh, beside).expect("the target directory can be written");
+}
