@@ -126,8 +126,9 @@ impl RecordWriter {
         self.put_at(start.wrapping_sub(4), &length.to_le_bytes());
     }
 
-    /// Sets the length and gives it, rounded up so that the next record is aligned; `None` where something did not fit.
-    pub(crate) fn finish(mut self) -> Option<u32> {
+    /// Ends the record: sets its length and gives it, rounded up so that the next record is aligned; `None` where something did not fit.
+    #[must_use]
+    pub fn finish(mut self) -> Option<u32> {
         let padding = self.length.wrapping_neg() & 7;
         self.put([0u8; 8].get(..padding).unwrap_or_default());
         let length = self.length as u32;

@@ -1,0 +1,297 @@
+//! The collector: takes in processes, drains their rings into the segment, and learns of their deaths.
+//!
+//! It never waits for an exporter. What a process wrote before its end is in the segment before its death is.
+
+use std::collections::{HashMap, HashSet};
+use std::os::fd::{AsFd, OwnedFd};
+
+use ddtrace::ids::SpanId;
+use ddtrace::record::{ROLE_CHILD, RecordBody, records};
+use ddtrace::sys::monotonic_ns;
+use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
+
+use super::listen::{self, Guest, MappedRing};
+use super::pidfd;
+use super::spool::{Death, FrameKind, Full, Writer};
+
+/// How long after a death the parent may take to wait for the process, before the death is told without a status.
+const REAP_WAIT_NS: u64 = 200_000_000;
+
+/// A process that is known.
+struct Tracked {
+    pid: u32,
+    producer: u64,
+    pidfd: OwnedFd,
+    ring: Option<MappedRing>,
+    /// Its ids mean the same to us: it is in our pid namespace.
+    same_namespace: bool,
+    died_ns: Option<u64>,
+}
+
+/// Collects from all processes of a run.
+pub struct Collector {
+    listener: OwnedFd,
+    epoll: Epoll,
+    processes: HashMap<SpanId, Tracked>,
+    segment: Writer,
+    next_producer: u64,
+    /// Processes that are gone: their parents may speak of them late.
+    past: HashSet<SpanId>,
+    /// What each ring had counted as lost when it was last looked at.
+    lost_by: HashMap<u64, u64>,
+    /// Records that processes could not write into their rings.
+    lost_in_rings: u64,
+    /// Records that could not be kept in the segment.
+    lost_in_segment: u64,
+    told_full: bool,
+    /// Told to every new ring, too.
+    stopped: bool,
+}
+
+impl Collector {
+    /// Collects what comes to `listener`; readiness of deaths is reported to `epoll` under the process's span id.
+    pub fn new(listener: OwnedFd, epoll: Epoll, segment: Writer) -> Self {
+        Collector {
+            listener,
+            epoll,
+            processes: HashMap::new(),
+            segment,
+            next_producer: 1,
+            past: HashSet::new(),
+            lost_by: HashMap::new(),
+            lost_in_rings: 0,
+            lost_in_segment: 0,
+            told_full: false,
+            stopped: false,
+        }
+    }
+
+    /// How many processes are alive, as far as is known.
+    pub fn living(&self) -> usize {
+        self.processes.len()
+    }
+
+    /// Records that were lost: in the rings, and in the segment.
+    pub fn lost(&self) -> (u64, u64) {
+        (self.lost_in_rings, self.lost_in_segment)
+    }
+
+    /// The segment, after the end.
+    pub fn into_segment(self) -> Writer {
+        self.segment
+    }
+
+    /// Tells every process to record nothing any more.
+    pub fn stop(&mut self) {
+        self.stopped = true;
+        for ring in self.processes.values_mut().filter_map(|tracked| tracked.ring.as_mut()) {
+            ring.reader().stop();
+        }
+    }
+
+    /// The sidecar's own records, such as that of the first process.
+    pub fn append_own(&mut self, record: &[u8]) {
+        self.append(FrameKind::Records, 0, record);
+    }
+
+    /// Ends the segment.
+    pub fn end(&mut self) {
+        self.append(FrameKind::End, 0, &[]);
+    }
+
+    fn append(&mut self, kind: FrameKind, producer: u64, payload: &[u8]) {
+        if let Err(full) = self.segment.append(kind, producer, payload) {
+            self.lost_in_segment += 1;
+            if !std::mem::replace(&mut self.told_full, true) {
+                match full {
+                    Full::Bound => tracing::error!("the spool has reached its bound; what comes now is dropped"),
+                    Full::Disk(error) => tracing::error!("the spool cannot grow: {error}; what comes now is dropped"),
+                }
+            }
+        }
+    }
+
+    /// Tracks a process that is known by its descriptor.
+    pub fn track(&mut self, span: SpanId, pid: u32, pidfd: OwnedFd) {
+        if self.processes.contains_key(&span) {
+            return;
+        }
+        let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLHUP | EpollFlags::EPOLLET;
+        if let Err(error) = self.epoll.add(pidfd.as_fd(), EpollEvent::new(flags, span.0)) {
+            tracing::warn!("cannot watch process {pid}: {error}");
+        }
+        let producer = self.next_producer;
+        self.next_producer += 1;
+        let tracked = Tracked { pid, producer, pidfd, ring: None, same_namespace: true, died_ns: None };
+        self.processes.insert(span, tracked);
+    }
+
+    /// Takes in all processes that wait at the socket.
+    pub fn accept_all(&mut self) -> usize {
+        let mut accepted = 0;
+        while let Some(guest) = listen::accept(&self.listener) {
+            match guest {
+                Ok(guest) => {
+                    self.welcome(guest);
+                    accepted += 1;
+                }
+                Err(reason) => tracing::warn!("a process was sent away: {reason}"),
+            }
+        }
+        accepted
+    }
+
+    fn welcome(&mut self, guest: Guest) {
+        let span = guest.hello.span_id;
+        let mut ring = guest.ring;
+        if self.stopped {
+            ring.reader().stop();
+        }
+        match guest.pidfd {
+            Some(pidfd) => self.track(span, guest.pid, pidfd),
+            None if !self.processes.contains_key(&span) => {
+                // Gone so long that the kernel has no descriptor for it: its ring still says all.
+                let producer = self.next_producer;
+                self.next_producer += 1;
+                self.drain_ring(producer, &mut ring);
+                self.append_death(span, None);
+                return;
+            }
+            None => {}
+        }
+        let Some(tracked) = self.processes.get_mut(&span) else { return };
+        tracked.same_namespace = guest.pid == guest.hello.pid;
+        tracked.pid = guest.pid;
+        // The same process with another program: the last words of the one before come first.
+        if let Some(mut before) = tracked.ring.replace(ring) {
+            let producer = tracked.producer;
+            let drained = self.drain_ring(producer, &mut before);
+            self.adopt(drained.children);
+        }
+    }
+
+    /// Drains every ring. Gives how many bytes came.
+    pub fn drain_all(&mut self) -> usize {
+        let spans: Vec<SpanId> = self.processes.keys().copied().collect();
+        spans.into_iter().map(|span| self.drain(span)).sum()
+    }
+
+    fn drain(&mut self, span: SpanId) -> usize {
+        let Some(tracked) = self.processes.get_mut(&span) else { return 0 };
+        let Some(mut ring) = tracked.ring.take() else { return 0 };
+        let (producer, same_namespace) = (tracked.producer, tracked.same_namespace);
+        let drained = self.drain_ring(producer, &mut ring);
+        if let Some(tracked) = self.processes.get_mut(&span)
+            && !drained.corrupt
+        {
+            tracked.ring = Some(ring);
+        }
+        if same_namespace {
+            self.adopt(drained.children);
+        }
+        drained.bytes
+    }
+
+    fn drain_ring(&mut self, producer: u64, ring: &mut MappedRing) -> Drained {
+        let mut drained = Drained::default();
+        let result = ring.reader().drain(|bytes| {
+            drained.bytes += bytes.len();
+            drained.children.extend(children(bytes));
+            self.append(FrameKind::Records, producer, bytes);
+        });
+        match result {
+            Ok(now) => {
+                // The ring counts for ever; what was counted before is not lost again.
+                let before = self.lost_by.insert(producer, now.lost).unwrap_or_default();
+                self.lost_in_rings += now.lost.saturating_sub(before);
+            }
+            Err(corrupt) => {
+                tracing::warn!("{corrupt}; nothing more is read from this process");
+                drained.corrupt = true;
+            }
+        }
+        drained
+    }
+
+    /// Children that a process started, known by its word alone until they speak for themselves.
+    fn adopt(&mut self, children: Vec<(SpanId, u32)>) {
+        for (span, pid) in children {
+            if self.processes.contains_key(&span) || self.past.contains(&span) {
+                continue;
+            }
+            match pidfd::open(pid) {
+                Ok(pidfd) => self.track(span, pid, pidfd),
+                // It is gone already. If it has a ring, that waits at the socket.
+                Err(_) => {
+                    self.accept_all();
+                    if !self.processes.contains_key(&span) && !self.past.contains(&span) {
+                        self.append_death(span, None);
+                    }
+                }
+            }
+        }
+    }
+
+    /// What the kernel has to tell of a process. Gives whether it is over with it.
+    pub fn woken(&mut self, span: SpanId, reaped: bool) {
+        let now = monotonic_ns();
+        let Some(tracked) = self.processes.get_mut(&span) else { return };
+        let died_ns = *tracked.died_ns.get_or_insert(now);
+        if !reaped {
+            return;
+        }
+        let status = pidfd::exit_status(&tracked.pidfd);
+        self.bury(span, died_ns, status);
+    }
+
+    /// Gives up waiting for the status of processes that nobody reaps.
+    pub fn bury_unreaped(&mut self, all: bool) {
+        let now = monotonic_ns();
+        let due: Vec<(SpanId, u64)> = self
+            .processes
+            .iter()
+            .filter_map(|(span, tracked)| tracked.died_ns.map(|died_ns| (*span, died_ns)))
+            .filter(|(_, died_ns)| all || now.saturating_sub(*died_ns) > REAP_WAIT_NS)
+            .collect();
+        for (span, died_ns) in due {
+            self.bury(span, died_ns, None);
+        }
+    }
+
+    /// Whether a process is dead whose status may still come.
+    pub fn awaits_reaping(&self) -> bool {
+        self.processes.values().any(|tracked| tracked.died_ns.is_some())
+    }
+
+    fn bury(&mut self, span: SpanId, died_ns: u64, status: Option<u32>) {
+        // Its ring may still wait at the socket, and its parent may have written that it started it.
+        self.accept_all();
+        self.drain(span);
+        self.processes.remove(&span);
+        let death = Death { span_id: span.0, time_ns: died_ns, status };
+        self.past.insert(span);
+        self.append(FrameKind::Death, 0, &death.format());
+    }
+
+    fn append_death(&mut self, span: SpanId, status: Option<u32>) {
+        self.past.insert(span);
+        let death = Death { span_id: span.0, time_ns: monotonic_ns(), status };
+        self.append(FrameKind::Death, 0, &death.format());
+    }
+}
+
+#[derive(Default)]
+struct Drained {
+    bytes: usize,
+    children: Vec<(SpanId, u32)>,
+    corrupt: bool,
+}
+
+/// The children that these records speak of.
+fn children(bytes: &[u8]) -> Vec<(SpanId, u32)> {
+    let opened = records(bytes).flatten().filter_map(|record| match record.body {
+        RecordBody::Open(open) if open.role == ROLE_CHILD && open.pid != 0 => Some((record.span_id, open.pid)),
+        _ => None,
+    });
+    opened.collect()
+}

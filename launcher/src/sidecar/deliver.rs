@@ -1,0 +1,294 @@
+//! The exporting thread: reads the segment, puts spans together and hands them to the backends.
+//!
+//! It has the sidecar's only asynchronous runtime. Each backend has a queue and a task of its own, so that a slow one
+//! holds up no other.
+
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use ddtrace::config::Config;
+use ddtrace::span::{Resource, TraceChunk};
+use ddtrace::sys::{monotonic_ns, realtime_ns};
+use tokio::sync::Notify;
+use tokio::task::LocalSet;
+use tokio::time::timeout;
+
+use super::assemble::{Assembler, Finished, Policy};
+use super::spool::Reader;
+use crate::export::{AnyBackend, Backend, Batch, deliver, otlp_json_line, probe};
+
+/// What is exported, and where to.
+pub struct Plan {
+    /// The configuration.
+    pub config: Config,
+    /// What made the spans.
+    pub resource: Arc<Resource>,
+    /// The directory of the local store.
+    pub state_dir: Option<PathBuf>,
+    /// Gets every span as OTLP JSON lines at the end: the view reads it.
+    pub view: Option<OwnedFd>,
+    /// Hold all spans back until the command has ended, and give them up if it takes longer than this: it is a service.
+    pub hold: Option<Duration>,
+}
+
+/// The exporting thread, as the collector sees it.
+pub struct Exporting {
+    thread: JoinHandle<()>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    news: Notify,
+    /// The sidecar was told to go: nothing is waited for any more.
+    hurry: AtomicBool,
+    /// The command has proved to be a service: its processes need record nothing any more.
+    unwanted: AtomicBool,
+}
+
+impl Exporting {
+    /// Starts the thread.
+    pub fn start(reader: Reader, plan: Plan) -> std::io::Result<Exporting> {
+        let shared =
+            Arc::new(Shared { news: Notify::new(), hurry: AtomicBool::new(false), unwanted: AtomicBool::new(false) });
+        let for_thread = Arc::clone(&shared);
+        let thread = std::thread::Builder::new().name("export".into()).spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            match runtime {
+                Ok(runtime) => LocalSet::new().block_on(&runtime, export(reader, plan, for_thread)),
+                Err(error) => tracing::error!("cannot export: {error}; spans stay in the spool"),
+            }
+        })?;
+        Ok(Exporting { thread, shared })
+    }
+
+    /// There is something new in the segment.
+    pub fn wake(&self) {
+        self.shared.news.notify_one();
+    }
+
+    /// Whether records of processes are not wanted any more.
+    pub fn is_unwanted(&self) -> bool {
+        self.shared.unwanted.load(Ordering::Relaxed)
+    }
+
+    /// Whether everything is done, after the end of the segment.
+    pub fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Do not wait for any backend from now on.
+    pub fn hurry(&self) {
+        self.shared.hurry.store(true, Ordering::Relaxed);
+        self.wake();
+    }
+
+    /// Waits for the thread.
+    pub fn join(self) {
+        let _ = self.thread.join();
+    }
+}
+
+/// One backend's part of the work.
+struct Queue {
+    batches: RefCell<VecDeque<Rc<Batch>>>,
+    news: Notify,
+    busy: Cell<bool>,
+    delivered: Cell<u64>,
+    dropped: Cell<u64>,
+}
+
+/// What the tasks share.
+struct State {
+    shared: Arc<Shared>,
+    /// After this instant nothing is tried any more. Set at the end.
+    deadline: Cell<Option<Instant>>,
+}
+
+impl State {
+    fn time_left(&self) -> Duration {
+        if self.shared.hurry.load(Ordering::Relaxed) {
+            return Duration::ZERO;
+        }
+        match self.deadline.get() {
+            Some(deadline) => deadline.saturating_duration_since(Instant::now()),
+            None => Duration::from_secs(30),
+        }
+    }
+}
+
+async fn export(mut reader: Reader, mut plan: Plan, shared: Arc<Shared>) {
+    let clock_offset = i128::from(realtime_ns()) - i128::from(monotonic_ns());
+    let partial_flush = plan.config.partial_flush.then_some(plan.config.partial_flush_min_spans);
+    let policy = Policy { partial_flush: if plan.hold.is_some() { None } else { partial_flush } };
+    let mut assembler = Assembler::new(policy, clock_offset);
+    let state = Rc::new(State { shared: Arc::clone(&shared), deadline: Cell::new(None) });
+    let mut queues: Option<Vec<Rc<Queue>>> = None;
+    let mut pending: Vec<TraceChunk> = Vec::new();
+    let mut seen: Vec<TraceChunk> = Vec::new();
+    let (begun, mut last_sent) = (Instant::now(), Instant::now());
+    let mut counted = (0, 0);
+    loop {
+        let _ = timeout(plan.config.flush_interval.min(Duration::from_millis(500)), shared.news.notified()).await;
+        let mut recorded = 0;
+        while let Some(frame) = reader.next_frame() {
+            recorded += assembler.feed(frame);
+        }
+        reader.count(recorded, 0, 0);
+        let ended = assembler.has_ended();
+        if let Some(limit) = plan.hold
+            && !ended
+            && begun.elapsed() > limit
+        {
+            give_up(&mut reader, &mut assembler, &shared);
+            return;
+        }
+        for finished in assembler.collect(monotonic_ns()) {
+            pending.push(chunk(finished, &plan.resource));
+        }
+        if ended && let Some(view) = plan.view.take() {
+            seen.append(&mut pending.clone());
+            show(view, &seen);
+        }
+        let due = ended || last_sent.elapsed() >= plan.config.flush_interval;
+        if due && !pending.is_empty() {
+            last_sent = Instant::now();
+            if plan.view.is_some() {
+                seen.extend(pending.iter().cloned());
+            }
+            let queues = match &mut queues {
+                Some(queues) => queues,
+                none => none.insert(open_queues(&plan, &state).await),
+            };
+            let batch = Rc::new(Batch { chunks: std::mem::take(&mut pending) });
+            for queue in queues.iter() {
+                queue.batches.borrow_mut().push_back(Rc::clone(&batch));
+                queue.news.notify_one();
+            }
+        }
+        if let Some(queues) = &queues {
+            count(&reader, queues, &mut counted);
+        }
+        if ended {
+            break;
+        }
+    }
+    state.deadline.set(Some(Instant::now() + plan.config.shutdown_timeout));
+    let queues = queues.unwrap_or_default();
+    while queues.iter().any(|queue| queue.busy.get() || !queue.batches.borrow().is_empty()) {
+        if state.time_left().is_zero() {
+            break;
+        }
+        let _ = timeout(Duration::from_millis(20), shared.news.notified()).await;
+    }
+    count(&reader, &queues, &mut counted);
+    if queues.is_empty() {
+        // Only the view was asked for, and it has them.
+        let account = reader.account();
+        reader.count(0, account.waiting(), 0);
+    }
+    if assembler.malformed > 0 {
+        tracing::warn!("{} records could not be read and were dropped", assembler.malformed);
+    }
+}
+
+/// A span is delivered when every backend has it; what one of them refused is dropped.
+fn count(reader: &Reader, queues: &[Rc<Queue>], counted: &mut (u64, u64)) {
+    let dropped = queues.iter().map(|queue| queue.dropped.get()).max().unwrap_or_default();
+    let done = queues.iter().map(|queue| queue.delivered.get() + queue.dropped.get()).min().unwrap_or_default();
+    let delivered = done.saturating_sub(dropped);
+    reader.count(0, delivered - counted.0.min(delivered), dropped - counted.1.min(dropped));
+    *counted = (delivered.max(counted.0), dropped.max(counted.1));
+}
+
+fn chunk(finished: Finished, resource: &Arc<Resource>) -> TraceChunk {
+    let first = finished.spans.first();
+    let sampled = first.is_none_or(|span| span.flags & 1 != 0);
+    let remote = first.is_some_and(|span| span.parent_is_remote);
+    TraceChunk {
+        resource: Arc::clone(resource),
+        spans: finished.spans,
+        sampling_priority: i32::from(sampled),
+        // The mechanism "default", where the decision was made here.
+        decision_maker: if remote { Cow::Borrowed("") } else { Cow::Borrowed("-0") },
+    }
+}
+
+/// The command has proved to be a service: it gets no process spans.
+fn give_up(reader: &mut Reader, assembler: &mut Assembler, shared: &Shared) {
+    shared.unwanted.store(true, Ordering::Relaxed);
+    let waiting = reader.account().waiting();
+    tracing::info!(
+        "the command runs on as a service: {waiting} process spans are dropped and no more are recorded; \
+         --process-spans=true keeps them"
+    );
+    reader.count(0, 0, waiting);
+    *assembler = Assembler::new(Policy { partial_flush: None }, 0);
+}
+
+fn show(view: OwnedFd, chunks: &[TraceChunk]) {
+    use std::io::Write;
+    let mut file = std::fs::File::from(view);
+    let batch = Batch { chunks: chunks.to_vec() };
+    let written = otlp_json_line(&batch).and_then(|line| file.write_all(&line).map_err(|error| error.to_string()));
+    if let Err(error) = written {
+        tracing::warn!("cannot hand the spans to the view: {error}");
+    }
+}
+
+async fn open_queues(plan: &Plan, state: &Rc<State>) -> Vec<Rc<Queue>> {
+    let route = probe(&plan.config).await;
+    let mut queues = Vec::new();
+    for destination in &route.destinations {
+        let directory = plan.state_dir.clone().unwrap_or_else(std::env::temp_dir);
+        match AnyBackend::open(destination, &plan.config, &directory) {
+            Ok(backend) => {
+                tracing::info!("spans go to the {destination}");
+                let queue = Rc::new(Queue {
+                    batches: RefCell::new(VecDeque::new()),
+                    news: Notify::new(),
+                    busy: Cell::new(false),
+                    delivered: Cell::new(0),
+                    dropped: Cell::new(0),
+                });
+                tokio::task::spawn_local(serve(backend, Rc::clone(&queue), Rc::clone(state)));
+                queues.push(queue);
+            }
+            Err(error) => tracing::error!("{error}; nothing is sent there"),
+        }
+    }
+    queues
+}
+
+async fn serve(mut backend: AnyBackend, queue: Rc<Queue>, state: Rc<State>) {
+    loop {
+        let next = queue.batches.borrow_mut().pop_front();
+        let Some(batch) = next else {
+            queue.news.notified().await;
+            continue;
+        };
+        queue.busy.set(true);
+        let mut left = Batch { chunks: batch.chunks.clone() };
+        while left.spans() > 0 && !state.time_left().is_zero() {
+            let delivery = deliver(&mut backend, left, state.time_left()).await;
+            queue.delivered.set(queue.delivered.get() + delivery.delivered);
+            queue.dropped.set(queue.dropped.get() + delivery.dropped);
+            for message in &delivery.messages {
+                tracing::warn!("{message}");
+            }
+            left = delivery.left;
+        }
+        queue.busy.set(false);
+        state.shared.news.notify_one();
+        if left.spans() > 0 {
+            return;
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! How the sidecar leaves the launcher: a grandchild in a session of its own, with none of the target's descriptors.
+
+use std::os::fd::RawFd;
+
+use nix::fcntl::{OFlag, open};
+use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
+use nix::sys::stat::Mode;
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, chdir, dup2_stderr, dup2_stdin, dup2_stdout, fork, setsid};
+
+/// Which side of the fork this is.
+pub enum Lineage {
+    /// The launcher, which goes on.
+    Launcher,
+    /// The sidecar. It must end with `_exit`.
+    Sidecar,
+}
+
+/// Forks twice, so that the sidecar is nobody's child: the target's `wait` must not see it.
+pub fn start(keep: &[RawFd]) -> nix::Result<Lineage> {
+    // SAFETY: the launcher has one thread.
+    match unsafe { fork() }? {
+        ForkResult::Parent { child } => {
+            waitpid(child, None)?;
+            Ok(Lineage::Launcher)
+        }
+        ForkResult::Child => {
+            let _ = setsid();
+            // SAFETY: as above.
+            match unsafe { fork() } {
+                Ok(ForkResult::Child) => {
+                    settle(keep);
+                    Ok(Lineage::Sidecar)
+                }
+                // SAFETY: ends this process at once, without the launcher's exit handlers.
+                _ => unsafe { libc::_exit(0) },
+            }
+        }
+    }
+}
+
+/// A pipeline such as `ddtrace-run cmd | tee log` must end when `cmd` ends: nothing of it may stay open here.
+fn settle(keep: &[RawFd]) {
+    // Every signal is blocked: the few that matter are read from a descriptor.
+    let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None);
+    if let Ok(null) = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()) {
+        let _ = dup2_stdin(&null);
+        let _ = dup2_stdout(&null);
+        let _ = dup2_stderr(&null);
+    }
+    let mut keep: Vec<RawFd> = keep.iter().copied().filter(|fd| *fd > 2).collect();
+    keep.sort_unstable();
+    let mut next = 3;
+    for fd in keep.into_iter().chain([RawFd::MAX]) {
+        if fd > next {
+            close_range(next, fd - 1);
+        }
+        next = fd.saturating_add(1);
+    }
+    // A file system must not stay busy because the sidecar was started on it.
+    let _ = chdir("/");
+    // SAFETY: a name of at most 15 bytes that ends with NUL.
+    unsafe { libc::prctl(libc::PR_SET_NAME, c"ddtrace-sidecar".as_ptr()) };
+}
+
+fn close_range(first: RawFd, last: RawFd) {
+    // SAFETY: descriptors of the sidecar alone, which uses none of them.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+    if result < 0 {
+        // Linux before 5.9.
+        for fd in first..=last.min(1 << 16) {
+            // SAFETY: as above.
+            unsafe { libc::close(fd) };
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! The socket at which traced processes hand over their rings.
+
+use std::io::{self, IoSliceMut};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+use ddtrace::handshake::{HELLO_LENGTH, Hello, socket_name};
+use ddtrace::ring::layout::RING_SIZE;
+use ddtrace::ring::{Corrupt, Reader};
+use memmap2::MmapRaw;
+use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use nix::sys::socket::{
+    self, AddressFamily, Backlog, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, getsockopt, sockopt,
+};
+use nix::sys::stat::fstat;
+
+use super::pidfd;
+
+/// A process that came with its ring.
+pub struct Guest {
+    /// What it says of itself.
+    pub hello: Hello,
+    /// Its id as the kernel tells us.
+    pub pid: u32,
+    /// Tells of its end; `None` where the kernel does not give it any more, as the process is long gone.
+    pub pidfd: Option<OwnedFd>,
+    /// Its records.
+    pub ring: MappedRing,
+}
+
+/// A ring and the mapping that it is read from.
+pub struct MappedRing {
+    reader: Reader,
+    // After the reader, so that it goes last.
+    _map: MmapRaw,
+}
+
+impl MappedRing {
+    /// The reader.
+    pub fn reader(&mut self) -> &mut Reader {
+        &mut self.reader
+    }
+}
+
+/// Why a process was sent away. It runs on untraced, or is not one of ours.
+#[derive(Debug, thiserror::Error)]
+pub enum Unwelcome {
+    #[error("it belongs to user {0}")]
+    User(u32),
+    #[error("it sent no ring")]
+    Silent,
+    #[error("it is of another release")]
+    Release,
+    #[error("its memory is not sealed against shrinking, or of the wrong size")]
+    Unsealed,
+    #[error("{0}")]
+    Ring(Corrupt),
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+impl From<nix::Error> for Unwelcome {
+    fn from(error: nix::Error) -> Self {
+        Unwelcome::Io(error.into())
+    }
+}
+
+/// Binds the socket of a run. Processes can connect from now on, whether or not the sidecar runs already.
+pub fn bind(run: u128) -> nix::Result<OwnedFd> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let fd = socket::socket(AddressFamily::Unix, SockType::SeqPacket, flags, None)?;
+    socket::bind(fd.as_raw_fd(), &UnixAddr::new_abstract(&socket_name(run))?)?;
+    socket::listen(&fd, Backlog::MAXCONN)?;
+    Ok(fd)
+}
+
+/// Takes in the next process, `None` where none is waiting.
+pub fn accept(listener: &OwnedFd) -> Option<Result<Guest, Unwelcome>> {
+    match socket::accept4(listener.as_raw_fd(), SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK) {
+        Ok(fd) => {
+            // SAFETY: accept4 has just made it.
+            Some(welcome(&unsafe { OwnedFd::from_raw_fd(fd) }))
+        }
+        Err(nix::Error::EINTR | nix::Error::ECONNABORTED) => Some(Err(Unwelcome::Silent)),
+        Err(nix::Error::EAGAIN) => None,
+        Err(error) => {
+            tracing::warn!("cannot accept a process: {error}; its spans are lost");
+            None
+        }
+    }
+}
+
+fn welcome(connection: &OwnedFd) -> Result<Guest, Unwelcome> {
+    let credentials = getsockopt(connection, sockopt::PeerCredentials)?;
+    let own = nix::unistd::geteuid().as_raw();
+    // A daemon that has given up root is a legitimate guest of root.
+    if credentials.uid() != own && own != 0 {
+        return Err(Unwelcome::User(credentials.uid()));
+    }
+    let (bytes, memory) = receive(connection)?;
+    let hello = Hello::parse(&bytes).ok_or(Unwelcome::Release)?;
+    if hello.ring_size != RING_SIZE as u64 {
+        return Err(Unwelcome::Release);
+    }
+    let pid = credentials.pid() as u32;
+    let pidfd = pidfd::of_peer(connection).or_else(|_| pidfd::open(pid)).ok();
+    Ok(Guest { hello, pid, pidfd, ring: map(&memory)? })
+}
+
+/// One message with one descriptor. Descriptors beyond it are closed again.
+fn receive(connection: &OwnedFd) -> Result<([u8; HELLO_LENGTH], OwnedFd), Unwelcome> {
+    let mut bytes = [0u8; HELLO_LENGTH];
+    let mut control = nix::cmsg_space!([RawFd; 4]);
+    let mut vectors = [IoSliceMut::new(&mut bytes)];
+    let flags = MsgFlags::MSG_CMSG_CLOEXEC | MsgFlags::MSG_DONTWAIT;
+    let message = socket::recvmsg::<()>(connection.as_raw_fd(), &mut vectors, Some(&mut control), flags)
+        .map_err(|_| Unwelcome::Silent)?;
+    let mut descriptors = Vec::new();
+    for part in message.cmsgs()? {
+        if let ControlMessageOwned::ScmRights(fds) = part {
+            // SAFETY: the kernel has just installed them for us.
+            descriptors.extend(fds.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }));
+        }
+    }
+    if message.bytes != HELLO_LENGTH {
+        return Err(Unwelcome::Release);
+    }
+    let memory = descriptors.into_iter().next().ok_or(Unwelcome::Silent)?;
+    Ok((bytes, memory))
+}
+
+/// Maps what a stranger sent only after the kernel vouches that it will not shrink under the mapping.
+fn map(memory: &OwnedFd) -> Result<MappedRing, Unwelcome> {
+    let seals = SealFlag::from_bits_truncate(fcntl(memory, FcntlArg::F_GET_SEALS)?);
+    if !seals.contains(SealFlag::F_SEAL_SHRINK) || fstat(memory)?.st_size as usize != RING_SIZE {
+        return Err(Unwelcome::Unsealed);
+    }
+    let map = memmap2::MmapOptions::new().len(RING_SIZE).map_raw(memory)?;
+    let base = std::ptr::NonNull::new(map.as_mut_ptr()).ok_or(Unwelcome::Unsealed)?;
+    // SAFETY: a writable mapping of RING_SIZE bytes, which cannot be truncated (sealed) and lives as long as the reader.
+    let reader = unsafe { Reader::new(base) }.map_err(Unwelcome::Ring)?;
+    Ok(MappedRing { reader, _map: map })
+}

@@ -1,0 +1,17 @@
+//! The sidecar: a process of its own that collects what traced processes record and delivers it.
+
+mod assemble;
+mod collect;
+mod deliver;
+mod detach;
+mod listen;
+mod log;
+mod pidfd;
+mod process_span;
+mod run;
+mod spool;
+
+pub use detach::{Lineage, start};
+pub use listen::bind;
+pub use log::log_file;
+pub use run::{FirstProcess, Order};

@@ -1,0 +1,282 @@
+//! The sidecar's life: from the fork to the last process's end and the last span's delivery.
+
+use std::io::Write;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ddtrace::config::Config;
+use ddtrace::identity::{FLAG_REMOTE_PARENT, Identity};
+use ddtrace::ids::SpanId;
+use ddtrace::record::{OpenBody, ROLE_CHILD, RecordWriter};
+use ddtrace::ring::layout::MAX_RECORD;
+use ddtrace::scrub::ArgScrubber;
+use ddtrace::semconv::Key;
+use ddtrace::span::Resource;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+use super::collect::Collector;
+use super::deliver::{Exporting, Plan};
+use super::{log, spool};
+
+const LISTENER: u64 = u64::MAX;
+const SIGNALS: u64 = u64::MAX - 1;
+const CONTROL: u64 = u64::MAX - 2;
+
+/// How often rings are looked at while something happens in them, and at most while nothing does.
+const BUSY_TICK: Duration = Duration::from_millis(20);
+const IDLE_TICK: Duration = Duration::from_millis(640);
+/// What happens within this time is handled in one go: fewer turns on the processor that the traced program needs.
+const GATHER: Duration = Duration::from_millis(2);
+/// How long the sidecar waits for another process to come, after the last one has gone.
+const LINGER: Duration = Duration::from_millis(50);
+/// How long a supervised command's orphans are waited for.
+const ORPHAN_WAIT: Duration = Duration::from_millis(500);
+
+/// The process that the launcher becomes, or starts.
+pub struct FirstProcess {
+    /// Its id.
+    pub pid: u32,
+    /// Tells of its end.
+    pub pidfd: OwnedFd,
+    /// Whose span it is.
+    pub identity: Identity,
+    /// Path of the program.
+    pub executable: Vec<u8>,
+    /// Its arguments.
+    pub arguments: Vec<Vec<u8>>,
+    /// The directory it starts in.
+    pub directory: Vec<u8>,
+    /// Why it cannot be seen from inside.
+    pub untraceable: Option<String>,
+    /// The incoming `tracestate`.
+    pub trace_state: Vec<u8>,
+}
+
+/// What the sidecar is to do.
+pub struct Order {
+    /// Where processes connect.
+    pub listener: OwnedFd,
+    /// The configuration.
+    pub config: Config,
+    /// What makes the spans.
+    pub resource: Arc<Resource>,
+    /// Where spool, local store and log are.
+    pub state_dir: Option<PathBuf>,
+    /// The command's first process, if processes are recorded.
+    pub first: FirstProcess,
+    /// Whether processes become spans at all.
+    pub process_spans: bool,
+    /// See [`Plan::hold`].
+    pub hold: Option<Duration>,
+    /// The supervising launcher: it says when the command has ended by closing its side, and sees when we have.
+    pub control: Option<OwnedFd>,
+    /// Gets the spans for the view.
+    pub view: Option<OwnedFd>,
+    /// What the launcher had to say and could not say on a terminal.
+    pub notes: Vec<String>,
+}
+
+/// Runs the sidecar to its end.
+pub fn run(order: Order) -> nix::Result<()> {
+    log::begin(&order.config, order.state_dir.as_deref());
+    for note in &order.notes {
+        tracing::warn!("{note}");
+    }
+    let spool_dir = order.state_dir.as_ref().map(|directory| directory.join("spool"));
+    let (segment, reason) = spool::Writer::create(spool_dir.as_deref(), order.config.spool_max_bytes)
+        .map_err(|error| nix::Error::try_from(error).unwrap_or(nix::Error::EIO))?;
+    if let Some(reason) = reason {
+        tracing::warn!("{reason}");
+    }
+    let plan = Plan {
+        config: order.config,
+        resource: order.resource,
+        state_dir: order.state_dir,
+        view: order.view,
+        hold: order.hold,
+    };
+    let exporting =
+        Exporting::start(segment.reader(), plan).map_err(|error| nix::Error::try_from(error).unwrap_or(nix::Error::EAGAIN))?;
+
+    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+    epoll.add(order.listener.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, LISTENER))?;
+    let mut mask = SigSet::empty();
+    mask.add(Signal::SIGTERM);
+    let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+    epoll.add(signals.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, SIGNALS))?;
+    if let Some(control) = &order.control {
+        epoll.add(control.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLHUP, CONTROL))?;
+    }
+    // A second handle, as the collector adds processes to it.
+    let for_collector = Epoll(epoll.0.try_clone().map_err(|_| nix::Error::EMFILE)?);
+    let mut collector = Collector::new(order.listener, for_collector, segment);
+    let supervised = order.control.is_some();
+    let first = SpanRecord::of(&order.first);
+    if order.process_spans {
+        collector.append_own(&first.bytes);
+    }
+    collector.track(order.first.identity.span_id, order.first.pid, order.first.pidfd);
+
+    let told_to_go = watch(&epoll, &signals, &mut collector, &exporting, supervised);
+
+    collector.accept_all();
+    collector.drain_all();
+    collector.bury_unreaped(true);
+    collector.end();
+    exporting.wake();
+    if told_to_go {
+        exporting.hurry();
+    }
+    while !exporting.is_finished() {
+        // SIGTERM while delivering: what is left stays in the spool.
+        let mut events = [EpollEvent::empty()];
+        let woken = epoll.wait(&mut events, EpollTimeout::from(20u16)).unwrap_or(0);
+        if woken > 0 && events[0].data() == SIGNALS {
+            let _ = signals.read_signal();
+            exporting.hurry();
+        } else if woken > 0 {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+    exporting.join();
+    let (in_rings, in_segment) = collector.lost();
+    let segment = collector.into_segment();
+    let account = segment.account();
+    tracing::info!(
+        "recorded {} spans: {} delivered, {} dropped, {} waiting; records lost in processes {in_rings}, in the spool {in_segment}",
+        account.recorded,
+        account.delivered,
+        account.dropped,
+        account.waiting()
+    );
+    match segment.finish() {
+        Ok(Some(left)) => tracing::warn!("{} spans wait in {}", account.waiting(), left.display()),
+        Ok(None) => {}
+        Err(error) => tracing::warn!("cannot tidy up the spool: {error}"),
+    }
+    drop(order.control);
+    Ok(())
+}
+
+/// Collects until the last process is gone, or somebody says that it is enough. Gives whether the sidecar was told to go.
+fn watch(
+    epoll: &Epoll,
+    signals: &SignalFd,
+    collector: &mut Collector,
+    exporting: &Exporting,
+    supervised: bool,
+) -> bool {
+    let mut tick = BUSY_TICK;
+    let mut last_drain = Instant::now();
+    let mut quiet_since: Option<Instant> = None;
+    let mut command_ended: Option<Instant> = None;
+    loop {
+        let mut events = [EpollEvent::empty(); 64];
+        let wait = if collector.awaits_reaping() || quiet_since.is_some() { BUSY_TICK } else { tick };
+        let count = epoll.wait(&mut events, EpollTimeout::try_from(wait).unwrap_or(EpollTimeout::ZERO)).unwrap_or(0);
+        let mut active = false;
+        for event in events.iter().take(count) {
+            match event.data() {
+                LISTENER => active |= collector.accept_all() > 0,
+                SIGNALS => {
+                    if let Ok(Some(_)) = signals.read_signal() {
+                        return true;
+                    }
+                }
+                CONTROL => {
+                    if command_ended.is_none() {
+                        command_ended = Some(Instant::now());
+                    }
+                }
+                span => {
+                    active = true;
+                    collector.woken(SpanId(span), event.events().contains(EpollFlags::EPOLLHUP));
+                }
+            }
+        }
+        if last_drain.elapsed() >= BUSY_TICK || count == 0 {
+            active |= collector.drain_all() > 0;
+            last_drain = Instant::now();
+        }
+        collector.bury_unreaped(false);
+        if exporting.is_unwanted() {
+            collector.stop();
+        }
+        if active {
+            tick = BUSY_TICK;
+            exporting.wake();
+        } else {
+            tick = (tick * 2).min(IDLE_TICK);
+        }
+        if collector.living() == 0 {
+            let since = *quiet_since.get_or_insert_with(Instant::now);
+            if since.elapsed() >= LINGER || (supervised && command_ended.is_some()) {
+                return false;
+            }
+        } else {
+            quiet_since = None;
+        }
+        if command_ended.is_some_and(|ended| ended.elapsed() >= ORPHAN_WAIT) {
+            collector.stop();
+            return false;
+        }
+        if count > 0 {
+            std::thread::sleep(GATHER);
+        }
+    }
+}
+
+/// The record of the first process, as its parent, the launcher, knows it.
+struct SpanRecord {
+    bytes: Vec<u8>,
+}
+
+impl SpanRecord {
+    fn of(first: &FirstProcess) -> SpanRecord {
+        let mut bytes = vec![0u8; MAX_RECORD];
+        let start = NonNull::new(bytes.as_mut_ptr()).unwrap_or(NonNull::dangling());
+        // SAFETY: the vector's own bytes, used by nobody else until the record is finished.
+        let mut record = unsafe { RecordWriter::new(start, bytes.len()) };
+        let identity = &first.identity;
+        let body = OpenBody {
+            trace_id: identity.trace_id,
+            parent_id: identity.parent_id,
+            start_ns: identity.start_ns,
+            pid: first.pid,
+            ppid: 0,
+            trace_flags: identity.trace_flags,
+            role: ROLE_CHILD,
+            remote_parent: identity.flags & FLAG_REMOTE_PARENT != 0,
+        };
+        record.open(identity.span_id, &body);
+        record.text(Key::ExecutablePath, &first.executable);
+        record.text(Key::WorkingDirectory, &first.directory);
+        if !first.trace_state.is_empty() {
+            record.text(Key::TraceState, &first.trace_state);
+        }
+        if let Some(reason) = &first.untraceable {
+            record.text(Key::Untraceable, reason.as_bytes());
+        }
+        record.integer(Key::ArgsCount, first.arguments.len() as i64);
+        record.text_list(Key::CommandArgs, |list| {
+            let mut scrubber = ArgScrubber::new();
+            for argument in &first.arguments {
+                if list.room() < argument.len() + 1024 {
+                    break;
+                }
+                for piece in scrubber.scrub(argument).pieces() {
+                    list.push(piece);
+                }
+                list.end_item();
+            }
+        });
+        let length = record.finish().unwrap_or(0) as usize;
+        bytes.truncate(length);
+        SpanRecord { bytes }
+    }
+}

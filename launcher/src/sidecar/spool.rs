@@ -1,0 +1,377 @@
+//! The segment file: queue, spool and account in one.
+//!
+//! Everything that was drained goes into one memory-mapped file of frames before its chunk is given back, and the
+//! exporters read it from there. What is published survives the sidecar's own death by SIGKILL, as the pages are the
+//! kernel's. The file is private to the user, bounded, and deleted when all of it is delivered. Where no file can be
+//! had it lives in an anonymous one, which does all but outlive the sidecar.
+
+use std::ffi::CString;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use memmap2::MmapRaw;
+use nix::fcntl::{FallocateFlags, Flock, FlockArg, fallocate};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+
+const MAGIC: u64 = 0x6765_735f_6474_6464;
+const VERSION: u64 = 1;
+const HEADER: u64 = 4096;
+/// Disk is taken in steps of this many bytes.
+const STEP: u64 = 256 * 1024;
+/// Bytes before a frame's payload: length (u32), kind (u8), 3 bytes zero, producer (u64).
+const FRAME_HEADER: usize = 16;
+
+/// What a frame holds. The number is part of the format.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum FrameKind {
+    /// Records as they were drained from the ring of one process.
+    Records = 1,
+    /// A process is gone: span (u64), time (u64), whether the status is known (u8), status (u32).
+    Death = 2,
+    /// Nothing more will come.
+    End = 3,
+}
+
+/// A frame, borrowed from the segment.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'a> {
+    /// What it holds.
+    pub kind: FrameKind,
+    /// Which process it is from; the sidecar's own number, zero for the sidecar itself.
+    pub producer: u64,
+    /// Its bytes.
+    pub payload: &'a [u8],
+}
+
+/// The words of the segment's header.
+#[repr(C)]
+struct Header {
+    magic: AtomicU64,
+    version: AtomicU64,
+    /// Where the next frame goes; what lies before is published.
+    committed: AtomicU64,
+    recorded: AtomicU64,
+    delivered: AtomicU64,
+    dropped: AtomicU64,
+}
+
+/// The account: every span that was recorded is delivered, dropped, or still waiting.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Account {
+    /// Spans that came to be.
+    pub recorded: u64,
+    /// Spans that every backend has.
+    pub delivered: u64,
+    /// Spans that were given up, with a reason in the log.
+    pub dropped: u64,
+}
+
+impl Account {
+    /// Spans that wait for a backend.
+    pub fn waiting(&self) -> u64 {
+        self.recorded.saturating_sub(self.delivered.saturating_add(self.dropped))
+    }
+}
+
+/// The shared part: the exporters read while the collector writes.
+struct Shared {
+    map: MmapRaw,
+}
+
+impl Shared {
+    fn header(&self) -> &Header {
+        // SAFETY: the mapping is page-aligned and longer than the header, which is made of atomics only.
+        unsafe { &*self.map.as_ptr().cast::<Header>() }
+    }
+}
+
+/// Appends to the segment. There is one writer.
+pub struct Writer {
+    shared: Arc<Shared>,
+    // The lock tells other sidecars that the file is in use; it goes with the process.
+    file: Flock<File>,
+    path: Option<PathBuf>,
+    allocated: u64,
+}
+
+/// Reads the segment from its start, each frame once.
+pub struct Reader {
+    shared: Arc<Shared>,
+    position: u64,
+}
+
+/// Why a frame could not be kept.
+#[derive(Debug)]
+pub enum Full {
+    /// The configured bound is reached.
+    Bound,
+    /// The disk is.
+    Disk(io::Error),
+}
+
+impl Writer {
+    /// Makes a segment of at most `bound` bytes in `directory`, or in memory where that cannot be done; then the reason
+    /// comes with it.
+    pub fn create(directory: Option<&Path>, bound: u64) -> io::Result<(Writer, Option<String>)> {
+        let mut reason = None;
+        let on_disk = match directory.map(|directory| create_file(directory, bound).map_err(|error| (directory, error))) {
+            Some(Ok(made)) => Some(made),
+            Some(Err((directory, error))) => {
+                reason = Some(format!("cannot keep spans in {}: {error}; keeping them in memory", directory.display()));
+                None
+            }
+            None => None,
+        };
+        let (file, path) = match on_disk {
+            Some((file, path)) => (file, Some(path)),
+            None => (create_in_memory(bound)?, None),
+        };
+        let map = memmap2::MmapOptions::new().len(bound as usize).map_raw(&*file)?;
+        let shared = Arc::new(Shared { map });
+        let mut writer = Writer { shared, file, path, allocated: 0 };
+        writer.allocate(HEADER)?;
+        let header = writer.shared.header();
+        header.version.store(VERSION, Ordering::Relaxed);
+        header.committed.store(HEADER, Ordering::Relaxed);
+        header.magic.store(MAGIC, Ordering::Release);
+        Ok((writer, reason))
+    }
+
+    /// A reader of the same segment.
+    pub fn reader(&self) -> Reader {
+        Reader { shared: Arc::clone(&self.shared), position: HEADER }
+    }
+
+    /// Where the file is, if it is one.
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    fn allocate(&mut self, needed: u64) -> io::Result<()> {
+        while self.allocated < needed {
+            let length = STEP.min(self.shared.map.len() as u64 - self.allocated);
+            // Allocated beforehand, so that a full disk is an error here and not SIGBUS at the first touch.
+            fallocate(&*self.file, FallocateFlags::FALLOC_FL_KEEP_SIZE, self.allocated as i64, length as i64)?;
+            self.allocated += length;
+        }
+        Ok(())
+    }
+
+    /// Appends one frame.
+    pub fn append(&mut self, kind: FrameKind, producer: u64, payload: &[u8]) -> Result<(), Full> {
+        let length = FRAME_HEADER + payload.len();
+        let start = self.shared.header().committed.load(Ordering::Relaxed);
+        let end = start + length.next_multiple_of(8) as u64;
+        if end > self.shared.map.len() as u64 {
+            return Err(Full::Bound);
+        }
+        self.allocate(end).map_err(Full::Disk)?;
+        let mut head = [0u8; FRAME_HEADER];
+        head[..4].copy_from_slice(&(length as u32).to_le_bytes());
+        head[4] = kind as u8;
+        head[8..].copy_from_slice(&producer.to_le_bytes());
+        // SAFETY: [start, end) lies inside the mapping (checked above) and behind what readers look at; this is the only
+        // writer, as `append` takes the one `Writer` mutably.
+        unsafe {
+            let place = self.shared.map.as_mut_ptr().add(start as usize);
+            core::ptr::copy_nonoverlapping(head.as_ptr(), place, FRAME_HEADER);
+            core::ptr::copy_nonoverlapping(payload.as_ptr(), place.add(FRAME_HEADER), payload.len());
+        }
+        // Pairs with the acquire in `Reader::next`: the bytes are visible before the length is.
+        self.shared.header().committed.store(end, Ordering::Release);
+        Ok(())
+    }
+
+    /// The account as it stands.
+    pub fn account(&self) -> Account {
+        self.reader().account()
+    }
+
+    /// Ends the segment: deletes the file if nothing waits in it, else leaves it, cut to its length. Gives the path of
+    /// what was left.
+    pub fn finish(self) -> io::Result<Option<PathBuf>> {
+        let Some(path) = self.path else { return Ok(None) };
+        let header = self.shared.header();
+        let (recorded, done) = (header.recorded.load(Ordering::Relaxed), header.delivered.load(Ordering::Relaxed) + header.dropped.load(Ordering::Relaxed));
+        if recorded <= done {
+            std::fs::remove_file(&path)?;
+            return Ok(None);
+        }
+        self.file.set_len(header.committed.load(Ordering::Relaxed))?;
+        Ok(Some(path))
+    }
+}
+
+fn create_file(directory: &Path, bound: u64) -> io::Result<(Flock<File>, PathBuf)> {
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let path = directory.join(format!("{}-{}.seg", time.as_millis(), std::process::id()));
+    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+    let file = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| error)?;
+    let sized = file.set_len(bound).and_then(|()| {
+        // Where not even the header fits on the disk, memory is the better place.
+        fallocate(&*file, FallocateFlags::FALLOC_FL_KEEP_SIZE, 0, HEADER as i64).map_err(io::Error::from)
+    });
+    if let Err(error) = sized {
+        let _ = std::fs::remove_file(&path);
+        return Err(error);
+    }
+    Ok((file, path))
+}
+
+fn create_in_memory(bound: u64) -> io::Result<Flock<File>> {
+    let name = CString::new("ddtrace-run segment").unwrap_or_default();
+    let file = File::from(memfd_create(name.as_c_str(), MFdFlags::MFD_CLOEXEC)?);
+    file.set_len(bound)?;
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| error.into())
+}
+
+impl Reader {
+    /// The next frame that is published, `None` where there is none yet. What is malformed ends the segment.
+    pub fn next_frame(&mut self) -> Option<Frame<'_>> {
+        // Pairs with the release in `Writer::append`.
+        let committed = self.shared.header().committed.load(Ordering::Acquire).min(self.shared.map.len() as u64);
+        let left = usize::try_from(committed.checked_sub(self.position)?).ok()?;
+        if left < FRAME_HEADER {
+            return None;
+        }
+        // SAFETY: [position, committed) lies inside the mapping, and published bytes never change again.
+        let bytes = unsafe { std::slice::from_raw_parts(self.shared.map.as_ptr().add(self.position as usize), left) };
+        let length = u32::from_le_bytes(*bytes.first_chunk()?) as usize;
+        let (head, payload) = bytes.get(..length)?.split_first_chunk::<FRAME_HEADER>()?;
+        self.position += length.next_multiple_of(8) as u64;
+        let kind = match head[4] {
+            1 => FrameKind::Records,
+            2 => FrameKind::Death,
+            3 => FrameKind::End,
+            _ => return None,
+        };
+        let producer = u64::from_le_bytes(*head.last_chunk()?);
+        Some(Frame { kind, producer, payload })
+    }
+
+    /// Counts spans.
+    pub fn count(&self, recorded: u64, delivered: u64, dropped: u64) {
+        let header = self.shared.header();
+        header.recorded.fetch_add(recorded, Ordering::Relaxed);
+        header.delivered.fetch_add(delivered, Ordering::Relaxed);
+        header.dropped.fetch_add(dropped, Ordering::Relaxed);
+    }
+
+    /// The account as it stands.
+    pub fn account(&self) -> Account {
+        let header = self.shared.header();
+        Account {
+            recorded: header.recorded.load(Ordering::Relaxed),
+            delivered: header.delivered.load(Ordering::Relaxed),
+            dropped: header.dropped.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// The payload of a [`FrameKind::Death`] frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Death {
+    /// The process span.
+    pub span_id: u64,
+    /// `CLOCK_MONOTONIC` nanoseconds.
+    pub time_ns: u64,
+    /// As `wait(2)` gives it, where the kernel told.
+    pub status: Option<u32>,
+}
+
+impl Death {
+    /// Writes it.
+    pub fn format(&self) -> [u8; 21] {
+        let mut bytes = [0u8; 21];
+        bytes[..8].copy_from_slice(&self.span_id.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.time_ns.to_le_bytes());
+        bytes[16] = self.status.is_some().into();
+        bytes[17..].copy_from_slice(&self.status.unwrap_or_default().to_le_bytes());
+        bytes
+    }
+
+    /// Reads it.
+    pub fn parse(bytes: &[u8]) -> Option<Death> {
+        let (span_id, rest) = bytes.split_first_chunk::<8>()?;
+        let (time_ns, rest) = rest.split_first_chunk::<8>()?;
+        let (known, rest) = rest.split_first()?;
+        let status = u32::from_le_bytes(*rest.first_chunk()?);
+        Some(Death {
+            span_id: u64::from_le_bytes(*span_id),
+            time_ns: u64::from_le_bytes(*time_ns),
+            status: (*known != 0).then_some(status),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUND: u64 = 1 << 20;
+
+    #[test]
+    fn frames_come_out_as_they_went_in() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut writer, reason) = Writer::create(Some(directory.path()), BOUND).unwrap();
+        assert_eq!(reason, None);
+        let mut reader = writer.reader();
+        assert!(reader.next_frame().is_none());
+        writer.append(FrameKind::Records, 7, b"abc").unwrap();
+        writer.append(FrameKind::End, 0, b"").unwrap();
+        let frame = reader.next_frame().unwrap();
+        assert_eq!((frame.kind, frame.producer, frame.payload), (FrameKind::Records, 7, &b"abc"[..]));
+        assert_eq!(reader.next_frame().unwrap().kind, FrameKind::End);
+        assert!(reader.next_frame().is_none());
+    }
+
+    #[test]
+    fn a_settled_segment_is_deleted_and_an_unsettled_one_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        for (delivered, left) in [(2, 0), (1, 1)] {
+            let (writer, _) = Writer::create(Some(directory.path()), BOUND).unwrap();
+            let path = writer.path().unwrap().to_owned();
+            writer.reader().count(2, delivered, 0);
+            assert_eq!(writer.account().waiting(), left);
+            assert_eq!(writer.finish().unwrap().is_some(), left > 0);
+            assert_eq!(path.exists(), left > 0);
+            if left > 0 {
+                std::fs::remove_file(path).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn without_a_directory_memory_serves() {
+        let (mut writer, reason) = Writer::create(Some(Path::new("/proc/no/such/place")), BOUND).unwrap();
+        assert!(reason.unwrap().contains("/proc/no/such/place"));
+        writer.append(FrameKind::Records, 1, &[1; 1000]).unwrap();
+        assert_eq!(writer.reader().next_frame().unwrap().payload.len(), 1000);
+    }
+
+    #[test]
+    fn the_bound_holds() {
+        let (mut writer, _) = Writer::create(None, BOUND).unwrap();
+        let mut kept = 0;
+        while writer.append(FrameKind::Records, 1, &[0; 4096 - FRAME_HEADER]).is_ok() {
+            kept += 1;
+        }
+        assert_eq!(kept, BOUND / 4096 - 1);
+    }
+
+    #[test]
+    fn a_death_is_read_back() {
+        for status in [None, Some(9)] {
+            let death = Death { span_id: 3, time_ns: 5, status };
+            assert_eq!(Death::parse(&death.format()), Some(death));
+        }
+        assert_eq!(Death::parse(&[0; 20]), None);
+    }
+}
