@@ -236,12 +236,7 @@ impl Header {
     }
 
     /// The program header with the number `index`: from `head` if it is in there, else from the file.
-    fn segment(
-        &self,
-        index: u64,
-        head: &[u8],
-        read_at: &mut impl FnMut(u64, &mut [u8]) -> usize,
-    ) -> Option<Segment> {
+    fn segment(&self, index: u64, head: &[u8], read_at: &mut impl FnMut(u64, &mut [u8]) -> usize) -> Option<Segment> {
         let size = self.format.either(56, 32);
         let at = self.segments_at.checked_add(index.wrapping_mul(size as u64))?;
         let mut buffer = [0u8; 56];

@@ -163,9 +163,8 @@ fn long_script_lines_lose_their_argument_but_never_half_a_name() {
 
 #[test]
 fn go_programs_have_a_note() {
-    let note = |owner: &[u8; 4], kind: u8| {
-        [&[4, 0, 0, 0, 3, 0, 0, 0, kind, 0, 0, 0], owner.as_slice(), b"abc\0"].concat()
-    };
+    let note =
+        |owner: &[u8; 4], kind: u8| [&[4, 0, 0, 0, 3, 0, 0, 0, kind, 0, 0, 0], owner.as_slice(), b"abc\0"].concat();
     let none = &mut |_: u64, _: &mut [u8]| 0;
     assert!(is_go(&elf(true, true, Some((PT_NOTE, &note(b"Go\0\0", 4)))), none));
     let second = [note(b"GNU\0", 3), note(b"Go\0\0", 4)].concat();

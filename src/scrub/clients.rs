@@ -29,8 +29,8 @@ impl Client {
         match name {
             // Here `-p SECRET` is a database, not a password.
             b"mysql" | b"mysqldump" | b"mysqladmin" | b"mysqlimport" | b"mysqlcheck" | b"mysqlshow" | b"mysqlpump"
-            | b"mariadb" | b"mariadb-dump" | b"mariadb-admin" | b"mariadb-import" | b"mariadb-check" | b"7z" | b"7za"
-            | b"7zz" | b"7zr" => Client::new(*b"p\0\0", *b"\0\0\0"),
+            | b"mariadb" | b"mariadb-dump" | b"mariadb-admin" | b"mariadb-import" | b"mariadb-check" | b"7z"
+            | b"7za" | b"7zz" | b"7zr" => Client::new(*b"p\0\0", *b"\0\0\0"),
             b"sshpass" | b"mongo" | b"mongosh" | b"mongodump" | b"mongorestore" | b"mongoexport" | b"mongoimport" => {
                 Client::new(*b"p\0\0", *b"p\0\0")
             }
@@ -39,9 +39,7 @@ impl Client {
             b"ldapsearch" | b"ldapadd" | b"ldapmodify" | b"ldapdelete" | b"ldapwhoami" => {
                 Client::new(*b"w\0\0", *b"w\0\0")
             }
-            b"sqlcmd" | b"bcp" | b"tsql" | b"zip" | b"unzip" | b"ipmitool" => {
-                Client::new(*b"P\0\0", *b"P\0\0")
-            }
+            b"sqlcmd" | b"bcp" | b"tsql" | b"zip" | b"unzip" | b"ipmitool" => Client::new(*b"P\0\0", *b"P\0\0"),
             b"smbclient" => Client::new(*b"U\0\0", *b"U\0\0"),
             _ => Client::NONE,
         }
@@ -77,8 +75,10 @@ impl Client {
 
 /// Programs that run another one: any of the words behind them may be a client.
 pub(super) fn runs_another(name: &[u8]) -> bool {
-    const WRAPPERS: &[u8] = b"sudo,doas,su,runuser,env,nice,ionice,nohup,time,timeout,setsid,stdbuf,chroot,xargs,watch,\
-exec,command,docker,podman,nerdctl,kubectl,oc,ssh,docker-compose,unshare,nsenter,ddtrace-run,strace,chronic,parallel";
+    const WRAPPERS: &[u8] =
+        b"sudo,doas,su,runuser,env,nice,ionice,nohup,time,timeout,setsid,stdbuf,chroot,xargs,watch,\
+exec,command,docker,podman,nerdctl,kubectl,oc,ssh,docker-compose,unshare,nsenter,ddtrace-run,strace,chronic,parallel,\
+sshpass";
     WRAPPERS.split(|&byte| byte == b',').any(|wrapper| wrapper == name)
 }
 

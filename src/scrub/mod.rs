@@ -20,6 +20,7 @@ mod names;
 mod pieces;
 mod scan;
 mod tokens;
+mod value;
 
 pub use pieces::{Pieces, REDACTED, Scrubbed};
 
@@ -117,25 +118,25 @@ impl ArgScrubber {
     /// Takes note of a word that is no option: it may be the program that is run.
     fn on_word(&mut self, word: &[u8]) {
         let name = crate::elf::base_name(word);
-        if !self.expects_command {
-            if let Some(client) = Client::of_login(name, self.logs_in) {
-                self.client = client;
-            } else if self.runs_another && Client::of(name) != Client::NONE {
+        if let Some(client) = Client::of_login(name, self.logs_in) {
+            self.client = client;
+            self.expects_command = false;
+        } else if self.expects_command {
+            // `NAME=VALUE` and the numbers of `timeout 5 PROGRAM` come before the program.
+            if word.contains(&b'=') || (self.runs_another && name.first().is_some_and(u8::is_ascii_digit)) {
+                return;
+            }
+            self.client = Client::of(name);
+            self.logs_in |= clients::logs_in(name);
+            self.shell |= clients::is_shell(name);
+            self.expects_command = clients::runs_another(name);
+            self.runs_another |= self.expects_command;
+        } else if self.runs_another {
+            // What was taken for the program may have been an option's value: `sudo -u joe mysql`.
+            self.shell |= clients::is_shell(name);
+            if Client::of(name) != Client::NONE {
                 self.client = Client::of(name);
             }
-            return;
-        }
-        // `NAME=VALUE` and the numbers of `timeout 5 PROGRAM` come before the program.
-        if word.contains(&b'=') || (self.runs_another && name.first().is_some_and(u8::is_ascii_digit)) {
-            return;
-        }
-        self.logs_in |= clients::logs_in(name);
-        self.shell |= clients::is_shell(name);
-        if clients::runs_another(name) {
-            self.runs_another = true;
-        } else {
-            self.client = Client::of(name);
-            self.expects_command = false;
         }
     }
 

@@ -38,55 +38,62 @@ const NAME_MAX: usize = 64;
 /// Whether what is assigned to this name is a secret: `NAME=…`, `--name=…`, `"name": …`.
 pub(super) fn is_secret(name: &[u8]) -> bool {
     let name = significant(name);
-    if ends_with(name, b"askpass") {
+    let letters = Letters::of(name);
+    let letters = letters.as_bytes();
+    if letters.ends_with(b"askpass") {
         return false;
     }
-    let last = last_word(name);
-    if list(ENDINGS).any(|ending| ends_with(name, ending)) {
+    if list(ENDINGS).any(|ending| letters.ends_with(ending)) {
         return true;
     }
-    if list(LAST_WORDS).any(|word| word.eq_ignore_ascii_case(last)) {
+    let last = last_word(name);
+    if is_one_of(LAST_WORDS, last) {
         // The working directory of every shell.
-        return !is_word(name, b"pwd") && !is_word(name, b"oldpwd") && !is_word(name, b"old_pwd");
+        return !matches!(letters, b"pwd" | b"oldpwd");
     }
-    list(ANYWHERE).any(|word| contains(name, word)) && !list(ABOUT).any(|word| word.eq_ignore_ascii_case(last))
+    list(ANYWHERE).any(|word| contains(letters, word)) && !is_one_of(ABOUT, last)
 }
 
 /// Whether the word behind the option is a secret: `--name VALUE`, and with one dash `-name VALUE`.
 pub(super) fn is_secret_option(option: &[u8]) -> bool {
     let name = strip_dashes(option);
     let first = name.split(|&byte| is_separator(byte)).next().unwrap_or_default();
-    if list(SWITCHES).any(|word| word.eq_ignore_ascii_case(first)) {
+    if is_one_of(SWITCHES, first) || !is_secret(name) {
         return false;
     }
     if option.starts_with(b"--") {
-        return is_secret(name);
+        return true;
     }
-    // One dash: `-lsecret-1` is a library and `-Itoken` a directory, glued to their letter.
-    if name.first().is_none_or(|first| b"lLIDUW".contains(first)) {
-        return false;
-    }
+    // One dash: `-lsecret-1` is a library and `-Itoken` a directory, glued to their letter; so a whole word of the name
+    // has to be a secret's.
+    let letters = Letters::of(name);
     let last = last_word(significant(name));
-    is_secret(name)
-        && (list(ENDINGS).chain(list(LAST_WORDS)).any(|word| word.eq_ignore_ascii_case(last))
-            || list(ENDINGS).any(|word| is_word(name, word))
-            || ends_with(name, b"storepass"))
+    !name.first().is_some_and(|first| b"lLIDUW".contains(first))
+        && (is_one_of(ENDINGS, last)
+            || is_one_of(LAST_WORDS, last)
+            || is_one_of(ENDINGS, letters.as_bytes())
+            || letters.as_bytes().ends_with(b"storepass"))
 }
 
 /// Whether a parameter of a query string or a form is a secret.
 pub(super) fn is_secret_parameter(name: &[u8]) -> bool {
-    is_secret(name) || list(QUERY_LAST_WORDS).any(|word| word.eq_ignore_ascii_case(last_word(name)))
+    is_secret(name) || is_one_of(QUERY_LAST_WORDS, last_word(name))
 }
 
 /// Whether the value of the header is one secret up to its end.
 pub(super) fn is_secret_header(name: &[u8]) -> bool {
-    list(HEADERS).any(|header| ends_with(name, header))
+    let letters = Letters::of(significant(name));
+    list(HEADERS).any(|header| letters.as_bytes().ends_with(header))
 }
 
 /// Values that nobody has as a secret: switches, and numbers of one digit.
 pub(super) fn is_plain_value(value: &[u8]) -> bool {
     const PLAIN: &[u8] = b"on,off,yes,no,true,false,y,n,none,null,nil,auto,enabled,disabled,never,always,-";
-    matches!(value, [] | [b'0'..=b'9']) || list(PLAIN).any(|word| word.eq_ignore_ascii_case(value))
+    matches!(value, [] | [b'0'..=b'9']) || is_one_of(PLAIN, value)
+}
+
+fn is_one_of(words: &'static [u8], word: &[u8]) -> bool {
+    list(words).any(|one| one.eq_ignore_ascii_case(word))
 }
 
 fn list(words: &'static [u8]) -> impl Iterator<Item = &'static [u8]> {
@@ -114,32 +121,40 @@ fn significant(name: &[u8]) -> &[u8] {
 fn last_word(name: &[u8]) -> &[u8] {
     let mut next_is_capital = false;
     let length = name.iter().rev().take_while(|&&byte| {
-        let inside = !is_separator(byte) && !(next_is_capital && byte.is_ascii_lowercase());
+        let ends_a_word = is_separator(byte) || (next_is_capital && byte.is_ascii_lowercase());
         next_is_capital = byte.is_ascii_uppercase();
-        inside
+        !ends_a_word
     });
     let length = length.count();
     name.get(name.len().saturating_sub(length)..).unwrap_or_default()
 }
 
-fn letters(name: &[u8]) -> impl DoubleEndedIterator<Item = u8> {
-    name.iter().filter(|&&byte| !is_separator(byte)).map(u8::to_ascii_lowercase)
+fn contains(letters: &[u8], word: &[u8]) -> bool {
+    (0..letters.len()).any(|start| letters.get(start..).is_some_and(|rest| rest.starts_with(word)))
 }
 
-fn ends_with(name: &[u8], ending: &[u8]) -> bool {
-    let mut name = letters(name).rev();
-    ending.iter().rev().all(|&byte| name.next() == Some(byte))
+/// The letters of a name: small, without separators.
+struct Letters {
+    bytes: [u8; NAME_MAX],
+    len: usize,
 }
 
-fn is_word(name: &[u8], word: &[u8]) -> bool {
-    letters(name).eq(letters(word))
-}
+impl Letters {
+    /// Of the last [`NAME_MAX`] bytes of a name.
+    fn of(name: &[u8]) -> Self {
+        let name = name.get(name.len().saturating_sub(NAME_MAX)..).unwrap_or_default();
+        let mut letters = Letters { bytes: [0; NAME_MAX], len: 0 };
+        let places = letters.bytes.iter_mut();
+        for (byte, place) in name.iter().filter(|&&byte| !is_separator(byte)).zip(places) {
+            *place = byte.to_ascii_lowercase();
+            letters.len += 1;
+        }
+        letters
+    }
 
-fn contains(name: &[u8], word: &[u8]) -> bool {
-    (0..name.len()).any(|start| {
-        let mut name = letters(name.get(start..).unwrap_or_default());
-        word.iter().all(|&byte| name.next() == Some(byte))
-    })
+    fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
 }
 
 #[cfg(test)]
@@ -149,11 +164,37 @@ mod tests {
     #[test]
     fn secrets_are_known_in_every_spelling() {
         for name in [
-            "password", "--password", "DB_PASSWORD", "db-password", "dbPassword", "PASSWORD2", "MYSQL_PWD", "PASS",
-            "SMTP_PASS", "api_key", "apiKey", "DD_API_KEY", "DD_APP_KEY", "x-api-key", "secret", "client_secret",
-            "AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "GITHUB_TOKEN", "stripetoken", "_authToken", "private-key",
-            "Authorization", "SECRET_KEY_BASE_PROD", "PASSWORD_PROD", "-Djavax.net.ssl.keyStorePassword",
-            "-Psigning.password", "credentials", "GOOGLE_APPLICATION_CREDENTIALS", "--cookie", "basic-auth",
+            "password",
+            "--password",
+            "DB_PASSWORD",
+            "db-password",
+            "dbPassword",
+            "PASSWORD2",
+            "MYSQL_PWD",
+            "PASS",
+            "SMTP_PASS",
+            "api_key",
+            "apiKey",
+            "DD_API_KEY",
+            "DD_APP_KEY",
+            "x-api-key",
+            "secret",
+            "client_secret",
+            "AWS_SECRET_ACCESS_KEY",
+            "AWS_ACCESS_KEY_ID",
+            "GITHUB_TOKEN",
+            "stripetoken",
+            "_authToken",
+            "private-key",
+            "Authorization",
+            "SECRET_KEY_BASE_PROD",
+            "PASSWORD_PROD",
+            "-Djavax.net.ssl.keyStorePassword",
+            "-Psigning.password",
+            "credentials",
+            "GOOGLE_APPLICATION_CREDENTIALS",
+            "--cookie",
+            "basic-auth",
         ] {
             assert!(is_secret(name.as_bytes()), "{name}");
         }
@@ -162,9 +203,30 @@ mod tests {
     #[test]
     fn names_about_secrets_are_none() {
         for name in [
-            "-DPASSWORD_MAX", "passwordMaxLength", "--token-type", "TOKENIZER", "TOKENIZERS_PARALLELISM", "PWD", "OLDPWD",
-            "-DPWD", "compass", "BYPASS", "author", "GIT_AUTHOR_NAME", "GIT_ASKPASS", "core.askPass", "credential.helper",
-            "LIBSECRET_CFLAGS", "SECRET_NAME", "--password-file", "key", "PUBLIC_KEY", "monkey", "--max-tokens", "", "--",
+            "-DPASSWORD_MAX",
+            "passwordMaxLength",
+            "--token-type",
+            "TOKENIZER",
+            "TOKENIZERS_PARALLELISM",
+            "PWD",
+            "OLDPWD",
+            "-DPWD",
+            "compass",
+            "BYPASS",
+            "author",
+            "GIT_AUTHOR_NAME",
+            "GIT_ASKPASS",
+            "core.askPass",
+            "credential.helper",
+            "LIBSECRET_CFLAGS",
+            "SECRET_NAME",
+            "--password-file",
+            "key",
+            "PUBLIC_KEY",
+            "monkey",
+            "--max-tokens",
+            "",
+            "--",
         ] {
             assert!(!is_secret(name.as_bytes()), "{name}");
         }
@@ -172,19 +234,33 @@ mod tests {
 
     #[test]
     fn options_with_a_value_behind_them() {
-        for option in ["--password", "--client-secret", "-password", "-storepass", "-srcstorepass", "-passin", "-token"] {
+        for option in ["--password", "--client-secret", "-password", "-storepass", "-srcstorepass", "-passin", "-token"]
+        {
             assert!(is_secret_option(option.as_bytes()), "{option}");
         }
-        for option in ["--no-password", "--ask-pass", "--with-token", "--password-stdin", "-lsecret-1", "-lsecret",
-            "-Itoken", "-DSECRET", "-p", "-Wsecret", "-", "--"]
-        {
+        for option in [
+            "--no-password",
+            "--ask-pass",
+            "--with-token",
+            "--password-stdin",
+            "-lsecret-1",
+            "-lsecret",
+            "-Itoken",
+            "-DSECRET",
+            "-p",
+            "-Wsecret",
+            "-",
+            "--",
+        ] {
             assert!(!is_secret_option(option.as_bytes()), "{option}");
         }
     }
 
     #[test]
     fn the_last_word_of_a_name() {
-        for (name, last) in [("a_b", "b"), ("useHttpPath", "Path"), ("PASS", "PASS"), ("a.b-", ""), ("", ""), ("aB", "B")] {
+        for (name, last) in
+            [("a_b", "b"), ("useHttpPath", "Path"), ("PASS", "PASS"), ("a.b-", ""), ("", ""), ("aB", "B")]
+        {
             assert_eq!(last_word(name.as_bytes()), last.as_bytes(), "{name}");
         }
     }

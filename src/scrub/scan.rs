@@ -1,6 +1,8 @@
 //! One pass over one argument: finds what has to be hidden, and what the argument says about the next one.
 
+use super::clients::Client;
 use super::pieces::Scrubbed;
+use super::value::Until;
 use super::{ArgScrubber, Next, names, tokens};
 
 const PEM_BEGIN: &[u8] = b"-----BEGIN";
@@ -12,35 +14,22 @@ const SCHEMES_WITH_USERS: [&[u8]; 4] = [b"ssh", b"sftp", b"rsync", b"svn"];
 /// The state of the pass.
 pub(super) struct Scan<'s, 'a> {
     scrubber: &'s mut ArgScrubber,
-    scrubbed: &'s mut Scrubbed<'a>,
-    arg: &'a [u8],
+    pub(super) scrubbed: &'s mut Scrubbed<'a>,
+    pub(super) arg: &'a [u8],
     /// `NAME: VALUE` for `-H`.
     is_header: bool,
     /// The argument is a text of commands.
-    is_commands: bool,
+    pub(super) is_commands: bool,
     /// The quote that is open at the current place of a text.
-    quote: Option<u8>,
+    pub(super) quote: Option<u8>,
 }
 
-/// Where the value behind a name ends.
-#[derive(Clone, Copy)]
-enum Until {
-    /// At the end of the argument.
-    End,
-    /// At one of these, or at a blank or a quote.
-    Any(&'static [u8]),
-    /// At this quote.
-    Quote(u8),
-    /// Where a shell's word ends.
-    Word,
-    /// At a quote or the end of the line.
-    Line,
-}
+/// How far an address is searched for the end of a password that has a slash in it, in bytes.
+const USER_INFO_MAX: usize = 512;
 
-/// Whether an argument can be the value of the option before it. One that looks like an option is taken for one, but
-/// for a key in PEM.
-pub(super) fn is_value(arg: &[u8]) -> bool {
-    !arg.starts_with(b"-") || arg.len() == 1 || arg.starts_with(PEM_BEGIN)
+/// Whether a word can be the value of the option before it: one that looks like an option is taken for one.
+pub(super) fn is_value(word: &[u8]) -> bool {
+    !word.starts_with(b"-") || word.len() == 1
 }
 
 /// Where the PEM block that is open at the beginning ends; `None` if not in this argument.
@@ -58,15 +47,15 @@ fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.')
 }
 
-fn is_blank(byte: u8) -> bool {
+pub(super) fn is_blank(byte: u8) -> bool {
     byte.is_ascii_whitespace()
 }
 
-fn is_quote(byte: u8) -> bool {
+pub(super) fn is_quote(byte: u8) -> bool {
     matches!(byte, b'"' | b'\'' | b'`')
 }
 
-fn ends_command(byte: u8) -> bool {
+pub(super) fn ends_command(byte: u8) -> bool {
     matches!(byte, b';' | b'|' | b'&' | b'(' | b')' | b'\n' | b'`')
 }
 
@@ -94,16 +83,7 @@ impl<'s, 'a> Scan<'s, 'a> {
             } else if is_name_byte(byte) {
                 at = self.name(at);
             } else {
-                if is_quote(byte) && self.before(at) != Some(b'\\') {
-                    self.quote = match self.quote {
-                        None => Some(byte),
-                        Some(open) if open == byte => None,
-                        other => other,
-                    };
-                }
-                if self.is_commands && ends_command(byte) {
-                    self.scrubber.on_command_end();
-                }
+                self.mark(at, byte);
                 at += 1;
             }
         }
@@ -114,20 +94,36 @@ impl<'s, 'a> Scan<'s, 'a> {
         }
     }
 
-    fn byte(&self, at: usize) -> Option<u8> {
+    /// Keeps track of open quotes, and of where a command ends in a text of them.
+    fn mark(&mut self, at: usize, byte: u8) {
+        let before = self.before(at);
+        let substitutes = byte == b'`' || (byte == b'(' && before == Some(b'$'));
+        if self.is_commands && ends_command(byte) && (self.quote.is_none() || substitutes) {
+            self.scrubber.on_command_end();
+        }
+        if matches!(byte, b'"' | b'\'') && before != Some(b'\\') {
+            self.quote = match self.quote {
+                None => Some(byte),
+                Some(open) if open == byte => None,
+                other => other,
+            };
+        }
+    }
+
+    pub(super) fn byte(&self, at: usize) -> Option<u8> {
         self.arg.get(at).copied()
     }
 
-    fn before(&self, at: usize) -> Option<u8> {
+    pub(super) fn before(&self, at: usize) -> Option<u8> {
         self.byte(at.wrapping_sub(1))
     }
 
-    fn from(&self, at: usize) -> &'a [u8] {
+    pub(super) fn from(&self, at: usize) -> &'a [u8] {
         self.arg.get(at..).unwrap_or_default()
     }
 
     /// The place of the first byte from `at` on that `stops`, or the end.
-    fn find(&self, at: usize, stops: impl Fn(u8) -> bool) -> usize {
+    pub(super) fn find(&self, at: usize, stops: impl Fn(u8) -> bool) -> usize {
         let rest = self.from(at);
         at + rest.iter().position(|&byte| stops(byte)).unwrap_or(rest.len())
     }
@@ -152,11 +148,13 @@ impl<'s, 'a> Scan<'s, 'a> {
             self.scrubber.on_word(word);
             return None;
         }
-        if let Some(letters) = self.scrubber.client.glued(word) {
-            let start = at + letters;
-            let end = self.value_end(start, if at == 0 && !self.is_commands { Until::End } else { Until::Word });
-            self.scrubbed.hide(start, end);
-            return Some(end);
+        if self.scrubber.client == Client::NONE {
+            return None;
+        }
+        let whole_end = self.value_end(at, if at == 0 && !self.is_commands { Until::End } else { Until::Word });
+        if let Some(letters) = self.scrubber.client.glued(self.arg.get(at..whole_end)?) {
+            self.scrubbed.hide(at + letters, whole_end);
+            return Some(whole_end);
         }
         if self.scrubber.client.separate(word) {
             return Some(self.value_behind(end));
@@ -191,6 +189,8 @@ impl<'s, 'a> Scan<'s, 'a> {
         if let Some(value) = self.json_value(end)
             && names::is_secret(name)
         {
+            // The quote that was open around the name is behind us.
+            self.quote = self.quote.filter(|&open| Some(open) != self.before(start));
             return self.hide_value(value, Until::Any(b",}"));
         }
         if name.eq_ignore_ascii_case(b"bearer") {
@@ -219,14 +219,16 @@ impl<'s, 'a> Scan<'s, 'a> {
 
     /// `scheme://NAME:PASSWORD@host`; `start` is behind the slashes.
     fn address(&mut self, scheme: &[u8], start: usize) -> usize {
-        let word_end = self.find(start, |byte| is_blank(byte) || is_quote(byte) || matches!(byte, b'<' | b'>'));
-        let authority_end = self.find(start, |byte| matches!(byte, b'/' | b'?' | b'#')).min(word_end);
+        let ends_word = |byte| is_blank(byte) || is_quote(byte) || matches!(byte, b'<' | b'>');
+        let authority_end = self.find(start, |byte| ends_word(byte) || matches!(byte, b'/' | b'?' | b'#'));
         let authority = self.arg.get(start..authority_end).unwrap_or_default();
         let last_at = |end: usize| self.arg.get(start..end)?.iter().rposition(|&byte| byte == b'@');
         let user_info = last_at(authority_end).or_else(|| {
             // A password with an unencoded slash: what stands behind the colon is no port.
             let port = authority.iter().rposition(|&byte| byte == b':').and_then(|colon| authority.get(colon + 1..))?;
-            if port.iter().all(u8::is_ascii_digit) { None } else { last_at(word_end) }
+            let near = self.arg.get(start..).map(|rest| rest.get(..USER_INFO_MAX).unwrap_or(rest))?;
+            let word = near.iter().position(|&byte| ends_word(byte)).unwrap_or(near.len());
+            if port.iter().all(u8::is_ascii_digit) { None } else { last_at(start + word) }
         });
         let Some(length) = user_info else { return start };
         let user = self.arg.get(start..start + length).unwrap_or_default();
@@ -247,18 +249,19 @@ impl<'s, 'a> Scan<'s, 'a> {
         }
         let until = match before {
             _ if self.is_own_argument(start) => Until::End,
-            Some(quote) if is_quote(quote) => Until::Quote(quote),
+            Some(quote) if is_quote(quote) => self.until_quote(start),
             Some(b'?' | b'&') => Until::Any(b"&#;<>"),
             Some(b',') => Until::Any(b","),
-            _ if value > start + name.len() + 1 => Until::Any(b"&#%"),
-            Some(b';') if !self.is_commands => Until::Any(b";"),
+            // The encoded sign: an address within a parameter of another one.
+            _ if value > start + name.len() + 1 => Until::Any(b"&#"),
+            Some(b';') if !self.is_commands => Until::Semicolon,
             _ => Until::Word,
         };
-        let end = self.value_end(self.inside_quote(value), until);
-        let text = self.arg.get(value..end).unwrap_or_default();
+        let text = self.value(value, until);
         // A macro that is a number, and the library of that name that rustc is told of.
         let is_number = name.starts_with(b"-D") && text.iter().all(u8::is_ascii_digit);
-        let is_library = [b".rlib".as_slice(), b".rmeta", b".so"].iter().any(|ending| text.ends_with(ending));
+        let is_library =
+            !text.contains(&b'=') && (text.ends_with(b".rlib") || text.ends_with(b".rmeta") || text.ends_with(b".so"));
         if is_number || is_library || names::is_plain_value(text) {
             return value;
         }
@@ -274,7 +277,7 @@ impl<'s, 'a> Scan<'s, 'a> {
         }
         let until = match self.before(start) {
             _ if self.is_own_argument(start) && (whole || self.is_header) => Until::End,
-            Some(quote) if is_quote(quote) => Until::Quote(quote),
+            Some(quote) if is_quote(quote) => self.until_quote(start),
             _ if whole => Until::Line,
             _ => Until::Word,
         };
@@ -311,81 +314,10 @@ impl<'s, 'a> Scan<'s, 'a> {
             self.scrubber.next = Next::Secret;
             return value;
         }
-        let end = self.value_end(self.inside_quote(value), Until::Word);
-        let text = self.arg.get(value..end).unwrap_or_default();
+        let text = self.value(value, Until::Word);
         if value == at || !is_value(text) || names::is_plain_value(text) {
             return at;
         }
         self.hide_value(value, Until::Word)
-    }
-
-    /// Hides the value that begins at `value`, its quotes excepted, and says where it ends.
-    fn hide_value(&mut self, value: usize, until: Until) -> usize {
-        let start = self.inside_quote(value);
-        let quoted = start > value && !matches!(until, Until::End);
-        let until = match self.before(start) {
-            Some(quote) if quoted => Until::Quote(quote),
-            _ => until,
-        };
-        let start = if quoted { start } else { value };
-        let end = self.value_end(start, until);
-        self.scrubbed.hide(start, end);
-        end
-    }
-
-    /// Behind the quote that begins a value, escaped or not.
-    fn inside_quote(&self, value: usize) -> usize {
-        let at = self.find(value, |byte| byte != b'\\');
-        if self.byte(at).is_some_and(is_quote) { at + 1 } else { value }
-    }
-
-    fn value_end(&self, start: usize, until: Until) -> usize {
-        let mut quote = None;
-        let mut escaped = false;
-        self.find_with(start, |byte| {
-            if escaped {
-                escaped = false;
-                // `\"password\": \"x\"`: in a text within a text the escaped quote is the quote.
-                return matches!(until, Until::Quote(open) if open == byte);
-            }
-            if byte == b'\\' {
-                escaped = true;
-                return false;
-            }
-            match until {
-                Until::End => false,
-                Until::Quote(open) => byte == open,
-                Until::Line => is_quote(byte) || byte == b'\n',
-                Until::Any(ends) => is_blank(byte) || is_quote(byte) || ends.contains(&byte),
-                Until::Word => match quote {
-                    Some(open) => {
-                        if byte == open {
-                            quote = None;
-                        }
-                        false
-                    }
-                    None if Some(byte) == self.quote => true,
-                    None if is_quote(byte) => {
-                        quote = Some(byte);
-                        false
-                    }
-                    None => is_blank(byte) || ends_command(byte),
-                },
-            }
-        })
-    }
-
-    fn find_with(&self, at: usize, stops: impl FnMut(u8) -> bool) -> usize {
-        let rest = self.from(at);
-        at + rest.iter().copied().position(stops).unwrap_or(rest.len())
-    }
-
-    /// Whether a name stands where its value is the rest of the argument, whatever is in there: the shell has taken the
-    /// quotes away.
-    fn is_own_argument(&self, start: usize) -> bool {
-        let before = self.arg.get(..start).unwrap_or_default();
-        !self.is_commands
-            && before.last().is_none_or(|&byte| byte == b'=')
-            && !before.iter().any(|&byte| is_blank(byte) || is_quote(byte) || matches!(byte, b'?' | b'&'))
     }
 }

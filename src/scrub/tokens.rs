@@ -48,8 +48,18 @@ const SHAPES: [Shape; 26] = [
 /// AWS's key ids: four letters and sixteen capitals or digits, nothing more.
 const AWS: [&[u8]; 2] = [b"AKIA", b"ASIA"];
 
+/// The longest header of a JSON web token that is looked for.
+const HEADER_MAX: usize = 1024;
+
+/// Shorter than every token.
+const RUN_MIN: usize = 15;
+
 /// Where in a run of letters, digits, `-`, `_` and `.` a token begins, if there is one.
 pub(super) fn find(run: &[u8]) -> Option<usize> {
+    // Nearly every run ends here.
+    if run.len() < RUN_MIN {
+        return None;
+    }
     let mut before = b'-';
     run.iter().enumerate().find_map(|(at, &byte)| {
         let starts_word = !before.is_ascii_alphanumeric();
@@ -59,6 +69,9 @@ pub(super) fn find(run: &[u8]) -> Option<usize> {
 }
 
 fn is_token(text: &[u8]) -> bool {
+    if !text.first().is_some_and(|first| b"Aeghnprsx".contains(first)) {
+        return false;
+    }
     if text.starts_with(b"ey") {
         return is_json_web_token(text);
     }
@@ -68,7 +81,8 @@ fn is_token(text: &[u8]) -> bool {
     }
     SHAPES.iter().any(|shape| {
         text.strip_prefix(shape.beginning).is_some_and(|rest| {
-            let fits = |byte: &&u8| byte.is_ascii_alphanumeric() || (shape.separators && matches!(byte, b'-' | b'_' | b'.'));
+            let fits =
+                |byte: &&u8| byte.is_ascii_alphanumeric() || (shape.separators && matches!(byte, b'-' | b'_' | b'.'));
             rest.iter().take_while(fits).count() >= shape.at_least
         })
     })
@@ -78,7 +92,8 @@ fn is_token(text: &[u8]) -> bool {
 /// `eyL`.
 fn is_json_web_token(text: &[u8]) -> bool {
     let Some([b'I'..=b'L', rest @ ..]) = text.strip_prefix(b"ey") else { return false };
-    let mut parts = rest.split(|&byte| byte == b'.');
+    let near = rest.get(..HEADER_MAX).unwrap_or(rest);
+    let mut parts = near.split(|&byte| byte == b'.');
     parts.next().is_some_and(|header| header.len() >= 8) && parts.next().is_some_and(|payload| payload.len() >= 8)
 }
 
@@ -103,8 +118,17 @@ mod tests {
     #[test]
     fn words_that_begin_alike_are_none() {
         for run in [
-            "ghp_short", "npm_config_registry", "npm_lifecycle_event_of_a_very_long_script_name", "sk-learn", "AKIAS",
-            "AKIAIOSFODNN7EXAMPLES", "eyJson.h", "eyelash", "xghp_0123456789abcdefghijABCDEFGHIJ012345", "hf_hub", "",
+            "ghp_short",
+            "npm_config_registry",
+            "npm_lifecycle_event_of_a_very_long_script_name",
+            "sk-learn",
+            "AKIAS",
+            "AKIAIOSFODNN7EXAMPLES",
+            "eyJson.h",
+            "eyelash",
+            "xghp_0123456789abcdefghijABCDEFGHIJ012345",
+            "hf_hub",
+            "",
         ] {
             assert_eq!(find(run.as_bytes()), None, "{run}");
         }
