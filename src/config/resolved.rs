@@ -164,4 +164,17 @@ pub struct Config {
     pub shutdown_timeout: Duration,
     /// Sent verbatim as `Datadog-External-Env`.
     pub external_env: Option<String>,
+    /// What the program was built from.
+    pub git: GitMetadata,
+}
+
+/// What the program was built from (`DD_GIT_*`, or the keys of `DD_TAGS` for them).
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct GitMetadata {
+    /// The repository, without credentials.
+    pub repository_url: Option<String>,
+    /// The commit.
+    pub commit_sha: Option<String>,
+    /// The main package (`_dd.python_main_package`).
+    pub main_package: Option<String>,
 }

@@ -1,0 +1,219 @@
+//! From the chosen values to the configuration: where one depends on others, it is decided here.
+
+use super::mask::masked_url;
+use super::parse::{agent_url_of, grpc_target, http_traces_url};
+use super::pick::{Pick, Picks};
+use super::sources::{Layer, Origin, Sources, Warning};
+use super::table::{Id, settings};
+use super::value::Value;
+use super::{AgentConfig, AgentUrl, Config, Exporter, GitMetadata, LogLevel, OtlpConfig, OtlpProtocol, ProcessSpans};
+use std::format;
+use std::string::{String, ToString};
+use std::vec::Vec;
+
+/// The socket that an Agent on this host listens on, if it was told to.
+pub const AGENT_SOCKET: &str = "/var/run/datadog/apm.socket";
+const AGENT_PORT: u16 = 8126;
+
+/// The configuration, and where the addresses in it came from.
+pub(crate) struct Assembled {
+    pub config: Config,
+    pub agent_origin: Origin,
+    pub otlp_origin: Origin,
+}
+
+pub(crate) fn assemble(picks: &Picks, sources: &Sources, warnings: &mut Vec<Warning>) -> Assembled {
+    let (agent, agent_origin) = agent(picks, sources);
+    let (otlp, otlp_origin) = otlp(picks, &agent, warnings);
+    let debug = picks.flag(Id::Debug);
+    let owned = |id| picks.text(id).map(ToString::to_string);
+    let config = Config {
+        enabled: picks.flag(Id::Enabled),
+        service: owned(Id::Service),
+        env: owned(Id::Env),
+        version: owned(Id::Version),
+        tags: own_tags(picks),
+        report_hostname: picks.flag(Id::ReportHostname),
+        hostname: owned(Id::Hostname),
+        exporters: exporters(picks),
+        agent,
+        otlp,
+        flush_interval: picks.duration(Id::FlushInterval),
+        max_payload_bytes: picks
+            .number(Id::AgentMaxPayload)
+            .and_then(|bytes| bytes.try_into().ok())
+            .unwrap_or(usize::MAX),
+        partial_flush: picks.flag(Id::PartialFlush),
+        partial_flush_min_spans: picks
+            .number(Id::PartialFlushMinSpans)
+            .and_then(|spans| spans.try_into().ok())
+            .unwrap_or(usize::MAX),
+        process_spans: match picks.name(Id::ProcessSpans) {
+            "true" => ProcessSpans::On,
+            "false" => ProcessSpans::Off,
+            _ => ProcessSpans::Auto,
+        },
+        trace_id_128_bit: picks.flag(Id::TraceId128Bit),
+        denylist: match &picks.get(Id::Denylist).value {
+            Some(Value::List(programs)) => programs.clone(),
+            _ => Vec::new(),
+        },
+        inject_cleared_env: picks.flag(Id::InjectClearedEnv),
+        debug,
+        log_level: match picks.name(Id::LogLevel) {
+            level if debug => LogLevel::Debug.max(log_level(level)),
+            level => log_level(level),
+        },
+        log_file: picks.path(Id::LogFile),
+        state_dir: picks.path(Id::StateDir),
+        local_max_bytes: picks.number(Id::LocalMaxBytes).unwrap_or(u64::MAX),
+        spool_max_bytes: picks.number(Id::SpoolMaxBytes).unwrap_or(u64::MAX),
+        shutdown_timeout: picks.duration(Id::ShutdownTimeout),
+        external_env: owned(Id::ExternalEnv).filter(|text| !text.is_empty()),
+        git: GitMetadata {
+            repository_url: owned(Id::GitRepositoryUrl),
+            commit_sha: owned(Id::GitCommitSha),
+            main_package: owned(Id::MainPackage),
+        },
+    };
+    Assembled { config, agent_origin, otlp_origin }
+}
+
+fn log_level(name: &str) -> LogLevel {
+    match name {
+        "off" => LogLevel::Off,
+        "error" => LogLevel::Error,
+        "info" => LogLevel::Info,
+        "debug" => LogLevel::Debug,
+        "trace" => LogLevel::Trace,
+        _ => LogLevel::Warn,
+    }
+}
+
+fn exporters(picks: &Picks) -> Vec<Exporter> {
+    let Some(Value::Names(names)) = &picks.get(Id::Exporter).value else { return Vec::new() };
+    names
+        .iter()
+        .filter_map(|name| match *name {
+            "datadog" => Some(Exporter::Datadog),
+            "otlp" => Some(Exporter::Otlp),
+            "local" => Some(Exporter::Local),
+            "console" => Some(Exporter::Console),
+            _ => None,
+        })
+        .collect()
+}
+
+/// The tags without those that became settings of their own. (`env` is on every span anyway, from the setting.)
+fn own_tags(picks: &Picks) -> Vec<(String, String)> {
+    let is_setting = |key: &str| settings().any(|setting| setting.tag == key || setting.resource.contains(&key));
+    picks.pairs(Id::Tags).iter().filter(|(key, _)| !is_setting(key)).cloned().collect()
+}
+
+/// The strongest source that says anything about the address decides; within one, a URL goes before host and port.
+fn agent(picks: &Picks, sources: &Sources) -> (AgentConfig, Origin) {
+    let [url, host, port] = [Id::AgentUrl, Id::AgentHost, Id::AgentPort].map(|id| picks.get(id));
+    let parts = if host.layer <= port.layer { host } else { port };
+    let (address, origin) = match &url.value {
+        Some(Value::Agent(address)) if url.layer <= parts.layer => (address.clone(), url.origin.clone()),
+        _ if parts.layer != Layer::Default => {
+            let host = picks.text(Id::AgentHost).unwrap_or("localhost").to_string();
+            let port = picks.number(Id::AgentPort).and_then(|port| port.try_into().ok()).unwrap_or(AGENT_PORT);
+            (agent_url_of(host, port), parts.origin.clone())
+        }
+        _ if sources.at(AGENT_SOCKET).exists() => (AgentUrl::Unix(sources.at(AGENT_SOCKET)), Origin::Default),
+        _ => (agent_url_of("localhost".into(), AGENT_PORT), Origin::Default),
+    };
+    let explicit = origin != Origin::Default;
+    (AgentConfig { url: address, explicit, timeout: picks.duration(Id::AgentTimeout) }, origin)
+}
+
+fn otlp(picks: &Picks, agent: &AgentConfig, warnings: &mut Vec<Warning>) -> (OtlpConfig, Origin) {
+    let protocol = match picks.name(Id::OtlpProtocol) {
+        "grpc" => OtlpProtocol::Grpc,
+        "http/json" => OtlpProtocol::HttpJson,
+        _ => OtlpProtocol::HttpProtobuf,
+    };
+    let (base, signal) = (picks.get(Id::OtlpEndpoint), picks.get(Id::OtlpTracesEndpoint));
+    let chosen = if signal.layer <= base.layer { signal } else { base };
+    let configured = chosen_endpoint(picks, chosen, protocol, warnings);
+    let origin = if configured.is_some() { chosen.origin.clone() } else { Origin::Default };
+    let explicit = configured.is_some();
+    let config = OtlpConfig {
+        endpoint: configured.unwrap_or_else(|| default_endpoint(agent, protocol)),
+        explicit,
+        protocol,
+        headers: picks.pairs(Id::OtlpHeaders).to_vec(),
+        gzip: picks.name(Id::OtlpCompression) == "gzip",
+        timeout: Some(picks.duration(Id::OtlpTimeout)).filter(|timeout| !timeout.is_zero()),
+        certificate: picks.path(Id::OtlpCertificate),
+        client_key: picks.path(Id::OtlpClientKey),
+        client_certificate: picks.path(Id::OtlpClientCertificate),
+    };
+    if config.client_key.is_some() != config.client_certificate.is_some() {
+        let (present, missing) =
+            if config.client_key.is_some() { ("key", "certificate") } else { ("certificate", "key") };
+        warnings.push(Warning::new(format!(
+            "the OTLP client's {present} is set ({}) without its {missing}; mutual TLS needs both, using neither",
+            picks.get(if config.client_key.is_some() { Id::OtlpClientKey } else { Id::OtlpClientCertificate }).origin,
+        )));
+        return (OtlpConfig { client_key: None, client_certificate: None, ..config }, origin);
+    }
+    (config, origin)
+}
+
+/// `None` if none is configured, or one that the protocol cannot reach.
+fn chosen_endpoint(
+    picks: &Picks,
+    chosen: &Pick,
+    protocol: OtlpProtocol,
+    warnings: &mut Vec<Warning>,
+) -> Option<String> {
+    let text = picks.text(chosen.setting.id)?;
+    let named = || format!("{} ({})", masked_url(text), chosen.origin);
+    let built = if protocol == OtlpProtocol::Grpc {
+        grpc_target(text, picks.flag(Id::OtlpInsecure)).map(|target| (target, false))
+    } else {
+        http_traces_url(text, chosen.setting.id == Id::OtlpEndpoint)
+    };
+    match built {
+        Ok((url, scheme_was_missing)) => {
+            if scheme_was_missing {
+                let shown = masked_url(&url);
+                warnings.push(Warning::new(format!(
+                    "the OTLP endpoint {} has no http:// or https://; using {shown}",
+                    named()
+                )));
+            }
+            if protocol != OtlpProtocol::Grpc && names_grpc_port(text) {
+                warnings.push(Warning::new(format!(
+                    "the OTLP endpoint {} has the port of gRPC, but the protocol is {}; if the receiver speaks gRPC there, set OTEL_EXPORTER_OTLP_PROTOCOL=grpc",
+                    named(),
+                    picks.name(Id::OtlpProtocol),
+                )));
+            }
+            Some(url)
+        }
+        Err(complaint) => {
+            warnings.push(Warning::new(format!("the OTLP endpoint {} {complaint}; using the default", named())));
+            None
+        }
+    }
+}
+
+fn names_grpc_port(endpoint: &str) -> bool {
+    endpoint.split(":4317").nth(1).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
+}
+
+/// Datadog's rule: the Agent's host, if there is one, receives OTLP as well.
+fn default_endpoint(agent: &AgentConfig, protocol: OtlpProtocol) -> String {
+    let host = match &agent.url {
+        AgentUrl::Tcp { host, .. } if agent.explicit && host.contains(':') => format!("[{host}]"),
+        AgentUrl::Tcp { host, .. } if agent.explicit => host.clone(),
+        _ => "localhost".into(),
+    };
+    match protocol {
+        OtlpProtocol::Grpc => format!("http://{host}:4317"),
+        OtlpProtocol::HttpProtobuf | OtlpProtocol::HttpJson => format!("http://{host}:4318/v1/traces"),
+    }
+}

@@ -1,0 +1,72 @@
+//! Which spans there are, and in which programs.
+
+use super::{HandOn, Id, Kind, Names, Setting};
+
+const PROCESS_SPANS: Names = Names { names: &["auto", "true", "false"], aliases: &[("1", "true"), ("0", "false")] };
+
+pub(super) const SETTINGS: &[Setting] = &[
+    Setting {
+        id: Id::ProcessSpans,
+        key: "process_spans",
+        kind: Kind::Choice(&PROCESS_SPANS),
+        default: "auto",
+        dd: &["DD_TRACE_PROCESS_SPANS"],
+        hand_on: HandOn::Datadog,
+        help: "Whether every process becomes a span; `auto` decides by the circumstances",
+        example: "true",
+        ..Setting::BLANK
+    },
+    Setting {
+        id: Id::TraceId128Bit,
+        key: "trace_id_128_bit",
+        kind: Kind::Bool,
+        default: "true",
+        dd: &["DD_TRACE_128_BIT_TRACEID_GENERATION_ENABLED"],
+        hand_on: HandOn::Datadog,
+        help: "Whether new trace ids have 128 bits",
+        example: "false",
+        ..Setting::BLANK
+    },
+    Setting {
+        id: Id::PartialFlush,
+        key: "partial_flush.enabled",
+        kind: Kind::Bool,
+        default: "true",
+        dd: &["DD_TRACE_PARTIAL_FLUSH_ENABLED"],
+        help: "Whether finished spans of an unfinished trace are sent early",
+        example: "false",
+        ..Setting::BLANK
+    },
+    Setting {
+        id: Id::PartialFlushMinSpans,
+        key: "partial_flush.min_spans",
+        kind: Kind::Number { min: 1, max: i32::MAX as u64 },
+        default: "300",
+        dd: &["DD_TRACE_PARTIAL_FLUSH_MIN_SPANS"],
+        help: "How many finished spans of an unfinished trace are sent early",
+        example: "1000",
+        ..Setting::BLANK
+    },
+    Setting {
+        id: Id::Denylist,
+        key: "denylist",
+        kind: Kind::List,
+        unset: "none besides the built-in ones",
+        dd: &["DD_TRACE_DENYLIST"],
+        hand_on: HandOn::Datadog,
+        help: "Programs that are never instrumented: base names or full paths",
+        example: "[\"backup\", \"/opt/vendor/daemon\"]",
+        ..Setting::BLANK
+    },
+    Setting {
+        id: Id::InjectClearedEnv,
+        key: "inject_cleared_env",
+        kind: Kind::Bool,
+        default: "false",
+        dd: &["DD_TRACE_INJECT_CLEARED_ENV"],
+        hand_on: HandOn::Datadog,
+        help: "Whether programs that are started with an emptied environment still get the tracer's variables",
+        example: "true",
+        ..Setting::BLANK
+    },
+];

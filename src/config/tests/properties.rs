@@ -1,0 +1,61 @@
+use super::*;
+use crate::config::table::settings;
+use crate::config::{FLEET_FILE, LOCAL_FILE};
+use proptest::prelude::*;
+use std::time::Instant;
+use std::vec::Vec;
+
+fn names() -> Vec<&'static str> {
+    settings().flat_map(|setting| setting.dd.iter().copied().chain(setting.otel.iter().map(|otel| otel.name))).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn no_environment_stops_anything(
+        picks in prop::collection::vec((0..200_usize, "\\PC{0,20}|[a-z:/,=%@.\\[\\]0-9 ]{0,25}|true|-?[0-9]{1,22}"), 0..12),
+    ) {
+        let names = names();
+        let env = picks.iter().map(|(pick, value)| (names[pick % names.len()].into(), value.into())).collect();
+        let sources = Sources { root: PathBuf::from("/nonexistent"), env, ..Sources::default() };
+        let resolution = resolve(&sources);
+        for warning in &resolution.warnings {
+            prop_assert!(!warning.message.contains('\n'), "{warning}");
+        }
+        for (name, value) in &resolution.hand_on {
+            prop_assert!(!name.is_empty() && !value.contains('\0'));
+        }
+        // What was handed on does not change what a launcher inside would find.
+        let mut inner = sources.clone();
+        inner.env.retain(|(name, _)| resolution.hand_on.iter().all(|(given, _)| name != given.as_str()));
+        inner.env.extend(resolution.hand_on.iter().map(|(name, value)| (name.into(), value.into())));
+        let again = resolve(&inner);
+        prop_assert_eq!(again.config.enabled, resolution.config.enabled);
+        prop_assert_eq!(again.config.agent.url, resolution.config.agent.url);
+    }
+
+    #[test]
+    fn no_file_stops_anything(toml in "\\PC{0,60}|([a-z_.]{1,12} = [\\[\\]{}\"a-z0-9.,=]{0,20}\n){0,4}", yaml in "\\PC{0,60}|[a-z_:\\-\\[\\]{}, \n]{0,60}") {
+        let host = Host::new().file(USER, &toml).file(FLEET_FILE, &yaml).file(LOCAL_FILE, &yaml);
+        let _ = host.resolve();
+    }
+}
+
+/// The launcher has 2 ms for everything; this is a tenth of it, in an unoptimised build with room for a busy machine.
+#[test]
+fn resolving_without_files_takes_no_time_worth_speaking_of() {
+    let mut host = Host::new().envs(&[("DD_SERVICE", "s"), ("DD_ENV", "e"), ("OTEL_RESOURCE_ATTRIBUTES", "a=b")]);
+    for number in 0..60 {
+        host = host.env(&format!("SOME_OTHER_VARIABLE_{number}"), "with some value");
+    }
+    let fastest = (0..50)
+        .map(|_| {
+            let start = Instant::now();
+            let _ = host.resolve();
+            start.elapsed()
+        })
+        .min()
+        .unwrap();
+    assert!(fastest.as_micros() < 1_000, "{fastest:?}");
+}
