@@ -17,7 +17,8 @@ pub enum ColourChoice {
 impl ColourChoice {
     /// Whether a stream is to be coloured, by this choice and the environment.
     ///
-    /// `NO_COLOR` counts when it is set and not empty (<https://no-color.org>); the command line is stronger.
+    /// The command line is the strongest; then `NO_COLOR`, which counts when it is set and not empty
+    /// (<https://no-color.org>); then `CLICOLOR_FORCE` and `CLICOLOR` (<https://bixense.com/clicolors>).
     #[must_use]
     pub fn applies(self, stream_is_terminal: bool) -> bool {
         self.applies_with(stream_is_terminal, |name| std::env::var_os(name))
@@ -28,9 +29,14 @@ impl ColourChoice {
             Self::Always => true,
             Self::Never => false,
             Self::Auto => {
-                stream_is_terminal
-                    && variable("NO_COLOR").is_none_or(|value| value.is_empty())
-                    && variable("TERM").is_some_and(|value| value != "dumb")
+                let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
+                if variable("NO_COLOR").is_some() {
+                    return false;
+                }
+                variable("CLICOLOR_FORCE").is_some_and(|value| value != "0")
+                    || stream_is_terminal
+                        && variable("CLICOLOR").is_none_or(|value| value != "0")
+                        && variable("TERM").is_some_and(|value| value != "dumb")
             }
         }
     }
@@ -50,26 +56,34 @@ impl From<&str> for ColourChoice {
 mod tests {
     use super::*;
 
-    fn colours(choice: &str, terminal: bool, no_color: Option<&str>, term: Option<&str>) -> bool {
-        ColourChoice::from(choice).applies_with(terminal, |name| {
-            let value = if name == "NO_COLOR" { no_color } else { term };
-            value.map(OsString::from)
+    fn colours(choice: &str, terminal: bool, variables: &[(&str, &str)]) -> bool {
+        ColourChoice::from(choice).applies_with(terminal, |wanted| {
+            variables.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.into())
         })
     }
 
     #[test]
     fn auto_asks_the_terminal_and_the_environment() {
-        assert!(colours("auto", true, None, Some("xterm")));
-        assert!(colours("auto", true, Some(""), Some("xterm")));
-        assert!(!colours("auto", true, Some("0"), Some("xterm")));
-        assert!(!colours("auto", true, None, Some("dumb")));
-        assert!(!colours("auto", true, None, None));
-        assert!(!colours("auto", false, None, Some("xterm")));
+        for (terminal, variables, expected) in [
+            (true, &[("TERM", "xterm")][..], true),
+            (true, &[("TERM", "dumb")], false),
+            (true, &[], false),
+            (false, &[("TERM", "xterm")], false),
+            (true, &[("TERM", "xterm"), ("NO_COLOR", "")], true),
+            (true, &[("TERM", "xterm"), ("NO_COLOR", "0")], false),
+            (true, &[("TERM", "xterm"), ("CLICOLOR", "0")], false),
+            (true, &[("TERM", "xterm"), ("CLICOLOR", "1")], true),
+            (false, &[("CLICOLOR_FORCE", "1")], true),
+            (false, &[("CLICOLOR_FORCE", "0")], false),
+            (false, &[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")], false),
+        ] {
+            assert_eq!(colours("auto", terminal, variables), expected, "{terminal} {variables:?}");
+        }
     }
 
     #[test]
     fn a_given_choice_is_stronger_than_the_environment() {
-        assert!(colours("always", false, Some("1"), None));
-        assert!(!colours("never", true, None, Some("xterm")));
+        assert!(colours("always", false, &[("NO_COLOR", "1")]));
+        assert!(!colours("never", true, &[("TERM", "xterm"), ("CLICOLOR_FORCE", "1")]));
     }
 }

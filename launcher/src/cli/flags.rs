@@ -63,8 +63,8 @@ pub struct SettingFlag {
     help: &'static str,
     /// The only values there are, those of the setting; empty: any.
     values: &'static [&'static str],
-    /// Whether several values may be given, by commas or by repeating the flag; else the last one wins.
-    pub list: bool,
+    /// Whether several values may be given, by commas or by repeating the flag.
+    list: bool,
 }
 
 /// Shortcuts for settings about where to send, in the order of the help.
@@ -241,7 +241,7 @@ fn view() -> Command {
         .value_name("FILE")
         .value_hint(ValueHint::FilePath)
         .value_parser(value_parser!(PathBuf))
-        .help("File of OTLP JSON lines; without it the local store");
+        .help("File of OTLP JSON lines, - for stdin; without it the local store");
     Command::new(word::VIEW).about("Show stored traces as waterfalls").arg(file).args(configuring()).args(printing())
 }
 

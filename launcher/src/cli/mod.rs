@@ -68,7 +68,7 @@ pub struct Run {
 /// What `ddtrace-run view` shows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ViewArgs {
-    /// A file of OTLP JSON lines; `None` is the local store.
+    /// A file of OTLP JSON lines, `-` for stdin; `None` is the local store.
     pub file: Option<PathBuf>,
 }
 
@@ -77,8 +77,8 @@ pub struct ViewArgs {
 pub struct Invocation {
     /// What to do.
     pub action: Action,
-    /// Settings by their key in the table of settings, with the value as written. Each key is there once, and its value
-    /// is never the last word: the table decides whether it is a good one. Tags are in the grammar of `DD_TAGS`.
+    /// Settings by their key in the table of settings, with the value as written, in the order of the command line: of
+    /// equal keys the last one wins, lists and tags add up. Tags are in the grammar of `DD_TAGS`.
     pub settings: Vec<(&'static str, String)>,
     /// The file of `--config`.
     pub config_file: Option<PathBuf>,

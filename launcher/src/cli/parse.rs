@@ -9,7 +9,9 @@ use clap::{ArgMatches, Command};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// Understands a command line: `args` are the words after our own name, `setting_keys` all keys of the table of settings.
+/// Understands a command line: `args` are the words after our own name.
+///
+/// `find_key` looks up a key in the table of settings, for `--set`; where there is none it may know one that is like it.
 ///
 /// Help and version are printed to stdout, and the help of an empty command line to stderr; [`Action::Done`] tells so.
 ///
@@ -17,9 +19,9 @@ use std::path::PathBuf;
 /// A flag that does not exist, or not in this place, or with such a value, and flags without a program.
 pub fn parse(
     args: impl Iterator<Item = OsString>,
-    setting_keys: impl Iterator<Item = &'static str> + Clone,
+    find_key: impl Fn(&str) -> Result<&'static str, Option<&'static str>>,
 ) -> Result<Invocation, UsageError> {
-    let invocation = match interpret(args.collect(), setting_keys)? {
+    let invocation = match interpret(args.collect(), find_key)? {
         Meaning::Act(invocation) => invocation,
         Meaning::Help { subcommand, colour } => done(help::print(subcommand.as_deref(), colour)),
         Meaning::Version => done(help::print_version()),
@@ -51,7 +53,7 @@ fn plain(action: Action) -> Invocation {
 
 fn interpret(
     words: Vec<OsString>,
-    setting_keys: impl Iterator<Item = &'static str> + Clone,
+    find_key: impl Fn(&str) -> Result<&'static str, Option<&'static str>>,
 ) -> Result<Meaning, UsageError> {
     match words.first() {
         None => return Ok(Meaning::Nothing),
@@ -77,7 +79,7 @@ fn interpret(
         .try_get_matches_from_mut(&ours)
         .map_err(|error| UsageError::from_parser(&error, &ours, name.as_deref()))?;
     let levels = Levels::new(&matches);
-    mean(&levels, &parser, program, setting_keys)
+    mean(&levels, &parser, program, find_key)
 }
 
 /// Whether a long flag, named without its dashes, takes a value; what is not known takes none.
@@ -92,7 +94,7 @@ fn mean(
     levels: &Levels,
     parser: &Command,
     program: Vec<OsString>,
-    setting_keys: impl Iterator<Item = &'static str> + Clone,
+    find_key: impl Fn(&str) -> Result<&'static str, Option<&'static str>>,
 ) -> Result<Meaning, UsageError> {
     let colour = colour(levels);
     if levels.switched_on(id::HELP) {
@@ -110,7 +112,7 @@ fn mean(
     };
     Ok(Meaning::Act(Invocation {
         action,
-        settings: settings::collect(levels, setting_keys)?,
+        settings: settings::collect(levels, find_key)?,
         config_file: levels.value::<PathBuf>(id::CONFIG).cloned(),
         colour,
         debug: levels.switched_on(id::DEBUG),

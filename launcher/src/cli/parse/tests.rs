@@ -4,11 +4,15 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use std::os::unix::ffi::OsStringExt as _;
 
-const KEYS: &[&str] = &["service", "env", "version", "tags", "exporter", "agent.url", "otlp.endpoint", "otlp.protocol"];
-const MORE_KEYS: &[&str] = &["process_spans", "debug", "log.level"];
-
-fn keys() -> impl Iterator<Item = &'static str> + Clone {
-    KEYS.iter().chain(MORE_KEYS).copied()
+fn find_key(name: &str) -> Result<&'static str, Option<&'static str>> {
+    match name {
+        "service" => Ok("service"),
+        "env" => Ok("env"),
+        "debug" => Ok("debug"),
+        "log.level" => Ok("log.level"),
+        "servic" => Err(Some("service")),
+        _ => Err(None),
+    }
 }
 
 fn words(line: &str) -> Vec<OsString> {
@@ -16,7 +20,7 @@ fn words(line: &str) -> Vec<OsString> {
 }
 
 fn meaning(line: &str) -> Result<Meaning, UsageError> {
-    interpret(words(line), keys())
+    interpret(words(line), find_key)
 }
 
 fn invocation(line: &str) -> Invocation {
@@ -106,57 +110,53 @@ fn help_and_version_come_before_everything_else() {
 }
 
 #[test]
-fn flags_become_settings_and_the_last_one_wins() {
+fn flags_become_settings_in_their_order() {
     for (line, expected) in [
-        ("--service web app --service no", &[("service", "web")][..]),
-        ("--service=a --env=b --app-version 1.2 app", &[("service", "a"), ("env", "b"), ("version", "1.2")]),
-        ("--service a --service b app", &[("service", "b")]),
-        ("--service= app", &[("service", "")]),
-        ("--agent-url unix:///run/a.sock app", &[("agent.url", "unix:///run/a.sock")]),
-        (
-            "--otlp-endpoint http://c:4318 --otlp-protocol grpc x",
-            &[("otlp.endpoint", "http://c:4318"), ("otlp.protocol", "grpc")],
-        ),
-        ("--exporter datadog,otlp --exporter local x", &[("exporter", "datadog,otlp,local")]),
-        ("--process-spans=false x", &[("process_spans", "false")]),
-        ("-d x", &[("debug", "true")]),
-        ("--set log.level=info --set log.level=a=b x", &[("log.level", "a=b")]),
-        ("--set service=a --service b x", &[("service", "b")]),
-        ("--service b --set service=a x", &[("service", "a")]),
-        ("-d --set debug=false x", &[("debug", "false")]),
-        ("--set env=a view --set log.level=info", &[("env", "a"), ("log.level", "info")]),
-        ("--set env=a view --set env=b", &[("env", "b")]),
+        ("--service web app --service no", "service:web"),
+        ("--service=a --env=b --app-version 1.2 app", "service:a env:b version:1.2"),
+        ("--service a --service b app", "service:b"),
+        ("--service= app", "service:"),
+        ("--agent-url unix:///run/a.sock app", "agent.url:unix:///run/a.sock"),
+        ("--otlp-endpoint http://c --otlp-protocol grpc x", "otlp.endpoint:http://c otlp.protocol:grpc"),
+        ("--exporter datadog,otlp -d --exporter local x", "exporter:datadog exporter:otlp debug:true exporter:local"),
+        ("--process-spans=false x", "process_spans:false"),
+        ("--set log.level=info --set log.level=a=b x", "log.level:info log.level:a=b"),
+        ("--set service=a --service b x", "service:a service:b"),
+        ("--service b --set service=a x", "service:b service:a"),
+        ("-d --set debug=false x", "debug:true debug:false"),
+        ("--set env=a -d view --set service=b --set env=c", "env:a debug:true service:b env:c"),
     ] {
-        assert_eq!(
-            settings_of(line),
-            expected.iter().map(|&(key, value)| (key, value.to_owned())).collect::<Vec<_>>(),
-            "{line}"
-        );
+        let settings = invocation(line).settings;
+        let found: Vec<_> = settings.iter().map(|(key, value)| format!("{key}:{value}")).collect();
+        assert_eq!(found.join(" "), expected, "{line}");
     }
 }
 
-fn settings_of(line: &str) -> Vec<(&'static str, String)> {
-    invocation(line).settings
+#[test]
+fn tags_are_separated_by_commas_and_understood_in_either_spelling() {
+    for (given, expected) in [
+        ("a:1", "a:1"),
+        ("a:1,b:2", "a:1,b:2"),
+        ("note:two words", "note:two words,"),
+        ("note:two words,b:2", "note:two words,b:2"),
+        ("team=core,url=http://h:1/?q=1", "team:core,url:http://h:1/?q=1"),
+        ("expression:a=b", "expression:a=b"),
+        ("flag", "flag"),
+        ("", ""),
+    ] {
+        for flag in ["--tag", "--tags"] {
+            assert_eq!(settings_of_tags(&[flag], given), [("tags", expected.to_owned())], "{given}");
+        }
+    }
+    let twice = settings_of_tags(&["--tag", "a:1", "-d", "--tags"], "b:2");
+    assert_eq!(twice, [("tags", "a:1".to_owned()), ("debug", "true".to_owned()), ("tags", "b:2".to_owned())]);
 }
 
-#[test]
-fn tags_add_up_in_either_spelling() {
-    for (arguments, expected) in [
-        (&["--tag", "a:1"][..], "a:1"),
-        (&["--tag", "a:1", "--tags", "b:2,c:3"], "a:1,b:2,c:3"),
-        (&["--tag", "a:1 b:2"], "a:1,b:2"),
-        (&["--tag", "a:x y,"], "a:x y,"),
-        (&["--tag", "a:1 b:2", "--tag", "c:x y,d:z"], "a:1,b:2,c:x y,d:z"),
-        (&["--tag", "team=core,url=http://h:1/?q=1"], "team:core,url:http://h:1/?q=1"),
-        (&["--tag", "expression:a=b"], "expression:a=b"),
-        (&["--tag", "flag"], "flag"),
-        (&["--tag", ""], ""),
-    ] {
-        let line: Vec<OsString> = arguments.iter().chain(&["app"]).map(OsString::from).collect();
-        match interpret(line, keys()) {
-            Ok(Meaning::Act(found)) => assert_eq!(found.settings, [("tags", expected.to_owned())], "{arguments:?}"),
-            other => panic!("{arguments:?}: {other:?}"),
-        }
+fn settings_of_tags(flags: &[&str], tags: &str) -> Vec<(&'static str, String)> {
+    let line = flags.iter().chain(&[tags, "app"]).map(OsString::from).collect();
+    match interpret(line, find_key) {
+        Ok(Meaning::Act(found)) => found.settings,
+        other => panic!("{tags}: {other:?}"),
     }
 }
 
@@ -227,14 +227,14 @@ fn errors_say_where_to_read_more() {
 #[test]
 fn what_is_not_utf8_is_named_where_it_is_ours_and_kept_where_it_is_not() {
     let bad = || OsString::from_vec(b"\xff".to_vec());
-    let complaint = |flag: &str| match interpret(vec![flag.into(), bad(), "app".into()], keys()) {
+    let complaint = |flag: &str| match interpret(vec![flag.into(), bad(), "app".into()], find_key) {
         Err(error) => error.to_string(),
         Ok(other) => panic!("{other:?}"),
     };
     assert!(complaint("--service").starts_with(r#"the value of '--service' is not valid UTF-8: "\xFF""#));
     assert!(complaint("--exporter").starts_with(r#""\xFF" is not valid UTF-8"#));
 
-    match interpret(vec!["--config".into(), bad(), bad(), bad()], keys()) {
+    match interpret(vec!["--config".into(), bad(), bad(), bad()], find_key) {
         Ok(Meaning::Act(found)) => {
             assert_eq!(found.config_file, Some(bad().into()));
             assert_eq!(found.action, Action::Run(Run { command: vec![bad(), bad()], ..Run::default() }));
@@ -287,7 +287,7 @@ fn own_flags() -> impl Strategy<Value = Vec<OsString>> {
 }
 
 fn command_of(line: Vec<OsString>) -> Vec<OsString> {
-    match interpret(line, keys()) {
+    match interpret(line, find_key) {
         Ok(Meaning::Act(Invocation { action: Action::Run(run), .. })) => run.command,
         other => panic!("{other:?}"),
     }
@@ -296,7 +296,7 @@ fn command_of(line: Vec<OsString>) -> Vec<OsString> {
 proptest! {
     #[test]
     fn no_words_whatever_make_it_panic(line in vec(word(), 0..8)) {
-        if let Err(error) = interpret(line, keys()) {
+        if let Err(error) = interpret(line, find_key) {
             prop_assert!(!error.to_string().is_empty());
         }
     }
@@ -319,23 +319,19 @@ proptest! {
     }
 
     #[test]
-    fn tags_of_several_flags_mean_what_each_of_them_means(lists in vec("[a-c:, ]{0,8}", 1..4)) {
-        let flags = lists.iter().flat_map(|list| ["--tag".into(), OsString::from(list)]);
-        let found = match interpret(flags.chain(["app".into()]).collect(), keys()) {
-            Ok(Meaning::Act(found)) => found.settings,
-            other => panic!("{other:?}"),
-        };
-        let expected: Vec<_> = lists.iter().flat_map(|list| dd_tags(list)).collect();
+    fn a_tag_means_the_same_in_the_grammar_of_dd_tags(list in "[a-c:, ]{0,12}") {
+        let found = settings_of_tags(&["--tag"], &list);
+        let expected: Vec<_> = list.split(',').filter_map(tag).collect();
         prop_assert_eq!(dd_tags(&found[0].1), expected);
     }
 }
 
 /// The items of a `DD_TAGS` value: commas separate, or blanks where there is no comma.
 fn dd_tags(list: &str) -> Vec<(String, String)> {
-    let separator = if list.contains(',') { ',' } else { ' ' };
-    list.split(separator)
-        .filter(|item| !item.trim().is_empty())
-        .map(|item| item.split_once(':').unwrap_or((item, "")))
-        .map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned()))
-        .collect()
+    list.split(if list.contains(',') { ',' } else { ' ' }).filter_map(tag).collect()
+}
+
+fn tag(item: &str) -> Option<(String, String)> {
+    let (key, value) = item.split_once(':').unwrap_or((item, ""));
+    (!key.trim().is_empty()).then(|| (key.trim().to_owned(), value.trim().to_owned()))
 }
