@@ -1,0 +1,294 @@
+//! Every flag and subcommand, declared once: the parser, `--help`, the man page and the completions come from here.
+
+use clap::builder::PossibleValuesParser;
+use clap::{Arg, ArgAction, Command, ValueHint, value_parser};
+use clap_complete::Shell;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// The name under which the program is known, whatever it is installed as.
+pub const PROGRAM: &str = "ddtrace-run";
+
+/// Identifiers of the flags that are not shortcuts for one setting; each is also the flag's long name.
+pub mod id {
+    pub const SUPERVISE: &str = "supervise";
+    pub const FORCE: &str = "force";
+    pub const PROFILING: &str = "profiling";
+    pub const TAG: &str = "tag";
+    pub const VIEW: &str = "view";
+    pub const INFO: &str = "info";
+    pub const JSON: &str = "json";
+    pub const CONFIG: &str = "config";
+    pub const SET: &str = "set";
+    pub const DEBUG: &str = "debug";
+    pub const COLOR: &str = "color";
+    pub const COLORLESS: &str = "colorless";
+    pub const HELP: &str = "help";
+    pub const VERSION: &str = "version";
+    /// Of `view`: the file to show.
+    pub const FILE: &str = "file";
+    /// Of `completions`: the shell to write for.
+    pub const SHELL: &str = "shell";
+}
+
+/// First words that are ours and not the name of a program to trace.
+pub mod word {
+    pub const VIEW: &str = "view";
+    pub const COMPLETIONS: &str = "completions";
+    pub const MAN: &str = "man";
+}
+
+/// Keys in the table of settings that are reached by flags of more meaning than a plain shortcut.
+pub mod key {
+    pub const TAGS: &str = "tags";
+    pub const DEBUG: &str = "debug";
+}
+
+/// How a value that is an address is called in the help; completions go by it.
+const URL: &str = "URL";
+
+/// One line for each way to use the program.
+const USAGE: &str = "\
+ddtrace-run [FLAGS] [--] PROGRAM [ARG...]
+       ddtrace-run --info [--json] [PROGRAM [ARG...]]
+       ddtrace-run view [FILE]";
+
+/// A flag that is another name for one setting.
+pub struct SettingFlag {
+    /// Long name, also the identifier.
+    pub long: &'static str,
+    /// The setting's key in the table of settings.
+    pub key: &'static str,
+    value_name: &'static str,
+    help: &'static str,
+    /// The only values there are, those of the setting; empty: any.
+    values: &'static [&'static str],
+    /// Whether several values may be given, by commas or by repeating the flag.
+    list: bool,
+}
+
+/// Shortcuts for settings about where to send, in the order of the help.
+const SENDING: &[SettingFlag] = &[
+    SettingFlag {
+        long: "exporter",
+        key: "exporter",
+        value_name: "LIST",
+        help: "Send only to these, separated by commas",
+        values: &["datadog", "otlp", "local", "console"],
+        list: true,
+    },
+    SettingFlag {
+        long: "agent-url",
+        key: "agent.url",
+        value_name: URL,
+        help: "Datadog Agent: http://HOST:PORT, https://HOST:PORT or unix:///PATH",
+        values: &[],
+        list: false,
+    },
+    SettingFlag {
+        long: "otlp-endpoint",
+        key: "otlp.endpoint",
+        value_name: URL,
+        help: "OTLP receiver, such as http://localhost:4318",
+        values: &[],
+        list: false,
+    },
+    SettingFlag {
+        long: "otlp-protocol",
+        key: "otlp.protocol",
+        value_name: "NAME",
+        help: "What the OTLP receiver speaks",
+        values: &["grpc", "http/protobuf", "http/json"],
+        list: false,
+    },
+];
+
+/// Shortcuts for settings about what is recorded.
+const RECORDING: &[SettingFlag] = &[
+    SettingFlag {
+        long: "service",
+        key: "service",
+        value_name: "NAME",
+        help: "Name of the service; without it the program's own name",
+        values: &[],
+        list: false,
+    },
+    SettingFlag {
+        long: "env",
+        key: "env",
+        value_name: "NAME",
+        help: "Deployment environment, such as prod or staging",
+        values: &[],
+        list: false,
+    },
+    SettingFlag {
+        long: "app-version",
+        key: "version",
+        value_name: "VERSION",
+        help: "Version of the service (-v is the version of ddtrace-run)",
+        values: &[],
+        list: false,
+    },
+    SettingFlag {
+        long: "process-spans",
+        key: "process_spans",
+        value_name: "WHEN",
+        help: "Whether each process becomes a span",
+        values: &["auto", "true", "false"],
+        list: false,
+    },
+];
+
+/// All shortcuts for settings.
+pub fn setting_flags() -> impl Iterator<Item = &'static SettingFlag> {
+    SENDING.iter().chain(RECORDING)
+}
+
+impl SettingFlag {
+    /// Whether only certain values are allowed; the parser has them as `String`, the others as `OsString`.
+    pub fn has_fixed_values(&self) -> bool {
+        !self.values.is_empty()
+    }
+
+    fn arg(&self) -> Arg {
+        let arg = if self.has_fixed_values() {
+            among(Arg::new(self.long).long(self.long), self.values, self.help)
+        } else {
+            let hint = if self.value_name == URL { ValueHint::Url } else { ValueHint::Other };
+            text(self.long).help(self.help).value_hint(hint)
+        };
+        let arg = arg.value_name(self.value_name);
+        if self.list { arg.action(ArgAction::Append).value_delimiter(',') } else { arg }
+    }
+}
+
+/// A flag with a value of any text; it is an `OsString` for errors that name the flag.
+fn text(name: &'static str) -> Arg {
+    Arg::new(name).long(name).value_parser(value_parser!(OsString)).value_hint(ValueHint::Other)
+}
+
+/// Makes it a flag with one of these values, and has the help name them.
+fn among(flag: Arg, values: &'static [&'static str], help: &'static str) -> Arg {
+    flag.value_parser(PossibleValuesParser::new(values))
+        .hide_possible_values(true)
+        .help(format!("{help}: {}", values.join(", ")))
+}
+
+fn switch(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
+}
+
+fn launching() -> [Arg; 3] {
+    [
+        switch(id::SUPERVISE, "Stay as the program's parent and return when its spans are out or safely stored"),
+        switch(id::FORCE, "Trace even a program that is on the list of those never traced"),
+        switch(id::PROFILING, "Accepted for compatibility; has no effect yet").short('p'),
+    ]
+}
+
+fn tag() -> Arg {
+    text(id::TAG)
+        .visible_alias("tags")
+        .value_name("KEY:VALUE,...")
+        .help("Tags, also called resource attributes, on all that is recorded; repeatable")
+        .action(ArgAction::Append)
+}
+
+fn looking() -> [Arg; 3] {
+    [
+        switch(id::VIEW, "Show the trace as a waterfall on stderr when the program has ended"),
+        switch(id::INFO, "Show the configuration, where each value comes from and what is wrong; run nothing")
+            .short('i')
+            .conflicts_with(id::VIEW),
+        switch(id::JSON, "With --info: write JSON"),
+    ]
+}
+
+/// Flags that have to do with the configuration, for all that reads it.
+fn configuring() -> [Arg; 3] {
+    [
+        Arg::new(id::CONFIG)
+            .long(id::CONFIG)
+            .value_name("FILE")
+            .value_hint(ValueHint::FilePath)
+            .value_parser(value_parser!(PathBuf))
+            .help("Read this ddtrace.toml before the user's and the system's"),
+        text(id::SET)
+            .value_name("KEY=VALUE")
+            .action(ArgAction::Append)
+            .help("Set any setting by its key in ddtrace.toml; repeatable"),
+        switch(id::DEBUG, "Say in detail what is done, on stderr and in the log").short('d'),
+    ]
+}
+
+/// Flags that have to do with what is printed, for all that prints.
+fn printing() -> [Arg; 3] {
+    [
+        among(Arg::new(id::COLOR).long(id::COLOR), &["auto", "always", "never"], "Colours in our own output")
+            .visible_alias("colour")
+            .value_name("WHEN"),
+        switch(id::COLORLESS, "The same as --color=never; also written -nc").overrides_with(id::COLOR),
+        switch(id::HELP, "Print this help").short('h'),
+    ]
+}
+
+fn version() -> Arg {
+    switch(id::VERSION, "Print the version").short('v')
+}
+
+fn view() -> Command {
+    let file = Arg::new(id::FILE)
+        .value_name("FILE")
+        .value_hint(ValueHint::FilePath)
+        .value_parser(value_parser!(PathBuf))
+        .help("File of OTLP JSON lines, - for stdin; without it the local store");
+    Command::new(word::VIEW).about("Show stored traces as waterfalls").arg(file).args(configuring()).args(printing())
+}
+
+fn completions() -> Command {
+    let shell = Arg::new(id::SHELL)
+        .value_name("SHELL")
+        .value_parser(value_parser!(Shell))
+        .help("The shell that is to read them; without it the one in $SHELL");
+    Command::new(word::COMPLETIONS).about("Write the completions for a shell to stdout").arg(shell).args(printing())
+}
+
+fn man() -> Command {
+    Command::new(word::MAN).about("Write the man page to stdout: ddtrace-run man | man -l -")
+}
+
+/// The whole command line but for the program, which no parser sees.
+pub fn command() -> Command {
+    with_subcommands(flags())
+}
+
+/// Adds the subcommands. Most command lines have none of them, and building them takes as long as parsing does.
+pub fn with_subcommands(command: Command) -> Command {
+    command.subcommands([view(), completions(), man()])
+}
+
+/// The flags that stand before a program or a subcommand.
+pub fn flags() -> Command {
+    Command::new(PROGRAM)
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Runs any program with distributed tracing switched on, without changing the program")
+        .override_usage(USAGE)
+        .max_term_width(100)
+        .args_override_self(true)
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .disable_help_subcommand(true)
+        .next_help_heading("Launching")
+        .args(launching())
+        .next_help_heading("Where to send")
+        .args(SENDING.iter().map(SettingFlag::arg))
+        .next_help_heading("What is recorded")
+        .args(RECORDING.iter().map(SettingFlag::arg))
+        .arg(tag())
+        .next_help_heading("Looking at traces")
+        .args(looking())
+        .next_help_heading("Other")
+        .args(configuring())
+        .args(printing())
+        .arg(version())
+}

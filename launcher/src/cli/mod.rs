@@ -1,0 +1,89 @@
+//! The command line: what the user asks for, before any configuration is read.
+//!
+//! Flags are recognised only before the program; from the program's name on, every word is the program's own and comes
+//! back byte for byte. `docs/command-line.md` has the rules as the user sees them.
+
+mod colour;
+mod completions;
+mod error;
+mod flags;
+mod help;
+mod levels;
+mod man;
+mod output;
+mod parse;
+mod settings;
+mod split;
+
+pub use clap_complete::Shell;
+pub use colour::ColourChoice;
+pub use completions::print_completions;
+pub use error::{EXIT_OWN_FAILURE, UsageError};
+pub use man::print_man;
+pub use parse::parse;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// What `-p`/`--profiling` has to say, once, on stderr.
+pub const PROFILING_NOTICE: &str = "--profiling has no effect yet";
+
+/// What the user asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Start a program.
+    Run(Run),
+    /// Describe the configuration and run nothing.
+    Info {
+        /// For programs rather than for people.
+        json: bool,
+        /// The program to describe as well, with its arguments; may be empty.
+        command: Vec<OsString>,
+    },
+    /// Show stored traces.
+    View(ViewArgs),
+    /// Print the completions for this shell: [`print_completions`].
+    Completions(Shell),
+    /// Print the man page: [`print_man`].
+    Man,
+    /// Nothing is left to do but to exit with this code: the help or the version has been printed.
+    Done(i32),
+}
+
+/// How a program is started.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Run {
+    /// The program and its arguments exactly as given; never empty, though the program's name may be.
+    pub command: Vec<OsString>,
+    /// Show the trace on stderr after the end of the program.
+    pub view: bool,
+    /// Stay as the program's parent.
+    pub supervise: bool,
+    /// Profiling was asked for; it has no effect but [`PROFILING_NOTICE`].
+    pub profiling: bool,
+    /// Trace the program though it is on the list of those never traced.
+    pub force: bool,
+}
+
+/// What `ddtrace-run view` shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ViewArgs {
+    /// A file of OTLP JSON lines, `-` for stdin; `None` is the local store.
+    pub file: Option<PathBuf>,
+}
+
+/// The whole command line, understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invocation {
+    /// What to do.
+    pub action: Action,
+    /// Settings by their key in the table of settings, with the value as written, in the order of the command line: of
+    /// equal keys the last one wins, lists and tags add up. Tags are in the grammar of `DD_TAGS`.
+    pub settings: Vec<(&'static str, String)>,
+    /// The file of `--config`.
+    pub config_file: Option<PathBuf>,
+    /// Whether our own output is coloured.
+    pub colour: ColourChoice,
+    /// Whether to say in detail what is done; the setting `debug` is then among the settings, too.
+    pub debug: bool,
+}
