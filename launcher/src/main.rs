@@ -1,3 +1,69 @@
-mod cli;
+//! ddtrace-run: traces any program without changing it.
+//!
+//! Rust's own start-up is left out (`no_main`): it would ignore SIGPIPE and open closed stdio, and the program that is
+//! started must find both as the launcher did.
+#![cfg_attr(not(test), no_main)]
 
-fn main() {}
+mod cli;
+mod export;
+mod info;
+mod launch;
+mod message;
+mod sidecar;
+mod state_dir;
+mod target;
+mod view;
+
+use std::ffi::OsString;
+
+use cli::{Action, Invocation};
+use message::Messages;
+
+/// The entry that the C library calls.
+#[cfg(not(test))]
+#[unsafe(no_mangle)]
+extern "C" fn main(count: i32, arguments: *const *const std::ffi::c_char) -> i32 {
+    launch::stdio::hold_closed();
+    // SAFETY: the C library gives the program's arguments.
+    let words = unsafe { words(count, arguments) };
+    run(words.into_iter().skip(1))
+}
+
+/// # Safety
+///
+/// `arguments` has `count` C strings.
+#[cfg(not(test))]
+unsafe fn words(count: i32, arguments: *const *const std::ffi::c_char) -> Vec<OsString> {
+    use std::os::unix::ffi::OsStringExt;
+    (0..usize::try_from(count).unwrap_or(0))
+        .map(|index| {
+            // SAFETY: the caller's promise.
+            let text = unsafe { std::ffi::CStr::from_ptr(*arguments.add(index)) };
+            OsString::from_vec(text.to_bytes().to_vec())
+        })
+        .collect()
+}
+
+/// Does what the words ask for and gives the exit code. Started programs take this process over and never come back.
+fn run(words: impl Iterator<Item = OsString>) -> i32 {
+    let find_key = |key: &str| {
+        ddtrace::config::table::by_key(key).map(|setting| setting.key).ok_or_else(|| ddtrace::config::key_like(key))
+    };
+    let invocation = match cli::parse(words, find_key) {
+        Ok(invocation) => invocation,
+        Err(error) => {
+            message::error(&error);
+            return error.exit_code();
+        }
+    };
+    let Invocation { action, settings, config_file, colour, debug } = invocation;
+    let given = launch::Given { settings, config_file };
+    match action {
+        Action::Run(run) => launch::run(&run, given, colour, &mut Messages::new(debug)),
+        Action::Info { json, command } => launch::inform(given, &command, json, colour),
+        Action::View(arguments) => view_stored(&arguments, given, colour),
+        Action::Completions(shell) => cli::print_completions(shell),
+        Action::Man => cli::print_man(),
+        Action::Done(code) => code,
+    }
+}

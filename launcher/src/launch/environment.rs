@@ -1,0 +1,91 @@
+//! The environment that the program gets.
+
+use std::ffi::{CString, OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+
+/// An environment in the making: the launcher's own, in its order, with duplicates, plus what is set.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    entries: Vec<(OsString, OsString)>,
+}
+
+impl Environment {
+    /// The launcher's own.
+    pub fn inherited() -> Self {
+        Environment { entries: std::env::vars_os().collect() }
+    }
+
+    /// The entries.
+    pub fn entries(&self) -> &[(OsString, OsString)] {
+        &self.entries
+    }
+
+    /// The value that `getenv` gives.
+    pub fn get(&self, name: &str) -> Option<&OsStr> {
+        self.entries.iter().find(|(present, _)| present == name).map(|(_, value)| value.as_os_str())
+    }
+
+    /// Sets a variable, in its place if it is there.
+    pub fn set(&mut self, name: &str, value: impl Into<OsString>) {
+        let value = value.into();
+        match self.entries.iter_mut().find(|(present, _)| present == name) {
+            Some(entry) => entry.1 = value,
+            None => self.entries.push((name.into(), value)),
+        }
+    }
+
+    /// Adds the library at the end of `LD_PRELOAD`: allocators and sanitizers expect to be first.
+    pub fn preload(&mut self, library: &Path) {
+        let library = library.as_os_str();
+        let mut value = self.get("LD_PRELOAD").unwrap_or_default().to_owned();
+        let listed = value.as_bytes().split(|byte| matches!(byte, b':' | b' ')).any(|item| item == library.as_bytes());
+        if listed {
+            return;
+        }
+        if !value.is_empty() {
+            value.push(":");
+        }
+        value.push(library);
+        self.set("LD_PRELOAD", value);
+    }
+
+    /// As `execve` takes it.
+    pub fn to_c(&self) -> Vec<CString> {
+        let entry = |(name, value): &(OsString, OsString)| {
+            let mut text = name.clone().into_vec();
+            text.push(b'=');
+            text.extend(value.as_bytes());
+            CString::new(text).ok()
+        };
+        self.entries.iter().filter_map(entry).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(entries: &[(&str, &str)]) -> Environment {
+        Environment { entries: entries.iter().map(|(name, value)| (name.into(), value.into())).collect() }
+    }
+
+    #[test]
+    fn the_library_comes_last_and_once() {
+        let library = Path::new("/lib/x.so");
+        for (before, after) in [("", "/lib/x.so"), ("/a.so", "/a.so:/lib/x.so"), ("/lib/x.so /a.so", "/lib/x.so /a.so")] {
+            let mut environment = environment(&[("A", "1"), ("LD_PRELOAD", before)]);
+            environment.preload(library);
+            assert_eq!(environment.get("LD_PRELOAD"), Some(OsStr::new(after)));
+        }
+    }
+
+    #[test]
+    fn order_and_duplicates_stay() {
+        let mut environment = environment(&[("A", "1"), ("B", "2"), ("A", "3")]);
+        environment.set("B", "4");
+        environment.set("C", "5");
+        let texts: Vec<_> = environment.to_c().into_iter().map(|text| text.into_string().unwrap()).collect();
+        assert_eq!(texts, ["A=1", "B=4", "A=3", "C=5"]);
+    }
+}

@@ -1,0 +1,98 @@
+//! Where the preload library is.
+
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, symlink};
+use std::path::{Path, PathBuf};
+
+use nix::unistd::geteuid;
+
+const NAME: &str = "libddtrace_preload.so";
+
+/// Why there is no library.
+#[derive(Debug)]
+pub enum Missing {
+    /// At none of the places; the first is the usual one.
+    NotThere(Vec<PathBuf>),
+    /// Its path cannot be written into `LD_PRELOAD`, and another could not be made.
+    Unspeakable(PathBuf, io::Error),
+}
+
+impl std::fmt::Display for Missing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Missing::NotThere(places) => {
+                let places: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
+                write!(f, "{NAME} is neither of {}; the program runs untraced", places.join(", "))
+            }
+            Missing::Unspeakable(path, error) => write!(
+                f,
+                "{} cannot be preloaded, as its path has a blank or a colon, and no link to it can be made ({error}); \
+                 the program runs untraced",
+                path.display()
+            ),
+        }
+    }
+}
+
+/// The library, by a path that `LD_PRELOAD` can carry.
+///
+/// # Errors
+///
+/// [`Missing`]; the program is to be run without it.
+pub fn find() -> Result<PathBuf, Missing> {
+    let executable = std::env::current_exe().unwrap_or_default();
+    let directory = executable.parent().unwrap_or(Path::new("/"));
+    // Beside the launcher, as cargo builds it, and as it is installed: bin/ddtrace-run, lib/ddtrace/<library>.
+    let places = vec![directory.join(NAME), directory.join("../lib/ddtrace").join(NAME)];
+    let Some(found) = places.iter().find(|place| place.is_file()) else { return Err(Missing::NotThere(places)) };
+    let found = found.canonicalize().unwrap_or_else(|_| found.clone());
+    if can_be_said(&found) {
+        return Ok(found);
+    }
+    link(&found).map_err(|error| Missing::Unspeakable(found, error))
+}
+
+/// The loader separates at blanks and colons, knows no escape, and expands `$`.
+fn can_be_said(path: &Path) -> bool {
+    !path.as_os_str().as_bytes().iter().any(|byte| byte.is_ascii_whitespace() || matches!(byte, b':' | b'$'))
+}
+
+/// A link to the library from a private directory whose path can be said.
+fn link(library: &Path) -> io::Result<PathBuf> {
+    let own = geteuid().as_raw();
+    let mut failure = io::Error::from(io::ErrorKind::NotFound);
+    for parent in [std::env::temp_dir(), PathBuf::from("/tmp"), PathBuf::from("/dev/shm")] {
+        let directory = parent.join(format!("ddtrace-{own}"));
+        if !can_be_said(&directory) {
+            continue;
+        }
+        match private_link(&directory, library, own) {
+            Ok(path) => return Ok(path),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+fn private_link(directory: &Path, library: &Path, own: u32) -> io::Result<PathBuf> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    let meta = fs::symlink_metadata(directory)?;
+    if !meta.is_dir() || meta.uid() != own || meta.mode() & 0o022 != 0 {
+        // Whoever else can write there could put another library into our programs.
+        return Err(io::Error::from(io::ErrorKind::PermissionDenied));
+    }
+    let file = fs::metadata(library)?;
+    let path = directory.join(format!("{:x}-{:x}-{NAME}", file.dev(), file.ino()));
+    match symlink(library, &path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            if fs::read_link(&path)? != library {
+                fs::remove_file(&path)?;
+                symlink(library, &path)?;
+            }
+        }
+        other => other?,
+    }
+    Ok(path)
+}
