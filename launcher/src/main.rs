@@ -1,1 +1,3 @@
+mod info;
+
 fn main() {}

@@ -68,6 +68,14 @@ pub struct OtlpConfig {
     pub client_certificate: Option<PathBuf>,
 }
 
+impl OtlpConfig {
+    /// Host (an IPv6 address without its brackets) and port of the endpoint.
+    #[must_use]
+    pub fn host_and_port(&self) -> Option<(String, u16)> {
+        super::parse::host_and_port_of(&self.endpoint)
+    }
+}
+
 /// Where spans go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exporter {
@@ -166,6 +174,19 @@ pub struct Config {
     pub external_env: Option<String>,
     /// What the program was built from.
     pub git: GitMetadata,
+}
+
+impl Config {
+    /// The exporters that somebody configured: those named, else those whose address was given. Where there are none,
+    /// what answers on this host is looked for.
+    #[must_use]
+    pub fn configured_exporters(&self) -> Vec<Exporter> {
+        if !self.exporters.is_empty() {
+            return self.exporters.clone();
+        }
+        let by_address = [(Exporter::Datadog, self.agent.explicit), (Exporter::Otlp, self.otlp.explicit)];
+        by_address.into_iter().filter(|(_, explicit)| *explicit).map(|(exporter, _)| exporter).collect()
+    }
 }
 
 /// What the program was built from (`DD_GIT_*`, or the keys of `DD_TAGS` for them).
