@@ -1,5 +1,6 @@
 //! The configuration as the rest of the program uses it: every value typed, checked and final.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::string::String;
 use std::time::Duration;
@@ -45,8 +46,8 @@ pub enum OtlpProtocol {
     HttpJson,
 }
 
-/// The OTLP receiver to send to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The OTLP receiver to send to. Its [`Debug`](fmt::Debug) form shows no secrets.
+#[derive(Clone, PartialEq, Eq)]
 pub struct OtlpConfig {
     /// For HTTP the full URL of the trace signal, for gRPC `http(s)://host:port`.
     pub endpoint: String,
@@ -66,6 +67,22 @@ pub struct OtlpConfig {
     pub client_key: Option<PathBuf>,
     /// PEM file with the client's certificate.
     pub client_certificate: Option<PathBuf>,
+}
+
+impl fmt::Debug for OtlpConfig {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("OtlpConfig")
+            .field("endpoint", &super::masked_url(&self.endpoint))
+            .field("explicit", &self.explicit)
+            .field("protocol", &self.protocol)
+            .field("headers", &self.headers.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>())
+            .field("gzip", &self.gzip)
+            .field("timeout", &self.timeout)
+            .field("certificate", &self.certificate)
+            .field("client_key", &self.client_key)
+            .field("client_certificate", &self.client_certificate)
+            .finish()
+    }
 }
 
 impl OtlpConfig {

@@ -103,8 +103,10 @@ pub struct Decision {
 pub struct Setting {
     /// Its key in `ddtrace.toml`.
     pub key: &'static str,
-    /// Its value as text, masked if it is secret.
-    pub value: String,
+    /// Its value as text, masked if it is secret; `null` where there is neither a value nor a default.
+    pub value: Option<String>,
+    /// What happens where there is no value, in words.
+    pub otherwise: Option<String>,
     /// The kind of source: `command_line`, `fleet_file`, `env`, `otel_env`, `file`, `stable_file` or `default`.
     pub source: &'static str,
     /// The source by name.
@@ -234,7 +236,8 @@ fn settings(resolution: &Resolution) -> Vec<Setting> {
         .iter()
         .map(|resolved| Setting {
             key: resolved.setting.key,
-            value: resolved.value.clone(),
+            value: resolved.has_value.then(|| resolved.value.clone()),
+            otherwise: (!resolved.has_value).then(|| resolved.value.clone()),
             source: of_source(&resolved.origin),
             origin: resolved.origin.to_string(),
         })

@@ -127,6 +127,8 @@ fn the_json_tells_the_same() {
     let json: serde_json::Value = serde_json::from_str(&report.json()).unwrap();
     assert_eq!(json["settings"][0]["key"], "service");
     assert_eq!(json["settings"][0]["source"], "env");
+    assert_eq!(json["settings"][1]["value"], serde_json::Value::Null);
+    assert_eq!(json["settings"][1]["otherwise"], "none");
     let flush = json["settings"].as_array().unwrap().iter().find(|it| it["key"] == "flush_interval").unwrap();
     assert_eq!((&flush["value"], &flush["source"]), (&"100ms".into(), &"otel_env".into()));
     assert_eq!(json["handed_on"]["OTEL_SERVICE_NAME"], "shop");

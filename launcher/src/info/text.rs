@@ -124,7 +124,10 @@ impl Page {
             for declared in group.settings {
                 if let Some(setting) = report.settings.iter().find(|setting| setting.key == declared.key) {
                     let origin = self.origin(&setting.origin);
-                    let value = if setting.value.is_empty() { "\"\"".into() } else { printable(&setting.value) };
+                    let value = match setting.value.as_ref().or(setting.otherwise.as_ref()) {
+                        Some(value) if !value.is_empty() => printable(value),
+                        _ => "\"\"".into(),
+                    };
                     self.line(&format!("  {:<width$} {value} {origin}", setting.key));
                 }
             }

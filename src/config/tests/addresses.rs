@@ -112,7 +112,7 @@ fn credentials_in_addresses_are_never_shown() {
         ("OTEL_EXPORTER_OTLP_HEADERS", "hunter2,a=hunter3"),
     ]);
     let values: std::vec::Vec<&str> = resolution.origins.iter().map(|resolved| resolved.value.as_str()).collect();
-    let shown = format!("{values:?} {:?} {:?}", resolution.warnings, resolution.hand_on);
+    let shown = format!("{values:?} {:?} {:?} {:?}", resolution.warnings, resolution.hand_on, resolution.config);
     assert!(!shown.contains("hunter"), "{shown}");
     assert!(resolution.warnings.len() >= 4, "{shown}");
 }
