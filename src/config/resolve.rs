@@ -18,6 +18,8 @@ pub struct Resolved {
     pub setting: &'static Setting,
     /// The value as text, without secrets; where there is none, what happens instead.
     pub value: String,
+    /// Whether there is a value, be it the default.
+    pub has_value: bool,
     /// Where it came from.
     pub origin: Origin,
 }
@@ -69,9 +71,15 @@ pub fn resolve(sources: &Sources) -> Resolution {
             Id::AgentUrl => Resolved {
                 setting: pick.setting,
                 value: assembled.config.agent.url.to_string(),
+                has_value: true,
                 origin: assembled.agent_origin.clone(),
             },
-            _ => Resolved { setting: pick.setting, value: shown(pick), origin: pick.origin.clone() },
+            _ => Resolved {
+                setting: pick.setting,
+                value: shown(pick),
+                has_value: pick.value.is_some(),
+                origin: pick.origin.clone(),
+            },
         })
         .collect();
     for (key, _) in &sources.cli {

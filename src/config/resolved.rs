@@ -1,5 +1,6 @@
 //! The configuration as the rest of the program uses it: every value typed, checked and final.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::string::String;
 use std::time::Duration;
@@ -45,8 +46,8 @@ pub enum OtlpProtocol {
     HttpJson,
 }
 
-/// The OTLP receiver to send to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The OTLP receiver to send to. Its [`Debug`](fmt::Debug) form shows no secrets.
+#[derive(Clone, PartialEq, Eq)]
 pub struct OtlpConfig {
     /// For HTTP the full URL of the trace signal, for gRPC `http(s)://host:port`.
     pub endpoint: String,
@@ -66,6 +67,30 @@ pub struct OtlpConfig {
     pub client_key: Option<PathBuf>,
     /// PEM file with the client's certificate.
     pub client_certificate: Option<PathBuf>,
+}
+
+impl fmt::Debug for OtlpConfig {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("OtlpConfig")
+            .field("endpoint", &super::masked_url(&self.endpoint))
+            .field("explicit", &self.explicit)
+            .field("protocol", &self.protocol)
+            .field("headers", &self.headers.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>())
+            .field("gzip", &self.gzip)
+            .field("timeout", &self.timeout)
+            .field("certificate", &self.certificate)
+            .field("client_key", &self.client_key)
+            .field("client_certificate", &self.client_certificate)
+            .finish()
+    }
+}
+
+impl OtlpConfig {
+    /// Host (an IPv6 address without its brackets) and port of the endpoint.
+    #[must_use]
+    pub fn host_and_port(&self) -> Option<(String, u16)> {
+        super::parse::host_and_port_of(&self.endpoint)
+    }
 }
 
 /// Where spans go.
@@ -166,6 +191,19 @@ pub struct Config {
     pub external_env: Option<String>,
     /// What the program was built from.
     pub git: GitMetadata,
+}
+
+impl Config {
+    /// The exporters that somebody configured: those named, else those whose address was given. Where there are none,
+    /// what answers on this host is looked for.
+    #[must_use]
+    pub fn configured_exporters(&self) -> Vec<Exporter> {
+        if !self.exporters.is_empty() {
+            return self.exporters.clone();
+        }
+        let by_address = [(Exporter::Datadog, self.agent.explicit), (Exporter::Otlp, self.otlp.explicit)];
+        by_address.into_iter().filter(|(_, explicit)| *explicit).map(|(exporter, _)| exporter).collect()
+    }
 }
 
 /// What the program was built from (`DD_GIT_*`, or the keys of `DD_TAGS` for them).

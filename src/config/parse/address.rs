@@ -128,6 +128,14 @@ pub(crate) fn grpc_target(text: &str, insecure: bool) -> Result<String, &'static
     Ok(format!("{scheme}://{}:{port}", bracketed(host)))
 }
 
+/// Host and port of an `http://` or `https://` URL.
+pub(crate) fn host_and_port_of(text: &str) -> Option<(String, u16)> {
+    let (scheme, rest) = url::scheme_of(text)?;
+    let parts = url::parse(scheme, rest).ok()?;
+    let default = if scheme.eq_ignore_ascii_case("https") { 443 } else { 80 };
+    Some((parts.host.into(), parts.port.unwrap_or(default)))
+}
+
 fn credentials(parts: &Url<'_>) -> String {
     parts.credentials.map_or_else(String::new, |credentials| format!("{credentials}@"))
 }

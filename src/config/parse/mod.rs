@@ -8,7 +8,7 @@ mod pairs;
 mod scalar;
 mod url;
 
-pub(crate) use address::{agent_url_of, grpc_target, http_traces_url};
+pub(crate) use address::{agent_url_of, grpc_target, host_and_port_of, http_traces_url};
 pub(crate) use otel::read_otel;
 pub(crate) use pairs::{header_is_sendable, is_whole, resource_items};
 

@@ -112,7 +112,31 @@ fn credentials_in_addresses_are_never_shown() {
         ("OTEL_EXPORTER_OTLP_HEADERS", "hunter2,a=hunter3"),
     ]);
     let values: std::vec::Vec<&str> = resolution.origins.iter().map(|resolved| resolved.value.as_str()).collect();
-    let shown = format!("{values:?} {:?} {:?}", resolution.warnings, resolution.hand_on);
+    let shown = format!("{values:?} {:?} {:?} {:?}", resolution.warnings, resolution.hand_on, resolution.config);
     assert!(!shown.contains("hunter"), "{shown}");
     assert!(resolution.warnings.len() >= 4, "{shown}");
+}
+
+#[test]
+fn configured_addresses_choose_the_exporter() {
+    use crate::config::Exporter::{Console, Datadog, Otlp};
+    for (pairs, exporters) in [
+        (&[][..], &[][..]),
+        (&[("DD_AGENT_HOST", "a")], &[Datadog]),
+        (&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://h")], &[Otlp]),
+        (&[("DD_AGENT_HOST", "a"), ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://h")], &[Datadog, Otlp]),
+        (&[("DD_AGENT_HOST", "a"), ("DD_TRACE_EXPORTER", "console")], &[Console]),
+    ] {
+        assert_eq!(resolved(pairs).config.configured_exporters(), exporters, "{pairs:?}");
+    }
+}
+
+#[test]
+fn the_endpoint_knows_its_host_and_port() {
+    for (endpoint, host, port) in
+        [("http://h:4318", "h", 4318), ("https://u:p@h/x", "h", 443), ("http://[::1]", "::1", 80)]
+    {
+        let config = resolved(&[("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)]).config;
+        assert_eq!(config.otlp.host_and_port(), Some((host.into(), port)), "{endpoint}");
+    }
 }

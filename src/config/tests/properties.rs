@@ -42,7 +42,7 @@ proptest! {
     }
 }
 
-/// The launcher has 2 ms for everything; this is a tenth of it, in an unoptimised build with room for a busy machine.
+/// The launcher has 2 ms for everything; this is a tenth of it, and the build that is tested is not even optimised.
 #[test]
 fn resolving_without_files_takes_no_time_worth_speaking_of() {
     let mut host = Host::new().envs(&[("DD_SERVICE", "s"), ("DD_ENV", "e"), ("OTEL_RESOURCE_ATTRIBUTES", "a=b")]);
@@ -57,5 +57,5 @@ fn resolving_without_files_takes_no_time_worth_speaking_of() {
         })
         .min()
         .unwrap();
-    assert!(fastest.as_micros() < 1_000, "{fastest:?}");
+    assert!(fastest.as_micros() < 200, "{fastest:?}");
 }
