@@ -4,6 +4,9 @@
 //! [`crate::record`]s instead. The two mappings, each in one place: [`otlp`](self) types are made by the
 //! launcher's exporter, Datadog's fields by [`datadog`].
 
+pub mod datadog;
+pub mod msgpack;
+
 use crate::ids::{SpanId, TraceId};
 use std::borrow::Cow;
 use std::string::String;

@@ -1,0 +1,148 @@
+//! Sends to a Datadog Agent's trace intake, version `v0.4`.
+
+use super::container::ContainerIdentity;
+use super::http::{Address, Client, Failure, Proxies, Response, TlsFiles};
+use super::{Backend, Batch, Outcome, RateTable};
+use ddtrace::config::{AgentUrl, Config};
+use ddtrace::span::msgpack::encode_payload;
+use hyper::Method;
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use std::time::Duration;
+
+const PATH: &str = "/v0.4/traces";
+const RATES_VERSION: HeaderName = HeaderName::from_static("datadog-rates-payload-version");
+const TRACE_COUNT: HeaderName = HeaderName::from_static("x-datadog-trace-count");
+
+/// A Datadog Agent.
+pub struct Datadog {
+    client: Client,
+    headers: HeaderMap,
+    timeout: Duration,
+    max_payload_bytes: usize,
+    keep_rate: f64,
+    rates: RateTable,
+}
+
+impl Datadog {
+    /// An Agent; nothing is connected yet. Proxies are never used: an Agent is on this host or in its network.
+    ///
+    /// # Errors
+    /// A message that names the setting that cannot be sent.
+    pub fn new(url: &AgentUrl, config: &Config) -> Result<Self, String> {
+        Ok(Datadog {
+            client: Client::new(Address::of_agent(url), TlsFiles::default(), Proxies::none()),
+            headers: headers(config.external_env.as_deref(), &ContainerIdentity::detect())?,
+            timeout: config.agent.timeout,
+            max_payload_bytes: config.max_payload_bytes,
+            keep_rate: 1.0,
+            rates: RateTable::default(),
+        })
+    }
+
+    /// The sampling rates that the Agent answered with last.
+    pub fn rates(&self) -> &RateTable {
+        &self.rates
+    }
+
+    /// Tells the Agent from now on which fraction of traces, 0 to 1, was not lost before it could be sent.
+    pub fn set_keep_rate(&mut self, keep_rate: f64) {
+        self.keep_rate = keep_rate;
+    }
+
+    fn outcome(&mut self, response: &Response) -> Outcome {
+        let status = response.status;
+        let at = || format!("Datadog Agent at {}: {status}", self.destination());
+        let said = || match response.excerpt() {
+            text if text.is_empty() => at(),
+            text => format!("{}: {text}", at()),
+        };
+        match status.as_u16() {
+            200..=299 => {
+                let version = response.headers.get(RATES_VERSION).and_then(|version| version.to_str().ok());
+                self.rates.update(&response.body, version);
+                Outcome::Delivered { rejected: 0, message: None }
+            }
+            413 => Outcome::TooLarge,
+            // Not an Agent, or one from before v0.4: the spans are good, and may be for whoever listens there later.
+            404 => Outcome::Retry {
+                after: None,
+                reason: format!("{} for {PATH}: what listens there is no Datadog Agent, or too old a one", at()),
+            },
+            408 | 429 | 500..=599 => Outcome::Retry { after: response.retry_after(), reason: said() },
+            _ => Outcome::Refused { reason: format!("{}; the spans are dropped", said()) },
+        }
+    }
+}
+
+/// The headers of every request.
+fn headers(external_env: Option<&str>, container: &ContainerIdentity) -> Result<HeaderMap, String> {
+    const VERSION: &str = env!("CARGO_PKG_VERSION");
+    let mut headers = HeaderMap::new();
+    for (name, value) in [
+        (CONTENT_TYPE, "application/msgpack"),
+        (USER_AGENT, concat!("Tracer/", env!("CARGO_PKG_VERSION"))),
+        (HeaderName::from_static("datadog-meta-lang"), "rust"),
+        (HeaderName::from_static("datadog-meta-lang-version"), env!("CARGO_PKG_RUST_VERSION")),
+        (HeaderName::from_static("datadog-meta-tracer-version"), VERSION),
+        (HeaderName::from_static("datadog-client-computed-top-level"), "true"),
+        (HeaderName::from_static("datadog-send-real-http-status"), "1"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    for (name, value, setting) in [
+        ("datadog-container-id", container.container_id.as_deref(), "the container id"),
+        ("datadog-entity-id", container.entity_id.as_deref(), "the entity id"),
+        ("datadog-external-env", external_env.filter(|env| !env.is_empty()), "DD_EXTERNAL_ENV"),
+    ] {
+        if let Some(value) = value {
+            let value = HeaderValue::from_str(value)
+                .map_err(|_| format!("{setting}={value:?} cannot be sent as a header; it has control characters"))?;
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    }
+    Ok(headers)
+}
+
+impl Backend for Datadog {
+    async fn send(&mut self, batch: &Batch) -> Outcome {
+        let payload = encode_payload(&batch.chunks, self.keep_rate);
+        if payload.traces == 0 {
+            return Outcome::Delivered { rejected: 0, message: None };
+        }
+        if payload.body.len() > self.max_payload_bytes {
+            return Outcome::TooLarge;
+        }
+        let mut headers = self.headers.clone();
+        headers.insert(TRACE_COUNT, HeaderValue::from(payload.traces));
+        if let Ok(version) = HeaderValue::from_str(self.rates.version()) {
+            headers.insert(RATES_VERSION, version);
+        }
+        let sending = self.client.send(Method::POST, PATH, &headers, payload.body.into());
+        match tokio::time::timeout(self.timeout, sending).await {
+            Ok(Ok(response)) => self.outcome(&response),
+            // The spans were taken; only the rates are lost.
+            Ok(Err(failure @ Failure::ResponseTooLarge(status))) if status.is_success() => Outcome::Delivered {
+                rejected: 0,
+                message: Some(format!("Datadog Agent at {}: {failure}", self.destination())),
+            },
+            Ok(Err(failure)) => {
+                Outcome::Retry { after: None, reason: format!("Datadog Agent at {}: {failure}", self.destination()) }
+            }
+            Err(_) => Outcome::Retry {
+                after: None,
+                reason: format!("Datadog Agent at {}: no answer within {:?}", self.destination(), self.timeout),
+            },
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        "Datadog Agent"
+    }
+
+    fn destination(&self) -> String {
+        self.client.address().to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests;

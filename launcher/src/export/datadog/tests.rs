@@ -1,0 +1,123 @@
+use super::*;
+use crate::export::test_server::{Answer, TestServer};
+use crate::export::testing::{self, batch};
+
+fn agent(server: &TestServer) -> Datadog {
+    let config = testing::config();
+    let url = AgentUrl::Tcp { tls: false, host: "127.0.0.1".into(), port: server.port(), base_path: "/base".into() };
+    Datadog::new(&url, &config).unwrap()
+}
+
+#[tokio::test]
+async fn a_payload_goes_out_with_all_its_headers() {
+    let server = TestServer::start([Answer::status(200)]).await;
+    let mut batch = batch(&[1, 2]);
+    batch.chunks.push(testing::chunk(testing::resource("cart"), vec![testing::span(3)]));
+    let outcome = agent(&server).send(&batch).await;
+    assert_eq!(outcome, Outcome::Delivered { rejected: 0, message: None });
+    let request = &server.received()[0];
+    assert_eq!((request.method.as_str(), request.target.as_str()), ("POST", "/base/v0.4/traces"));
+    for (name, value) in [
+        ("content-type", "application/msgpack"),
+        ("datadog-meta-lang", "rust"),
+        ("datadog-meta-lang-version", env!("CARGO_PKG_RUST_VERSION")),
+        ("datadog-meta-tracer-version", env!("CARGO_PKG_VERSION")),
+        ("x-datadog-trace-count", "2"),
+        ("datadog-client-computed-top-level", "true"),
+        ("datadog-send-real-http-status", "1"),
+        ("datadog-rates-payload-version", "0"),
+        ("user-agent", concat!("Tracer/", env!("CARGO_PKG_VERSION"))),
+    ] {
+        assert_eq!(request.headers.get(name).map(String::as_str), Some(value), "{name}");
+    }
+    assert_eq!(request.headers["content-length"], request.body.len().to_string());
+    assert_eq!(request.body[0], 0x92, "an array of two chunks");
+}
+
+#[tokio::test]
+async fn the_keep_rate_goes_out_with_the_spans() {
+    let server = TestServer::start([Answer::status(200)]).await;
+    let mut agent = agent(&server);
+    agent.send(&batch(&[1])).await;
+    agent.set_keep_rate(0.25);
+    agent.send(&batch(&[1])).await;
+    let sent = |rate: f64| {
+        let entry = [&b"_dd.tracer_kr\xcb"[..], &rate.to_be_bytes()[..]].concat();
+        server.received().iter().map(|r| r.body.windows(entry.len()).any(|w| w == entry)).collect::<Vec<_>>()
+    };
+    assert_eq!(sent(1.0), [true, false]);
+    assert_eq!(sent(0.25), [false, true]);
+}
+
+#[test]
+fn what_is_known_of_the_container_is_sent() {
+    let container = ContainerIdentity { container_id: Some("abc".into()), entity_id: Some("ci-abc".into()) };
+    let known = headers(Some("it-false,cn-web"), &container).unwrap();
+    assert_eq!(known["datadog-container-id"], "abc");
+    assert_eq!(known["datadog-entity-id"], "ci-abc");
+    assert_eq!(known["datadog-external-env"], "it-false,cn-web");
+    let unknown = headers(Some(""), &ContainerIdentity::default()).unwrap();
+    for name in ["datadog-container-id", "datadog-entity-id", "datadog-external-env"] {
+        assert!(!unknown.contains_key(name), "{name}");
+    }
+    let message = headers(Some("a\nb"), &container).unwrap_err();
+    assert_eq!(message, "DD_EXTERNAL_ENV=\"a\\nb\" cannot be sent as a header; it has control characters");
+}
+
+#[tokio::test]
+async fn rates_are_taken_back_and_their_version_is_sent_next_time() {
+    let table = r#"{"rate_by_service":{"service:,env:":0.5}}"#;
+    let server = TestServer::start([
+        Answer::status(200).header("Datadog-Rates-Payload-Version", "v7").body(table),
+        Answer::status(200).body("{}"),
+    ])
+    .await;
+    let mut agent = agent(&server);
+    for _ in 0..2 {
+        agent.send(&batch(&[1])).await;
+        assert_eq!(agent.rates().rate("shop", "ci"), Some(0.5));
+    }
+    assert_eq!(server.received()[1].headers["datadog-rates-payload-version"], "v7");
+}
+
+#[tokio::test]
+async fn each_status_has_its_consequence() {
+    for (status, retried) in
+        [(408, true), (429, true), (500, true), (503, true), (404, true), (400, false), (403, false)]
+    {
+        let server = TestServer::start([Answer::status(status).header("Retry-After", "3").body("why\n")]).await;
+        let outcome = agent(&server).send(&batch(&[1])).await;
+        match &outcome {
+            Outcome::Retry { after, reason } => {
+                assert!(retried, "{status}");
+                assert_eq!(*after, (status != 404).then_some(Duration::from_secs(3)));
+                assert!(reason.contains(&status.to_string()), "{reason}");
+            }
+            Outcome::Refused { reason } => {
+                assert!(!retried, "{status}");
+                assert!(reason.ends_with(": why; the spans are dropped"), "{reason}");
+            }
+            _ => panic!("{status}: {outcome:?}"),
+        }
+    }
+    let server = TestServer::start([Answer::status(413)]).await;
+    assert_eq!(agent(&server).send(&batch(&[1])).await, Outcome::TooLarge);
+}
+
+#[tokio::test]
+async fn a_mute_agent_is_given_up_in_time() {
+    let server = TestServer::start([Answer::mute()]).await;
+    let mut agent = agent(&server);
+    agent.timeout = Duration::from_millis(50);
+    let Outcome::Retry { after: None, reason } = agent.send(&batch(&[1])).await else { panic!("a retry") };
+    assert!(reason.ends_with("no answer within 50ms"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_payload_over_the_limit_is_not_sent() {
+    let server = TestServer::start([Answer::status(200)]).await;
+    let mut agent = agent(&server);
+    agent.max_payload_bytes = 100;
+    assert_eq!(agent.send(&batch(&[1, 2])).await, Outcome::TooLarge);
+    assert!(server.received().is_empty());
+}

@@ -1,0 +1,175 @@
+//! Where spans go: one backend for each kind of receiver, and one rule for delivering to it.
+//!
+//! Everything here runs on the sidecar's single-threaded runtime. A backend sends one batch and says what became of it;
+//! when to try again, to split or to give up is decided in [`deliver`] alone.
+
+mod container;
+mod datadog;
+mod deliver;
+mod http;
+mod local;
+mod otlp;
+mod probe;
+mod rates;
+
+#[cfg(test)]
+mod test_server;
+#[cfg(test)]
+mod test_tls;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use datadog::Datadog;
+pub use deliver::{Delivery, deliver};
+pub use local::LocalStore;
+pub use otlp::{OtlpGrpc, OtlpHttp};
+pub use probe::{Destination, Route, probe};
+pub use rates::RateTable;
+
+use ddtrace::config::{Config, OtlpProtocol};
+use ddtrace::span::TraceChunk;
+use std::path::Path;
+use std::time::Duration;
+
+/// What is delivered together.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// The chunks, each with at least one span.
+    pub chunks: Vec<TraceChunk>,
+}
+
+impl Batch {
+    /// How many spans are in it.
+    pub fn spans(&self) -> u64 {
+        self.chunks.iter().map(|chunk| chunk.spans.len() as u64).sum()
+    }
+
+    /// Two batches of half the size, in order; a single span cannot be split and comes back.
+    fn halves(mut self) -> Result<(Batch, Batch), Batch> {
+        if self.chunks.len() > 1 {
+            let second = self.chunks.split_off(self.chunks.len() / 2);
+            return Ok((self, Batch { chunks: second }));
+        }
+        match self.chunks.first_mut() {
+            Some(chunk) if chunk.spans.len() > 1 => {
+                let spans = chunk.spans.split_off(chunk.spans.len() / 2);
+                let second = TraceChunk {
+                    resource: chunk.resource.clone(),
+                    spans,
+                    sampling_priority: chunk.sampling_priority,
+                    decision_maker: chunk.decision_maker.clone(),
+                };
+                Ok((self, Batch { chunks: vec![second] }))
+            }
+            _ => Err(self),
+        }
+    }
+}
+
+/// What became of a batch that was sent.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// The receiver has it.
+    Delivered {
+        /// How many spans the receiver says it did not take; sending them again would not help.
+        rejected: u64,
+        /// What else the receiver said.
+        message: Option<String>,
+    },
+    /// Not now; the same batch may be taken later.
+    Retry {
+        /// How long the receiver asked to wait.
+        after: Option<Duration>,
+        /// What happened, for people; without secrets.
+        reason: String,
+    },
+    /// Never: the batch is to be dropped and counted.
+    Refused {
+        /// What happened, for people; without secrets.
+        reason: String,
+    },
+    /// More than the receiver takes at once: parts of it may be taken.
+    TooLarge,
+}
+
+/// A receiver of spans.
+pub trait Backend {
+    /// Sends a batch once.
+    async fn send(&mut self, batch: &Batch) -> Outcome;
+
+    /// What kind of receiver it is, such as `Datadog Agent`.
+    fn name(&self) -> &'static str;
+
+    /// Where it is, for messages; without secrets.
+    fn destination(&self) -> String;
+}
+
+/// Any of the backends.
+pub enum AnyBackend {
+    /// A Datadog Agent.
+    Datadog(Datadog),
+    /// An OTLP receiver over HTTP.
+    OtlpHttp(OtlpHttp),
+    /// An OTLP receiver over gRPC.
+    OtlpGrpc(OtlpGrpc),
+    /// The local store.
+    Local(LocalStore),
+}
+
+impl AnyBackend {
+    /// Makes the backend for a destination; nothing is connected yet.
+    ///
+    /// `state_dir` is the directory of the local store.
+    ///
+    /// # Errors
+    /// A message that names the setting that cannot be used.
+    pub fn open(destination: &Destination, config: &Config, state_dir: &Path) -> Result<Self, String> {
+        Ok(match destination {
+            Destination::Datadog(url) => AnyBackend::Datadog(Datadog::new(url, config)?),
+            Destination::Otlp(otlp) if otlp.protocol == OtlpProtocol::Grpc => {
+                AnyBackend::OtlpGrpc(OtlpGrpc::new(otlp)?)
+            }
+            Destination::Otlp(otlp) => AnyBackend::OtlpHttp(OtlpHttp::new(otlp)?),
+            Destination::Local => AnyBackend::Local(LocalStore::new(state_dir, config.local_max_bytes)),
+        })
+    }
+
+    /// The sampling rates that an Agent sent back; `None` for what is no Agent.
+    pub fn rates(&self) -> Option<&RateTable> {
+        match self {
+            AnyBackend::Datadog(agent) => Some(agent.rates()),
+            _ => None,
+        }
+    }
+}
+
+impl Backend for AnyBackend {
+    async fn send(&mut self, batch: &Batch) -> Outcome {
+        match self {
+            AnyBackend::Datadog(backend) => backend.send(batch).await,
+            AnyBackend::OtlpHttp(backend) => backend.send(batch).await,
+            AnyBackend::OtlpGrpc(backend) => backend.send(batch).await,
+            AnyBackend::Local(backend) => backend.send(batch).await,
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            AnyBackend::Datadog(backend) => backend.name(),
+            AnyBackend::OtlpHttp(backend) => backend.name(),
+            AnyBackend::OtlpGrpc(backend) => backend.name(),
+            AnyBackend::Local(backend) => backend.name(),
+        }
+    }
+
+    fn destination(&self) -> String {
+        match self {
+            AnyBackend::Datadog(backend) => backend.destination(),
+            AnyBackend::OtlpHttp(backend) => backend.destination(),
+            AnyBackend::OtlpGrpc(backend) => backend.destination(),
+            AnyBackend::Local(backend) => backend.destination(),
+        }
+    }
+}

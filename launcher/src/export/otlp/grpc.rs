@@ -1,0 +1,207 @@
+//! OTLP over gRPC.
+
+use super::{USER_AGENT, accepted, tls_files, trace_request, within};
+use crate::export::http::{Address, Proxies, Stream, Tls, Transport, TunnelFor, connect};
+use crate::export::{Backend, Batch, Outcome};
+use ddtrace::config::OtlpConfig;
+use hyper_util::rt::TokioIo;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
+use prost::Message;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::sync::Mutex;
+use tonic::codec::CompressionEncoding;
+use tonic::codegen::Service;
+use tonic::codegen::http::Uri;
+use tonic::metadata::{Ascii, MetadataKey, MetadataMap, MetadataValue};
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request, Status};
+
+/// Many receivers take no larger message than this, in bytes.
+const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
+
+/// An OTLP receiver over gRPC.
+pub struct OtlpGrpc {
+    client: TraceServiceClient<Channel>,
+    address: Address,
+    metadata: MetadataMap,
+    timeout: Option<Duration>,
+}
+
+impl OtlpGrpc {
+    /// A receiver; nothing is connected yet. Must be called on a runtime.
+    ///
+    /// # Errors
+    /// A message that names the setting that cannot be used, never a header's value.
+    pub fn new(config: &OtlpConfig) -> Result<Self, String> {
+        let address = Address::parse(&config.endpoint).map_err(|error| format!("OTLP endpoint: {error}"))?;
+        let mut metadata = MetadataMap::new();
+        for (name, value) in &config.headers {
+            let key: MetadataKey<Ascii> = name
+                .parse()
+                .map_err(|_| format!("OTLP header {name:?} is not a gRPC header name; spans cannot be sent"))?;
+            let value: MetadataValue<Ascii> = value
+                .parse()
+                .map_err(|_| format!("the value of OTLP header {name:?} is not ASCII text; spans cannot be sent"))?;
+            metadata.insert(key, value);
+        }
+        let connector = Connector {
+            transport: address.transport.clone(),
+            tls: Arc::new(Mutex::new(Tls::new(tls_files(config), b"h2"))),
+            proxies: Proxies::from_environment(),
+        };
+        let secure = matches!(address.transport, Transport::Tcp { tls: true, .. });
+        let origin = format!("{}://{}", if secure { "https" } else { "http" }, address.authority());
+        let origin: Uri = origin.parse().map_err(|error| format!("OTLP endpoint {address}: {error}"))?;
+        // The connector speaks TLS by itself; an https URI would make tonic, if built with TLS, add its own.
+        let channel = Endpoint::from_shared(format!("http://{}", address.authority()))
+            .and_then(|endpoint| endpoint.origin(origin).user_agent(USER_AGENT))
+            .map_err(|error| format!("OTLP endpoint {address}: {error}"))?
+            .connect_with_connector_lazy(connector);
+        let mut client = TraceServiceClient::new(channel)
+            .accept_compressed(CompressionEncoding::Gzip)
+            .max_decoding_message_size(MAX_MESSAGE_BYTES);
+        if config.gzip {
+            client = client.send_compressed(CompressionEncoding::Gzip);
+        }
+        Ok(OtlpGrpc { client, address, metadata, timeout: config.timeout })
+    }
+
+    /// Sends a request that may be empty, which is how a receiver is recognised.
+    pub(in crate::export) async fn export(&mut self, message: ExportTraceServiceRequest) -> Outcome {
+        if message.encoded_len() > MAX_MESSAGE_BYTES {
+            return Outcome::TooLarge;
+        }
+        let mut request = Request::from_parts(self.metadata.clone(), Default::default(), message);
+        if let Some(limit) = self.timeout {
+            request.set_timeout(limit);
+        }
+        match within(self.timeout, self.client.export(request)).await {
+            Ok(Ok(response)) => accepted(response.into_inner().partial_success, &self.destination()),
+            Ok(Err(status)) => outcome(&status, &self.destination()),
+            Err(late) => Outcome::Retry { after: None, reason: format!("OTLP receiver at {}: {late}", self.address) },
+        }
+    }
+}
+
+impl Backend for OtlpGrpc {
+    async fn send(&mut self, batch: &Batch) -> Outcome {
+        match trace_request(batch) {
+            Some(request) => self.export(request).await,
+            None => Outcome::Delivered { rejected: 0, message: None },
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        "OTLP receiver"
+    }
+
+    fn destination(&self) -> String {
+        self.address.to_string()
+    }
+}
+
+/// What a status that is not OK means for the spans.
+fn outcome(status: &Status, destination: &str) -> Outcome {
+    let cause = std::error::Error::source(status).map(described).unwrap_or_default();
+    let said = format!("OTLP receiver at {destination}: {:?}: {}{cause}", status.code(), status.message());
+    let asked_to_wait = retry_delay(status.details());
+    let refused = |said: String| Outcome::Refused { reason: format!("{said}; the spans are dropped") };
+    match status.code() {
+        // Made up by this side, and like a response over HTTP that is too long not to be tried again.
+        Code::OutOfRange if status.message().starts_with("Error, decoded message length too large") => refused(said),
+        Code::Cancelled
+        | Code::DeadlineExceeded
+        | Code::Aborted
+        | Code::OutOfRange
+        | Code::Unavailable
+        | Code::DataLoss => Outcome::Retry { after: asked_to_wait, reason: said },
+        Code::ResourceExhausted if asked_to_wait.is_some() => Outcome::Retry { after: asked_to_wait, reason: said },
+        // This code also says that a message is too large, and only the text tells the two apart.
+        Code::ResourceExhausted if status.message().contains("larger than max") => Outcome::TooLarge,
+        _ => refused(said),
+    }
+}
+
+fn described(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = String::new();
+    let mut cause = Some(error);
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
+}
+
+/// The delay of the `google.rpc.RetryInfo` among the details of a status.
+fn retry_delay(details: &[u8]) -> Option<Duration> {
+    let details = RpcStatus::decode(details).ok()?.details;
+    let info = details.iter().find(|detail| detail.type_url.ends_with("/google.rpc.RetryInfo"))?;
+    let delay = RetryInfo::decode(info.value.as_slice()).ok()?.retry_delay?;
+    Some(Duration::new(u64::try_from(delay.seconds).ok()?, u32::try_from(delay.nanos).ok()?.min(999_999_999)))
+}
+
+/// `google.rpc.Status`, as far as it is needed.
+#[derive(Clone, PartialEq, Message)]
+struct RpcStatus {
+    #[prost(message, repeated, tag = "3")]
+    details: Vec<AnyMessage>,
+}
+
+/// `google.protobuf.Any`.
+#[derive(Clone, PartialEq, Message)]
+struct AnyMessage {
+    #[prost(string, tag = "1")]
+    type_url: String,
+    #[prost(bytes = "vec", tag = "2")]
+    value: Vec<u8>,
+}
+
+/// `google.rpc.RetryInfo`.
+#[derive(Clone, PartialEq, Message)]
+struct RetryInfo {
+    #[prost(message, optional, tag = "1")]
+    retry_delay: Option<ProtoDuration>,
+}
+
+/// `google.protobuf.Duration`.
+#[derive(Clone, PartialEq, Message)]
+struct ProtoDuration {
+    #[prost(int64, tag = "1")]
+    seconds: i64,
+    #[prost(int32, tag = "2")]
+    nanos: i32,
+}
+
+/// Lets the gRPC channel connect as everything else here does: the same TLS settings, proxies and messages.
+#[derive(Clone)]
+struct Connector {
+    transport: Transport,
+    tls: Arc<Mutex<Tls>>,
+    proxies: Proxies,
+}
+
+impl Service<Uri> for Connector {
+    type Response = TokioIo<Box<dyn Stream>>;
+    type Error = std::io::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let Connector { transport, tls, proxies } = self.clone();
+        Box::pin(async move {
+            let stream = connect(&transport, &mut *tls.lock().await, &proxies, TunnelFor::Everything).await;
+            stream.map(TokioIo::new).map_err(std::io::Error::other)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,129 @@
+//! OTLP over HTTP, in protobuf or JSON.
+
+use super::{USER_AGENT, accepted, json, tls_files, trace_request, within};
+use crate::export::http::{Address, Client, Failure, Proxies, Response};
+use crate::export::{Backend, Batch, Outcome};
+use ddtrace::config::{OtlpConfig, OtlpProtocol};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use hyper::Method;
+use hyper::body::Bytes;
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
+use prost::Message;
+use std::io::Write;
+use std::time::Duration;
+
+/// The largest request, in bytes before compression, that receivers are recommended to take.
+const MAX_REQUEST_BYTES: usize = 64 * 1024 * 1024;
+
+/// An OTLP receiver over HTTP.
+pub struct OtlpHttp {
+    client: Client,
+    headers: HeaderMap,
+    json: bool,
+    gzip: bool,
+    timeout: Option<Duration>,
+}
+
+impl OtlpHttp {
+    /// A receiver; nothing is connected yet.
+    ///
+    /// # Errors
+    /// A message that names the setting that cannot be used, never a header's value.
+    pub fn new(config: &OtlpConfig) -> Result<Self, String> {
+        let address = Address::parse(&config.endpoint).map_err(|error| format!("OTLP endpoint: {error}"))?;
+        let json = config.protocol == OtlpProtocol::HttpJson;
+        let mut headers = HeaderMap::new();
+        for (name, value) in &config.headers {
+            let header = HeaderName::try_from(name.as_str())
+                .map_err(|_| format!("OTLP header {name:?} is not a header name; spans cannot be sent"))?;
+            let mut value = HeaderValue::try_from(value.as_str()).map_err(|_| {
+                format!("the value of OTLP header {name:?} has control characters; spans cannot be sent")
+            })?;
+            value.set_sensitive(true);
+            headers.insert(header, value);
+        }
+        let content_type = if json { "application/json" } else { "application/x-protobuf" };
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        headers.entry(header::USER_AGENT).or_insert(HeaderValue::from_static(USER_AGENT));
+        if config.gzip {
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        let client = Client::new(address, tls_files(config), Proxies::from_environment());
+        Ok(OtlpHttp { client, headers, json, gzip: config.gzip, timeout: config.timeout })
+    }
+
+    /// Sends a request that may be empty, which is how a receiver is recognised.
+    pub(in crate::export) async fn export(&mut self, request: &ExportTraceServiceRequest) -> Outcome {
+        let body = if self.json { json::to_json(request) } else { request.encode_to_vec() };
+        if body.len() > MAX_REQUEST_BYTES {
+            return Outcome::TooLarge;
+        }
+        let body = if self.gzip { compressed(&body) } else { body };
+        let sending = self.client.send(Method::POST, "", &self.headers, Bytes::from(body));
+        match within(self.timeout, sending).await {
+            Ok(Ok(response)) => self.outcome(&response),
+            Ok(Err(failure @ Failure::ResponseTooLarge(_))) => {
+                Outcome::Refused { reason: format!("{}; the spans are not sent again", self.says(&failure)) }
+            }
+            Ok(Err(failure)) => Outcome::Retry { after: None, reason: self.says(&failure) },
+            Err(late) => Outcome::Retry { after: None, reason: self.says(&late) },
+        }
+    }
+
+    fn says(&self, what: &dyn std::fmt::Display) -> String {
+        format!("OTLP receiver at {}: {what}", self.destination())
+    }
+
+    fn outcome(&self, response: &Response) -> Outcome {
+        let status = response.status;
+        let said = || match response.excerpt() {
+            text if text.is_empty() => self.says(&status),
+            text => self.says(&format!("{status}: {text}")),
+        };
+        match status.as_u16() {
+            200..=299 => accepted(self.partial_success(response), &self.destination()),
+            429 | 502 | 503 | 504 => Outcome::Retry { after: response.retry_after(), reason: said() },
+            413 => Outcome::TooLarge,
+            _ => Outcome::Refused { reason: format!("{}; the spans are dropped", said()) },
+        }
+    }
+
+    /// A body that cannot be read leaves the success that the status declares.
+    fn partial_success(&self, response: &Response) -> Option<ExportTracePartialSuccess> {
+        if self.json {
+            return json::partial_success(&response.body);
+        }
+        ExportTraceServiceResponse::decode(response.body.clone()).ok()?.partial_success
+    }
+}
+
+fn compressed(body: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
+    // Writing into memory cannot fail.
+    let _ = encoder.write_all(body);
+    encoder.finish().unwrap_or_default()
+}
+
+impl Backend for OtlpHttp {
+    async fn send(&mut self, batch: &Batch) -> Outcome {
+        match trace_request(batch) {
+            Some(request) => self.export(&request).await,
+            None => Outcome::Delivered { rejected: 0, message: None },
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        "OTLP receiver"
+    }
+
+    fn destination(&self) -> String {
+        self.client.address().to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,49 @@
+//! Sends to an OTLP receiver.
+
+mod encode;
+mod grpc;
+mod http;
+pub mod json;
+
+pub use encode::trace_request;
+pub use grpc::OtlpGrpc;
+pub use http::OtlpHttp;
+
+use super::http::TlsFiles;
+use ddtrace::config::OtlpConfig;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTracePartialSuccess;
+use std::time::Duration;
+
+/// Who is asking: the product, then the exporter as OTLP names it.
+const USER_AGENT: &str =
+    concat!("ddtrace-run/", env!("CARGO_PKG_VERSION"), " OTel-OTLP-Exporter-Rust/", env!("CARGO_PKG_VERSION"));
+
+fn tls_files(config: &OtlpConfig) -> TlsFiles {
+    TlsFiles {
+        certificate: config.certificate.clone(),
+        client_key: config.client_key.clone(),
+        client_certificate: config.client_certificate.clone(),
+    }
+}
+
+/// What a receiver that took the request says about it. A request with a partial success is never sent again.
+fn accepted(partial: Option<ExportTracePartialSuccess>, receiver: &str) -> super::Outcome {
+    let Some(partial) = partial else { return super::Outcome::Delivered { rejected: 0, message: None } };
+    let rejected = u64::try_from(partial.rejected_spans).unwrap_or(0);
+    let said = partial.error_message;
+    let message = match (rejected, said.is_empty()) {
+        (0, true) => None,
+        (0, false) => Some(format!("OTLP receiver at {receiver} warns: {said}")),
+        (_, true) => Some(format!("OTLP receiver at {receiver} rejected {rejected} spans; they are dropped")),
+        (_, false) => Some(format!("OTLP receiver at {receiver} rejected {rejected} spans; they are dropped: {said}")),
+    };
+    super::Outcome::Delivered { rejected, message }
+}
+
+/// Bounds a wait; no limit is no bound.
+async fn within<F: Future>(limit: Option<Duration>, future: F) -> Result<F::Output, String> {
+    match limit {
+        None => Ok(future.await),
+        Some(limit) => tokio::time::timeout(limit, future).await.map_err(|_| format!("no answer within {limit:?}")),
+    }
+}

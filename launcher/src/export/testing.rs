@@ -1,0 +1,143 @@
+//! Spans for tests.
+
+use super::Batch;
+use ddtrace::config::{AgentConfig, AgentUrl, Config, LogLevel, OtlpConfig, OtlpProtocol, ProcessSpans};
+use ddtrace::ids::{SpanId, TraceId};
+use ddtrace::span::{Attribute, Event, Link, Resource, Span, SpanKind, Status, TraceChunk, Value};
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub fn attribute(key: &'static str, value: impl Into<Value>) -> Attribute {
+    (Cow::Borrowed(key), value.into())
+}
+
+pub fn span(id: u64) -> Span {
+    Span {
+        trace_id: TraceId(0x640cfd8d_00000000_abcdefab_12345678),
+        span_id: SpanId(id),
+        parent_id: SpanId(0),
+        parent_is_remote: false,
+        trace_state: String::new(),
+        flags: 1,
+        name: Cow::Borrowed("work"),
+        operation_name: None,
+        span_type: None,
+        service: None,
+        kind: SpanKind::Internal,
+        start_unix_nano: 1_700_000_000_000_000_000,
+        end_unix_nano: 1_700_000_000_500_000_000,
+        attributes: vec![],
+        events: vec![],
+        links: vec![],
+        status: Status::Unset,
+    }
+}
+
+/// A span that uses every field.
+pub fn rich_span(id: u64, parent: u64) -> Span {
+    let list = Value::Array(vec![Value::from("cc"), Value::from("-O2")]);
+    Span {
+        parent_id: SpanId(parent),
+        parent_is_remote: true,
+        trace_state: String::from("dd=s:1,vendor=x"),
+        operation_name: Some(Cow::Borrowed("command_execution")),
+        span_type: Some(Cow::Borrowed("system")),
+        service: Some(String::from("compiler")),
+        kind: SpanKind::Client,
+        attributes: vec![
+            attribute("process.executable.name", "cc"),
+            attribute("process.exit.code", 1),
+            attribute("process.interactive", false),
+            attribute("load", 0.5),
+            (Cow::Borrowed("process.command_args"), list),
+        ],
+        events: vec![Event {
+            time_unix_nano: 1_700_000_000_100_000_000,
+            name: Cow::Borrowed("exception"),
+            attributes: vec![attribute("exception.type", "SIGSEGV"), attribute("exception.message", "\"quoted\" ü")],
+        }],
+        links: vec![Link {
+            trace_id: TraceId(0x11),
+            span_id: SpanId(0x22),
+            trace_state: String::from("a=b"),
+            flags: 1,
+            attributes: vec![attribute("why", "fork")],
+        }],
+        status: Status::Error(Cow::Borrowed("exit code 1")),
+        ..span(id)
+    }
+}
+
+pub fn resource(service: &'static str) -> Arc<Resource> {
+    let attributes = vec![
+        attribute("service.name", service),
+        attribute("deployment.environment.name", "ci"),
+        attribute("service.version", "1.2"),
+        attribute("service.instance.id", "6dbe11aa-0000-4000-8000-0123456789ab"),
+        attribute("telemetry.sdk.language", "rust"),
+        attribute("process.pid", 42),
+        attribute("team", "checkout"),
+        attribute("_dd.hostname", "box"),
+    ];
+    Arc::new(Resource { attributes })
+}
+
+pub fn chunk(resource: Arc<Resource>, spans: Vec<Span>) -> TraceChunk {
+    TraceChunk { resource, spans, sampling_priority: 1, decision_maker: Cow::Borrowed("-0") }
+}
+
+/// One chunk with spans of these ids.
+pub fn batch(ids: &[u64]) -> Batch {
+    Batch { chunks: vec![chunk(resource("shop"), ids.iter().map(|id| span(*id)).collect())] }
+}
+
+pub fn span_ids(batch: &Batch) -> Vec<u64> {
+    batch.chunks.iter().flat_map(|chunk| chunk.spans.iter().map(|span| span.span_id.0)).collect()
+}
+
+/// A configuration with every setting at its default.
+pub fn config() -> Config {
+    Config {
+        enabled: true,
+        service: None,
+        env: None,
+        version: None,
+        tags: vec![],
+        report_hostname: false,
+        hostname: None,
+        exporters: vec![],
+        agent: AgentConfig {
+            url: AgentUrl::Tcp { tls: false, host: "localhost".into(), port: 8126, base_path: String::new() },
+            explicit: false,
+            timeout: Duration::from_secs(2),
+        },
+        otlp: OtlpConfig {
+            endpoint: "http://localhost:4318/v1/traces".into(),
+            explicit: false,
+            protocol: OtlpProtocol::HttpProtobuf,
+            headers: vec![],
+            gzip: false,
+            timeout: Some(Duration::from_secs(10)),
+            certificate: None,
+            client_key: None,
+            client_certificate: None,
+        },
+        flush_interval: Duration::from_secs(1),
+        max_payload_bytes: 20 << 20,
+        partial_flush: true,
+        partial_flush_min_spans: 300,
+        process_spans: ProcessSpans::Auto,
+        trace_id_128_bit: true,
+        denylist: vec![],
+        inject_cleared_env: true,
+        debug: false,
+        log_level: LogLevel::Info,
+        log_file: None,
+        state_dir: None,
+        local_max_bytes: 64 << 20,
+        spool_max_bytes: 64 << 20,
+        shutdown_timeout: Duration::from_secs(5),
+        external_env: None,
+    }
+}

@@ -1,0 +1,273 @@
+//! Operation name, resource and type of a span, computed from its attributes where nobody set them.
+
+use crate::span::{Span, SpanKind, Value};
+use std::borrow::Cow;
+use std::format;
+
+/// The first of the attributes that is text and not empty.
+pub(super) fn attribute_text<'a>(span: &'a Span, keys: &[&str]) -> Option<&'a str> {
+    keys.iter().find_map(|key| match span.attribute(key) {
+        Some(Value::String(text)) if !text.is_empty() => Some(text.as_ref()),
+        _ => None,
+    })
+}
+
+/// Datadog's word for a kind.
+pub(super) fn kind_name(kind: SpanKind) -> &'static str {
+    match kind {
+        SpanKind::Internal => "internal",
+        SpanKind::Server => "server",
+        SpanKind::Client => "client",
+        SpanKind::Producer => "producer",
+        SpanKind::Consumer => "consumer",
+    }
+}
+
+/// The operation name: what was set, else by the conventions that the attributes show.
+pub(super) fn operation_name(span: &Span) -> Cow<'_, str> {
+    let set = attribute_text(span, &["datadog.name", "operation.name"]).or(span.operation_name.as_deref());
+    if let Some(name) = set.filter(|name| !name.is_empty()) {
+        return Cow::Borrowed(name);
+    }
+    let attribute = |keys| attribute_text(span, keys);
+    let client = span.kind == SpanKind::Client;
+    let server = span.kind == SpanKind::Server;
+
+    if (client || server) && attribute(&["http.request.method", "http.method"]).is_some() {
+        return Cow::Borrowed(if server { "http.server.request" } else { "http.client.request" });
+    }
+    if let (true, Some(system)) = (client, attribute(&["db.system", "db.system.name"])) {
+        return lower(format!("{system}.query"));
+    }
+    let messaging = (
+        attribute(&["messaging.system"]),
+        attribute(&["messaging.operation", "messaging.operation.type"]),
+        span.kind != SpanKind::Internal,
+    );
+    if let (Some(system), Some(operation), true) = messaging {
+        return lower(format!("{system}.{operation}"));
+    }
+    if let Some(system) = attribute(&["rpc.system"]).filter(|_| client || server) {
+        return match attribute(&["rpc.service"]) {
+            Some(service) if client && system == "aws-api" => lower(format!("aws.{service}.request")),
+            None if client && system == "aws-api" => Cow::Borrowed("aws.client.request"),
+            _ => lower(format!("{system}.{}.request", kind_name(span.kind))),
+        };
+    }
+    let invoked = (attribute(&["faas.invoked_provider"]), attribute(&["faas.invoked_name"]));
+    if let (true, (Some(provider), Some(name))) = (client, invoked) {
+        return lower(format!("{provider}.{name}.invoke"));
+    }
+    if let (true, Some(trigger)) = (server, attribute(&["faas.trigger"])) {
+        return lower(format!("{trigger}.invoke"));
+    }
+    if attribute(&["graphql.operation.type"]).is_some() {
+        return Cow::Borrowed("graphql.server.request");
+    }
+    if !client && !server {
+        return Cow::Borrowed(kind_name(span.kind));
+    }
+    match attribute(&["network.protocol.name"]) {
+        Some(protocol) => lower(format!("{protocol}.{}.request", kind_name(span.kind))),
+        None => Cow::Borrowed(if server { "server.request" } else { "client.request" }),
+    }
+}
+
+fn lower(name: std::string::String) -> Cow<'static, str> {
+    Cow::Owned(name.to_lowercase())
+}
+
+/// The resource: what was set, else what the attributes identify, else the span's name.
+pub(super) fn resource(span: &Span) -> Cow<'_, str> {
+    let attribute = |keys| attribute_text(span, keys);
+    if let Some(resource) = attribute(&["datadog.resource", "resource.name"]) {
+        return Cow::Borrowed(resource);
+    }
+    if let Some(method) = attribute(&["http.request.method", "http.method"]) {
+        // `_OTHER` is what the conventions write for a method nobody knows.
+        let method = if method == "_OTHER" { "HTTP" } else { method };
+        let route = attribute(&["http.route"]).filter(|_| span.kind == SpanKind::Server);
+        return joined(method, route);
+    }
+    if let Some(operation) = attribute(&["messaging.operation.type", "messaging.operation"]) {
+        return joined(operation, attribute(&["messaging.destination", "messaging.destination.name"]));
+    }
+    if let Some(method) = attribute(&["rpc.method"]) {
+        return joined(method, attribute(&["rpc.service"]));
+    }
+    if let Some(operation) = attribute(&["graphql.operation.type"]) {
+        return joined(operation, attribute(&["graphql.operation.name"]));
+    }
+    if attribute(&["db.system.name", "db.system"]).is_some()
+        && let Some(statement) = attribute(&["db.statement", "db.query.text"])
+    {
+        return Cow::Borrowed(statement);
+    }
+    Cow::Borrowed(&span.name)
+}
+
+fn joined<'a>(first: &'a str, second: Option<&str>) -> Cow<'a, str> {
+    match second {
+        Some(second) => Cow::Owned(format!("{first} {second}")),
+        None => Cow::Borrowed(first),
+    }
+}
+
+/// The type: what was set, else by the kind and the database.
+pub(super) fn span_type(span: &Span) -> Cow<'_, str> {
+    let set = attribute_text(span, &["datadog.type", "span.type"]).or(span.span_type.as_deref());
+    if let Some(span_type) = set.filter(|t| !t.is_empty()) {
+        return Cow::Borrowed(span_type);
+    }
+    Cow::Borrowed(match span.kind {
+        SpanKind::Server => "web",
+        SpanKind::Client => match attribute_text(span, &["db.system.name", "db.system"]) {
+            Some(system) => database_type(system),
+            None => "http",
+        },
+        _ => "custom",
+    })
+}
+
+/// Datadog's type for a database system, by its older and by its stable name.
+fn database_type(system: &str) -> &'static str {
+    const OF_THEIR_OWN: [&str; 6] = ["cassandra", "elasticsearch", "memcached", "mongodb", "opensearch", "redis"];
+    const SPEAK_SQL: [&str; 42] = [
+        "adabas",
+        "cache",
+        "clickhouse",
+        "cloudscape",
+        "cockroachdb",
+        "coldfusion",
+        "db2",
+        "derby",
+        "edb",
+        "filemaker",
+        "firebird",
+        "firebirdsql",
+        "firstsql",
+        "h2",
+        "h2database",
+        "hanadb",
+        "hsqldb",
+        "ibm.db2",
+        "informix",
+        "ingres",
+        "instantdb",
+        "interbase",
+        "mariadb",
+        "maxdb",
+        "microsoft.sql_server",
+        "mssql",
+        "mysql",
+        "netezza",
+        "oracle",
+        "oracle.db",
+        "other_sql",
+        "pervasive",
+        "pointbase",
+        "postgresql",
+        "progress",
+        "redshift",
+        "sap.hana",
+        "sap.maxdb",
+        "sqlite",
+        "sybase",
+        "teradata",
+        "vertica",
+    ];
+    if SPEAK_SQL.contains(&system) {
+        return "sql";
+    }
+    OF_THEIR_OWN.into_iter().find(|name| *name == system).unwrap_or("db")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::span::datadog::tests::span;
+    use std::vec::Vec;
+
+    fn with(kind: SpanKind, attributes: &[(&'static str, &'static str)]) -> Span {
+        let attributes: Vec<_> = attributes.iter().map(|(k, v)| (Cow::Borrowed(*k), Value::from(*v))).collect();
+        Span { kind, attributes, ..span() }
+    }
+
+    #[test]
+    fn operation_names_follow_the_table() {
+        use SpanKind::*;
+        for (kind, attributes, expected) in [
+            (Server, &[("operation.name", "My.Op"), ("http.method", "GET")][..], "My.Op"),
+            (Server, &[("http.request.method", "GET")], "http.server.request"),
+            (Client, &[("http.method", "GET")], "http.client.request"),
+            (Internal, &[("http.method", "GET")], "internal"),
+            (Client, &[("db.system", "PostgreSQL")], "postgresql.query"),
+            (Client, &[("db.system.name", "redis")], "redis.query"),
+            (Internal, &[("db.system", "redis")], "internal"),
+            (Producer, &[("messaging.system", "Kafka"), ("messaging.operation.type", "send")], "kafka.send"),
+            (Internal, &[("messaging.system", "kafka"), ("messaging.operation", "send")], "internal"),
+            (Client, &[("rpc.system", "aws-api"), ("rpc.service", "S3")], "aws.s3.request"),
+            (Client, &[("rpc.system", "aws-api")], "aws.client.request"),
+            (Server, &[("rpc.system", "aws-api"), ("rpc.service", "S3")], "aws-api.server.request"),
+            (Client, &[("rpc.system", "grpc")], "grpc.client.request"),
+            (Server, &[("rpc.system", "grpc")], "grpc.server.request"),
+            (Client, &[("faas.invoked_provider", "aws"), ("faas.invoked_name", "Fn")], "aws.fn.invoke"),
+            (Server, &[("faas.trigger", "http")], "http.invoke"),
+            (Internal, &[("graphql.operation.type", "query")], "graphql.server.request"),
+            (Server, &[("network.protocol.name", "AMQP")], "amqp.server.request"),
+            (Client, &[("network.protocol.name", "amqp")], "amqp.client.request"),
+            (Server, &[], "server.request"),
+            (Client, &[], "client.request"),
+            (Internal, &[], "internal"),
+            (Producer, &[], "producer"),
+            (Consumer, &[], "consumer"),
+        ] {
+            assert_eq!(operation_name(&with(kind, attributes)), expected, "{kind:?} {attributes:?}");
+        }
+    }
+
+    #[test]
+    fn the_conventions_own_operation_name_wins_over_the_table() {
+        let mut span = with(SpanKind::Server, &[("http.method", "GET")]);
+        span.operation_name = Some(Cow::Borrowed("command_execution"));
+        assert_eq!(operation_name(&span), "command_execution");
+    }
+
+    #[test]
+    fn resources_follow_the_attributes() {
+        use SpanKind::*;
+        for (kind, attributes, expected) in [
+            (Server, &[("resource.name", "r"), ("http.method", "GET")][..], "r"),
+            (Server, &[("datadog.resource", "d"), ("resource.name", "r")], "d"),
+            (Server, &[("http.method", "GET"), ("http.route", "/a/{b}")], "GET /a/{b}"),
+            (Client, &[("http.method", "GET"), ("http.route", "/a/{b}")], "GET"),
+            (Server, &[("http.request.method", "_OTHER")], "HTTP"),
+            (Producer, &[("messaging.operation", "send"), ("messaging.destination.name", "q")], "send q"),
+            (Client, &[("rpc.method", "Get"), ("rpc.service", "Users")], "Get Users"),
+            (Server, &[("graphql.operation.type", "query"), ("graphql.operation.name", "me")], "query me"),
+            (Client, &[("db.system", "mysql"), ("db.query.text", "SELECT ?")], "SELECT ?"),
+            (Client, &[("db.query.text", "SELECT ?")], "work"),
+            (Internal, &[], "work"),
+        ] {
+            assert_eq!(resource(&with(kind, attributes)), expected, "{kind:?} {attributes:?}");
+        }
+    }
+
+    #[test]
+    fn types_follow_the_kind_and_the_database() {
+        use SpanKind::*;
+        for (kind, attributes, expected) in [
+            (Server, &[][..], "web"),
+            (Client, &[], "http"),
+            (Internal, &[], "custom"),
+            (Client, &[("db.system", "postgresql")], "sql"),
+            (Client, &[("db.system.name", "microsoft.sql_server")], "sql"),
+            (Client, &[("db.system", "redis")], "redis"),
+            (Client, &[("db.system", "neo4j")], "db"),
+            (Client, &[("span.type", "cache")], "cache"),
+            (Client, &[("datadog.type", "x"), ("span.type", "cache")], "x"),
+        ] {
+            assert_eq!(span_type(&with(kind, attributes)), expected, "{kind:?} {attributes:?}");
+        }
+    }
+}

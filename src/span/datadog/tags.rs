@@ -1,0 +1,209 @@
+//! Attributes become tags: which are text, which are numbers, and what Datadog calls them.
+
+use super::text::{shortened, value_text};
+use crate::span::Value;
+use std::borrow::Cow;
+use std::vec::Vec;
+
+type Meta<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
+type Metrics<'a> = Vec<(Cow<'a, str>, f64)>;
+
+/// The text and number tags of one span. A key is in one of the two lists only.
+#[derive(Default)]
+pub(super) struct Tags<'a> {
+    meta: Meta<'a>,
+    metrics: Metrics<'a>,
+}
+
+impl<'a> Tags<'a> {
+    pub fn from_parts(meta: Meta<'a>, metrics: Metrics<'a>) -> Self {
+        Tags { meta, metrics }
+    }
+
+    pub fn into_parts(self) -> (Meta<'a>, Metrics<'a>) {
+        (self.meta, self.metrics)
+    }
+
+    pub fn text(&self, key: &str) -> Option<&str> {
+        self.meta.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_ref())
+    }
+
+    fn has(&self, key: &str) -> bool {
+        self.meta.iter().any(|(k, _)| k == key) || self.metrics.iter().any(|(k, _)| k == key)
+    }
+
+    /// Adds a text tag unless there is one of that name: what is nearer to the span wins.
+    pub fn add_text(&mut self, key: Cow<'a, str>, text: Cow<'a, str>) {
+        if !self.has(&key) {
+            self.meta.push((shortened(key), shortened(text)));
+        }
+    }
+
+    fn add_number(&mut self, key: Cow<'a, str>, number: f64) {
+        if !self.has(&key) {
+            self.metrics.push((shortened(key), number));
+        }
+    }
+
+    /// Sets a text tag of the tracer's own, whatever an attribute of that name said.
+    pub fn set_text(&mut self, key: &'static str, text: Cow<'a, str>) {
+        self.set_json(key, shortened(text));
+    }
+
+    /// Sets a text tag that must not be cut, since half a JSON text is none.
+    pub fn set_json(&mut self, key: &'static str, text: impl Into<Cow<'a, str>>) {
+        self.remove(key);
+        self.meta.push((Cow::Borrowed(key), text.into()));
+    }
+
+    /// Sets a number tag of the tracer's own, whatever an attribute of that name said.
+    pub fn set_number(&mut self, key: &'static str, number: f64) {
+        self.remove(key);
+        self.metrics.push((Cow::Borrowed(key), number));
+    }
+
+    fn remove(&mut self, key: &str) {
+        self.meta.retain(|(k, _)| k != key);
+        self.metrics.retain(|(k, _)| k != key);
+    }
+
+    /// Adds an attribute of the span under Datadog's name for it.
+    pub fn add_attribute(&mut self, key: &'a str, value: &'a Value) {
+        if key == "analytics.event" {
+            if let Some(wanted) = truth(value) {
+                self.set_number("_dd1.sr.eausr", f64::from(u8::from(wanted)));
+            }
+            return;
+        }
+        if is_field(key) {
+            return;
+        }
+        let key = datadogs_name(key);
+        match value {
+            // The Agent refuses a payload whose status code is a number.
+            _ if key == "http.status_code" => self.add_text(key, value_text(value)),
+            Value::I64(number) => self.add_number(key, *number as f64),
+            Value::F64(number) if number.is_finite() => self.add_number(key, *number),
+            _ => self.add_text(key, value_text(value)),
+        }
+    }
+}
+
+fn truth(value: &Value) -> Option<bool> {
+    match value {
+        Value::Bool(truth) => Some(*truth),
+        Value::String(text) if text.eq_ignore_ascii_case("true") => Some(true),
+        Value::String(text) if text.eq_ignore_ascii_case("false") => Some(false),
+        _ => None,
+    }
+}
+
+/// Attributes that set a field of the span and are no tags.
+fn is_field(key: &str) -> bool {
+    matches!(key, "service.name" | "resource.name" | "operation.name" | "span.type") || key.starts_with("datadog.")
+}
+
+/// The stable HTTP conventions have newer names than Datadog's tags.
+fn datadogs_name(key: &str) -> Cow<'_, str> {
+    const REQUEST_HEADER: &str = "http.request.header.";
+    let name = match key {
+        "client.address" => "http.client_ip",
+        "http.request.body.size" => "http.request.content_length",
+        "http.request.header.referrer" => "http.referrer",
+        "http.request.method" => "http.method",
+        "http.response.body.size" => "http.response.content_length",
+        "http.response.status_code" => "http.status_code",
+        "network.protocol.version" => "http.version",
+        "server.address" => "http.server_name",
+        "url.full" => "http.url",
+        "user_agent.original" => "http.useragent",
+        _ => {
+            return match key.strip_prefix(REQUEST_HEADER) {
+                Some(header) => Cow::Owned(["http.request.headers.", header].concat()),
+                None => Cow::Borrowed(key),
+            };
+        }
+    };
+    Cow::Borrowed(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::{String, ToString};
+
+    fn tags<'a>(attributes: &'a [(&'static str, Value)]) -> Tags<'a> {
+        let mut tags = Tags::default();
+        for (key, value) in attributes {
+            tags.add_attribute(key, value);
+        }
+        tags
+    }
+
+    #[test]
+    fn numbers_are_metrics_but_the_status_code_is_text() {
+        let attributes = [
+            ("http.response.status_code", Value::I64(503)),
+            ("http.request.body.size", Value::I64(12)),
+            ("ratio", Value::F64(0.25)),
+            ("broken", Value::F64(f64::INFINITY)),
+            ("flag", Value::Bool(false)),
+        ];
+        let tags = tags(&attributes);
+        assert_eq!(tags.text("http.status_code"), Some("503"));
+        assert_eq!(tags.text("flag"), Some("false"));
+        assert_eq!(tags.text("broken"), Some("inf"));
+        assert_eq!(tags.metrics.len(), 2);
+        assert_eq!(tags.metrics[0], (Cow::Borrowed("http.request.content_length"), 12.0));
+    }
+
+    #[test]
+    fn http_attributes_get_datadogs_names_and_the_first_of_two_wins() {
+        let attributes = [
+            ("http.method", Value::from("GET")),
+            ("http.request.method", Value::from("POST")),
+            ("url.full", Value::from("http://h/")),
+            ("user_agent.original", Value::from("curl")),
+            ("client.address", Value::from("10.0.0.1")),
+            ("server.address", Value::from("h")),
+            ("network.protocol.version", Value::from("1.1")),
+            ("http.request.header.x-id", Value::from("7")),
+        ];
+        let (meta, _) = tags(&attributes).into_parts();
+        let keys: Vec<String> = meta.iter().map(|(k, _)| k.to_string()).collect();
+        assert_eq!(
+            keys,
+            [
+                "http.method",
+                "http.url",
+                "http.useragent",
+                "http.client_ip",
+                "http.server_name",
+                "http.version",
+                "http.request.headers.x-id"
+            ]
+        );
+        assert_eq!(meta[0].1, "GET");
+    }
+
+    #[test]
+    fn fields_are_no_tags_and_analytics_is_a_rate() {
+        let attributes = [
+            ("operation.name", Value::from("op")),
+            ("datadog.service", Value::from("s")),
+            ("analytics.event", Value::from("TRUE")),
+        ];
+        let (meta, metrics) = tags(&attributes).into_parts();
+        assert!(meta.is_empty());
+        assert_eq!(metrics, [(Cow::Borrowed("_dd1.sr.eausr"), 1.0)]);
+    }
+
+    #[test]
+    fn the_tracers_own_tags_replace_a_number_of_that_name() {
+        let attributes = [("language", Value::I64(3))];
+        let mut tags = tags(&attributes);
+        tags.set_text("language", Cow::Borrowed("rust"));
+        assert_eq!(tags.text("language"), Some("rust"));
+        assert!(tags.metrics.is_empty());
+    }
+}
