@@ -1,0 +1,340 @@
+//! Command lines in little room: the program, what it works on, and as much of the rest as fits.
+
+use super::text::{clean, cut, prefix, width};
+
+/// Arguments beyond these are never shown; a command line may have two million bytes.
+const ARGUMENTS_READ: usize = 2_000;
+const CHARACTERS_READ: usize = 1_000;
+/// So many arguments are tried for the room that is left.
+const ARGUMENTS_TRIED: usize = 64;
+/// A cut word tells nothing if it is shorter.
+const SHORTEST_CUT: usize = 5;
+
+/// The command line in at most `columns`: argv\[0] without its directory, then the arguments as a shell would take
+/// them. Where they do not all fit, those that tell most about the run stay, and `mark` stands for the others.
+pub fn shorten(args: &[String], columns: usize, unicode: bool, mark: &str) -> String {
+    let words: Vec<String> = args.iter().take(ARGUMENTS_READ).map(|arg| word(arg, unicode)).collect();
+    let Some((program, rest)) = words.split_first() else {
+        return String::new();
+    };
+    let program = cut(base_name(program), columns, mark);
+    let mut shown: Vec<Option<String>> = vec![None; words.len()];
+    shown[0] = Some(program.clone());
+
+    let full: usize = width(&program) + rest.iter().map(|word| 1 + width(word)).sum::<usize>();
+    if full <= columns {
+        return std::iter::once(program.as_str()).chain(rest.iter().map(String::as_str)).collect::<Vec<_>>().join(" ");
+    }
+    let mut order: Vec<usize> = (1..words.len()).collect();
+    order.sort_by_key(|&at| (rank(args, at), at));
+    let telling = order.iter().any(|&at| rank(args, at) < Rank::Mode);
+    for at in order.into_iter().take(ARGUMENTS_TRIED) {
+        // Options picked from here and there would only be noise beside what tells something.
+        if telling && rank(args, at) == Rank::Detail {
+            break;
+        }
+        let short = base_name(&words[at]);
+        let shortened = format!("{mark}/{short}");
+        let candidates = [words[at].as_str(), if short.len() < words[at].len() { &shortened } else { "" }];
+        let fits = candidates.into_iter().filter(|c| !c.is_empty()).any(|candidate| {
+            shown[at] = Some(candidate.to_owned());
+            width(&join(&shown, mark)) <= columns
+        });
+        if !fits {
+            shown[at] = None;
+            // What matters most is better cut than left out.
+            let room = columns.saturating_sub(width(&join(&shown, mark)) + 1 + width(mark));
+            if rank(args, at) == Rank::Subject && room >= SHORTEST_CUT {
+                let head = prefix(if words[at].starts_with(['\'', '"']) { &words[at] } else { short }, room);
+                shown[at] = Some(format!("{head}{mark}"));
+                if width(&join(&shown, mark)) > columns {
+                    shown[at] = None;
+                }
+                break;
+            }
+        }
+    }
+    cut(&join(&shown, mark), columns, mark)
+}
+
+/// The words with one mark for each gap.
+fn join(shown: &[Option<String>], mark: &str) -> String {
+    let mut out = String::new();
+    let mut gap = false;
+    for word in shown {
+        match word {
+            Some(word) => {
+                if gap && !out.ends_with(mark) {
+                    out.extend([" ", mark]);
+                }
+                if !out.is_empty() {
+                    out.push(' ');
+                }
+                out.push_str(word);
+                gap = false;
+            }
+            None => gap = true,
+        }
+    }
+    if gap && !out.ends_with(mark) {
+        out.extend([" ", mark]);
+    }
+    out
+}
+
+/// The argument as one word of a shell, made safe to print.
+fn word(arg: &str, unicode: bool) -> String {
+    let end = arg.char_indices().nth(CHARACTERS_READ).map_or(arg.len(), |(at, _)| at);
+    let text = clean(&arg[..end], unicode);
+    let ordinary = |c: char| c.is_alphanumeric() || "%+,-./:=@_^[]{}~?*!".contains(c) || !c.is_ascii();
+    if !text.is_empty() && text.chars().all(ordinary) {
+        text
+    } else if text.contains('\'') && !text.contains(['"', '$', '`', '\\']) {
+        format!("\"{}\"", text.trim())
+    } else {
+        format!("'{}'", text.trim().replace('\'', "'\\''"))
+    }
+}
+
+/// The last part of a path; the whole where that would be nothing.
+fn base_name(word: &str) -> &str {
+    match word.trim_end_matches('/').rsplit_once('/') {
+        Some((_, name)) if !name.is_empty() && !word.starts_with(['\'', '"', '-']) => name,
+        _ => word,
+    }
+}
+
+/// How much an argument tells about this run among others of the same program, the most first.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    /// A source file, the script of a shell, a module.
+    Subject,
+    /// A sub-command, a target, the file that is made.
+    Product,
+    /// Other words.
+    Input,
+    /// What kind of work it is: `-c`, `-S`.
+    Mode,
+    /// Other options, their values, and files of the system.
+    Detail,
+}
+
+fn rank(args: &[String], at: usize) -> Rank {
+    let (arg, before) = (args[at].as_str(), args[at - 1].as_str());
+    let program = base_name(&args[0]);
+    let temporary = arg.starts_with("/tmp/");
+    if arg == "-o" && args.get(at + 1).is_some_and(|made| !made.starts_with("/tmp/")) {
+        return Rank::Product;
+    }
+    let script = is_interpreter(program);
+    if arg.starts_with('-') && arg.len() > 1 {
+        return match arg {
+            "-c" | "-e" | "-m" if script => Rank::Subject,
+            _ if takes_value(arg) || arg == "-o" || arg.len() > 2 => Rank::Detail,
+            _ => Rank::Mode,
+        };
+    }
+    if before == "-o" {
+        return if temporary { Rank::Detail } else { Rank::Product };
+    }
+    // `-c` has a value for those that run scripts, and none for compilers.
+    if matches!(before, "-c" | "-e" | "-m") && script {
+        return Rank::Subject;
+    }
+    if takes_value(before) {
+        return Rank::Detail;
+    }
+    if is_source(arg) {
+        return if temporary { Rank::Input } else { Rank::Subject };
+    }
+    let of_the_system = ["/usr/", "/lib", "/etc/", "/opt/", "/tmp/", "/proc/", "/dev/"];
+    if of_the_system.iter().any(|directory| arg.starts_with(directory)) {
+        return Rank::Detail;
+    }
+    if at == 1 { Rank::Product } else { Rank::Input }
+}
+
+fn is_interpreter(program: &str) -> bool {
+    let name = program.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.' || c == '-');
+    matches!(
+        name,
+        "sh" | "bash" | "dash" | "zsh" | "ksh" | "ash" | "python" | "perl" | "ruby" | "node" | "php" | "sed" | "awk"
+    )
+}
+
+/// Options of compilers, linkers and makes that are followed by a value in a word of its own.
+fn takes_value(option: &str) -> bool {
+    matches!(
+        option,
+        "-I" | "-L"
+            | "-D"
+            | "-U"
+            | "-l"
+            | "-x"
+            | "-z"
+            | "-m"
+            | "-T"
+            | "-isystem"
+            | "-iquote"
+            | "-idirafter"
+            | "-isysroot"
+            | "-imultiarch"
+            | "-imultilib"
+            | "-include"
+            | "-imacros"
+            | "-iprefix"
+            | "-dumpbase"
+            | "-dumpbase-ext"
+            | "-dumpdir"
+            | "-auxbase"
+            | "-auxbase-strip"
+            | "-MF"
+            | "-MT"
+            | "-MQ"
+            | "-MD"
+            | "-MMD"
+            | "-Xlinker"
+            | "-Xpreprocessor"
+            | "-Xassembler"
+            | "-arch"
+            | "-target"
+            | "-plugin"
+            | "-dynamic-linker"
+            | "-soname"
+            | "-rpath"
+            | "-mllvm"
+            | "-Xclang"
+            | "-resource-dir"
+            | "-internal-isystem"
+            | "-internal-externc-isystem"
+            | "-main-file-name"
+            | "--crate-type"
+            | "--edition"
+            | "--emit"
+            | "--cfg"
+            | "--check-cfg"
+            | "--extern"
+            | "--out-dir"
+            | "-C"
+            | "--cap-lints"
+    )
+}
+
+/// Whether the name is that of something that people write, and so know.
+fn is_source(arg: &str) -> bool {
+    let Some((_, extension)) = base_name(arg).rsplit_once('.') else {
+        return false;
+    };
+    matches!(
+        extension,
+        "c" | "cc"
+            | "cpp"
+            | "cxx"
+            | "C"
+            | "h"
+            | "hpp"
+            | "m"
+            | "mm"
+            | "s"
+            | "S"
+            | "f"
+            | "f90"
+            | "rs"
+            | "go"
+            | "zig"
+            | "d"
+            | "swift"
+            | "java"
+            | "kt"
+            | "scala"
+            | "cs"
+            | "py"
+            | "rb"
+            | "pl"
+            | "pm"
+            | "php"
+            | "lua"
+            | "js"
+            | "mjs"
+            | "cjs"
+            | "ts"
+            | "tsx"
+            | "jsx"
+            | "sh"
+            | "bash"
+            | "awk"
+            | "y"
+            | "l"
+            | "ml"
+            | "hs"
+            | "erl"
+            | "ex"
+            | "r"
+            | "R"
+            | "jl"
+            | "proto"
+            | "cu"
+            | "asm"
+            | "md"
+            | "tex"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn short(line: &str, columns: usize) -> String {
+        let args: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        shorten(&args, columns, true, "…")
+    }
+
+    const CC1: &str = "/usr/libexec/gcc/x86_64-linux-gnu/12/cc1 -quiet -imultiarch x86_64-linux-gnu \
+        -D _LARGEFILE64_SOURCE=1 adler32.c -quiet -dumpbase adler32.c -dumpbase-ext .c -mtune=generic -O3 -o /tmp/ccXYZ.s";
+    const LD: &str = "/usr/bin/ld -plugin /usr/lib/liblto_plugin.so -dynamic-linker /lib64/ld-linux.so.2 \
+        -o minigzip /usr/lib/crt1.o test/minigzip.o -lc";
+
+    #[test]
+    fn the_file_worked_on_stays_while_there_is_room() {
+        assert_eq!(short(CC1, 12), "cc1 … adler…");
+        assert_eq!(short(CC1, 20), "cc1 … adler32.c …");
+        assert_eq!(short(CC1, 40), "cc1 … adler32.c …", "no options picked at random");
+        assert_eq!(short("tar --create --file --verbose --verbose", 20), "tar --create --file …");
+        assert_eq!(short(LD, 24), "ld … -o minigzip …");
+    }
+
+    #[test]
+    fn what_fits_is_shown_whole_and_quoted() {
+        assert_eq!(short("/bin/make -j2 all", 40), "make -j2 all");
+        let args = ["sh", "-c", "echo 'a b';\n\trm -f x", ""].map(str::to_owned);
+        assert_eq!(shorten(&args, 60, true, "…"), "sh -c \"echo 'a b'; rm -f x\" ''");
+        assert_eq!(shorten(&args, 16, true, "…"), "sh -c \"echo '…");
+        assert_eq!(shorten(&[], 16, true, "…"), "");
+    }
+
+    #[test]
+    fn long_paths_lose_their_directories_first() {
+        assert_eq!(short("cc -c /home/somebody/src/project/deflate.c", 22), "cc -c …/deflate.c");
+        assert_eq!(
+            short("python3 /home/somebody/src/project/manage.py runserver", 30),
+            "python3 …/manage.py runserver"
+        );
+    }
+
+    #[test]
+    fn escapes_in_arguments_are_words_not_orders() {
+        let args = ["a\x1b[2J", "b\x07"].map(str::to_owned);
+        assert_eq!(shorten(&args, 30, true, "…"), "a^[[2J b^G");
+    }
+
+    proptest! {
+        #[test]
+        fn any_command_line_fits(args in proptest::collection::vec(any::<String>(), 0..12), columns in 1usize..80, unicode: bool) {
+            let mark = if unicode { "…" } else { ".." };
+            let line = shorten(&args, columns, unicode, mark);
+            prop_assert!(width(&line) <= columns, "{line:?}");
+            prop_assert!(!line.chars().any(char::is_control));
+        }
+    }
+}
