@@ -1,12 +1,13 @@
 //! Command lines in little room: the program, what it works on, and as much of the rest as fits.
 
-use super::text::{clean, cut, prefix, width};
+use super::text::{clean, cut, width};
+use std::ops::Range;
 
 /// Arguments beyond these are never shown; a command line may have two million bytes.
 const ARGUMENTS_READ: usize = 2_000;
 const CHARACTERS_READ: usize = 1_000;
-/// So many arguments are tried for the room that is left.
-const ARGUMENTS_TRIED: usize = 64;
+/// So many arguments are tried for the room that there is.
+const UNITS_TRIED: usize = 64;
 /// A cut word tells nothing if it is shorter.
 const SHORTEST_CUT: usize = 5;
 
@@ -18,39 +19,41 @@ pub fn shorten(args: &[String], columns: usize, unicode: bool, mark: &str) -> St
         return String::new();
     };
     let program = cut(base_name(program), columns, mark);
-    let mut shown: Vec<Option<String>> = vec![None; words.len()];
-    shown[0] = Some(program.clone());
-
     let full: usize = width(&program) + rest.iter().map(|word| 1 + width(word)).sum::<usize>();
     if full <= columns {
         return std::iter::once(program.as_str()).chain(rest.iter().map(String::as_str)).collect::<Vec<_>>().join(" ");
     }
-    let mut order: Vec<usize> = (1..words.len()).collect();
-    order.sort_by_key(|&at| (rank(args, at), at));
-    let telling = order.iter().any(|&at| rank(args, at) < Rank::Mode);
-    for at in order.into_iter().take(ARGUMENTS_TRIED) {
+
+    let mut units = units(&args[..words.len()]);
+    units.sort_by(|a, b| (&a.0, a.1.start).cmp(&(&b.0, b.1.start)));
+    let telling = units.iter().any(|(rank, _)| *rank < Rank::Mode);
+    let mut shown: Vec<Option<String>> = vec![None; words.len()];
+    shown[0] = Some(program.clone());
+    for (number, (rank, unit)) in units.into_iter().take(UNITS_TRIED).enumerate() {
         // Options picked from here and there would only be noise beside what tells something.
-        if telling && rank(args, at) == Rank::Detail {
+        if telling && rank == Rank::Detail {
             break;
         }
-        let short = base_name(&words[at]);
-        let shortened = format!("{mark}/{short}");
-        let candidates = [words[at].as_str(), if short.len() < words[at].len() { &shortened } else { "" }];
-        let fits = candidates.into_iter().filter(|c| !c.is_empty()).any(|candidate| {
-            shown[at] = Some(candidate.to_owned());
+        let last = unit.end - 1;
+        let short = base_name(&words[last]);
+        let shortened = if short.len() < words[last].len() { format!("{mark}/{short}") } else { String::new() };
+        let fits = [&words[last], &shortened].into_iter().filter(|text| !text.is_empty()).any(|text| {
+            shown[unit.clone()]
+                .iter_mut()
+                .zip(&words[unit.clone()])
+                .for_each(|(show, word)| *show = Some(word.clone()));
+            shown[last] = Some(text.clone());
             width(&join(&shown, mark)) <= columns
         });
         if !fits {
-            shown[at] = None;
-            // What matters most is better cut than left out.
-            let room = columns.saturating_sub(width(&join(&shown, mark)) + 1 + width(mark));
-            if rank(args, at) == Rank::Subject && room >= SHORTEST_CUT {
-                let head = prefix(if words[at].starts_with(['\'', '"']) { &words[at] } else { short }, room);
-                shown[at] = Some(format!("{head}{mark}"));
-                if width(&join(&shown, mark)) > columns {
-                    shown[at] = None;
-                }
-                break;
+            shown[unit.clone()].fill(None);
+            if number == 0 && rank == Rank::Subject {
+                // What matters most is better cut than left out.
+                let option = if unit.len() > 1 { format!(" {}", words[unit.start]) } else { String::new() };
+                let skipped = if unit.start > 1 { format!(" {mark}") } else { String::new() };
+                let whole = format!("{program}{skipped}{option} {short}");
+                let enough = width(&program) + width(&skipped) + width(&option) + 1 + SHORTEST_CUT <= columns;
+                return cut(&if enough { whole } else { format!("{program} {short}") }, columns, mark);
             }
         }
     }
@@ -105,7 +108,7 @@ fn base_name(word: &str) -> &str {
 }
 
 /// How much an argument tells about this run among others of the same program, the most first.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Rank {
     /// A source file, the script of a shell, a module.
     Subject,
@@ -119,39 +122,45 @@ enum Rank {
     Detail,
 }
 
-fn rank(args: &[String], at: usize) -> Rank {
-    let (arg, before) = (args[at].as_str(), args[at - 1].as_str());
-    let program = base_name(&args[0]);
-    let temporary = arg.starts_with("/tmp/");
-    if arg == "-o" && args.get(at + 1).is_some_and(|made| !made.starts_with("/tmp/")) {
-        return Rank::Product;
-    }
-    let script = is_interpreter(program);
-    if arg.starts_with('-') && arg.len() > 1 {
-        return match arg {
-            "-c" | "-e" | "-m" if script => Rank::Subject,
-            _ if takes_value(arg) || arg == "-o" || arg.len() > 2 => Rank::Detail,
-            _ => Rank::Mode,
+/// The arguments after argv\[0] with their ranks; an option and its value are one.
+fn units(args: &[String]) -> Vec<(Rank, Range<usize>)> {
+    let script = is_interpreter(base_name(&args[0]));
+    let mut units = Vec::new();
+    let mut at = 1;
+    while at < args.len() {
+        let arg = args[at].as_str();
+        let value = args.get(at + 1);
+        let (rank, length) = match (arg, value) {
+            // For these `-c` is followed by what they shall do; for compilers it stands alone.
+            ("-c" | "-e" | "-m", Some(_)) if script => (Rank::Subject, 2),
+            ("-o", Some(made)) => (if made.starts_with("/tmp/") { Rank::Detail } else { Rank::Product }, 2),
+            (option, Some(_)) if takes_value(option) => (Rank::Detail, 2),
+            (option, _) if option.starts_with('-') && option.len() == 2 => (Rank::Mode, 1),
+            (option, _) if option.starts_with('-') && option.len() > 1 => (Rank::Detail, 1),
+            (word, _) => (rank_of_word(word, at), 1),
         };
+        units.push((rank, at..at + length));
+        at += length;
     }
-    if before == "-o" {
-        return if temporary { Rank::Detail } else { Rank::Product };
+    // A source tells more than the name of what is made of it.
+    if units.iter().any(|(rank, _)| *rank == Rank::Subject) {
+        for (rank, unit) in &mut units {
+            if args[unit.start] == "-o" {
+                *rank = Rank::Detail;
+            }
+        }
     }
-    // `-c` has a value for those that run scripts, and none for compilers.
-    if matches!(before, "-c" | "-e" | "-m") && script {
-        return Rank::Subject;
-    }
-    if takes_value(before) {
-        return Rank::Detail;
-    }
-    if is_source(arg) {
-        return if temporary { Rank::Input } else { Rank::Subject };
-    }
+    units
+}
+
+fn rank_of_word(word: &str, at: usize) -> Rank {
     let of_the_system = ["/usr/", "/lib", "/etc/", "/opt/", "/tmp/", "/proc/", "/dev/"];
-    if of_the_system.iter().any(|directory| arg.starts_with(directory)) {
-        return Rank::Detail;
+    match word {
+        word if is_source(word) && !word.starts_with("/tmp/") => Rank::Subject,
+        word if of_the_system.iter().any(|directory| word.starts_with(directory)) => Rank::Detail,
+        _ if at == 1 => Rank::Product,
+        _ => Rank::Input,
     }
-    if at == 1 { Rank::Product } else { Rank::Input }
 }
 
 fn is_interpreter(program: &str) -> bool {
@@ -298,6 +307,7 @@ mod tests {
     #[test]
     fn the_file_worked_on_stays_while_there_is_room() {
         assert_eq!(short(CC1, 12), "cc1 … adler…");
+        assert_eq!(short(CC1, 8), "cc1 adl…");
         assert_eq!(short(CC1, 20), "cc1 … adler32.c …");
         assert_eq!(short(CC1, 40), "cc1 … adler32.c …", "no options picked at random");
         assert_eq!(short("tar --create --file --verbose --verbose", 20), "tar --create --file …");
@@ -309,7 +319,7 @@ mod tests {
         assert_eq!(short("/bin/make -j2 all", 40), "make -j2 all");
         let args = ["sh", "-c", "echo 'a b';\n\trm -f x", ""].map(str::to_owned);
         assert_eq!(shorten(&args, 60, true, "…"), "sh -c \"echo 'a b'; rm -f x\" ''");
-        assert_eq!(shorten(&args, 16, true, "…"), "sh -c \"echo '…");
+        assert_eq!(shorten(&args, 16, true, "…"), "sh -c \"echo 'a…");
         assert_eq!(shorten(&[], 16, true, "…"), "");
     }
 

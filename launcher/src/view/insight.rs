@@ -70,7 +70,7 @@ impl Insight<'_> {
         entries.sort_by_key(|&(name, time, _)| (Reverse(time), name));
         let Some(&(_, most, _)) = entries.first() else { return };
 
-        self.heading(Ink::Strong, "Critical path", "what the end waited for: only this makes the whole faster", out);
+        self.heading(Ink::Strong, "Critical path", "what the total time was made of", out);
         let shown = if entries.len() == ENTRIES + 1 { ENTRIES + 1 } else { ENTRIES };
         let names: Vec<String> = entries.iter().map(|(name, ..)| clean(name, self.style.unicode)).collect();
         let widest = names.iter().take(shown).map(|name| text::width(name)).max().unwrap_or(0);

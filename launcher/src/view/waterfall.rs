@@ -148,12 +148,7 @@ impl<'a> Waterfall<'a> {
         let axis = Axis::new(self.trace.start_ns, self.trace.end_ns, self.columns.bar);
         let ticks = axis.ticks(self.style.unicode);
         let mut line = Line::new(self.style);
-        let [work, wait] = self.style.glyphs().work_and_wait;
-        let waits = self.rows.windows(2).any(|pair| pair[1].depth > pair[0].depth);
-        let legend = format!("{work} works  {wait} waits for children");
-        let before = self.columns.before_bar();
-        let legend = if waits && text::width(&legend) < before { legend } else { String::new() };
-        line.push(Ink::Faint, &text::pad(&legend, before, ""));
+        self.legend(&mut line);
         let mut written = 0;
         for tick in &ticks {
             let label = format!("{}{}", self.style.glyphs().tick, tick.label);
@@ -172,6 +167,30 @@ impl<'a> Waterfall<'a> {
         if self.trace.spans.len() > 3 {
             self.activity(&axis, out);
         }
+    }
+
+    /// What the bars mean, as far as there is room for it left of the axis.
+    fn legend(&self, line: &mut Line<'_>) {
+        let [work, wait] = self.style.glyphs().work_and_wait;
+        let mut entries = Vec::new();
+        if self.style.colour {
+            let colours = |wanted: bool| self.rows.iter().any(|row| self.analysis.on_path[first(row)] == wanted);
+            if colours(true) && colours(false) {
+                entries.extend([(Ink::Critical, work, "critical path"), (Ink::Ordinary, work, "beside it")]);
+            }
+        } else {
+            entries.push((Ink::Plain, work, "works"));
+        }
+        entries.push((Ink::Plain, wait, "waits for children"));
+        let waits = self.rows.windows(2).any(|pair| pair[1].depth > pair[0].depth);
+        let end = line.room() - self.columns.before_bar();
+        for (ink, glyph, meaning) in entries.into_iter().filter(|_| waits) {
+            if line.room() - end > text::width(glyph) + text::width(meaning) + 3 {
+                line.push(ink, glyph).push(Ink::Faint, &format!(" {meaning}  "));
+            }
+        }
+        let fill = line.room() - end;
+        line.push(Ink::Plain, &" ".repeat(fill));
     }
 
     fn row(&self, row: &Row, children_shown: bool, axis: &Axis, tick_columns: &[usize], out: &mut String) {
