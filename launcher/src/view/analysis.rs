@@ -2,6 +2,7 @@
 
 use super::bar::union;
 use super::model::Trace;
+use std::collections::HashMap;
 
 /// Facts about each span of a trace, by its index.
 pub struct Analysis {
@@ -17,7 +18,12 @@ pub struct Analysis {
     pub descendants: Vec<usize>,
     /// Whether the span failed and its failure went on: its parent failed too, or it has none.
     pub passed_on: Vec<bool>,
+    /// Whether the span failed, nobody minded, and many siblings ended alike: how scripts ask questions.
+    pub routine: Vec<bool>,
 }
+
+/// More failures of one kind under one parent that goes on are routine.
+const FEW_ALIKE: usize = 3;
 
 impl Analysis {
     /// Takes time proportional to the number of spans (and its logarithm).
@@ -30,24 +36,44 @@ impl Analysis {
                 descendants[parent] += 1 + descendants[at];
             }
         }
-        let passed_on = trace
+        let passed_on: Vec<bool> = trace
             .spans
             .iter()
             .zip(&trace.parents)
             .map(|(span, parent)| span.failed && parent.is_none_or(|parent| trace.spans[parent].failed))
             .collect();
+        let routine = routine(trace, &passed_on);
         let (critical_ns, on_path) = critical_path(trace);
-        Self { own, own_ns, critical_ns, on_path, descendants, passed_on }
+        Self { own, own_ns, critical_ns, on_path, descendants, passed_on, routine }
     }
 
-    /// The failed spans in which failures began, those that mattered first, each group by start.
+    /// Whether the span failed in a way that a reader should know of.
+    pub fn alarming(&self, trace: &Trace, at: usize) -> bool {
+        trace.spans[at].failed && !self.routine[at]
+    }
+
+    /// The failed spans in which failures began: those that mattered first, routine last, by start.
     pub fn causes(&self, trace: &Trace) -> Vec<usize> {
         let failed_child = |at: usize| trace.children[at].iter().any(|&child| trace.spans[child].failed);
         let mut causes: Vec<usize> =
             (0..trace.spans.len()).filter(|&at| trace.spans[at].failed && !failed_child(at)).collect();
-        causes.sort_by_key(|&at| (!self.passed_on[at], at));
+        causes.sort_by_key(|&at| (!self.passed_on[at], self.routine[at], at));
         causes
     }
+}
+
+/// A death by signal is never routine.
+fn routine(trace: &Trace, passed_on: &[bool]) -> Vec<bool> {
+    let kind = |at: usize| {
+        let span = &trace.spans[at];
+        let tolerated = span.failed && !passed_on[at] && span.error.is_none();
+        tolerated.then_some((trace.parents[at], span.name.as_str(), span.exit_code))
+    };
+    let mut alike: HashMap<_, usize> = HashMap::new();
+    for kind in (0..trace.spans.len()).filter_map(kind) {
+        *alike.entry(kind).or_default() += 1;
+    }
+    (0..trace.spans.len()).map(|at| kind(at).is_some_and(|kind| alike[&kind] > FEW_ALIKE)).collect()
 }
 
 fn own_intervals(trace: &Trace, at: usize) -> Vec<(u64, u64)> {
@@ -126,6 +152,7 @@ fn critical_path(trace: &Trace) -> (Vec<u64>, Vec<bool>) {
 mod tests {
     use super::*;
     use crate::view::fixture::{ORIGIN, span, trace};
+    use crate::view::model::ViewSpan;
 
     #[test]
     fn own_time_is_what_no_child_covers() {
@@ -165,5 +192,20 @@ mod tests {
         let analysis = Analysis::of(&trace);
         let ids: Vec<_> = analysis.causes(&trace).into_iter().map(|at| trace.spans[at].span_id.0).collect();
         assert_eq!(ids, [4, 6]);
+    }
+
+    #[test]
+    fn many_failures_alike_that_nobody_minds_are_routine() {
+        let failed = |id: u64, name: &str| {
+            let times = span(id, 1, id, id + 1);
+            ViewSpan { name: name.into(), failed: true, exit_code: Some(1), ..times }
+        };
+        let mut spans = vec![span(1, 0, 0, 100), failed(2, "grep")];
+        spans.extend((3..=6).map(|id| failed(id, "test")));
+        spans.push(ViewSpan { error: Some("SIGSEGV".into()), ..failed(7, "test") });
+        let analysis = Analysis::of(&trace(spans.clone()));
+        assert_eq!(analysis.routine, [false, false, true, true, true, true, false]);
+        spans[0].failed = true;
+        assert_eq!(Analysis::of(&trace(spans)).routine, [false; 7], "the parent failed as well");
     }
 }

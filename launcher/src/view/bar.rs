@@ -43,11 +43,11 @@ impl<'a> Bar<'a> {
         let from = ((self.axis.position(start) * 8.0) as usize).min(last_eighth - 1);
         let to = ((self.axis.position(end) * 8.0).round() as usize).clamp(from + 1, last_eighth);
         let (first, last) = (from / 8, (to - 1) / 8);
-        let own = self.shares(own);
+        let (own, ran) = (self.shares(own), self.shares(&[(start, end)]));
         for cell in first..=last {
             let left = from.saturating_sub(cell * 8);
             let right = (to - cell * 8).min(8);
-            let worked = own[cell] * 8.0 >= (right - left) as f64 / 2.0 || to - from == 1;
+            let worked = own[cell] >= ran[cell] * 0.5;
             self.cells[cell] = match (self.style.unicode, worked) {
                 (true, true) => self.block(left, right, ink),
                 (true, false) => plain(thin(left, right), ink),

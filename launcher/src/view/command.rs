@@ -31,8 +31,9 @@ pub fn shorten(args: &[String], columns: usize, unicode: bool, mark: &str) -> St
     shown[0] = Some(program.clone());
     for (number, (rank, unit)) in units.into_iter().take(UNITS_TRIED).enumerate() {
         // Options picked from here and there would only be noise beside what tells something.
-        if telling && rank == Rank::Detail {
-            break;
+        let beside_shown = shown[unit.start - 1].is_some() || shown.get(unit.end).is_some_and(Option::is_some);
+        if telling && (rank == Rank::Detail || rank == Rank::Mode && !beside_shown) {
+            continue;
         }
         let last = unit.end - 1;
         let short = base_name(&words[last]);
@@ -156,7 +157,13 @@ fn units(args: &[String]) -> Vec<(Rank, Range<usize>)> {
 fn rank_of_word(word: &str, at: usize) -> Rank {
     let of_the_system = ["/usr/", "/lib", "/etc/", "/opt/", "/tmp/", "/proc/", "/dev/"];
     match word {
-        word if is_source(word) && !word.starts_with("/tmp/") => Rank::Subject,
+        word if is_source(word) => {
+            if word.starts_with("/tmp/") {
+                Rank::Input
+            } else {
+                Rank::Subject
+            }
+        }
         word if of_the_system.iter().any(|directory| word.starts_with(directory)) => Rank::Detail,
         _ if at == 1 => Rank::Product,
         _ => Rank::Input,
@@ -310,7 +317,7 @@ mod tests {
         assert_eq!(short(CC1, 8), "cc1 adl…");
         assert_eq!(short(CC1, 20), "cc1 … adler32.c …");
         assert_eq!(short(CC1, 40), "cc1 … adler32.c …", "no options picked at random");
-        assert_eq!(short("tar --create --file --verbose --verbose", 20), "tar --create --file …");
+        assert_eq!(short("tar --create --file --verbose --verbose", 24), "tar --create --file …");
         assert_eq!(short(LD, 24), "ld … -o minigzip …");
     }
 

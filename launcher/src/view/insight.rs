@@ -148,19 +148,38 @@ impl Insight<'_> {
             many => format!("{many} times"),
         };
         self.heading(Ink::FailedStrong, "Failed", &explanation, out);
-        // Failures that went no further are many in some scripts, and meant to be.
-        let shown = if causes.len() == ENTRIES + 1 { ENTRIES + 1 } else { ENTRIES };
-        for &at in causes.iter().take(shown) {
-            self.failure(at, out);
+        let entries = self.alike(&causes);
+        let shown = if entries.len() == ENTRIES + 1 { ENTRIES + 1 } else { ENTRIES };
+        for (at, count) in entries.iter().take(shown) {
+            self.failure(*at, *count, out);
         }
-        if causes.len() > shown {
+        if entries.len() > shown {
             let mut line = Line::new(self.style);
-            line.push(Ink::Faint, &format!("  and {} more", causes.len() - shown));
+            let more: usize = entries[shown..].iter().map(|(_, count)| count).sum();
+            line.push(Ink::Faint, &format!("  and {more} more"));
             line.finish(out);
         }
     }
 
-    fn failure(&self, at: usize, out: &mut String) {
+    /// Routine failures of one kind as the first of them and their number, others one by one.
+    fn alike(&self, causes: &[usize]) -> Vec<(usize, usize)> {
+        let mut entries: Vec<(usize, usize)> = Vec::new();
+        let mut routine: HashMap<_, usize> = HashMap::new();
+        for &at in causes {
+            let span = &self.trace.spans[at];
+            if self.analysis.routine[at] {
+                let entry = *routine.entry((&span.name, span.exit_code)).or_insert(entries.len());
+                if entry < entries.len() {
+                    entries[entry].1 += 1;
+                    continue;
+                }
+            }
+            entries.push((at, 1));
+        }
+        entries
+    }
+
+    fn failure(&self, at: usize, count: usize, out: &mut String) {
         let (span, glyphs) = (&self.trace.spans[at], self.style.glyphs());
         let outcome_of =
             |at: usize| outcome(&self.trace.spans[at], self.style).map_or_else(String::new, |(_, text)| text);
@@ -170,6 +189,7 @@ impl Insight<'_> {
         };
         let mut line = Line::new(self.style);
         let outcome = cut(&outcome_of(at), self.style.width / 2, glyphs.ellipsis);
+        let outcome = if count > 1 { format!("{outcome} {} {count}", glyphs.times) } else { outcome };
         line.push(Ink::Failed, &format!("  {} {outcome}  ", glyphs.cross));
         let mut rest = full.as_str();
         for number in 1..=COMMAND_LINES {
@@ -201,12 +221,12 @@ impl Insight<'_> {
         if !chain.is_empty() {
             facts.push(chain.trim_start().to_owned());
         } else if self.trace.parents[at].is_some() {
-            facts.push("its parent went on".to_owned());
+            facts.push("the parent went on".to_owned());
         }
         if let Some(directory) = &span.working_directory {
             facts.push(format!("in {}", clean(directory, self.style.unicode)));
         }
-        if let Some(pid) = span.pid {
+        if let Some(pid) = span.pid.filter(|_| count == 1) {
             facts.push(format!("pid {pid}"));
         }
         if !facts.is_empty() {

@@ -17,7 +17,7 @@ pub struct ViewOptions {
     #[arg(long, value_name = "ROWS", default_value_t = DEFAULT_LIMIT, conflicts_with = "all")]
     pub limit: usize,
 
-    /// Fold spans shorter than this, such as 10ms or 1.5s; failures always stay
+    /// Fold spans shorter than this, such as 10ms or 1.5s, unless they failed
     #[arg(long, value_name = "DURATION", value_parser = nanoseconds, default_value = "0")]
     pub min_duration: u64,
 

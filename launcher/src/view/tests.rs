@@ -119,7 +119,7 @@ fn ten_thousand_processes_are_quick_and_stay_short() {
     let begin = std::time::Instant::now();
     let picture = render(&Trace::build(build.spans), &PLAIN, &ViewOptions::default());
     // Without optimisation; a release build is ten times as fast.
-    assert!(begin.elapsed().as_secs_f64() < 5.0, "{:?}", begin.elapsed());
+    assert!(begin.elapsed().as_secs_f64() < 10.0, "{:?}", begin.elapsed());
     assert!(picture.lines().count() <= 60, "{picture}");
 }
 

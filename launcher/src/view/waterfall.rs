@@ -43,6 +43,8 @@ struct Columns {
     bar: usize,
 }
 
+/// Columns for a command line, besides the guides of the tree.
+const ENOUGH_FOR_WORDS: usize = 44;
 /// An outcome that is wider is cut.
 const WIDEST_OUTCOME: usize = 14;
 
@@ -53,7 +55,9 @@ impl Columns {
         let outcome = widest.min(if style.width < 60 { 7 } else { WIDEST_OUTCOME });
         let gaps = if outcome > 0 { 4 } else { 3 };
         let free = style.width.saturating_sub(outcome + duration::WIDTH + gaps);
-        let most = free * 11 / 20;
+        // Bars tell more than the options of a compiler do.
+        let depth = rows.iter().map(|row| row.depth).max().unwrap_or(0);
+        let most = (free * 11 / 20).min(ENOUGH_FOR_WORDS + 3 * depth);
         let wish = rows.iter().map(|row| Label::new(trace, style, row).wish(most)).max().unwrap_or(0);
         // Also the row of the activity has a label.
         let label = wish.clamp(12.min(most), most);
