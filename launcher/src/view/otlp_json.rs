@@ -27,7 +27,7 @@ pub fn read_line(line: &[u8]) -> Result<Vec<(Resource, Vec<Span>)>, serde_json::
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", expecting = "an object with resourceSpans")]
 struct Request {
     #[serde(default, deserialize_with = "or_default")]
     resource_spans: Vec<JsonResourceSpans>,

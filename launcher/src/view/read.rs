@@ -117,7 +117,7 @@ fn from_lines(mut reader: impl BufRead + Seek, options: &ViewOptions) -> Result<
     let mut problems = Vec::new();
     let mut bad_lines = 0;
     each_line(&mut reader, |number, offset, line| {
-        match line.and_then(|line| spans(line).map_err(|e| e.to_string())) {
+        match line.and_then(|line| spans(line).map_err(|e| in_its_line(&e))) {
             Ok(spans) => spans.into_iter().for_each(|span| enter(&mut index, span, offset)),
             Err(problem) => {
                 bad_lines += 1;
@@ -153,6 +153,11 @@ fn from_lines(mut reader: impl BufRead + Seek, options: &ViewOptions) -> Result<
 fn spans(line: &[u8]) -> Result<Vec<ViewSpan>, serde_json::Error> {
     let from = read_line(line)?;
     Ok(from.iter().flat_map(|(resource, spans)| spans.iter().map(|span| view_span(span, resource))).collect())
+}
+
+/// The parser knows one line only, and calls it the first.
+fn in_its_line(error: &serde_json::Error) -> String {
+    error.to_string().replace(" at line 1 column ", " at column ")
 }
 
 /// Calls back with number, offset and content of every line that is not blank; or with what is wrong with it.
@@ -265,7 +270,7 @@ mod tests {
         let contents = read(&lines, &ViewOptions::default()).expect("one line is good");
         assert_eq!(contents.traces[0].spans.len(), 1);
         assert!(contents.problems[0].starts_with("line 1 is skipped: EOF while parsing"), "{:?}", contents.problems);
-        assert!(contents.problems[1].starts_with("line 4 is skipped:"));
+        assert_eq!(contents.problems[1], "line 4 is skipped: expected ident at column 2");
         assert_eq!(contents.problems.last().map(String::as_str), Some("5 more lines are skipped"));
     }
 
