@@ -1,0 +1,61 @@
+//! The waterfall: a trace as a tree with bars on a common time axis, for the terminal.
+//!
+//! `read` takes spans from memory or from a file, `model` makes trees of them, `analysis` finds out what mattered,
+//! `fold` decides which spans get a row, `waterfall` draws. All that comes from outside passes `text::clean` before
+//! it is drawn: a process name must not be able to give orders to the terminal.
+
+mod analysis;
+mod axis;
+mod bar;
+mod command;
+mod convert;
+mod duration;
+#[cfg(test)]
+mod fixture;
+mod fold;
+mod insight;
+mod label;
+mod list;
+pub mod model;
+pub mod options;
+mod otlp_json;
+pub mod read;
+pub mod style;
+#[cfg(test)]
+mod tests;
+mod text;
+pub mod waterfall;
+
+use ddtrace::span::TraceChunk;
+use options::ViewOptions;
+use read::ReadError;
+use std::path::Path;
+use style::Style;
+
+/// What is to be shown of a file.
+#[derive(Debug)]
+pub struct FileView {
+    /// The picture, for standard output.
+    pub picture: String,
+    /// What could not be read, a line each, for standard error after the file's name.
+    pub problems: Vec<String>,
+}
+
+/// The waterfall of what was collected, as `--view` shows it after the end of the program.
+pub fn of_chunks(chunks: &[TraceChunk], style: &Style, options: &ViewOptions) -> String {
+    waterfall::render(&read::from_chunks(chunks), style, options)
+}
+
+/// The waterfall, or the list, of what is in a file of OTLP JSON lines; `-` is standard input.
+///
+/// # Errors
+/// When there is nothing to show; the text of the error goes after the file's name.
+pub fn of_file(path: &Path, style: &Style, options: &ViewOptions) -> Result<FileView, ReadError> {
+    let contents = read::from_file(path, options)?;
+    let picture = if options.list {
+        list::render(&contents.summaries, style)
+    } else {
+        waterfall::render(&contents.traces, style, options)
+    };
+    Ok(FileView { picture, problems: contents.problems })
+}

@@ -1,0 +1,126 @@
+//! What of a trace is shown, and how much of it.
+
+use super::style::ColourChoice;
+use clap::ValueEnum;
+
+/// Rows of the tree when nobody says otherwise: with head and foot it makes about sixty lines.
+const DEFAULT_LIMIT: usize = 36;
+
+/// The options of `ddtrace-run view`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ViewOptions {
+    /// Show every span and fold nothing
+    #[arg(short, long)]
+    pub all: bool,
+
+    /// Fold the least important spans so that the tree has at most this many rows
+    #[arg(long, value_name = "ROWS", default_value_t = DEFAULT_LIMIT, conflicts_with = "all")]
+    pub limit: usize,
+
+    /// Fold spans shorter than this, such as 10ms or 1.5s, unless they failed
+    #[arg(long, value_name = "DURATION", value_parser = nanoseconds, default_value = "0")]
+    pub min_duration: u64,
+
+    /// The order of the children of a span
+    #[arg(long, value_enum, value_name = "ORDER", default_value_t)]
+    pub sort: Sort,
+
+    /// Show the trace whose id begins with these hexadecimal digits
+    #[arg(long, value_name = "ID")]
+    pub trace: Option<String>,
+
+    /// Show this many of the latest traces
+    #[arg(long, value_name = "COUNT", default_value_t = 1, conflicts_with = "trace")]
+    pub last: usize,
+
+    /// List the traces, a line each, instead of drawing one
+    #[arg(long, conflicts_with_all = ["trace", "last"])]
+    pub list: bool,
+
+    /// When to use colours
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
+    pub color: ColourChoice,
+
+    /// How the reader of a folded waterfall gets the whole one; the caller knows where the trace is kept.
+    #[arg(skip = "--all")]
+    pub unfold_with: &'static str,
+}
+
+impl Default for ViewOptions {
+    fn default() -> Self {
+        Self {
+            all: false,
+            limit: DEFAULT_LIMIT,
+            min_duration: 0,
+            sort: Sort::default(),
+            trace: None,
+            last: 1,
+            list: false,
+            color: ColourChoice::default(),
+            unfold_with: "--all",
+        }
+    }
+}
+
+/// The order of siblings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, ValueEnum)]
+pub enum Sort {
+    /// As they started.
+    #[default]
+    Start,
+    /// The longest first.
+    Duration,
+}
+
+/// Reads a duration with its unit.
+fn nanoseconds(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == 'µ');
+    let factor = match &text[digits.len()..] {
+        "ns" => 1.0,
+        "us" | "µs" => 1e3,
+        "ms" => 1e6,
+        "s" => 1e9,
+        "m" | "min" => 60e9,
+        "h" => 3600e9,
+        "" if digits == "0" => 0.0,
+        "" => return Err("it needs a unit: ns, us, ms, s, m or h".to_owned()),
+        unit => return Err(format!("`{unit}` is not one of the units ns, us, ms, s, m, h")),
+    };
+    match digits.trim_end().parse::<f64>() {
+        Ok(number) if number.is_finite() && number >= 0.0 => Ok((number * factor) as u64),
+        _ => Err(format!("`{digits}` is not a number of zero or more")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::{Args, Command, FromArgMatches};
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_defaults_of_the_command_line_are_those_of_the_code() {
+        let matches = ViewOptions::augment_args(Command::new("view")).get_matches_from(["view"]);
+        let options = ViewOptions::from_arg_matches(&matches).expect("the defaults are valid");
+        assert_eq!(format!("{options:?}"), format!("{:?}", ViewOptions::default()));
+    }
+
+    #[test]
+    fn durations_need_a_unit_that_is_known() {
+        assert_eq!(nanoseconds("10ms"), Ok(10_000_000));
+        assert_eq!(nanoseconds("1.5 s"), Ok(1_500_000_000));
+        assert_eq!(nanoseconds("7µs"), Ok(7_000));
+        assert_eq!(nanoseconds("0"), Ok(0));
+        assert!(nanoseconds("10").unwrap_err().contains("needs a unit"));
+        assert!(nanoseconds("10 parsecs").unwrap_err().contains("`parsecs`"));
+        assert!(nanoseconds("-1s").unwrap_err().contains("`-1`"));
+        assert!(nanoseconds("ms").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_duration_or_an_error(text in any::<String>()) {
+            let _ = nanoseconds(&text);
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! Where traces to look at come from: what was just collected, or a file of OTLP JSON lines.
+
+use super::convert::view_span;
+use super::model::{Trace, ViewSpan};
+use super::options::ViewOptions;
+use super::otlp_json::read_line;
+use ddtrace::ids::TraceId;
+use ddtrace::span::TraceChunk;
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Cursor, Read, Seek, SeekFrom};
+use std::path::Path;
+
+/// The traces of what was collected; chunks of one trace are put together.
+pub fn from_chunks(chunks: &[TraceChunk]) -> Vec<Trace> {
+    Trace::build(chunks.iter().flat_map(|chunk| chunk.spans.iter().map(|span| view_span(span, &chunk.resource))))
+}
+
+/// What a file has to show.
+#[derive(Debug)]
+pub struct Contents {
+    /// The traces that the options chose, by start.
+    pub traces: Vec<Trace>,
+    /// Every trace of the file, by start.
+    pub summaries: Vec<Summary>,
+    /// What could not be read, a line each.
+    pub problems: Vec<String>,
+}
+
+/// One trace of a file, in short.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// The trace id.
+    pub id: TraceId,
+    /// The earliest start.
+    pub start_ns: u64,
+    /// The latest end.
+    pub end_ns: u64,
+    /// How many spans were recorded.
+    pub spans: usize,
+    /// How many of them failed.
+    pub failed: usize,
+    /// The span that started first, which is the root unless that is missing.
+    pub first: ViewSpan,
+    /// Where in the file its first line begins.
+    offset: u64,
+}
+
+/// Why a file shows nothing.
+#[derive(Debug)]
+pub enum ReadError {
+    /// It could not be read.
+    Io(io::Error),
+    /// There are no spans in it; how many of its lines are not OTLP JSON.
+    Empty {
+        /// Lines that could not be read.
+        bad_lines: usize,
+    },
+    /// No trace has such an id.
+    NoSuchTrace(String),
+    /// Several traces have an id that begins so.
+    Ambiguous(String, Vec<TraceId>),
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ReadError::Io(error) => write!(f, "cannot be read: {error}"),
+            ReadError::Empty { bad_lines: 0 } => f.write_str("has no spans yet"),
+            ReadError::Empty { bad_lines } => {
+                write!(f, "has no spans: {bad_lines} of its lines are not traces in OTLP's JSON encoding")
+            }
+            ReadError::NoSuchTrace(id) => write!(f, "has no trace whose id begins with {id:?}; --list shows all"),
+            ReadError::Ambiguous(id, matches) => {
+                write!(f, "has {} traces whose id begins with {id:?}:", matches.len())?;
+                matches.iter().take(5).try_for_each(|id| write!(f, " {id}"))
+            }
+        }
+    }
+}
+
+impl std::error::Error for ReadError {}
+
+impl From<io::Error> for ReadError {
+    fn from(error: io::Error) -> Self {
+        ReadError::Io(error)
+    }
+}
+
+/// What does not come from a regular file is kept in memory, up to this many bytes.
+const PIPE_LIMIT: u64 = 1 << 30;
+/// Longer lines are skipped.
+const LINE_LIMIT: u64 = 1 << 28;
+/// So many bad lines are told one by one.
+const PROBLEMS_TOLD: usize = 5;
+
+/// The traces of a file that the options choose; `-` is standard input.
+///
+/// The file is read line by line: once for an index of its traces, and again from the first line of those chosen.
+///
+/// # Errors
+/// Says what is wrong, to be put after the file's name.
+pub fn from_file(path: &Path, options: &ViewOptions) -> Result<Contents, ReadError> {
+    let file = if path.as_os_str() == "-" { File::open("/dev/stdin") } else { File::open(path) }?;
+    if file.metadata()?.is_file() {
+        from_lines(BufReader::with_capacity(1 << 16, file), options)
+    } else {
+        let mut bytes = Vec::new();
+        file.take(PIPE_LIMIT).read_to_end(&mut bytes)?;
+        from_lines(Cursor::new(bytes), options)
+    }
+}
+
+fn from_lines(mut reader: impl BufRead + Seek, options: &ViewOptions) -> Result<Contents, ReadError> {
+    let mut index: HashMap<TraceId, Summary> = HashMap::new();
+    let mut problems = Vec::new();
+    let mut bad_lines = 0;
+    each_line(&mut reader, |number, offset, line| {
+        match line.and_then(|line| spans(line).map_err(|e| in_its_line(&e))) {
+            Ok(spans) => spans.into_iter().for_each(|span| enter(&mut index, span, offset)),
+            Err(problem) => {
+                bad_lines += 1;
+                if bad_lines <= PROBLEMS_TOLD {
+                    problems.push(format!("line {number} is skipped: {problem}"));
+                }
+            }
+        }
+    })?;
+    if bad_lines > PROBLEMS_TOLD {
+        problems.push(format!("{} more lines are skipped", bad_lines - PROBLEMS_TOLD));
+    }
+    let mut summaries: Vec<Summary> = index.into_values().collect();
+    if summaries.is_empty() {
+        return Err(ReadError::Empty { bad_lines });
+    }
+    summaries.sort_by_key(|summary| (summary.start_ns, summary.id));
+
+    let chosen = choose(&summaries, options)?;
+    let ids: HashSet<TraceId> = chosen.iter().map(|summary| summary.id).collect();
+    let mut wanted = Vec::new();
+    if let Some(offset) = chosen.iter().map(|summary| summary.offset).min() {
+        reader.seek(SeekFrom::Start(offset))?;
+        each_line(&mut reader, |_, _, line| {
+            if let Some(spans) = line.ok().and_then(|line| spans(line).ok()) {
+                wanted.extend(spans.into_iter().filter(|span| ids.contains(&span.trace_id)));
+            }
+        })?;
+    }
+    Ok(Contents { traces: Trace::build(wanted), summaries, problems })
+}
+
+fn spans(line: &[u8]) -> Result<Vec<ViewSpan>, serde_json::Error> {
+    let from = read_line(line)?;
+    Ok(from.iter().flat_map(|(resource, spans)| spans.iter().map(|span| view_span(span, resource))).collect())
+}
+
+/// The parser knows one line only, and calls it the first.
+fn in_its_line(error: &serde_json::Error) -> String {
+    error.to_string().replace(" at line 1 column ", " at column ")
+}
+
+/// Calls back with number, offset and content of every line that is not blank; or with what is wrong with it.
+fn each_line(
+    reader: &mut (impl BufRead + Seek),
+    mut with: impl FnMut(usize, u64, Result<&[u8], String>),
+) -> io::Result<()> {
+    let mut offset = reader.stream_position()?;
+    let mut line = Vec::new();
+    for number in 1.. {
+        line.clear();
+        let mut length = reader.by_ref().take(LINE_LIMIT).read_until(b'\n', &mut line)? as u64;
+        if length == 0 {
+            break;
+        }
+        if length == LINE_LIMIT && !line.ends_with(b"\n") {
+            length += reader.skip_until(b'\n')? as u64;
+            with(number, offset, Err(format!("longer than {} MiB", LINE_LIMIT >> 20)));
+        } else if !line.trim_ascii().is_empty() {
+            with(number, offset, Ok(&line));
+        }
+        offset += length;
+    }
+    Ok(())
+}
+
+fn enter(index: &mut HashMap<TraceId, Summary>, span: ViewSpan, offset: u64) {
+    let (start_ns, end_ns, failed) = (span.start_ns, span.end_ns.max(span.start_ns), usize::from(span.failed));
+    match index.get_mut(&span.trace_id) {
+        Some(known) => {
+            known.end_ns = known.end_ns.max(end_ns);
+            known.spans += 1;
+            known.failed += failed;
+            // A parent often starts in the very nanosecond of its first child, and lasts longer.
+            if (start_ns, u64::MAX - end_ns) < (known.start_ns, u64::MAX - known.first.end_ns) {
+                known.start_ns = start_ns;
+                known.first = span;
+            }
+        }
+        None => {
+            let id = span.trace_id;
+            index.insert(id, Summary { id, start_ns, end_ns, spans: 1, failed, first: span, offset });
+        }
+    }
+}
+
+fn choose<'a>(summaries: &'a [Summary], options: &ViewOptions) -> Result<&'a [Summary], ReadError> {
+    let Some(asked) = &options.trace else {
+        let count = if options.list { 0 } else { options.last.max(1) };
+        return Ok(&summaries[summaries.len().saturating_sub(count)..]);
+    };
+    let prefix = asked.trim().to_ascii_lowercase();
+    let matches: Vec<usize> =
+        (0..summaries.len()).filter(|&at| summaries[at].id.to_string().starts_with(&prefix)).collect();
+    match matches[..] {
+        [] => Err(ReadError::NoSuchTrace(asked.clone())),
+        [at] => Ok(&summaries[at..=at]),
+        _ => Err(ReadError::Ambiguous(asked.clone(), matches.iter().map(|&at| summaries[at].id).collect())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ddtrace::ids::SpanId;
+
+    fn line(trace: u64, span: u64, parent: u64, start: u64) -> String {
+        let end = start + 5;
+        format!(
+            r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{{"traceId":"{trace:032x}","spanId":"{span:016x}",
+            "parentSpanId":"{parent:016x}","name":"s{span}","startTimeUnixNano":"{start}","endTimeUnixNano":"{end}"}}]}}]}}]}}"#
+        )
+        .replace('\n', "")
+    }
+
+    fn read(lines: &[String], options: &ViewOptions) -> Result<Contents, ReadError> {
+        from_lines(Cursor::new(lines.join("\n")), options)
+    }
+
+    #[test]
+    fn the_last_trace_is_put_together_from_all_its_lines() {
+        let lines = [line(1, 1, 0, 10), line(2, 2, 3, 22), line(1, 4, 1, 90), line(2, 3, 0, 20)];
+        let contents = read(&lines, &ViewOptions::default()).expect("readable");
+        assert_eq!(contents.traces.len(), 1);
+        assert_eq!(contents.traces[0].spans.iter().map(|s| s.span_id).collect::<Vec<_>>(), [SpanId(3), SpanId(2)]);
+        assert_eq!(contents.summaries.len(), 2);
+        assert_eq!((contents.summaries[1].spans, contents.summaries[1].first.name.as_str()), (2, "s3"));
+    }
+
+    #[test]
+    fn options_choose_other_traces() {
+        let lines = [line(0xa1, 1, 0, 10), line(0xa2, 2, 0, 20), line(0xb3, 3, 0, 30)];
+        let ids = |options: &ViewOptions| {
+            read(&lines, options)
+                .map(|c| c.traces.iter().map(|t| t.id.0).collect::<Vec<_>>())
+                .map_err(|e| e.to_string())
+        };
+        assert_eq!(ids(&ViewOptions { last: 2, ..ViewOptions::default() }), Ok(vec![0xa2, 0xb3]));
+        assert_eq!(ids(&ViewOptions { list: true, ..ViewOptions::default() }), Ok(vec![]));
+        let trace = |id: &str| ids(&ViewOptions { trace: Some(id.into()), ..ViewOptions::default() });
+        assert_eq!(trace(&format!("{:032X}", 0xa1)), Ok(vec![0xa1]));
+        assert!(trace("ff").unwrap_err().contains("no trace whose id begins with \"ff\""));
+        assert!(trace("000").unwrap_err().contains("has 3 traces"));
+    }
+
+    #[test]
+    fn bad_lines_are_told_by_number_and_skipped() {
+        let mut lines = vec!["{".to_owned(), String::new(), line(1, 1, 0, 10)];
+        lines.extend((0..9).map(|_| "nonsense".to_owned()));
+        let contents = read(&lines, &ViewOptions::default()).expect("one line is good");
+        assert_eq!(contents.traces[0].spans.len(), 1);
+        assert!(contents.problems[0].starts_with("line 1 is skipped: EOF while parsing"), "{:?}", contents.problems);
+        assert_eq!(contents.problems[1], "line 4 is skipped: expected ident at column 2");
+        assert_eq!(contents.problems.last().map(String::as_str), Some("5 more lines are skipped"));
+    }
+
+    #[test]
+    fn a_file_without_spans_says_so() {
+        let empty = read(&[], &ViewOptions::default()).map(|_| ()).unwrap_err();
+        assert_eq!(empty.to_string(), "has no spans yet");
+        let other = read(&["x".to_owned()], &ViewOptions::default()).map(|_| ()).unwrap_err();
+        assert!(other.to_string().contains("1 of its lines are not traces"));
+        assert!(from_file(Path::new("/nonexistent/file"), &ViewOptions::default()).is_err());
+    }
+}
