@@ -35,6 +35,11 @@ impl Environment {
         }
     }
 
+    /// Takes a variable away.
+    pub fn remove(&mut self, name: &str) {
+        self.entries.retain(|(present, _)| present != name);
+    }
+
     /// Adds the library at the end of `LD_PRELOAD`: allocators and sanitizers expect to be first.
     pub fn preload(&mut self, library: &Path) {
         let library = library.as_os_str();

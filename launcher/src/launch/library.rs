@@ -96,3 +96,9 @@ fn private_link(directory: &Path, library: &Path, own: u32) -> io::Result<PathBu
     }
     Ok(path)
 }
+
+/// Where the library is to be, for those who look for it in vain.
+pub fn usual_place() -> PathBuf {
+    let executable = std::env::current_exe().unwrap_or_default();
+    executable.parent().unwrap_or(Path::new("/")).join(NAME)
+}

@@ -13,12 +13,14 @@ mod supervise;
 pub use inform::inform;
 
 use std::ffi::{OsStr, OsString};
-use std::io::{IsTerminal, Read};
+use std::fs::File;
+use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ddtrace::config::{Config, Exporter, Resolution, Sources, resolve};
 use ddtrace::handshake::socket_name;
@@ -27,16 +29,21 @@ use ddtrace::ids::{SpanId, TraceId};
 use ddtrace::propagation::tracecontext::TraceParent;
 use ddtrace::random::Random;
 use ddtrace::sys::{monotonic_ns, realtime_ns};
+use nix::fcntl::OFlag;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 
-use crate::cli::{ColourChoice, Run};
+use crate::cli::{ColourChoice, EXIT_OWN_FAILURE, Run};
 use crate::message::{self, Messages};
 use crate::sidecar::{self, FirstProcess, Lineage, Order};
+use crate::target::Reason;
 use crate::{state_dir, target, view};
 use environment::Environment;
 use exec::Command;
 use process_spans::Decision;
 use supervise::End;
+
+/// Over the time that the sidecar itself allows for delivery.
+const MARGIN: Duration = Duration::from_secs(1);
 
 /// What the command line says about the configuration.
 pub struct Given {
@@ -93,22 +100,18 @@ pub fn run(run: &Run, given: Given, colour: ColourChoice, messages: &mut Message
     if nested || !config.enabled {
         return become_program(&Command::new(&path, &run.command, environment.to_c()), word);
     }
-    let looked = target::inspect(&path);
-    let denylist = config.denylist.join(",");
-    let untraceable = target::untraceable(&looked, if run.force { None } else { Some(&denylist) });
+    let looked = target::inspect(&path, environment.get("PATH"));
+    let denylist: &[String] = if run.force { &[] } else { &config.denylist };
+    let untraceable = target::untraceable(&looked, denylist, environment.get("LD_PRELOAD"))
+        .filter(|reason| !(run.force && matches!(reason, target::Reason::Denied(_))));
     if let Some(reason) = &untraceable {
         messages.note(reason);
     }
     let view = run.view || config.exporters.contains(&Exporter::Console);
-    let launch = Launch {
-        run,
-        path,
-        context: incoming(&environment),
-        view,
-        library: untraceable.as_ref().is_none_or(target::Reason::lets_children_be_traced),
-        untraceable: untraceable.map(|reason| reason.label().to_owned()),
-        colour,
-    };
+    let context = incoming(&environment);
+    let decision = Decision::of(&config, view, context.is_some(), &environment);
+    messages.debug(format_args!("process spans: {decision}"));
+    let launch = Launch { run, path, context, view, decision, untraceable, colour, random: Random::new() };
     launch.start(config, environment, messages)
 }
 
@@ -135,41 +138,38 @@ fn become_program(command: &Command, word: &OsStr) -> i32 {
     exec::exit_code(error)
 }
 
-/// Everything that is known about a program to be started.
+/// A program that is about to be started, and how.
 struct Launch<'a> {
     run: &'a Run,
     path: PathBuf,
     context: Option<TraceParent>,
     view: bool,
-    /// Whether the library is put into the environment.
-    library: bool,
-    untraceable: Option<String>,
+    decision: Decision,
+    untraceable: Option<Reason>,
     colour: ColourChoice,
+    random: Random,
 }
 
 impl Launch<'_> {
-    fn start(self, config: Config, environment: Environment, messages: &mut Messages) -> i32 {
-        let decision = Decision::of(&config, self.view, self.context.is_some(), &environment);
-        messages.debug(format_args!("process spans: {decision}"));
-        let library = if self.library && decision.records() {
-            library::find().map_err(|missing| messages.note(missing)).ok()
-        } else {
-            None
-        };
-        let random = Random::new();
-        let identity = self.identity(&config, decision, &random);
+    fn start(self, config: Config, mut environment: Environment, messages: &mut Messages) -> i32 {
+        let identity = self.identity(&config);
+        if self.decision.records() && self.untraceable.as_ref().is_none_or(Reason::keeps_preload) {
+            match library::find() {
+                Ok(library) => environment.preload(&library),
+                Err(missing) => messages.note(missing),
+            }
+        }
         let listener = match sidecar::bind(identity.run) {
             Ok(listener) => listener,
             Err(error) => {
                 messages.note(format_args!("cannot make the sidecar's socket ({error}); the program runs untraced"));
-                return become_program(&self.command(environment.to_c()), self.word());
+                return become_program(&self.command(&Environment::inherited()), self.word());
             }
         };
-        let environment = self.traced_environment(environment, decision, library.as_deref());
         if self.view || self.run.supervise || supervise::is_needed() {
-            self.supervise(config, environment, identity, decision, listener, &random, messages)
+            self.supervise(config, environment, identity, listener, messages)
         } else {
-            self.replace(config, environment, identity, decision, listener, &random, messages)
+            self.replace(config, environment, identity, listener, messages)
         }
     }
 
@@ -177,24 +177,25 @@ impl Launch<'_> {
         self.run.command.first().map_or(OsStr::new(""), OsString::as_os_str)
     }
 
-    fn command(&self, environment: Vec<std::ffi::CString>) -> Command {
-        Command::new(&self.path, &self.run.command, environment)
+    fn command(&self, environment: &Environment) -> Command {
+        Command::new(&self.path, &self.run.command, environment.to_c())
     }
 
     /// The identity of the first process; its holder is known when the process is.
-    fn identity(&self, config: &Config, decision: Decision, random: &Random) -> Identity {
-        let seconds = (realtime_ns() / 1_000_000_000) as u32;
+    fn identity(&self, config: &Config) -> Identity {
+        let random = &self.random;
+        let seconds = if config.trace_id_128_bit { (realtime_ns() / 1_000_000_000) as u32 } else { 0 };
         let mut identity = Identity {
             run: (u128::from(random.next()) << 64) | u128::from(random.next()),
             flags: 0,
             holder: Holder::Process(0),
             trace_flags: 1,
-            trace_id: TraceId::new(if config.trace_id_128_bit { seconds } else { 0 }, random.next()),
+            trace_id: TraceId::new(seconds, random.next()),
             span_id: SpanId(random.next()),
             parent_id: SpanId(0),
             start_ns: monotonic_ns(),
         };
-        if decision.records() {
+        if self.decision.records() {
             identity.flags |= FLAG_PROCESS_SPANS;
         }
         if config.inject_cleared_env {
@@ -209,58 +210,170 @@ impl Launch<'_> {
         identity
     }
 
-    fn traced_environment(
-        &self,
-        mut environment: Environment,
-        decision: Decision,
-        library: Option<&Path>,
-    ) -> Environment {
-        if decision.records() {
-            if let Some(library) = library {
-                environment.preload(library);
-            }
+    /// Puts the identity of the first process into its environment.
+    fn identified(&self, mut environment: Environment, identity: &Identity) -> Environment {
+        environment.set("_DDTRACE_RUN", OsString::from_vec(identity.format().to_vec()));
+        if self.decision.records() {
+            let own = TraceParent {
+                trace_id: identity.trace_id,
+                span_id: identity.span_id,
+                flags: identity.trace_flags,
+            };
+            environment.set("TRACEPARENT", OsString::from_vec(own.format().to_vec()));
             if self.context.is_none() {
                 // A tracestate without its traceparent says nothing, and would be taken for this trace's.
-                environment.set("TRACEPARENT", "");
+                environment.remove("TRACESTATE");
             }
         }
         environment
+    }
+
+    /// Becomes the program; the sidecar goes on by itself.
+    fn replace(
+        self,
+        config: Config,
+        environment: Environment,
+        mut identity: Identity,
+        listener: OwnedFd,
+        messages: &mut Messages,
+    ) -> i32 {
+        let pid = std::process::id();
+        identity.holder = Holder::Process(pid);
+        let environment = self.identified(environment, &identity);
+        let order = self.order(config, identity, listener, &environment, messages);
+        let started = order.and_then(|order| start_sidecar(order, pid));
+        if let Err(error) = started {
+            messages.note(format_args!("cannot start the sidecar ({error}); the program runs untraced"));
+            return become_program(&self.command(&Environment::inherited()), self.word());
+        }
+        become_program(&self.command(&environment), self.word())
+    }
+
+    /// Stays as the program's parent until it has ended and its spans are out or stored.
+    fn supervise(
+        self,
+        config: Config,
+        environment: Environment,
+        identity: Identity,
+        listener: OwnedFd,
+        messages: &mut Messages,
+    ) -> i32 {
+        let patience = config.shutdown_timeout;
+        let order = self.order(config, identity, listener, &environment, messages);
+        let held = supervise::hold(|pid| {
+            let identity = Identity { holder: Holder::Process(pid.as_raw() as u32), ..identity };
+            self.command(&self.identified(environment, &identity))
+        });
+        let (order, held) = match (order, held) {
+            (Ok(order), Ok(held)) => (order, held),
+            (Err(error), _) | (_, Err(error)) => {
+                messages.note(format_args!("cannot start the program under supervision ({error}); it runs untraced"));
+                return become_program(&self.command(&Environment::inherited()), self.word());
+            }
+        };
+        let pipes = UnixStream::pair().and_then(|control| Ok((control, nix::unistd::pipe2(OFlag::O_CLOEXEC)?)));
+        let Ok(((control, sidecar_control), (view, sidecar_view))) = pipes else {
+            message::error(&"no descriptors are left for the sidecar; the program runs untraced");
+            return finish(supervise::run(held), self.word());
+        };
+        let order = Order {
+            control: Some(sidecar_control.into()),
+            view: self.view.then_some(sidecar_view),
+            ..order
+        };
+        if let Err(error) = start_sidecar(order, held.pid.as_raw() as u32) {
+            message::error(&format_args!("cannot start the sidecar ({error}); the program runs untraced"));
+            return finish(supervise::run(held), self.word());
+        }
+        let end = supervise::run(held);
+        // The sidecar sees the end of this direction, and closes its own side when everything is out or stored.
+        let _ = control.shutdown(std::net::Shutdown::Write);
+        if self.view {
+            self.show(view);
+        }
+        if !supervise::wait_for_sidecar(control.as_fd(), patience + MARGIN) {
+            message::error(&format_args!(
+                "spans are still being delivered after {} s; the sidecar goes on with it",
+                patience.as_secs()
+            ));
+        }
+        finish(end, self.word())
+    }
+
+    /// Draws what the sidecar sends.
+    fn show(&self, pipe: OwnedFd) {
+        let stderr = std::io::stderr();
+        let style = view::Style::detect(&stderr, self.colour);
+        match view::of_stream(File::from(pipe), &style, &view::ViewOptions::for_run()) {
+            Ok(picture) => drop((&stderr).write_all(picture.as_bytes())),
+            Err(error) => message::error(&format_args!("the trace cannot be shown: {error}")),
+        }
     }
 
     fn order(
         &self,
         config: Config,
         identity: Identity,
-        decision: Decision,
         listener: OwnedFd,
-        first: (u32, OwnedFd),
-        random: &Random,
+        environment: &Environment,
         messages: &mut Messages,
-        trace_state: Vec<u8>,
-    ) -> Order {
+    ) -> nix::Result<Order> {
         let service = config.service.clone().unwrap_or_else(|| service::infer(&self.run.command));
-        let resource = Arc::new(resource::of(&config, service, random));
-        let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
-        Order {
+        let resource = Arc::new(resource::of(&config, service, &self.random));
+        let trace_state = match (self.context, environment.get("TRACESTATE")) {
+            (Some(_), Some(state)) => state.as_bytes().to_vec(),
+            _ => Vec::new(),
+        };
+        let directory = std::env::current_dir().map(PathBuf::into_os_string).unwrap_or_default();
+        Ok(Order {
             listener,
-            state_dir: state_dir::choose(&config, variable),
+            state_dir: state_dir::choose(&config, |name| environment.get(name).map(PathBuf::from)),
             resource,
             first: FirstProcess {
-                pid: first.0,
-                pidfd: first.1,
                 identity,
                 executable: self.path.as_os_str().as_bytes().to_vec(),
                 arguments: self.run.command.iter().map(|word| word.as_bytes().to_vec()).collect(),
-                directory: std::env::current_dir().map(|path| path.into_os_string().into_encoded_bytes()).unwrap_or_default(),
-                untraceable: self.untraceable.clone(),
+                directory: directory.into_vec(),
+                untraceable: self.untraceable.as_ref().map(|reason| reason.label().to_owned()),
                 trace_state,
             },
-            process_spans: decision.records(),
-            hold: (decision == Decision::Held).then_some(process_spans::SERVICE_AFTER),
+            process_spans: self.decision.records(),
+            hold: (self.decision == Decision::Held).then_some(process_spans::SERVICE_AFTER),
             control: None,
             view: None,
             notes: messages.take(),
             config,
+        })
+    }
+}
+
+/// Starts the sidecar for a run whose first process is `pid`.
+fn start_sidecar(order: Order, pid: u32) -> nix::Result<()> {
+    // Opened before the program runs: it may be gone before the sidecar is there.
+    let pidfd = sidecar::open_process(pid)?;
+    let mut keep = vec![order.listener.as_raw_fd(), pidfd.as_raw_fd()];
+    keep.extend(order.control.iter().chain(&order.view).map(AsRawFd::as_raw_fd));
+    match sidecar::start(&keep)? {
+        Lineage::Launcher => Ok(()),
+        Lineage::Sidecar => {
+            let code = i32::from(sidecar::run(order, pid, pidfd).is_err());
+            // SAFETY: ends the sidecar at once, without the launcher's exit handlers.
+            unsafe { libc::_exit(code) }
+        }
+    }
+}
+
+fn finish(end: nix::Result<End>, word: &OsStr) -> i32 {
+    match end {
+        Ok(end) => {
+            if let End::NotStarted(error) = end {
+                message::error(&format_args!("cannot run {word:?}: {}", error.desc()));
+            }
+            supervise::end_as(end)
+        }
+        Err(error) => {
+            message::error(&format_args!("cannot supervise the program: {error}"));
+            EXIT_OWN_FAILURE
         }
     }
 }

@@ -14,4 +14,5 @@ mod spool;
 pub use detach::{Lineage, start};
 pub use listen::bind;
 pub use log::log_file;
-pub use run::{FirstProcess, Order};
+pub use pidfd::open as open_process;
+pub use run::{FirstProcess, Order, run};

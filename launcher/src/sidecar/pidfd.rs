@@ -1,17 +1,16 @@
 //! Process descriptors: they tell of a process's end without being its parent, and are safe against reused ids.
 
-use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 /// Opens the process with this id.
-pub fn open(pid: u32) -> io::Result<OwnedFd> {
+pub fn open(pid: u32) -> nix::Result<OwnedFd> {
     // SAFETY: no pointers; a new descriptor (close-on-exec by the kernel's own rule) comes back or an error.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid as libc::pid_t, 0) };
     owned(fd as i32)
 }
 
 /// The process at the other end of a Unix socket, even if it is gone by now (Linux 6.5).
-pub fn of_peer(socket: &impl AsRawFd) -> io::Result<OwnedFd> {
+pub fn of_peer(socket: &impl AsRawFd) -> nix::Result<OwnedFd> {
     const SO_PEERPIDFD: i32 = 77;
     let mut fd: i32 = -1;
     let mut length = size_of::<i32>() as libc::socklen_t;
@@ -20,14 +19,14 @@ pub fn of_peer(socket: &impl AsRawFd) -> io::Result<OwnedFd> {
         libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, SO_PEERPIDFD, (&raw mut fd).cast(), &raw mut length)
     };
     if result < 0 {
-        return Err(io::Error::last_os_error());
+        return Err(nix::Error::last());
     }
     owned(fd)
 }
 
-fn owned(fd: i32) -> io::Result<OwnedFd> {
+fn owned(fd: i32) -> nix::Result<OwnedFd> {
     if fd < 0 {
-        return Err(io::Error::last_os_error());
+        return Err(nix::Error::last());
     }
     // SAFETY: the kernel has just made it for us.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })

@@ -39,10 +39,6 @@ const ORPHAN_WAIT: Duration = Duration::from_millis(500);
 
 /// The process that the launcher becomes, or starts.
 pub struct FirstProcess {
-    /// Its id.
-    pub pid: u32,
-    /// Tells of its end.
-    pub pidfd: OwnedFd,
     /// Whose span it is.
     pub identity: Identity,
     /// Path of the program.
@@ -81,8 +77,8 @@ pub struct Order {
     pub notes: Vec<String>,
 }
 
-/// Runs the sidecar to its end.
-pub fn run(order: Order) -> nix::Result<()> {
+/// Runs the sidecar to its end. `pid` is the first process, `pidfd` tells of its end.
+pub fn run(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
     log::begin(&order.config, order.state_dir.as_deref());
     for note in &order.notes {
         tracing::warn!("{note}");
@@ -116,11 +112,11 @@ pub fn run(order: Order) -> nix::Result<()> {
     let for_collector = Epoll(epoll.0.try_clone().map_err(|_| nix::Error::EMFILE)?);
     let mut collector = Collector::new(order.listener, for_collector, segment);
     let supervised = order.control.is_some();
-    let first = SpanRecord::of(&order.first);
+    let first = SpanRecord::of(&order.first, pid);
     if order.process_spans {
         collector.append_own(&first.bytes);
     }
-    collector.track(order.first.identity.span_id, order.first.pid, order.first.pidfd);
+    collector.track(order.first.identity.span_id, pid, pidfd);
 
     let told_to_go = watch(&epoll, &signals, &mut collector, &exporting, supervised);
 
@@ -237,7 +233,7 @@ struct SpanRecord {
 }
 
 impl SpanRecord {
-    fn of(first: &FirstProcess) -> SpanRecord {
+    fn of(first: &FirstProcess, pid: u32) -> SpanRecord {
         let mut bytes = vec![0u8; MAX_RECORD];
         let start = NonNull::new(bytes.as_mut_ptr()).unwrap_or(NonNull::dangling());
         // SAFETY: the vector's own bytes, used by nobody else until the record is finished.
@@ -247,7 +243,7 @@ impl SpanRecord {
             trace_id: identity.trace_id,
             parent_id: identity.parent_id,
             start_ns: identity.start_ns,
-            pid: first.pid,
+            pid,
             ppid: 0,
             trace_flags: identity.trace_flags,
             role: ROLE_CHILD,

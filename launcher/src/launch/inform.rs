@@ -1,0 +1,57 @@
+//! `--info`: says what would happen, and does nothing.
+
+use std::ffi::OsString;
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::environment::Environment;
+use super::process_spans::Decision;
+use super::{Given, incoming, library};
+use crate::cli::{ColourChoice, EXIT_OWN_FAILURE};
+use crate::info::{Facts, report};
+use crate::{sidecar, state_dir, target};
+
+/// The longest that a backend is waited for.
+const PROBE_LIMIT: Duration = Duration::from_millis(800);
+
+/// Prints the report on stdout.
+pub fn inform(given: Given, command: &[OsString], json: bool, colour: ColourChoice) -> i32 {
+    let environment = Environment::inherited();
+    let resolution = given.resolve(&environment, command);
+    let config = &resolution.config;
+    let chosen = state_dir::choose(config, |name| environment.get(name).map(PathBuf::from));
+    let decision = Decision::of(config, false, incoming(&environment).is_some(), &environment);
+    let facts = Facts {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        preload: library::find().unwrap_or_else(|_| library::usual_place()),
+        log_file: sidecar::log_file(config, chosen.as_deref()).unwrap_or_default(),
+        state_dir: chosen.unwrap_or_default(),
+        process_spans: (decision.records(), decision.to_string()),
+        probe_limit: PROBE_LIMIT,
+    };
+    let mut report = report(&resolution, &facts);
+    if let Some(word) = command.first() {
+        match target::find(word, environment.get("PATH")) {
+            Ok(path) => {
+                let looked = target::inspect(&path, environment.get("PATH"));
+                let reason = target::untraceable(&looked, &config.denylist, environment.get("LD_PRELOAD"));
+                report.target = Some(match reason {
+                    Some(reason) => reason.to_string(),
+                    None => format!("{} can be traced", path.display()),
+                });
+            }
+            Err(error) => report.errors.push(error.to_string()),
+        }
+    }
+    let mut stdout = std::io::stdout();
+    let text = if json { report.json() } else { report.text(colour.applies(stdout.is_terminal())) };
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Ok(()) => 0,
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => 0,
+        Err(error) => {
+            crate::message::error(&format_args!("cannot write the report: {error}"));
+            EXIT_OWN_FAILURE
+        }
+    }
+}
