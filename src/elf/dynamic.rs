@@ -12,20 +12,31 @@ const ENTRIES_MAX: u64 = 512;
 /// Entries read at once: one read does for nearly every program.
 const BLOCK: usize = 64;
 
-/// Longer names are compared by their beginning.
+/// Longer names are cut.
 const NAME_MAX: usize = 64;
 
-/// Whether the program itself (not a library of its) needs a library whose name `wanted` says yes to. False for what
-/// is not an ELF file, is statically linked or can't be read.
+/// Calls `each` with the name of every library that the program itself (not a library of its) needs, in order, until
+/// that says false. Never called for what is not an ELF file, is statically linked or can't be read.
 ///
 /// `head` is the beginning of the file, `read_at` fills a buffer from an offset and returns how many bytes it got.
-#[must_use]
-pub fn needs_library(
+pub fn each_library(
     head: &[u8],
     read_at: &mut impl FnMut(u64, &mut [u8]) -> usize,
-    wanted: &mut impl FnMut(&[u8]) -> bool,
-) -> bool {
-    find_library(head, read_at, wanted).is_some()
+    each: &mut impl FnMut(&[u8]) -> bool,
+) {
+    // Nothing to tell of a file without libraries.
+    let _: Option<()> = walk_libraries(head, read_at, each);
+}
+
+/// Whether the program needs the shared runtime of AddressSanitizer; see [`is_asan_runtime`].
+#[must_use]
+pub fn needs_asan(head: &[u8], read_at: &mut impl FnMut(u64, &mut [u8]) -> usize) -> bool {
+    let mut needed = false;
+    each_library(head, read_at, &mut |library| {
+        needed = is_asan_runtime(library);
+        !needed
+    });
+    needed
 }
 
 /// The runtime of AddressSanitizer as a shared library: gcc's `libasan.so.N`, clang's `libclang_rt.asan[-arch].so`.
@@ -37,10 +48,10 @@ pub fn is_asan_runtime(library: &[u8]) -> bool {
     library.starts_with(b"libasan.so") || library.starts_with(b"libclang_rt.asan")
 }
 
-fn find_library(
+fn walk_libraries(
     head: &[u8],
     read_at: &mut impl FnMut(u64, &mut [u8]) -> usize,
-    wanted: &mut impl FnMut(&[u8]) -> bool,
+    each: &mut impl FnMut(&[u8]) -> bool,
 ) -> Option<()> {
     let header = Header::parse(head)?;
     let format = header.format;
@@ -59,21 +70,16 @@ fn find_library(
     })?;
     let strings = load.offset.checked_add(address.wrapping_sub(load.address))?;
 
-    let mut found = None;
     for_each_entry(&dynamic, format, read_at, |read_at, tag, value| {
-        if tag == DT_NEEDED
-            && let Some(at) = strings.checked_add(value)
-        {
-            let mut name = [0u8; NAME_MAX];
+        let at = strings.wrapping_add(value);
+        let mut name = [0u8; NAME_MAX];
+        tag != DT_NEEDED || {
             let got = read_at(at, &mut name);
             let name = name.get(..got).unwrap_or_default().split(|&byte| byte == 0).next().unwrap_or_default();
-            if wanted(name) {
-                found = Some(());
-            }
+            each(name)
         }
-        found.is_none()
     });
-    found
+    Some(())
 }
 
 fn find_segment<R: FnMut(u64, &mut [u8]) -> usize>(

@@ -10,7 +10,7 @@ mod dynamic;
 mod notes;
 mod script;
 
-pub use dynamic::{is_asan_runtime, needs_library};
+pub use dynamic::{each_library, is_asan_runtime, needs_asan};
 pub use notes::is_go;
 pub use script::Script;
 

@@ -199,7 +199,7 @@ proptest! {
         let _ = identify(&bytes);
         let _ = identify_with(&bytes, &mut read_at);
         let _ = is_go(&bytes, &mut read_at);
-        let _ = needs_library(&bytes, &mut read_at, &mut |name| name == b"x");
+        let _ = needs_asan(&bytes, &mut read_at);
     }
 
     #[test]
@@ -212,4 +212,32 @@ proptest! {
             prop_assert_eq!(argument.is_some(), words.len() > 1);
         }
     }
+}
+
+/// The test program itself, whatever linked it.
+#[test]
+#[cfg(target_os = "linux")]
+fn the_libraries_of_a_real_program_are_listed() {
+    use std::os::unix::fs::FileExt;
+    let file = std::fs::File::open("/proc/self/exe").unwrap();
+    let mut read_at = |at: u64, buffer: &mut [u8]| file.read_at(buffer, at).unwrap_or(0);
+    let mut head = [0u8; HEAD_LEN];
+    let length = read_at(0, &mut head);
+    let head = &head[..length];
+    let Image::Elf(image) = identify(head) else { panic!("the test program is no ELF image") };
+    assert!(image.is_native());
+    let mut libraries = Vec::new();
+    each_library(head, &mut read_at, &mut |name| {
+        libraries.push(std::string::String::from_utf8_lossy(name).into_owned());
+        true
+    });
+    let is_static = image.interpreter == Interpreter::None;
+    assert_eq!(libraries.iter().any(|name| name.starts_with("libc.")), !is_static, "{libraries:?}");
+    let mut calls = 0;
+    each_library(head, &mut read_at, &mut |_| {
+        calls += 1;
+        false
+    });
+    assert_eq!(calls, u32::from(!is_static), "false ends it");
+    assert!(!needs_asan(head, &mut read_at));
 }
