@@ -67,3 +67,34 @@ fn run(words: impl Iterator<Item = OsString>) -> i32 {
         Action::Done(code) => code,
     }
 }
+
+/// Shows the local store, or a file.
+fn view_stored(arguments: &cli::ViewArgs, given: launch::Given, colour: cli::ColourChoice) -> i32 {
+    use std::io::Write;
+    let file = match &arguments.file {
+        Some(file) => file.clone(),
+        None => match launch::local_store(given) {
+            Some(file) => file,
+            None => {
+                message::error(&"there is no local store: none of its directories can be used");
+                return 1;
+            }
+        },
+    };
+    let mut stdout = std::io::stdout();
+    let style = view::Style::detect(&stdout, colour);
+    match view::of_file(&file, &style, &arguments.options) {
+        Ok(shown) => {
+            for problem in &shown.problems {
+                message::error(&format_args!("{}: {problem}", file.display()));
+            }
+            // A reader that has seen enough, such as `head`, is no failure.
+            let _ = stdout.write_all(shown.picture.as_bytes());
+            0
+        }
+        Err(error) => {
+            message::error(&format_args!("{} {error}", file.display()));
+            1
+        }
+    }
+}

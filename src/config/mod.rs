@@ -27,3 +27,4 @@ pub use resolve::{Resolution, Resolved, resolve};
 pub use resolved::*;
 pub use sources::{FileRole, FileSeen, FileState, Origin, Sources, Warning};
 pub use stable::{FLEET_FILE, LOCAL_FILE};
+pub use suggest::key_like;

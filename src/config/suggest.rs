@@ -5,7 +5,7 @@ use std::string::String;
 use std::vec::Vec;
 
 /// The key of `ddtrace.toml` that was probably meant by an unknown one.
-pub(crate) fn key_like(unknown: &str) -> Option<&'static str> {
+pub fn key_like(unknown: &str) -> Option<&'static str> {
     if let Some(setting) =
         settings().find(|setting| setting.dd.contains(&unknown) || setting.otel.iter().any(|otel| otel.name == unknown))
     {

@@ -24,7 +24,8 @@ impl ColourChoice {
         self.applies_with(stream_is_terminal, |name| std::env::var_os(name))
     }
 
-    fn applies_with(self, stream_is_terminal: bool, variable: impl Fn(&str) -> Option<OsString>) -> bool {
+    /// As [`ColourChoice::applies`], with the environment given.
+    pub fn applies_with(self, stream_is_terminal: bool, variable: impl Fn(&str) -> Option<OsString>) -> bool {
         match self {
             Self::Always => true,
             Self::Never => false,

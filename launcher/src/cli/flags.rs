@@ -1,7 +1,8 @@
 //! Every flag and subcommand, declared once: the parser, `--help`, the man page and the completions come from here.
 
+use crate::view::ViewOptions;
 use clap::builder::PossibleValuesParser;
-use clap::{Arg, ArgAction, Command, ValueHint, value_parser};
+use clap::{Arg, ArgAction, Args as _, Command, ValueHint, value_parser};
 use clap_complete::Shell;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -242,7 +243,12 @@ fn view() -> Command {
         .value_hint(ValueHint::FilePath)
         .value_parser(value_parser!(PathBuf))
         .help("File of OTLP JSON lines, - for stdin; without it the local store");
-    Command::new(word::VIEW).about("Show stored traces as waterfalls").arg(file).args(configuring()).args(printing())
+    let command = Command::new(word::VIEW)
+        .about("Show stored traces as waterfalls")
+        .arg(file)
+        .args(configuring())
+        .args(printing());
+    ViewOptions::augment_args(command)
 }
 
 fn completions() -> Command {

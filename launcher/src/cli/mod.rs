@@ -18,7 +18,7 @@ mod split;
 pub use clap_complete::Shell;
 pub use colour::ColourChoice;
 pub use completions::print_completions;
-pub use error::{EXIT_OWN_FAILURE, UsageError};
+pub use error::EXIT_OWN_FAILURE;
 pub use man::print_man;
 pub use parse::parse;
 
@@ -70,6 +70,8 @@ pub struct Run {
 pub struct ViewArgs {
     /// A file of OTLP JSON lines, `-` for stdin; `None` is the local store.
     pub file: Option<PathBuf>,
+    /// What of it is shown.
+    pub options: crate::view::ViewOptions,
 }
 
 /// The whole command line, understood.

@@ -5,7 +5,8 @@ use super::flags::{flags, id, with_subcommands, word};
 use super::levels::{Levels, switched_on, values};
 use super::split::{Rest, is_flag, is_subcommand, split};
 use super::{Action, ColourChoice, Invocation, Run, Shell, ViewArgs, help, settings};
-use clap::{ArgMatches, Command};
+use crate::view::ViewOptions;
+use clap::{ArgMatches, Command, FromArgMatches as _};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -151,7 +152,10 @@ fn launch(levels: &Levels, program: Vec<OsString>) -> Result<Action, UsageError>
 
 fn subcommand(name: &str, matches: &ArgMatches) -> Result<Action, UsageError> {
     match name {
-        word::VIEW => Ok(Action::View(ViewArgs { file: values::<PathBuf>(matches, id::FILE).last().cloned() })),
+        word::VIEW => Ok(Action::View(ViewArgs {
+            file: values::<PathBuf>(matches, id::FILE).last().cloned(),
+            options: ViewOptions::from_arg_matches(matches).map_err(|error| UsageError::new(error.to_string()))?,
+        })),
         word::COMPLETIONS => values::<Shell>(matches, id::SHELL)
             .last()
             .copied()

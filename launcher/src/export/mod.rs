@@ -22,16 +22,24 @@ mod testing;
 mod tests;
 
 pub use datadog::Datadog;
-pub use deliver::{Delivery, deliver};
-pub use local::LocalStore;
+pub use deliver::deliver;
+pub use local::{FILE_NAME as LOCAL_STORE, LocalStore};
 pub use otlp::{OtlpGrpc, OtlpHttp};
-pub use probe::{Destination, Route, probe};
+pub use probe::{Destination, probe};
 pub use rates::RateTable;
 
 use ddtrace::config::{Config, OtlpProtocol};
 use ddtrace::span::TraceChunk;
 use std::path::Path;
 use std::time::Duration;
+
+/// The batch as one line of OTLP JSON, with its line end; nothing where it has no spans.
+pub fn otlp_json_line(batch: &Batch) -> Vec<u8> {
+    let Some(request) = otlp::trace_request(batch) else { return Vec::new() };
+    let mut line = otlp::json::to_json(&request);
+    line.push(b'\n');
+    line
+}
 
 /// What is delivered together.
 #[derive(Clone, Debug, Default)]

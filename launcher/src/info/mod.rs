@@ -46,6 +46,8 @@ pub struct Report {
     pub log_file: Place,
     /// Whether processes become spans.
     pub process_spans: Decision,
+    /// What is to be said of the program that was named, if one was.
+    pub target: Option<String>,
     /// Every setting with its value and origin.
     pub settings: Vec<Setting>,
     /// The configuration files, strongest first.
@@ -136,6 +138,7 @@ fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
 #[must_use]
 pub fn report(resolution: &Resolution, facts: &Facts) -> Report {
     let mut report = Report {
+        target: None,
         version: facts.version.clone(),
         enabled: resolution.config.enabled,
         destinations: destinations(resolution, facts),

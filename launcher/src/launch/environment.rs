@@ -78,7 +78,8 @@ mod tests {
     #[test]
     fn the_library_comes_last_and_once() {
         let library = Path::new("/lib/x.so");
-        for (before, after) in [("", "/lib/x.so"), ("/a.so", "/a.so:/lib/x.so"), ("/lib/x.so /a.so", "/lib/x.so /a.so")] {
+        for (before, after) in [("", "/lib/x.so"), ("/a.so", "/a.so:/lib/x.so"), ("/lib/x.so /a.so", "/lib/x.so /a.so")]
+        {
             let mut environment = environment(&[("A", "1"), ("LD_PRELOAD", before)]);
             environment.preload(library);
             assert_eq!(environment.get("LD_PRELOAD"), Some(OsStr::new(after)));

@@ -33,6 +33,7 @@ use nix::fcntl::OFlag;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 
 use crate::cli::{ColourChoice, EXIT_OWN_FAILURE, Run};
+use crate::export::LOCAL_STORE;
 use crate::message::{self, Messages};
 use crate::sidecar::{self, FirstProcess, Lineage, Order};
 use crate::target::Reason;
@@ -214,11 +215,8 @@ impl Launch<'_> {
     fn identified(&self, mut environment: Environment, identity: &Identity) -> Environment {
         environment.set("_DDTRACE_RUN", OsString::from_vec(identity.format().to_vec()));
         if self.decision.records() {
-            let own = TraceParent {
-                trace_id: identity.trace_id,
-                span_id: identity.span_id,
-                flags: identity.trace_flags,
-            };
+            let own =
+                TraceParent { trace_id: identity.trace_id, span_id: identity.span_id, flags: identity.trace_flags };
             environment.set("TRACEPARENT", OsString::from_vec(own.format().to_vec()));
             if self.context.is_none() {
                 // A tracestate without its traceparent says nothing, and would be taken for this trace's.
@@ -276,11 +274,7 @@ impl Launch<'_> {
             message::error(&"no descriptors are left for the sidecar; the program runs untraced");
             return finish(supervise::run(held), self.word());
         };
-        let order = Order {
-            control: Some(sidecar_control.into()),
-            view: self.view.then_some(sidecar_view),
-            ..order
-        };
+        let order = Order { control: Some(sidecar_control.into()), view: self.view.then_some(sidecar_view), ..order };
         if let Err(error) = start_sidecar(order, held.pid.as_raw() as u32) {
             message::error(&format_args!("cannot start the sidecar ({error}); the program runs untraced"));
             return finish(supervise::run(held), self.word());
@@ -376,4 +370,12 @@ fn finish(end: nix::Result<End>, word: &OsStr) -> i32 {
             EXIT_OWN_FAILURE
         }
     }
+}
+
+/// The file of the local store, as the configuration has it.
+pub fn local_store(given: Given) -> Option<PathBuf> {
+    let environment = Environment::inherited();
+    let config = given.resolve(&environment, &[]).config;
+    let directory = state_dir::choose(&config, |name| environment.get(name).map(PathBuf::from))?;
+    Some(directory.join(LOCAL_STORE))
 }

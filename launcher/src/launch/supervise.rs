@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, SigmaskHow, kill, raise, sigaction, sigprocmask};
+use nix::sys::signal::{
+    SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, kill, raise, sigaction, sigprocmask,
+};
 use nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, pipe2, read, write};
@@ -62,7 +64,8 @@ pub fn run(held: Held) -> nix::Result<End> {
     let signals = SignalFd::with_flags(&handled, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
     // A SIGCHLD that is ignored would take the exit status away.
     // SAFETY: no handler is installed, only the default restored.
-    let _ = unsafe { sigaction(Signal::SIGCHLD, &SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty())) };
+    let _ =
+        unsafe { sigaction(Signal::SIGCHLD, &SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty())) };
     let _ = write(&held.go, &[1]);
     drop(held.go);
     let status = wait_for(held.pid, &signals);
@@ -144,7 +147,8 @@ pub fn end_as(end: End) -> i32 {
             // SAFETY: a valid limit; the launcher is about to die.
             unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) };
             // SAFETY: no handler is installed, only the default restored.
-            let _ = unsafe { sigaction(signal, &SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty())) };
+            let _ =
+                unsafe { sigaction(signal, &SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty())) };
             let mut only = SigSet::empty();
             only.add(signal);
             let _ = sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&only), None);

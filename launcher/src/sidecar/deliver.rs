@@ -23,7 +23,7 @@ use tokio::time::timeout;
 
 use super::assemble::{Assembler, Finished, Policy};
 use super::spool::Reader;
-use crate::export::{AnyBackend, Backend, Batch, deliver, otlp_json_line, probe};
+use crate::export::{AnyBackend, Batch, deliver, otlp_json_line, probe};
 
 /// What is exported, and where to.
 pub struct Plan {
@@ -237,8 +237,7 @@ fn show(view: OwnedFd, chunks: &[TraceChunk]) {
     use std::io::Write;
     let mut file = std::fs::File::from(view);
     let batch = Batch { chunks: chunks.to_vec() };
-    let written = otlp_json_line(&batch).and_then(|line| file.write_all(&line).map_err(|error| error.to_string()));
-    if let Err(error) = written {
+    if let Err(error) = file.write_all(&otlp_json_line(&batch)) {
         tracing::warn!("cannot hand the spans to the view: {error}");
     }
 }

@@ -162,7 +162,8 @@ impl ProcessSpan {
             Some(status) if status & 0x7f == 0 => (Some(i64::from((status >> 8) & 0xff)), None),
             Some(status) => {
                 let number = (status & 0x7f) as i32;
-                let name = Signal::try_from(number).map_or_else(|_| format!("SIG{number}"), |signal| signal.to_string());
+                let name =
+                    Signal::try_from(number).map_or_else(|_| format!("SIG{number}"), |signal| signal.to_string());
                 (Some(i64::from(128 + number)), Some(name))
             }
             None => (self.exit_code, None),

@@ -1,6 +1,5 @@
 //! The sidecar's life: from the fork to the last process's end and the last span's delivery.
 
-use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::ptr::NonNull;
@@ -96,8 +95,8 @@ pub fn run(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
         view: order.view,
         hold: order.hold,
     };
-    let exporting =
-        Exporting::start(segment.reader(), plan).map_err(|error| nix::Error::try_from(error).unwrap_or(nix::Error::EAGAIN))?;
+    let exporting = Exporting::start(segment.reader(), plan)
+        .map_err(|error| nix::Error::try_from(error).unwrap_or(nix::Error::EAGAIN))?;
 
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     epoll.add(order.listener.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, LISTENER))?;

@@ -8,7 +8,6 @@
 use std::ffi::CString;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -120,7 +119,8 @@ impl Writer {
     /// comes with it.
     pub fn create(directory: Option<&Path>, bound: u64) -> io::Result<(Writer, Option<String>)> {
         let mut reason = None;
-        let on_disk = match directory.map(|directory| create_file(directory, bound).map_err(|error| (directory, error))) {
+        let on_disk = match directory.map(|directory| create_file(directory, bound).map_err(|error| (directory, error)))
+        {
             Some(Ok(made)) => Some(made),
             Some(Err((directory, error))) => {
                 reason = Some(format!("cannot keep spans in {}: {error}; keeping them in memory", directory.display()));
@@ -198,7 +198,10 @@ impl Writer {
     pub fn finish(self) -> io::Result<Option<PathBuf>> {
         let Some(path) = self.path else { return Ok(None) };
         let header = self.shared.header();
-        let (recorded, done) = (header.recorded.load(Ordering::Relaxed), header.delivered.load(Ordering::Relaxed) + header.dropped.load(Ordering::Relaxed));
+        let (recorded, done) = (
+            header.recorded.load(Ordering::Relaxed),
+            header.delivered.load(Ordering::Relaxed) + header.dropped.load(Ordering::Relaxed),
+        );
         if recorded <= done {
             std::fs::remove_file(&path)?;
             return Ok(None);

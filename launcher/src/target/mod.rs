@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use ddtrace::elf::{ElfImage, ElfKind, Image, Interpreter};
 
-pub use find::{NotRunnable, find};
+pub use find::find;
 pub use privileges::Privilege;
 pub use reason::{Reason, untraceable};
 pub use runtime::Runtime;

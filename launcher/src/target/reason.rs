@@ -35,6 +35,20 @@ impl Reason {
     }
 }
 
+impl Reason {
+    /// One word for it, as the preload says it of what it starts.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Reason::Denied(_) => "denylist",
+            Reason::OtherMachine(..) => "architecture",
+            Reason::Privileged(..) => "setuid",
+            Reason::Static(_) => "static",
+            Reason::OtherLoader(_) => "libc",
+            Reason::AddressSanitizer(..) => "asan",
+        }
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const LEFT_ALONE: &str = "it is started without the tracer, so only its own span is recorded, from outside";

@@ -27,10 +27,11 @@ mod text;
 pub mod waterfall;
 
 use ddtrace::span::TraceChunk;
-use options::ViewOptions;
+pub use options::ViewOptions;
 use read::ReadError;
+use std::io::Read;
 use std::path::Path;
-use style::Style;
+pub use style::Style;
 
 /// What is to be shown of a file.
 #[derive(Debug)]
@@ -39,6 +40,15 @@ pub struct FileView {
     pub picture: String,
     /// What could not be read, a line each, for standard error after the file's name.
     pub problems: Vec<String>,
+}
+
+/// The waterfall of OTLP JSON lines as they come, up to the end of the stream.
+///
+/// # Errors
+/// When there is nothing to show.
+pub fn of_stream(stream: impl Read, style: &Style, options: &ViewOptions) -> Result<String, ReadError> {
+    let contents = read::from_stream(stream, options)?;
+    Ok(waterfall::render(&contents.traces, style, options))
 }
 
 /// The waterfall of what was collected, as `--view` shows it after the end of the program.

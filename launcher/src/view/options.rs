@@ -1,13 +1,12 @@
 //! What of a trace is shown, and how much of it.
 
-use super::style::ColourChoice;
 use clap::ValueEnum;
 
 /// Rows of the tree when nobody says otherwise: with head and foot it makes about sixty lines.
 const DEFAULT_LIMIT: usize = 36;
 
 /// The options of `ddtrace-run view`.
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
 pub struct ViewOptions {
     /// Show every span and fold nothing
     #[arg(short, long)]
@@ -37,13 +36,16 @@ pub struct ViewOptions {
     #[arg(long, conflicts_with_all = ["trace", "last"])]
     pub list: bool,
 
-    /// When to use colours
-    #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
-    pub color: ColourChoice,
-
     /// How the reader of a folded waterfall gets the whole one; the caller knows where the trace is kept.
     #[arg(skip = "--all")]
     pub unfold_with: &'static str,
+}
+
+impl ViewOptions {
+    /// For the waterfall after a run: the whole of it is in the local store.
+    pub fn for_run() -> Self {
+        Self { unfold_with: "ddtrace-run view --all", ..Self::default() }
+    }
 }
 
 impl Default for ViewOptions {
@@ -56,7 +58,6 @@ impl Default for ViewOptions {
             trace: None,
             last: 1,
             list: false,
-            color: ColourChoice::default(),
             unfold_with: "--all",
         }
     }

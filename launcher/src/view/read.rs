@@ -106,10 +106,18 @@ pub fn from_file(path: &Path, options: &ViewOptions) -> Result<Contents, ReadErr
     if file.metadata()?.is_file() {
         from_lines(BufReader::with_capacity(1 << 16, file), options)
     } else {
-        let mut bytes = Vec::new();
-        file.take(PIPE_LIMIT).read_to_end(&mut bytes)?;
-        from_lines(Cursor::new(bytes), options)
+        from_stream(file, options)
     }
+}
+
+/// As [`from_file`], for what can be read only once.
+///
+/// # Errors
+/// Says what is wrong, to be put after the stream's name.
+pub fn from_stream(stream: impl Read, options: &ViewOptions) -> Result<Contents, ReadError> {
+    let mut bytes = Vec::new();
+    stream.take(PIPE_LIMIT).read_to_end(&mut bytes)?;
+    from_lines(Cursor::new(bytes), options)
 }
 
 fn from_lines(mut reader: impl BufRead + Seek, options: &ViewOptions) -> Result<Contents, ReadError> {

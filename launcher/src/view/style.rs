@@ -1,22 +1,10 @@
 //! What the terminal can show: its width, its colours, its characters; and how a line is painted.
 
 use super::text;
-use clap::ValueEnum;
+use crate::cli::ColourChoice;
 use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::os::fd::AsFd;
-
-/// When to use colours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, ValueEnum)]
-pub enum ColourChoice {
-    /// On a terminal, unless the environment says otherwise.
-    #[default]
-    Auto,
-    /// Always, in files and pipes too.
-    Always,
-    /// Never.
-    Never,
-}
 
 /// How a waterfall is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,19 +38,7 @@ impl Style {
         let text = |name: &str| env(name).filter(|v| !v.is_empty()).map(|v| v.to_string_lossy().into_owned());
         // A terminal that does not know its size answers 0.
         let columns = columns.filter(|&c| c > 0).or_else(|| text("COLUMNS")?.trim().parse().ok().filter(|&c| c > 0));
-        let colour = match choice {
-            ColourChoice::Always => true,
-            ColourChoice::Never => false,
-            // https://no-color.org: present and not empty. https://bixense.com/clicolors: after NO_COLOR,
-            // CLICOLOR_FORCE means always; `0` switches either CLICOLOR variable off.
-            ColourChoice::Auto if text("NO_COLOR").is_some() => false,
-            ColourChoice::Auto if text("CLICOLOR_FORCE").is_some_and(|v| v != "0") => true,
-            ColourChoice::Auto => {
-                is_terminal
-                    && text("CLICOLOR").is_none_or(|v| v != "0")
-                    && text("TERM").is_some_and(|terminal| terminal != "dumb")
-            }
-        };
+        let colour = choice.applies_with(is_terminal, &env);
         // POSIX, "Internationalization Variables": the first that is set and not empty; none is the C locale.
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(text).unwrap_or_default().to_lowercase();
         Self {
