@@ -10,7 +10,7 @@ use ddtrace::record::{ROLE_CHILD, RecordBody, records};
 use ddtrace::sys::monotonic_ns;
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 
-use super::listen::{self, Guest, MappedRing};
+use super::listen::{Door, Guest, MappedRing, Unwelcome};
 use super::pidfd;
 use super::spool::{Death, FrameKind, Full, Writer};
 
@@ -30,7 +30,7 @@ struct Tracked {
 
 /// Collects from all processes of a run.
 pub struct Collector {
-    listener: OwnedFd,
+    door: Door,
     epoll: Epoll,
     processes: HashMap<SpanId, Tracked>,
     segment: Writer,
@@ -52,7 +52,7 @@ impl Collector {
     /// Collects what comes to `listener`; readiness of deaths is reported to `epoll` under the process's span id.
     pub fn new(listener: OwnedFd, epoll: Epoll, segment: Writer) -> Self {
         Collector {
-            listener,
+            door: Door::new(listener),
             epoll,
             processes: HashMap::new(),
             segment,
@@ -129,12 +129,14 @@ impl Collector {
     /// Takes in all processes that wait at the socket.
     pub fn accept_all(&mut self) -> usize {
         let mut accepted = 0;
-        while let Some(guest) = listen::accept(&self.listener) {
+        for guest in self.door.guests() {
             match guest {
                 Ok(guest) => {
                     self.welcome(guest);
                     accepted += 1;
                 }
+                // An inner launcher only asks whether somebody is there.
+                Err(Unwelcome::Gone) => {}
                 Err(reason) => tracing::warn!("a process was sent away: {reason}"),
             }
         }
@@ -258,9 +260,10 @@ impl Collector {
         }
     }
 
-    /// Whether a process is dead whose status may still come.
-    pub fn awaits_reaping(&self) -> bool {
-        self.processes.values().any(|tracked| tracked.died_ns.is_some())
+    /// Whether something is about to happen that nobody will tell of: a dead process's status may come, or the ring of
+    /// one that has connected.
+    pub fn is_expectant(&self) -> bool {
+        self.door.is_waited_at() || self.processes.values().any(|tracked| tracked.died_ns.is_some())
     }
 
     fn bury(&mut self, span: SpanId, died_ns: u64, status: Option<u32>) {

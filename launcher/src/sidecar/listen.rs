@@ -12,6 +12,7 @@ use nix::sys::socket::{
     self, AddressFamily, Backlog, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, getsockopt, sockopt,
 };
 use nix::sys::stat::fstat;
+use std::time::{Duration, Instant};
 
 use super::pidfd;
 
@@ -46,8 +47,10 @@ impl MappedRing {
 pub enum Unwelcome {
     #[error("it belongs to user {0}")]
     User(u32),
-    #[error("it sent no ring")]
+    #[error("it said nothing")]
     Silent,
+    #[error("it went without a word")]
+    Gone,
     #[error("it is of another release")]
     Release,
     #[error("its memory is not sealed against shrinking, or of the wrong size")]
@@ -73,18 +76,53 @@ pub fn bind(run: u128) -> nix::Result<OwnedFd> {
     Ok(fd)
 }
 
-/// Takes in the next process, `None` where none is waiting.
-pub fn accept(listener: &OwnedFd) -> Option<Result<Guest, Unwelcome>> {
-    match socket::accept4(listener.as_raw_fd(), SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK) {
-        Ok(fd) => {
-            // SAFETY: accept4 has just made it.
-            Some(welcome(&unsafe { OwnedFd::from_raw_fd(fd) }))
-        }
-        Err(nix::Error::EINTR | nix::Error::ECONNABORTED) => Some(Err(Unwelcome::Silent)),
-        Err(nix::Error::EAGAIN) => None,
-        Err(error) => {
-            tracing::warn!("cannot accept a process: {error}; its spans are lost");
-            None
+/// How long a process may take between connecting and handing over its ring. It does nothing else in between, but the
+/// kernel may let others run first.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The socket, and the processes that have connected and not yet said anything.
+pub struct Door {
+    listener: OwnedFd,
+    waiting: Vec<(OwnedFd, Instant)>,
+}
+
+impl Door {
+    /// The door at a bound socket.
+    pub fn new(listener: OwnedFd) -> Self {
+        Door { listener, waiting: Vec::new() }
+    }
+
+    /// Whether somebody stands there who has not said anything yet.
+    pub fn is_waited_at(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Everybody who has come with a ring, or is sent away.
+    pub fn guests(&mut self) -> Vec<Result<Guest, Unwelcome>> {
+        self.accept();
+        let mut guests = Vec::new();
+        self.waiting.retain(|(connection, since)| match welcome(connection) {
+            Err(Unwelcome::Silent) if since.elapsed() < PATIENCE => true,
+            guest => {
+                guests.push(guest);
+                false
+            }
+        });
+        guests
+    }
+
+    fn accept(&mut self) {
+        loop {
+            match socket::accept4(self.listener.as_raw_fd(), SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK) {
+                // SAFETY: accept4 has just made it.
+                Ok(fd) => self.waiting.push((unsafe { OwnedFd::from_raw_fd(fd) }, Instant::now())),
+                Err(nix::Error::EINTR | nix::Error::ECONNABORTED) => {}
+                Err(nix::Error::EAGAIN) => return,
+                Err(error) => {
+                    tracing::warn!("cannot accept a process: {error}; it waits");
+                    return;
+                }
+            }
         }
     }
 }
@@ -113,7 +151,10 @@ fn receive(connection: &OwnedFd) -> Result<([u8; HELLO_LENGTH], OwnedFd), Unwelc
     let mut vectors = [IoSliceMut::new(&mut bytes)];
     let flags = MsgFlags::MSG_CMSG_CLOEXEC | MsgFlags::MSG_DONTWAIT;
     let message = socket::recvmsg::<()>(connection.as_raw_fd(), &mut vectors, Some(&mut control), flags)
-        .map_err(|_| Unwelcome::Silent)?;
+        .map_err(|error| if error == nix::Error::EAGAIN { Unwelcome::Silent } else { error.into() })?;
+    if message.bytes == 0 {
+        return Err(Unwelcome::Gone);
+    }
     let mut descriptors = Vec::new();
     for part in message.cmsgs()? {
         if let ControlMessageOwned::ScmRights(fds) = part {
@@ -124,7 +165,7 @@ fn receive(connection: &OwnedFd) -> Result<([u8; HELLO_LENGTH], OwnedFd), Unwelc
     if message.bytes != HELLO_LENGTH {
         return Err(Unwelcome::Release);
     }
-    let memory = descriptors.into_iter().next().ok_or(Unwelcome::Silent)?;
+    let memory = descriptors.into_iter().next().ok_or(Unwelcome::Release)?;
     Ok((bytes, memory))
 }
 

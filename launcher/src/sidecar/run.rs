@@ -172,7 +172,10 @@ fn watch(
     let mut command_ended: Option<Instant> = None;
     loop {
         let mut events = [EpollEvent::empty(); 64];
-        let wait = if collector.awaits_reaping() || quiet_since.is_some() { BUSY_TICK } else { tick };
+        if collector.is_expectant() {
+            collector.accept_all();
+        }
+        let wait = if collector.is_expectant() || quiet_since.is_some() { BUSY_TICK } else { tick };
         let count = epoll.wait(&mut events, EpollTimeout::try_from(wait).unwrap_or(EpollTimeout::ZERO)).unwrap_or(0);
         let mut active = false;
         for event in events.iter().take(count) {
