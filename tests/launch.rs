@@ -2,13 +2,13 @@
 //! same end.
 
 use ddtrace_test_support::programs::compile;
-use ddtrace_test_support::{Outcome, Sandbox, terminal};
+use ddtrace_test_support::sandbox::install;
+use ddtrace_test_support::{Outcome, Sandbox};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::Write;
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -58,20 +58,6 @@ fn signal_dispositions_and_masks_are_as_inherited() {
     // 13 is SIGPIPE, which Rust's start-up ignores; 17 is SIGCHLD, which the launcher's own forks could miss.
     assert_same_state(&["ignore=13"]);
     assert_same_state(&["ignore=1", "ignore=2", "ignore=17", "block=10", "block=15", "block=34", "block=64"]);
-}
-
-#[test]
-fn limits_too_small_for_the_tracer_leave_the_program_alone() {
-    let sandbox = sandbox();
-    let start_with = compile(&sandbox, "start_with");
-    for wish in ["limit=nofile:4", "limit=fsize:0", "limit=as:60000000"] {
-        let script = "echo out; /bin/true; exit 3";
-        let bare = sandbox.run_bare([&start_with, wish, "--", "sh", "-c", script]);
-        assert_eq!(bare.code, Some(3), "{wish}: {bare:?}");
-        let traced = sandbox.run_bare([&start_with, wish, "--", sandbox.launcher(), "sh", "-c", script]);
-        assert_eq!((traced.code, &traced.stdout), (bare.code, &bare.stdout), "{wish}: {traced:?}");
-    }
-    sandbox.settle();
 }
 
 #[test]
@@ -130,8 +116,7 @@ fn arguments_arrive_byte_for_byte() {
 #[test]
 fn a_program_whose_name_begins_with_a_dash_needs_the_dashes() {
     let mut sandbox = sandbox();
-    let program = sandbox.write("-odd", "#!/bin/sh\necho odd \"$@\"\n");
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("its owner may do this");
+    sandbox.write_program("-odd", "#!/bin/sh\necho odd \"$@\"\n");
     let path = format!("{}:/usr/bin:/bin", sandbox.work().display());
     sandbox.set("PATH", path);
     assert_eq!(sandbox.run_traced(["--", "-odd", "-v", "--"]).out(), "odd -v --\n");
@@ -226,35 +211,19 @@ fn the_launcher_under_the_launcher_traces_once() {
     assert_eq!(spans.len(), 2, "the shell and its subshell, not the launchers: {names:?}");
 }
 
-/// The launcher and, if wanted, its library in a directory of their own.
-fn install(sandbox: &Sandbox, directory: &Path, with_library: bool) -> PathBuf {
-    fs::create_dir_all(directory).expect("a directory in the sandbox");
-    let launcher = Path::new(sandbox.launcher());
-    let copy = directory.join("ddtrace-run");
-    fs::copy(launcher, &copy).expect("the launcher can be copied");
-    if with_library {
-        let library = launcher.with_file_name("libddtrace_preload.so");
-        fs::copy(library, directory.join("libddtrace_preload.so")).expect("the library is beside the launcher");
-    }
-    copy
-}
-
-#[test]
-fn a_missing_library_is_named_and_the_program_runs() {
-    let mut sandbox = sandbox();
-    let launcher = install(&sandbox, &sandbox.path().join("alone"), false);
+/// Copies the launcher and its library to other places.
+fn copy_to(sandbox: &mut Sandbox, launcher: &Path, library: &Path) {
+    let original = PathBuf::from(sandbox.launcher());
+    install(&original, launcher);
+    install(&original.with_file_name("libddtrace_preload.so"), library);
     sandbox.use_launcher(launcher);
-    let outcome = sandbox.run_traced(["--debug", "sh", "-c", "/bin/true; echo out; exit 3"]);
-    assert_eq!((outcome.code, outcome.out().as_str()), (Some(3), "out\n"), "{outcome:?}");
-    outcome.assert_err_names(&["libddtrace_preload.so"]);
-    assert!(!outcome.err().contains("ld.so"), "the loader must not be sent to look for it: {outcome:?}");
 }
 
 #[test]
 fn a_directory_with_blanks_and_colons_works() {
     let mut sandbox = sandbox();
-    let launcher = install(&sandbox, &sandbox.path().join("a dir:with/blank s"), true);
-    sandbox.use_launcher(launcher);
+    let directory = sandbox.path().join("a dir:with/blank s");
+    copy_to(&mut sandbox, &directory.join("ddtrace-run"), &directory.join("libddtrace_preload.so"));
     let outcome = sandbox.run_traced(["sh", "-c", "/bin/true; echo out; exit 3"]);
     assert_eq!((outcome.code, outcome.out().as_str(), outcome.err().as_str()), (Some(3), "out\n", ""));
     assert_eq!(sandbox.spans().len(), 2, "the shell and /bin/true");
@@ -263,121 +232,10 @@ fn a_directory_with_blanks_and_colons_works() {
 #[test]
 fn the_installed_layout_works() {
     let mut sandbox = sandbox();
-    let launcher = install(&sandbox, &sandbox.path().join("usr/bin"), true);
-    let library = sandbox.path().join("usr/lib/ddtrace/libddtrace_preload.so");
-    fs::create_dir_all(library.parent().expect("it has one")).expect("a directory in the sandbox");
-    fs::rename(launcher.with_file_name("libddtrace_preload.so"), library).expect("a move within the sandbox");
-    sandbox.use_launcher(launcher);
+    let prefix = sandbox.path().join("usr");
+    copy_to(&mut sandbox, &prefix.join("bin/ddtrace-run"), &prefix.join("lib/ddtrace/libddtrace_preload.so"));
     assert_eq!(sandbox.run_traced(["sh", "-c", "/bin/true; exit 3"]).code, Some(3));
     assert_eq!(sandbox.spans().len(), 2, "the shell and /bin/true");
-}
-
-#[test]
-fn places_that_cannot_be_written_stop_nothing() {
-    let mut sandbox = sandbox();
-    // Below a file no directory can be made, not even by root.
-    for name in ["HOME", "TMPDIR", "XDG_STATE_HOME", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME"] {
-        sandbox.set(name, "/dev/null/nowhere");
-    }
-    let argv = ["sh", "-c", "/bin/true; echo out; echo err >&2; exit 3"];
-    sandbox.assert_same(&argv);
-    for name in ["HOME", "TMPDIR", "XDG_STATE_HOME", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "PATH", "LC_ALL"] {
-        sandbox.unset(name);
-    }
-    sandbox.assert_same(&["/bin/sh", "-c", "/bin/true; echo out; echo err >&2; exit 3"]);
-}
-
-#[test]
-fn broken_configuration_is_named_with_its_place_and_the_program_runs() {
-    let sandbox = sandbox();
-    for (content, named) in [
-        ("# comment\nservice = \"x\n", vec!["broken.toml", "2"]),
-        ("service = \"x\"\nenv = [1]\n", vec!["broken.toml", "2", "env"]),
-        ("\n\nno_such_key = 1\n", vec!["broken.toml", "3", "no_such_key"]),
-    ] {
-        let file = sandbox.write("broken.toml", content);
-        let file = file.to_str().expect("UTF-8");
-        let outcome = sandbox.run_traced(["--debug", "--config", file, "sh", "-c", "echo out; exit 3"]);
-        assert_eq!((outcome.code, outcome.out().as_str()), (Some(3), "out\n"), "{outcome:?}");
-        outcome.assert_err_names(&named);
-    }
-}
-
-#[test]
-fn impossible_values_are_named_and_the_program_runs() {
-    let mut sandbox = sandbox();
-    sandbox
-        .set("DD_TRACE_AGENT_URL", "gopher://nowhere")
-        .set("DD_TRACE_AGENT_PORT", "99999")
-        .set("DD_TRACE_DEBUG", "maybe");
-    let outcome = sandbox.run_traced(["--debug", "sh", "-c", "echo out; exit 3"]);
-    assert_eq!((outcome.code, outcome.out().as_str()), (Some(3), "out\n"), "{outcome:?}");
-    outcome.assert_err_names(&["DD_TRACE_AGENT_URL", "gopher://nowhere", "DD_TRACE_AGENT_PORT", "99999"]);
-}
-
-#[test]
-fn warnings_are_shown_on_a_terminal_and_never_put_into_a_programs_stderr() {
-    let mut sandbox = sandbox();
-    sandbox.set("DD_TRACE_AGENT_PORT", "99999");
-    let argv = ["sh", "-c", "echo err >&2"];
-    let screen = terminal::run(sandbox.traced(argv), 100).err();
-    assert!(screen.contains("DD_TRACE_AGENT_PORT") && screen.contains("err"), "{screen}");
-    assert_eq!(sandbox.run_traced(argv).err(), "err\n");
-}
-
-#[test]
-fn what_cannot_be_started_ends_as_env_does() {
-    let sandbox = sandbox();
-    let missing = sandbox.run_traced(["no-such-program", "-x"]);
-    assert_eq!((missing.code, missing.out().as_str()), (Some(127), ""));
-    missing.assert_err_names(&["no-such-program"]);
-
-    let plain = sandbox.write("plain", "echo never\n");
-    fs::set_permissions(&plain, fs::Permissions::from_mode(0o644)).expect("its owner may do this");
-    for refused in [plain.to_str().expect("UTF-8"), "/"] {
-        let outcome = sandbox.run_traced([refused]);
-        assert_eq!((outcome.code, outcome.out().as_str()), (Some(126), ""), "{refused}");
-        outcome.assert_err_names(&[refused]);
-    }
-    for name in ["", "/nonexistent/program", "/etc/passwd/program"] {
-        let ours = sandbox.run_traced(["--", name]);
-        let theirs = sandbox.run_bare(["env", name]);
-        assert_eq!(ours.code, theirs.code, "{name:?}: {ours:?}");
-    }
-    sandbox.settle();
-}
-
-#[test]
-fn a_wrong_command_line_is_an_error_of_our_own() {
-    let sandbox = sandbox();
-    let unknown = sandbox.run_traced(["--no-such-flag", "true"]);
-    assert_eq!((unknown.code, unknown.out().as_str()), (Some(125), ""));
-    unknown.assert_err_names(&["--no-such-flag"]);
-    let nothing = sandbox.run_bare([sandbox.launcher()]);
-    assert_eq!((nothing.code, nothing.out().as_str()), (Some(125), ""));
-    nothing.assert_err_names(&["Usage"]);
-}
-
-#[test]
-fn profiling_is_accepted_and_said_to_do_nothing_yet() {
-    let sandbox = sandbox();
-    for flag in ["-p", "--profiling"] {
-        let outcome = terminal::run(sandbox.traced([flag, "sh", "-c", "echo out; exit 3"]), 100);
-        assert_eq!((outcome.code, outcome.out().as_str()), (Some(3), "out\n"), "{outcome:?}");
-        outcome.assert_err_names(&["--profiling", "no effect"]);
-    }
-}
-
-#[test]
-fn messages_to_a_closed_stderr_hurt_nobody() {
-    let mut sandbox = sandbox();
-    sandbox.set("DD_TRACE_AGENT_PORT", "99999");
-    let start_with = compile(&sandbox, "start_with");
-    // Whatever file the program opens first gets descriptor 2, and no message of the launcher.
-    let script = "exec 2>first; echo mine >&2; exit 3";
-    let argv = [&start_with, "close=2", "--", sandbox.launcher(), "--debug", "sh", "-c", script];
-    assert_eq!(sandbox.run_bare(argv).code, Some(3));
-    assert_eq!(fs::read_to_string(sandbox.work().join("first")).expect("the script wrote it"), "mine\n");
 }
 
 #[test]
@@ -386,7 +244,8 @@ fn switched_off_means_nothing_is_traced() {
         [("DD_TRACE_ENABLED", "false"), ("OTEL_SDK_DISABLED", "true"), ("OTEL_TRACES_EXPORTER", "none")]
     {
         let mut sandbox = sandbox();
-        sandbox.set(name, value);
+        // Datadog's name for the exporter would win over OpenTelemetry's.
+        sandbox.unset("DD_TRACE_EXPORTER").set(name, value);
         let outcome = sandbox.run_traced(["sh", "-c", "echo \"$LD_PRELOAD\"; exit 3"]);
         assert_eq!((outcome.code, outcome.out().as_str()), (Some(3), "\n"), "{name}={value}");
         assert!(sandbox.spans().is_empty(), "{name}={value}");
@@ -405,4 +264,15 @@ fn help_and_version_go_to_stdout() {
         let version = sandbox.run_traced([flag]);
         assert!(version.code == Some(0) && version.out().contains(env!("CARGO_PKG_VERSION")), "{version:?}");
     }
+}
+
+#[test]
+fn completions_and_the_manual_come_from_the_program_itself() {
+    let sandbox = sandbox();
+    for shell in ["bash", "zsh", "fish"] {
+        let completions = sandbox.run_traced(["completions", shell]);
+        assert!(completions.code == Some(0) && completions.out().contains("--view"), "{shell}: {completions:?}");
+    }
+    let manual = sandbox.run_traced(["man"]);
+    assert!(manual.code == Some(0) && manual.out().contains(".TH ddtrace-run"), "{manual:?}");
 }

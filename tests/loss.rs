@@ -144,7 +144,7 @@ fn a_daemon_that_outlives_the_program_is_there() {
 fn what_an_absent_agent_did_not_take_the_next_run_delivers() {
     let mut sandbox = sandbox();
     let port = free_port();
-    sandbox.set("DD_TRACE_AGENT_URL", format!("http://127.0.0.1:{port}"));
+    sandbox.unset("DD_TRACE_EXPORTER").set("DD_TRACE_AGENT_URL", format!("http://127.0.0.1:{port}"));
     assert_eq!(sandbox.run_traced(["sh", "-c", "/bin/false; exit 3"]).code, Some(3));
     sandbox.settle();
 

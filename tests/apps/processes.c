@@ -59,8 +59,13 @@ static void with_posix_spawn(void) {
     report("posix_spawn", child);
     errno = posix_spawnp(&child, "sh", NULL, NULL, FAILING, environ);
     report("posix_spawnp", child);
-    child = -1;
+}
+
+static void with_vain_posix_spawn(void) {
+    pid_t child = -1;
     printf("missing: %d\n", posix_spawn(&child, "/nonexistent", NULL, NULL, FAILING, environ));
+    printf("not found: %d\n", posix_spawnp(&child, "no-such-program", NULL, NULL, FAILING, environ));
+    printf("not executable: %d\n", posix_spawn(&child, "/etc/passwd", NULL, NULL, FAILING, environ));
 }
 
 static void with_the_shell(void) {
@@ -182,6 +187,7 @@ int main(int argc, char **argv) {
         {"double-fork", with_double_fork}, {"forkpty", with_forkpty},
         {"threads", from_threads},     {"unreaped", unreaped},
         {"ignored", ignoring_children}, {"deep", deep},
+        {"vain-spawn", with_vain_posix_spawn},
     };
     const char *way = argc > 1 ? argv[1] : "";
     setvbuf(stdout, NULL, _IOLBF, 0);

@@ -24,7 +24,7 @@ pub struct Sandbox {
 
 impl Sandbox {
     /// A fresh sandbox for a launcher, given as `env!("CARGO_BIN_EXE_ddtrace-run")`.
-    /// Process spans are on, and nothing says where they are to go: they end in the local store.
+    /// Process spans are on, and all go to the local store, whatever receivers the machine of the test has.
     ///
     /// # Panics
     /// When no directory can be made.
@@ -46,7 +46,7 @@ impl Sandbox {
             sandbox.set(variable, path);
         }
         fs::create_dir(sandbox.path().join("work")).expect("a directory in the sandbox");
-        sandbox.set("DD_TRACE_PROCESS_SPANS", "true");
+        sandbox.set("DD_TRACE_PROCESS_SPANS", "true").set("DD_TRACE_EXPORTER", "local");
         sandbox
     }
 
@@ -103,6 +103,18 @@ impl Sandbox {
         let path = self.work().join(name);
         fs::write(&path, content).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         path
+    }
+
+    /// Writes a program into the working directory and gives its path.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn write_program(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let draft = self.path().join("draft");
+        fs::write(&draft, content).unwrap_or_else(|error| panic!("{}: {error}", draft.display()));
+        let program = self.work().join(name);
+        install(&draft, &program);
+        program
     }
 
     /// A command that runs in the sandbox, the launcher not involved. Standard input is empty.
@@ -205,6 +217,18 @@ impl Sandbox {
     }
 }
 
+/// Copies a program.
+///
+/// Another process does it: a file that this one has written cannot be executed as long as a child that another
+/// thread is just starting still has it open for writing (`ETXTBSY`).
+///
+/// # Panics
+/// When it cannot be copied.
+pub fn install(from: &Path, to: &Path) {
+    let outcome = Outcome::of(Command::new("install").args(["-D", "-m", "755", "--"]).arg(from).arg(to));
+    assert_eq!(outcome.code, Some(0), "{} to {}: {outcome:?}", from.display(), to.display());
+}
+
 #[cfg(test)]
 mod tests {
     use super::Sandbox;
@@ -217,6 +241,7 @@ mod tests {
         assert_eq!(
             names,
             [
+                "DD_TRACE_EXPORTER",
                 "DD_TRACE_PROCESS_SPANS",
                 "HOME",
                 "LC_ALL",

@@ -151,11 +151,13 @@ fn join_interrupted(log: &str) -> Vec<Call> {
         let (Ok(thread), text) = (thread.parse::<u32>(), text.trim_start()) else { continue };
         if let Some(start) = text.strip_suffix("<unfinished ...>") {
             waiting.insert(thread, start.trim_end().to_owned());
+        } else if let Some((start, process)) = taken_over(text) {
+            waiting.insert(process, start.to_owned());
         } else if let Some((_, rest)) = text.strip_prefix("<... ").and_then(|text| text.split_once(" resumed>")) {
             let start = waiting.remove(&thread).unwrap_or_default();
             calls.push(Call { thread, text: format!("{start}{rest}") });
         } else {
-            // The thread that executes a program takes the place of the first one, and its call returns there.
+            // As `taken_over`, in the words used when another thread's line came in between.
             if let Some(other) = text.strip_prefix("+++ superseded by execve in pid ") {
                 let other = other.trim_end_matches(" +++").parse().ok();
                 if let Some(start) = other.and_then(|other: u32| waiting.remove(&other)) {
@@ -166,6 +168,12 @@ fn join_interrupted(log: &str) -> Vec<Call> {
         }
     }
     calls
+}
+
+/// A thread that executes a program takes the place of the first one, and its call returns there.
+fn taken_over(text: &str) -> Option<(&str, u32)> {
+    let (start, process) = text.strip_suffix(" ...>")?.rsplit_once("<pid changed to ")?;
+    Some((start.trim_end(), process.parse().ok()?))
 }
 
 #[derive(Debug)]

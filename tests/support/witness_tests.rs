@@ -1,8 +1,6 @@
 use super::{Witness, unquote, watch};
 use crate::process::outline;
 use crate::sandbox::Sandbox;
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 fn outline_of(log: &str) -> String {
@@ -38,6 +36,18 @@ fn threads_are_no_processes_and_may_execute() {
 10    +++ exited with 0 +++
 "#;
     assert_eq!(outline_of(log), "b (exit 0)\n  a (exit 4)\n");
+}
+
+#[test]
+fn a_thread_that_executes_without_interruption_is_its_process() {
+    let log = r#"10    execve("/nonexistent/a", ["a"], 0x7ffc /* 3 vars */) = 0
+10    clone3({flags=CLONE_VM|CLONE_THREAD|CLONE_SIGHAND, child_tid=0x7f, exit_signal=0} => {parent_tid=[12]}, 88) = 12
+12    execve("/nonexistent/b", ["b"], 0x7fff711db400 /* 35 vars */ <pid changed to 10 ...>
+10    +++ superseded by execve in pid 12 +++
+10    <... execve resumed>)             = 0
+10    +++ exited with 3 +++
+"#;
+    assert_eq!(outline_of(log), "b (exit 3)\n");
 }
 
 #[test]
@@ -86,10 +96,7 @@ fn a_real_run_is_seen_whole() {
 #[test]
 fn a_script_is_known_by_its_interpreter() {
     let sandbox = Sandbox::new("/nonexistent");
-    let script = sandbox.write("script", "#!/bin/sh -e\nexit 4\n");
-    let mut permissions = script.metadata().expect("it was just written").permissions();
-    permissions.set_mode(0o755);
-    fs::set_permissions(&script, permissions).expect("its owner may do this");
+    let script = sandbox.write_program("script", "#!/bin/sh -e\nexit 4\n");
     let (_, witness) = watch(&sandbox, &sandbox.bare([&script]));
     let shell = super::base_name(Path::new("/bin/sh"));
     assert_eq!(outline(&witness.processes()), format!("{shell} (exit 4)\n"));
