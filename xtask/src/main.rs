@@ -1,1 +1,37 @@
-fn main() {}
+//! The project's own tasks: what CI runs is what a person runs.
+//!
+//! `cargo xtask test` runs every check, `cargo xtask setup` only installs what the tests need, `cargo xtask bench`
+//! measures what the launcher costs.
+
+mod bench;
+mod setup;
+mod step;
+mod test;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: cargo xtask COMMAND
+
+  test    install what the tests need, then run every check: format, lints, documentation, all tests
+  setup   only install what the tests need
+  bench   measure starting programs bare and under ddtrace-run, side by side";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let done = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["test"] => test::run(),
+        ["setup"] => setup::run(),
+        ["bench"] => bench::run(),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("xtask: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! The host programs of `tests/apps`.
+
+use crate::outcome::Outcome;
+use crate::sandbox::Sandbox;
+use crate::{repository, target_dir};
+use std::process::Command;
+
+/// Compiles `tests/apps/NAME.c` into the sandbox and gives the path of the program.
+///
+/// # Panics
+/// When there is no C compiler, or it refuses.
+#[must_use]
+pub fn compile(sandbox: &Sandbox, name: &str) -> String {
+    compile_with(sandbox, name, "cc", &[])
+}
+
+/// Compiles with a compiler and flags of one's own, such as `-static`.
+///
+/// # Panics
+/// As [`compile`].
+#[must_use]
+pub fn compile_with(sandbox: &Sandbox, name: &str, compiler: &str, flags: &[&str]) -> String {
+    let source = repository().join("tests/apps").join(name).with_extension("c");
+    let program = sandbox.path().join(name);
+    let mut command = Command::new(compiler);
+    command.args(["-std=gnu11", "-O1", "-Wall", "-Werror", "-pthread", "-o"]).arg(&program).arg(source).args(flags);
+    let outcome = Outcome::of(&mut command);
+    assert_eq!(outcome.code, Some(0), "{command:?}: {outcome:?}");
+    program.to_str().expect("temporary directories have UTF-8 names").to_owned()
+}
+
+/// The Python interpreter of the tests' virtual environment.
+///
+/// # Panics
+/// When it was not set up.
+#[must_use]
+pub fn python() -> String {
+    let path = target_dir().join("test-venv/bin/python3");
+    assert!(path.exists(), "{} is not there: run `cargo xtask setup`", path.display());
+    path.to_str().expect("the target directory has a UTF-8 name").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::compile;
+    use crate::sandbox::Sandbox;
+
+    #[test]
+    fn programs_are_compiled_and_run() {
+        let sandbox = Sandbox::new("/nonexistent");
+        let exits = compile(&sandbox, "exits");
+        assert_eq!(sandbox.run_bare([exits.as_str(), "exit", "9"]).code, Some(9));
+        assert_eq!(sandbox.run_bare([exits.as_str(), "segv"]).signal, Some(11));
+    }
+}

@@ -1,0 +1,123 @@
+//! Installs what the tests need beyond Rust; what is there already is left alone.
+
+use crate::step::{self, Done, cargo, is_installed, root, succeeds, target_dir};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+/// A tool of the system: how to see that it is there, and the Debian packages that bring it.
+struct Tool {
+    name: &'static str,
+    is_there: fn() -> bool,
+    packages: &'static [&'static str],
+}
+
+const TOOLS: [Tool; 7] = [
+    Tool { name: "cc", is_there: || is_installed("cc"), packages: &["gcc", "libc6-dev"] },
+    Tool { name: "make", is_there: || is_installed("make"), packages: &["make"] },
+    Tool { name: "bash", is_there: || is_installed("bash"), packages: &["bash"] },
+    Tool { name: "strace", is_there: || is_installed("strace"), packages: &["strace"] },
+    Tool { name: "hyperfine", is_there: || is_installed("hyperfine"), packages: &["hyperfine"] },
+    Tool { name: "musl-gcc", is_there: || is_installed("musl-gcc"), packages: &["musl-tools"] },
+    Tool {
+        name: "python3 with venv",
+        // Debian's python3 has the module without what it needs to work.
+        is_there: || succeeds("python3", &["-c", "import ensurepip, venv"]),
+        packages: &["python3", "python3-venv"],
+    },
+];
+
+/// Installs everything.
+///
+/// # Errors
+/// When an installation fails; the message says which.
+pub fn run() -> Done {
+    install_tools()?;
+    make_venv()?;
+    fetch_sources()
+}
+
+fn install_tools() -> Done {
+    let missing: Vec<&Tool> = TOOLS.iter().filter(|tool| !(tool.is_there)()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names = missing.iter().map(|tool| tool.name).collect::<Vec<_>>().join(", ");
+    let packages: Vec<&str> = missing.iter().flat_map(|tool| tool.packages).copied().collect();
+    let Some(apt) = apt_get() else {
+        // The tests that need them fail and say so; all others are still worth running.
+        eprintln!("==> missing and not to be installed from here: {names} (Debian packages: {})", packages.join(" "));
+        return Ok(());
+    };
+    let command = |arguments: &[&str]| {
+        let mut command = Command::new(apt[0]);
+        command.args(&apt[1..]).args(arguments);
+        command
+    };
+    step::run("package lists", &mut command(&["update", "-q"]))?;
+    let mut install = vec!["install", "-q", "-y", "--no-install-recommends"];
+    install.extend(&packages);
+    step::run(&format!("packages: {}", packages.join(" ")), &mut command(&install))?;
+    let still: Vec<_> = missing.iter().filter(|tool| !(tool.is_there)()).map(|tool| tool.name).collect();
+    if still.is_empty() { Ok(()) } else { Err(format!("still missing after installation: {}", still.join(", "))) }
+}
+
+/// How `apt-get` is run here, if it can be.
+fn apt_get() -> Option<&'static [&'static str]> {
+    if !is_installed("apt-get") {
+        None
+    } else if is_root() {
+        Some(&["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"])
+    } else if succeeds("sudo", &["-n", "true"]) {
+        Some(&["sudo", "-n", "env", "DEBIAN_FRONTEND=noninteractive", "apt-get"])
+    } else {
+        None
+    }
+}
+
+fn is_root() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let uid = status.lines().find_map(|line| line.strip_prefix("Uid:"));
+    // Real, effective, saved and file-system id.
+    uid.and_then(|ids| ids.split_whitespace().nth(1)) == Some("0")
+}
+
+/// The receivers of PyPI, in an environment of their own.
+fn make_venv() -> Done {
+    let venv = target_dir().join("test-venv");
+    let requirements = root().join("tests/requirements.txt");
+    unless_done(&venv, &[&requirements], || {
+        // One that was left half-made is made again.
+        step::run("Python environment", Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv))?;
+        let mut pip = Command::new(venv.join("bin/python3"));
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"]).arg(&requirements);
+        step::run("Python packages", &mut pip)
+    })
+}
+
+/// The real project that the tests build.
+fn fetch_sources() -> Done {
+    let sources = target_dir().join("test-sources");
+    let package = root().join("tests/sources");
+    unless_done(&sources, &[&package.join("Cargo.toml"), &package.join("Cargo.lock")], || {
+        let mut vendor = cargo();
+        vendor.current_dir(&package).args(["vendor", "--quiet", "--locked", "--versioned-dirs"]).arg(&sources);
+        // It prints how to use what it fetched, which is not for us.
+        vendor.stdout(std::process::Stdio::null());
+        step::run("sources to build", &mut vendor)
+    })
+}
+
+/// Does something whose result is `directory`, unless it was done before from the same inputs.
+fn unless_done(directory: &Path, inputs: &[&Path], work: impl FnOnce() -> Done) -> Done {
+    let mut wanted = String::new();
+    for input in inputs {
+        wanted += &fs::read_to_string(input).map_err(|error| format!("{}: {error}", input.display()))?;
+    }
+    let stamp = directory.join(".made-from");
+    if fs::read_to_string(&stamp).is_ok_and(|made_from| made_from == wanted) {
+        return Ok(());
+    }
+    work()?;
+    fs::write(&stamp, wanted).map_err(|error| format!("{}: {error}", stamp.display()))
+}
