@@ -3,6 +3,7 @@
 //! Rust's own start-up is left out (`no_main`): it would ignore SIGPIPE and open closed stdio, and the program that is
 //! started must find both as the launcher did.
 #![cfg_attr(not(test), no_main)]
+#![cfg_attr(test, allow(dead_code, reason = "the entry, which all is used from, is not part of the test harness"))]
 
 mod cli;
 mod export;

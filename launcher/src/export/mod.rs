@@ -153,6 +153,15 @@ impl AnyBackend {
     }
 }
 
+impl AnyBackend {
+    /// Tells an Agent which share of the spans is not lost on the way, 0 to 1.
+    pub fn set_keep_rate(&mut self, rate: f64) {
+        if let AnyBackend::Datadog(agent) = self {
+            agent.set_keep_rate(rate);
+        }
+    }
+}
+
 impl Backend for AnyBackend {
     async fn send(&mut self, batch: &Batch) -> Outcome {
         match self {

@@ -1,12 +1,11 @@
 //! Spans for tests.
 
 use super::Batch;
-use ddtrace::config::{AgentConfig, AgentUrl, Config, LogLevel, OtlpConfig, OtlpProtocol, ProcessSpans};
+use ddtrace::config::{Config, Sources, resolve};
 use ddtrace::ids::{SpanId, TraceId};
 use ddtrace::span::{Attribute, Event, Link, Resource, Span, SpanKind, Status, TraceChunk, Value};
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Duration;
 
 pub fn attribute(key: &'static str, value: impl Into<Value>) -> Attribute {
     (Cow::Borrowed(key), value.into())
@@ -98,46 +97,6 @@ pub fn span_ids(batch: &Batch) -> Vec<u64> {
 
 /// A configuration with every setting at its default.
 pub fn config() -> Config {
-    Config {
-        enabled: true,
-        service: None,
-        env: None,
-        version: None,
-        tags: vec![],
-        report_hostname: false,
-        hostname: None,
-        exporters: vec![],
-        agent: AgentConfig {
-            url: AgentUrl::Tcp { tls: false, host: "localhost".into(), port: 8126, base_path: String::new() },
-            explicit: false,
-            timeout: Duration::from_secs(2),
-        },
-        otlp: OtlpConfig {
-            endpoint: "http://localhost:4318/v1/traces".into(),
-            explicit: false,
-            protocol: OtlpProtocol::HttpProtobuf,
-            headers: vec![],
-            gzip: false,
-            timeout: Some(Duration::from_secs(10)),
-            certificate: None,
-            client_key: None,
-            client_certificate: None,
-        },
-        flush_interval: Duration::from_secs(1),
-        max_payload_bytes: 20 << 20,
-        partial_flush: true,
-        partial_flush_min_spans: 300,
-        process_spans: ProcessSpans::Auto,
-        trace_id_128_bit: true,
-        denylist: vec![],
-        inject_cleared_env: true,
-        debug: false,
-        log_level: LogLevel::Info,
-        log_file: None,
-        state_dir: None,
-        local_max_bytes: 64 << 20,
-        spool_max_bytes: 64 << 20,
-        shutdown_timeout: Duration::from_secs(5),
-        external_env: None,
-    }
+    // Nothing is read: neither an environment nor files are given.
+    resolve(&Sources { root: "/nonexistent".into(), ..Sources::default() }).config
 }

@@ -1,3 +1,5 @@
+use super::deliver::Delivery;
+use super::probe::Route;
 use super::test_server::{Answer, TestServer};
 use super::testing::{self, batch, span_ids};
 use super::*;

@@ -94,11 +94,6 @@ impl Assembler {
         self.ended
     }
 
-    /// How many spans are open.
-    pub fn open_spans(&self) -> usize {
-        self.open.len()
-    }
-
     fn feed_records(&mut self, bytes: &[u8]) -> u64 {
         let mut opened = 0;
         for record in records(bytes) {
@@ -210,10 +205,5 @@ impl Assembler {
             trace.open > 0 || !trace.finished.is_empty()
         });
         ready
-    }
-
-    /// Turns off holding back: from now on the policy is this one.
-    pub fn set_policy(&mut self, policy: Policy) {
-        self.policy = policy;
     }
 }

@@ -110,6 +110,8 @@ struct State {
     shared: Arc<Shared>,
     /// After this instant nothing is tried any more. Set at the end.
     deadline: Cell<Option<Instant>>,
+    service: String,
+    env: String,
 }
 
 impl State {
@@ -129,7 +131,12 @@ async fn export(mut reader: Reader, mut plan: Plan, shared: Arc<Shared>) {
     let partial_flush = plan.config.partial_flush.then_some(plan.config.partial_flush_min_spans);
     let policy = Policy { partial_flush: if plan.hold.is_some() { None } else { partial_flush } };
     let mut assembler = Assembler::new(policy, clock_offset);
-    let state = Rc::new(State { shared: Arc::clone(&shared), deadline: Cell::new(None) });
+    let state = Rc::new(State {
+        shared: Arc::clone(&shared),
+        deadline: Cell::new(None),
+        service: plan.resource.text("service.name").unwrap_or_default().to_owned(),
+        env: plan.config.env.clone().unwrap_or_default(),
+    });
     let mut queues: Option<Vec<Rc<Queue>>> = None;
     let mut pending: Vec<TraceChunk> = Vec::new();
     let mut seen: Vec<TraceChunk> = Vec::new();
@@ -275,6 +282,10 @@ async fn serve(mut backend: AnyBackend, queue: Rc<Queue>, state: Rc<State>) {
         };
         queue.busy.set(true);
         let mut left = Batch { chunks: batch.chunks.clone() };
+        let (delivered, dropped) = (queue.delivered.get() as f64, queue.dropped.get() as f64);
+        if dropped > 0.0 {
+            backend.set_keep_rate(delivered / (delivered + dropped));
+        }
         while left.spans() > 0 && !state.time_left().is_zero() {
             let delivery = deliver(&mut backend, left, state.time_left()).await;
             queue.delivered.set(queue.delivered.get() + delivery.delivered);
@@ -283,6 +294,9 @@ async fn serve(mut backend: AnyBackend, queue: Rc<Queue>, state: Rc<State>) {
                 tracing::warn!("{message}");
             }
             left = delivery.left;
+            if let Some(rate) = backend.rates().and_then(|rates| rates.rate(&state.service, &state.env)) {
+                tracing::debug!("the Agent's sampling rate for {:?} is {rate}", state.service);
+            }
         }
         queue.busy.set(false);
         state.shared.news.notify_one();

@@ -88,6 +88,9 @@ pub fn run(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
     if let Some(reason) = reason {
         tracing::warn!("{reason}");
     }
+    if let Some(path) = segment.path() {
+        tracing::debug!("spooling to {}", path.display());
+    }
     let plan = Plan {
         config: order.config,
         resource: order.resource,

@@ -42,8 +42,6 @@ pub enum FrameKind {
 pub struct Frame<'a> {
     /// What it holds.
     pub kind: FrameKind,
-    /// Which process it is from; the sidecar's own number, zero for the sidecar itself.
-    pub producer: u64,
     /// Its bytes.
     pub payload: &'a [u8],
 }
@@ -255,8 +253,7 @@ impl Reader {
             3 => FrameKind::End,
             _ => return None,
         };
-        let producer = u64::from_le_bytes(*head.last_chunk()?);
-        Some(Frame { kind, producer, payload })
+        Some(Frame { kind, payload })
     }
 
     /// Counts spans.
@@ -330,7 +327,7 @@ mod tests {
         writer.append(FrameKind::Records, 7, b"abc").unwrap();
         writer.append(FrameKind::End, 0, b"").unwrap();
         let frame = reader.next_frame().unwrap();
-        assert_eq!((frame.kind, frame.producer, frame.payload), (FrameKind::Records, 7, &b"abc"[..]));
+        assert_eq!((frame.kind, frame.payload), (FrameKind::Records, &b"abc"[..]));
         assert_eq!(reader.next_frame().unwrap().kind, FrameKind::End);
         assert!(reader.next_frame().is_none());
     }

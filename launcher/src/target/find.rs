@@ -20,11 +20,6 @@ pub struct NotRunnable {
 }
 
 impl NotRunnable {
-    /// The error that `execvp(3)` would give.
-    pub fn errno(&self) -> Errno {
-        self.errno
-    }
-
     /// The exit code by `env(1)`: 127 if there is no such program, 126 if there is but it can't be run.
     pub fn exit_code(&self) -> u8 {
         if self.errno == Errno::ENOENT { 127 } else { 126 }

@@ -81,9 +81,9 @@ fn info_describes_a_target_but_runs_nothing() {
 #[test]
 fn the_first_word_may_be_a_command_of_ours() {
     for (line, expected) in [
-        ("view", Action::View(ViewArgs { file: None })),
-        ("view trace.jsonl", Action::View(ViewArgs { file: Some("trace.jsonl".into()) })),
-        ("-d view -- -d", Action::View(ViewArgs { file: Some("-d".into()) })),
+        ("view", Action::View(ViewArgs::default())),
+        ("view trace.jsonl", Action::View(ViewArgs { file: Some("trace.jsonl".into()), ..ViewArgs::default() })),
+        ("-d view -- -d", Action::View(ViewArgs { file: Some("-d".into()), ..ViewArgs::default() })),
         ("completions fish", Action::Completions(Shell::Fish)),
         ("man", Action::Man),
     ] {
