@@ -88,7 +88,7 @@ mod tests {
     use crate::target::fixtures::{Directory, script};
 
     fn find_in(word: &str, path: Option<&str>) -> Result<PathBuf, (Errno, u8)> {
-        find(OsStr::new(word), path.map(OsStr::new)).map_err(|error| (error.errno(), error.exit_code()))
+        find(OsStr::new(word), path.map(OsStr::new)).map_err(|error| (error.errno, error.exit_code()))
     }
 
     #[test]
