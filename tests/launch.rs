@@ -271,7 +271,11 @@ fn completions_and_the_manual_come_from_the_program_itself() {
     let sandbox = sandbox();
     for shell in ["bash", "zsh", "fish"] {
         let completions = sandbox.run_traced(["completions", shell]);
-        assert!(completions.code == Some(0) && completions.out().contains("--view"), "{shell}: {completions:?}");
+        assert!(
+            completions.code == Some(0)
+                && completions.out().contains(if shell == "fish" { "-l view" } else { "--view" }),
+            "{shell}: {completions:?}"
+        );
     }
     let manual = sandbox.run_traced(["man"]);
     assert!(manual.code == Some(0) && manual.out().contains(".TH ddtrace-run"), "{manual:?}");

@@ -8,6 +8,7 @@ use core::ptr::{null, null_mut};
 use core::sync::atomic::{AtomicPtr, Ordering};
 use ddtrace::identity::{FLAG_INJECT_CLEARED, Identity, LENGTH};
 use ddtrace::propagation::tracecontext::{TRACEPARENT_LENGTH, TraceParent};
+use ddtrace::sys;
 
 const IDENTITY: &[u8] = b"_DDTRACE_RUN=";
 const TRACEPARENT: &[u8] = b"TRACEPARENT=";
@@ -169,6 +170,32 @@ pub(crate) unsafe fn host_context(envp: *const *const u8) -> Option<TraceParent>
         }
     }
     None
+}
+
+/// Whether an array of C strings can be walked: null, or all of its pointers lead to readable memory.
+///
+/// What cannot is for the real function to refuse with `EFAULT`.
+pub(crate) fn is_walkable(array: *const *const u8) -> bool {
+    if array.is_null() {
+        return true;
+    }
+    let mut place = array as usize;
+    let mut known_page = usize::MAX;
+    loop {
+        // The kernel is asked once for each page of pointers.
+        if place / 4096 != known_page {
+            if place % align_of::<usize>() != 0 || !sys::is_readable(place) {
+                return false;
+            }
+            known_page = place / 4096;
+        }
+        // SAFETY: aligned, and on a page that has just been read.
+        match unsafe { *(place as *const usize) } {
+            0 => return true,
+            text if !sys::is_readable(text) => return false,
+            _ => place = place.wrapping_add(size_of::<usize>()),
+        }
+    }
 }
 
 /// What a child's environment is to say.

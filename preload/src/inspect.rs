@@ -2,7 +2,7 @@
 
 use core::ffi::CStr;
 use ddtrace::denylist::is_denied;
-use ddtrace::elf::{HEAD_LEN, Image, Interpreter, identify_with};
+use ddtrace::elf::{HEAD_LEN, Image, Interpreter, identify_with, needs_asan};
 use ddtrace::sys::{self, Fd};
 
 use crate::environment;
@@ -33,6 +33,16 @@ pub(crate) enum Program {
     Open(Fd),
     /// A path relative to an open directory.
     At(Fd, *const u8),
+}
+
+impl Program {
+    /// Whether its path can be read at all.
+    pub(crate) fn is_readable(self) -> bool {
+        match self {
+            Program::Path(path) | Program::Search(path) | Program::At(_, path) => sys::is_readable(path as usize),
+            Program::Open(_) => true,
+        }
+    }
 }
 
 /// The path of a program, in memory of the caller's.
@@ -147,10 +157,13 @@ fn examine(fd: Fd, path: &[u8]) -> Verdict {
     let mut head = [0u8; 1024];
     const { assert!(HEAD_LEN >= 1024) };
     let length = sys::read_at(fd, 0, &mut head);
-    let image = identify_with(head.get(..length).unwrap_or_default(), &mut |at, buffer| sys::read_at(fd, at, buffer));
-    match image {
+    let head = head.get(..length).unwrap_or_default();
+    let mut read_at = |at, buffer: &mut [u8]| sys::read_at(fd, at, buffer);
+    match identify_with(head, &mut read_at) {
         Image::Elf(elf) if !elf.is_native() => Verdict::Untraceable("architecture"),
         Image::Elf(elf) if elf.interpreter == Interpreter::None => Verdict::Untraceable("static"),
+        // Its runtime ends the program if any library is loaded before it.
+        Image::Elf(_) if needs_asan(head, &mut read_at) => Verdict::Untraceable("asan"),
         // What is neither is run by /bin/sh in execvp(3) and posix_spawnp(3).
         Image::Elf(_) | Image::Script(_) | Image::Other => Verdict::Traceable,
     }

@@ -42,6 +42,7 @@ static void bad_pointers(void) {
 }
 
 static void failing(void) {
+    unlink("plain");
     int file = open("plain", O_CREAT | O_WRONLY, 0600);
     close(file);
     printf("missing: %d\n", execv("/nonexistent", ARGV) == -1 ? errno : 0);

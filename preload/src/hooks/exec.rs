@@ -88,6 +88,9 @@ pub(crate) unsafe extern "C" fn execveat(directory: i32, path: Text, argv: Array
 /// `argv` and `envp` are null or arrays of C strings that end with null; `call` is the real function.
 unsafe fn replace(program: Program, argv: Array, envp: Array, call: impl FnOnce(Array) -> i32) -> i32 {
     let Some(caller) = process::caller() else { return call(envp) };
+    if !program.is_readable() || !environment::is_walkable(argv) || !environment::is_walkable(envp) {
+        return call(envp);
+    }
     // SAFETY: the host's own arguments.
     let found = unsafe { inspect::look(program) };
     if found.verdict == Verdict::Unknown {

@@ -5,6 +5,7 @@ use crate::process::{self, Caller};
 use crate::table::{Function, real};
 use crate::thread;
 use core::sync::atomic::Ordering;
+use ddtrace::identity::Holder;
 use ddtrace::ids::SpanId;
 use ddtrace::record::RecordWriter;
 use ddtrace::semconv::Key;
@@ -55,15 +56,20 @@ fn ending(code: Option<i32>) {
             record.float(Key::CpuSystem, seconds(usage.system_ns));
             record.integer(Key::MemoryPeak, usage.max_rss as i64);
         }),
-        // A vfork child whose exec failed.
+        // A vfork child that runs no program after all.
         Some(Caller::VforkChild(pid)) => {
             let thread = thread::current();
-            if thread.vfork_pid.load(Ordering::Relaxed) == pid {
-                process::record(|record| {
-                    record.close(SpanId(thread.vfork_span.load(Ordering::Relaxed)), sys::monotonic_ns());
-                    exit_code(record, code);
-                });
+            if thread.vfork_pid.load(Ordering::Relaxed) != pid {
+                // It never tried to run a program: nobody has heard of it yet.
+                let child = process::child_identity(Holder::Process(pid), None);
+                thread.vfork_pid.store(pid, Ordering::Relaxed);
+                thread.vfork_span.store(child.span_id.0, Ordering::Relaxed);
+                process::record_child(&child, pid, |_| {});
             }
+            process::record(|record| {
+                record.close(SpanId(thread.vfork_span.load(Ordering::Relaxed)), sys::monotonic_ns());
+                exit_code(record, code);
+            });
         }
         _ => {}
     }

@@ -61,7 +61,8 @@ unsafe fn spawn(
     envp: Array,
     call: impl FnOnce(*mut i32, Array) -> i32,
 ) -> i32 {
-    if process::caller() != Some(Caller::Itself) {
+    let readable = || program.is_readable() && environment::is_walkable(argv) && environment::is_walkable(envp);
+    if process::caller() != Some(Caller::Itself) || !readable() {
         return call(pid, envp);
     }
     // SAFETY: the host's own arguments.

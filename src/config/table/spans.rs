@@ -62,11 +62,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         id: Id::InjectClearedEnv,
         key: "inject_cleared_env",
         kind: Kind::Bool,
-        default: "false",
+        default: "true",
         dd: &["DD_TRACE_INJECT_CLEARED_ENV"],
         hand_on: HandOn::Datadog,
         help: "Whether programs that are started with an emptied environment still get the tracer's variables",
-        example: "true",
+        example: "false",
         ..Setting::BLANK
     },
 ];
