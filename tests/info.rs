@@ -77,7 +77,7 @@ fn the_command_line_wins_over_both_dialects_and_datadogs_over_the_other() {
     sandbox.set("DD_SERVICE", "from-datadog").set("OTEL_SERVICE_NAME", "from-otel");
     line_with(&info(&sandbox), &["from-datadog", "DD_SERVICE"]);
     let flagged = sandbox.run_traced(["--service", "from-flag", "--info"]);
-    line_with(&flagged, &["from-flag", "--service"]);
+    line_with(&flagged, &["from-flag", "command line"]);
 }
 
 #[test]

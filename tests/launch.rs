@@ -278,5 +278,5 @@ fn completions_and_the_manual_come_from_the_program_itself() {
         );
     }
     let manual = sandbox.run_traced(["man"]);
-    assert!(manual.code == Some(0) && manual.out().contains(".TH ddtrace-run"), "{manual:?}");
+    assert!(manual.code == Some(0) && manual.out().contains(".TH DDTRACE-RUN"), "{manual:?}");
 }

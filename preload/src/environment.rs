@@ -184,7 +184,7 @@ pub(crate) fn is_walkable(array: *const *const u8) -> bool {
     loop {
         // The kernel is asked once for each page of pointers.
         if place / 4096 != known_page {
-            if place % align_of::<usize>() != 0 || !sys::is_readable(place) {
+            if !place.is_multiple_of(align_of::<usize>()) || !sys::is_readable(place) {
                 return false;
             }
             known_page = place / 4096;
@@ -207,36 +207,74 @@ pub(crate) struct ForChild<'a> {
     pub(crate) loadable: bool,
     /// Whether a `TRACEPARENT` of the host's stays as it is: where the process only replaces its own program.
     pub(crate) keep_host_context: bool,
+    /// Whether memory may be mapped for it: in a vfork child it would stay in the parent.
+    pub(crate) may_map: bool,
 }
 
-/// More entries than this are passed on unchanged: the new array lives on the stack.
-const MOST_ENTRIES: usize = 2048;
+/// So many entries are put together on the stack.
 const FEW_ENTRIES: usize = 120;
-const ADDED: usize = 7;
+/// So many on the stack in a function of its own.
+const MANY_ENTRIES: usize = 2048;
+/// What is added at most, with the null at the end.
+const ADDED: usize = 8;
+/// The longest `LD_PRELOAD` that is edited.
+const PRELOAD_TEXT: usize = 1024;
 
-/// Calls `run` with an environment made from `envp` for a child. Where it cannot be made, with `envp` itself.
+/// Calls `run` with an environment made from `envp` for a child; `None` where it cannot be made: then `run` is given
+/// back.
 ///
 /// # Safety
 ///
 /// `envp` is null or an array of C strings that ends with null.
-pub(crate) unsafe fn with_child_environment<R>(
+pub(crate) unsafe fn with_child_environment<R, F: FnOnce(*const *const u8) -> R>(
     envp: *const *const u8,
     child: ForChild<'_>,
-    run: impl FnOnce(*const *const u8) -> R,
-) -> R {
+    run: F,
+) -> Result<R, F> {
     // SAFETY: the caller's promise.
     let (count, ours) = unsafe { count_entries(envp) };
     if !ours && process::identity().flags & FLAG_INJECT_CLEARED == 0 {
-        return run(envp);
+        return Err(run);
     }
-    // SAFETY: the caller's promise; the arrays have room for all entries and the added ones.
+    // SAFETY: the caller's promise.
     unsafe {
         match count {
-            0..=FEW_ENTRIES => with_arrays::<{ FEW_ENTRIES + ADDED + 1 }, 768, R>(envp, child, run),
-            _ if count <= MOST_ENTRIES => with_arrays::<{ MOST_ENTRIES + ADDED + 1 }, 4096, R>(envp, child, run),
-            _ => run(envp),
+            0..=FEW_ENTRIES => with_stack::<{ FEW_ENTRIES + ADDED }, R, F>(envp, child, run),
+            _ if count <= MANY_ENTRIES => with_stack::<{ MANY_ENTRIES + ADDED }, R, F>(envp, child, run),
+            _ if child.may_map => with_mapping(count.wrapping_add(ADDED), envp, child, run),
+            _ => Err(run),
         }
     }
+}
+
+/// Never inlined, so that the larger frame is used only where it is needed.
+#[inline(never)]
+unsafe fn with_stack<const ENTRIES: usize, R, F: FnOnce(*const *const u8) -> R>(
+    envp: *const *const u8,
+    child: ForChild<'_>,
+    run: F,
+) -> Result<R, F> {
+    let mut entries = [null(); ENTRIES];
+    // SAFETY: the caller's promise.
+    unsafe { with_array(&mut entries, envp, child, run) }
+}
+
+/// For more entries than a stack can be asked to hold. An exec takes the mapping away with all the rest.
+unsafe fn with_mapping<R, F: FnOnce(*const *const u8) -> R>(
+    room: usize,
+    envp: *const *const u8,
+    child: ForChild<'_>,
+    run: F,
+) -> Result<R, F> {
+    let bytes = room.wrapping_mul(size_of::<*const u8>());
+    let Ok(memory) = sys::map_private(bytes) else { return Err(run) };
+    // SAFETY: our own new mapping, zeroed: so many null pointers.
+    let entries = unsafe { core::slice::from_raw_parts_mut(memory.as_ptr().cast::<*const u8>(), room) };
+    // SAFETY: the caller's promise.
+    let result = unsafe { with_array(entries, envp, child, run) };
+    // SAFETY: the array is not used any more.
+    unsafe { sys::unmap(memory, bytes) };
+    result
 }
 
 /// How many entries there are, and whether our variable is among them.
@@ -254,20 +292,19 @@ unsafe fn count_entries(envp: *const *const u8) -> (usize, bool) {
     (count, ours)
 }
 
-/// Never inlined, so that the larger frame is used only where it is needed.
-#[inline(never)]
-unsafe fn with_arrays<const ENTRIES: usize, const PRELOAD: usize, R>(
+unsafe fn with_array<R, F: FnOnce(*const *const u8) -> R>(
+    entries: &mut [*const u8],
     envp: *const *const u8,
     child: ForChild<'_>,
-    run: impl FnOnce(*const *const u8) -> R,
-) -> R {
+    run: F,
+) -> Result<R, F> {
     let identity_text = Text::<{ IDENTITY.len() + LENGTH + 1 }>::of(&[IDENTITY, &child.identity.format()]);
     let context_text = Text::<{ TRACEPARENT.len() + TRACEPARENT_LENGTH + 1 }>::of(&[
         TRACEPARENT,
         &traceparent(child.identity).format(),
     ]);
-    let mut preload_text = Text::<PRELOAD>::of(&[]);
-    let mut array = Array { entries: [null(); ENTRIES], length: 0 };
+    let mut preload_text = Text::<PRELOAD_TEXT>::of(&[]);
+    let mut array = Array { entries, length: 0 };
     let (mut had_identity, mut had_context, mut had_preload) = (false, false, false);
     let (mut had_state, mut had_baggage, mut had_denylist) = (false, false, false);
 
@@ -317,8 +354,8 @@ unsafe fn with_arrays<const ENTRIES: usize, const PRELOAD: usize, R>(
         }
     }
     match array.finish() {
-        Some(new) => run(new),
-        None => run(envp),
+        Some(new) => Ok(run(new)),
+        None => Err(run),
     }
 }
 
@@ -328,12 +365,12 @@ struct NoEntries([*const u8; 1]);
 unsafe impl Sync for NoEntries {}
 static NO_ENTRIES: NoEntries = NoEntries([null()]);
 
-struct Array<const N: usize> {
-    entries: [*const u8; N],
+struct Array<'a> {
+    entries: &'a mut [*const u8],
     length: usize,
 }
 
-impl<const N: usize> Array<N> {
+impl Array<'_> {
     /// Null stands for a text that is not there, and is left out.
     fn push(&mut self, text: *const u8) {
         if text.is_null() {

@@ -19,6 +19,9 @@ pub(crate) enum Verdict {
     Unknown,
 }
 
+/// Why a program is described from outside although it could load the library: it gets an environment without it.
+pub(crate) const NO_ENVIRONMENT: &str = "environment";
+
 /// The longest path that is put together from PATH.
 const PATH_BYTES: usize = 1024;
 
@@ -58,6 +61,16 @@ impl Found {
         CStr::from_bytes_with_nul(self.bytes.get(..self.length.wrapping_add(1))?).ok().filter(|path| !path.is_empty())
     }
 
+    /// The path that the kernel knows the open file by: the one behind all links.
+    fn set_to_file(&mut self, fd: Fd) {
+        let mut path = [0u8; PATH_BYTES];
+        let link = link_to(fd);
+        let link = CStr::from_bytes_until_nul(&link).unwrap_or_default();
+        if let Ok(path) = sys::readlink(link, &mut path) {
+            self.set([path, b"", b""]);
+        }
+    }
+
     fn set(&mut self, pieces: [&[u8]; 3]) -> bool {
         let total = pieces.iter().fold(0usize, |sum, piece| sum.wrapping_add(piece.len()));
         if total >= PATH_BYTES {
@@ -90,14 +103,8 @@ pub(crate) unsafe fn look(program: Program) -> Found {
                 if name.contains(&b'/') { by_path(&mut found, name) } else { by_search(&mut found, name) }
             }
             Program::Open(fd) => {
-                let mut link = *b"/proc/self/fd/\0\0\0\0\0\0\0\0\0\0\0\0";
-                put_decimal(&mut link, 14, fd);
-                if let Ok(link) = CStr::from_bytes_until_nul(&link) {
-                    by_path(&mut found, link.to_bytes());
-                    if let Ok(path) = sys::readlink(link, &mut [0; PATH_BYTES]) {
-                        found.set([path, b"", b""]);
-                    }
-                }
+                let link = link_to(fd);
+                by_path(&mut found, CStr::from_bytes_until_nul(&link).unwrap_or_default().to_bytes());
             }
             Program::At(directory, path) => {
                 let path = c_bytes(path);
@@ -108,6 +115,7 @@ pub(crate) unsafe fn look(program: Program) -> Found {
                     && let Ok(fd) = sys::open_at(directory, path, O_CLOEXEC | O_NONBLOCK)
                 {
                     found.verdict = examine(fd, path.to_bytes());
+                    found.set_to_file(fd);
                     sys::close(fd);
                 }
             }
@@ -138,8 +146,10 @@ fn by_search(found: &mut Found, name: &[u8]) {
 fn open_found(found: &mut Found) -> bool {
     let Some(path) = found.path() else { return false };
     let Ok(fd) = sys::open_read(path) else { return false };
-    let verdict = examine(fd, path.to_bytes());
-    found.verdict = verdict;
+    found.verdict = examine(fd, path.to_bytes());
+    if found.verdict != Verdict::Traceable {
+        found.set_to_file(fd);
+    }
     sys::close(fd);
     true
 }
@@ -167,6 +177,13 @@ fn examine(fd: Fd, path: &[u8]) -> Verdict {
         // What is neither is run by /bin/sh in execvp(3) and posix_spawnp(3).
         Image::Elf(_) | Image::Script(_) | Image::Other => Verdict::Traceable,
     }
+}
+
+/// `/proc/self/fd/<fd>`, ended by NUL.
+fn link_to(fd: Fd) -> [u8; 26] {
+    let mut link = *b"/proc/self/fd/\0\0\0\0\0\0\0\0\0\0\0\0";
+    put_decimal(&mut link, 14, fd);
+    link
 }
 
 fn put_decimal(text: &mut [u8], at: usize, number: i32) {

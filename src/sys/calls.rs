@@ -196,6 +196,21 @@ pub fn getcwd(buffer: &mut [u8]) -> SysResult<&[u8]> {
     Ok(buffer.get(..length.wrapping_sub(1)).unwrap_or_default())
 }
 
+/// Whether the ends of children are thrown away: SIGCHLD is ignored, or `SA_NOCLDWAIT` set. Inherited through fork, so
+/// in a child it tells about the parent.
+#[must_use]
+pub fn ignores_children() -> bool {
+    const SIGCHLD: usize = 17;
+    const SIG_IGN: usize = 1;
+    const SA_NOCLDWAIT: usize = 2;
+    // Handler, flags, restorer, mask: the kernel's struct sigaction.
+    let mut action = [0usize; 4];
+    // SAFETY: no new action is given; the old one goes into writable memory of the kernel's size.
+    unsafe { syscall6(arch::RT_SIGACTION, SIGCHLD, 0, action.as_mut_ptr() as usize, 8, 0, 0) };
+    let [handler, flags, ..] = action;
+    handler == SIG_IGN || flags & SA_NOCLDWAIT != 0
+}
+
 /// Ends the process at once.
 pub fn exit_group(code: i32) -> ! {
     loop {

@@ -35,6 +35,7 @@ pub const CLOSE: usize = 3;
 pub const FSTAT: usize = 5;
 pub const MMAP: usize = 9;
 pub const MUNMAP: usize = 11;
+pub const RT_SIGACTION: usize = 13;
 pub const RT_SIGPROCMASK: usize = 14;
 pub const PREAD64: usize = 17;
 pub const MADVISE: usize = 28;

@@ -14,7 +14,7 @@ use ddtrace::span::Span;
 const STATUS_LINGER_NS: u64 = 1_500_000_000;
 
 /// How long a process's parent may take to say what is known already, or early: both write when they are scheduled.
-const LATE_NEWS_NS: u64 = 60_000_000_000;
+pub const LATE_NEWS_NS: u64 = 60_000_000_000;
 
 /// Spans of one trace that can be sent.
 #[derive(Debug, PartialEq)]

@@ -2,20 +2,25 @@
 //!
 //! It never waits for an exporter. What a process wrote before its end is in the segment before its death is.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
 
 use ddtrace::ids::SpanId;
 use ddtrace::record::{ROLE_CHILD, RecordBody, records};
-use ddtrace::sys::monotonic_ns;
+use ddtrace::sys::{Usage, monotonic_ns};
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 
+use super::assemble::LATE_NEWS_NS;
 use super::listen::{Door, Guest, MappedRing, Unwelcome};
 use super::pidfd;
 use super::spool::{Death, FrameKind, Full, Writer};
+use super::zombie;
 
 /// How long after a death the parent may take to wait for the process, before the death is told without a status.
 const REAP_WAIT_NS: u64 = 200_000_000;
+
+/// How many processes that are gone are remembered before old ones are forgotten.
+const MOST_PAST: usize = 8192;
 
 /// A process that is known.
 struct Tracked {
@@ -36,7 +41,7 @@ pub struct Collector {
     segment: Writer,
     next_producer: u64,
     /// Processes that are gone: their parents may speak of them late.
-    past: HashSet<SpanId>,
+    past: HashMap<SpanId, u64>,
     /// What each ring had counted as lost when it was last looked at.
     lost_by: HashMap<u64, u64>,
     /// Records that processes could not write into their rings.
@@ -57,7 +62,7 @@ impl Collector {
             processes: HashMap::new(),
             segment,
             next_producer: 1,
-            past: HashSet::new(),
+            past: HashMap::new(),
             lost_by: HashMap::new(),
             lost_in_rings: 0,
             lost_in_segment: 0,
@@ -156,7 +161,7 @@ impl Collector {
                 let producer = self.next_producer;
                 self.next_producer += 1;
                 self.drain_ring(producer, &mut ring);
-                self.append_death(span, None);
+                self.append_unseen_death(span);
                 return;
             }
             None => {}
@@ -218,7 +223,7 @@ impl Collector {
     /// Children that a process started, known by its word alone until they speak for themselves.
     fn adopt(&mut self, children: Vec<(SpanId, u32)>) {
         for (span, pid) in children {
-            if self.processes.contains_key(&span) || self.past.contains(&span) {
+            if self.processes.contains_key(&span) || self.past.contains_key(&span) {
                 continue;
             }
             match pidfd::open(pid) {
@@ -226,8 +231,8 @@ impl Collector {
                 // It is gone already. If it has a ring, that waits at the socket.
                 Err(_) => {
                     self.accept_all();
-                    if !self.processes.contains_key(&span) && !self.past.contains(&span) {
-                        self.append_death(span, None);
+                    if !self.processes.contains_key(&span) && !self.past.contains_key(&span) {
+                        self.append_unseen_death(span);
                     }
                 }
             }
@@ -239,11 +244,12 @@ impl Collector {
         let now = monotonic_ns();
         let Some(tracked) = self.processes.get_mut(&span) else { return };
         let died_ns = *tracked.died_ns.get_or_insert(now);
-        if !reaped {
-            return;
+        if let Some(remains) = zombie::look(tracked.pid) {
+            self.bury(span, died_ns, Some(remains.status), Some(remains.usage));
+        } else if reaped {
+            let status = pidfd::exit_status(&tracked.pidfd);
+            self.bury(span, died_ns, status, None);
         }
-        let status = pidfd::exit_status(&tracked.pidfd);
-        self.bury(span, died_ns, status);
     }
 
     /// Gives up waiting for the status of processes that nobody reaps.
@@ -256,7 +262,7 @@ impl Collector {
             .filter(|(_, died_ns)| all || now.saturating_sub(*died_ns) > REAP_WAIT_NS)
             .collect();
         for (span, died_ns) in due {
-            self.bury(span, died_ns, None);
+            self.bury(span, died_ns, None, None);
         }
     }
 
@@ -266,19 +272,25 @@ impl Collector {
         self.door.is_waited_at() || self.processes.values().any(|tracked| tracked.died_ns.is_some())
     }
 
-    fn bury(&mut self, span: SpanId, died_ns: u64, status: Option<u32>) {
+    fn bury(&mut self, span: SpanId, died_ns: u64, status: Option<u32>, usage: Option<Usage>) {
         // Its ring may still wait at the socket, and its parent may have written that it started it.
         self.accept_all();
         self.drain(span);
         self.processes.remove(&span);
-        let death = Death { span_id: span.0, time_ns: died_ns, status };
-        self.past.insert(span);
-        self.append(FrameKind::Death, 0, &death.format());
+        self.append_death(Death { span_id: span.0, time_ns: died_ns, status, usage });
     }
 
-    fn append_death(&mut self, span: SpanId, status: Option<u32>) {
-        self.past.insert(span);
-        let death = Death { span_id: span.0, time_ns: monotonic_ns(), status };
+    /// A process that was gone before it could be watched.
+    fn append_unseen_death(&mut self, span: SpanId) {
+        self.append_death(Death { span_id: span.0, time_ns: monotonic_ns(), status: None, usage: None });
+    }
+
+    fn append_death(&mut self, death: Death) {
+        self.past.insert(SpanId(death.span_id), death.time_ns);
+        if self.past.len() > MOST_PAST {
+            let newest = death.time_ns;
+            self.past.retain(|_, time_ns| newest.saturating_sub(*time_ns) < LATE_NEWS_NS);
+        }
         self.append(FrameKind::Death, 0, &death.format());
     }
 }

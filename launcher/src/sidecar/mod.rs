@@ -10,6 +10,7 @@ mod pidfd;
 mod process_span;
 mod run;
 mod spool;
+mod zombie;
 
 pub use detach::{Lineage, start};
 pub use listen::bind;

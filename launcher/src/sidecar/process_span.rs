@@ -205,10 +205,10 @@ impl ProcessSpan {
         if let Some(code) = exit_code {
             put(semconv::PROCESS_EXIT_CODE, Value::I64(code));
         }
-        let usage = self.exit.and_then(|exit| exit.usage);
+        let usage = self.exit.and_then(|exit| exit.usage).or(self.death.and_then(|death| death.usage));
         let cpu_user = self.cpu_user.or(usage.map(|usage| usage.user_ns as f64 / 1e9));
         let cpu_system = self.cpu_system.or(usage.map(|usage| usage.system_ns as f64 / 1e9));
-        let memory_peak = self.memory_peak.or(usage.map(|usage| usage.max_rss as i64));
+        let memory_peak = self.memory_peak.or(usage.map(|usage| usage.max_rss as i64).filter(|bytes| *bytes > 0));
         for (key, value) in [
             (semconv::PROCESS_CPU_TIME_USER, cpu_user.map(Value::F64)),
             (semconv::PROCESS_CPU_TIME_SYSTEM, cpu_system.map(Value::F64)),

@@ -2,13 +2,14 @@
 //! described by this one.
 
 use crate::environment::{self, ForChild};
-use crate::inspect::{self, Program, Verdict};
+use crate::inspect::{self, NO_ENVIRONMENT, Program, Verdict};
 use crate::process::{self, Caller};
 use crate::table::{self, Function, real};
 use crate::{describe, thread};
 use core::sync::atomic::Ordering;
 use ddtrace::identity::{Holder, Identity};
 use ddtrace::ids::SpanId;
+use ddtrace::record::RecordWriter;
 use ddtrace::semconv::Key;
 
 type Text = *const u8;
@@ -101,28 +102,41 @@ unsafe fn replace(program: Program, argv: Array, envp: Array, call: impl FnOnce(
         // SAFETY: the caller's promise.
         Caller::VforkChild(pid) => unsafe { vfork_identity(pid, envp) },
     };
-    let reason = match found.verdict {
+    let mut reason = match found.verdict {
         Verdict::Untraceable(reason) => Some(reason),
         _ => None,
     };
-    match (caller, reason) {
-        (Caller::Itself, None) => {}
-        (Caller::Itself, Some(reason)) => process::record(|record| {
-            record.amend(identity.span_id);
-            // SAFETY: the caller's promise for `argv`.
-            unsafe { describe::program(record, found.path(), argv, reason) };
-        }),
-        (Caller::VforkChild(pid), reason) => process::record_child(&identity, pid, |record| {
+    let tell = |reason: Option<&str>| {
+        let describe = |record: &mut RecordWriter| {
             if let Some(reason) = reason {
                 // SAFETY: the caller's promise for `argv`.
                 unsafe { describe::program(record, found.path(), argv, reason) };
             }
-        }),
-    }
-    let child =
-        ForChild { identity: &identity, loadable: reason.is_none(), keep_host_context: caller == Caller::Itself };
+        };
+        match caller {
+            Caller::VforkChild(pid) => process::record_child(&identity, pid, describe),
+            // The new program will speak for itself.
+            Caller::Itself if reason.is_none() => {}
+            Caller::Itself => process::record(|record| {
+                record.amend(identity.span_id);
+                describe(record);
+            }),
+        }
+    };
+    tell(reason);
+    let child = ForChild {
+        identity: &identity,
+        loadable: reason.is_none(),
+        keep_host_context: caller == Caller::Itself,
+        may_map: caller == Caller::Itself,
+    };
     // SAFETY: the caller's promise.
-    let result = unsafe { environment::with_child_environment(envp, child, call) };
+    let made = unsafe { environment::with_child_environment(envp, child, call) };
+    let result = made.unwrap_or_else(|call| {
+        reason = reason.or(Some(NO_ENVIRONMENT));
+        tell(reason);
+        call(envp)
+    });
     if caller == Caller::Itself && reason.is_some() {
         process::record(|record| {
             record.amend(identity.span_id);

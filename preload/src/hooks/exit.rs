@@ -47,8 +47,8 @@ pub(crate) extern "C" fn destructor() {
 
 fn ending(code: Option<i32>) {
     match process::caller() {
-        // A forked child without a ring has nothing to tell that its parent cannot; making one now would only delay it.
-        Some(Caller::Itself) if process::has_ring() => process::record(|record| {
+        // A forked child without a ring has nothing to tell that its parent cannot, unless that throws its end away.
+        Some(Caller::Itself) if process::has_ring() || sys::ignores_children() => process::record(|record| {
             record.close(process::identity().span_id, sys::monotonic_ns());
             exit_code(record, code);
             let usage = sys::usage_of_self();

@@ -2,7 +2,7 @@
 
 use crate::describe;
 use crate::environment::{self, ForChild};
-use crate::inspect::{self, Program, Verdict};
+use crate::inspect::{self, NO_ENVIRONMENT, Program, Verdict};
 use crate::process::{self, Caller};
 use crate::table::{self, Function, real};
 use core::ffi::c_void;
@@ -77,11 +77,13 @@ unsafe fn spawn(
         Verdict::Untraceable(reason) => Some(reason),
         _ => None,
     };
-    let child = ForChild { identity: &identity, loadable: reason.is_none(), keep_host_context: false };
+    let child = ForChild { identity: &identity, loadable: reason.is_none(), keep_host_context: false, may_map: true };
     let mut own_pid = 0;
     let place = if pid.is_null() { &raw mut own_pid } else { pid };
     // SAFETY: the caller's promise.
-    let result = unsafe { environment::with_child_environment(envp, child, |envp| call(place, envp)) };
+    let made = unsafe { environment::with_child_environment(envp, child, |envp| call(place, envp)) };
+    let reason = if made.is_err() { reason.or(Some(NO_ENVIRONMENT)) } else { reason };
+    let result = made.unwrap_or_else(|call| call(envp));
     if result == 0 {
         // SAFETY: our own variable, or the host's, which the successful call has written.
         let started = unsafe { *place } as u32;
