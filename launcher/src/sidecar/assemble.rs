@@ -46,6 +46,8 @@ pub struct Assembler {
     /// Records that could not be read.
     pub malformed: u64,
     ended: bool,
+    /// The latest time that a record spoke of.
+    last_ns: u64,
 }
 
 #[derive(Default)]
@@ -67,6 +69,7 @@ impl Assembler {
             past: HashMap::new(),
             malformed: 0,
             ended: false,
+            last_ns: 0,
         }
     }
 
@@ -75,7 +78,9 @@ impl Assembler {
         match frame.kind {
             FrameKind::Records => self.feed_records(frame.payload),
             FrameKind::Death => {
-                if let Some(death) = Death::parse(frame.payload)
+                let death = Death::parse(frame.payload);
+                self.last_ns = self.last_ns.max(death.map_or(0, |death| death.time_ns));
+                if let Some(death) = death
                     && let Some(span) = self.open.get_mut(&SpanId(death.span_id))
                 {
                     span.died(death);
@@ -86,6 +91,7 @@ impl Assembler {
                 self.ended = true;
                 0
             }
+            FrameKind::Origin | FrameKind::Settled => 0,
         }
     }
 
@@ -106,6 +112,13 @@ impl Assembler {
     }
 
     fn feed_record(&mut self, record: &Record<'_>) -> u64 {
+        let time_ns = match record.body {
+            RecordBody::Open(open) => open.start_ns,
+            RecordBody::Close(end_ns) => end_ns,
+            RecordBody::ChildExit(exit) => exit.time_ns,
+            RecordBody::Amend | RecordBody::Cancel => 0,
+        };
+        self.last_ns = self.last_ns.max(time_ns);
         match record.body {
             RecordBody::Open(open) => return self.opened(record, &open),
             RecordBody::Amend => {
@@ -167,6 +180,13 @@ impl Assembler {
             // The child's own words come later, in another process's ring.
             _ => drop(self.early_exits.insert(exit.pid, exit)),
         }
+    }
+
+    /// Ends every span and hands on all that is left, whatever is known of it.
+    pub fn end(&mut self) -> Vec<Finished> {
+        self.ended = true;
+        let last_ns = self.last_ns;
+        self.collect(last_ns)
     }
 
     /// Ends the spans whose processes are gone and hands on the traces that are ready. `now_ns` is `CLOCK_MONOTONIC`.

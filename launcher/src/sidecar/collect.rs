@@ -99,6 +99,11 @@ impl Collector {
         self.append(FrameKind::Records, 0, record);
     }
 
+    /// Notes which spans need not be delivered again.
+    pub fn settle(&mut self, ids: &[u8]) {
+        self.append(FrameKind::Settled, 0, ids);
+    }
+
     /// Ends the segment.
     pub fn end(&mut self) {
         self.append(FrameKind::End, 0, &[]);

@@ -5,23 +5,24 @@
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use ddtrace::config::Config;
 use ddtrace::span::{Resource, TraceChunk};
-use ddtrace::sys::{monotonic_ns, realtime_ns};
+use ddtrace::sys::monotonic_ns;
 use tokio::sync::Notify;
 use tokio::task::LocalSet;
 use tokio::time::timeout;
 
 use super::assemble::{Assembler, Finished, Policy};
+use super::leftover::{self, Leftover};
 use super::spool::Reader;
 use crate::export::{AnyBackend, Batch, deliver, otlp_json_line, probe};
 
@@ -35,6 +36,12 @@ pub struct Plan {
     pub state_dir: Option<PathBuf>,
     /// Gets every span as OTLP JSON lines at the end: the view reads it.
     pub view: Option<OwnedFd>,
+    /// `CLOCK_REALTIME` minus `CLOCK_MONOTONIC`, in nanoseconds.
+    pub clock_offset: i128,
+    /// The spool, and this sidecar's own segment in it.
+    pub spool: Option<PathBuf>,
+    /// This sidecar's own segment, if it is a file.
+    pub own_segment: Option<PathBuf>,
     /// Hold all spans back until the command has ended, and give them up if it takes longer than this: it is a service.
     pub hold: Option<Duration>,
 }
@@ -51,13 +58,23 @@ struct Shared {
     hurry: AtomicBool,
     /// The command has proved to be a service: its processes need record nothing any more.
     unwanted: AtomicBool,
+    /// Where some spans could not be delivered: those that were.
+    settled: Mutex<Vec<u64>>,
+}
+
+fn lock(ids: &Mutex<Vec<u64>>) -> MutexGuard<'_, Vec<u64>> {
+    ids.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Exporting {
     /// Starts the thread.
     pub fn start(reader: Reader, plan: Plan) -> std::io::Result<Exporting> {
-        let shared =
-            Arc::new(Shared { news: Notify::new(), hurry: AtomicBool::new(false), unwanted: AtomicBool::new(false) });
+        let shared = Arc::new(Shared {
+            news: Notify::new(),
+            hurry: AtomicBool::new(false),
+            unwanted: AtomicBool::new(false),
+            settled: Mutex::new(Vec::new()),
+        });
         let for_thread = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("export".into()).spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -90,9 +107,10 @@ impl Exporting {
         self.wake();
     }
 
-    /// Waits for the thread.
-    pub fn join(self) {
+    /// Waits for the thread. Gives the spans that are settled, where others are not.
+    pub fn join(self) -> Vec<u64> {
         let _ = self.thread.join();
+        std::mem::take(&mut *lock(&self.shared.settled))
     }
 }
 
@@ -103,6 +121,8 @@ struct Queue {
     busy: Cell<bool>,
     delivered: Cell<u64>,
     dropped: Cell<u64>,
+    /// The spans that this backend is done with.
+    settled: RefCell<Vec<u64>>,
 }
 
 /// What the tasks share.
@@ -127,10 +147,9 @@ impl State {
 }
 
 async fn export(mut reader: Reader, mut plan: Plan, shared: Arc<Shared>) {
-    let clock_offset = i128::from(realtime_ns()) - i128::from(monotonic_ns());
     let partial_flush = plan.config.partial_flush.then_some(plan.config.partial_flush_min_spans);
     let policy = Policy { partial_flush: if plan.hold.is_some() { None } else { partial_flush } };
-    let mut assembler = Assembler::new(policy, clock_offset);
+    let mut assembler = Assembler::new(policy, plan.clock_offset);
     let state = Rc::new(State {
         shared: Arc::clone(&shared),
         deadline: Cell::new(None),
@@ -189,13 +208,14 @@ async fn export(mut reader: Reader, mut plan: Plan, shared: Arc<Shared>) {
     }
     state.deadline.set(Some(Instant::now() + plan.config.shutdown_timeout));
     let queues = queues.unwrap_or_default();
-    while queues.iter().any(|queue| queue.busy.get() || !queue.batches.borrow().is_empty()) {
-        if state.time_left().is_zero() {
-            break;
-        }
-        let _ = timeout(Duration::from_millis(20), shared.news.notified()).await;
-    }
+    wait_until_served(&queues, &state).await;
     count(&reader, &queues, &mut counted);
+    let account = reader.account();
+    if account.waiting() > 0 {
+        *lock(&shared.settled) = settled(&queues);
+    } else if account.delivered > 0 && !queues.is_empty() {
+        deliver_leftovers(&plan, &queues, &state).await;
+    }
     if queues.is_empty() {
         // Only the view was asked for, and it has them.
         let account = reader.account();
@@ -215,7 +235,8 @@ fn count(reader: &Reader, queues: &[Rc<Queue>], counted: &mut (u64, u64)) {
     *counted = (delivered.max(counted.0), dropped.max(counted.1));
 }
 
-fn chunk(finished: Finished, resource: &Arc<Resource>) -> TraceChunk {
+/// A trace chunk of what is finished, with the sampling decision that it inherited or, by default, took.
+pub fn chunk(finished: Finished, resource: &Arc<Resource>) -> TraceChunk {
     let first = finished.spans.first();
     let sampled = first.is_none_or(|span| span.flags & 1 != 0);
     let remote = first.is_some_and(|span| span.parent_is_remote);
@@ -263,6 +284,7 @@ async fn open_queues(plan: &Plan, state: &Rc<State>) -> Vec<Rc<Queue>> {
                     busy: Cell::new(false),
                     delivered: Cell::new(0),
                     dropped: Cell::new(0),
+                    settled: RefCell::new(Vec::new()),
                 });
                 tokio::task::spawn_local(serve(backend, Rc::clone(&queue), Rc::clone(state)));
                 queues.push(queue);
@@ -271,6 +293,54 @@ async fn open_queues(plan: &Plan, state: &Rc<State>) -> Vec<Rc<Queue>> {
         }
     }
     queues
+}
+
+fn ids(chunks: &[TraceChunk]) -> impl Iterator<Item = u64> {
+    chunks.iter().flat_map(|chunk| chunk.spans.iter().map(|span| span.span_id.0))
+}
+
+/// The spans that every backend is done with.
+fn settled(queues: &[Rc<Queue>]) -> Vec<u64> {
+    let Some((first, others)) = queues.split_first() else { return Vec::new() };
+    let others: Vec<HashSet<u64>> =
+        others.iter().map(|queue| queue.settled.borrow().iter().copied().collect()).collect();
+    first.settled.borrow().iter().copied().filter(|id| others.iter().all(|done| done.contains(id))).collect()
+}
+
+/// Hands over what other sidecars left behind, now that the backends take spans again.
+async fn deliver_leftovers(plan: &Plan, queues: &[Rc<Queue>], state: &State) {
+    let Some(spool) = &plan.spool else { return };
+    for path in leftover::find(spool, plan.own_segment.as_deref()) {
+        if state.time_left().is_zero() {
+            return;
+        }
+        let Some(mut left) = Leftover::open(&path) else { continue };
+        tracing::info!("delivering {} spans that wait in {}", left.spans(), path.display());
+        let batch = Rc::new(Batch { chunks: std::mem::take(&mut left.chunks) });
+        let wanted: HashSet<u64> = ids(&batch.chunks).collect();
+        for queue in queues {
+            queue.settled.borrow_mut().clear();
+            queue.batches.borrow_mut().push_back(Rc::clone(&batch));
+            queue.news.notify_one();
+        }
+        wait_until_served(queues, state).await;
+        let done = settled(queues);
+        if done.len() >= wanted.len() {
+            left.settle();
+        } else {
+            left.settle_some(&done);
+            return;
+        }
+    }
+}
+
+async fn wait_until_served(queues: &[Rc<Queue>], state: &State) {
+    while queues.iter().any(|queue| queue.busy.get() || !queue.batches.borrow().is_empty()) {
+        if state.time_left().is_zero() {
+            return;
+        }
+        let _ = timeout(Duration::from_millis(20), state.shared.news.notified()).await;
+    }
 }
 
 async fn serve(mut backend: AnyBackend, queue: Rc<Queue>, state: Rc<State>) {
@@ -298,6 +368,8 @@ async fn serve(mut backend: AnyBackend, queue: Rc<Queue>, state: Rc<State>) {
                 tracing::debug!("the Agent's sampling rate for {:?} is {rate}", state.service);
             }
         }
+        let waiting: HashSet<u64> = ids(&left.chunks).collect();
+        queue.settled.borrow_mut().extend(ids(&batch.chunks).filter(|id| !waiting.contains(id)));
         queue.busy.set(false);
         state.shared.news.notify_one();
         if left.spans() > 0 {

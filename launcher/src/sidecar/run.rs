@@ -1,7 +1,7 @@
 //! The sidecar's life: from the fork to the last process's end and the last span's delivery.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,12 +14,15 @@ use ddtrace::ring::layout::MAX_RECORD;
 use ddtrace::scrub::ArgScrubber;
 use ddtrace::semconv::Key;
 use ddtrace::span::Resource;
+use ddtrace::sys::{monotonic_ns, realtime_ns};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use super::collect::Collector;
 use super::deliver::{Exporting, Plan};
+use super::origin::Origin;
+use super::spool::FrameKind;
 use super::{log, spool};
 
 const LISTENER: u64 = u64::MAX;
@@ -83,7 +86,7 @@ pub fn run(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
         tracing::warn!("{note}");
     }
     let spool_dir = order.state_dir.as_ref().map(|directory| directory.join("spool"));
-    let (segment, reason) = spool::Writer::create(spool_dir.as_deref(), order.config.spool_max_bytes)
+    let (mut segment, reason) = spool::Writer::create(spool_dir.as_deref(), order.config.spool_max_bytes)
         .map_err(|error| nix::Error::try_from(error).unwrap_or(nix::Error::EIO))?;
     if let Some(reason) = reason {
         tracing::warn!("{reason}");
@@ -91,7 +94,15 @@ pub fn run(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
     if let Some(path) = segment.path() {
         tracing::debug!("spooling to {}", path.display());
     }
+    let clock_offset = i128::from(realtime_ns()) - i128::from(monotonic_ns());
+    let origin = Origin { resource: Resource::clone(&order.resource), clock_offset };
+    if segment.append(FrameKind::Origin, 0, &origin.format()).is_err() {
+        tracing::error!("the spool holds nothing; no span is kept");
+    }
     let plan = Plan {
+        clock_offset,
+        spool: spool_dir,
+        own_segment: segment.path().map(Path::to_owned),
         config: order.config,
         resource: order.resource,
         state_dir: order.state_dir,
@@ -141,7 +152,10 @@ pub fn run(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
-    exporting.join();
+    let settled: Vec<u8> = exporting.join().iter().flat_map(|id| id.to_le_bytes()).collect();
+    if !settled.is_empty() {
+        collector.settle(&settled);
+    }
     let (in_rings, in_segment) = collector.lost();
     let segment = collector.into_segment();
     let account = segment.account();

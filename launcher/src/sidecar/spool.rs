@@ -36,6 +36,10 @@ pub enum FrameKind {
     Death = 2,
     /// Nothing more will come.
     End = 3,
+    /// Who records: see [`super::origin::Origin`]. The first frame of a segment.
+    Origin = 4,
+    /// Spans that are delivered, or dropped for good: their ids, 8 bytes each.
+    Settled = 5,
 }
 
 /// A frame, borrowed from the segment.
@@ -92,7 +96,7 @@ impl Shared {
 /// Appends to the segment. There is one writer.
 pub struct Writer {
     shared: Arc<Shared>,
-    // The lock tells other sidecars that the file is in use; it goes with the process.
+    /// Locked: it tells other sidecars that the file is in use, and goes with the process.
     file: Flock<File>,
     path: Option<PathBuf>,
     allocated: u64,
@@ -192,6 +196,32 @@ impl Writer {
         self.reader().account()
     }
 
+    /// Opens a segment that another sidecar left behind; `None` where one is still at work on it, or it is none of ours.
+    pub fn adopt(path: &Path) -> io::Result<Option<Writer>> {
+        let file = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOFOLLOW).open(path)?;
+        let Ok(file) = Flock::lock(file, FlockArg::LockExclusiveNonblock) else { return Ok(None) };
+        let length = file.metadata()?.len();
+        // Whoever finished with it has deleted it between our look and our lock.
+        if length < HEADER || !path.exists() {
+            return Ok(None);
+        }
+        let map = memmap2::MmapOptions::new().len(length as usize).map_raw(&*file)?;
+        let shared = Arc::new(Shared { map });
+        let header = shared.header();
+        let known = header.magic.load(Ordering::Acquire) == MAGIC && header.version.load(Ordering::Relaxed) == VERSION;
+        Ok(known.then(|| Writer { shared, file, path: Some(path.to_owned()), allocated: length }))
+    }
+
+    /// Makes room at the end of an adopted segment, which was cut to its length.
+    pub fn append_to_adopted(mut self, kind: FrameKind, payload: &[u8]) -> io::Result<()> {
+        let length = self.shared.map.len() as u64 + (FRAME_HEADER + payload.len()).next_multiple_of(8) as u64;
+        self.file.set_len(length)?;
+        let map = memmap2::MmapOptions::new().len(length as usize).map_raw(&*self.file)?;
+        self.shared = Arc::new(Shared { map });
+        self.allocated = length;
+        self.append(kind, 0, payload).map_err(|_| io::Error::from(io::ErrorKind::StorageFull))
+    }
+
     /// Ends the segment: deletes the file if nothing waits in it, else leaves it, cut to its length. Gives the path of
     /// what was left.
     pub fn finish(self) -> io::Result<Option<PathBuf>> {
@@ -252,6 +282,8 @@ impl Reader {
             1 => FrameKind::Records,
             2 => FrameKind::Death,
             3 => FrameKind::End,
+            4 => FrameKind::Origin,
+            5 => FrameKind::Settled,
             _ => return None,
         };
         Some(Frame { kind, payload })

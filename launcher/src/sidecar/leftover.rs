@@ -1,0 +1,95 @@
+//! Segments that other sidecars left behind: the first one that reaches the backend again delivers them.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ddtrace::ids::SpanId;
+use ddtrace::span::TraceChunk;
+
+use super::assemble::{Assembler, Policy};
+use super::deliver::chunk;
+use super::origin::Origin;
+use super::spool::{FrameKind, Writer};
+
+/// A segment that nobody else is at work on.
+pub struct Leftover {
+    segment: Writer,
+    path: PathBuf,
+    /// What still waits in it.
+    pub chunks: Vec<TraceChunk>,
+}
+
+/// What is left in the spool, oldest first; `own` is the segment of this sidecar.
+pub fn find(directory: &Path, own: Option<&Path>) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
+    let mut paths: Vec<PathBuf> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|ending| ending == "seg") && Some(path.as_path()) != own)
+        .collect();
+    paths.sort();
+    paths
+}
+
+impl Leftover {
+    /// Takes a segment over and reads what waits in it. `None` where another sidecar has it, or nothing can be read.
+    pub fn open(path: &Path) -> Option<Leftover> {
+        let segment = match Writer::adopt(path) {
+            Ok(segment) => segment?,
+            Err(error) => {
+                tracing::warn!("cannot read {}: {error}; it stays", path.display());
+                return None;
+            }
+        };
+        let mut reader = segment.reader();
+        let mut assembler: Option<(Assembler, Origin)> = None;
+        let mut settled: HashSet<SpanId> = HashSet::new();
+        while let Some(frame) = reader.next_frame() {
+            match frame.kind {
+                FrameKind::Origin => {
+                    let origin = Origin::parse(frame.payload)?;
+                    assembler = Some((Assembler::new(Policy { partial_flush: None }, origin.clock_offset), origin));
+                }
+                FrameKind::Settled => {
+                    let (ids, _) = frame.payload.as_chunks::<8>();
+                    settled.extend(ids.iter().map(|id| SpanId(u64::from_le_bytes(*id))));
+                }
+                _ => {
+                    if let Some((assembler, _)) = &mut assembler {
+                        assembler.feed(frame);
+                    }
+                }
+            }
+        }
+        let (mut assembler, origin) = assembler?;
+        let resource = Arc::new(origin.resource);
+        let mut chunks: Vec<TraceChunk> =
+            assembler.end().into_iter().map(|finished| chunk(finished, &resource)).collect();
+        for chunk in &mut chunks {
+            chunk.spans.retain(|span| !settled.contains(&span.span_id));
+        }
+        chunks.retain(|chunk| !chunk.spans.is_empty());
+        Some(Leftover { segment, path: path.to_owned(), chunks })
+    }
+
+    /// How many spans wait in it.
+    pub fn spans(&self) -> usize {
+        self.chunks.iter().map(|chunk| chunk.spans.len()).sum()
+    }
+
+    /// Everything in it is delivered or dropped.
+    pub fn settle(self) {
+        if let Err(error) = std::fs::remove_file(&self.path) {
+            tracing::warn!("cannot delete {}: {error}; it may be delivered twice", self.path.display());
+        }
+    }
+
+    /// These spans are delivered or dropped, the others still wait.
+    pub fn settle_some(self, ids: &[u64]) {
+        let payload: Vec<u8> = ids.iter().flat_map(|id| id.to_le_bytes()).collect();
+        if let Err(error) = self.segment.append_to_adopted(FrameKind::Settled, &payload) {
+            tracing::warn!("cannot write to {}: {error}; it may be delivered twice", self.path.display());
+        }
+    }
+}
