@@ -17,6 +17,10 @@ pub const FLAG_INJECT_CLEARED: u8 = 2;
 /// Bit of [`Identity::flags`]: the parent comes from outside of the traced tree.
 pub const FLAG_REMOTE_PARENT: u8 = 4;
 
+/// Bit of [`Identity::flags`]: the process filters its system calls, and so do all it starts; they must not make any
+/// for us.
+pub const FLAG_SANDBOXED: u8 = 8;
+
 /// Whose identity it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Holder {

@@ -4,6 +4,7 @@
 use crate::host::c_bytes;
 use crate::process;
 use crate::settled::{Settled, StaticText};
+use core::ffi::CStr;
 use core::ptr::{null, null_mut};
 use core::sync::atomic::{AtomicPtr, Ordering};
 use ddtrace::identity::{FLAG_INJECT_CLEARED, Identity, LENGTH};
@@ -119,6 +120,12 @@ pub(crate) unsafe fn remember(found: &Found<'_>, library: &[u8]) {
             STAMPED_TRACEPARENT.set(*found.traceparent_place.cast::<[u8; TRACEPARENT_LENGTH]>());
         }
     }
+}
+
+/// The path of this library.
+pub(crate) fn library_path() -> Option<&'static CStr> {
+    let text = LIBRARY.get().as_bytes_with_nul().strip_prefix(LD_PRELOAD)?;
+    CStr::from_bytes_with_nul(text).ok()
 }
 
 /// The user's additions to the list of programs never to be instrumented.

@@ -156,6 +156,10 @@ fn open_found(found: &mut Found) -> bool {
 
 fn examine(fd: Fd, path: &[u8]) -> Verdict {
     const SETUID_SETGID: u32 = 0o6000;
+    // In another root the loader would complain of it on the program's stderr.
+    if !environment::library_path().is_some_and(sys::can_read) {
+        return Verdict::Untraceable("chroot");
+    }
     if is_denied(path, environment::denylist()) {
         return Verdict::Untraceable("denylist");
     }

@@ -7,7 +7,7 @@ use crate::thread;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use ddtrace::handshake::{self, Hello};
-use ddtrace::identity::{FLAG_REMOTE_PARENT, Holder, Identity};
+use ddtrace::identity::{FLAG_REMOTE_PARENT, FLAG_SANDBOXED, Holder, Identity};
 use ddtrace::ids::{SpanId, TraceId};
 use ddtrace::random::Random;
 use ddtrace::record::{OpenBody, ROLE_CHILD, ROLE_SELF, RecordWriter};
@@ -18,6 +18,8 @@ use ddtrace::sys;
 const DISARMED: u32 = 0;
 /// Processes are recorded.
 const ARMED: u32 = 1;
+/// The process has put itself under a system call filter: whatever is not plain memory work is left undone.
+const SANDBOXED: u32 = 2;
 
 /// A process that could not reach the sidecar tries again at a later hook, but not for ever.
 const MOST_CONNECTS: u32 = 3;
@@ -75,6 +77,24 @@ pub(crate) fn arm(identity: Identity) {
     PHASE.store(ARMED, Ordering::Release);
     environment::stamp(&identity);
     let _ = ring();
+}
+
+/// The process is about to filter its system calls. Its descendants inherit the filter, and must not try, either.
+pub(crate) fn enter_sandbox() {
+    if PHASE.compare_exchange(ARMED, SANDBOXED, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+        environment::stamp(&sandboxed_identity());
+    }
+}
+
+/// Whether the process has put itself under a system call filter.
+pub(crate) fn is_sandboxed() -> bool {
+    PHASE.load(Ordering::Acquire) == SANDBOXED
+}
+
+/// The identity for the programs that a sandboxed process starts.
+pub(crate) fn sandboxed_identity() -> Identity {
+    let identity = identity();
+    Identity { flags: identity.flags | FLAG_SANDBOXED, ..*identity }
 }
 
 /// Whether and for whom a hook may record; notices first if this is a forked child that nobody told.

@@ -56,6 +56,11 @@ impl<const N: usize> StaticText<N> {
         self.bytes.get(..self.length).unwrap_or_default()
     }
 
+    /// With the NUL.
+    pub(crate) fn as_bytes_with_nul(&self) -> &[u8] {
+        self.bytes.get(..self.length.wrapping_add(1)).unwrap_or_default()
+    }
+
     /// For C: null where there is none.
     pub(crate) fn as_ptr(&self) -> *const u8 {
         if self.length == 0 { core::ptr::null() } else { self.bytes.as_ptr() }

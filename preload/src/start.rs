@@ -5,7 +5,7 @@ use crate::host::{Auxv, own_library_path};
 use crate::process::{self, RANDOM};
 use crate::{describe, table};
 use ddtrace::denylist::is_denied;
-use ddtrace::identity::{FLAG_PROCESS_SPANS, FLAG_REMOTE_PARENT, Holder, Identity};
+use ddtrace::identity::{FLAG_PROCESS_SPANS, FLAG_REMOTE_PARENT, FLAG_SANDBOXED, Holder, Identity};
 use ddtrace::ids::SpanId;
 use ddtrace::sys;
 
@@ -34,7 +34,7 @@ pub(crate) unsafe extern "C" fn constructor(argc: usize, argv: *const *const u8,
     // SAFETY: the environment as the kernel laid it down; nobody has changed it before main.
     let found = unsafe { environment::scan(envp) };
     let Some(identity) = Identity::parse(found.identity) else { return };
-    if identity.flags & FLAG_PROCESS_SPANS == 0 {
+    if identity.flags & FLAG_PROCESS_SPANS == 0 || identity.flags & FLAG_SANDBOXED != 0 {
         return;
     }
     let argv = if genuine { argv } else { arguments_before(envp) };

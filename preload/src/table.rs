@@ -33,6 +33,8 @@ functions! {
     Wait3 = "wait3",
     Wait4 = "wait4",
     Waitid = "waitid",
+    Prctl = "prctl",
+    Syscall = "syscall",
     ErrnoLocation = "__errno_location",
 }
 

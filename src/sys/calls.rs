@@ -114,6 +114,15 @@ pub fn open_read(path: &CStr) -> SysResult<Fd> {
     open_at(AT_FDCWD as Fd, path, O_CLOEXEC | O_NONBLOCK)
 }
 
+/// Whether a file can be read by this path.
+#[must_use]
+pub fn can_read(path: &CStr) -> bool {
+    const AT_FDCWD: isize = -100;
+    const R_OK: usize = 4;
+    // SAFETY: `path` ends with NUL.
+    check(unsafe { syscall6(arch::FACCESSAT, AT_FDCWD as usize, path.as_ptr() as usize, R_OK, 0, 0, 0) }).is_ok()
+}
+
 /// Opens a path relative to `directory` with the given flags.
 pub fn open_at(directory: Fd, path: &CStr, flags: usize) -> SysResult<Fd> {
     // SAFETY: `path` ends with NUL.

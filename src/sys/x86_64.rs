@@ -55,6 +55,7 @@ pub const CLOCK_GETTIME: usize = 228;
 pub const EXIT_GROUP: usize = 231;
 pub const TGKILL: usize = 234;
 pub const OPENAT: usize = 257;
+pub const FACCESSAT: usize = 269;
 pub const FALLOCATE: usize = 285;
 pub const PRLIMIT64: usize = 302;
 pub const GETRANDOM: usize = 318;

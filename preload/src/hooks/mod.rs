@@ -3,5 +3,6 @@
 pub(crate) mod exec;
 pub(crate) mod exit;
 pub(crate) mod fork;
+pub(crate) mod sandbox;
 pub(crate) mod spawn;
 pub(crate) mod wait;
