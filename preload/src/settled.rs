@@ -18,12 +18,22 @@ impl<T> Settled<T> {
         unsafe { &*self.0.get() }
     }
 
+    /// Changes the value in its place.
+    ///
     /// # Safety
     ///
     /// No other thread of the process may exist that uses the value, and no reference from `get` may be alive.
+    pub(crate) unsafe fn change(&self, change: impl FnOnce(&mut T)) {
+        // SAFETY: the caller's promise.
+        change(unsafe { &mut *self.0.get() });
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Settled::change`].
     pub(crate) unsafe fn set(&self, value: T) {
         // SAFETY: the caller's promise.
-        unsafe { *self.0.get() = value };
+        unsafe { self.change(|place| *place = value) };
     }
 }
 
@@ -38,18 +48,16 @@ pub(crate) struct StaticText<const N: usize> {
 impl<const N: usize> StaticText<N> {
     pub(crate) const EMPTY: Self = StaticText { bytes: [0; N], length: 0 };
 
-    /// The pieces one after the other; empty where they do not fit.
-    pub(crate) fn of(pieces: &[&[u8]]) -> Self {
-        let mut text = Self::EMPTY;
+    /// Becomes the pieces one after the other; empty where they do not fit.
+    pub(crate) fn fill(&mut self, pieces: &[&[u8]]) {
         let total = pieces.iter().fold(0usize, |sum, piece| sum.wrapping_add(piece.len()));
         if total < N {
             let all = pieces.iter().flat_map(|piece| piece.iter());
-            for (to, from) in text.bytes.iter_mut().zip(all) {
+            for (to, from) in self.bytes.iter_mut().zip(all) {
                 *to = *from;
             }
-            text.length = total;
+            self.length = total;
         }
-        text
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8] {

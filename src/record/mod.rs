@@ -27,8 +27,6 @@ pub enum Kind {
     Close = 3,
     /// A child process was waited for: body [`ChildExitBody`]. The span id is that of the parent.
     ChildExit = 4,
-    /// The span never came to be: a program that was about to be started was not.
-    Cancel = 5,
 }
 
 /// The span is a process's own, written by the process itself.

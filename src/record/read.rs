@@ -50,8 +50,6 @@ pub enum RecordBody {
     Close(u64),
     /// A child was waited for.
     ChildExit(ChildExit),
-    /// The span never came to be.
-    Cancel,
 }
 
 /// A record, borrowed from the bytes it was read from.
@@ -150,7 +148,6 @@ fn parse(record: &[u8]) -> Result<Option<Record<'_>>, Malformed> {
         k if k == Kind::Amend as u8 => RecordBody::Amend,
         k if k == Kind::Close as u8 => RecordBody::Close(cursor.u64()?),
         k if k == Kind::ChildExit as u8 => RecordBody::ChildExit(cursor.child_exit()?),
-        k if k == Kind::Cancel as u8 => RecordBody::Cancel,
         _ => return Ok(None),
     };
     Ok(Some(Record { span_id, body, fields: cursor.0 }))

@@ -65,7 +65,7 @@ fn what_is_written_is_read_back() {
 fn a_record_that_does_not_fit_is_void() {
     assert_eq!(written(56, |record| record.open(SpanId(1), &open())), None);
     assert!(written(64, |record| record.open(SpanId(1), &open())).is_some());
-    assert_eq!(written(8, |record| record.cancel(SpanId(1))), None);
+    assert_eq!(written(8, |record| record.amend(SpanId(1))), None);
 }
 
 #[test]
@@ -74,9 +74,9 @@ fn several_records_follow_each_other() {
     let exit = ChildExitBody { time_ns: 5, pid: 6, status: 256, usage: Some(usage) };
     let mut bytes = written(256, |record| record.close(SpanId(1), 77)).unwrap();
     bytes.extend(written(256, |record| record.child_exit(SpanId(2), &exit)).unwrap());
-    bytes.extend(written(256, |record| record.cancel(SpanId(3))).unwrap());
+    bytes.extend(written(256, |record| record.amend(SpanId(3))).unwrap());
     let bodies: Vec<_> = records(&bytes).map(|record| record.unwrap().body).collect();
-    assert_eq!(bodies, vec![RecordBody::Close(77), RecordBody::ChildExit(exit), RecordBody::Cancel]);
+    assert_eq!(bodies, vec![RecordBody::Close(77), RecordBody::ChildExit(exit), RecordBody::Amend]);
 }
 
 proptest! {

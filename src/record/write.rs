@@ -75,11 +75,6 @@ impl RecordWriter {
         self.put(&end_ns.to_le_bytes());
     }
 
-    /// A span never came to be.
-    pub fn cancel(&mut self, span: SpanId) {
-        self.header(Kind::Cancel, span);
-    }
-
     /// A child was waited for by the process whose span is `span`.
     pub fn child_exit(&mut self, span: SpanId, body: &ChildExitBody) {
         self.header(Kind::ChildExit, span);

@@ -102,11 +102,11 @@ fn a_full_ring_counts_what_it_refuses_and_recovers() {
         written += 1;
     }
     assert_eq!(written, CHUNK_COUNT as u64);
-    assert_eq!(ring.append(&slot, |record| record.cancel(SpanId(2))), Err(Lost::Full));
+    assert_eq!(ring.append(&slot, |record| record.amend(SpanId(2))), Err(Lost::Full));
     let mut seen = 0u64;
     let drained = reader.drain(|bytes| seen += records(bytes).count() as u64).unwrap();
     assert_eq!((seen, drained.lost), (written, 2));
-    assert_eq!(ring.append(&slot, |record| record.cancel(SpanId(3))), Ok(()));
+    assert_eq!(ring.append(&slot, |record| record.amend(SpanId(3))), Ok(()));
     assert_eq!(drain_ids(&mut reader), [3]);
 }
 
@@ -117,8 +117,8 @@ fn a_record_inside_a_record_goes_to_another_chunk() {
     let slot = ThreadSlot::new();
     ring.append(&slot, |record| {
         // As a signal handler would that interrupts the writer.
-        ring.append(&slot, |inner| inner.cancel(SpanId(2))).unwrap();
-        record.cancel(SpanId(1));
+        ring.append(&slot, |inner| inner.amend(SpanId(2))).unwrap();
+        record.amend(SpanId(1));
     })
     .unwrap();
     let mut ids = drain_ids(&mut reader);
@@ -131,7 +131,7 @@ fn a_stopped_ring_takes_nothing() {
     let mapping = Mapping::new();
     let (ring, reader) = pair(&mapping);
     reader.stop();
-    assert_eq!(ring.append(&ThreadSlot::new(), |record| record.cancel(SpanId(1))), Err(Lost::Stopped));
+    assert_eq!(ring.append(&ThreadSlot::new(), |record| record.amend(SpanId(1))), Err(Lost::Stopped));
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn foreign_and_scribbled_memory_is_refused() {
     // SAFETY: a zeroed mapping of the right size, which is not a ring.
     assert_eq!(unsafe { Reader::new(mapping.0) }.err(), Some(Corrupt::Foreign));
     let (ring, mut reader) = pair(&mapping);
-    ring.append(&ThreadSlot::new(), |record| record.cancel(SpanId(1))).unwrap();
+    ring.append(&ThreadSlot::new(), |record| record.amend(SpanId(1))).unwrap();
     // SAFETY: the first chunk's committed length, inside the mapping; the hostile process is played here.
     unsafe { mapping.0.add(layout::chunk_offset(0)).cast::<u32>().write(u32::MAX) };
     assert_eq!(reader.drain(|_| {}), Err(Corrupt::Length));

@@ -6,8 +6,9 @@ use std::collections::HashMap;
 use ddtrace::ids::{SpanId, TraceId};
 use ddtrace::record::{ChildExit, Open, ROLE_SELF, Record, RecordBody, records};
 
+use super::death::Death;
 use super::process_span::ProcessSpan;
-use super::spool::{Death, Frame, FrameKind};
+use super::spool::{Frame, FrameKind};
 use ddtrace::span::Span;
 
 /// How long a dead process's exit status may take to be known: its parent has to wait for it.
@@ -116,7 +117,7 @@ impl Assembler {
             RecordBody::Open(open) => open.start_ns,
             RecordBody::Close(end_ns) => end_ns,
             RecordBody::ChildExit(exit) => exit.time_ns,
-            RecordBody::Amend | RecordBody::Cancel => 0,
+            RecordBody::Amend => 0,
         };
         self.last_ns = self.last_ns.max(time_ns);
         match record.body {
@@ -133,13 +134,6 @@ impl Assembler {
                 }
             }
             RecordBody::ChildExit(exit) => self.child_exited(exit),
-            RecordBody::Cancel => {
-                if let Some(span) = self.open.remove(&record.span_id)
-                    && let Some(trace) = self.traces.get_mut(&span.trace_id())
-                {
-                    trace.open -= 1;
-                }
-            }
         }
         0
     }

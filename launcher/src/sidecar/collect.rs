@@ -11,9 +11,10 @@ use ddtrace::sys::{Usage, monotonic_ns};
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 
 use super::assemble::LATE_NEWS_NS;
+use super::death::Death;
 use super::listen::{Door, Guest, MappedRing, Unwelcome};
 use super::pidfd;
-use super::spool::{Death, FrameKind, Full, Writer};
+use super::spool::{FrameKind, Full, Writer};
 use super::zombie;
 
 /// How long after a death the parent may take to wait for the process, before the death is told without a status.

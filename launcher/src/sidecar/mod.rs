@@ -1,7 +1,10 @@
 //! The sidecar: a process of its own that collects what traced processes record and delivers it.
 
 mod assemble;
+#[cfg(test)]
+mod assemble_tests;
 mod collect;
+mod death;
 mod deliver;
 mod detach;
 mod leftover;

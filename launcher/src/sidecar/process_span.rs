@@ -10,7 +10,7 @@ use ddtrace::semconv::{self, Key};
 use ddtrace::span::{Attribute, Span, SpanKind, Status, Value};
 use nix::sys::signal::Signal;
 
-use super::spool::Death;
+use super::death::Death;
 
 /// Datadog's operation name and type for a command that was run.
 const OPERATION_NAME: &str = "command_execution";

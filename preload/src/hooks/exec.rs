@@ -1,7 +1,8 @@
 //! The nine exec functions: the new program gets this process's identity and, where it cannot tell itself, is
 //! described by this one.
 
-use crate::environment::{self, ForChild};
+use crate::child_environment::{ForChild, with_child_environment};
+use crate::environment;
 use crate::inspect::{self, NO_ENVIRONMENT, Program, Verdict};
 use crate::process::{self, Caller};
 use crate::table::{self, Function, real};
@@ -134,7 +135,7 @@ unsafe fn replace(program: Program, argv: Array, envp: Array, call: impl FnOnce(
         may_map: caller == Caller::Itself,
     };
     // SAFETY: the caller's promise.
-    let made = unsafe { environment::with_child_environment(envp, child, call) };
+    let made = unsafe { with_child_environment(envp, child, call) };
     let result = made.unwrap_or_else(|call| {
         reason = reason.or(Some(NO_ENVIRONMENT));
         tell(reason);
@@ -164,7 +165,7 @@ unsafe fn replace_quietly(envp: Array, call: impl FnOnce(Array) -> i32) -> i32 {
     let identity = process::sandboxed_identity();
     let child = ForChild { identity: &identity, loadable: true, keep_host_context: true, may_map: false };
     // SAFETY: the host's own environment.
-    let made = unsafe { environment::with_child_environment(envp, child, call) };
+    let made = unsafe { with_child_environment(envp, child, call) };
     made.unwrap_or_else(|call| call(envp))
 }
 

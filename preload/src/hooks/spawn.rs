@@ -1,7 +1,8 @@
 //! `posix_spawn` and `posix_spawnp`: the child's identity is made before the child is.
 
+use crate::child_environment::{ForChild, with_child_environment};
 use crate::describe;
-use crate::environment::{self, ForChild};
+use crate::environment;
 use crate::inspect::{self, NO_ENVIRONMENT, Program, Verdict};
 use crate::process::{self, Caller};
 use crate::table::{self, Function, real};
@@ -81,7 +82,7 @@ unsafe fn spawn(
     let mut own_pid = 0;
     let place = if pid.is_null() { &raw mut own_pid } else { pid };
     // SAFETY: the caller's promise.
-    let made = unsafe { environment::with_child_environment(envp, child, |envp| call(place, envp)) };
+    let made = unsafe { with_child_environment(envp, child, |envp| call(place, envp)) };
     let reason = if made.is_err() { reason.or(Some(NO_ENVIRONMENT)) } else { reason };
     let result = made.unwrap_or_else(|call| call(envp));
     if result == 0 {

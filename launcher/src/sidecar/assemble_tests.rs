@@ -1,0 +1,160 @@
+//! The assembler hears of one process from several others, in any order.
+
+use std::ptr::NonNull;
+
+use ddtrace::ids::{SpanId, TraceId};
+use ddtrace::record::{ChildExitBody, OpenBody, ROLE_CHILD, ROLE_SELF, RecordWriter};
+use ddtrace::semconv::{self, Key};
+use ddtrace::span::{Span, Status, Value};
+
+use super::assemble::{Assembler, Policy};
+use super::death::Death;
+use super::spool::{Frame, FrameKind};
+
+const SECOND: u64 = 1_000_000_000;
+
+struct Story(Assembler);
+
+impl Story {
+    fn new(partial_flush: Option<usize>) -> Story {
+        Story(Assembler::new(Policy { partial_flush }, 0))
+    }
+
+    fn record(&mut self, write: impl FnOnce(&mut RecordWriter)) -> &mut Story {
+        let mut bytes = vec![0u8; 1024];
+        // SAFETY: the vector's bytes, used by nobody else meanwhile.
+        let mut writer = unsafe { RecordWriter::new(NonNull::new(bytes.as_mut_ptr()).unwrap(), 1024) };
+        write(&mut writer);
+        bytes.truncate(writer.finish().unwrap() as usize);
+        self.0.feed(Frame { kind: FrameKind::Records, payload: &bytes });
+        self
+    }
+
+    fn open(&mut self, span: u64, parent: u64, pid: u32, role: u8, start_ns: u64, program: &str) -> &mut Story {
+        let body = OpenBody {
+            trace_id: TraceId(1),
+            parent_id: SpanId(parent),
+            start_ns,
+            pid,
+            ppid: 1,
+            trace_flags: 1,
+            role,
+            remote_parent: false,
+        };
+        self.record(|record| {
+            record.open(SpanId(span), &body);
+            if !program.is_empty() {
+                record.text(Key::ExecutablePath, program.as_bytes());
+            }
+        })
+    }
+
+    fn waited(&mut self, parent: u64, pid: u32, status: u32, time_ns: u64) -> &mut Story {
+        self.record(|record| record.child_exit(SpanId(parent), &ChildExitBody { time_ns, pid, status, usage: None }))
+    }
+
+    fn died(&mut self, span: u64, time_ns: u64, status: Option<u32>) -> &mut Story {
+        let death = Death { span_id: span, time_ns, status, usage: None };
+        self.0.feed(Frame { kind: FrameKind::Death, payload: &death.format() });
+        self
+    }
+
+    fn spans(&mut self, now_ns: u64) -> Vec<Span> {
+        self.0.collect(now_ns).into_iter().flat_map(|finished| finished.spans).collect()
+    }
+}
+
+fn code(span: &Span) -> Option<i64> {
+    match span.attribute(semconv::PROCESS_EXIT_CODE) {
+        Some(Value::I64(code)) => Some(*code),
+        _ => None,
+    }
+}
+
+#[test]
+fn a_child_that_spoke_before_its_parent_did_is_one_span() {
+    let mut story = Story::new(None);
+    story.open(1, 0, 10, ROLE_SELF, 100, "/bin/sh");
+    story.open(2, 1, 11, ROLE_SELF, 205, "/bin/true").died(2, 300, None);
+    // The parent is scheduled again only now.
+    story.open(2, 1, 11, ROLE_CHILD, 200, "").waited(1, 11, 3 << 8, 310).died(1, 400, Some(0));
+    let spans = story.spans(500);
+    assert_eq!(spans.len(), 2);
+    assert_eq!((spans[1].name.as_ref(), code(&spans[1])), ("true", Some(3)));
+    assert_eq!((spans[1].start_unix_nano, spans[1].end_unix_nano), (200, 300));
+    assert_eq!(spans[1].status, Status::Error("".into()));
+}
+
+#[test]
+fn what_is_said_of_a_finished_span_opens_no_other() {
+    let mut story = Story::new(None);
+    story.open(2, 1, 11, ROLE_SELF, 200, "/bin/true").died(2, 300, Some(0));
+    assert_eq!(story.spans(400).len(), 1);
+    story.open(2, 1, 11, ROLE_CHILD, 199, "");
+    assert_eq!(story.spans(100 * SECOND).len(), 0);
+}
+
+#[test]
+fn a_status_may_come_before_the_process_is_known() {
+    let mut story = Story::new(None);
+    story.waited(1, 11, 9, 300).open(2, 1, 11, ROLE_SELF, 200, "/bin/sleep").died(2, 290, None);
+    let spans = story.spans(400);
+    assert_eq!(code(&spans[0]), Some(137));
+    assert_eq!(spans[0].attribute(semconv::ERROR_TYPE), Some(&Value::from("SIGKILL")));
+}
+
+#[test]
+fn a_status_of_an_earlier_process_with_the_same_id_is_not_taken() {
+    let mut story = Story::new(None);
+    story.waited(1, 11, 3 << 8, 100).open(2, 1, 11, ROLE_SELF, 200, "/bin/true").died(2, 300, Some(0));
+    assert_eq!(code(&story.spans(400)[0]), Some(0));
+}
+
+#[test]
+fn a_status_that_nobody_tells_is_waited_for_only_so_long() {
+    let mut story = Story::new(None);
+    story.open(2, 1, 11, ROLE_SELF, 200, "/bin/true").died(2, 300, None);
+    assert_eq!(story.spans(SECOND).len(), 0);
+    let spans = story.spans(3 * SECOND);
+    assert_eq!((code(&spans[0]), &spans[0].status), (None, &Status::Unset));
+}
+
+#[test]
+fn programs_that_follow_each_other_in_a_process_are_one_span_named_by_the_last() {
+    let mut story = Story::new(None);
+    story.open(1, 0, 10, ROLE_SELF, 100, "/bin/sh").open(1, 0, 10, ROLE_SELF, 100, "/usr/bin/make");
+    story.died(1, 400, Some(0));
+    let spans = story.spans(500);
+    assert_eq!(spans.len(), 1);
+    assert_eq!(spans[0].name, "make");
+    assert_eq!(spans[0].attribute(semconv::PROCESS_EXEC_COUNT), Some(&Value::I64(1)));
+}
+
+#[test]
+fn a_forked_child_is_what_its_parent_was() {
+    let mut story = Story::new(None);
+    story.open(1, 0, 10, ROLE_SELF, 100, "/bin/sh").open(2, 1, 11, ROLE_CHILD, 200, "");
+    story.died(2, 300, Some(0)).died(1, 400, Some(0));
+    assert_eq!(story.spans(500)[1].name, "sh");
+}
+
+#[test]
+fn enough_finished_spans_do_not_wait_for_the_rest() {
+    let mut story = Story::new(Some(2));
+    story.open(1, 0, 10, ROLE_SELF, 100, "/bin/sh");
+    for child in 2..4 {
+        story.open(child, 1, 10 + child as u32, ROLE_SELF, 200, "/bin/true").died(child, 300, Some(0));
+    }
+    assert_eq!(story.spans(400).len(), 2);
+    story.died(1, 500, Some(0));
+    assert_eq!(story.spans(600).len(), 1);
+}
+
+#[test]
+fn at_the_end_nothing_stays_open() {
+    let mut story = Story::new(None);
+    story.open(1, 0, 10, ROLE_SELF, 100, "/usr/bin/daemon");
+    let finished = story.0.end();
+    assert_eq!(finished.len(), 1);
+    assert_eq!(story.0.end(), vec![]);
+}

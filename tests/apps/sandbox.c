@@ -1,0 +1,43 @@
+/* Filters its own system calls, then ends: `sandbox prctl|syscall return|_exit|exec`. A call that the filter does not
+   know kills the program. */
+#define _GNU_SOURCE
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* What `true`, a dynamic program without a tracer, needs to start and end. */
+static const int KNOWN[] = {
+    SYS_write, SYS_exit_group, SYS_execve, SYS_brk, SYS_access, SYS_openat, SYS_newfstatat, SYS_fstat, SYS_mmap,
+    SYS_close, SYS_read, SYS_pread64, SYS_arch_prctl, SYS_set_tid_address, SYS_set_robust_list, SYS_rseq,
+    SYS_mprotect, SYS_prlimit64, SYS_munmap, SYS_getrandom,
+};
+enum { COUNT = sizeof KNOWN / sizeof *KNOWN };
+
+int main(int argc, char **argv) {
+    struct sock_filter filter[2 * COUNT + 2];
+    struct sock_fprog program = {.len = 2 * COUNT + 2, .filter = filter};
+    if (argc != 3)
+        return 64;
+    filter[0] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
+    for (int i = 0; i < COUNT; i++) {
+        filter[1 + 2 * i] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, KNOWN[i], 0, 1);
+        filter[2 + 2 * i] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+    }
+    filter[1 + 2 * COUNT] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+        return 65;
+    if (strcmp(argv[1], "prctl") == 0 ? prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) != 0
+                                      : syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) != 0)
+        return 66;
+    write(1, "filtered\n", 9);
+    if (strcmp(argv[2], "_exit") == 0)
+        _exit(7);
+    if (strcmp(argv[2], "exec") == 0)
+        execl("/bin/true", "true", (char *)NULL);
+    return 7;
+}
