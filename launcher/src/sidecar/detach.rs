@@ -3,6 +3,7 @@
 use std::os::fd::RawFd;
 
 use nix::fcntl::{OFlag, open};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::sys::stat::Mode;
 use nix::sys::wait::waitpid;
@@ -57,10 +58,22 @@ fn settle(keep: &[RawFd]) {
         }
         next = fd.saturating_add(1);
     }
+    raise_limits();
     // A file system must not stay busy because the sidecar was started on it.
     let _ = chdir("/");
     // SAFETY: a name of at most 15 bytes that ends with NUL.
     unsafe { libc::prctl(libc::PR_SET_NAME, c"ddtrace-sidecar".as_ptr()) };
+}
+
+/// The limits that the user set for the program need not be the sidecar's: it takes what it may.
+fn raise_limits() {
+    for resource in [Resource::RLIMIT_FSIZE, Resource::RLIMIT_AS, Resource::RLIMIT_NOFILE] {
+        if let Ok((soft, hard)) = getrlimit(resource)
+            && soft < hard
+        {
+            let _ = setrlimit(resource, hard, hard);
+        }
+    }
 }
 
 fn close_range(first: RawFd, last: RawFd) {

@@ -32,6 +32,24 @@ pub fn find(directory: &Path, own: Option<&Path>) -> Vec<PathBuf> {
     paths
 }
 
+/// Deletes the oldest segments until the others take at most `bound` bytes.
+pub fn keep_within(directory: &Path, bound: u64) {
+    let mut kept = 0;
+    for path in find(directory, None).into_iter().rev() {
+        let size = std::fs::metadata(&path).map_or(0, |meta| meta.len());
+        // One that a sidecar is at work on is that sidecar's to bound.
+        let Ok(Some(segment)) = Writer::adopt(&path) else { continue };
+        kept += size;
+        if kept > bound && std::fs::remove_file(&path).is_ok() {
+            tracing::error!(
+                "the spool is full: {} spans that no backend took are dropped with {}",
+                segment.account().waiting(),
+                path.display()
+            );
+        }
+    }
+}
+
 impl Leftover {
     /// Takes a segment over and reads what waits in it. `None` where another sidecar has it, or nothing can be read.
     pub fn open(path: &Path) -> Option<Leftover> {

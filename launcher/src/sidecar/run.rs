@@ -23,7 +23,7 @@ use super::collect::Collector;
 use super::deliver::{Exporting, Plan};
 use super::origin::Origin;
 use super::spool::FrameKind;
-use super::{log, spool};
+use super::{leftover, log, spool};
 
 const LISTENER: u64 = u64::MAX;
 const SIGNALS: u64 = u64::MAX - 1;
@@ -85,8 +85,9 @@ pub fn run(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
     for note in &order.notes {
         tracing::warn!("{note}");
     }
+    let spool_bound = order.config.spool_max_bytes;
     let spool_dir = order.state_dir.as_ref().map(|directory| directory.join("spool"));
-    let (mut segment, reason) = spool::Writer::create(spool_dir.as_deref(), order.config.spool_max_bytes)
+    let (mut segment, reason) = spool::Writer::create(spool_dir.as_deref(), spool_bound)
         .map_err(|error| nix::Error::try_from(error).unwrap_or(nix::Error::EIO))?;
     if let Some(reason) = reason {
         tracing::warn!("{reason}");
@@ -167,7 +168,12 @@ pub fn run(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
         account.waiting()
     );
     match segment.finish() {
-        Ok(Some(left)) => tracing::warn!("{} spans wait in {}", account.waiting(), left.display()),
+        Ok(Some(left)) => {
+            tracing::warn!("{} spans wait in {}", account.waiting(), left.display());
+            if let Some(directory) = left.parent() {
+                leftover::keep_within(directory, spool_bound);
+            }
+        }
         Ok(None) => {}
         Err(error) => tracing::warn!("cannot tidy up the spool: {error}"),
     }

@@ -20,6 +20,8 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 const MAGIC: u64 = 0x6765_735f_6474_6464;
 const VERSION: u64 = 1;
 const HEADER: u64 = 4096;
+/// The smallest bound that makes sense.
+const LEAST: u64 = 1 << 20;
 /// Disk is taken in steps of this many bytes.
 const STEP: u64 = 256 * 1024;
 /// Bytes before a frame's payload: length (u32), kind (u8), 3 bytes zero, producer (u64).
@@ -118,23 +120,42 @@ pub enum Full {
 
 impl Writer {
     /// Makes a segment of at most `bound` bytes in `directory`, or in memory where that cannot be done; then the reason
-    /// comes with it.
+    /// comes with it. Where limits allow less than the bound, it is smaller.
     pub fn create(directory: Option<&Path>, bound: u64) -> io::Result<(Writer, Option<String>)> {
-        let mut reason = None;
-        let on_disk = match directory.map(|directory| create_file(directory, bound).map_err(|error| (directory, error)))
-        {
-            Some(Ok(made)) => Some(made),
-            Some(Err((directory, error))) => {
-                reason = Some(format!("cannot keep spans in {}: {error}; keeping them in memory", directory.display()));
-                None
+        let mut bound = bound.max(LEAST);
+        loop {
+            match Writer::create_bounded(directory, bound) {
+                // RLIMIT_FSIZE, RLIMIT_AS, or no memory.
+                Err(error) if bound > LEAST && matches!(error.raw_os_error(), Some(libc::EFBIG | libc::ENOMEM)) => {
+                    bound = (bound / 4).max(LEAST);
+                }
+                other => return other,
             }
-            None => None,
-        };
+        }
+    }
+
+    fn create_bounded(directory: Option<&Path>, bound: u64) -> io::Result<(Writer, Option<String>)> {
+        let mut reason = None;
+        let mut on_disk = None;
+        if let Some(directory) = directory {
+            match create_file(directory, bound) {
+                Ok(made) => on_disk = Some(made),
+                Err(error) if error.raw_os_error() == Some(libc::EFBIG) => return Err(error),
+                Err(error) => {
+                    let directory = directory.display();
+                    reason = Some(format!("cannot keep spans in {directory}: {error}; keeping them in memory"));
+                }
+            }
+        }
         let (file, path) = match on_disk {
             Some((file, path)) => (file, Some(path)),
             None => (create_in_memory(bound)?, None),
         };
-        let map = memmap2::MmapOptions::new().len(bound as usize).map_raw(&*file)?;
+        let map = memmap2::MmapOptions::new().len(bound as usize).map_raw(&*file).inspect_err(|_| {
+            if let Some(path) = &path {
+                let _ = std::fs::remove_file(path);
+            }
+        })?;
         let shared = Arc::new(Shared { map });
         let mut writer = Writer { shared, file, path, allocated: 0 };
         writer.allocate(HEADER)?;
