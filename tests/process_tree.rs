@@ -287,6 +287,21 @@ fn process_spans_are_on_only_where_they_should_be() {
 }
 
 #[test]
+fn what_a_command_leaves_running_is_a_service_and_no_span() {
+    let mut sandbox = sandbox();
+    sandbox.unset("DD_TRACE_PROCESS_SPANS");
+    let command = "/bin/true; sleep 5 >/dev/null 2>&1 & exit 0";
+    assert_eq!(sandbox.run_traced(["sh", "-c", command]).code, Some(0));
+    let mut names: Vec<String> = sandbox.spans().into_iter().map(|span| span.name).collect();
+    names.sort();
+    assert_eq!(names, ["dash", "true"]);
+    // With the switch it is one, when it has ended.
+    sandbox.set("DD_TRACE_PROCESS_SPANS", "true");
+    assert_eq!(sandbox.run_traced(["sh", "-c", command]).code, Some(0));
+    assert_eq!(sandbox.spans().len(), 2 + 3);
+}
+
+#[test]
 fn ends_are_told_as_they_were() {
     let sandbox = sandbox();
     let exits = compile(&sandbox, "exits");

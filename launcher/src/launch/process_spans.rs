@@ -67,7 +67,7 @@ impl fmt::Display for Decision {
             Decision::On(Reason::TraceParent) => "TRACEPARENT continues a trace",
             Decision::On(Reason::Ci) => "CI is set",
             Decision::Held => {
-                "sent when the command ends; dropped if it runs longer than 10 minutes, as a service does"
+                "sent when the command has ended; dropped if it runs longer than 10 minutes, as a service does"
             }
             Decision::Off => "process_spans is false",
         })

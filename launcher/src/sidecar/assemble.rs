@@ -176,6 +176,21 @@ impl Assembler {
         }
     }
 
+    /// Whether this span is finished.
+    pub fn has_finished(&self, span: SpanId) -> bool {
+        self.past.contains_key(&span)
+    }
+
+    /// Hands on all that is finished and forgets what is not; gives how many spans that were.
+    pub fn release(&mut self) -> (Vec<Finished>, u64) {
+        let left = self.open.len() as u64;
+        self.open.clear();
+        for trace in self.traces.values_mut() {
+            trace.open = 0;
+        }
+        (self.collect(self.last_ns), left)
+    }
+
     /// Ends every span and hands on all that is left, whatever is known of it.
     pub fn end(&mut self) -> Vec<Finished> {
         self.ended = true;

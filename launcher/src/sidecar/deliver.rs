@@ -15,6 +15,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use ddtrace::config::Config;
+use ddtrace::ids::SpanId;
 use ddtrace::span::{Resource, TraceChunk};
 use ddtrace::sys::monotonic_ns;
 use tokio::sync::Notify;
@@ -25,6 +26,9 @@ use super::assemble::{Assembler, Finished, Policy};
 use super::leftover::{self, Leftover};
 use super::spool::Reader;
 use crate::export::{AnyBackend, Batch, deliver, otlp_json_line, probe};
+
+/// How long after the end of a command its last processes may take to be told of.
+const STRAGGLERS: Duration = Duration::from_secs(2);
 
 /// What is exported, and where to.
 pub struct Plan {
@@ -44,6 +48,8 @@ pub struct Plan {
     pub own_segment: Option<PathBuf>,
     /// Hold all spans back until the command has ended, and give them up if it takes longer than this: it is a service.
     pub hold: Option<Duration>,
+    /// The span of the command's first process.
+    pub first: SpanId,
 }
 
 /// The exporting thread, as the collector sees it.
@@ -161,6 +167,7 @@ async fn export(mut reader: Reader, mut plan: Plan, shared: Arc<Shared>) {
     let mut seen: Vec<TraceChunk> = Vec::new();
     let (begun, mut last_sent) = (Instant::now(), Instant::now());
     let mut counted = (0, 0);
+    let mut over_since: Option<Instant> = None;
     loop {
         let _ = timeout(plan.config.flush_interval.min(Duration::from_millis(500)), shared.news.notified()).await;
         let mut recorded = 0;
@@ -173,17 +180,29 @@ async fn export(mut reader: Reader, mut plan: Plan, shared: Arc<Shared>) {
             && !ended
             && begun.elapsed() > limit
         {
-            give_up(&mut reader, &mut assembler, &shared);
+            give_up(&reader, &shared);
             return;
         }
+        let mut go = ended;
         for finished in assembler.collect(monotonic_ns()) {
             pending.push(chunk(finished, &plan.resource));
+        }
+        if over_since.is_none() && assembler.has_finished(plan.first) {
+            over_since = Some(Instant::now());
+        }
+        if plan.hold.is_some() && !ended && over_since.is_some_and(|since| since.elapsed() > STRAGGLERS) {
+            // What is left of the command after its end is a service that it has started.
+            let left;
+            (pending, left) = release(&mut assembler, &plan.resource, pending);
+            reader.count(0, 0, left);
+            shared.unwanted.store(true, Ordering::Relaxed);
+            go = true;
         }
         if ended && let Some(view) = plan.view.take() {
             seen.append(&mut pending.clone());
             show(view, &seen);
         }
-        let due = ended || last_sent.elapsed() >= plan.config.flush_interval;
+        let due = go || last_sent.elapsed() >= plan.config.flush_interval;
         if due && !pending.is_empty() {
             last_sent = Instant::now();
             if plan.view.is_some() {
@@ -202,7 +221,7 @@ async fn export(mut reader: Reader, mut plan: Plan, shared: Arc<Shared>) {
         if let Some(queues) = &queues {
             count(&reader, queues, &mut counted);
         }
-        if ended {
+        if go {
             break;
         }
     }
@@ -249,8 +268,18 @@ pub fn chunk(finished: Finished, resource: &Arc<Resource>) -> TraceChunk {
     }
 }
 
+/// The command is over: gives what of it is finished, and how many spans are given up.
+fn release(assembler: &mut Assembler, resource: &Arc<Resource>, mut chunks: Vec<TraceChunk>) -> (Vec<TraceChunk>, u64) {
+    let (finished, left) = assembler.release();
+    if left > 0 {
+        tracing::info!("{left} processes run on after the command's end and are no spans");
+    }
+    chunks.extend(finished.into_iter().map(|finished| chunk(finished, resource)));
+    (chunks, left)
+}
+
 /// The command has proved to be a service: it gets no process spans.
-fn give_up(reader: &mut Reader, assembler: &mut Assembler, shared: &Shared) {
+fn give_up(reader: &Reader, shared: &Shared) {
     shared.unwanted.store(true, Ordering::Relaxed);
     let waiting = reader.account().waiting();
     tracing::info!(
@@ -258,7 +287,6 @@ fn give_up(reader: &mut Reader, assembler: &mut Assembler, shared: &Shared) {
          --process-spans=true keeps them"
     );
     reader.count(0, 0, waiting);
-    *assembler = Assembler::new(Policy { partial_flush: None }, 0);
 }
 
 fn show(view: OwnedFd, chunks: &[TraceChunk]) {

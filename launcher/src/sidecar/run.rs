@@ -109,6 +109,7 @@ pub fn run(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
         state_dir: order.state_dir,
         view: order.view,
         hold: order.hold,
+        first: order.first.identity.span_id,
     };
     let exporting = Exporting::start(segment.reader(), plan)
         .map_err(|error| nix::Error::try_from(error).unwrap_or(nix::Error::EAGAIN))?;
@@ -227,6 +228,7 @@ fn watch(
         collector.bury_unreaped(false);
         if exporting.is_unwanted() {
             collector.stop();
+            return false;
         }
         if active {
             tick = BUSY_TICK;
