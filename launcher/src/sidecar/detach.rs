@@ -9,6 +9,9 @@ use nix::sys::stat::Mode;
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, chdir, dup2_stderr, dup2_stdin, dup2_stdout, fork, setsid};
 
+/// How far the sidecar stands back where processors are short.
+const NICENESS: i32 = 5;
+
 /// Which side of the fork this is.
 pub enum Lineage {
     /// The launcher, which goes on.
@@ -59,6 +62,9 @@ fn settle(keep: &[RawFd]) {
         next = fd.saturating_add(1);
     }
     raise_limits();
+    // The traced program comes first.
+    // SAFETY: no pointers; only the sidecar's own priority changes.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICENESS) };
     // A file system must not stay busy because the sidecar was started on it.
     let _ = chdir("/");
     // SAFETY: a name of at most 15 bytes that ends with NUL.

@@ -7,6 +7,9 @@ use std::sync::Mutex;
 
 use ddtrace::config::{Config, LogLevel};
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// At this size the log is put aside as `.1` and begun anew.
 const MOST_BYTES: u64 = 1 << 20;
@@ -37,10 +40,8 @@ pub fn begin(config: &Config, state_dir: Option<&Path>) {
         let _ = std::fs::rename(&path, older);
     }
     let Ok(file) = OpenOptions::new().append(true).create(true).mode(0o600).open(&path) else { return };
-    tracing_subscriber::fmt()
-        .with_writer(Mutex::new(file))
-        .with_ansi(false)
-        .with_target(false)
-        .with_max_level(level)
-        .init();
+    let lines = tracing_subscriber::fmt::layer().with_writer(Mutex::new(file)).with_ansi(false).with_target(false);
+    // What the libraries have to say to their developers is of no use here.
+    let ours = Targets::new().with_target(env!("CARGO_CRATE_NAME"), level);
+    tracing_subscriber::registry().with(lines).with(ours).init();
 }

@@ -14,7 +14,7 @@ use ddtrace::ring::layout::MAX_RECORD;
 use ddtrace::scrub::ArgScrubber;
 use ddtrace::semconv::Key;
 use ddtrace::span::Resource;
-use ddtrace::sys::{monotonic_ns, realtime_ns};
+use ddtrace::sys::{monotonic_ns, realtime_ns, usage_of_self};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -167,6 +167,12 @@ pub fn run(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
         account.delivered,
         account.dropped,
         account.waiting()
+    );
+    let usage = usage_of_self();
+    tracing::debug!(
+        "the sidecar used {:.1} ms of CPU and {:.1} MiB of memory",
+        (usage.user_ns + usage.system_ns) as f64 / 1e6,
+        usage.max_rss as f64 / f64::from(1 << 20)
     );
     match segment.finish() {
         Ok(Some(left)) => {
