@@ -287,6 +287,19 @@ fn process_spans_are_on_only_where_they_should_be() {
 }
 
 #[test]
+fn a_context_that_a_program_sets_for_another_is_that_others() {
+    let sandbox = sandbox();
+    // In the same process it stays what it was set to, for a child it is the parent.
+    let command = "env TRACEPARENT=$0 sh -c 'echo $TRACEPARENT; /bin/true; exit 0'";
+    let outcome = sandbox.run_traced(["sh", "-c", command, TRACEPARENT]);
+    assert_eq!(outcome.out().trim(), TRACEPARENT);
+    let spans = sandbox.spans();
+    let child = spans.iter().find(|span| span.name == "true").expect("true is a span");
+    assert_eq!(child.trace_id, "4bf92f3577b34da6a3ce929d0e0e4736");
+    assert_eq!(child.parent_id.as_deref(), Some("00f067aa0ba902b7"));
+}
+
+#[test]
 fn what_a_command_leaves_running_is_a_service_and_no_span() {
     let mut sandbox = sandbox();
     sandbox.unset("DD_TRACE_PROCESS_SPANS");

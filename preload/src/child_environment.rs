@@ -3,7 +3,7 @@
 //! The host's array and strings are never changed. What is put instead lives on the stack, or in memory of our own.
 
 use crate::environment::{
-    BAGGAGE, DENYLIST, IDENTITY, LD_PRELOAD, TRACEPARENT, TRACESTATE, kept, next_entry, traceparent,
+    BAGGAGE, DENYLIST, IDENTITY, LD_PRELOAD, TRACEPARENT, TRACESTATE, is_own, kept, next_entry, traceparent,
 };
 use crate::process;
 use core::ptr::null;
@@ -130,7 +130,7 @@ unsafe fn with_array<R, F: FnOnce(*const *const u8) -> R>(
             pointer = identity_text.as_ptr();
             had_identity = true;
         } else if let Some(value) = text.strip_prefix(TRACEPARENT) {
-            let own = TraceParent::parse(value).is_some_and(|context| context.span_id == process::identity().span_id);
+            let own = TraceParent::parse(value).is_some_and(|context| is_own(&context));
             if own || !child.keep_host_context {
                 pointer = context_text.as_ptr();
             }

@@ -115,9 +115,11 @@ pub(crate) unsafe fn next_entry<'a>(entry: &mut *const *const u8) -> Option<&'a 
 /// # Safety
 ///
 /// The process has one thread, and `found` is of its own initial environment.
-pub(crate) unsafe fn remember(found: &Found<'_>, library: &[u8]) {
+pub(crate) unsafe fn remember(found: &Found<'_>, library: &[u8], context_is_ours: bool) {
     IDENTITY_PLACE.store(found.identity_place, Ordering::Relaxed);
-    TRACEPARENT_PLACE.store(found.traceparent_place, Ordering::Relaxed);
+    if context_is_ours {
+        TRACEPARENT_PLACE.store(found.traceparent_place, Ordering::Relaxed);
+    }
     // SAFETY: one thread (the caller's promise).
     unsafe {
         KEPT.change(|kept| {
@@ -175,6 +177,12 @@ pub(crate) fn traceparent(identity: &Identity) -> TraceParent {
     TraceParent { trace_id: identity.trace_id, span_id: identity.span_id, flags: identity.trace_flags }
 }
 
+/// Whether a context is this process's own, or that of its parent, of which the host has kept a copy.
+pub(crate) fn is_own(context: &TraceParent) -> bool {
+    let identity = process::identity();
+    context.span_id == identity.span_id || context.span_id == identity.parent_id
+}
+
 /// The context that the host put into an environment for a child: any that is not this process's own.
 ///
 /// # Safety
@@ -188,8 +196,7 @@ pub(crate) unsafe fn host_context(envp: *const *const u8) -> Option<TraceParent>
     // SAFETY: the caller's promise.
     while let Some(text) = unsafe { next_entry(&mut entry) } {
         if let Some(value) = text.strip_prefix(TRACEPARENT) {
-            let own = process::identity().span_id;
-            return TraceParent::parse(value).filter(|context| context.span_id != own);
+            return TraceParent::parse(value).filter(|context| !is_own(context));
         }
     }
     None

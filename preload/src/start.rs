@@ -7,6 +7,7 @@ use crate::{describe, table};
 use ddtrace::denylist::is_denied;
 use ddtrace::identity::{FLAG_PROCESS_SPANS, FLAG_REMOTE_PARENT, FLAG_SANDBOXED, Holder, Identity};
 use ddtrace::ids::SpanId;
+use ddtrace::propagation::tracecontext::TraceParent;
 use ddtrace::sys;
 
 /// Runs before the host's `main`, and before or after the constructors of other libraries.
@@ -44,9 +45,10 @@ pub(crate) unsafe extern "C" fn constructor(argc: usize, argv: *const *const u8,
         return;
     }
     describe::remember(argv);
+    let own = own_identity(identity, &found);
     // SAFETY: as for `resolve`; the process has one thread.
-    unsafe { environment::remember(&found, own_library_path(&auxv)) };
-    process::arm(own_identity(identity, &found));
+    unsafe { environment::remember(&found, own_library_path(&auxv), is_ours(&found, &identity, &own)) };
+    process::arm(own);
 }
 
 /// Whose the inherited identity is: this process's own, or that of an ancestor whose child this is.
@@ -70,6 +72,14 @@ fn own_identity(inherited: Identity, found: &Found<'_>) -> Identity {
         own.trace_flags = context.flags;
     }
     own
+}
+
+/// Whether the context in the environment is the tracer's, to be kept up to date: any but one that the program before
+/// set for this one in the same process (`env TRACEPARENT=… program`).
+fn is_ours(found: &Found<'_>, inherited: &Identity, own: &Identity) -> bool {
+    let continued = own.span_id == inherited.span_id;
+    let known = |context: TraceParent| [own.span_id, own.parent_id].contains(&context.span_id);
+    !continued || found.context.is_none_or(known)
 }
 
 /// Where a libc gives constructors no arguments: they lie right before the environment, behind their count.
