@@ -1,7 +1,7 @@
 //! A real project's build: bzip2 by its own makefile, tests included.
 
 use ddtrace_test_support::process::outline;
-use ddtrace_test_support::{Outcome, Sandbox, spans, target_dir, witness};
+use ddtrace_test_support::{Agent, Outcome, Sandbox, Span, spans, target_dir, witness};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -101,4 +101,29 @@ fn a_failing_build_fails_as_ever() {
     let spans = sandbox.spans();
     assert_eq!(spans::only(&spans, "cc1").exit_code(), Some(1));
     assert_eq!(spans::only(&spans, "make").exit_code(), Some(2));
+}
+
+#[test]
+fn a_build_reaches_an_agent_and_an_otlp_receiver_alike() {
+    let (agent, mut sandbox) = (Agent::start(), sandbox());
+    unpack(&sandbox);
+    sandbox.set("DD_TRACE_EXPORTER", "datadog,otlp").set("DD_TRACE_AGENT_URL", agent.url());
+    sandbox.set("OTEL_EXPORTER_OTLP_ENDPOINT", agent.otlp_http_url());
+    let (outcome, witness) = witness::watch(&sandbox, &sandbox.traced(MAKE));
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    sandbox.settle();
+    agent.assert_no_failed_check();
+    let (datadog, otlp) = (agent.datadog_spans(), agent.otlp_spans());
+    assert_eq!(datadog.len(), witness.processes_of_target().len());
+    assert_eq!(outline(&spans::processes(&datadog)), outline(&witness.processes_of_target()));
+    // The same spans, whatever the wire: by id, parent, name and times.
+    let essence = |spans: &[Span]| -> Vec<(String, Option<String>, String, u64, u64)> {
+        let mut all: Vec<_> = spans
+            .iter()
+            .map(|span| (span.span_id.clone(), span.parent_id.clone(), span.name.clone(), span.start, span.end))
+            .collect();
+        all.sort();
+        all
+    };
+    assert_eq!(essence(&datadog), essence(&otlp));
 }
