@@ -31,7 +31,7 @@ const CONTROL: u64 = u64::MAX - 2;
 
 /// How often rings are looked at while something happens in them, and at most while nothing does.
 const BUSY_TICK: Duration = Duration::from_millis(20);
-const IDLE_TICK: Duration = Duration::from_millis(640);
+const IDLE_TICK: Duration = Duration::from_millis(160);
 /// What happens within this time is handled in one go: fewer turns on the processor that the traced program needs.
 const GATHER: Duration = Duration::from_millis(2);
 /// How long the sidecar waits for another process to come, after the last one has gone.
