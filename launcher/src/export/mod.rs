@@ -1,7 +1,7 @@
 //! Where spans go: one backend for each kind of receiver, and one rule for delivering to it.
 //!
 //! Everything here runs on the sidecar's single-threaded runtime. A backend sends one batch and says what became of it;
-//! when to try again, to split or to give up is decided in [`deliver`] alone.
+//! when to try again, to split or to give up is decided in [`deliver()`] alone.
 
 mod container;
 mod datadog;
