@@ -39,6 +39,8 @@ pub struct Hello {
     pub pid: u32,
     /// Its parent's id.
     pub ppid: u32,
+    /// Who says so: the process itself, or a vfork child that shares its memory.
+    pub speaker: u32,
     /// Its process span, zero for none.
     pub span_id: SpanId,
     /// Bytes of the ring.
@@ -50,7 +52,7 @@ impl Hello {
     #[must_use]
     pub fn format(&self) -> [u8; HELLO_LENGTH] {
         let mut bytes = [0u8; HELLO_LENGTH];
-        let text = MAGIC.to_le_bytes().into_iter().chain(VERSION.to_le_bytes()).chain([0; 4]);
+        let text = MAGIC.to_le_bytes().into_iter().chain(VERSION.to_le_bytes()).chain(self.speaker.to_le_bytes());
         let text = text.chain(self.pid.to_le_bytes()).chain(self.ppid.to_le_bytes());
         let text = text.chain(self.span_id.0.to_le_bytes()).chain(self.ring_size.to_le_bytes());
         for (to, from) in bytes.iter_mut().zip(text) {
@@ -64,7 +66,7 @@ impl Hello {
     pub fn parse(bytes: &[u8]) -> Option<Hello> {
         let (magic, rest) = bytes.split_first_chunk::<8>()?;
         let (version, rest) = rest.split_first_chunk::<4>()?;
-        let (_, rest) = rest.split_first_chunk::<4>()?;
+        let (speaker, rest) = rest.split_first_chunk::<4>()?;
         let (pid, rest) = rest.split_first_chunk::<4>()?;
         let (ppid, rest) = rest.split_first_chunk::<4>()?;
         let (span_id, rest) = rest.split_first_chunk::<8>()?;
@@ -73,6 +75,7 @@ impl Hello {
         known.then_some(Hello {
             pid: u32::from_le_bytes(*pid),
             ppid: u32::from_le_bytes(*ppid),
+            speaker: u32::from_le_bytes(*speaker),
             span_id: SpanId(u64::from_le_bytes(*span_id)),
             ring_size: u64::from_le_bytes(*ring_size),
         })
@@ -164,7 +167,7 @@ mod tests {
 
     #[test]
     fn a_hello_is_read_back_and_a_stranger_is_not() {
-        let hello = Hello { pid: 1, ppid: 2, span_id: SpanId(3), ring_size: RING_SIZE as u64 };
+        let hello = Hello { pid: 1, ppid: 2, speaker: 1, span_id: SpanId(3), ring_size: RING_SIZE as u64 };
         let bytes = hello.format();
         assert_eq!(Hello::parse(&bytes), Some(hello));
         assert_eq!(Hello::parse(&bytes[..HELLO_LENGTH - 1]), None);
@@ -182,7 +185,7 @@ mod tests {
     fn without_a_sidecar_nothing_is_left() {
         let open = || std::fs::read_dir("/proc/self/fd").unwrap().count();
         let before = open();
-        let hello = Hello { pid: 1, ppid: 2, span_id: SpanId(3), ring_size: 0 };
+        let hello = Hello { pid: 1, ppid: 2, speaker: 1, span_id: SpanId(3), ring_size: 0 };
         assert!(matches!(open_ring(0, &hello), Err(Refusal::Socket(_))));
         assert_eq!(open(), before);
     }

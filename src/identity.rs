@@ -21,6 +21,12 @@ pub const FLAG_REMOTE_PARENT: u8 = 4;
 /// for us.
 pub const FLAG_SANDBOXED: u8 = 8;
 
+/// Bit of [`Identity::flags`]: the holder is traced though it is on the list of programs that never are.
+pub const FLAG_FORCED: u8 = 16;
+
+/// The flags that speak of the holder alone, and not of its children.
+pub const FLAGS_OF_HOLDER: u8 = FLAG_REMOTE_PARENT | FLAG_FORCED;
+
 /// Whose identity it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Holder {

@@ -287,6 +287,33 @@ fn process_spans_are_on_only_where_they_should_be() {
 }
 
 #[test]
+fn a_subshell_whose_first_word_is_its_childs_is_told_right() {
+    // dash forks the subshell and vforks its commands: the subshell's ring is first needed by a child of it.
+    let sandbox = sandbox();
+    let program = compile_with(&sandbox, "exits", "cc", &["-static"]);
+    let command = "(/bin/true; $0 exit 4; exit 7); true";
+    assert_eq!(sandbox.run_traced(["sh", "-c", command, &program]).code, Some(0));
+    let spans = sandbox.spans();
+    let root = spans.iter().find(|span| span.parent_id.is_none()).expect("a root");
+    let subshell = spans.iter().find(|span| span.parent_id.as_ref() == Some(&root.span_id)).expect("a subshell");
+    assert_eq!(subshell.exit_code(), Some(7), "{spans:#?}");
+    assert_eq!(subshell.number("process.parent_pid"), Some(i64::from(root.pid())));
+    let children: Vec<_> = spans.iter().filter(|span| span.parent_id.as_ref() == Some(&subshell.span_id)).collect();
+    assert_eq!(children.len(), 2, "{spans:#?}");
+}
+
+#[test]
+fn what_a_static_program_starts_is_a_span_as_well() {
+    let sandbox = sandbox();
+    let program = compile_with(&sandbox, "processes", "cc", &["-static"]);
+    let outcome = sandbox.run_traced(["sh", "-c", "$0 shell; true", &program]);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    let spans = sandbox.spans();
+    let middle = spans::only(&spans, "processes");
+    assert!(spans.iter().any(|span| span.parent_id.as_ref() == Some(&middle.span_id)), "{spans:#?}");
+}
+
+#[test]
 fn a_context_that_a_program_sets_for_another_is_that_others() {
     let sandbox = sandbox();
     // In the same process it stays what it was set to, for a child it is the parent.

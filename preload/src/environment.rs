@@ -163,8 +163,9 @@ fn put<const N: usize>(place: &AtomicPtr<u8>, stamped: &Settled<[u8; N]>, text: 
     if pointer.is_null() {
         return;
     }
-    // SAFETY: N bytes of the initial environment on the stack, which is never unmapped; one thread. They are changed
-    // only if they still are what was put there last, so that a host that uses the area otherwise keeps it.
+    // SAFETY: N bytes of the initial environment on the stack, which is never unmapped; one thread, or (at the entry into
+    // a sandbox) others that can at worst copy a text half old and half new, which no process takes for an identity.
+    // They are changed only if they still are what was put there last, so that a host that uses the area otherwise keeps it.
     unsafe {
         if *pointer == *stamped.get() {
             *pointer = text;

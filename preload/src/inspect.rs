@@ -19,6 +19,15 @@ pub(crate) enum Verdict {
     Unknown,
 }
 
+impl Verdict {
+    /// Whether the program is to have this library in its environment: a static one does not load it, but hands it on.
+    pub(crate) fn hands_on(self) -> bool {
+        matches!(self, Verdict::Traceable | Verdict::Untraceable(STATIC))
+    }
+}
+
+const STATIC: &str = "static";
+
 /// Why a program is described from outside although it could load the library: it gets an environment without it.
 pub(crate) const NO_ENVIRONMENT: &str = "environment";
 
@@ -175,7 +184,7 @@ fn examine(fd: Fd, path: &[u8]) -> Verdict {
     let mut read_at = |at, buffer: &mut [u8]| sys::read_at(fd, at, buffer);
     match identify_with(head, &mut read_at) {
         Image::Elf(elf) if !elf.is_native() => Verdict::Untraceable("architecture"),
-        Image::Elf(elf) if elf.interpreter == Interpreter::None => Verdict::Untraceable("static"),
+        Image::Elf(elf) if elf.interpreter == Interpreter::None => Verdict::Untraceable(STATIC),
         // Its runtime ends the program if any library is loaded before it.
         Image::Elf(_) if needs_asan(head, &mut read_at) => Verdict::Untraceable("asan"),
         // What is neither is run by /bin/sh in execvp(3) and posix_spawnp(3).

@@ -7,7 +7,7 @@ use crate::thread;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use ddtrace::handshake::{self, Hello};
-use ddtrace::identity::{FLAG_REMOTE_PARENT, FLAG_SANDBOXED, Holder, Identity};
+use ddtrace::identity::{FLAG_REMOTE_PARENT, FLAG_SANDBOXED, FLAGS_OF_HOLDER, Holder, Identity};
 use ddtrace::ids::{SpanId, TraceId};
 use ddtrace::random::Random;
 use ddtrace::record::{OpenBody, ROLE_CHILD, ROLE_SELF, RecordWriter};
@@ -30,6 +30,8 @@ pub(crate) static RANDOM: Random = Random::new();
 static PHASE: AtomicU32 = AtomicU32::new(DISARMED);
 /// The id this process had when it was last looked at: a forked child has another.
 static PID: AtomicU32 = AtomicU32::new(0);
+/// The parent of that process. Kept, as a vfork child that speaks for its parent would be told of another.
+static PPID: AtomicU32 = AtomicU32::new(0);
 /// A private page that a forked child finds zeroed (MADV_WIPEONFORK), but a vfork child shares.
 static FORK_MARK: AtomicPtr<AtomicU32> = AtomicPtr::new(null_mut());
 static RING: AtomicPtr<u8> = AtomicPtr::new(null_mut());
@@ -72,6 +74,7 @@ pub(crate) fn arm(identity: Identity) {
     unsafe { mark.as_ref() }.store(1, Ordering::Relaxed);
     FORK_MARK.store(mark.as_ptr(), Ordering::Relaxed);
     PID.store(sys::getpid(), Ordering::Relaxed);
+    PPID.store(sys::getppid(), Ordering::Relaxed);
     // SAFETY: the constructor runs before the host has threads that could call a hook.
     unsafe { IDENTITY.set(identity) };
     PHASE.store(ARMED, Ordering::Release);
@@ -80,9 +83,19 @@ pub(crate) fn arm(identity: Identity) {
 }
 
 /// The process is about to filter its system calls. Its descendants inherit the filter, and must not try, either.
-pub(crate) fn enter_sandbox() {
-    if PHASE.compare_exchange(ARMED, SANDBOXED, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+/// Gives whether it was not known to do so before.
+pub(crate) fn enter_sandbox() -> bool {
+    let entered = PHASE.compare_exchange(ARMED, SANDBOXED, Ordering::AcqRel, Ordering::Acquire).is_ok();
+    if entered {
         environment::stamp(&sandboxed_identity());
+    }
+    entered
+}
+
+/// The filter was refused: programs ask so what their kernel can do.
+pub(crate) fn leave_sandbox() {
+    if PHASE.compare_exchange(SANDBOXED, ARMED, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+        environment::stamp(identity());
     }
 }
 
@@ -122,8 +135,9 @@ pub(crate) fn become_child(span: SpanId) {
     thread::current().reset();
     RANDOM.reseed();
     PID.store(pid, Ordering::Relaxed);
+    PPID.store(sys::getppid(), Ordering::Relaxed);
     let identity = Identity {
-        flags: was.flags & !FLAG_REMOTE_PARENT,
+        flags: was.flags & !FLAGS_OF_HOLDER,
         holder: Holder::Process(pid),
         span_id: span,
         parent_id: was.span_id,
@@ -149,7 +163,8 @@ pub(crate) fn ring() -> Option<Ring> {
     let pid = PID.load(Ordering::Relaxed);
     let hello = Hello {
         pid,
-        ppid: sys::getppid(),
+        ppid: PPID.load(Ordering::Relaxed),
+        speaker: sys::getpid(),
         span_id: identity.span_id,
         ring_size: ddtrace::ring::layout::RING_SIZE as u64,
     };
@@ -204,7 +219,7 @@ pub(crate) fn child_identity(
 ) -> Identity {
     let parent = identity();
     let mut child = Identity {
-        flags: parent.flags & !FLAG_REMOTE_PARENT,
+        flags: parent.flags & !FLAGS_OF_HOLDER,
         holder,
         span_id: SpanId(RANDOM.next()),
         parent_id: parent.span_id,

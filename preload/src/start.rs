@@ -5,7 +5,7 @@ use crate::host::{Auxv, own_library_path};
 use crate::process::{self, RANDOM};
 use crate::{describe, table};
 use ddtrace::denylist::is_denied;
-use ddtrace::identity::{FLAG_PROCESS_SPANS, FLAG_REMOTE_PARENT, FLAG_SANDBOXED, Holder, Identity};
+use ddtrace::identity::{FLAG_FORCED, FLAG_PROCESS_SPANS, FLAG_SANDBOXED, FLAGS_OF_HOLDER, Holder, Identity};
 use ddtrace::ids::SpanId;
 use ddtrace::propagation::tracecontext::TraceParent;
 use ddtrace::sys;
@@ -41,7 +41,8 @@ pub(crate) unsafe extern "C" fn constructor(argc: usize, argv: *const *const u8,
     let argv = if genuine { argv } else { arguments_before(envp) };
     let mut path = [0u8; 1024];
     let executable = sys::readlink(c"/proc/self/exe", &mut path).unwrap_or_default();
-    if is_denied(executable, found.denylist) {
+    let forced = identity.flags & FLAG_FORCED != 0 && identity.is_of(sys::getpid(), sys::getppid());
+    if !forced && is_denied(executable, found.denylist) {
         return;
     }
     describe::remember(argv);
@@ -58,7 +59,7 @@ fn own_identity(inherited: Identity, found: &Found<'_>) -> Identity {
         return Identity { holder: Holder::Process(pid), ..inherited };
     }
     let mut own = Identity {
-        flags: inherited.flags & !FLAG_REMOTE_PARENT,
+        flags: inherited.flags & !FLAGS_OF_HOLDER,
         holder: Holder::Process(pid),
         span_id: SpanId(RANDOM.next()),
         parent_id: inherited.span_id,

@@ -88,6 +88,28 @@ fn many_threads_lose_nothing_while_the_reader_drains() {
 }
 
 #[test]
+fn chunks_of_ended_threads_come_back() {
+    let mapping = Mapping::new();
+    let (ring, mut reader) = pair(&mapping);
+    let base = ring.base().as_ptr() as usize;
+    let mut ids = Vec::new();
+    for id in 1..=3 * CHUNK_COUNT as u64 {
+        thread::spawn(move || {
+            // SAFETY: as in the test above.
+            let ring = unsafe { Ring::attach(NonNull::new(base as *mut u8).unwrap()) };
+            ring.append(&ThreadSlot::new(), |record| record.close(SpanId(id), id)).unwrap();
+        })
+        .join()
+        .unwrap();
+        if id % 100 == 0 {
+            ids.extend(drain_ids(&mut reader));
+        }
+    }
+    ids.extend(drain_ids(&mut reader));
+    assert_eq!(ids.len(), 3 * CHUNK_COUNT);
+}
+
+#[test]
 fn a_full_ring_counts_what_it_refuses_and_recovers() {
     let mapping = Mapping::new();
     let (ring, mut reader) = pair(&mapping);

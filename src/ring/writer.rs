@@ -9,6 +9,9 @@ use crate::sys;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU32, Ordering, compiler_fence};
 
+/// When so many chunks more are in use than before, chunks of ended threads are looked for.
+const RECLAIM_EVERY: u32 = 16;
+
 /// Why a record was not written. It is counted in the ring's header, too.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Lost {
@@ -212,6 +215,21 @@ impl Ring {
         Err(Lost::Full)
     }
 
+    /// Marks the chunks of threads that have ended as complete: nobody appends to them any more, and the reader gives
+    /// them back. A new thread with a dead one's number only delays that.
+    fn complete_orphans(&self) {
+        let pid = sys::getpid();
+        for index in 0..CHUNK_COUNT as u32 {
+            let chunk = self.chunk(index);
+            // Acquire pairs with the release in `open_chunk`: the owner is the one of this state.
+            if chunk.state.load(Ordering::Acquire) == STATE_OWNED
+                && !sys::thread_exists(pid, chunk.owner.load(Ordering::Relaxed))
+            {
+                self.complete(index);
+            }
+        }
+    }
+
     fn open_chunk(&self, index: u32) -> Result<u32, Lost> {
         let header = self.header();
         if index as usize >= CHUNK_COUNT {
@@ -235,6 +253,9 @@ impl Ring {
                     return Err(Lost::Memory);
                 }
             }
+        }
+        if index >= RECLAIM_EVERY && index.is_multiple_of(RECLAIM_EVERY) {
+            self.complete_orphans();
         }
         let chunk = self.chunk(index);
         chunk.owner.store(sys::gettid(), Ordering::Relaxed);

@@ -24,11 +24,12 @@ use std::time::Duration;
 
 use ddtrace::config::{Config, Exporter, Resolution, Sources, resolve};
 use ddtrace::handshake::socket_name;
-use ddtrace::identity::{FLAG_INJECT_CLEARED, FLAG_PROCESS_SPANS, FLAG_REMOTE_PARENT, Holder, Identity};
+use ddtrace::identity::{FLAG_FORCED, FLAG_INJECT_CLEARED, FLAG_PROCESS_SPANS, FLAG_REMOTE_PARENT, Holder, Identity};
 use ddtrace::ids::{SpanId, TraceId};
 use ddtrace::propagation::tracecontext::TraceParent;
 use ddtrace::random::Random;
-use ddtrace::sys::{monotonic_ns, realtime_ns};
+use ddtrace::ring::layout::RING_SIZE;
+use ddtrace::sys::{RLIMIT_FSIZE, monotonic_ns, realtime_ns, soft_limit};
 use nix::fcntl::OFlag;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 
@@ -155,6 +156,9 @@ impl Launch<'_> {
     fn start(self, config: Config, mut environment: Environment, messages: &mut Messages) -> i32 {
         let identity = self.identity(&config);
         if self.decision.records() && self.untraceable.as_ref().is_none_or(Reason::keeps_preload) {
+            if soft_limit(RLIMIT_FSIZE) < RING_SIZE as u64 {
+                messages.note("the limit on the size of files (ulimit -f) leaves no room for the tracer's memory; processes are seen from outside only");
+            }
             match library::find() {
                 Ok(library) => environment.preload(&library),
                 Err(missing) => messages.note(missing),
@@ -198,6 +202,9 @@ impl Launch<'_> {
         };
         if self.decision.records() {
             identity.flags |= FLAG_PROCESS_SPANS;
+        }
+        if self.run.force {
+            identity.flags |= FLAG_FORCED;
         }
         if config.inject_cleared_env {
             identity.flags |= FLAG_INJECT_CLEARED;

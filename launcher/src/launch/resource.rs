@@ -30,6 +30,15 @@ pub fn of(config: &Config, service: String, random: &Random) -> Resource {
         }
         put("host.name", host);
     }
+    for (key, value) in [
+        ("_dd.git.repository_url", &config.git.repository_url),
+        ("_dd.git.commit.sha", &config.git.commit_sha),
+        ("_dd.python_main_package", &config.git.main_package),
+    ] {
+        if let Some(value) = value {
+            put(key, value.clone());
+        }
+    }
     put("host.arch", "amd64".to_owned());
     put("os.type", "linux".to_owned());
     // The user's own attributes win over what was found.

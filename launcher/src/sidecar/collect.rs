@@ -107,7 +107,7 @@ impl Collector {
 
     /// Ends the segment.
     pub fn end(&mut self) {
-        self.append(FrameKind::End, 0, &[]);
+        self.append(FrameKind::End, 0, &monotonic_ns().to_le_bytes());
     }
 
     fn append(&mut self, kind: FrameKind, producer: u64, payload: &[u8]) {

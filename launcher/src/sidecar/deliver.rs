@@ -27,6 +27,9 @@ use super::leftover::{self, Leftover};
 use super::spool::Reader;
 use crate::export::{AnyBackend, Batch, deliver, otlp_json_line, probe};
 
+/// How long the sidecar still tries when it was told to go.
+const LAST_MOMENT: Duration = Duration::from_millis(500);
+
 /// How long after the end of a command its last processes may take to be told of.
 const STRAGGLERS: Duration = Duration::from_secs(2);
 
@@ -60,7 +63,7 @@ pub struct Exporting {
 
 struct Shared {
     news: Notify,
-    /// The sidecar was told to go: nothing is waited for any more.
+    /// The sidecar was told to go.
     hurry: AtomicBool,
     /// The command has proved to be a service: its processes need record nothing any more.
     unwanted: AtomicBool,
@@ -136,18 +139,25 @@ struct State {
     shared: Arc<Shared>,
     /// After this instant nothing is tried any more. Set at the end.
     deadline: Cell<Option<Instant>>,
+    /// Since when the sidecar is in a hurry.
+    hurried: Cell<Option<Instant>>,
     service: String,
     env: String,
 }
 
 impl State {
     fn time_left(&self) -> Duration {
-        if self.shared.hurry.load(Ordering::Relaxed) {
-            return Duration::ZERO;
-        }
-        match self.deadline.get() {
+        let left = match self.deadline.get() {
             Some(deadline) => deadline.saturating_duration_since(Instant::now()),
             None => Duration::from_secs(30),
+        };
+        match self.hurried.get() {
+            Some(since) => left.min(LAST_MOMENT.saturating_sub(since.elapsed())),
+            None if self.shared.hurry.load(Ordering::Relaxed) => {
+                self.hurried.set(Some(Instant::now()));
+                left.min(LAST_MOMENT)
+            }
+            None => left,
         }
     }
 }
@@ -159,6 +169,7 @@ async fn export(mut reader: Reader, mut plan: Plan, shared: Arc<Shared>) {
     let state = Rc::new(State {
         shared: Arc::clone(&shared),
         deadline: Cell::new(None),
+        hurried: Cell::new(None),
         service: plan.resource.text("service.name").unwrap_or_default().to_owned(),
         env: plan.config.env.clone().unwrap_or_default(),
     });
@@ -292,7 +303,11 @@ fn give_up(reader: &Reader, shared: &Shared) {
 fn show(view: OwnedFd, chunks: &[TraceChunk]) {
     use std::io::Write;
     let mut file = std::fs::File::from(view);
-    let batch = Batch { chunks: chunks.to_vec() };
+    let mut batch = Batch { chunks: chunks.to_vec() };
+    for chunk in &mut batch.chunks {
+        // Whoever asked to see the trace sees it, though it was decided not to keep it.
+        chunk.sampling_priority = chunk.sampling_priority.max(1);
+    }
     if let Err(error) = file.write_all(&otlp_json_line(&batch)) {
         tracing::warn!("cannot hand the spans to the view: {error}");
     }
@@ -392,6 +407,9 @@ async fn serve(mut backend: AnyBackend, queue: Rc<Queue>, state: Rc<State>) {
                 tracing::warn!("{message}");
             }
             left = delivery.left;
+            if state.deadline.get().is_some() {
+                break;
+            }
             if let Some(rate) = backend.rates().and_then(|rates| rates.rate(&state.service, &state.env)) {
                 tracing::debug!("the Agent's sampling rate for {:?} is {rate}", state.service);
             }

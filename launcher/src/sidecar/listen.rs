@@ -139,9 +139,14 @@ fn welcome(connection: &OwnedFd) -> Result<Guest, Unwelcome> {
     if hello.ring_size != RING_SIZE as u64 {
         return Err(Unwelcome::Release);
     }
+    let ring = map(&memory)?;
     let pid = credentials.pid() as u32;
+    // A vfork child shares its parent's memory, and may be the first to need the ring: it speaks for the parent.
+    if hello.speaker == pid && hello.pid != pid {
+        return Ok(Guest { hello, pid: hello.pid, pidfd: pidfd::open(hello.pid).ok(), ring });
+    }
     let pidfd = pidfd::of_peer(connection).or_else(|_| pidfd::open(pid)).ok();
-    Ok(Guest { hello, pid, pidfd, ring: map(&memory)? })
+    Ok(Guest { hello, pid, pidfd, ring })
 }
 
 /// One message with one descriptor. Descriptors beyond it are closed again.

@@ -35,7 +35,7 @@ pub enum FrameKind {
     Records = 1,
     /// A process is gone: see [`super::death::Death`].
     Death = 2,
-    /// Nothing more will come.
+    /// Nothing more will come: time (u64).
     End = 3,
     /// Who records: see [`super::origin::Origin`]. The first frame of a segment.
     Origin = 4,
@@ -156,6 +156,8 @@ impl Writer {
                 let _ = std::fs::remove_file(path);
             }
         })?;
+        // Without this the kernel reads ahead: megabytes of zeros, for a few pages that are only written to.
+        let _ = map.advise(memmap2::Advice::Random);
         let shared = Arc::new(Shared { map });
         let mut writer = Writer { shared, file, path, allocated: 0 };
         writer.allocate(HEADER)?;

@@ -130,7 +130,7 @@ unsafe fn replace(program: Program, argv: Array, envp: Array, call: impl FnOnce(
     tell(reason);
     let child = ForChild {
         identity: &identity,
-        loadable: reason.is_none(),
+        loadable: found.verdict.hands_on(),
         keep_host_context: caller == Caller::Itself,
         may_map: caller == Caller::Itself,
     };

@@ -13,11 +13,9 @@ pub(crate) unsafe extern "C" fn prctl(option: i32, a: usize, b: usize, c: usize,
     const PR_SET_SECCOMP: i32 = 22;
     // SAFETY: the type of prctl.
     let Some(real) = (unsafe { real::<Prctl>(Function::Prctl) }) else { return table::missing() };
-    if option == PR_SET_SECCOMP {
-        process::enter_sandbox();
-    }
     // SAFETY: the host's own arguments.
-    unsafe { real(option, a, b, c, d) }
+    let call = || unsafe { real(option, a, b, c, d) };
+    if option == PR_SET_SECCOMP { filtering(call, |result| result != 0) } else { call() }
 }
 
 /// # Safety
@@ -36,11 +34,21 @@ pub(crate) unsafe extern "C" fn syscall(
 ) -> isize {
     type Syscall = unsafe extern "C" fn(isize, usize, usize, usize, usize, usize, usize) -> isize;
     const SECCOMP: isize = 317;
+    const SECCOMP_SET_MODE_FILTER: usize = 1;
     // SAFETY: the type of syscall.
     let Some(real) = (unsafe { real::<Syscall>(Function::Syscall) }) else { return table::missing() as isize };
-    if number == SECCOMP {
-        process::enter_sandbox();
-    }
     // SAFETY: the host's own arguments.
-    unsafe { real(number, a, b, c, d, e, f) }
+    let call = || unsafe { real(number, a, b, c, d, e, f) };
+    // Operations beyond these two only ask questions.
+    if number == SECCOMP && a <= SECCOMP_SET_MODE_FILTER { filtering(call, |result| result < 0) } else { call() }
+}
+
+/// The filter may hold before its call returns, so the process counts as filtered from before the call.
+fn filtering<R: Copy>(call: impl FnOnce() -> R, failed: impl FnOnce(R) -> bool) -> R {
+    let entered = process::enter_sandbox();
+    let result = call();
+    if entered && failed(result) {
+        process::leave_sandbox();
+    }
+    result
 }

@@ -78,7 +78,8 @@ unsafe fn spawn(
         Verdict::Untraceable(reason) => Some(reason),
         _ => None,
     };
-    let child = ForChild { identity: &identity, loadable: reason.is_none(), keep_host_context: false, may_map: true };
+    let child =
+        ForChild { identity: &identity, loadable: found.verdict.hands_on(), keep_host_context: false, may_map: true };
     let mut own_pid = 0;
     let place = if pid.is_null() { &raw mut own_pid } else { pid };
     // SAFETY: the caller's promise.
