@@ -224,17 +224,19 @@ impl ProcessSpan {
         if !self.untraceable.is_empty() {
             put(semconv::PROCESS_UNTRACEABLE, lossy(&self.untraceable).into());
         }
+        if still_running {
+            // Not an error: nobody knows how it will end.
+            put(semconv::PROCESS_UNFINISHED, Value::Bool(true));
+        }
         let error = match (&signal, exit_code) {
             (Some(signal), _) => Some(signal.clone()),
             (None, Some(code)) if code != 0 => Some(code.to_string()),
-            _ if still_running => Some("_OTHER".to_owned()),
             _ => None,
         };
         let status = match error {
             Some(kind) => {
                 let message = match &signal {
                     Some(signal) => Cow::Owned(format!("killed by {signal}")),
-                    None if still_running => Cow::Borrowed("still running when the trace ended"),
                     None => Cow::Borrowed(""),
                 };
                 put(semconv::ERROR_TYPE, kind.into());

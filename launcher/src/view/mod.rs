@@ -1,8 +1,8 @@
 //! The waterfall: a trace as a tree with bars on a common time axis, for the terminal.
 //!
-//! `read` takes spans from memory or from a file, `model` makes trees of them, `analysis` finds out what mattered,
-//! `fold` decides which spans get a row, `waterfall` draws. All that comes from outside passes `text::clean` before
-//! it is drawn: a process name must not be able to give orders to the terminal.
+//! `read` takes spans from a stream or a file, `convert` keeps of each what is shown, `model` makes trees of them,
+//! `analysis` finds out what mattered, `fold` decides which spans get a row, `waterfall` draws. All that comes from
+//! outside passes `text::clean` before it is drawn: a process name must not be able to give orders to the terminal.
 
 mod analysis;
 mod axis;
@@ -26,7 +26,6 @@ mod tests;
 mod text;
 pub mod waterfall;
 
-use ddtrace::span::TraceChunk;
 pub use options::ViewOptions;
 use read::ReadError;
 use std::io::Read;
@@ -49,11 +48,6 @@ pub struct FileView {
 pub fn of_stream(stream: impl Read, style: &Style, options: &ViewOptions) -> Result<String, ReadError> {
     let contents = read::from_stream(stream, options)?;
     Ok(waterfall::render(&contents.traces, style, options))
-}
-
-/// The waterfall of what was collected, as `--view` shows it after the end of the program.
-pub fn of_chunks(chunks: &[TraceChunk], style: &Style, options: &ViewOptions) -> String {
-    waterfall::render(&read::from_chunks(chunks), style, options)
 }
 
 /// The waterfall, or the list, of what is in a file of OTLP JSON lines; `-` is standard input.

@@ -1,28 +1,22 @@
-//! Where traces to look at come from: what was just collected, or a file of OTLP JSON lines.
+//! Where traces to look at come from: a file of OTLP JSON lines, or a stream of them.
 
 use super::convert::view_span;
 use super::model::{Trace, ViewSpan};
 use super::options::ViewOptions;
 use super::otlp_json::read_line;
 use ddtrace::ids::TraceId;
-use ddtrace::span::TraceChunk;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read, Seek, SeekFrom};
 use std::path::Path;
 
-/// The traces of what was collected; chunks of one trace are put together.
-pub fn from_chunks(chunks: &[TraceChunk]) -> Vec<Trace> {
-    Trace::build(chunks.iter().flat_map(|chunk| chunk.spans.iter().map(|span| view_span(span, &chunk.resource))))
-}
-
 /// What a file has to show.
 #[derive(Debug)]
 pub struct Contents {
-    /// The traces that the options chose, by start.
+    /// The traces that the options chose, by start; none where they ask for a list.
     pub traces: Vec<Trace>,
-    /// Every trace of the file, by start.
+    /// The same in short.
     pub summaries: Vec<Summary>,
     /// What could not be read, a line each.
     pub problems: Vec<String>,
@@ -59,8 +53,20 @@ pub enum ReadError {
     },
     /// No trace has such an id.
     NoSuchTrace(String),
-    /// Several traces have an id that begins so.
+    /// Several traces have an id that begins or ends so.
     Ambiguous(String, Vec<TraceId>),
+}
+
+impl ReadError {
+    /// Whether nothing is wrong with what was read, only that it has not what was asked for, or does not exist.
+    pub fn is_absence(&self) -> bool {
+        match self {
+            ReadError::Io(error) => error.kind() == io::ErrorKind::NotFound,
+            ReadError::Empty { bad_lines } => *bad_lines == 0,
+            ReadError::NoSuchTrace(_) => true,
+            ReadError::Ambiguous(..) => false,
+        }
+    }
 }
 
 impl fmt::Display for ReadError {
@@ -71,9 +77,11 @@ impl fmt::Display for ReadError {
             ReadError::Empty { bad_lines } => {
                 write!(f, "has no spans: {bad_lines} of its lines are not traces in OTLP's JSON encoding")
             }
-            ReadError::NoSuchTrace(id) => write!(f, "has no trace whose id begins with {id:?}; --list shows all"),
+            ReadError::NoSuchTrace(id) => {
+                write!(f, "has no trace whose id begins or ends with {id:?}; --list shows all")
+            }
             ReadError::Ambiguous(id, matches) => {
-                write!(f, "has {} traces whose id begins with {id:?}:", matches.len())?;
+                write!(f, "has {} traces whose id begins or ends with {id:?}:", matches.len())?;
                 matches.iter().take(5).try_for_each(|id| write!(f, " {id}"))
             }
         }
@@ -144,10 +152,12 @@ fn from_lines(mut reader: impl BufRead + Seek, options: &ViewOptions) -> Result<
     }
     summaries.sort_by_key(|summary| (summary.start_ns, summary.id));
 
-    let chosen = choose(&summaries, options)?;
-    let ids: HashSet<TraceId> = chosen.iter().map(|summary| summary.id).collect();
+    let summaries = choose(&summaries, options)?.to_vec();
+    let ids: HashSet<TraceId> = summaries.iter().map(|summary| summary.id).collect();
     let mut wanted = Vec::new();
-    if let Some(offset) = chosen.iter().map(|summary| summary.offset).min() {
+    if !options.list
+        && let Some(offset) = summaries.iter().map(|summary| summary.offset).min()
+    {
         reader.seek(SeekFrom::Start(offset))?;
         each_line(&mut reader, |_, _, line| {
             if let Some(spans) = line.ok().and_then(|line| spans(line).ok()) {
@@ -160,7 +170,7 @@ fn from_lines(mut reader: impl BufRead + Seek, options: &ViewOptions) -> Result<
 
 fn spans(line: &[u8]) -> Result<Vec<ViewSpan>, serde_json::Error> {
     let from = read_line(line)?;
-    Ok(from.iter().flat_map(|(resource, spans)| spans.iter().map(|span| view_span(span, resource))).collect())
+    Ok(from.iter().flat_map(|from| from.spans().map(|span| view_span(span, from.resource()))).collect())
 }
 
 /// The parser knows one line only, and calls it the first.
@@ -214,12 +224,15 @@ fn enter(index: &mut HashMap<TraceId, Summary>, span: ViewSpan, offset: u64) {
 
 fn choose<'a>(summaries: &'a [Summary], options: &ViewOptions) -> Result<&'a [Summary], ReadError> {
     let Some(asked) = &options.trace else {
-        let count = if options.list { 0 } else { options.last.max(1) };
-        return Ok(&summaries[summaries.len().saturating_sub(count)..]);
+        let all = if options.list { summaries.len() } else { 1 };
+        return Ok(&summaries[summaries.len().saturating_sub(options.last.unwrap_or(all))..]);
     };
-    let prefix = asked.trim().to_ascii_lowercase();
-    let matches: Vec<usize> =
-        (0..summaries.len()).filter(|&at| summaries[at].id.to_string().starts_with(&prefix)).collect();
+    let digits = asked.trim().to_ascii_lowercase();
+    let is_meant = |at: &usize| {
+        let id = summaries[*at].id.to_string();
+        id.starts_with(&digits) || id.ends_with(&digits)
+    };
+    let matches: Vec<usize> = (0..summaries.len()).filter(is_meant).collect();
     match matches[..] {
         [] => Err(ReadError::NoSuchTrace(asked.clone())),
         [at] => Ok(&summaries[at..=at]),
@@ -251,8 +264,8 @@ mod tests {
         let contents = read(&lines, &ViewOptions::default()).expect("readable");
         assert_eq!(contents.traces.len(), 1);
         assert_eq!(contents.traces[0].spans.iter().map(|s| s.span_id).collect::<Vec<_>>(), [SpanId(3), SpanId(2)]);
-        assert_eq!(contents.summaries.len(), 2);
-        assert_eq!((contents.summaries[1].spans, contents.summaries[1].first.name.as_str()), (2, "s3"));
+        assert_eq!(contents.summaries.len(), 1);
+        assert_eq!((contents.summaries[0].spans, contents.summaries[0].first.name.as_str()), (2, "s3"));
     }
 
     #[test]
@@ -263,11 +276,18 @@ mod tests {
                 .map(|c| c.traces.iter().map(|t| t.id.0).collect::<Vec<_>>())
                 .map_err(|e| e.to_string())
         };
-        assert_eq!(ids(&ViewOptions { last: 2, ..ViewOptions::default() }), Ok(vec![0xa2, 0xb3]));
+        assert_eq!(ids(&ViewOptions { last: Some(2), ..ViewOptions::default() }), Ok(vec![0xa2, 0xb3]));
         assert_eq!(ids(&ViewOptions { list: true, ..ViewOptions::default() }), Ok(vec![]));
+        let listed = |last| {
+            let options = ViewOptions { list: true, last, ..ViewOptions::default() };
+            read(&lines, &options).expect("readable").summaries.iter().map(|s| s.id.0).collect::<Vec<_>>()
+        };
+        assert_eq!(listed(None), [0xa1, 0xa2, 0xb3]);
+        assert_eq!(listed(Some(2)), [0xa2, 0xb3]);
         let trace = |id: &str| ids(&ViewOptions { trace: Some(id.into()), ..ViewOptions::default() });
         assert_eq!(trace(&format!("{:032X}", 0xa1)), Ok(vec![0xa1]));
-        assert!(trace("ff").unwrap_err().contains("no trace whose id begins with \"ff\""));
+        assert_eq!(trace("b3"), Ok(vec![0xb3]), "the end will do");
+        assert!(trace("ff").unwrap_err().contains("no trace whose id begins or ends with \"ff\""));
         assert!(trace("000").unwrap_err().contains("has 3 traces"));
     }
 
