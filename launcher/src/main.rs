@@ -68,27 +68,27 @@ fn run(words: impl Iterator<Item = OsString>) -> i32 {
 
 /// Shows the local store, or a file.
 fn view_stored(arguments: &cli::ViewArgs, given: launch::Given, colour: cli::ColourChoice) -> i32 {
-    let (file, hint) = match &arguments.file {
-        Some(file) => (file.clone(), ""),
+    let (options, style) = (&arguments.options, view::Style::detect(&std::io::stdout(), colour));
+    let (name, view) = match &arguments.file {
+        Some(file) if file.as_os_str() == "-" => ("standard input".to_owned(), view::of_file(file, &style, options)),
+        Some(file) => (file.display().to_string(), view::of_file(file, &style, options)),
         None => match launch::local_store(given) {
-            Some(store) => (store, STORE_HINT),
+            Some(store) => (store.display().to_string(), view::of_store(&store, &style, options)),
             None => {
                 message::error(&"there is no local store: none of its directories can be used");
                 return cli::EXIT_OWN_FAILURE;
             }
         },
     };
-    let name = if file.as_os_str() == "-" { "standard input".into() } else { file.to_string_lossy() };
-    let style = view::Style::detect(&std::io::stdout(), colour);
-    match view::of_file(&file, &style, &arguments.options) {
+    match view {
         Ok(shown) => {
             for problem in &shown.problems {
-                message::error(&format_args!("{name}: {problem}"));
+                message::error(problem);
             }
             cli::print(shown.picture.as_bytes())
         }
         Err(error) => {
-            let hint = if error.is_absence() { hint } else { "" };
+            let hint = if arguments.file.is_none() && error.is_absence() { STORE_HINT } else { "" };
             message::error(&format_args!("{name} {error}{hint}"));
             cli::EXIT_OWN_FAILURE
         }

@@ -34,6 +34,7 @@ pub fn outcome(span: &ViewSpan, style: &Style) -> Option<(Ink, String)> {
         End::Failed => Some((Ink::Failed, clean(&text, style.unicode))),
         End::Interrupted => Some((Ink::CutShort, clean(&text, style.unicode))),
         End::Running => Some((Ink::CutShort, "running".to_owned())),
+        End::Unknown => Some((Ink::Faint, "?".to_owned())),
     }
 }
 
@@ -59,8 +60,8 @@ pub fn ink(span: &ViewSpan, on_path: bool) -> Ink {
         End::Failed => Ink::Failed,
         End::Running => Ink::CutShort,
         // Who presses Ctrl-C wants to know what took so long.
-        End::Fine | End::Interrupted if on_path => Ink::Critical,
-        End::Fine | End::Interrupted => Ink::Ordinary,
+        End::Fine | End::Interrupted | End::Unknown if on_path => Ink::Critical,
+        End::Fine | End::Interrupted | End::Unknown => Ink::Ordinary,
     }
 }
 

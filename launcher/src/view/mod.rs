@@ -27,7 +27,7 @@ mod text;
 pub mod waterfall;
 
 pub use options::ViewOptions;
-use read::ReadError;
+use read::{Contents, ReadError};
 use std::io::Read;
 use std::path::Path;
 pub use style::Style;
@@ -37,17 +37,23 @@ pub use style::Style;
 pub struct FileView {
     /// The picture, for standard output.
     pub picture: String,
-    /// What could not be read, a line each, for standard error after the file's name.
+    /// What could not be read, a line each, for standard error.
     pub problems: Vec<String>,
 }
 
-/// The waterfall of OTLP JSON lines as they come, up to the end of the stream.
+/// The waterfall of OTLP JSON lines as they come, up to the end of the stream, set apart from what the program has
+/// written above it.
 ///
 /// # Errors
-/// When there is nothing to show.
+/// When the stream cannot be read.
 pub fn of_stream(stream: impl Read, style: &Style, options: &ViewOptions) -> Result<String, ReadError> {
-    let contents = read::from_stream(stream, options)?;
-    Ok(waterfall::render(&contents.traces, style, options))
+    match read::from_stream(stream, "the trace", options) {
+        Ok(contents) => Ok(format!("\n{}", waterfall::render(&contents.traces, style, options))),
+        Err(ReadError::Empty { bad_lines: 0 }) => {
+            Ok("ddtrace-run: no spans were recorded, so there is nothing to show\n".to_owned())
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// The waterfall, or the list, of what is in a file of OTLP JSON lines; `-` is standard input.
@@ -55,11 +61,22 @@ pub fn of_stream(stream: impl Read, style: &Style, options: &ViewOptions) -> Res
 /// # Errors
 /// When there is nothing to show; the text of the error goes after the file's name.
 pub fn of_file(path: &Path, style: &Style, options: &ViewOptions) -> Result<FileView, ReadError> {
-    let contents = read::from_file(path, options)?;
+    Ok(drawn(read::from_file(path, options)?, style, options))
+}
+
+/// The waterfall, or the list, of what is in the local store, of which this is the newer file.
+///
+/// # Errors
+/// When there is nothing to show; the text of the error goes after the file's name.
+pub fn of_store(path: &Path, style: &Style, options: &ViewOptions) -> Result<FileView, ReadError> {
+    Ok(drawn(read::from_store(path, options)?, style, options))
+}
+
+fn drawn(contents: Contents, style: &Style, options: &ViewOptions) -> FileView {
     let picture = if options.list {
         list::render(&contents.summaries, style)
     } else {
         waterfall::render(&contents.traces, style, options)
     };
-    Ok(FileView { picture, problems: contents.problems })
+    FileView { picture, problems: contents.problems }
 }

@@ -61,6 +61,8 @@ pub enum End {
     Interrupted,
     /// It had not ended.
     Running,
+    /// It is a process, and nobody asked how it ended.
+    Unknown,
 }
 
 impl ViewSpan {
@@ -70,6 +72,7 @@ impl ViewSpan {
             ViewSpan { failed: true, .. } => End::Failed,
             ViewSpan { interrupted: true, .. } => End::Interrupted,
             ViewSpan { still_running: true, .. } => End::Running,
+            ViewSpan { is_process: true, exit_code: None, .. } => End::Unknown,
             _ => End::Fine,
         }
     }

@@ -9,7 +9,7 @@ const DEFAULT_LIMIT: usize = 36;
 /// The options of `ddtrace-run view`.
 #[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
 pub struct ViewOptions {
-    /// Show every span and fold nothing
+    /// Show every span; fold nothing
     #[arg(short, long)]
     pub all: bool,
 
@@ -18,11 +18,18 @@ pub struct ViewOptions {
     pub limit: usize,
 
     /// Fold spans shorter than this, such as 10ms or 1.5s, unless they failed
-    #[arg(long, value_name = "DURATION", value_parser = nanoseconds, default_value = "0")]
+    #[arg(long, value_name = "DURATION", value_parser = nanoseconds, default_value = "0", hide_default_value = true)]
     pub min_duration: u64,
 
-    /// The order of the children of a span
-    #[arg(long, value_enum, value_name = "ORDER", default_value_t)]
+    /// The order of the children of a span: start, duration
+    #[arg(
+        long,
+        value_enum,
+        value_name = "ORDER",
+        default_value_t,
+        hide_default_value = true,
+        hide_possible_values = true
+    )]
     pub sort: Sort,
 
     /// Show the trace whose id begins or ends with these hexadecimal digits

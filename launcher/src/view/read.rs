@@ -4,6 +4,7 @@ use super::convert::view_span;
 use super::model::{Trace, ViewSpan};
 use super::options::ViewOptions;
 use super::otlp_json::read_line;
+use crate::export::OLDER_LOCAL_STORE;
 use ddtrace::ids::TraceId;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -37,8 +38,8 @@ pub struct Summary {
     pub failed: usize,
     /// The span that started first, which is the root unless that is missing.
     pub first: ViewSpan,
-    /// Where in the file its first line begins.
-    offset: u64,
+    /// Where its first line begins: in which of the files, and at which byte of it.
+    first_line: (usize, u64),
 }
 
 /// Why a file shows nothing.
@@ -103,6 +104,12 @@ const LINE_LIMIT: u64 = 1 << 28;
 /// So many bad lines are told one by one.
 const PROBLEMS_TOLD: usize = 5;
 
+/// Something with lines in it, and what it is called.
+struct Source<R> {
+    name: String,
+    reader: R,
+}
+
 /// The traces of a file that the options choose; `-` is standard input.
 ///
 /// The file is read line by line: once for an index of its traces, and again from the first line of those chosen.
@@ -110,39 +117,67 @@ const PROBLEMS_TOLD: usize = 5;
 /// # Errors
 /// Says what is wrong, to be put after the file's name.
 pub fn from_file(path: &Path, options: &ViewOptions) -> Result<Contents, ReadError> {
-    let file = if path.as_os_str() == "-" { File::open("/dev/stdin") } else { File::open(path) }?;
+    if path.as_os_str() == "-" {
+        return from_stream(File::open("/dev/stdin")?, "standard input", options);
+    }
+    let file = File::open(path)?;
     if file.metadata()?.is_file() {
-        from_lines(BufReader::with_capacity(1 << 16, file), options)
+        from_lines(&mut [Source::of_file(path, file)], options)
     } else {
-        from_stream(file, options)
+        from_stream(file, &path.display().to_string(), options)
     }
 }
 
-/// As [`from_file`], for what can be read only once.
+/// As [`from_file`], for the local store: its file and, where there is one, the file with what is older.
+///
+/// # Errors
+/// Says what is wrong, to be put after the file's name.
+pub fn from_store(path: &Path, options: &ViewOptions) -> Result<Contents, ReadError> {
+    let older = path.with_file_name(OLDER_LOCAL_STORE);
+    // The newer is opened first: while it is being replaced, it is the older one a moment later, and read as such.
+    let opened = [File::open(path), File::open(&older)];
+    if let [Err(error), Err(_)] = opened {
+        return Err(error.into());
+    }
+    let opened = opened.into_iter().zip([path, &older]);
+    let mut sources: Vec<_> = opened.filter_map(|(file, path)| Some(Source::of_file(path, file.ok()?))).collect();
+    sources.reverse();
+    from_lines(&mut sources, options)
+}
+
+/// As [`from_file`], for what can be read only once and is called so.
 ///
 /// # Errors
 /// Says what is wrong, to be put after the stream's name.
-pub fn from_stream(stream: impl Read, options: &ViewOptions) -> Result<Contents, ReadError> {
+pub fn from_stream(stream: impl Read, name: &str, options: &ViewOptions) -> Result<Contents, ReadError> {
     let mut bytes = Vec::new();
     stream.take(PIPE_LIMIT).read_to_end(&mut bytes)?;
-    from_lines(Cursor::new(bytes), options)
+    from_lines(&mut [Source { name: name.to_owned(), reader: Cursor::new(bytes) }], options)
 }
 
-fn from_lines(mut reader: impl BufRead + Seek, options: &ViewOptions) -> Result<Contents, ReadError> {
+impl Source<BufReader<File>> {
+    fn of_file(path: &Path, file: File) -> Self {
+        Source { name: path.display().to_string(), reader: BufReader::with_capacity(1 << 16, file) }
+    }
+}
+
+fn from_lines(sources: &mut [Source<impl BufRead + Seek>], options: &ViewOptions) -> Result<Contents, ReadError> {
     let mut index: HashMap<TraceId, Summary> = HashMap::new();
     let mut problems = Vec::new();
     let mut bad_lines = 0;
-    each_line(&mut reader, |number, offset, line| {
-        match line.and_then(|line| spans(line).map_err(|e| in_its_line(&e))) {
-            Ok(spans) => spans.into_iter().for_each(|span| enter(&mut index, span, offset)),
-            Err(problem) => {
-                bad_lines += 1;
-                if bad_lines <= PROBLEMS_TOLD {
-                    problems.push(format!("line {number} is skipped: {problem}"));
+    for (number, Source { name, reader }) in sources.iter_mut().enumerate() {
+        each_line(reader, |line_number, offset, line| {
+            match line.and_then(|line| spans(line).map_err(|e| in_its_line(&e))) {
+                Ok(spans) => spans.into_iter().for_each(|span| enter(&mut index, span, (number, offset))),
+                Err(problem) => {
+                    bad_lines += 1;
+                    if bad_lines <= PROBLEMS_TOLD {
+                        problems.push(format!("{name}: line {line_number} is skipped: {problem}"));
+                    }
                 }
             }
-        }
-    })?;
+        })?;
+    }
     if bad_lines > PROBLEMS_TOLD {
         problems.push(format!("{} more lines are skipped", bad_lines - PROBLEMS_TOLD));
     }
@@ -153,17 +188,19 @@ fn from_lines(mut reader: impl BufRead + Seek, options: &ViewOptions) -> Result<
     summaries.sort_by_key(|summary| (summary.start_ns, summary.id));
 
     let summaries = choose(&summaries, options)?.to_vec();
-    let ids: HashSet<TraceId> = summaries.iter().map(|summary| summary.id).collect();
     let mut wanted = Vec::new();
     if !options.list
-        && let Some(offset) = summaries.iter().map(|summary| summary.offset).min()
+        && let Some(first) = summaries.iter().map(|summary| summary.first_line).min()
     {
-        reader.seek(SeekFrom::Start(offset))?;
-        each_line(&mut reader, |_, _, line| {
-            if let Some(spans) = line.ok().and_then(|line| spans(line).ok()) {
-                wanted.extend(spans.into_iter().filter(|span| ids.contains(&span.trace_id)));
-            }
-        })?;
+        let ids: HashSet<TraceId> = summaries.iter().map(|summary| summary.id).collect();
+        for (number, Source { reader, .. }) in sources.iter_mut().enumerate().skip(first.0) {
+            reader.seek(SeekFrom::Start(if number == first.0 { first.1 } else { 0 }))?;
+            each_line(reader, |_, _, line| {
+                if let Some(spans) = line.ok().and_then(|line| spans(line).ok()) {
+                    wanted.extend(spans.into_iter().filter(|span| ids.contains(&span.trace_id)));
+                }
+            })?;
+        }
     }
     Ok(Contents { traces: Trace::build(wanted), summaries, problems })
 }
@@ -202,7 +239,7 @@ fn each_line(
     Ok(())
 }
 
-fn enter(index: &mut HashMap<TraceId, Summary>, span: ViewSpan, offset: u64) {
+fn enter(index: &mut HashMap<TraceId, Summary>, span: ViewSpan, line: (usize, u64)) {
     let (start_ns, end_ns, failed) = (span.start_ns, span.end_ns.max(span.start_ns), usize::from(span.failed));
     match index.get_mut(&span.trace_id) {
         Some(known) => {
@@ -217,7 +254,7 @@ fn enter(index: &mut HashMap<TraceId, Summary>, span: ViewSpan, offset: u64) {
         }
         None => {
             let id = span.trace_id;
-            index.insert(id, Summary { id, start_ns, end_ns, spans: 1, failed, first: span, offset });
+            index.insert(id, Summary { id, start_ns, end_ns, spans: 1, failed, first: span, first_line: line });
         }
     }
 }
@@ -255,7 +292,7 @@ mod tests {
     }
 
     fn read(lines: &[String], options: &ViewOptions) -> Result<Contents, ReadError> {
-        from_lines(Cursor::new(lines.join("\n")), options)
+        from_lines(&mut [Source { name: "it".to_owned(), reader: Cursor::new(lines.join("\n")) }], options)
     }
 
     #[test]
@@ -292,13 +329,35 @@ mod tests {
     }
 
     #[test]
+    fn a_trace_that_the_store_has_cut_in_two_is_whole() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = directory.path().join("traces.jsonl");
+        let spans = |options: &ViewOptions| {
+            let contents = from_store(&store, options).map_err(|error| error.to_string())?;
+            Ok::<_, String>(contents.traces.iter().map(|trace| trace.spans.len()).collect::<Vec<_>>())
+        };
+        let latest = ViewOptions::default();
+        assert!(spans(&latest).unwrap_err().contains("cannot be read"), "neither file is there");
+        std::fs::write(store.with_file_name(OLDER_LOCAL_STORE), [line(1, 1, 0, 10), line(2, 2, 0, 20)].join("\n"))
+            .expect("written");
+        assert_eq!(spans(&latest), Ok(vec![1]), "the newer one may be about to be begun");
+        std::fs::write(&store, [line(2, 3, 2, 22), line(3, 4, 0, 30)].join("\n")).expect("written");
+        assert_eq!(spans(&ViewOptions { last: Some(2), ..ViewOptions::default() }), Ok(vec![2, 1]));
+        assert_eq!(spans(&latest), Ok(vec![1]));
+    }
+
+    #[test]
     fn bad_lines_are_told_by_number_and_skipped() {
         let mut lines = vec!["{".to_owned(), String::new(), line(1, 1, 0, 10)];
         lines.extend((0..9).map(|_| "nonsense".to_owned()));
         let contents = read(&lines, &ViewOptions::default()).expect("one line is good");
         assert_eq!(contents.traces[0].spans.len(), 1);
-        assert!(contents.problems[0].starts_with("line 1 is skipped: EOF while parsing"), "{:?}", contents.problems);
-        assert_eq!(contents.problems[1], "line 4 is skipped: expected ident at column 2");
+        assert!(
+            contents.problems[0].starts_with("it: line 1 is skipped: EOF while parsing"),
+            "{:?}",
+            contents.problems
+        );
+        assert_eq!(contents.problems[1], "it: line 4 is skipped: expected ident at column 2");
         assert_eq!(contents.problems.last().map(String::as_str), Some("5 more lines are skipped"));
     }
 

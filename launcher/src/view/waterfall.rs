@@ -107,8 +107,9 @@ impl<'a> Waterfall<'a> {
         let (ink, end) = match (root.end(), outcome(root, self.style)) {
             (End::Failed, Some((ink, text))) => (ink, format!("{} {text} after {wall}", glyphs.cross)),
             (End::Running, Some((ink, text))) => (ink, format!("{text} for {wall}")),
-            (_, Some((ink, text))) => (ink, format!("{text} after {wall}")),
-            (_, None) => (Ink::Good, format!("{} {wall}", glyphs.check)),
+            (End::Interrupted, Some((ink, text))) => (ink, format!("{text} after {wall}")),
+            (End::Unknown, _) => (Ink::Plain, format!("ended after {wall}, unknown how")),
+            _ => (Ink::Good, format!("{} {wall}", glyphs.check)),
         };
         let end = cut(&end, self.style.width / 2, glyphs.ellipsis);
         let mut line = Line::new(self.style);
@@ -298,6 +299,9 @@ impl<'a> Waterfall<'a> {
         if !reasons.is_empty() {
             let reasons = text::clean(&reasons.join(", "), self.style.unicode);
             self.note(&[format!("({reasons}): seen only from outside")], out);
+        }
+        if shown.iter().any(|&at| self.trace.spans[at].end() == End::Unknown) {
+            self.note(&["?: nobody asked how it ended".to_owned()], out);
         }
         if shown.iter().any(|&at| self.trace.spans[at].execs > 0) {
             self.note(&["(exec): began as another program".to_owned()], out);
