@@ -311,7 +311,7 @@ mod tests {
     #[test]
     fn what_has_ended_is_not_unfinished_however_little_is_known_of_it() {
         let mut gone = process();
-        gone.died(Death { span_id: 2, time_ns: 40, status: None });
+        gone.closed(40);
         let span = gone.finish(50, 0);
         assert_eq!((span.attribute(semconv::PROCESS_UNFINISHED), span.end_unix_nano), (None, 40));
     }
