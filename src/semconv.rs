@@ -70,4 +70,6 @@ keys! {
     Untraceable = 22, PROCESS_UNTRACEABLE, "ddtrace_run.untraceable";
     /// How many times the process was replaced by another program.
     ExecCount = 23, PROCESS_EXEC_COUNT, "ddtrace_run.exec_count";
+    /// True where the process was still running when its trace was sent: the span's end is when it was last seen.
+    Unfinished = 24, PROCESS_UNFINISHED, "ddtrace_run.unfinished";
 }

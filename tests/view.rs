@@ -114,3 +114,57 @@ fn a_file_that_is_none_of_ours_is_an_error() {
         outcome.assert_err_names(&[name]);
     }
 }
+
+#[test]
+fn a_reader_that_goes_early_is_no_failure_and_a_full_disk_is() {
+    let sandbox = sandbox();
+    // More than a pipe holds, so that writing does meet the reader's end.
+    let spans: Vec<_> = (1..2_000u32)
+        .map(|id| {
+            format!(
+                r#"{{"traceId":"{:032x}","spanId":"{id:016x}","name":"{}","startTimeUnixNano":"{id}","endTimeUnixNano":"9999"}}"#,
+                7,
+                "x".repeat(60)
+            )
+        })
+        .collect();
+    let line = format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{}]}}]}}]}}"#, spans.join(","));
+    let file = sandbox.write("traces.jsonl", line);
+    let script = |sink: &str| {
+        let view = format!("'{}' view --all '{}'", sandbox.launcher(), file.display());
+        sandbox.run_bare(["bash", "-c", &format!("{view} {sink}; echo \"${{PIPESTATUS[0]}}\"")])
+    };
+    let early = script("| true");
+    assert_eq!((early.out().trim(), early.err().as_str()), ("0", ""));
+    let full = script("> /dev/full");
+    assert_eq!(full.out().trim(), "125");
+    full.assert_err_names(&["cannot write to stdout", "No space left on device"]);
+}
+
+#[test]
+fn what_outlives_the_command_is_shown_as_running_and_not_as_failed() {
+    let sandbox = sandbox();
+    let outcome = sandbox.run_traced(["--view", "sh", "-c", "sleep 3 >/dev/null 2>&1 & sleep 0.1"]);
+    assert_eq!(outcome.code, Some(0));
+    let view = outcome.err();
+    let row = view.lines().find(|line| line.contains("─ sleep 3")).unwrap_or_else(|| panic!("{view}"));
+    assert!(row.contains("running") && row.trim_end().ends_with('▸'), "{view}");
+    assert!(view.contains("1 still running") && !view.contains("ailed"), "{view}");
+}
+
+#[test]
+fn an_end_that_somebody_wanted_is_no_failure() {
+    let sandbox = sandbox();
+    let outcome = sandbox.run_traced(["--view", "sh", "-c", "yes | head -n 1; true"]);
+    let view = outcome.err();
+    assert!(view.contains("SIGPIPE") && view.contains("1 interrupted") && !view.contains("ailed"), "{view}");
+}
+
+#[test]
+fn a_run_with_nothing_to_show_says_so() {
+    let outcome = sandbox().run_traced(["--view", "--process-spans=false", "true"]);
+    assert_eq!(
+        (outcome.code, outcome.err().trim()),
+        (Some(0), "ddtrace-run: no spans were recorded, so there is nothing to show")
+    );
+}

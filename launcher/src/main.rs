@@ -47,10 +47,7 @@ unsafe fn words(count: i32, arguments: *const *const std::ffi::c_char) -> Vec<Os
 
 /// Does what the words ask for and gives the exit code. Started programs take this process over and never come back.
 fn run(words: impl Iterator<Item = OsString>) -> i32 {
-    let find_key = |key: &str| {
-        ddtrace::config::table::by_key(key).map(|setting| setting.key).ok_or_else(|| ddtrace::config::key_like(key))
-    };
-    let invocation = match cli::parse(words, find_key) {
+    let invocation = match cli::parse(words) {
         Ok(invocation) => invocation,
         Err(error) => {
             message::error(&error);
@@ -71,31 +68,33 @@ fn run(words: impl Iterator<Item = OsString>) -> i32 {
 
 /// Shows the local store, or a file.
 fn view_stored(arguments: &cli::ViewArgs, given: launch::Given, colour: cli::ColourChoice) -> i32 {
-    use std::io::Write;
-    let file = match &arguments.file {
-        Some(file) => file.clone(),
+    let (options, style) = (&arguments.options, view::Style::detect(&std::io::stdout(), colour));
+    let (name, view) = match &arguments.file {
+        Some(file) if file.as_os_str() == "-" => ("standard input".to_owned(), view::of_file(file, &style, options)),
+        Some(file) => (file.display().to_string(), view::of_file(file, &style, options)),
         None => match launch::local_store(given) {
-            Some(file) => file,
+            Some(store) => (store.display().to_string(), view::of_store(&store, &style, options)),
             None => {
                 message::error(&"there is no local store: none of its directories can be used");
-                return 1;
+                return cli::EXIT_OWN_FAILURE;
             }
         },
     };
-    let mut stdout = std::io::stdout();
-    let style = view::Style::detect(&stdout, colour);
-    match view::of_file(&file, &style, &arguments.options) {
+    match view {
         Ok(shown) => {
             for problem in &shown.problems {
-                message::error(&format_args!("{}: {problem}", file.display()));
+                message::error(problem);
             }
-            // A reader that has seen enough, such as `head`, is no failure.
-            let _ = stdout.write_all(shown.picture.as_bytes());
-            0
+            cli::print(shown.picture.as_bytes())
         }
         Err(error) => {
-            message::error(&format_args!("{} {error}", file.display()));
-            1
+            let hint = if arguments.file.is_none() && error.is_absence() { STORE_HINT } else { "" };
+            message::error(&format_args!("{name} {error}{hint}"));
+            cli::EXIT_OWN_FAILURE
         }
     }
 }
+
+/// Why a trace may not be in the store.
+const STORE_HINT: &str =
+    "\nTraces are stored there where no Datadog Agent and no OTLP receiver answers, and with '--exporter local'.";

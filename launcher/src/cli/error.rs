@@ -36,7 +36,11 @@ impl UsageError {
             ErrorKind::UnknownArgument if flag.starts_with('-') => format!("unknown flag '{flag}'"),
             ErrorKind::UnknownArgument => format!("unexpected word '{flag}'"),
             ErrorKind::InvalidValue if value.is_empty() => format!("'{flag}' needs a value"),
-            ErrorKind::InvalidValue | ErrorKind::ValueValidation => format!("'{flag}' cannot be '{value}'"),
+            ErrorKind::InvalidValue => format!("'{flag}' cannot be '{value}'"),
+            ErrorKind::ValueValidation => match std::error::Error::source(error) {
+                Some(reason) => format!("'{flag}' cannot be '{value}': {reason}"),
+                None => format!("'{flag}' cannot be '{value}'"),
+            },
             ErrorKind::TooManyValues => format!("'{flag}' takes no value"),
             ErrorKind::ArgumentConflict => {
                 let other = text(error, ContextKind::PriorArg).map(without_placeholder).unwrap_or_default();

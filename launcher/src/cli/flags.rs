@@ -1,10 +1,11 @@
 //! Every flag and subcommand, declared once: the parser, `--help`, the man page and the completions come from here.
 
 use crate::view::ViewOptions;
-use clap::builder::PossibleValuesParser;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Arg, ArgAction, Args as _, Command, ValueHint, value_parser};
 use clap_complete::Shell;
-use std::ffi::OsString;
+use ddtrace::config::table::{self, Kind};
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 /// The name under which the program is known, whatever it is installed as.
@@ -62,10 +63,6 @@ pub struct SettingFlag {
     pub key: &'static str,
     value_name: &'static str,
     help: &'static str,
-    /// The only values there are, those of the setting; empty: any.
-    values: &'static [&'static str],
-    /// Whether several values may be given, by commas or by repeating the flag.
-    list: bool,
 }
 
 /// Shortcuts for settings about where to send, in the order of the help.
@@ -75,32 +72,24 @@ const SENDING: &[SettingFlag] = &[
         key: "exporter",
         value_name: "LIST",
         help: "Send only to these, separated by commas",
-        values: &["datadog", "otlp", "local", "console"],
-        list: true,
     },
     SettingFlag {
         long: "agent-url",
         key: "agent.url",
         value_name: URL,
         help: "Datadog Agent: http://HOST:PORT, https://HOST:PORT or unix:///PATH",
-        values: &[],
-        list: false,
     },
     SettingFlag {
         long: "otlp-endpoint",
         key: "otlp.endpoint",
         value_name: URL,
         help: "OTLP receiver, such as http://localhost:4318",
-        values: &[],
-        list: false,
     },
     SettingFlag {
         long: "otlp-protocol",
         key: "otlp.protocol",
         value_name: "NAME",
         help: "What the OTLP receiver speaks",
-        values: &["grpc", "http/protobuf", "http/json"],
-        list: false,
     },
 ];
 
@@ -111,32 +100,24 @@ const RECORDING: &[SettingFlag] = &[
         key: "service",
         value_name: "NAME",
         help: "Name of the service; without it the program's own name",
-        values: &[],
-        list: false,
     },
     SettingFlag {
         long: "env",
         key: "env",
         value_name: "NAME",
         help: "Deployment environment, such as prod or staging",
-        values: &[],
-        list: false,
     },
     SettingFlag {
         long: "app-version",
         key: "version",
         value_name: "VERSION",
         help: "Version of the service (-v is the version of ddtrace-run)",
-        values: &[],
-        list: false,
     },
     SettingFlag {
         long: "process-spans",
         key: "process_spans",
         value_name: "WHEN",
         help: "Whether each process becomes a span",
-        values: &["auto", "true", "false"],
-        list: false,
     },
 ];
 
@@ -148,18 +129,48 @@ pub fn setting_flags() -> impl Iterator<Item = &'static SettingFlag> {
 impl SettingFlag {
     /// Whether only certain values are allowed; the parser has them as `String`, the others as `OsString`.
     pub fn has_fixed_values(&self) -> bool {
-        !self.values.is_empty()
+        !self.values().is_empty()
+    }
+
+    /// The only values there are, as the table of settings has them; none where any will do.
+    pub fn values(&self) -> &'static [&'static str] {
+        match self.kind() {
+            Some(Kind::Choice(names) | Kind::Choices(names)) => names.names,
+            _ => &[],
+        }
+    }
+
+    fn kind(&self) -> Option<Kind> {
+        table::by_key(self.key).map(|setting| setting.kind)
     }
 
     fn arg(&self) -> Arg {
         let arg = if self.has_fixed_values() {
-            among(Arg::new(self.long).long(self.long), self.values, self.help)
+            among(Arg::new(self.long).long(self.long), self.values(), self.help)
         } else {
             let hint = if self.value_name == URL { ValueHint::Url } else { ValueHint::Other };
             text(self.long).help(self.help).value_hint(hint)
         };
         let arg = arg.value_name(self.value_name);
-        if self.list { arg.action(ArgAction::Append).value_delimiter(',') } else { arg }
+        // Several values may be given, by commas or by repeating the flag.
+        let several = matches!(self.kind(), Some(Kind::Choices(_) | Kind::List));
+        if several { arg.action(ArgAction::Append).value_delimiter(',') } else { arg }
+    }
+}
+
+/// Any text, of which completions know how it may begin: with the key of a setting.
+#[derive(Clone)]
+struct KeyAndValue;
+
+impl TypedValueParser for KeyAndValue {
+    type Value = OsString;
+
+    fn parse_ref(&self, _: &Command, _: Option<&Arg>, value: &OsStr) -> Result<OsString, clap::Error> {
+        Ok(value.to_owned())
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(table::settings().map(|setting| PossibleValue::new(format!("{}=", setting.key)))))
     }
 }
 
@@ -215,6 +226,8 @@ fn configuring() -> [Arg; 3] {
             .value_parser(value_parser!(PathBuf))
             .help("Read this ddtrace.toml before the user's and the system's"),
         text(id::SET)
+            .value_parser(KeyAndValue)
+            .hide_possible_values(true)
             .value_name("KEY=VALUE")
             .action(ArgAction::Append)
             .help("Set any setting by its key in ddtrace.toml; repeatable"),
@@ -243,12 +256,12 @@ fn view() -> Command {
         .value_hint(ValueHint::FilePath)
         .value_parser(value_parser!(PathBuf))
         .help("File of OTLP JSON lines, - for stdin; without it the local store");
-    let command = Command::new(word::VIEW)
+    ViewOptions::augment_args(Command::new(word::VIEW).arg(file).next_help_heading("What is shown"))
         .about("Show stored traces as waterfalls")
-        .arg(file)
+        .override_usage("ddtrace-run view [OPTIONS] [FILE]")
+        .next_help_heading("Other")
         .args(configuring())
-        .args(printing());
-    ViewOptions::augment_args(command)
+        .args(printing())
 }
 
 fn completions() -> Command {
@@ -297,4 +310,51 @@ pub fn flags() -> Command {
         .args(configuring())
         .args(printing())
         .arg(version())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ddtrace::config::{Sources, resolve};
+
+    #[test]
+    fn every_key_is_one_of_the_table() {
+        for key in setting_flags().map(|flag| flag.key).chain([key::TAGS, key::DEBUG]) {
+            assert!(table::by_key(key).is_some(), "{key}");
+        }
+    }
+
+    #[test]
+    fn flags_for_one_of_several_names_allow_those_of_the_table_and_the_configuration_takes_them() {
+        let fixed: Vec<_> = setting_flags().filter(|flag| flag.has_fixed_values()).collect();
+        assert_eq!(
+            fixed.iter().map(|flag| flag.long).collect::<Vec<_>>(),
+            ["exporter", "otlp-protocol", "process-spans"]
+        );
+        for flag in fixed {
+            for value in flag.values() {
+                let cli = vec![(flag.key.to_owned(), (*value).to_owned())];
+                let resolution = resolve(&Sources { cli, root: "/nonexistent".into(), ..Sources::default() });
+                assert!(resolution.warnings.is_empty(), "--{}={value}: {:?}", flag.long, resolution.warnings);
+            }
+        }
+    }
+
+    #[test]
+    fn the_help_of_view_begins_with_its_own_options() {
+        let mut command = command();
+        command.build();
+        let help = command.find_subcommand_mut(word::VIEW).expect("it is declared").render_help().to_string();
+        assert!(help.starts_with("Show stored traces as waterfalls\n"), "{help}");
+        let at = |text: &str| help.find(text).unwrap_or_else(|| panic!("{text} is missing:\n{help}"));
+        let order = ["[FILE]", "What is shown:", "--all", "--list", "Other:", "--config", "--set", "--color", "--help"];
+        assert!(order.windows(2).all(|pair| at(pair[0]) < at(pair[1])), "{help}");
+    }
+
+    #[test]
+    fn completions_of_set_know_the_keys() {
+        let keys: Vec<_> = KeyAndValue.possible_values().into_iter().flatten().collect();
+        assert_eq!(keys.len(), table::COUNT);
+        assert!(keys.iter().any(|key| key.get_name() == "log.level="));
+    }
 }

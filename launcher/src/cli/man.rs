@@ -1,8 +1,9 @@
 //! The man page.
 
-use super::flags::command;
+use super::flags::{command, word};
 use super::help::EXAMPLES;
 use super::output;
+use clap::{Arg, Command};
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, italic, roman};
 use std::io;
@@ -77,14 +78,26 @@ fn closing_sections() -> Roff {
     roff
 }
 
-/// The flags by their headings, which the generator would make sections of the page.
+/// The flags by their headings, which the generator would make sections of the page; behind them those that only
+/// `view` has.
 fn options(man: &Man, page: &mut Vec<u8>) -> io::Result<()> {
     let mut sections = Vec::new();
     man.render_options_section(&mut sections)?;
+    Man::new(options_of(word::VIEW)).render_options_section(&mut sections)?;
     let sections = String::from_utf8_lossy(&sections).replace("\n.SH ", "\n.SS ");
     page.extend_from_slice(b".SH OPTIONS\n");
     page.extend_from_slice(sections.replacen(".SH ", ".SS ", 1).as_bytes());
     Ok(())
+}
+
+/// The arguments of a subcommand that do not stand before it as well.
+fn options_of(subcommand: &str) -> Command {
+    let command = command();
+    let common = |arg: &Arg| command.get_arguments().any(|other| other.get_id() == arg.get_id());
+    let own = command.find_subcommand(subcommand).into_iter().flat_map(Command::get_arguments);
+    let heading = format!("Behind {subcommand}");
+    let own = own.filter(|arg| !common(arg)).map(|arg| arg.clone().help_heading(heading.clone()));
+    Command::new("").args(own.collect::<Vec<_>>())
 }
 
 fn entries(roff: &mut Roff, entries: &[(&str, &str)]) {
@@ -112,7 +125,9 @@ mod tests {
         }
         let sections = page.lines().filter(|line| line.starts_with(".SH ")).count();
         assert_eq!(sections, 9, "the headings of flags are no sections");
-        for flag in command().get_arguments().filter_map(|arg| arg.get_long()) {
+        let (command, of_view) = (command(), options_of(word::VIEW));
+        let all = command.get_arguments().chain(of_view.get_arguments());
+        for flag in all.filter_map(|arg| arg.get_long()) {
             let flag = format!("\\-\\-{}", flag.replace('-', "\\-"));
             assert!(page.contains(&flag), "{flag}");
         }

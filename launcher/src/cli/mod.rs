@@ -20,6 +20,7 @@ pub use colour::ColourChoice;
 pub use completions::print_completions;
 pub use error::EXIT_OWN_FAILURE;
 pub use man::print_man;
+pub use output::print;
 pub use parse::parse;
 
 use std::ffi::OsString;

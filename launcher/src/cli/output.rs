@@ -1,6 +1,7 @@
 //! Printing what was asked for.
 
 use super::error::EXIT_OWN_FAILURE;
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use std::io::{self, ErrorKind, Write};
 
 /// Writes all of `bytes` to stdout and returns the code to exit with.
@@ -8,6 +9,10 @@ use std::io::{self, ErrorKind, Write};
 /// A reader that has gone, as in `ddtrace-run --help | head`, wanted no more: that is no failure. Anything else, such as
 /// a full disk, is said.
 pub fn print(bytes: &[u8]) -> i32 {
+    let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
+    // A reader that has gone would else end us by the signal. Nothing is started after printing that would inherit it.
+    // SAFETY: no handler is installed.
+    let _ = unsafe { sigaction(Signal::SIGPIPE, &ignore) };
     let mut stdout = io::stdout().lock();
     exit_code(stdout.write_all(bytes).and_then(|()| stdout.flush()))
 }

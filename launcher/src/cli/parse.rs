@@ -12,17 +12,12 @@ use std::path::PathBuf;
 
 /// Understands a command line: `args` are the words after our own name.
 ///
-/// `find_key` looks up a key in the table of settings, for `--set`; where there is none it may know one that is like it.
-///
 /// Help and version are printed to stdout, and the help of an empty command line to stderr; [`Action::Done`] tells so.
 ///
 /// # Errors
 /// A flag that does not exist, or not in this place, or with such a value, and flags without a program.
-pub fn parse(
-    args: impl Iterator<Item = OsString>,
-    find_key: impl Fn(&str) -> Result<&'static str, Option<&'static str>>,
-) -> Result<Invocation, UsageError> {
-    let invocation = match interpret(args.collect(), find_key)? {
+pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Invocation, UsageError> {
+    let invocation = match interpret(args.collect())? {
         Meaning::Act(invocation) => invocation,
         Meaning::Help { subcommand, colour } => done(help::print(subcommand.as_deref(), colour)),
         Meaning::Version => done(help::print_version()),
@@ -52,10 +47,7 @@ fn plain(action: Action) -> Invocation {
     Invocation { action, settings: Vec::new(), config_file: None, colour: ColourChoice::Auto, debug: false }
 }
 
-fn interpret(
-    words: Vec<OsString>,
-    find_key: impl Fn(&str) -> Result<&'static str, Option<&'static str>>,
-) -> Result<Meaning, UsageError> {
+fn interpret(words: Vec<OsString>) -> Result<Meaning, UsageError> {
     match words.first() {
         None => return Ok(Meaning::Nothing),
         // The most frequent command line of all has no flags, and needs no parser that first has to be built.
@@ -80,7 +72,7 @@ fn interpret(
         .try_get_matches_from_mut(&ours)
         .map_err(|error| UsageError::from_parser(&error, &ours, name.as_deref()))?;
     let levels = Levels::new(&matches);
-    mean(&levels, &parser, program, find_key)
+    mean(&levels, &parser, program)
 }
 
 /// Whether a long flag, named without its dashes, takes a value; what is not known takes none.
@@ -91,12 +83,7 @@ fn takes_value(parser: &Command, name: &str) -> bool {
     })
 }
 
-fn mean(
-    levels: &Levels,
-    parser: &Command,
-    program: Vec<OsString>,
-    find_key: impl Fn(&str) -> Result<&'static str, Option<&'static str>>,
-) -> Result<Meaning, UsageError> {
+fn mean(levels: &Levels, parser: &Command, program: Vec<OsString>) -> Result<Meaning, UsageError> {
     let colour = colour(levels);
     if levels.switched_on(id::HELP) {
         return Ok(Meaning::Help { subcommand: levels.subcommand().map(|(name, _)| name.to_owned()), colour });
@@ -113,7 +100,7 @@ fn mean(
     };
     Ok(Meaning::Act(Invocation {
         action,
-        settings: settings::collect(levels, find_key)?,
+        settings: settings::collect(levels)?,
         config_file: levels.value::<PathBuf>(id::CONFIG).cloned(),
         colour,
         debug: levels.switched_on(id::DEBUG),

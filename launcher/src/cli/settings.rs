@@ -4,6 +4,8 @@ use super::error::UsageError;
 use super::flags::{SettingFlag, id, key, setting_flags};
 use super::levels::{Levels, places, switched_on, values};
 use clap::ArgMatches;
+use ddtrace::config::key_like;
+use ddtrace::config::table::by_key;
 use std::ffi::OsString;
 
 /// A key of the table of settings with a value that the command line gives it.
@@ -14,18 +16,13 @@ type Placed = (usize, Setting);
 
 /// The settings in the order of their flags.
 ///
-/// `find_key` looks up the key of a `--set`; where there is none it may know one that is like it.
-///
 /// # Errors
 /// A value that is not UTF-8, and a `--set` that is not `KEY=VALUE` or names no setting.
-pub fn collect(
-    levels: &Levels,
-    find_key: impl Fn(&str) -> Result<&'static str, Option<&'static str>>,
-) -> Result<Vec<Setting>, UsageError> {
+pub fn collect(levels: &Levels) -> Result<Vec<Setting>, UsageError> {
     let mut settings = Vec::new();
     // Places count anew behind a subcommand, whose flags are the later ones.
     for matches in levels.outermost_first() {
-        let mut found = generic(matches, &find_key)?;
+        let mut found = generic(matches)?;
         for flag in setting_flags() {
             found.extend(shortcut(matches, flag)?);
         }
@@ -48,23 +45,20 @@ fn shortcut(matches: &ArgMatches, flag: &SettingFlag) -> Result<Vec<Placed>, Usa
     Ok(placed(matches, flag.long)?.map(|(place, value)| (place, (flag.key, value.to_owned()))).collect())
 }
 
-fn generic(
-    matches: &ArgMatches,
-    find_key: impl Fn(&str) -> Result<&'static str, Option<&'static str>>,
-) -> Result<Vec<Placed>, UsageError> {
+fn generic(matches: &ArgMatches) -> Result<Vec<Placed>, UsageError> {
     placed(matches, id::SET)?
         .map(|(place, pair)| {
             let (name, value) = pair
                 .split_once('=')
                 .ok_or_else(|| UsageError::new(format!("'--set {pair}' is not of the form KEY=VALUE")))?;
-            let key = find_key(name).map_err(|like| unknown_key(name, like))?;
-            Ok((place, (key, value.to_owned())))
+            let setting = by_key(name).ok_or_else(|| unknown_key(name))?;
+            Ok((place, (setting.key, value.to_owned())))
         })
         .collect()
 }
 
-fn unknown_key(name: &str, like: Option<&str>) -> UsageError {
-    let hint = match like {
+fn unknown_key(name: &str) -> UsageError {
+    let hint = match key_like(name) {
         Some(key) => format!("did you mean '{key}'?"),
         None => "'ddtrace-run --info' lists all".to_owned(),
     };

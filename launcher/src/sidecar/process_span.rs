@@ -224,17 +224,19 @@ impl ProcessSpan {
         if !self.untraceable.is_empty() {
             put(semconv::PROCESS_UNTRACEABLE, lossy(&self.untraceable).into());
         }
+        if still_running {
+            // Not an error: nobody knows how it will end.
+            put(semconv::PROCESS_UNFINISHED, Value::Bool(true));
+        }
         let error = match (&signal, exit_code) {
             (Some(signal), _) => Some(signal.clone()),
             (None, Some(code)) if code != 0 => Some(code.to_string()),
-            _ if still_running => Some("_OTHER".to_owned()),
             _ => None,
         };
         let status = match error {
             Some(kind) => {
                 let message = match &signal {
                     Some(signal) => Cow::Owned(format!("killed by {signal}")),
-                    None if still_running => Cow::Borrowed("still running when the trace ended"),
                     None => Cow::Borrowed(""),
                 };
                 put(semconv::ERROR_TYPE, kind.into());
@@ -278,4 +280,39 @@ impl ProcessSpan {
 
 fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn process() -> ProcessSpan {
+        let open = Open {
+            trace_id: TraceId(1),
+            parent_id: SpanId(0),
+            start_ns: 10,
+            pid: 42,
+            ppid: 1,
+            trace_flags: 1,
+            role: ROLE_SELF,
+            remote_parent: false,
+        };
+        ProcessSpan::new(SpanId(2), &open)
+    }
+
+    #[test]
+    fn what_still_runs_is_unfinished_and_has_not_failed() {
+        let span = process().finish(50, 1_000);
+        assert_eq!(span.attribute(semconv::PROCESS_UNFINISHED), Some(&Value::Bool(true)));
+        assert_eq!((span.attribute(semconv::ERROR_TYPE), &span.status), (None, &Status::Unset));
+        assert_eq!((span.start_unix_nano, span.end_unix_nano), (1_010, 1_050), "it ends where it was last seen");
+    }
+
+    #[test]
+    fn what_has_ended_is_not_unfinished_however_little_is_known_of_it() {
+        let mut gone = process();
+        gone.closed(40);
+        let span = gone.finish(50, 0);
+        assert_eq!((span.attribute(semconv::PROCESS_UNFINISHED), span.end_unix_nano), (None, 40));
+    }
 }

@@ -16,13 +16,15 @@ pub struct Analysis {
     pub on_path: Vec<bool>,
     /// How many descendants the span has.
     pub descendants: Vec<usize>,
-    /// Whether the span failed and its failure went on: its parent failed too, or it has none.
+    /// Whether the span failed and its failure went on: it has no parent, or that failed too and did nothing in between.
     pub passed_on: Vec<bool>,
-    /// Whether the span failed, nobody minded, and many siblings ended alike: how scripts ask questions.
+    /// Whether the failure was passed on all the way up.
+    pub fatal: Vec<bool>,
+    /// Whether the span failed, somebody above did not mind, and many ended alike: how scripts ask questions.
     pub routine: Vec<bool>,
 }
 
-/// More failures of one kind under one parent that goes on are routine.
+/// More failures of one kind that somebody tolerates are routine.
 const FEW_ALIKE: usize = 3;
 
 impl Analysis {
@@ -30,21 +32,25 @@ impl Analysis {
     pub fn of(trace: &Trace) -> Self {
         let own: Vec<_> = (0..trace.spans.len()).map(|at| own_intervals(trace, at)).collect();
         let own_ns = own.iter().map(|own| own.iter().map(|(start, end)| end - start).sum()).collect();
+        let order = trace.preorder();
         let mut descendants = vec![0; trace.spans.len()];
-        for &at in trace.preorder().iter().rev() {
+        for &at in order.iter().rev() {
             if let Some(parent) = trace.parents[at] {
                 descendants[parent] += 1 + descendants[at];
             }
         }
-        let passed_on: Vec<bool> = trace
-            .spans
-            .iter()
-            .zip(&trace.parents)
-            .map(|(span, parent)| span.failed && parent.is_none_or(|parent| trace.spans[parent].failed))
-            .collect();
-        let routine = routine(trace, &passed_on);
+        let passed_on: Vec<bool> = (0..trace.spans.len()).map(|at| passed_on(trace, at)).collect();
+        let mut fatal = passed_on.clone();
+        let mut all_above_failed: Vec<bool> = trace.spans.iter().map(|span| span.failed).collect();
+        for &at in &order {
+            if let Some(parent) = trace.parents[at] {
+                fatal[at] &= fatal[parent];
+                all_above_failed[at] &= all_above_failed[parent];
+            }
+        }
+        let routine = routine(trace, &all_above_failed);
         let (critical_ns, on_path) = critical_path(trace);
-        Self { own, own_ns, critical_ns, on_path, descendants, passed_on, routine }
+        Self { own, own_ns, critical_ns, on_path, descendants, passed_on, fatal, routine }
     }
 
     /// Whether the span failed in a way that a reader should know of.
@@ -57,17 +63,27 @@ impl Analysis {
         let failed_child = |at: usize| trace.children[at].iter().any(|&child| trace.spans[child].failed);
         let mut causes: Vec<usize> =
             (0..trace.spans.len()).filter(|&at| trace.spans[at].failed && !failed_child(at)).collect();
-        causes.sort_by_key(|&at| (!self.passed_on[at], self.routine[at], at));
+        causes.sort_by_key(|&at| (!self.fatal[at], self.routine[at], at));
         causes
     }
 }
 
+/// A parent that starts something else after the failure goes on; if it fails in the end, it is for another reason.
+fn passed_on(trace: &Trace, at: usize) -> bool {
+    let span = &trace.spans[at];
+    let by = |parent: usize| {
+        let last_start = trace.children[parent].last().map_or(0, |&last| trace.spans[last].start_ns);
+        trace.spans[parent].failed && last_start <= span.end_ns
+    };
+    span.failed && trace.parents[at].is_none_or(by)
+}
+
 /// A death by signal is never routine.
-fn routine(trace: &Trace, passed_on: &[bool]) -> Vec<bool> {
+fn routine(trace: &Trace, all_above_failed: &[bool]) -> Vec<bool> {
     let kind = |at: usize| {
         let span = &trace.spans[at];
-        let tolerated = span.failed && !passed_on[at] && span.error.is_none();
-        tolerated.then_some((trace.parents[at], span.name.as_str(), span.exit_code))
+        let tolerated = span.failed && !all_above_failed[at] && span.error.is_none();
+        tolerated.then_some((span.name.as_str(), span.exit_code))
     };
     let mut alike: HashMap<_, usize> = HashMap::new();
     for kind in (0..trace.spans.len()).filter_map(kind) {
@@ -192,6 +208,29 @@ mod tests {
         let analysis = Analysis::of(&trace);
         let ids: Vec<_> = analysis.causes(&trace).into_iter().map(|at| trace.spans[at].span_id.0).collect();
         assert_eq!(ids, [4, 6]);
+    }
+
+    #[test]
+    fn a_parent_that_starts_something_else_has_gone_on() {
+        let mut spans =
+            [span(1, 0, 0, 100), span(2, 1, 1, 5), span(3, 1, 6, 90), span(4, 3, 7, 80), span(5, 3, 81, 89)];
+        for failed in [0, 1, 2, 3] {
+            spans[failed].failed = true;
+        }
+        let analysis = Analysis::of(&trace(spans));
+        assert_eq!(analysis.passed_on, [true, false, true, false, false]);
+        assert_eq!(analysis.fatal, [true, false, true, false, false]);
+    }
+
+    #[test]
+    fn what_fails_below_a_tolerated_failure_is_not_fatal() {
+        let mut spans = [span(1, 0, 0, 100), span(2, 1, 1, 50), span(3, 2, 6, 40), span(4, 1, 60, 70)];
+        for failed in [1, 2] {
+            spans[failed].failed = true;
+        }
+        let analysis = Analysis::of(&trace(spans));
+        assert_eq!(analysis.passed_on, [false, false, true, false]);
+        assert_eq!(analysis.fatal, [false; 4]);
     }
 
     #[test]

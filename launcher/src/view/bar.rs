@@ -216,7 +216,7 @@ mod tests {
     #[test]
     fn what_still_runs_has_an_arrow() {
         let running = draw(false, true, |bar| {
-            bar.span(40, 80, &[(40, 80)], Ink::Running, true);
+            bar.span(40, 80, &[(40, 80)], Ink::CutShort, true);
         });
         assert_eq!(running, "     ████▸");
     }

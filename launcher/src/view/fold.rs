@@ -92,9 +92,8 @@ fn by_importance(trace: &Trace, analysis: &Analysis, shortest: u64) -> Vec<usize
     if order.is_empty() {
         order.extend(trace.roots.iter().copied().max_by_key(|&root| trace.spans[root].duration()));
     }
-    order.sort_by_cached_key(|&at| {
-        Reverse((analysis.passed_on[at], analysis.alarming(trace, at), weight(at), Reverse(at)))
-    });
+    order
+        .sort_by_cached_key(|&at| Reverse((analysis.fatal[at], analysis.alarming(trace, at), weight(at), Reverse(at))));
     order
 }
 
@@ -155,13 +154,13 @@ fn contents_below(
     (contents, 0)
 }
 
-/// Siblings of one name and outcome together; with many names the smaller groups become one.
+/// Siblings of one name and end together; with many names the smaller groups become one.
 fn groups(trace: &Trace, hidden: &[usize]) -> Vec<Vec<usize>> {
     let mut by_kind: Vec<Vec<usize>> = Vec::new();
     let mut index = std::collections::HashMap::new();
     for &at in hidden {
         let span = &trace.spans[at];
-        let group = *index.entry((span.name.as_str(), span.failed)).or_insert_with(|| {
+        let group = *index.entry((span.name.as_str(), span.end())).or_insert_with(|| {
             by_kind.push(Vec::new());
             by_kind.len() - 1
         });

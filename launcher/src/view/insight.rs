@@ -13,7 +13,7 @@ use std::collections::HashMap;
 const ENTRIES: usize = 5;
 /// Smaller traces are seen whole in the tree.
 const FEW_SPANS: usize = 6;
-/// Lines that one command line may take.
+/// Lines that the command line of a failure that mattered may take.
 const COMMAND_LINES: usize = 3;
 
 /// Writes the sections that have something to say, each after an empty line.
@@ -192,13 +192,14 @@ impl Insight<'_> {
         let outcome = if count > 1 { format!("{outcome} {} {count}", glyphs.times) } else { outcome };
         line.push(Ink::Failed, &format!("  {} {outcome}  ", glyphs.cross));
         let mut rest = full.as_str();
-        for number in 1..=COMMAND_LINES {
+        let lines = if self.analysis.fatal[at] { COMMAND_LINES } else { 1 };
+        for number in 1..=lines {
             if number > 1 {
                 line = Line::new(self.style);
                 line.push(Ink::Plain, "      ");
             }
             let part = match number {
-                COMMAND_LINES => rest,
+                last if last == lines => rest,
                 _ => break_before(rest, line.room()),
             };
             line.push(Ink::Plain, part);
@@ -211,11 +212,12 @@ impl Insight<'_> {
         }
 
         let mut chain = String::new();
-        let mut next = self.trace.parents[at].filter(|_| self.analysis.passed_on[at]);
-        while let Some(above) = next.filter(|&above| self.trace.spans[above].failed) {
+        let passed_to = |at: usize| self.trace.parents[at].filter(|_| self.analysis.passed_on[at]);
+        let mut next = passed_to(at);
+        while let Some(above) = next {
             let name = clean(&self.trace.spans[above].name, self.style.unicode);
             chain.push_str(&format!("{}{name} {}", glyphs.arrow, outcome_of(above)));
-            next = self.trace.parents[above];
+            next = passed_to(above);
         }
         let mut facts = Vec::new();
         if !chain.is_empty() {

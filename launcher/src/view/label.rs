@@ -2,7 +2,7 @@
 
 use super::command::shorten;
 use super::fold::{Content, Row};
-use super::model::{Trace, ViewSpan};
+use super::model::{End, Trace, ViewSpan};
 use super::style::{Ink, Line, Style};
 use super::text::{self, clean, cut};
 use std::collections::HashMap;
@@ -23,26 +23,56 @@ pub fn title(span: &ViewSpan, columns: usize, style: &Style) -> String {
 
 /// How a span ended, if there is something to say.
 pub fn outcome(span: &ViewSpan, style: &Style) -> Option<(Ink, String)> {
-    if span.failed {
-        let text = match (&span.error, span.exit_code) {
-            (Some(signal), _) if signal.starts_with("SIG") => signal.clone(),
-            (_, Some(code)) if code != 0 => format!("exit {code}"),
-            (Some(error), _) => error.clone(),
-            _ => "failed".to_owned(),
-        };
-        return Some((Ink::Failed, clean(&text, style.unicode)));
+    let text = match (&span.error, span.exit_code) {
+        (Some(signal), _) if signal.starts_with("SIG") => signal.clone(),
+        (_, Some(code)) if code != 0 => format!("exit {code}"),
+        (Some(error), _) => error.clone(),
+        _ => "failed".to_owned(),
+    };
+    match span.end() {
+        End::Fine => None,
+        End::Failed => Some((Ink::Failed, clean(&text, style.unicode))),
+        End::Interrupted => Some((Ink::CutShort, clean(&text, style.unicode))),
+        End::Running => Some((Ink::CutShort, "running".to_owned())),
+        End::Unknown => Some((Ink::Faint, "?".to_owned())),
     }
-    span.still_running.then(|| (Ink::Running, "running".to_owned()))
+}
+
+/// How the spans of a row ended, if there is something to say that is true of all of them.
+pub fn common_outcome(trace: &Trace, members: &[usize], style: &Style) -> Option<(Ink, String)> {
+    let mut outcomes = members.iter().map(|&at| outcome(&trace.spans[at], style));
+    let first = outcomes.next()??;
+    let others: Vec<_> = outcomes.collect();
+    if others.iter().all(|other| other.as_ref() == Some(&first)) {
+        Some(first)
+    } else if first.0 == Ink::Failed
+        && others.iter().flatten().filter(|(ink, _)| *ink == Ink::Failed).count() == others.len()
+    {
+        Some((Ink::Failed, "failed".to_owned()))
+    } else {
+        None
+    }
 }
 
 /// The colour of a span's bar.
 pub fn ink(span: &ViewSpan, on_path: bool) -> Ink {
-    match span {
-        ViewSpan { failed: true, .. } => Ink::Failed,
-        ViewSpan { still_running: true, .. } => Ink::Running,
-        _ if on_path => Ink::Critical,
-        _ => Ink::Ordinary,
+    match span.end() {
+        End::Failed => Ink::Failed,
+        End::Running => Ink::CutShort,
+        // Who presses Ctrl-C wants to know what took so long.
+        End::Fine | End::Interrupted | End::Unknown if on_path => Ink::Critical,
+        End::Fine | End::Interrupted | End::Unknown => Ink::Ordinary,
     }
+}
+
+/// What is special about a process, as far as it explains its row: `static`, `2 execs`.
+pub fn marks(span: &ViewSpan, style: &Style) -> Vec<String> {
+    let execs = match span.execs {
+        0 => None,
+        1 => Some("exec".to_owned()),
+        many => Some(format!("{many} execs")),
+    };
+    span.untraceable.as_ref().map(|reason| clean(reason, style.unicode)).into_iter().chain(execs).collect()
 }
 
 /// The label of one row, in parts that are put together when the width is known.
@@ -152,9 +182,11 @@ impl<'a> Label<'a> {
     }
 
     fn suffix(&self) -> String {
-        match self.row.content {
-            Content::Span { inside, .. } | Content::Group { inside, .. } if inside > 0 => format!(" +{inside}"),
-            _ => String::new(),
-        }
+        let (marks, inside) = match self.row.content {
+            Content::Span { at, inside } => (marks(&self.trace.spans[at], self.style), inside),
+            Content::Group { inside, .. } => (Vec::new(), inside),
+        };
+        let marks = if marks.is_empty() { String::new() } else { format!(" ({})", marks.join(", ")) };
+        if inside > 0 { format!("{marks} +{inside}") } else { marks }
     }
 }

@@ -1,8 +1,8 @@
 //! The waterfall: a trace as a tree with bars on a common time axis, for the terminal.
 //!
-//! `read` takes spans from memory or from a file, `model` makes trees of them, `analysis` finds out what mattered,
-//! `fold` decides which spans get a row, `waterfall` draws. All that comes from outside passes `text::clean` before
-//! it is drawn: a process name must not be able to give orders to the terminal.
+//! `read` takes spans from a stream or a file, `convert` keeps of each what is shown, `model` makes trees of them,
+//! `analysis` finds out what mattered, `fold` decides which spans get a row, `waterfall` draws. All that comes from
+//! outside passes `text::clean` before it is drawn: a process name must not be able to give orders to the terminal.
 
 mod analysis;
 mod axis;
@@ -26,9 +26,8 @@ mod tests;
 mod text;
 pub mod waterfall;
 
-use ddtrace::span::TraceChunk;
 pub use options::ViewOptions;
-use read::ReadError;
+use read::{Contents, ReadError};
 use std::io::Read;
 use std::path::Path;
 pub use style::Style;
@@ -38,22 +37,23 @@ pub use style::Style;
 pub struct FileView {
     /// The picture, for standard output.
     pub picture: String,
-    /// What could not be read, a line each, for standard error after the file's name.
+    /// What could not be read, a line each, for standard error.
     pub problems: Vec<String>,
 }
 
-/// The waterfall of OTLP JSON lines as they come, up to the end of the stream.
+/// The waterfall of OTLP JSON lines as they come, up to the end of the stream, set apart from what the program has
+/// written above it.
 ///
 /// # Errors
-/// When there is nothing to show.
+/// When the stream cannot be read.
 pub fn of_stream(stream: impl Read, style: &Style, options: &ViewOptions) -> Result<String, ReadError> {
-    let contents = read::from_stream(stream, options)?;
-    Ok(waterfall::render(&contents.traces, style, options))
-}
-
-/// The waterfall of what was collected, as `--view` shows it after the end of the program.
-pub fn of_chunks(chunks: &[TraceChunk], style: &Style, options: &ViewOptions) -> String {
-    waterfall::render(&read::from_chunks(chunks), style, options)
+    match read::from_stream(stream, "the trace", options) {
+        Ok(contents) => Ok(format!("\n{}", waterfall::render(&contents.traces, style, options))),
+        Err(ReadError::Empty { bad_lines: 0 }) => {
+            Ok("ddtrace-run: no spans were recorded, so there is nothing to show\n".to_owned())
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// The waterfall, or the list, of what is in a file of OTLP JSON lines; `-` is standard input.
@@ -61,11 +61,22 @@ pub fn of_chunks(chunks: &[TraceChunk], style: &Style, options: &ViewOptions) ->
 /// # Errors
 /// When there is nothing to show; the text of the error goes after the file's name.
 pub fn of_file(path: &Path, style: &Style, options: &ViewOptions) -> Result<FileView, ReadError> {
-    let contents = read::from_file(path, options)?;
+    Ok(drawn(read::from_file(path, options)?, style, options))
+}
+
+/// The waterfall, or the list, of what is in the local store, of which this is the newer file.
+///
+/// # Errors
+/// When there is nothing to show; the text of the error goes after the file's name.
+pub fn of_store(path: &Path, style: &Style, options: &ViewOptions) -> Result<FileView, ReadError> {
+    Ok(drawn(read::from_store(path, options)?, style, options))
+}
+
+fn drawn(contents: Contents, style: &Style, options: &ViewOptions) -> FileView {
     let picture = if options.list {
         list::render(&contents.summaries, style)
     } else {
         waterfall::render(&contents.traces, style, options)
     };
-    Ok(FileView { picture, problems: contents.problems })
+    FileView { picture, problems: contents.problems }
 }

@@ -12,7 +12,7 @@ pub struct ViewSpan {
     pub span_id: SpanId,
     /// The parent's id; zero for none.
     pub parent_id: SpanId,
-    /// The span's name; for a process that of its executable.
+    /// The span's name; for a process the name under which it was started.
     pub name: String,
     /// The command line of a process, argv\[0] first; empty where it is not known.
     pub args: Vec<String>,
@@ -22,7 +22,7 @@ pub struct ViewSpan {
     pub service: String,
     /// Nanoseconds since the Unix epoch; 0 where the input had none.
     pub start_ns: u64,
-    /// Nanoseconds since the Unix epoch; 0 for a span that had not ended.
+    /// Nanoseconds since the Unix epoch; 0 where the input had none.
     pub end_ns: u64,
     /// The exit code of a process that ended by itself.
     pub exit_code: Option<i64>,
@@ -30,6 +30,8 @@ pub struct ViewSpan {
     pub error: Option<String>,
     /// Whether it failed.
     pub failed: bool,
+    /// Whether it was ended on purpose, by the user at the terminal or because nobody read on; `error` is the signal.
+    pub interrupted: bool,
     /// CPU time of the process itself, without its children.
     pub cpu_ns: Option<u64>,
     /// The peak of its resident memory.
@@ -42,9 +44,39 @@ pub struct ViewSpan {
     pub pid: Option<i64>,
     /// The directory it was started in.
     pub working_directory: Option<String>,
+    /// In one word, why nothing inside of the process is seen.
+    pub untraceable: Option<String>,
+    /// How many times the process went on as another program; what is shown is the last one.
+    pub execs: u64,
+}
+
+/// How a span ended, as far as its look goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum End {
+    /// Without anything to say.
+    Fine,
+    /// It failed.
+    Failed,
+    /// On purpose: see [`ViewSpan::interrupted`].
+    Interrupted,
+    /// It had not ended.
+    Running,
+    /// It is a process, and nobody asked how it ended.
+    Unknown,
 }
 
 impl ViewSpan {
+    /// How it ended. A failure is known even of what goes on.
+    pub fn end(&self) -> End {
+        match self {
+            ViewSpan { failed: true, .. } => End::Failed,
+            ViewSpan { interrupted: true, .. } => End::Interrupted,
+            ViewSpan { still_running: true, .. } => End::Running,
+            ViewSpan { is_process: true, exit_code: None, .. } => End::Unknown,
+            _ => End::Fine,
+        }
+    }
+
     /// Nanoseconds from start to end.
     pub fn duration(&self) -> u64 {
         self.end_ns.saturating_sub(self.start_ns)

@@ -1,28 +1,23 @@
-//! Where traces to look at come from: what was just collected, or a file of OTLP JSON lines.
+//! Where traces to look at come from: a file of OTLP JSON lines, or a stream of them.
 
 use super::convert::view_span;
 use super::model::{Trace, ViewSpan};
 use super::options::ViewOptions;
 use super::otlp_json::read_line;
+use crate::export::OLDER_LOCAL_STORE;
 use ddtrace::ids::TraceId;
-use ddtrace::span::TraceChunk;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read, Seek, SeekFrom};
 use std::path::Path;
 
-/// The traces of what was collected; chunks of one trace are put together.
-pub fn from_chunks(chunks: &[TraceChunk]) -> Vec<Trace> {
-    Trace::build(chunks.iter().flat_map(|chunk| chunk.spans.iter().map(|span| view_span(span, &chunk.resource))))
-}
-
 /// What a file has to show.
 #[derive(Debug)]
 pub struct Contents {
-    /// The traces that the options chose, by start.
+    /// The traces that the options chose, by start; none where they ask for a list.
     pub traces: Vec<Trace>,
-    /// Every trace of the file, by start.
+    /// The same in short.
     pub summaries: Vec<Summary>,
     /// What could not be read, a line each.
     pub problems: Vec<String>,
@@ -43,8 +38,8 @@ pub struct Summary {
     pub failed: usize,
     /// The span that started first, which is the root unless that is missing.
     pub first: ViewSpan,
-    /// Where in the file its first line begins.
-    offset: u64,
+    /// Where its first line begins: in which of the files, and at which byte of it.
+    first_line: (usize, u64),
 }
 
 /// Why a file shows nothing.
@@ -59,8 +54,20 @@ pub enum ReadError {
     },
     /// No trace has such an id.
     NoSuchTrace(String),
-    /// Several traces have an id that begins so.
+    /// Several traces have an id that begins or ends so.
     Ambiguous(String, Vec<TraceId>),
+}
+
+impl ReadError {
+    /// Whether nothing is wrong with what was read, only that it has not what was asked for, or does not exist.
+    pub fn is_absence(&self) -> bool {
+        match self {
+            ReadError::Io(error) => error.kind() == io::ErrorKind::NotFound,
+            ReadError::Empty { bad_lines } => *bad_lines == 0,
+            ReadError::NoSuchTrace(_) => true,
+            ReadError::Ambiguous(..) => false,
+        }
+    }
 }
 
 impl fmt::Display for ReadError {
@@ -71,9 +78,11 @@ impl fmt::Display for ReadError {
             ReadError::Empty { bad_lines } => {
                 write!(f, "has no spans: {bad_lines} of its lines are not traces in OTLP's JSON encoding")
             }
-            ReadError::NoSuchTrace(id) => write!(f, "has no trace whose id begins with {id:?}; --list shows all"),
+            ReadError::NoSuchTrace(id) => {
+                write!(f, "has no trace whose id begins or ends with {id:?}; --list shows all")
+            }
             ReadError::Ambiguous(id, matches) => {
-                write!(f, "has {} traces whose id begins with {id:?}:", matches.len())?;
+                write!(f, "has {} traces whose id begins or ends with {id:?}:", matches.len())?;
                 matches.iter().take(5).try_for_each(|id| write!(f, " {id}"))
             }
         }
@@ -95,6 +104,12 @@ const LINE_LIMIT: u64 = 1 << 28;
 /// So many bad lines are told one by one.
 const PROBLEMS_TOLD: usize = 5;
 
+/// Something with lines in it, and what it is called.
+struct Source<R> {
+    name: String,
+    reader: R,
+}
+
 /// The traces of a file that the options choose; `-` is standard input.
 ///
 /// The file is read line by line: once for an index of its traces, and again from the first line of those chosen.
@@ -102,39 +117,67 @@ const PROBLEMS_TOLD: usize = 5;
 /// # Errors
 /// Says what is wrong, to be put after the file's name.
 pub fn from_file(path: &Path, options: &ViewOptions) -> Result<Contents, ReadError> {
-    let file = if path.as_os_str() == "-" { File::open("/dev/stdin") } else { File::open(path) }?;
+    if path.as_os_str() == "-" {
+        return from_stream(File::open("/dev/stdin")?, "standard input", options);
+    }
+    let file = File::open(path)?;
     if file.metadata()?.is_file() {
-        from_lines(BufReader::with_capacity(1 << 16, file), options)
+        from_lines(&mut [Source::of_file(path, file)], options)
     } else {
-        from_stream(file, options)
+        from_stream(file, &path.display().to_string(), options)
     }
 }
 
-/// As [`from_file`], for what can be read only once.
+/// As [`from_file`], for the local store: its file and, where there is one, the file with what is older.
+///
+/// # Errors
+/// Says what is wrong, to be put after the file's name.
+pub fn from_store(path: &Path, options: &ViewOptions) -> Result<Contents, ReadError> {
+    let older = path.with_file_name(OLDER_LOCAL_STORE);
+    // The newer is opened first: while it is being replaced, it is the older one a moment later, and read as such.
+    let opened = [File::open(path), File::open(&older)];
+    if let [Err(error), Err(_)] = opened {
+        return Err(error.into());
+    }
+    let opened = opened.into_iter().zip([path, &older]);
+    let mut sources: Vec<_> = opened.filter_map(|(file, path)| Some(Source::of_file(path, file.ok()?))).collect();
+    sources.reverse();
+    from_lines(&mut sources, options)
+}
+
+/// As [`from_file`], for what can be read only once and is called so.
 ///
 /// # Errors
 /// Says what is wrong, to be put after the stream's name.
-pub fn from_stream(stream: impl Read, options: &ViewOptions) -> Result<Contents, ReadError> {
+pub fn from_stream(stream: impl Read, name: &str, options: &ViewOptions) -> Result<Contents, ReadError> {
     let mut bytes = Vec::new();
     stream.take(PIPE_LIMIT).read_to_end(&mut bytes)?;
-    from_lines(Cursor::new(bytes), options)
+    from_lines(&mut [Source { name: name.to_owned(), reader: Cursor::new(bytes) }], options)
 }
 
-fn from_lines(mut reader: impl BufRead + Seek, options: &ViewOptions) -> Result<Contents, ReadError> {
+impl Source<BufReader<File>> {
+    fn of_file(path: &Path, file: File) -> Self {
+        Source { name: path.display().to_string(), reader: BufReader::with_capacity(1 << 16, file) }
+    }
+}
+
+fn from_lines(sources: &mut [Source<impl BufRead + Seek>], options: &ViewOptions) -> Result<Contents, ReadError> {
     let mut index: HashMap<TraceId, Summary> = HashMap::new();
     let mut problems = Vec::new();
     let mut bad_lines = 0;
-    each_line(&mut reader, |number, offset, line| {
-        match line.and_then(|line| spans(line).map_err(|e| in_its_line(&e))) {
-            Ok(spans) => spans.into_iter().for_each(|span| enter(&mut index, span, offset)),
-            Err(problem) => {
-                bad_lines += 1;
-                if bad_lines <= PROBLEMS_TOLD {
-                    problems.push(format!("line {number} is skipped: {problem}"));
+    for (number, Source { name, reader }) in sources.iter_mut().enumerate() {
+        each_line(reader, |line_number, offset, line| {
+            match line.and_then(|line| spans(line).map_err(|e| in_its_line(&e))) {
+                Ok(spans) => spans.into_iter().for_each(|span| enter(&mut index, span, (number, offset))),
+                Err(problem) => {
+                    bad_lines += 1;
+                    if bad_lines <= PROBLEMS_TOLD {
+                        problems.push(format!("{name}: line {line_number} is skipped: {problem}"));
+                    }
                 }
             }
-        }
-    })?;
+        })?;
+    }
     if bad_lines > PROBLEMS_TOLD {
         problems.push(format!("{} more lines are skipped", bad_lines - PROBLEMS_TOLD));
     }
@@ -144,23 +187,27 @@ fn from_lines(mut reader: impl BufRead + Seek, options: &ViewOptions) -> Result<
     }
     summaries.sort_by_key(|summary| (summary.start_ns, summary.id));
 
-    let chosen = choose(&summaries, options)?;
-    let ids: HashSet<TraceId> = chosen.iter().map(|summary| summary.id).collect();
+    let summaries = choose(&summaries, options)?.to_vec();
     let mut wanted = Vec::new();
-    if let Some(offset) = chosen.iter().map(|summary| summary.offset).min() {
-        reader.seek(SeekFrom::Start(offset))?;
-        each_line(&mut reader, |_, _, line| {
-            if let Some(spans) = line.ok().and_then(|line| spans(line).ok()) {
-                wanted.extend(spans.into_iter().filter(|span| ids.contains(&span.trace_id)));
-            }
-        })?;
+    if !options.list
+        && let Some(first) = summaries.iter().map(|summary| summary.first_line).min()
+    {
+        let ids: HashSet<TraceId> = summaries.iter().map(|summary| summary.id).collect();
+        for (number, Source { reader, .. }) in sources.iter_mut().enumerate().skip(first.0) {
+            reader.seek(SeekFrom::Start(if number == first.0 { first.1 } else { 0 }))?;
+            each_line(reader, |_, _, line| {
+                if let Some(spans) = line.ok().and_then(|line| spans(line).ok()) {
+                    wanted.extend(spans.into_iter().filter(|span| ids.contains(&span.trace_id)));
+                }
+            })?;
+        }
     }
     Ok(Contents { traces: Trace::build(wanted), summaries, problems })
 }
 
 fn spans(line: &[u8]) -> Result<Vec<ViewSpan>, serde_json::Error> {
     let from = read_line(line)?;
-    Ok(from.iter().flat_map(|(resource, spans)| spans.iter().map(|span| view_span(span, resource))).collect())
+    Ok(from.iter().flat_map(|from| from.spans().map(|span| view_span(span, from.resource()))).collect())
 }
 
 /// The parser knows one line only, and calls it the first.
@@ -192,7 +239,7 @@ fn each_line(
     Ok(())
 }
 
-fn enter(index: &mut HashMap<TraceId, Summary>, span: ViewSpan, offset: u64) {
+fn enter(index: &mut HashMap<TraceId, Summary>, span: ViewSpan, line: (usize, u64)) {
     let (start_ns, end_ns, failed) = (span.start_ns, span.end_ns.max(span.start_ns), usize::from(span.failed));
     match index.get_mut(&span.trace_id) {
         Some(known) => {
@@ -207,19 +254,22 @@ fn enter(index: &mut HashMap<TraceId, Summary>, span: ViewSpan, offset: u64) {
         }
         None => {
             let id = span.trace_id;
-            index.insert(id, Summary { id, start_ns, end_ns, spans: 1, failed, first: span, offset });
+            index.insert(id, Summary { id, start_ns, end_ns, spans: 1, failed, first: span, first_line: line });
         }
     }
 }
 
 fn choose<'a>(summaries: &'a [Summary], options: &ViewOptions) -> Result<&'a [Summary], ReadError> {
     let Some(asked) = &options.trace else {
-        let count = if options.list { 0 } else { options.last.max(1) };
-        return Ok(&summaries[summaries.len().saturating_sub(count)..]);
+        let all = if options.list { summaries.len() } else { 1 };
+        return Ok(&summaries[summaries.len().saturating_sub(options.last.unwrap_or(all))..]);
     };
-    let prefix = asked.trim().to_ascii_lowercase();
-    let matches: Vec<usize> =
-        (0..summaries.len()).filter(|&at| summaries[at].id.to_string().starts_with(&prefix)).collect();
+    let digits = asked.trim().to_ascii_lowercase();
+    let is_meant = |at: &usize| {
+        let id = summaries[*at].id.to_string();
+        id.starts_with(&digits) || id.ends_with(&digits)
+    };
+    let matches: Vec<usize> = (0..summaries.len()).filter(is_meant).collect();
     match matches[..] {
         [] => Err(ReadError::NoSuchTrace(asked.clone())),
         [at] => Ok(&summaries[at..=at]),
@@ -242,7 +292,7 @@ mod tests {
     }
 
     fn read(lines: &[String], options: &ViewOptions) -> Result<Contents, ReadError> {
-        from_lines(Cursor::new(lines.join("\n")), options)
+        from_lines(&mut [Source { name: "it".to_owned(), reader: Cursor::new(lines.join("\n")) }], options)
     }
 
     #[test]
@@ -251,8 +301,8 @@ mod tests {
         let contents = read(&lines, &ViewOptions::default()).expect("readable");
         assert_eq!(contents.traces.len(), 1);
         assert_eq!(contents.traces[0].spans.iter().map(|s| s.span_id).collect::<Vec<_>>(), [SpanId(3), SpanId(2)]);
-        assert_eq!(contents.summaries.len(), 2);
-        assert_eq!((contents.summaries[1].spans, contents.summaries[1].first.name.as_str()), (2, "s3"));
+        assert_eq!(contents.summaries.len(), 1);
+        assert_eq!((contents.summaries[0].spans, contents.summaries[0].first.name.as_str()), (2, "s3"));
     }
 
     #[test]
@@ -263,12 +313,37 @@ mod tests {
                 .map(|c| c.traces.iter().map(|t| t.id.0).collect::<Vec<_>>())
                 .map_err(|e| e.to_string())
         };
-        assert_eq!(ids(&ViewOptions { last: 2, ..ViewOptions::default() }), Ok(vec![0xa2, 0xb3]));
+        assert_eq!(ids(&ViewOptions { last: Some(2), ..ViewOptions::default() }), Ok(vec![0xa2, 0xb3]));
         assert_eq!(ids(&ViewOptions { list: true, ..ViewOptions::default() }), Ok(vec![]));
+        let listed = |last| {
+            let options = ViewOptions { list: true, last, ..ViewOptions::default() };
+            read(&lines, &options).expect("readable").summaries.iter().map(|s| s.id.0).collect::<Vec<_>>()
+        };
+        assert_eq!(listed(None), [0xa1, 0xa2, 0xb3]);
+        assert_eq!(listed(Some(2)), [0xa2, 0xb3]);
         let trace = |id: &str| ids(&ViewOptions { trace: Some(id.into()), ..ViewOptions::default() });
         assert_eq!(trace(&format!("{:032X}", 0xa1)), Ok(vec![0xa1]));
-        assert!(trace("ff").unwrap_err().contains("no trace whose id begins with \"ff\""));
+        assert_eq!(trace("b3"), Ok(vec![0xb3]), "the end will do");
+        assert!(trace("ff").unwrap_err().contains("no trace whose id begins or ends with \"ff\""));
         assert!(trace("000").unwrap_err().contains("has 3 traces"));
+    }
+
+    #[test]
+    fn a_trace_that_the_store_has_cut_in_two_is_whole() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = directory.path().join("traces.jsonl");
+        let spans = |options: &ViewOptions| {
+            let contents = from_store(&store, options).map_err(|error| error.to_string())?;
+            Ok::<_, String>(contents.traces.iter().map(|trace| trace.spans.len()).collect::<Vec<_>>())
+        };
+        let latest = ViewOptions::default();
+        assert!(spans(&latest).unwrap_err().contains("cannot be read"), "neither file is there");
+        std::fs::write(store.with_file_name(OLDER_LOCAL_STORE), [line(1, 1, 0, 10), line(2, 2, 0, 20)].join("\n"))
+            .expect("written");
+        assert_eq!(spans(&latest), Ok(vec![1]), "the newer one may be about to be begun");
+        std::fs::write(&store, [line(2, 3, 2, 22), line(3, 4, 0, 30)].join("\n")).expect("written");
+        assert_eq!(spans(&ViewOptions { last: Some(2), ..ViewOptions::default() }), Ok(vec![2, 1]));
+        assert_eq!(spans(&latest), Ok(vec![1]));
     }
 
     #[test]
@@ -277,8 +352,12 @@ mod tests {
         lines.extend((0..9).map(|_| "nonsense".to_owned()));
         let contents = read(&lines, &ViewOptions::default()).expect("one line is good");
         assert_eq!(contents.traces[0].spans.len(), 1);
-        assert!(contents.problems[0].starts_with("line 1 is skipped: EOF while parsing"), "{:?}", contents.problems);
-        assert_eq!(contents.problems[1], "line 4 is skipped: expected ident at column 2");
+        assert!(
+            contents.problems[0].starts_with("it: line 1 is skipped: EOF while parsing"),
+            "{:?}",
+            contents.problems
+        );
+        assert_eq!(contents.problems[1], "it: line 4 is skipped: expected ident at column 2");
         assert_eq!(contents.problems.last().map(String::as_str), Some("5 more lines are skipped"));
     }
 

@@ -121,8 +121,8 @@ pub enum Ink {
     Failed,
     /// A failure's title.
     FailedStrong,
-    /// Had not ended.
-    Running,
+    /// Was cut short: interrupted, or seen while it still ran.
+    CutShort,
     /// Success.
     Good,
 }
@@ -137,7 +137,7 @@ impl Ink {
             Ink::Ordinary => "34",
             Ink::Failed => "31",
             Ink::FailedStrong => "1;31",
-            Ink::Running => "33",
+            Ink::CutShort => "33",
             Ink::Good => "32",
         }
     }

@@ -160,13 +160,14 @@ prop_compose! {
         start_ns in prop_oneof![0u64..1000, any::<u64>(), Just(u64::MAX)],
         end_ns in prop_oneof![0u64..1000, any::<u64>(), Just(u64::MAX)],
         (exit_code, error) in (proptest::option::of(any::<i64>()), proptest::option::of(".{0,20}")),
-        (failed, still_running, is_process) in any::<(bool, bool, bool)>(),
+        (failed, interrupted, still_running, is_process) in any::<(bool, bool, bool, bool)>(),
         (cpu_ns, max_rss_bytes) in any::<(Option<u64>, Option<u64>)>(),
+        (untraceable, execs) in (proptest::option::of(".{0,12}"), prop_oneof![3 => Just(0u64), 1 => any::<u64>()]),
     ) -> ViewSpan {
         ViewSpan {
             trace_id: TraceId(trace_id), span_id: SpanId(span_id), parent_id: SpanId(parent_id), name, args, detail,
-            service, start_ns, end_ns, exit_code, error, failed, cpu_ns, max_rss_bytes, still_running, is_process,
-            pid: None, working_directory: None,
+            service, start_ns, end_ns, exit_code, error, failed, interrupted, cpu_ns, max_rss_bytes, still_running,
+            is_process, pid: None, working_directory: None, untraceable, execs,
         }
     }
 }

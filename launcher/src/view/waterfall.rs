@@ -6,8 +6,8 @@ use super::bar::{Bar, shares};
 use super::duration::{self, human};
 use super::fold::{self, Content, Row};
 use super::insight;
-use super::label::{self, Label, outcome, title};
-use super::model::Trace;
+use super::label::{self, Label, common_outcome, outcome, title};
+use super::model::{End, Trace, ViewSpan};
 use super::options::ViewOptions;
 use super::style::{Ink, Line, Style};
 use super::text::{self, cut};
@@ -50,7 +50,7 @@ const WIDEST_OUTCOME: usize = 14;
 
 impl Columns {
     fn fit(trace: &Trace, style: &Style, rows: &[Row]) -> Self {
-        let outcomes = rows.iter().filter_map(|row| outcome(&trace.spans[first(row)], style));
+        let outcomes = rows.iter().filter_map(|row| row_outcome(trace, row, style));
         let widest = outcomes.map(|(_, text)| text::width(&text)).max().unwrap_or(0);
         let outcome = widest.min(if style.width < 60 { 7 } else { WIDEST_OUTCOME });
         let gaps = if outcome > 0 { 4 } else { 3 };
@@ -78,6 +78,13 @@ fn first(row: &Row) -> usize {
     }
 }
 
+fn row_outcome(trace: &Trace, row: &Row, style: &Style) -> Option<(Ink, String)> {
+    match &row.content {
+        Content::Span { at, .. } => outcome(&trace.spans[*at], style),
+        Content::Group { members, .. } => common_outcome(trace, members, style),
+    }
+}
+
 impl<'a> Waterfall<'a> {
     fn new(trace: &'a Trace, style: &'a Style, options: &'a ViewOptions) -> Self {
         let analysis = Analysis::of(trace);
@@ -89,18 +96,20 @@ impl<'a> Waterfall<'a> {
     fn draw(&self, out: &mut String) {
         self.head(out);
         self.tree(out);
-        self.folded(out);
+        self.notes(out);
         insight::write(self.trace, &self.analysis, self.style, out);
     }
 
     fn head(&self, out: &mut String) {
         let (trace, glyphs) = (self.trace, self.style.glyphs());
         let Some(root) = trace.main_root() else { return };
-        let wall = human(trace.duration(), self.style.unicode);
-        let (ink, end) = match outcome(root, self.style) {
-            Some((ink, text)) if root.failed => (ink, format!("{} {text} after {wall}", glyphs.cross)),
-            Some((ink, _)) => (ink, format!("running for {wall}")),
-            None => (Ink::Good, format!("{} {wall}", glyphs.check)),
+        let wall = human(root.duration(), self.style.unicode);
+        let (ink, end) = match (root.end(), outcome(root, self.style)) {
+            (End::Failed, Some((ink, text))) => (ink, format!("{} {text} after {wall}", glyphs.cross)),
+            (End::Running, Some((ink, text))) => (ink, format!("{text} for {wall}")),
+            (End::Interrupted, Some((ink, text))) => (ink, format!("{text} after {wall}")),
+            (End::Unknown, _) => (Ink::Plain, format!("ended after {wall}, unknown how")),
+            _ => (Ink::Good, format!("{} {wall}", glyphs.check)),
         };
         let end = cut(&end, self.style.width / 2, glyphs.ellipsis);
         let mut line = Line::new(self.style);
@@ -124,7 +133,7 @@ impl<'a> Waterfall<'a> {
         let (trace, unicode) = (self.trace, self.style.unicode);
         let processes = trace.spans.iter().filter(|span| span.is_process).count();
         let others = trace.spans.len() - processes;
-        let failed = trace.spans.iter().filter(|span| span.failed).count();
+        let ended = |end: End| trace.spans.iter().filter(|span| span.end() == end).count();
         let mut facts = Vec::new();
         if processes > 0 {
             facts.push((Ink::Plain, text::count(processes, "process", "processes")));
@@ -132,13 +141,26 @@ impl<'a> Waterfall<'a> {
         if others > 0 {
             facts.push((Ink::Plain, text::count(others, "span", "spans")));
         }
-        if failed > 0 {
-            facts.push((Ink::Failed, format!("{failed} failed")));
+        for (end, ink, word) in [
+            (End::Failed, Ink::Failed, "failed"),
+            (End::Interrupted, Ink::CutShort, "interrupted"),
+            (End::Running, Ink::CutShort, "still running"),
+        ] {
+            // How the root was cut short stands in the head.
+            let told = usize::from(end != End::Failed && trace.main_root().is_some_and(|root| root.end() == end));
+            if let count @ 1.. = ended(end) - told {
+                facts.push((ink, format!("{count} {word}")));
+            }
+        }
+        let main = trace.main_root().map_or(0, ViewSpan::duration);
+        if trace.duration() - main > main / 20 {
+            facts.push((Ink::Plain, format!("{} in all", human(trace.duration(), unicode))));
         }
         if trace.spans.iter().any(|span| span.cpu_ns.is_some()) {
             let cpu = trace.spans.iter().filter_map(|span| span.cpu_ns).fold(0, u64::saturating_add);
             let cores = cpu as f64 / trace.duration().max(1) as f64;
-            facts.push((Ink::Plain, format!("CPU {} = {cores:.1} cores", human(cpu, unicode))));
+            let cores = if cores < 0.05 { String::new() } else { format!(" = {cores:.1} cores") };
+            facts.push((Ink::Plain, format!("CPU {}{cores}", human(cpu, unicode))));
         }
         if let Some(peak) = trace.spans.iter().filter_map(|span| span.max_rss_bytes).max() {
             facts.push((Ink::Plain, format!("peak memory {}", duration::bytes(peak))));
@@ -203,7 +225,7 @@ impl<'a> Waterfall<'a> {
         Label::new(trace, self.style, row).write(&mut line, self.columns.label);
         let span = &trace.spans[first(row)];
         if self.columns.outcome > 0 {
-            let (ink, text) = outcome(span, self.style).unwrap_or((Ink::Plain, String::new()));
+            let (ink, text) = row_outcome(trace, row, self.style).unwrap_or((Ink::Plain, String::new()));
             let text = cut(&text, self.columns.outcome, self.style.glyphs().ellipsis);
             line.push(ink, &text::right(&text, self.columns.outcome + 1));
         }
@@ -247,23 +269,52 @@ impl<'a> Waterfall<'a> {
         line.finish(out);
     }
 
-    fn folded(&self, out: &mut String) {
-        let shown = self.rows.iter().filter(|row| matches!(row.content, Content::Span { .. })).count();
-        let folded = self.trace.spans.len() - shown;
-        if folded == 0 {
-            return;
+    /// What the rows do not say of themselves.
+    fn notes(&self, out: &mut String) {
+        let shown: Vec<usize> = self
+            .rows
+            .iter()
+            .filter_map(|row| match row.content {
+                Content::Span { at, .. } => Some(at),
+                Content::Group { .. } => None,
+            })
+            .collect();
+        let folded = self.trace.spans.len() - shown.len();
+        if folded > 0 {
+            let times = self.style.glyphs().times;
+            self.note(
+                &[
+                    format!("{folded} folded"),
+                    format!("{} shows them", self.options.unfold_with(self.trace.id)),
+                    "+N: so many inside".to_owned(),
+                    format!("{times} N: so many beside each other, their times added up"),
+                ],
+                out,
+            );
         }
-        let times = self.style.glyphs().times;
+        let mut reasons: Vec<&str> =
+            shown.iter().filter_map(|&at| self.trace.spans[at].untraceable.as_deref()).collect();
+        reasons.sort_unstable();
+        reasons.dedup();
+        if !reasons.is_empty() {
+            let reasons = text::clean(&reasons.join(", "), self.style.unicode);
+            self.note(&[format!("({reasons}): seen only from outside")], out);
+        }
+        if shown.iter().any(|&at| self.trace.spans[at].end() == End::Unknown) {
+            self.note(&["?: nobody asked how it ended".to_owned()], out);
+        }
+        if shown.iter().any(|&at| self.trace.spans[at].execs > 0) {
+            self.note(&["(exec): began as another program".to_owned()], out);
+        }
+    }
+
+    /// As many of the facts on one line as there is room for.
+    fn note(&self, facts: &[String], out: &mut String) {
         let mut line = Line::new(self.style);
-        line.push(Ink::Faint, &format!("{folded} folded"));
-        for fact in [
-            format!("{} shows them", self.options.unfold_with),
-            "+N: so many inside".to_owned(),
-            format!("{times} N: so many beside each other, their times added up"),
-        ] {
-            let separator = self.style.glyphs().dot;
-            if text::width(separator) + text::width(&fact) <= line.room() {
-                line.push(Ink::Faint, separator).push(Ink::Faint, &fact);
+        for (number, fact) in facts.iter().enumerate() {
+            let separator = if number > 0 { self.style.glyphs().dot } else { "" };
+            if number == 0 || text::width(separator) + text::width(fact) <= line.room() {
+                line.push(Ink::Faint, separator).push(Ink::Faint, fact);
             }
         }
         line.finish(out);

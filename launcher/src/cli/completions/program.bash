@@ -29,6 +29,8 @@ _ddtrace_run_or_program() {
 
     if ((i > cword)); then
         _ddtrace_run "$1" "$cur" "$prev"
+        # The value of a setting follows its key at once.
+        [[ $prev == --set ]] && compopt -o nospace
     elif [[ $own_commands && ${words[i]} == --*=* ]]; then
         _ddtrace_run "$1" "${cur#*=}" "${cur%%=*}"
     elif [[ $own_commands && ${words[i]} == -* ]]; then

@@ -57,6 +57,9 @@ fn bash_completes_the_program_and_its_arguments() {
         ("ddtrace-run --exporter dat", "datadog"),
         ("ddtrace-run --exporter|=|dat", "datadog"),
         ("ddtrace-run -d view --conf", "--config"),
+        ("ddtrace-run --set log.l", "log.level="),
+        ("ddtrace-run view --lim", "--limit"),
+        ("ddtrace-run view --sort dur", "duration"),
         ("ddtrace-run completions fi", "fish"),
     ] {
         assert_eq!(bash_offers(&library, line), [expected], "{line}");

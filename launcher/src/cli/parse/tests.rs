@@ -4,23 +4,12 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use std::os::unix::ffi::OsStringExt as _;
 
-fn find_key(name: &str) -> Result<&'static str, Option<&'static str>> {
-    match name {
-        "service" => Ok("service"),
-        "env" => Ok("env"),
-        "debug" => Ok("debug"),
-        "log.level" => Ok("log.level"),
-        "servic" => Err(Some("service")),
-        _ => Err(None),
-    }
-}
-
 fn words(line: &str) -> Vec<OsString> {
     line.split(' ').filter(|word| !word.is_empty()).map(OsString::from).collect()
 }
 
 fn meaning(line: &str) -> Result<Meaning, UsageError> {
-    interpret(words(line), find_key)
+    interpret(words(line))
 }
 
 fn invocation(line: &str) -> Invocation {
@@ -92,6 +81,27 @@ fn the_first_word_may_be_a_command_of_ours() {
 }
 
 #[test]
+fn view_is_told_what_to_show() {
+    let options = |line: &str| match invocation(line).action {
+        Action::View(ViewArgs { options, .. }) => options,
+        other => panic!("{line}: {other:?}"),
+    };
+    let default = ViewOptions::default;
+    for (line, expected) in [
+        ("view -a x", ViewOptions { all: true, ..default() }),
+        ("view --limit 3 --last=2", ViewOptions { limit: 3, last: Some(2), ..default() }),
+        ("view --last 3 --list", ViewOptions { last: Some(3), list: true, ..default() }),
+        (
+            "view --trace abc --min-duration 2ms",
+            ViewOptions { trace: Some("abc".into()), min_duration: 2_000_000, ..default() },
+        ),
+        ("view --sort duration --sort start", default()),
+    ] {
+        assert_eq!(options(line), expected, "{line}");
+    }
+}
+
+#[test]
 fn help_and_version_come_before_everything_else() {
     let help = |subcommand: Option<&str>, colour| Meaning::Help { subcommand: subcommand.map(str::to_owned), colour };
     for (line, expected) in [
@@ -154,7 +164,7 @@ fn tags_are_separated_by_commas_and_understood_in_either_spelling() {
 
 fn settings_of_tags(flags: &[&str], tags: &str) -> Vec<(&'static str, String)> {
     let line = flags.iter().chain(&[tags, "app"]).map(OsString::from).collect();
-    match interpret(line, find_key) {
+    match interpret(line) {
         Ok(Meaning::Act(found)) => found.settings,
         other => panic!("{tags}: {other:?}"),
     }
@@ -196,6 +206,7 @@ fn errors_name_the_flag_and_what_was_meant() {
         ("--process-spans=yes app", "'--process-spans' cannot be 'yes'; it can be auto, true, false"),
         ("--set service app", "'--set service' is not of the form KEY=VALUE"),
         ("--set servic=a app", "'--set servic=…': there is no such setting; did you mean 'service'?"),
+        ("--set DD_ENV=a app", "'--set DD_ENV=…': there is no such setting; did you mean 'env'?"),
         ("--set zz=a app", "'--set zz=…': there is no such setting; 'ddtrace-run --info' lists all"),
         ("view --set env", "'--set env' is not of the form KEY=VALUE"),
         ("--json app", "'--json' has a meaning only with '--info'"),
@@ -206,6 +217,12 @@ fn errors_name_the_flag_and_what_was_meant() {
         ("-d completions zsh", "'--debug' has no meaning for 'completions', a command of ddtrace-run itself"),
         ("--info man", "'--info' has no meaning for 'man', a command of ddtrace-run itself"),
         ("view a b", "unexpected word 'b'"),
+        ("view --last 0", "'--last' cannot be '0': it must be a whole number, one or more"),
+        ("view --limit few", "'--limit' cannot be 'few': it must be a whole number, one or more"),
+        ("view --min-duration 5", "'--min-duration' cannot be '5': it needs a unit: ns, us, ms, s, m or h"),
+        ("view --sort length", "'--sort' cannot be 'length'; it can be start, duration"),
+        ("view --all --limit 3", "'--all' and '--limit' exclude each other"),
+        ("view --list --trace 1", "'--list' and '--trace' exclude each other"),
         ("completions fsh", "'SHELL' cannot be 'fsh'; did you mean 'fish'?"),
     ] {
         let found = complaint(line);
@@ -227,14 +244,14 @@ fn errors_say_where_to_read_more() {
 #[test]
 fn what_is_not_utf8_is_named_where_it_is_ours_and_kept_where_it_is_not() {
     let bad = || OsString::from_vec(b"\xff".to_vec());
-    let complaint = |flag: &str| match interpret(vec![flag.into(), bad(), "app".into()], find_key) {
+    let complaint = |flag: &str| match interpret(vec![flag.into(), bad(), "app".into()]) {
         Err(error) => error.to_string(),
         Ok(other) => panic!("{other:?}"),
     };
     assert!(complaint("--service").starts_with(r#"the value of '--service' is not valid UTF-8: "\xFF""#));
     assert!(complaint("--exporter").starts_with(r#""\xFF" is not valid UTF-8"#));
 
-    match interpret(vec!["--config".into(), bad(), bad(), bad()], find_key) {
+    match interpret(vec!["--config".into(), bad(), bad(), bad()]) {
         Ok(Meaning::Act(found)) => {
             assert_eq!(found.config_file, Some(bad().into()));
             assert_eq!(found.action, Action::Run(Run { command: vec![bad(), bad()], ..Run::default() }));
@@ -287,7 +304,7 @@ fn own_flags() -> impl Strategy<Value = Vec<OsString>> {
 }
 
 fn command_of(line: Vec<OsString>) -> Vec<OsString> {
-    match interpret(line, find_key) {
+    match interpret(line) {
         Ok(Meaning::Act(Invocation { action: Action::Run(run), .. })) => run.command,
         other => panic!("{other:?}"),
     }
@@ -296,7 +313,7 @@ fn command_of(line: Vec<OsString>) -> Vec<OsString> {
 proptest! {
     #[test]
     fn no_words_whatever_make_it_panic(line in vec(word(), 0..8)) {
-        if let Err(error) = interpret(line, find_key) {
+        if let Err(error) = interpret(line) {
             prop_assert!(!error.to_string().is_empty());
         }
     }
