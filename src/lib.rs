@@ -2,6 +2,7 @@
 //!
 //! What runs inside traced processes (ids, context, record, ring, handshake) is `no_std`, allocates nothing and has no
 //! reachable panic; feature `std`, on by default, adds configuration, the span model and the readers.
+//! Feature `direct` adds `init()` for Rust programs that run without the launcher.
 //! The core has no statics: whoever embeds it owns the state.
 #![no_std]
 
@@ -27,5 +28,10 @@ in_process! { denylist, elf, handshake, identity, ids, propagation, random, reco
 
 #[cfg(feature = "std")]
 pub mod config;
+#[cfg(feature = "direct")]
+pub mod otel;
 #[cfg(feature = "std")]
 pub mod span;
+
+#[cfg(feature = "direct")]
+pub use otel::{InitError, Tracing, init};

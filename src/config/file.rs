@@ -1,7 +1,9 @@
 //! `ddtrace.toml`.
 
 use super::parse::{Dialect, Read, header_is_sendable, read};
-use super::sources::{Environment, FileRole, FileSeen, FileState, Sources, Unreadable, Warning, read_regular_file};
+use super::sources::{
+    Environment, FileRole, FileSeen, FileState, Sources, Unreadable, Warning, one_line, read_regular_file,
+};
 use super::suggest;
 use super::table::{Kind, Setting, by_key, settings};
 use super::value::Value;
@@ -86,10 +88,10 @@ fn syntax_error(text: &str, error: &toml::de::Error) -> String {
     let line = line_of(text, error.span().map_or(0, |span| span.start));
     let key = text.lines().nth(line - 1).and_then(|line| line.split_once('=')).map(|(key, _)| key.trim());
     let reason = error.message().replace('\n', ", ");
-    match key.filter(|key| !key.is_empty() && key.len() <= 64) {
+    one_line(match key.filter(|key| !key.is_empty() && key.len() <= 64) {
         Some(key) => format!("{line}: {key}: {reason}"),
         None => format!("{line}: {reason}"),
-    }
+    })
 }
 
 struct Walk<'a> {

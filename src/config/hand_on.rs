@@ -37,6 +37,8 @@ pub(crate) fn hand_on(picks: &Picks, config: &Config, env: &Environment<'_>) -> 
     given.otlp_endpoint(picks, config);
     let attributes = env.non_empty(resource::VARIABLE).map(|value| value.to_str());
     given.variables.extend(resource::attributes(attributes, picks, config));
+    // An escape in a file can make a zero byte, which no environment can carry.
+    given.variables.retain(|(_, value)| !value.contains('\0'));
     given.variables
 }
 

@@ -182,8 +182,24 @@ pub struct Warning {
 
 impl Warning {
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into() }
+        Self { message: one_line(message.into()) }
     }
+}
+
+/// Escapes control characters, which quoted input may hold: a message is one line, and no command for a terminal.
+pub(crate) fn one_line(text: String) -> String {
+    if !text.contains(char::is_control) {
+        return text;
+    }
+    let mut escaped = String::with_capacity(text.len() + 8);
+    for character in text.chars() {
+        if character.is_control() {
+            escaped.extend(character.escape_default());
+        } else {
+            escaped.push(character);
+        }
+    }
+    escaped
 }
 
 impl fmt::Display for Warning {

@@ -1,6 +1,8 @@
 //! Datadog's stable configuration: a file that the fleet manages and one of the host, with rules for programs.
 
-use super::sources::{Environment, FileRole, FileSeen, FileState, Sources, Unreadable, Warning, read_regular_file};
+use super::sources::{
+    Environment, FileRole, FileSeen, FileState, Sources, Unreadable, Warning, one_line, read_regular_file,
+};
 use serde::Deserialize;
 use serde::de::{Deserializer, Visitor};
 use std::collections::BTreeMap;
@@ -60,7 +62,7 @@ fn load(role: FileRole, path: PathBuf, sources: &Sources, warnings: &mut Vec<War
         Ok(settings) => (FileState::Read, settings),
         Err(why) => {
             warnings.push(Warning::new(format!("{} {why}; going on without it", path.display())));
-            (FileState::Failed(why), Vec::new())
+            (FileState::Failed(one_line(why)), Vec::new())
         }
     };
     StableFile { seen: FileSeen { role, path, state }, settings }

@@ -11,9 +11,13 @@ pub fn run() -> Done {
     setup::run()?;
     step::run("format", cargo().args(["fmt", "--all", "--check"]))?;
     step::run("lints", cargo().args(["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    // The feature that only Rust programs without the launcher take: by itself, so that nothing else is built with it.
+    let direct = ["--locked", "--package", "ddtrace", "--features", "direct"];
+    step::run("lints: direct", cargo().arg("clippy").args(direct).args(["--all-targets", "--", "-D", "warnings"]))?;
     let mut doc = cargo();
     doc.env("RUSTDOCFLAGS", "-D warnings").args(["doc", "--locked", "--workspace", "--no-deps"]);
     step::run("documentation", &mut doc)?;
     // All of them, so that one run tells everything that is wrong.
-    step::run("tests", cargo().args(["test", "--locked", "--workspace", "--no-fail-fast"]))
+    let tests = step::run("tests", cargo().args(["test", "--locked", "--workspace", "--no-fail-fast"]));
+    tests.and(step::run("tests: direct", cargo().arg("test").args(direct).arg("--no-fail-fast")))
 }

@@ -126,6 +126,21 @@ fn a_broken_file_is_left_out_and_the_others_count() {
     }
 }
 
+/// Found by fuzzing: the parser quotes what it does not understand, as it is.
+#[test]
+fn control_characters_of_a_file_do_not_reach_the_terminal() {
+    let host = Host::new().file(USER, "service\0\u{1b}]0;owned\u{7} = 1\n");
+    let resolution = host.resolve();
+    let said = warnings(&resolution, &host.sources.root);
+    assert!(said.starts_with(&format!("{USER}:1: service\\u{{0}}\\u{{1b}}]0;owned\\u{{7}}: ")), "{said}");
+    let Some(FileState::Failed(why)) =
+        resolution.files.iter().map(|file| &file.state).find(|state| **state != FileState::Missing)
+    else {
+        panic!("the file cannot be used: {:?}", resolution.files)
+    };
+    assert!(!why.contains(char::is_control), "{why}");
+}
+
 #[test]
 fn files_that_cannot_be_read() {
     let host = Host::new();

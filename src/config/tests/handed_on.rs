@@ -143,3 +143,11 @@ fn the_switches_of_the_tracer_itself_reach_its_children() {
 fn nothing_is_handed_on_where_nothing_is_traced() {
     check(&Host::new().cli("service", "s").env("DD_TRACE_ENABLED", "false"), &[]);
 }
+
+/// Found by fuzzing.
+#[test]
+fn what_no_environment_can_carry_is_not_handed_on() {
+    let host = Host::new().file(USER, "service = \"a\\u0000b\"\nenv = \"e\"\n[tags]\nzero = \"\\u0000\"\n");
+    assert_eq!(host.resolve().config.service.as_deref(), Some("a\0b"));
+    check(&host, &[("DD_ENV", "e"), ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=e,zero=%00")]);
+}

@@ -1,0 +1,58 @@
+//! Why tracing could not be started.
+
+use crate::config::Origin;
+use std::path::PathBuf;
+use std::string::String;
+
+/// Why tracing could not be started. No message has a secret in it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InitError {
+    /// Exporters are named, and OTLP is not among them.
+    #[error(
+        "exporter {named} ({origin}) cannot be reached from within this program, which sends by OTLP only: name otlp, \
+         or start the program with ddtrace-run; it runs untraced"
+    )]
+    NotOtlp {
+        /// The exporters, as they were named.
+        named: String,
+        /// Who named them.
+        origin: Origin,
+    },
+    /// The address of the receiver is none.
+    #[error("OTLP endpoint {endpoint}: {reason}; the program runs untraced")]
+    Endpoint {
+        /// The address, without credentials.
+        endpoint: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A file with certificates or a key cannot be used.
+    #[error("{what} {}: {reason}; the program runs untraced", path.display())]
+    File {
+        /// What the file is for.
+        what: &'static str,
+        /// Where it is.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// There is nothing to verify the receiver by.
+    #[error("the system has no certificates to verify the OTLP receiver by{reason}; the program runs untraced")]
+    NoRoots {
+        /// What reading them said, after a colon, or nothing.
+        reason: String,
+    },
+    /// TLS cannot be set up.
+    #[error("TLS for the OTLP receiver: {0}; the program runs untraced")]
+    Tls(#[from] rustls::Error),
+    /// The HTTP client cannot be made.
+    #[error("HTTP client for the OTLP receiver: {0}; the program runs untraced")]
+    Client(#[source] reqwest::Error),
+    /// The SDK refuses the exporter.
+    #[error("OTLP exporter: {0}; the program runs untraced")]
+    Exporter(#[source] opentelemetry_otlp::ExporterBuildError),
+    /// No runtime: threads or descriptors have run out.
+    #[error("runtime for the OTLP exporter: {0}; the program runs untraced")]
+    Runtime(#[source] std::io::Error),
+}

@@ -1,0 +1,95 @@
+//! Ids, identity, propagation, handshake messages, scrubbing and names.
+
+use crate::{any, bytes, probes, used};
+use core::fmt::{self, Write};
+use ddtrace::denylist::is_denied;
+use ddtrace::handshake::{Hello, socket_name};
+use ddtrace::identity::{Holder, Identity};
+use ddtrace::ids::{SpanId, TraceId, parse_hex_u64};
+use ddtrace::propagation::tracecontext::TraceParent;
+use ddtrace::random::Random;
+use ddtrace::scrub::ArgScrubber;
+use ddtrace::semconv::Key;
+
+/// Takes text, and may fail.
+struct Sink;
+
+impl Write for Sink {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        used(text);
+        any(Ok(()))
+    }
+}
+
+probes! {
+    ids {
+        let trace = any(TraceId::new(any(0), any(0)));
+        used((trace.low(), trace.high(), trace.is_valid(), trace.to_hex()));
+        used(TraceId::from_hex(bytes()));
+        let span = any(SpanId(0));
+        used((span.is_valid(), span.to_hex()));
+        used(SpanId::from_hex(bytes()));
+        used(parse_hex_u64(bytes()));
+        used(write!(any(Sink), "{trace} {span}"));
+    }
+
+    identity {
+        if let Some(identity) = any(Identity::parse(bytes())) {
+            used(identity.format());
+            used(identity.is_of(any(0), any(0)));
+        }
+        let identity = Identity {
+            run: any(0),
+            flags: any(0),
+            holder: any(Holder::ChildOf(0)),
+            trace_flags: any(0),
+            trace_id: any(TraceId(0)),
+            span_id: any(SpanId(0)),
+            parent_id: any(SpanId(0)),
+            start_ns: any(0),
+        };
+        used(identity.format());
+    }
+
+    propagation {
+        used(TraceParent::parse(bytes()));
+        let written = TraceParent { trace_id: any(TraceId(0)), span_id: any(SpanId(0)), flags: any(0) };
+        used(written.format());
+    }
+
+    handshake {
+        used(socket_name(any(0)));
+        used(Hello::parse(bytes()));
+        let hello = Hello { pid: any(0), ppid: any(0), span_id: any(SpanId(0)), ring_size: any(0) };
+        used(hello.format());
+        used(ddtrace::handshake::open_ring(any(0), &hello).is_ok());
+    }
+
+    random {
+        let random = any(Random::new());
+        random.seed(any(0));
+        random.reseed();
+        used(random.next());
+    }
+
+    scrub {
+        let mut scrubber = any(ArgScrubber::new());
+        for _ in 0..any(2) {
+            let scrubbed = any(scrubber.scrub(bytes()));
+            used((scrubbed.is_unchanged(), scrubbed.len()));
+            for piece in scrubbed.pieces() {
+                used(piece);
+            }
+        }
+    }
+
+    denylist {
+        used(is_denied(bytes(), bytes()));
+    }
+
+    semconv {
+        if let Some(key) = any(Key::from_number(any(0))) {
+            used(key.name());
+        }
+    }
+}
