@@ -1,7 +1,7 @@
 //! Where spans go: one backend for each kind of receiver, and one rule for delivering to it.
 //!
 //! Everything here runs on the sidecar's single-threaded runtime. A backend sends one batch and says what became of it;
-//! when to try again, to split or to give up is decided in [`deliver`] alone.
+//! when to try again, to split or to give up is decided in [`deliver()`] alone.
 
 mod container;
 mod datadog;
@@ -127,7 +127,7 @@ impl AnyBackend {
     /// A message that names the setting that cannot be used.
     pub fn open(destination: &Destination, config: &Config, state_dir: &Path) -> Result<Self, String> {
         Ok(match destination {
-            Destination::Datadog(url) => AnyBackend::Datadog(Datadog::new(url, config)?),
+            Destination::Datadog(url) => AnyBackend::Datadog(Datadog::new(url, config)),
             Destination::Otlp(otlp) if otlp.protocol == OtlpProtocol::Grpc => {
                 AnyBackend::OtlpGrpc(OtlpGrpc::new(otlp)?)
             }
