@@ -25,18 +25,15 @@ pub struct Datadog {
 
 impl Datadog {
     /// An Agent; nothing is connected yet. Proxies are never used: an Agent is on this host or in its network.
-    ///
-    /// # Errors
-    /// A message that names the setting that cannot be sent.
-    pub fn new(url: &AgentUrl, config: &Config) -> Result<Self, String> {
-        Ok(Datadog {
+    pub fn new(url: &AgentUrl, config: &Config) -> Self {
+        Datadog {
             client: Client::new(Address::of_agent(url), TlsFiles::default(), Proxies::none()),
-            headers: headers(config.external_env.as_deref(), &ContainerIdentity::detect())?,
+            headers: headers(config.external_env.as_deref(), &ContainerIdentity::detect()),
             timeout: config.agent.timeout,
             max_payload_bytes: config.max_payload_bytes,
             keep_rate: 1.0,
             rates: RateTable::default(),
-        })
+        }
     }
 
     /// The sampling rates that the Agent answered with last.
@@ -74,33 +71,37 @@ impl Datadog {
     }
 }
 
-/// The headers of every request.
-fn headers(external_env: Option<&str>, container: &ContainerIdentity) -> Result<HeaderMap, String> {
-    const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The headers of every request. A value that no header can hold is left out, with a warning.
+fn headers(external_env: Option<&str>, container: &ContainerIdentity) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in [
         (CONTENT_TYPE, "application/msgpack"),
         (USER_AGENT, concat!("Tracer/", env!("CARGO_PKG_VERSION"))),
         (HeaderName::from_static("datadog-meta-lang"), "rust"),
         (HeaderName::from_static("datadog-meta-lang-version"), env!("CARGO_PKG_RUST_VERSION")),
-        (HeaderName::from_static("datadog-meta-tracer-version"), VERSION),
+        (HeaderName::from_static("datadog-meta-tracer-version"), env!("CARGO_PKG_VERSION")),
         (HeaderName::from_static("datadog-client-computed-top-level"), "true"),
         (HeaderName::from_static("datadog-send-real-http-status"), "1"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
     for (name, value, setting) in [
-        ("datadog-container-id", container.container_id.as_deref(), "the container id"),
-        ("datadog-entity-id", container.entity_id.as_deref(), "the entity id"),
+        ("datadog-container-id", container.container_id.as_deref(), "container id"),
+        ("datadog-entity-id", container.entity_id.as_deref(), "entity id"),
         ("datadog-external-env", external_env.filter(|env| !env.is_empty()), "DD_EXTERNAL_ENV"),
     ] {
-        if let Some(value) = value {
-            let value = HeaderValue::from_str(value)
-                .map_err(|_| format!("{setting}={value:?} cannot be sent as a header; it has control characters"))?;
-            headers.insert(HeaderName::from_static(name), value);
+        match value.map(HeaderValue::from_str) {
+            None => {}
+            Some(Ok(value)) => {
+                headers.insert(HeaderName::from_static(name), value);
+            }
+            Some(Err(_)) => tracing::warn!(
+                "{setting}={:?} has control characters, which no header can hold; it is not sent to the Agent",
+                value.unwrap_or_default()
+            ),
         }
     }
-    Ok(headers)
+    headers
 }
 
 impl Backend for Datadog {

@@ -135,7 +135,7 @@ impl AnyBackend {
     /// A message that names the setting that cannot be used.
     pub fn open(destination: &Destination, config: &Config, state_dir: &Path) -> Result<Self, String> {
         Ok(match destination {
-            Destination::Datadog(url) => AnyBackend::Datadog(Datadog::new(url, config)?),
+            Destination::Datadog(url) => AnyBackend::Datadog(Datadog::new(url, config)),
             Destination::Otlp(otlp) if otlp.protocol == OtlpProtocol::Grpc => {
                 AnyBackend::OtlpGrpc(OtlpGrpc::new(otlp)?)
             }
