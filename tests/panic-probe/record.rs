@@ -25,7 +25,6 @@ fn write(record: &mut RecordWriter) {
     record.open(span, &open);
     record.amend(span);
     record.close(span, any(0));
-    record.cancel(span);
     let usage = any(Some(Usage { user_ns: 0, system_ns: 0, max_rss: 0 }));
     record.child_exit(span, &ChildExitBody { time_ns: any(0), pid: any(0), status: any(0), usage });
     let key = any(Key::Name);

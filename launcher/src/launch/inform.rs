@@ -1,14 +1,14 @@
 //! `--info`: says what would happen, and does nothing.
 
 use std::ffi::OsString;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::environment::Environment;
 use super::process_spans::Decision;
 use super::{Given, incoming, library};
-use crate::cli::{ColourChoice, EXIT_OWN_FAILURE};
+use crate::cli::ColourChoice;
 use crate::info::{Facts, report};
 use crate::{sidecar, state_dir, target};
 
@@ -44,14 +44,7 @@ pub fn inform(given: Given, command: &[OsString], json: bool, colour: ColourChoi
             Err(error) => report.errors.push(error.to_string()),
         }
     }
-    let mut stdout = std::io::stdout();
-    let text = if json { report.json() } else { report.text(colour.applies(stdout.is_terminal())) };
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Ok(()) => 0,
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => 0,
-        Err(error) => {
-            crate::message::error(&format_args!("cannot write the report: {error}"));
-            EXIT_OWN_FAILURE
-        }
-    }
+    let coloured = colour.applies(std::io::stdout().is_terminal());
+    let text = if json { report.json() } else { report.text(coloured) };
+    crate::cli::print(text.as_bytes())
 }

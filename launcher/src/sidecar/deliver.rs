@@ -25,7 +25,7 @@ use tokio::time::timeout;
 use super::assemble::{Assembler, Finished, Policy};
 use super::leftover::{self, Leftover};
 use super::spool::Reader;
-use crate::export::{AnyBackend, Batch, deliver, otlp_json_line, probe};
+use crate::export::{AnyBackend, Batch, Destination, deliver, otlp_json_line, probe};
 
 /// How long the sidecar still tries when it was told to go.
 const LAST_MOMENT: Duration = Duration::from_millis(500);
@@ -43,6 +43,8 @@ pub struct Plan {
     pub state_dir: Option<PathBuf>,
     /// Gets every span as OTLP JSON lines at the end: the view reads it.
     pub view: Option<OwnedFd>,
+    /// Whether the trace is shown: then it is kept in the local store as well.
+    pub shown: bool,
     /// `CLOCK_REALTIME` minus `CLOCK_MONOTONIC`, in nanoseconds.
     pub clock_offset: i128,
     /// The spool, and this sidecar's own segment in it.
@@ -314,7 +316,11 @@ fn show(view: OwnedFd, chunks: &[TraceChunk]) {
 }
 
 async fn open_queues(plan: &Plan, state: &Rc<State>) -> Vec<Rc<Queue>> {
-    let route = probe(&plan.config).await;
+    let mut route = probe(&plan.config).await;
+    if plan.shown && !route.destinations.contains(&Destination::Local) {
+        // What was folded in the waterfall can be looked at afterwards.
+        route.destinations.push(Destination::Local);
+    }
     let mut queues = Vec::new();
     for destination in &route.destinations {
         let directory = plan.state_dir.clone().unwrap_or_else(std::env::temp_dir);

@@ -107,6 +107,7 @@ pub fn run(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
         config: order.config,
         resource: order.resource,
         state_dir: order.state_dir,
+        shown: order.view.is_some(),
         view: order.view,
         hold: order.hold,
         first: order.first.identity.span_id,
