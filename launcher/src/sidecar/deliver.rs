@@ -1,11 +1,8 @@
 //! The exporting thread: reads the segment, puts spans together and hands them to the backends.
 //!
-//! It has the sidecar's only asynchronous runtime. Each backend has a queue and a task of its own, so that a slow one
-//! holds up no other.
+//! It has the sidecar's only asynchronous runtime.
 
 use std::borrow::Cow;
-use std::cell::{Cell, RefCell};
-use std::collections::{HashSet, VecDeque};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -24,11 +21,9 @@ use tokio::time::timeout;
 
 use super::assemble::{Assembler, Finished, Policy};
 use super::leftover::{self, Leftover};
+use super::queues::{Patience, Queues, ids};
 use super::spool::Reader;
-use crate::export::{AnyBackend, Batch, Destination, deliver, otlp_json_line, probe};
-
-/// How long the sidecar still tries when it was told to go.
-const LAST_MOMENT: Duration = Duration::from_millis(500);
+use crate::export::{Batch, otlp_json_line};
 
 /// How long after the end of a command its last processes may take to be told of.
 const STRAGGLERS: Duration = Duration::from_secs(2);
@@ -125,57 +120,12 @@ impl Exporting {
     }
 }
 
-/// One backend's part of the work.
-struct Queue {
-    batches: RefCell<VecDeque<Rc<Batch>>>,
-    news: Notify,
-    busy: Cell<bool>,
-    delivered: Cell<u64>,
-    dropped: Cell<u64>,
-    /// The spans that this backend is done with.
-    settled: RefCell<Vec<u64>>,
-}
-
-/// What the tasks share.
-struct State {
-    shared: Arc<Shared>,
-    /// After this instant nothing is tried any more. Set at the end.
-    deadline: Cell<Option<Instant>>,
-    /// Since when the sidecar is in a hurry.
-    hurried: Cell<Option<Instant>>,
-    service: String,
-    env: String,
-}
-
-impl State {
-    fn time_left(&self) -> Duration {
-        let left = match self.deadline.get() {
-            Some(deadline) => deadline.saturating_duration_since(Instant::now()),
-            None => Duration::from_secs(30),
-        };
-        match self.hurried.get() {
-            Some(since) => left.min(LAST_MOMENT.saturating_sub(since.elapsed())),
-            None if self.shared.hurry.load(Ordering::Relaxed) => {
-                self.hurried.set(Some(Instant::now()));
-                left.min(LAST_MOMENT)
-            }
-            None => left,
-        }
-    }
-}
-
 async fn export(mut reader: Reader, mut plan: Plan, shared: Arc<Shared>) {
     let partial_flush = plan.config.partial_flush.then_some(plan.config.partial_flush_min_spans);
     let policy = Policy { partial_flush: if plan.hold.is_some() { None } else { partial_flush } };
     let mut assembler = Assembler::new(policy, plan.clock_offset);
-    let state = Rc::new(State {
-        shared: Arc::clone(&shared),
-        deadline: Cell::new(None),
-        hurried: Cell::new(None),
-        service: plan.resource.text("service.name").unwrap_or_default().to_owned(),
-        env: plan.config.env.clone().unwrap_or_default(),
-    });
-    let mut queues: Option<Vec<Rc<Queue>>> = None;
+    let patience = Rc::new(Patience::default());
+    let mut queues: Option<Queues> = None;
     let mut pending: Vec<TraceChunk> = Vec::new();
     let mut seen: Vec<TraceChunk> = Vec::new();
     let (begun, mut last_sent) = (Instant::now(), Instant::now());
@@ -223,13 +173,9 @@ async fn export(mut reader: Reader, mut plan: Plan, shared: Arc<Shared>) {
             }
             let queues = match &mut queues {
                 Some(queues) => queues,
-                none => none.insert(open_queues(&plan, &state).await),
+                none => none.insert(Queues::open(&plan, &patience).await),
             };
-            let batch = Rc::new(Batch { chunks: std::mem::take(&mut pending) });
-            for queue in queues.iter() {
-                queue.batches.borrow_mut().push_back(Rc::clone(&batch));
-                queue.news.notify_one();
-            }
+            queues.push(Batch { chunks: std::mem::take(&mut pending) });
         }
         if let Some(queues) = &queues {
             count(&reader, queues, &mut counted);
@@ -238,32 +184,28 @@ async fn export(mut reader: Reader, mut plan: Plan, shared: Arc<Shared>) {
             break;
         }
     }
-    state.deadline.set(Some(Instant::now() + plan.config.shutdown_timeout));
+    patience.end_within(plan.config.shutdown_timeout);
     let queues = queues.unwrap_or_default();
-    wait_until_served(&queues, &state).await;
+    queues.wait_until_served(&patience, || shared.hurry.load(Ordering::Relaxed)).await;
     count(&reader, &queues, &mut counted);
     let account = reader.account();
-    if account.waiting() > 0 {
-        *lock(&shared.settled) = settled(&queues);
-    } else if account.delivered > 0 && !queues.is_empty() {
-        deliver_leftovers(&plan, &queues, &state).await;
-    }
     if queues.is_empty() {
         // Only the view was asked for, and it has them.
-        let account = reader.account();
         reader.count(0, account.waiting(), 0);
+    } else if account.waiting() > 0 {
+        *lock(&shared.settled) = queues.settled();
+    } else if account.delivered > 0 {
+        deliver_leftovers(&plan, &queues, &patience, &shared).await;
     }
     if assembler.malformed > 0 {
         tracing::warn!("{} records could not be read and were dropped", assembler.malformed);
     }
 }
 
-/// A span is delivered when every backend has it; what one of them refused is dropped.
-fn count(reader: &Reader, queues: &[Rc<Queue>], counted: &mut (u64, u64)) {
-    let dropped = queues.iter().map(|queue| queue.dropped.get()).max().unwrap_or_default();
-    let done = queues.iter().map(|queue| queue.delivered.get() + queue.dropped.get()).min().unwrap_or_default();
-    let delivered = done.saturating_sub(dropped);
-    reader.count(0, delivered - counted.0.min(delivered), dropped - counted.1.min(dropped));
+/// Brings the account up to date.
+fn count(reader: &Reader, queues: &Queues, counted: &mut (u64, u64)) {
+    let (delivered, dropped) = queues.counts();
+    reader.count(0, delivered.saturating_sub(counted.0), dropped.saturating_sub(counted.1));
     *counted = (delivered.max(counted.0), dropped.max(counted.1));
 }
 
@@ -315,116 +257,25 @@ fn show(view: OwnedFd, chunks: &[TraceChunk]) {
     }
 }
 
-async fn open_queues(plan: &Plan, state: &Rc<State>) -> Vec<Rc<Queue>> {
-    let mut route = probe(&plan.config).await;
-    if plan.shown && !route.destinations.contains(&Destination::Local) {
-        // What was folded in the waterfall can be looked at afterwards.
-        route.destinations.push(Destination::Local);
-    }
-    let mut queues = Vec::new();
-    for destination in &route.destinations {
-        let directory = plan.state_dir.clone().unwrap_or_else(std::env::temp_dir);
-        match AnyBackend::open(destination, &plan.config, &directory) {
-            Ok(backend) => {
-                tracing::info!("spans go to the {destination}");
-                let queue = Rc::new(Queue {
-                    batches: RefCell::new(VecDeque::new()),
-                    news: Notify::new(),
-                    busy: Cell::new(false),
-                    delivered: Cell::new(0),
-                    dropped: Cell::new(0),
-                    settled: RefCell::new(Vec::new()),
-                });
-                tokio::task::spawn_local(serve(backend, Rc::clone(&queue), Rc::clone(state)));
-                queues.push(queue);
-            }
-            Err(error) => tracing::error!("{error}; nothing is sent there"),
-        }
-    }
-    queues
-}
-
-fn ids(chunks: &[TraceChunk]) -> impl Iterator<Item = u64> {
-    chunks.iter().flat_map(|chunk| chunk.spans.iter().map(|span| span.span_id.0))
-}
-
-/// The spans that every backend is done with.
-fn settled(queues: &[Rc<Queue>]) -> Vec<u64> {
-    let Some((first, others)) = queues.split_first() else { return Vec::new() };
-    let others: Vec<HashSet<u64>> =
-        others.iter().map(|queue| queue.settled.borrow().iter().copied().collect()).collect();
-    first.settled.borrow().iter().copied().filter(|id| others.iter().all(|done| done.contains(id))).collect()
-}
-
 /// Hands over what other sidecars left behind, now that the backends take spans again.
-async fn deliver_leftovers(plan: &Plan, queues: &[Rc<Queue>], state: &State) {
+async fn deliver_leftovers(plan: &Plan, queues: &Queues, patience: &Patience, shared: &Shared) {
     let Some(spool) = &plan.spool else { return };
     for path in leftover::find(spool, plan.own_segment.as_deref()) {
-        if state.time_left().is_zero() {
+        if patience.is_over() {
             return;
         }
         let Some(mut left) = Leftover::open(&path) else { continue };
         tracing::info!("delivering {} spans that wait in {}", left.spans(), path.display());
-        let batch = Rc::new(Batch { chunks: std::mem::take(&mut left.chunks) });
-        let wanted: HashSet<u64> = ids(&batch.chunks).collect();
-        for queue in queues {
-            queue.settled.borrow_mut().clear();
-            queue.batches.borrow_mut().push_back(Rc::clone(&batch));
-            queue.news.notify_one();
-        }
-        wait_until_served(queues, state).await;
-        let done = settled(queues);
-        if done.len() >= wanted.len() {
+        let batch = Batch { chunks: std::mem::take(&mut left.chunks) };
+        let wanted = ids(&batch.chunks).count();
+        queues.forget_settled();
+        queues.push(batch);
+        queues.wait_until_served(patience, || shared.hurry.load(Ordering::Relaxed)).await;
+        let done = queues.settled();
+        if done.len() >= wanted {
             left.settle();
         } else {
             left.settle_some(&done);
-            return;
-        }
-    }
-}
-
-async fn wait_until_served(queues: &[Rc<Queue>], state: &State) {
-    while queues.iter().any(|queue| queue.busy.get() || !queue.batches.borrow().is_empty()) {
-        if state.time_left().is_zero() {
-            return;
-        }
-        let _ = timeout(Duration::from_millis(20), state.shared.news.notified()).await;
-    }
-}
-
-async fn serve(mut backend: AnyBackend, queue: Rc<Queue>, state: Rc<State>) {
-    loop {
-        let next = queue.batches.borrow_mut().pop_front();
-        let Some(batch) = next else {
-            queue.news.notified().await;
-            continue;
-        };
-        queue.busy.set(true);
-        let mut left = Batch { chunks: batch.chunks.clone() };
-        let (delivered, dropped) = (queue.delivered.get() as f64, queue.dropped.get() as f64);
-        if dropped > 0.0 {
-            backend.set_keep_rate(delivered / (delivered + dropped));
-        }
-        while left.spans() > 0 && !state.time_left().is_zero() {
-            let delivery = deliver(&mut backend, left, state.time_left()).await;
-            queue.delivered.set(queue.delivered.get() + delivery.delivered);
-            queue.dropped.set(queue.dropped.get() + delivery.dropped);
-            for message in &delivery.messages {
-                tracing::warn!("{message}");
-            }
-            left = delivery.left;
-            if state.deadline.get().is_some() {
-                break;
-            }
-            if let Some(rate) = backend.rates().and_then(|rates| rates.rate(&state.service, &state.env)) {
-                tracing::debug!("the Agent's sampling rate for {:?} is {rate}", state.service);
-            }
-        }
-        let waiting: HashSet<u64> = ids(&left.chunks).collect();
-        queue.settled.borrow_mut().extend(ids(&batch.chunks).filter(|id| !waiting.contains(id)));
-        queue.busy.set(false);
-        state.shared.news.notify_one();
-        if left.spans() > 0 {
             return;
         }
     }

@@ -13,6 +13,7 @@ mod log;
 mod origin;
 mod pidfd;
 mod process_span;
+mod queues;
 mod run;
 mod spool;
 mod zombie;
