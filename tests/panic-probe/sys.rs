@@ -19,6 +19,7 @@ probes! {
         used(sys::usage_of_self());
         used(sys::thread_exists(any(0), any(0)));
         used(sys::soft_limit(any(0)));
+        used(sys::ignores_children());
         used(sys::getrandom(buffer!()).is_ok());
         used(any(Errno::EINTR) == Errno(any(0)));
     }
@@ -28,6 +29,7 @@ probes! {
         used((sys::open_read(any(c"")), sys::open_at(fd, any(c""), any(0))));
         used((sys::read(fd, buffer!()), sys::read_full(fd, buffer!()), sys::read_at(fd, any(0), buffer!())));
         used(sys::file_status(fd).is_ok());
+        used(sys::can_read(any(c"")));
         used(sys::readlink(any(c""), buffer!()).is_ok());
         used(sys::getcwd(buffer!()).is_ok());
         sys::close(fd);
@@ -39,6 +41,7 @@ probes! {
         used((sys::ftruncate(fd, any(0)), sys::fallocate(fd, any(0)), sys::add_seals(fd, any(0))));
         used(sys::duplicate_above(fd, any(0)).is_ok());
         used((sys::map_shared(fd, any(0)), sys::map_private(any(0))));
+        used(sys::is_readable(any(0)));
         // SAFETY: never run.
         unsafe {
             used(sys::advise(any(NonNull::dangling()), any(0), any(Advice::DontFork)).is_ok());
