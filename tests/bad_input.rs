@@ -81,12 +81,17 @@ fn impossible_values_are_named_and_the_program_runs() {
 }
 
 #[test]
-fn warnings_are_shown_on_a_terminal_and_never_put_into_a_programs_stderr() {
+fn what_is_wrong_is_said_everywhere_and_what_cannot_be_traced_only_on_a_terminal() {
     let mut sandbox = sandbox();
     sandbox.set("DD_TRACE_AGENT_PORT", "99999");
     let argv = ["sh", "-c", "echo err >&2"];
+    for said in [terminal::run(sandbox.traced(argv), 100).err(), sandbox.run_traced(argv).err()] {
+        assert!(said.contains("DD_TRACE_AGENT_PORT") && said.contains("err"), "{said}");
+    }
+    // That a program cannot be seen from inside is no mistake of anybody's: its stderr stays its own.
+    sandbox.unset("DD_TRACE_AGENT_PORT").set("DD_TRACE_DENYLIST", "sh");
     let screen = terminal::run(sandbox.traced(argv), 100).err();
-    assert!(screen.contains("DD_TRACE_AGENT_PORT") && screen.contains("err"), "{screen}");
+    assert!(screen.contains("never instrumented"), "{screen}");
     assert_eq!(sandbox.run_traced(argv).err(), "err\n");
 }
 

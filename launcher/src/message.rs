@@ -39,6 +39,18 @@ impl Messages {
         self.kept.push(text);
     }
 
+    /// What was asked for and cannot be had, or is wrong in the configuration: whoever asked is told, wherever stderr goes.
+    pub fn complain(&mut self, text: impl Display) {
+        let text = text.to_string();
+        error(&text);
+        self.kept.push(text);
+    }
+
+    /// Whether `--debug` was given.
+    pub fn is_debug(&self) -> bool {
+        self.debug
+    }
+
     /// Something to be known only with `--debug`.
     pub fn debug(&mut self, text: impl Display) {
         if self.debug {

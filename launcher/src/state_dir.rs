@@ -5,21 +5,35 @@ use std::path::{Path, PathBuf};
 use ddtrace::config::Config;
 use nix::unistd::{AccessFlags, access, geteuid};
 
-/// The first of these that can be written: the configured directory, `$XDG_STATE_HOME/ddtrace`,
-/// `~/.local/state/ddtrace`, `/tmp/ddtrace-<uid>`. `None` where none can.
+/// The first of these that can be written: the configured directory, or else `$XDG_STATE_HOME/ddtrace` or
+/// `~/.local/state/ddtrace`; `ddtrace-<uid>` in `$TMPDIR` and in `/tmp`. `None` where none can.
 pub fn choose(config: &Config, variable: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
-    if let Some(directory) = &config.state_dir {
-        return usable(directory).then(|| directory.clone()).or_else(temporary);
+    let first = preferred(config, &variable);
+    if usable(&first) {
+        return Some(first);
     }
-    let of_user = variable("XDG_STATE_HOME")
-        .filter(|directory| directory.is_absolute())
-        .map(|directory| directory.join("ddtrace"))
-        .or_else(|| variable("HOME").filter(|home| home.is_absolute()).map(|home| home.join(".local/state/ddtrace")));
-    of_user.filter(|directory| usable(directory)).or_else(temporary)
+    let temporary = variable("TMPDIR").filter(|directory| directory.is_absolute());
+    temporary.into_iter().chain([PathBuf::from("/tmp")]).find_map(|parent| private(&parent))
 }
 
-fn temporary() -> Option<PathBuf> {
-    let directory = std::env::temp_dir().join(format!("ddtrace-{}", geteuid()));
+/// Where it would be best.
+pub fn preferred(config: &Config, variable: impl Fn(&str) -> Option<PathBuf>) -> PathBuf {
+    if let Some(directory) = &config.state_dir {
+        return directory.clone();
+    }
+    let absolute = |name: &str| variable(name).filter(|directory| directory.is_absolute());
+    absolute("XDG_STATE_HOME")
+        .map(|directory| directory.join("ddtrace"))
+        .or_else(|| absolute("HOME").map(|home| home.join(".local/state/ddtrace")))
+        .unwrap_or_else(|| PathBuf::from("/tmp").join(own_name()))
+}
+
+fn own_name() -> String {
+    format!("ddtrace-{}", geteuid())
+}
+
+fn private(parent: &Path) -> Option<PathBuf> {
+    let directory = parent.join(own_name());
     // In a directory that everybody can write, somebody else may have made it first.
     let foreign = std::fs::symlink_metadata(&directory).is_ok_and(|meta| {
         use std::os::unix::fs::MetadataExt;

@@ -2,6 +2,7 @@
 
 use super::table::{Kind, Setting};
 use super::value::Value;
+use crate::scrub::ArgScrubber;
 use std::borrow::Cow;
 use std::format;
 use std::string::{String, ToString};
@@ -27,11 +28,22 @@ pub fn masked_url(url: &str) -> String {
     }
 }
 
+/// The value of a tag, unless its name tells that it is a secret, by the rules for command lines.
+#[must_use]
+pub fn masked_tag<'a>(name: &str, value: &'a str) -> &'a str {
+    let argument = format!("--{name}={value}");
+    if ArgScrubber::new().scrub(argument.as_bytes()).is_unchanged() { value } else { MASK }
+}
+
 /// A value as it may be shown.
 pub(crate) fn shown(setting: &Setting, value: &Value) -> String {
     match value {
         Value::Pairs(pairs) if setting.secret => {
             pairs.iter().map(|(name, _)| format!("{name}={MASK}")).collect::<Vec<_>>().join(",")
+        }
+        Value::Pairs(pairs) => {
+            let shown = |(name, value): &(String, String)| format!("{name}:{}", masked_tag(name, value));
+            pairs.iter().map(shown).collect::<Vec<_>>().join(",")
         }
         _ if setting.secret => MASK.into(),
         Value::Text(text) if is_address(setting.kind) => masked_url(text),
@@ -64,6 +76,12 @@ mod tests {
     use super::*;
     use crate::config::table::by_key;
     use std::vec;
+
+    #[test]
+    fn tags_whose_names_tell_of_secrets_are_masked() {
+        assert_eq!(masked_tag("password", "SEKRET"), "****");
+        assert_eq!(masked_tag("team", "core"), "core");
+    }
 
     #[test]
     fn urls_lose_their_secrets() {

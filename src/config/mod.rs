@@ -22,7 +22,7 @@ mod value;
 
 pub use assemble::AGENT_SOCKET;
 pub use file::SYSTEM_FILE;
-pub use mask::masked_url;
+pub use mask::{masked_tag, masked_url};
 pub use resolve::{Resolution, Resolved, resolve};
 pub use resolved::*;
 pub use sources::{FileRole, FileSeen, FileState, Origin, Sources, Warning};

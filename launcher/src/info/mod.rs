@@ -5,7 +5,7 @@
 mod probe;
 mod text;
 
-use ddtrace::config::{Exporter, FileState, Origin, Resolution, masked_url};
+use ddtrace::config::{Exporter, FileState, Origin, Resolution, masked_tag, masked_url};
 use nix::unistd::{AccessFlags, access};
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
@@ -60,6 +60,17 @@ pub struct Report {
     pub warnings: Vec<String>,
     /// What would make traces more useful.
     pub hints: Vec<String>,
+}
+
+/// A variable's value: lists of names and values lose the values of secrets.
+fn without_secrets(value: &str) -> String {
+    let item = |item: &str| match item.split_once([':', '=']) {
+        Some((name, text)) if masked_tag(name.trim(), text) != text => {
+            format!("{name}{}{}", &item[name.len()..=name.len()], masked_tag(name.trim(), text))
+        }
+        _ => item.to_owned(),
+    };
+    value.split(',').map(item).collect::<Vec<_>>().join(",")
 }
 
 /// A backend.
@@ -148,7 +159,7 @@ pub fn report(resolution: &Resolution, facts: &Facts) -> Report {
         process_spans: Decision { on: facts.process_spans.0, reason: facts.process_spans.1.clone() },
         settings: settings(resolution),
         files: files(resolution),
-        handed_on: resolution.hand_on.iter().cloned().collect(),
+        handed_on: resolution.hand_on.iter().map(|(name, value)| (name.clone(), without_secrets(value))).collect(),
         errors: Vec::new(),
         warnings: resolution.warnings.iter().map(|warning| warning.message.clone()).collect(),
         hints: hints(resolution),

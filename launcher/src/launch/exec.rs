@@ -40,6 +40,17 @@ impl Command {
     }
 }
 
+impl Command {
+    /// What to say of an exec that failed.
+    pub fn why_not(&self, error: Errno) -> &'static str {
+        let exists = Path::new(std::ffi::OsStr::from_bytes(self.path.to_bytes())).exists();
+        match error {
+            Errno::ENOENT if exists => "the interpreter or loader that it names is not there",
+            _ => error.desc(),
+        }
+    }
+}
+
 /// The exit code of a launcher that could not start its program, by `env(1)`.
 pub fn exit_code(error: Errno) -> i32 {
     if error == Errno::ENOENT { 127 } else { 126 }

@@ -5,32 +5,38 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ddtrace::config::Resolution;
+
 use super::environment::Environment;
 use super::process_spans::Decision;
 use super::{Given, incoming, library};
 use crate::cli::ColourChoice;
 use crate::info::{Facts, report};
+use crate::message::Messages;
 use crate::{sidecar, state_dir, target};
 
 /// The longest that a backend is waited for.
 const PROBE_LIMIT: Duration = Duration::from_millis(800);
+
+/// Says where spans would go now, for `--debug`.
+pub fn tell_destinations(resolution: &Resolution, messages: &mut Messages) {
+    let environment = Environment::inherited();
+    let report = report(resolution, &facts(resolution, &environment));
+    for destination in report.destinations.iter().filter(|destination| destination.used) {
+        messages.debug(format_args!(
+            "spans go to {} at {} [{}]: {}",
+            destination.exporter, destination.address, destination.origin, destination.detail
+        ));
+    }
+    messages.debug(format_args!("the sidecar logs to {}", report.log_file.path.display()));
+}
 
 /// Prints the report on stdout.
 pub fn inform(given: Given, command: &[OsString], json: bool, colour: ColourChoice) -> i32 {
     let environment = Environment::inherited();
     let resolution = given.resolve(&environment, command);
     let config = &resolution.config;
-    let chosen = state_dir::choose(config, |name| environment.get(name).map(PathBuf::from));
-    let decision = Decision::of(config, false, incoming(&environment).is_some(), &environment);
-    let facts = Facts {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        preload: library::find().unwrap_or_else(|_| library::usual_place()),
-        log_file: sidecar::log_file(config, chosen.as_deref()).unwrap_or_default(),
-        state_dir: chosen.unwrap_or_default(),
-        process_spans: (decision.records(), decision.to_string()),
-        probe_limit: PROBE_LIMIT,
-    };
-    let mut report = report(&resolution, &facts);
+    let mut report = report(&resolution, &facts(&resolution, &environment));
     if let Some(word) = command.first() {
         match target::find(word, environment.get("PATH")) {
             Ok(path) => {
@@ -47,4 +53,19 @@ pub fn inform(given: Given, command: &[OsString], json: bool, colour: ColourChoi
     let coloured = colour.applies(std::io::stdout().is_terminal());
     let text = if json { report.json() } else { report.text(coloured) };
     crate::cli::print(text.as_bytes())
+}
+
+fn facts(resolution: &Resolution, environment: &Environment) -> Facts {
+    let config = &resolution.config;
+    let variable = |name: &str| environment.get(name).map(PathBuf::from);
+    let state_dir = state_dir::choose(config, variable).unwrap_or_else(|| state_dir::preferred(config, variable));
+    let decision = Decision::of(config, false, incoming(environment).is_some(), environment);
+    Facts {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        preload: library::find().unwrap_or_else(|_| library::usual_place()),
+        log_file: sidecar::log_file(config, Some(&state_dir)).unwrap_or_default(),
+        state_dir,
+        process_spans: (decision.records(), decision.to_string()),
+        probe_limit: PROBE_LIMIT,
+    }
 }

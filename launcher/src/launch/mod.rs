@@ -15,7 +15,7 @@ pub use inform::inform;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -30,6 +30,7 @@ use ddtrace::propagation::tracecontext::TraceParent;
 use ddtrace::random::Random;
 use ddtrace::ring::layout::RING_SIZE;
 use ddtrace::sys::{RLIMIT_FSIZE, monotonic_ns, realtime_ns, soft_limit};
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 
@@ -71,7 +72,7 @@ impl Given {
 pub fn run(run: &Run, given: Given, colour: ColourChoice, messages: &mut Messages) -> i32 {
     let mut environment = Environment::inherited();
     let resolution = given.resolve(&environment, &run.command);
-    let config = resolution.config;
+    let config = &resolution.config;
     if config.debug {
         messages.set_debug();
     }
@@ -79,7 +80,7 @@ pub fn run(run: &Run, given: Given, colour: ColourChoice, messages: &mut Message
         message::error(&crate::cli::PROFILING_NOTICE);
     }
     for warning in &resolution.warnings {
-        messages.note(warning);
+        messages.complain(warning);
     }
     let word = run.command.first().map_or(OsStr::new(""), OsString::as_os_str);
     let path = match target::find(word, environment.get("PATH")) {
@@ -96,9 +97,16 @@ pub fn run(run: &Run, given: Given, colour: ColourChoice, messages: &mut Message
     if nested {
         messages.debug("an outer ddtrace-run traces this program already");
         if run.view {
-            messages.note("--view has no effect: an outer ddtrace-run traces this program already");
+            messages.complain("--view has no effect: an outer ddtrace-run traces this program already");
         }
     }
+    if !config.enabled && run.view {
+        messages.complain("tracing is switched off, so --view has nothing to show");
+    }
+    if messages.is_debug() {
+        inform::tell_destinations(&resolution, messages);
+    }
+    let config = resolution.config;
     if nested || !config.enabled {
         return become_program(&Command::new(&path, &run.command, environment.to_c()), word);
     }
@@ -136,7 +144,7 @@ fn is_traced_already(environment: &Environment) -> bool {
 
 fn become_program(command: &Command, word: &OsStr) -> i32 {
     let error = command.exec();
-    message::error(&format_args!("cannot run {word:?}: {}", error.desc()));
+    message::error(&format_args!("cannot run {word:?}: {}", command.why_not(error)));
     exec::exit_code(error)
 }
 
@@ -265,6 +273,8 @@ impl Launch<'_> {
     ) -> i32 {
         let patience = config.shutdown_timeout;
         let order = self.order(config, identity, listener, &environment, messages);
+        let plain = self.command(&environment);
+        let why_not = |error| plain.why_not(error);
         let held = supervise::hold(|pid| {
             let identity = Identity { holder: Holder::Process(pid.as_raw() as u32), ..identity };
             self.command(&self.identified(environment, &identity))
@@ -279,12 +289,12 @@ impl Launch<'_> {
         let pipes = UnixStream::pair().and_then(|control| Ok((control, nix::unistd::pipe2(OFlag::O_CLOEXEC)?)));
         let Ok(((control, sidecar_control), (view, sidecar_view))) = pipes else {
             message::error(&"no descriptors are left for the sidecar; the program runs untraced");
-            return finish(supervise::run(held), self.word());
+            return finish(supervise::run(held), self.word(), why_not);
         };
         let order = Order { control: Some(sidecar_control.into()), view: self.view.then_some(sidecar_view), ..order };
         if let Err(error) = start_sidecar(order, held.pid.as_raw() as u32) {
             message::error(&format_args!("cannot start the sidecar ({error}); the program runs untraced"));
-            return finish(supervise::run(held), self.word());
+            return finish(supervise::run(held), self.word(), why_not);
         }
         let end = supervise::run(held);
         // The sidecar sees the end of this direction, and closes its own side when everything is out or stored.
@@ -292,13 +302,14 @@ impl Launch<'_> {
         if self.view {
             self.show(view);
         }
-        if !supervise::wait_for_sidecar(control.as_fd(), patience + MARGIN) {
-            message::error(&format_args!(
+        match supervise::wait_for_sidecar(&control, patience + MARGIN) {
+            Some(words) => words.lines().for_each(|line| messages.note(line)),
+            None => messages.note(format_args!(
                 "spans are still being delivered after {} s; the sidecar goes on with it",
                 patience.as_secs()
-            ));
+            )),
         }
-        finish(end, self.word())
+        finish(end, self.word(), why_not)
     }
 
     /// Draws what the sidecar sends.
@@ -326,9 +337,16 @@ impl Launch<'_> {
             _ => Vec::new(),
         };
         let directory = std::env::current_dir().map(PathBuf::into_os_string).unwrap_or_default();
+        let state_dir = state_dir::choose(&config, |name| environment.get(name).map(PathBuf::from));
+        if state_dir.is_none() {
+            messages.complain(format_args!(
+                "neither {} nor a directory for temporary files can be written; spans that no backend takes at once are lost",
+                state_dir::preferred(&config, |name| environment.get(name).map(PathBuf::from)).display()
+            ));
+        }
         Ok(Order {
             listener,
-            state_dir: state_dir::choose(&config, |name| environment.get(name).map(PathBuf::from)),
+            state_dir,
             resource,
             first: FirstProcess {
                 identity,
@@ -364,11 +382,11 @@ fn start_sidecar(order: Order, pid: u32) -> nix::Result<()> {
     }
 }
 
-fn finish(end: nix::Result<End>, word: &OsStr) -> i32 {
+fn finish(end: nix::Result<End>, word: &OsStr, why_not: impl Fn(Errno) -> &'static str) -> i32 {
     match end {
         Ok(end) => {
             if let End::NotStarted(error) = end {
-                message::error(&format_args!("cannot run {word:?}: {}", error.desc()));
+                message::error(&format_args!("cannot run {word:?}: {}", why_not(error)));
             }
             supervise::end_as(end)
         }

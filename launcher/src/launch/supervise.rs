@@ -1,6 +1,8 @@
 //! Staying as the program's parent: signals are handed on, its end becomes the launcher's end.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -158,20 +160,21 @@ pub fn end_as(end: End) -> i32 {
     }
 }
 
-/// Waits until the sidecar has closed its side, or the time is over. Gives whether it has.
-pub fn wait_for_sidecar(control: BorrowedFd<'_>, limit: Duration) -> bool {
+/// Waits until the sidecar has closed its side; gives what it had to say. `None` where the time was over before.
+pub fn wait_for_sidecar(control: &UnixStream, limit: Duration) -> Option<String> {
     let deadline = Instant::now() + limit;
+    let mut words = Vec::new();
+    let mut buffer = [0u8; 1024];
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return false;
+        if left.is_zero() || control.set_read_timeout(Some(left)).is_err() {
+            return None;
         }
-        let mut ready = [PollFd::new(control, PollFlags::POLLIN)];
-        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
-        match poll(&mut ready, timeout) {
-            Ok(0) | Err(Errno::EINTR) => {}
-            // The sidecar never writes: readable means closed.
-            _ => return true,
+        match (&*control).read(&mut buffer) {
+            Ok(0) => return Some(String::from_utf8_lossy(&words).into_owned()),
+            Ok(count) => words.extend(buffer.iter().take(count)),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(_) => return None,
         }
     }
 }

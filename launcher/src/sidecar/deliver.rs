@@ -64,12 +64,20 @@ struct Shared {
     hurry: AtomicBool,
     /// The command has proved to be a service: its processes need record nothing any more.
     unwanted: AtomicBool,
-    /// Where some spans could not be delivered: those that were.
-    settled: Mutex<Vec<u64>>,
+    ended: Mutex<Ended>,
 }
 
-fn lock(ids: &Mutex<Vec<u64>>) -> MutexGuard<'_, Vec<u64>> {
-    ids.lock().unwrap_or_else(PoisonError::into_inner)
+/// What the thread leaves.
+#[derive(Default)]
+pub struct Ended {
+    /// Where some spans could not be delivered: those that were.
+    pub settled: Vec<u64>,
+    /// What went wrong, for people.
+    pub complaints: Vec<String>,
+}
+
+fn lock(ended: &Mutex<Ended>) -> MutexGuard<'_, Ended> {
+    ended.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Exporting {
@@ -79,7 +87,7 @@ impl Exporting {
             news: Notify::new(),
             hurry: AtomicBool::new(false),
             unwanted: AtomicBool::new(false),
-            settled: Mutex::new(Vec::new()),
+            ended: Mutex::default(),
         });
         let for_thread = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("export".into()).spawn(move || {
@@ -113,10 +121,10 @@ impl Exporting {
         self.wake();
     }
 
-    /// Waits for the thread. Gives the spans that are settled, where others are not.
-    pub fn join(self) -> Vec<u64> {
+    /// Waits for the thread.
+    pub fn join(self) -> Ended {
         let _ = self.thread.join();
-        std::mem::take(&mut *lock(&self.shared.settled))
+        std::mem::take(&mut *lock(&self.shared.ended))
     }
 }
 
@@ -188,12 +196,13 @@ async fn export(mut reader: Reader, mut plan: Plan, shared: Arc<Shared>) {
     let queues = queues.unwrap_or_default();
     queues.wait_until_served(&patience, || shared.hurry.load(Ordering::Relaxed)).await;
     count(&reader, &queues, &mut counted);
+    lock(&shared.ended).complaints = queues.complaints();
     let account = reader.account();
     if queues.is_empty() {
         // Only the view was asked for, and it has them.
         reader.count(0, account.waiting(), 0);
     } else if account.waiting() > 0 {
-        *lock(&shared.settled) = queues.settled();
+        lock(&shared.ended).settled = queues.settled();
     } else if account.delivered > 0 {
         deliver_leftovers(&plan, &queues, &patience, &shared).await;
     }

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashSet, VecDeque};
+use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,9 @@ use crate::export::{AnyBackend, Batch, Destination, deliver, probe};
 
 /// How long the sidecar still tries when it was told to go.
 const LAST_MOMENT: Duration = Duration::from_millis(500);
+
+/// More different things to say are in the log only.
+const MOST_COMPLAINTS: usize = 5;
 
 /// How long backends are tried.
 #[derive(Default)]
@@ -69,6 +73,8 @@ pub struct Queues {
     queues: Vec<Rc<Queue>>,
     /// Told when a queue has become empty.
     served: Rc<Notify>,
+    /// What went wrong, each once.
+    complaints: Rc<RefCell<Vec<String>>>,
 }
 
 impl Queues {
@@ -81,8 +87,15 @@ impl Queues {
         }
         let mut queues = Queues::default();
         for destination in &route.destinations {
-            let directory = plan.state_dir.clone().unwrap_or_else(std::env::temp_dir);
-            match AnyBackend::open(destination, &plan.config, &directory) {
+            let directory = match &plan.state_dir {
+                Some(directory) => directory.as_path(),
+                None if *destination == Destination::Local => {
+                    tracing::error!("there is no directory for the local store; nothing is kept");
+                    continue;
+                }
+                None => Path::new("/"),
+            };
+            match AnyBackend::open(destination, &plan.config, directory) {
                 Ok(backend) => {
                     tracing::info!("spans go to the {destination}");
                     let queue = Rc::new(Queue::default());
@@ -90,6 +103,7 @@ impl Queues {
                         backend,
                         queue: Rc::clone(&queue),
                         served: Rc::clone(&queues.served),
+                        complaints: Rc::clone(&queues.complaints),
                         patience: Rc::clone(patience),
                         service: plan.resource.text("service.name").unwrap_or_default().to_owned(),
                         env: plan.config.env.clone().unwrap_or_default(),
@@ -146,6 +160,11 @@ impl Queues {
         first.settled.borrow().iter().copied().filter(|id| others.iter().all(|done| done.contains(id))).collect()
     }
 
+    /// What went wrong, for people.
+    pub fn complaints(&self) -> Vec<String> {
+        self.complaints.borrow().clone()
+    }
+
     /// Begins a new account of settled spans.
     pub fn forget_settled(&self) {
         for queue in &self.queues {
@@ -164,6 +183,7 @@ struct Server {
     backend: AnyBackend,
     queue: Rc<Queue>,
     served: Rc<Notify>,
+    complaints: Rc<RefCell<Vec<String>>>,
     patience: Rc<Patience>,
     service: String,
     env: String,
@@ -200,8 +220,12 @@ impl Server {
             let delivery = deliver(&mut self.backend, left, self.patience.time_left()).await;
             self.queue.delivered.set(delivered + delivery.delivered);
             self.queue.dropped.set(dropped + delivery.dropped);
-            for message in &delivery.messages {
+            for message in delivery.messages {
                 tracing::warn!("{message}");
+                let mut complaints = self.complaints.borrow_mut();
+                if complaints.len() < MOST_COMPLAINTS && !complaints.contains(&message) {
+                    complaints.push(message);
+                }
             }
             if let Some(rate) = self.backend.rates().and_then(|rates| rates.rate(&self.service, &self.env)) {
                 tracing::debug!("the Agent's sampling rate for {:?} is {rate}", self.service);

@@ -1,6 +1,8 @@
 //! The sidecar's life: from the fork to the last process's end and the last span's delivery.
 
+use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -155,7 +157,8 @@ pub fn run(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
-    let settled: Vec<u8> = exporting.join().iter().flat_map(|id| id.to_le_bytes()).collect();
+    let ended = exporting.join();
+    let settled: Vec<u8> = ended.settled.iter().flat_map(|id| id.to_le_bytes()).collect();
     if !settled.is_empty() {
         collector.settle(&settled);
     }
@@ -185,8 +188,25 @@ pub fn run(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
         Ok(None) => {}
         Err(error) => tracing::warn!("cannot tidy up the spool: {error}"),
     }
-    drop(order.control);
+    if let Some(control) = order.control {
+        tell(control, &ended.complaints, account.waiting());
+    }
     Ok(())
+}
+
+/// Tells the supervising launcher what became of the spans, where that is not what was hoped for.
+fn tell(control: OwnedFd, complaints: &[String], waiting: u64) {
+    let mut stream = UnixStream::from(control);
+    for line in complaints {
+        let _ = writeln!(stream, "{line}");
+    }
+    if waiting > 0 {
+        let _ = writeln!(
+            stream,
+            "{waiting} {} not delivered yet; the next run that reaches the backend does it",
+            if waiting == 1 { "span is" } else { "spans are" }
+        );
+    }
 }
 
 /// Collects until the last process is gone, or somebody says that it is enough. Gives whether the sidecar was told to go.

@@ -76,7 +76,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         id: Id::ShutdownTimeout,
         key: "shutdown_timeout",
         kind: Kind::Duration { min: 0, max: 3_600_000 },
-        default: "5s",
+        default: "2s",
         dd: &["DD_TRACE_SHUTDOWN_TIMEOUT_SECONDS"],
         help: "How long `--supervise` and `--view` wait for delivery after the end of the program",
         example: "\"10s\"",

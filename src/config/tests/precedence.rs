@@ -56,7 +56,7 @@ fn nothing_given_is_all_defaults_and_no_words() {
     assert_eq!(config.flush_interval.as_secs(), 1);
     assert_eq!(config.max_payload_bytes, 20 << 20);
     assert_eq!(config.partial_flush_min_spans, 300);
-    assert_eq!(config.shutdown_timeout.as_secs(), 5);
+    assert_eq!(config.shutdown_timeout.as_secs(), 2);
 }
 
 #[test]
