@@ -38,6 +38,8 @@ const IDLE_TICK: Duration = Duration::from_millis(160);
 const GATHER: Duration = Duration::from_millis(2);
 /// How long the sidecar waits for another process to come, after the last one has gone.
 const LINGER: Duration = Duration::from_millis(50);
+/// The program starts first: whoever connects meanwhile waits at the socket, without noticing.
+const STAND_BACK: Duration = Duration::from_millis(25);
 /// How long a supervised command's orphans are waited for.
 const ORPHAN_WAIT: Duration = Duration::from_millis(500);
 
@@ -83,6 +85,9 @@ pub struct Order {
 
 /// Runs the sidecar to its end. `pid` is the first process, `pidfd` tells of its end.
 pub fn run(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
+    if order.control.is_none() {
+        std::thread::sleep(STAND_BACK);
+    }
     log::begin(&order.config, order.state_dir.as_deref());
     for note in &order.notes {
         tracing::warn!("{note}");

@@ -23,7 +23,7 @@ const HEADER: u64 = 4096;
 /// The smallest bound that makes sense.
 const LEAST: u64 = 1 << 20;
 /// Disk is taken in steps of this many bytes.
-const STEP: u64 = 256 * 1024;
+const STEP: u64 = 64 * 1024;
 /// Bytes before a frame's payload: length (u32), kind (u8), 3 bytes zero, producer (u64).
 const FRAME_HEADER: usize = 16;
 
