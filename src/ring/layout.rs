@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64};
 /// Marks a ring. Stored inverted in the memory, so that a scan of a binary does not find it.
 pub const MAGIC: u64 = 0x676e_6972_5f64_6464;
 /// Changes whenever either side would misread the other.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Bytes of the header.
 pub const HEADER_SIZE: usize = 4096;
 /// Bytes of a chunk, its own header included.
@@ -61,9 +61,11 @@ pub struct Header {
     pub lost_memory: AtomicU64,
     /// Written by the process: records lost because they did not fit into [`MAX_RECORD`].
     pub lost_large: AtomicU64,
+    /// Written by the process: how many times a chunk was taken.
+    pub taken: AtomicU64,
     /// Written by the process: how many chunks from the start on are backed by memory.
     pub backed: AtomicU32,
-    reserved_process: [u8; 36],
+    reserved_process: [u8; 28],
 
     /// Written by the sidecar: see `CONTROL_*`.
     pub control: AtomicU32,
@@ -82,6 +84,9 @@ pub struct ChunkHeader {
     pub state: AtomicU32,
     /// The thread id of the owner.
     pub owner: AtomicU32,
+    reserved: [u8; 4],
+    /// [`Header::taken`] when the chunk was taken: says in which order chunks are to be read.
+    pub sequence: AtomicU64,
 }
 
 const _: () = assert!(size_of::<Header>() <= HEADER_SIZE);

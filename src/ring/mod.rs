@@ -15,5 +15,7 @@ mod reader;
 pub use reader::{Corrupt, Drained, Reader};
 pub use writer::{Lost, Ring, ThreadSlot};
 
+#[cfg(test)]
+mod model;
 #[cfg(all(test, feature = "std"))]
 mod tests;

@@ -96,7 +96,8 @@ impl Reader {
         self.header().control.fetch_or(CONTROL_STOP, Ordering::Relaxed);
     }
 
-    /// Hands all that is committed and not yet read to `take`, chunk by chunk, and gives finished chunks back.
+    /// Hands all that is committed and not yet read to `take`, chunk by chunk in the order in which they were taken, and
+    /// gives finished chunks back. So the records of a thread come in its order, in one call and from one to the next.
     ///
     /// # Errors
     ///
@@ -104,17 +105,11 @@ impl Reader {
     pub fn drain(&mut self, mut take: impl FnMut(&[u8])) -> Result<Drained, Corrupt> {
         let mut drained = Drained::default();
         let mut copy = Vec::new();
-        for index in 0..CHUNK_COUNT {
+        for (_, index) in self.chunks_in_use() {
             let (word, bit) = (index / 64, 1u64 << (index % 64));
-            if self.free_word(word).load(Ordering::Acquire) & bit != 0 {
-                continue;
-            }
             let chunk = self.chunk(index);
             // The state first: if it says complete, the length read after it is final (pairs with Ring::complete).
             let state = chunk.state.load(Ordering::Acquire);
-            if state == STATE_FREE {
-                continue;
-            }
             // Pairs with the release store in Ring::write_into.
             let committed = chunk.committed.load(Ordering::Acquire);
             let read = self.read.get(index).copied().unwrap_or_default();
@@ -148,5 +143,27 @@ impl Reader {
             .iter()
             .fold(0u64, |sum, counter| sum.saturating_add(counter.load(Ordering::Relaxed)));
         Ok(drained)
+    }
+
+    /// The chunks that may have something to read, the one that was taken first at the front. A thread takes a chunk
+    /// when it is through with the one before, but not always one that lies behind it.
+    ///
+    /// Those that are taken while this looks around are left for the next time: one that a thread filled after it was
+    /// found free would come after that thread's next one.
+    fn chunks_in_use(&self) -> Vec<(u64, usize)> {
+        // Pairs with the release in Ring::open_chunk.
+        let before = self.header().taken.load(Ordering::Acquire);
+        let is_taken = |index: &usize| {
+            let free = self.free_word(index / 64).load(Ordering::Acquire) & (1u64 << (index % 64)) != 0;
+            // Acquire pairs with the release in Ring::open_chunk: the sequence is the one of this owner.
+            !free && self.chunk(*index).state.load(Ordering::Acquire) != STATE_FREE
+        };
+        let taken = (0..CHUNK_COUNT).filter(is_taken);
+        let mut chunks: Vec<_> = taken
+            .map(|index| (self.chunk(index).sequence.load(Ordering::Relaxed), index))
+            .filter(|(sequence, _)| *sequence < before)
+            .collect();
+        chunks.sort_unstable();
+        chunks
     }
 }

@@ -148,6 +148,32 @@ fn a_record_inside_a_record_goes_to_another_chunk() {
     assert_eq!(ids, [1, 2]);
 }
 
+/// The lowest free chunk may be one that lies before the thread's last one.
+#[test]
+fn a_threads_records_stay_in_order_across_chunks() {
+    let mapping = Mapping::new();
+    let (ring, mut reader) = pair(&mapping);
+    let (one, other) = (ThreadSlot::new(), ThreadSlot::new());
+    let text = std::vec![b'x'; MAX_RECORD - 64];
+    let fill = |slot: &ThreadSlot, id: u64| {
+        ring.append(slot, |record| {
+            record.amend(SpanId(id));
+            record.text(Key::Name, &text);
+        })
+        .unwrap();
+    };
+    let append = |slot: &ThreadSlot, id: u64| ring.append(slot, |record| record.amend(SpanId(id))).unwrap();
+    append(&other, 1);
+    append(&one, 2);
+    fill(&other, 3);
+    fill(&other, 4);
+    assert_eq!(drain_ids(&mut reader), [1, 3, 2, 4]);
+    // The first chunk is free again, the second is nearly full.
+    fill(&one, 5);
+    append(&one, 6);
+    assert_eq!(drain_ids(&mut reader), [5, 6]);
+}
+
 #[test]
 fn a_stopped_ring_takes_nothing() {
     let mapping = Mapping::new();

@@ -225,6 +225,8 @@ impl Ring {
             if chunk.state.load(Ordering::Acquire) == STATE_OWNED
                 && !sys::thread_exists(pid, chunk.owner.load(Ordering::Relaxed))
             {
+                // Pairs with the dead thread's release: whoever sees the chunk complete sees its last record as well.
+                let _ = chunk.committed.load(Ordering::Acquire);
                 self.complete(index);
             }
         }
@@ -259,7 +261,9 @@ impl Ring {
         }
         let chunk = self.chunk(index);
         chunk.owner.store(sys::gettid(), Ordering::Relaxed);
-        // Pairs with the reader's acquire load of the state.
+        // Release pairs with the reader's acquire: whoever counts this chunk sees what this thread did with those before.
+        chunk.sequence.store(header.taken.fetch_add(1, Ordering::Release), Ordering::Relaxed);
+        // Pairs with the reader's acquire load of the state: whoever sees it owned sees which chunk comes after which.
         chunk.state.store(STATE_OWNED, Ordering::Release);
         Ok(index)
     }
