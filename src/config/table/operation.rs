@@ -68,7 +68,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         kind: Kind::Bytes { min: 1 << 20, max: 1 << 40 },
         default: "256MiB",
         dd: &["DD_TRACE_SPOOL_MAX_BYTES"],
-        help: "Most that may wait on disk for a backend; beyond it the oldest is dropped and counted",
+        help: "Most that may wait on disk for a backend; beyond it what is new is dropped, and of what earlier runs left the oldest",
         example: "\"256MiB\"",
         ..Setting::BLANK
     },
