@@ -1,6 +1,6 @@
 //! Programs that confine themselves: the tracer must not do what they may not do any more.
 
-use ddtrace_test_support::programs::compile;
+use ddtrace_test_support::programs::{compile, compile_with};
 use ddtrace_test_support::sandbox::Sandbox;
 
 fn sandbox() -> Sandbox {
@@ -20,6 +20,18 @@ fn behind_a_system_call_filter_nothing_is_called() {
     let spans = sandbox.spans();
     let seen = spans.iter().filter(|span| span.name == "sandbox" || span.name == "true").count();
     assert_eq!(seen, spans.len(), "the processes are spans all the same: {spans:?}");
+}
+
+#[test]
+fn without_proc_every_libc_still_works() {
+    let sandbox = sandbox();
+    // As root; elsewhere both runs fail in the same way. musl gives constructors no arguments to find things by.
+    for (compiler, flags) in [("cc", &[][..]), ("musl-gcc", &[])] {
+        let program = compile_with(&sandbox, "processes", compiler, flags);
+        for way in ["fork", "spawn", "shell"] {
+            sandbox.assert_same(&["unshare", "-m", "sh", "-c", "umount -l /proc; exec $0 $1", &program, way]);
+        }
+    }
 }
 
 #[test]

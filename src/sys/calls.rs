@@ -228,6 +228,14 @@ pub fn exit_group(code: i32) -> ! {
     }
 }
 
+/// The process's auxiliary vector, as far as `buffer` holds it; gives how many bytes came (Linux 6.4).
+pub fn auxiliary_vector(buffer: &mut [u8]) -> SysResult<usize> {
+    const PR_GET_AUXV: usize = 0x4155_5856;
+    // SAFETY: `buffer` is writable for its length; the last two arguments have to be zero.
+    check(unsafe { syscall6(arch::PRCTL, PR_GET_AUXV, buffer.as_mut_ptr() as usize, buffer.len(), 0, 0, 0) })
+        .map(|length| length.min(buffer.len()))
+}
+
 /// Random bytes, without ever waiting for the kernel's pool.
 pub fn getrandom(buffer: &mut [u8]) -> SysResult<usize> {
     const GRND_NONBLOCK: usize = 1;

@@ -50,6 +50,7 @@ pub const READLINK: usize = 89;
 pub const GETRUSAGE: usize = 98;
 pub const GETUID: usize = 102;
 pub const GETPPID: usize = 110;
+pub const PRCTL: usize = 157;
 pub const GETTID: usize = 186;
 pub const CLOCK_GETTIME: usize = 228;
 pub const EXIT_GROUP: usize = 231;

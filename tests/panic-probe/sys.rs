@@ -21,6 +21,7 @@ probes! {
         used(sys::soft_limit(any(0)));
         used(sys::ignores_children());
         used(sys::getrandom(buffer!()).is_ok());
+        used(sys::auxiliary_vector(buffer!()).is_ok());
         used(any(Errno::EINTR) == Errno(any(0)));
     }
 

@@ -52,13 +52,16 @@ impl Auxv {
     /// From the kernel, where the stack is not known.
     pub(crate) fn from_kernel() -> Option<Auxv> {
         let mut words = [0usize; 64];
-        let fd = sys::open_read(c"/proc/self/auxv").ok()?;
         let bytes = size_of_val(&words);
         // SAFETY: the array's own bytes; every bit pattern is a valid usize.
         let buffer = unsafe { core::slice::from_raw_parts_mut(words.as_mut_ptr().cast::<u8>(), bytes) };
-        let read = sys::read_full(fd, buffer);
-        sys::close(fd);
-        read.ok()?;
+        // Without it no real function is found, so it is asked for in both ways: /proc may not be mounted.
+        if sys::auxiliary_vector(buffer).is_err() {
+            let fd = sys::open_read(c"/proc/self/auxv").ok()?;
+            let read = sys::read_full(fd, buffer);
+            sys::close(fd);
+            read.ok()?;
+        }
         let mut auxv = Auxv::default();
         let (pairs, _) = words.as_chunks::<2>();
         for &[kind, value] in pairs {
