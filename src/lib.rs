@@ -24,7 +24,9 @@ macro_rules! in_process {
     };
 }
 
-in_process! { denylist, elf, handshake, identity, ids, propagation, random, record, ring, scrub, semconv, sys }
+in_process! {
+    context, denylist, elf, handshake, identity, ids, propagation, random, record, ring, sampling, scrub, semconv, sys
+}
 
 #[cfg(feature = "std")]
 pub mod config;

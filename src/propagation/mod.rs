@@ -1,3 +1,80 @@
-//! How a trace context is written into headers and environment variables, and read back.
+//! How a trace context is written into headers and environment variables, and read back, in each dialect.
+//!
+//! In-process code: no allocation, no reachable panic.
 
+mod carrier;
+mod style;
 pub mod tracecontext;
+
+pub use carrier::{BaggageSink, BaggageSource, Carrier, CarrierMut, NoBaggage};
+pub use style::{Dialect, Style, Styles};
+
+use crate::context::{PropagationError, SpanContext, TraceContext};
+
+/// What becomes of an incoming context (`DD_TRACE_PROPAGATION_BEHAVIOR_EXTRACT`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum ExtractBehaviour {
+    /// The trace goes on.
+    #[default]
+    Continue,
+    /// A new trace begins, linked to the incoming one; baggage is kept.
+    Restart,
+    /// Nothing is taken from it.
+    Ignore,
+}
+
+/// How contexts are written and read. Copied into whatever needs it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Propagation {
+    /// The styles that are written, in order.
+    pub inject: Styles,
+    /// The styles that are read, in order.
+    pub extract: Styles,
+    /// Whose rules hold where they differ: those of the dialect that named the styles.
+    pub dialect: Dialect,
+    /// Read the first style only, even if it finds nothing.
+    pub extract_first: bool,
+    /// What becomes of what was read.
+    pub behaviour: ExtractBehaviour,
+    /// The longest `x-datadog-tags`, 0 to 512 bytes; 0 writes and reads none.
+    pub tags_max_length: u16,
+    /// The most members of a `baggage` header that are written and read.
+    pub baggage_max_items: u16,
+    /// The longest `baggage` header that is written and read, in bytes.
+    pub baggage_max_bytes: u16,
+}
+
+/// What a carrier brought.
+#[derive(Clone, Debug, Default)]
+pub struct Extracted {
+    /// The context to continue, if there was one.
+    pub context: Option<TraceContext>,
+    /// Contexts of other traces, to be linked from the next local root.
+    pub links: [Option<TerminatedLink>; 8],
+    /// Whether the carrier brought baggage; it went to the sink.
+    pub has_baggage: bool,
+}
+
+/// A context that is not continued but linked to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TerminatedLink {
+    /// Which span. Its flags are 1 where its priority keeps the trace, else 0.
+    pub span: SpanContext,
+    /// The style that found it: the link's attribute `context_headers`.
+    pub style: Style,
+    /// Why it is not continued: the link's attribute `reason`.
+    pub reason: &'static str,
+}
+
+/// What is to be written.
+#[derive(Clone, Copy)]
+pub struct Outgoing<'a> {
+    /// The span that the receiver shall have as its parent.
+    pub span: SpanContext,
+    /// Whether that is a span of this process, and not a context that is merely passed on.
+    pub is_local: bool,
+    /// What the trace carries.
+    pub trace: &'a TraceContext,
+    /// The baggage.
+    pub baggage: &'a dyn BaggageSource,
+}

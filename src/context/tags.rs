@@ -1,0 +1,132 @@
+//! The `_dd.p.*` tags of a trace.
+
+use super::{Bounded, DoesNotFit, MAX_TAGS};
+
+/// What every propagated tag's name begins with.
+pub const PREFIX: &[u8] = b"_dd.p.";
+
+/// The `_dd.p.*` tags of a trace, as they stand in `x-datadog-tags`: `name=value` with commas between, names whole.
+///
+/// `_dd.p.tid` is never among them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TraceTags {
+    text: Bounded<MAX_TAGS>,
+}
+
+impl TraceTags {
+    /// No tags.
+    #[must_use]
+    pub const fn new() -> Self {
+        TraceTags { text: Bounded::new() }
+    }
+
+    /// The tags as text.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.text.as_bytes()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+
+    /// Names and values, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.as_bytes().split(|byte| *byte == b',').filter_map(split)
+    }
+
+    /// The value of a tag.
+    #[must_use]
+    pub fn get(&self, name: &[u8]) -> Option<&[u8]> {
+        self.iter().find(|(present, _)| *present == name).map(|(_, value)| value)
+    }
+
+    /// Sets a tag, in the place of an earlier value or at the end. The value must have no comma.
+    ///
+    /// # Errors
+    ///
+    /// [`DoesNotFit`]; the tag is then not there.
+    pub fn set(&mut self, name: &[u8], value: &[u8]) -> Result<(), DoesNotFit> {
+        let mut text = Bounded::new();
+        let mut replaced = false;
+        let mut fits = Ok(());
+        for (present, old) in self.iter() {
+            if present == name {
+                replaced = true;
+                fits = fits.and(push(&mut text, name, value));
+            } else {
+                // It was there before, so only a longer value in front of it can leave no room.
+                fits = fits.and(push(&mut text, present, old));
+            }
+        }
+        if !replaced {
+            fits = fits.and(push(&mut text, name, value));
+        }
+        match fits {
+            Ok(()) => self.text = text,
+            Err(DoesNotFit) => self.remove(name),
+        }
+        fits
+    }
+
+    /// Takes a tag away.
+    pub fn remove(&mut self, name: &[u8]) {
+        let mut text = Bounded::new();
+        for (present, value) in self.iter().filter(|(present, _)| *present != name) {
+            let _ = push(&mut text, present, value);
+        }
+        self.text = text;
+    }
+
+    /// Takes all tags away.
+    pub fn clear(&mut self) {
+        self.text.clear();
+    }
+}
+
+fn split(tag: &[u8]) -> Option<(&[u8], &[u8])> {
+    let equals = tag.iter().position(|byte| *byte == b'=')?;
+    let (name, value) = tag.split_at_checked(equals)?;
+    Some((name, value.get(1..)?))
+}
+
+fn push(text: &mut Bounded<MAX_TAGS>, name: &[u8], value: &[u8]) -> Result<(), DoesNotFit> {
+    let before = text.len();
+    let comma: &[u8] = if text.is_empty() { b"" } else { b"," };
+    for part in [comma, name, b"=", value] {
+        if text.push(part).is_err() {
+            text.truncate(before);
+            return Err(DoesNotFit);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_set_in_place_and_taken_away() {
+        let mut tags = TraceTags::new();
+        tags.set(b"_dd.p.dm", b"-4").unwrap();
+        tags.set(b"_dd.p.usr.id", b"a=b;c~d").unwrap();
+        tags.set(b"_dd.p.dm", b"-3").unwrap();
+        assert_eq!(tags.as_bytes(), b"_dd.p.dm=-3,_dd.p.usr.id=a=b;c~d");
+        assert_eq!(tags.get(b"_dd.p.usr.id"), Some(&b"a=b;c~d"[..]));
+        tags.remove(b"_dd.p.dm");
+        assert_eq!(tags.iter().count(), 1);
+    }
+
+    #[test]
+    fn a_tag_that_does_not_fit_is_not_there() {
+        let mut tags = TraceTags::new();
+        tags.set(b"_dd.p.a", &[b'x'; 400]).unwrap();
+        tags.set(b"_dd.p.b", b"1").unwrap();
+        assert_eq!(tags.set(b"_dd.p.b", &[b'y'; 200]), Err(DoesNotFit));
+        assert_eq!(tags.get(b"_dd.p.b"), None);
+        assert_eq!(tags.get(b"_dd.p.a").map(<[u8]>::len), Some(400));
+    }
+}

@@ -1,0 +1,44 @@
+//! What contexts are read from and written to: headers, message attributes, an environment.
+
+/// Something that has named values, such as the headers of a request.
+pub trait Carrier {
+    /// Calls `each` with every value of that name, in order. Names of headers are compared without regard to case; `name`
+    /// is lower case.
+    fn values(&self, name: &str, each: &mut dyn FnMut(&[u8]));
+
+    /// Calls `each` with what follows `prefix` in a name, and the value, for every name that begins so. A carrier that
+    /// cannot list its names calls it never.
+    fn with_prefix(&self, prefix: &str, each: &mut dyn FnMut(&[u8], &[u8])) {
+        let _ = (prefix, each);
+    }
+}
+
+/// Something that takes named values.
+pub trait CarrierMut {
+    /// Sets a value, in the place of what has the same name. `name` is as the format writes it.
+    fn set(&mut self, name: &str, value: &[u8]);
+}
+
+/// Takes in the baggage that a carrier brought.
+pub trait BaggageSink {
+    /// A member: key and value decoded, properties as they stood, without the first semicolon.
+    fn member(&mut self, key: &[u8], value: &[u8], properties: &[u8]);
+}
+
+/// Gives the baggage to write.
+pub trait BaggageSource {
+    /// Calls `each` with every member: key and value decoded, properties as they are to stand.
+    fn members(&self, each: &mut dyn FnMut(&[u8], &[u8], &[u8]));
+}
+
+/// No baggage is wanted, or there is none.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoBaggage;
+
+impl BaggageSink for NoBaggage {
+    fn member(&mut self, _: &[u8], _: &[u8], _: &[u8]) {}
+}
+
+impl BaggageSource for NoBaggage {
+    fn members(&self, _: &mut dyn FnMut(&[u8], &[u8], &[u8])) {}
+}
