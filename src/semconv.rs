@@ -42,6 +42,20 @@ keys! {
     Name = 1, NAME, "name";
     /// W3C `tracestate` of the span. Not exported as an attribute.
     TraceState = 2, TRACE_STATE, "tracestate";
+    /// Datadog's operation name. Not exported as an attribute.
+    OperationName = 3, OPERATION_NAME, "operation.name";
+    /// Datadog's span type. Not exported as an attribute.
+    SpanType = 4, SPAN_TYPE, "span.type";
+    /// The service, where it is not the resource's. Not exported as an attribute.
+    Service = 5, SERVICE, "service.name";
+    /// Datadog's resource, where it is not the span's name. Not exported as an attribute.
+    ResourceName = 6, RESOURCE_NAME, "resource.name";
+    /// Why a span failed. Not exported as an attribute.
+    StatusMessage = 7, STATUS_MESSAGE, "status.message";
+    /// Name of the instrumentation scope. Not exported as an attribute.
+    ScopeName = 8, SCOPE_NAME, "otel.scope.name";
+    /// Version of the instrumentation scope. Not exported as an attribute.
+    ScopeVersion = 9, SCOPE_VERSION, "otel.scope.version";
     /// Base name of the executable.
     ExecutableName = 10, PROCESS_EXECUTABLE_NAME, "process.executable.name";
     /// Path of the executable.
@@ -72,4 +86,36 @@ keys! {
     ExecCount = 23, PROCESS_EXEC_COUNT, "ddtrace_run.exec_count";
     /// True where the process was still running when its trace was sent: the span's end is when it was last seen.
     Unfinished = 24, PROCESS_UNFINISHED, "ddtrace_run.unfinished";
+    /// Datadog's sampling priority, once it is decided. On local roots.
+    SamplingPriority = 40, SAMPLING_PRIORITY, "_sampling_priority_v1";
+    /// The rate of the rule that decided. On local roots.
+    RuleRate = 41, RULE_RATE, "_dd.rule_psr";
+    /// The limiter's effective rate. On local roots.
+    LimitRate = 42, LIMIT_RATE, "_dd.limit_psr";
+    /// The Agent's rate that decided. On local roots.
+    AgentRate = 43, AGENT_RATE, "_dd.agent_psr";
+    /// The `_dd.p.*` tags as they stand in `x-datadog-tags`, `_dd.p.dm` among them. On local roots.
+    TraceTags = 44, TRACE_TAGS, "x-datadog-tags";
+    /// Where the trace began. On local roots.
+    Origin = 45, ORIGIN, "_dd.origin";
+    /// The last span of a Datadog tracer before the sender, 16 hexadecimal digits. On local roots.
+    LastParent = 46, LAST_PARENT, "_dd.parent_id";
+    /// What of the incoming context could not be read, or of the outgoing one not be written. On local roots.
+    PropagationError = 47, PROPAGATION_ERROR, "_dd.propagation_error";
+    /// A whole attribute: the name's length (u16), the name, the value. See [`crate::record::Name`].
+    Attribute = 60, ATTRIBUTE, "attribute";
+    /// An event of the span: see [`crate::record::Detail`].
+    Event = 61, EVENT, "event";
+    /// A link to another span: see [`crate::record::Detail`].
+    Link = 62, LINK, "link";
+    /// How many attributes did not fit the limits.
+    DroppedAttributes = 63, DROPPED_ATTRIBUTES, "otel.dropped_attributes_count";
+    /// How many events did not fit the limits.
+    DroppedEvents = 64, DROPPED_EVENTS, "otel.dropped_events_count";
+    /// How many links did not fit the limits.
+    DroppedLinks = 65, DROPPED_LINKS, "otel.dropped_links_count";
+    /// Whether Datadog's backend makes statistics of the span: `_dd.measured`.
+    Measured = 66, MEASURED, "_dd.measured";
+    /// Whether the span is where its service was entered: `_dd.top_level`.
+    TopLevel = 67, TOP_LEVEL, "_dd.top_level";
 }

@@ -1,6 +1,7 @@
 //! Reading records from bytes that a hostile process may have written.
 
-use super::{ChildExitBody, FieldType, Kind, OpenBody, RECORD_HEADER};
+use super::read_attribute::{ReadEvent, ReadLink, attribute_name};
+use super::{ChildExitBody, EndBody, FIELD_CONTINUES, FieldType, Kind, OpenBody, RECORD_HEADER, SpanBody};
 use crate::ids::{SpanId, TraceId};
 use crate::semconv::Key;
 use crate::sys::Usage;
@@ -28,6 +29,20 @@ pub enum FieldValue<'a> {
     Bool(bool),
     /// Texts.
     TextList(Vec<&'a [u8]>),
+    /// Whole numbers.
+    IntegerList(Vec<i64>),
+    /// Numbers.
+    FloatList(Vec<f64>),
+    /// Truth values.
+    BoolList(Vec<bool>),
+    /// More of the text that this attribute has already.
+    TextContinued(&'a [u8]),
+    /// The attribute is taken away.
+    Removed,
+    /// An event.
+    Event(ReadEvent<'a>),
+    /// A link.
+    Link(ReadLink<'a>),
 }
 
 /// One field of a record.
@@ -35,6 +50,8 @@ pub enum FieldValue<'a> {
 pub struct Field<'a> {
     /// Which attribute.
     pub key: Key,
+    /// The attribute's name, where the key is [`Key::Attribute`]; else empty.
+    pub name: &'a [u8],
     /// Its value.
     pub value: FieldValue<'a>,
 }
@@ -50,6 +67,14 @@ pub enum RecordBody {
     Close(u64),
     /// A child was waited for.
     ChildExit(ChildExit),
+    /// A span that is no process has begun.
+    SpanStart(SpanBody),
+    /// It has ended.
+    SpanEnd(EndBody),
+    /// A span from its beginning to its end.
+    Span(SpanBody, EndBody),
+    /// What records in this process.
+    Resource,
 }
 
 /// A record, borrowed from the bytes it was read from.
@@ -65,32 +90,57 @@ pub struct Record<'a> {
 impl<'a> Record<'a> {
     /// The fields. Unknown ones are left out, the first malformed one ends them.
     pub fn fields(&self) -> impl Iterator<Item = Field<'a>> + use<'a> {
-        let mut rest = self.fields;
-        core::iter::from_fn(move || {
-            loop {
-                let (key, kind, length, after) = field_header(rest)?;
-                let (bytes, after) = after.split_at_checked(length)?;
-                rest = after;
-                if let Some(field) = field(key, kind, bytes) {
-                    return Some(field);
-                }
-            }
-        })
+        fields(self.fields)
     }
 }
 
-/// Zero bytes to an alignment of 8 end the fields: a key of zero is none.
-fn field_header(bytes: &[u8]) -> Option<(u16, u8, usize, &[u8])> {
-    let (head, rest) = bytes.split_first_chunk::<8>()?;
-    let [k0, k1, kind, _, l0, l1, l2, l3] = *head;
-    let key = u16::from_le_bytes([k0, k1]);
-    (key != 0).then_some((key, kind, u32::from_le_bytes([l0, l1, l2, l3]) as usize, rest))
+/// The fields in `bytes`.
+pub(super) fn fields(bytes: &[u8]) -> impl Iterator<Item = Field<'_>> {
+    let mut rest = bytes;
+    core::iter::from_fn(move || {
+        loop {
+            let (head, after) = field_header(rest)?;
+            let (bytes, after) = after.split_at_checked(head.length)?;
+            rest = after;
+            if let Some(field) = field(&head, bytes) {
+                return Some(field);
+            }
+        }
+    })
 }
 
-fn field(key: u16, kind: u8, bytes: &[u8]) -> Option<Field<'_>> {
-    let key = Key::from_number(key)?;
+struct FieldHeader {
+    key: u16,
+    kind: u8,
+    flags: u8,
+    length: usize,
+}
+
+/// Zero bytes to an alignment of 8 end the fields: a key of zero is none.
+fn field_header(bytes: &[u8]) -> Option<(FieldHeader, &[u8])> {
+    let (head, rest) = bytes.split_first_chunk::<8>()?;
+    let [k0, k1, kind, flags, l0, l1, l2, l3] = *head;
+    let key = u16::from_le_bytes([k0, k1]);
+    let length = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
+    (key != 0).then_some((FieldHeader { key, kind, flags, length }, rest))
+}
+
+fn field<'a>(head: &FieldHeader, bytes: &'a [u8]) -> Option<Field<'a>> {
+    let key = Key::from_number(head.key)?;
+    let (name, bytes) = if key == Key::Attribute { attribute_name(bytes)? } else { (&[][..], bytes) };
+    let value = match key {
+        Key::Event => FieldValue::Event(ReadEvent::parse(bytes)?),
+        Key::Link => FieldValue::Link(ReadLink::parse(bytes)?),
+        _ => value(head, bytes)?,
+    };
+    Some(Field { key, name, value })
+}
+
+fn value<'a>(head: &FieldHeader, bytes: &'a [u8]) -> Option<FieldValue<'a>> {
     let eight = || bytes.first_chunk::<8>().copied();
-    let value = match kind {
+    let eights = || bytes.chunks_exact(8).filter_map(|item| item.first_chunk::<8>().copied());
+    Some(match head.kind {
+        k if k == FieldType::Text as u8 && head.flags & FIELD_CONTINUES != 0 => FieldValue::TextContinued(bytes),
         k if k == FieldType::Text as u8 => FieldValue::Text(bytes),
         k if k == FieldType::Integer as u8 => FieldValue::Integer(i64::from_le_bytes(eight()?)),
         k if k == FieldType::Float as u8 => FieldValue::Float(f64::from_le_bytes(eight()?)),
@@ -101,9 +151,26 @@ fn field(key: u16, kind: u8, bytes: &[u8]) -> Option<Field<'_>> {
             items.pop();
             FieldValue::TextList(items)
         }
+        k if k == FieldType::Texts as u8 => FieldValue::TextList(texts(bytes)),
+        k if k == FieldType::IntegerList as u8 => FieldValue::IntegerList(eights().map(i64::from_le_bytes).collect()),
+        k if k == FieldType::FloatList as u8 => FieldValue::FloatList(eights().map(f64::from_le_bytes).collect()),
+        k if k == FieldType::BoolList as u8 => FieldValue::BoolList(bytes.iter().map(|byte| *byte != 0).collect()),
+        k if k == FieldType::Removed as u8 => FieldValue::Removed,
         _ => return None,
-    };
-    Some(Field { key, value })
+    })
+}
+
+/// Items with their lengths in front; one that is cut off ends them.
+fn texts(bytes: &[u8]) -> Vec<&[u8]> {
+    let mut rest = bytes;
+    let mut items = Vec::new();
+    while let Some((length, after)) = rest.split_first_chunk::<4>()
+        && let Some((item, after)) = after.split_at_checked(u32::from_le_bytes(*length) as usize)
+    {
+        items.push(item);
+        rest = after;
+    }
+    items
 }
 
 /// The records in `bytes`, as they were committed one after the other. The first malformed one ends them with an error;
@@ -148,6 +215,10 @@ fn parse(record: &[u8]) -> Result<Option<Record<'_>>, Malformed> {
         k if k == Kind::Amend as u8 => RecordBody::Amend,
         k if k == Kind::Close as u8 => RecordBody::Close(cursor.u64()?),
         k if k == Kind::ChildExit as u8 => RecordBody::ChildExit(cursor.child_exit()?),
+        k if k == Kind::SpanStart as u8 => RecordBody::SpanStart(cursor.span_body()?),
+        k if k == Kind::SpanEnd as u8 => RecordBody::SpanEnd(cursor.end_body()?),
+        k if k == Kind::Span as u8 => RecordBody::Span(cursor.span_body()?, cursor.end_body()?),
+        k if k == Kind::Resource as u8 => RecordBody::Resource,
         _ => return Ok(None),
     };
     Ok(Some(Record { span_id, body, fields: cursor.0 }))
@@ -187,6 +258,20 @@ impl Cursor<'_> {
             role,
             remote_parent: remote_parent != 0,
         })
+    }
+
+    fn span_body(&mut self) -> Result<SpanBody, Malformed> {
+        let trace_id = TraceId(u128::from_le_bytes(self.take()?));
+        let parent_id = SpanId(self.u64()?);
+        let start_unix_ns = self.u64()?;
+        let [kind, trace_flags, flags, _] = self.take()?;
+        Ok(SpanBody { trace_id, parent_id, start_unix_ns, kind, trace_flags, flags })
+    }
+
+    fn end_body(&mut self) -> Result<EndBody, Malformed> {
+        let end_unix_ns = self.u64()?;
+        let [status, ..] = self.take::<4>()?;
+        Ok(EndBody { end_unix_ns, status })
     }
 
     fn child_exit(&mut self) -> Result<ChildExit, Malformed> {

@@ -100,3 +100,43 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_span_with_everything_is_read_back() {
+    let body = SpanBody {
+        trace_id: TraceId(1 << 90),
+        parent_id: SpanId(3),
+        start_unix_ns: 10,
+        kind: 2,
+        trace_flags: 1,
+        flags: SPAN_LOCAL_ROOT,
+    };
+    let end = EndBody { end_unix_ns: 20, status: 2 };
+    let bytes = written(4096, |record| {
+        record.span(SpanId(9), &body, &end);
+        record.text(Key::Name, b"GET /");
+        record.attribute_text(Name(b"http.route"), b"/");
+        record.attribute_integer(Name(b"n"), -1);
+        record.attribute_texts(Name(b"list"), [&b"a\0b"[..], b""].into_iter());
+        record.attribute_bools(Name(b"truths"), &[true, false]);
+        record.attribute_removed(Name(b"gone"));
+        record.event(15, Name(b"exception"), |event| {
+            event.attribute_text(Name(b"exception.type"), b"KeyError");
+            event.dropped_attributes(2);
+        });
+        record.link(TraceId(7), SpanId(8), 1, b"a=1", |link| link.attribute_float(Name(b"f"), 0.5));
+    })
+    .unwrap();
+    let record = records(&bytes).next().unwrap().unwrap();
+    assert_eq!(record.body, RecordBody::Span(body, end));
+    let fields: Vec<_> = record.fields().collect();
+    assert_eq!(fields.len(), 8);
+    assert_eq!((fields[1].name, &fields[1].value), (&b"http.route"[..], &FieldValue::Text(b"/")));
+    assert_eq!(fields[3].value, FieldValue::TextList(vec![b"a\0b", b""]));
+    assert_eq!(fields[4].value, FieldValue::BoolList(vec![true, false]));
+    assert_eq!(fields[5].value, FieldValue::Removed);
+    let FieldValue::Event(event) = &fields[6].value else { panic!("no event") };
+    assert_eq!((event.time_unix_ns, event.name, event.fields().count()), (15, &b"exception"[..], 2));
+    let FieldValue::Link(link) = &fields[7].value else { panic!("no link") };
+    assert_eq!((link.span_id, link.trace_state, link.fields().count()), (SpanId(8), &b"a=1"[..], 1));
+}

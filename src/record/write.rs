@@ -1,6 +1,6 @@
 //! Writing records, straight into the ring: no allocation, no panic.
 
-use super::{ChildExitBody, FieldType, Kind, OpenBody, RECORD_HEADER};
+use super::{ChildExitBody, EndBody, FieldType, Kind, OpenBody, RECORD_HEADER, SpanBody};
 use crate::ids::SpanId;
 use crate::semconv::Key;
 use core::ptr::NonNull;
@@ -43,7 +43,7 @@ impl RecordWriter {
         }
     }
 
-    fn put(&mut self, bytes: &[u8]) {
+    pub(super) fn put(&mut self, bytes: &[u8]) {
         self.put_at(self.length, bytes);
         self.length = self.length.wrapping_add(bytes.len());
     }
@@ -88,37 +88,89 @@ impl RecordWriter {
         self.put(&usage.max_rss.to_le_bytes());
     }
 
-    fn field_header(&mut self, key: Key, kind: FieldType, length: usize) {
+    /// A span that is no process has begun.
+    pub fn span_start(&mut self, span: SpanId, body: &SpanBody) {
+        self.header(Kind::SpanStart, span);
+        self.span_body(body);
+    }
+
+    /// That span has ended.
+    pub fn span_end(&mut self, span: SpanId, end: &EndBody) {
+        self.header(Kind::SpanEnd, span);
+        self.end_body(end);
+    }
+
+    /// A span from its beginning to its end.
+    pub fn span(&mut self, span: SpanId, body: &SpanBody, end: &EndBody) {
+        self.header(Kind::Span, span);
+        self.span_body(body);
+        self.end_body(end);
+    }
+
+    /// What records in this process, whose span is `process`: attributes follow.
+    pub fn resource(&mut self, process: SpanId) {
+        self.header(Kind::Resource, process);
+    }
+
+    fn span_body(&mut self, body: &SpanBody) {
+        self.put(&body.trace_id.0.to_le_bytes());
+        self.put(&body.parent_id.0.to_le_bytes());
+        self.put(&body.start_unix_ns.to_le_bytes());
+        self.put(&[body.kind, body.trace_flags, body.flags, 0]);
+    }
+
+    fn end_body(&mut self, end: &EndBody) {
+        self.put(&end.end_unix_ns.to_le_bytes());
+        self.put(&[end.status, 0, 0, 0]);
+    }
+
+    pub(super) fn field_header(&mut self, key: Key, kind: FieldType, flags: u8, length: usize) {
         self.put(&(key as u16).to_le_bytes());
-        self.put(&[kind as u8, 0]);
+        self.put(&[kind as u8, flags]);
         self.put(&(length as u32).to_le_bytes());
+    }
+
+    /// Where the next byte goes.
+    pub(super) fn position(&self) -> usize {
+        self.length
+    }
+
+    /// Sets the length of a field whose bytes began at `start`, now that they are written.
+    pub(super) fn end_field(&mut self, start: usize) {
+        let length = self.length.wrapping_sub(start) as u32;
+        self.put_at(start.wrapping_sub(4), &length.to_le_bytes());
     }
 
     /// A text field.
     pub fn text(&mut self, key: Key, text: &[u8]) {
-        self.field_header(key, FieldType::Text, text.len());
+        self.field_header(key, FieldType::Text, 0, text.len());
         self.put(text);
     }
 
     /// An integer field.
     pub fn integer(&mut self, key: Key, number: i64) {
-        self.field_header(key, FieldType::Integer, 8);
+        self.field_header(key, FieldType::Integer, 0, 8);
         self.put(&number.to_le_bytes());
     }
 
     /// A floating-point field.
     pub fn float(&mut self, key: Key, number: f64) {
-        self.field_header(key, FieldType::Float, 8);
+        self.field_header(key, FieldType::Float, 0, 8);
         self.put(&number.to_le_bytes());
+    }
+
+    /// A truth value.
+    pub fn boolean(&mut self, key: Key, truth: bool) {
+        self.field_header(key, FieldType::Bool, 0, 1);
+        self.put(&[truth.into()]);
     }
 
     /// A list of texts that `fill` writes one by one; its length is set afterwards.
     pub fn text_list(&mut self, key: Key, fill: impl FnOnce(&mut TextList<'_>)) {
-        self.field_header(key, FieldType::TextList, 0);
+        self.field_header(key, FieldType::TextList, 0, 0);
         let start = self.length;
         fill(&mut TextList { record: self });
-        let length = self.length.wrapping_sub(start) as u32;
-        self.put_at(start.wrapping_sub(4), &length.to_le_bytes());
+        self.end_field(start);
     }
 
     /// Ends the record: sets its length and gives it, rounded up so that the next record is aligned; `None` where something did not fit.
