@@ -112,3 +112,149 @@ fn hex_digits(number: u64) -> [u8; 14] {
     }
     digits
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::format;
+    use std::string::String;
+
+    #[test]
+    fn the_multiplier_of_all_datadog_tracers_decides() {
+        // id, its product modulo 2^64; both sides of each threshold that the product itself makes
+        for (id, product) in [
+            (1u64, 1_111_111_111_111_111_111u64),
+            (17, 442_144_815_179_337_271),
+            (0x7fff_ffff_ffff_ffff, 8_112_260_925_743_664_697),
+            (u64::MAX, 17_335_632_962_598_440_505),
+        ] {
+            assert_eq!(spread(id), product, "{id}");
+            let rate = product as f64 / TWO_TO_64;
+            assert!(keeps(TraceId(id.into()), rate + 1e-12), "{id}");
+            assert!(!keeps(TraceId(id.into()), rate - 1e-12), "{id}");
+            assert!(keeps_span(SpanId(id), rate + 1e-12) && !keeps_span(SpanId(id), rate - 1e-12), "{id}");
+        }
+    }
+
+    #[test]
+    fn the_ends_hold_for_every_id() {
+        for id in [0, 1, u64::MAX, 1 << 63, 0xabcd_efab_1234_5678].map(|low: u64| TraceId(low.into())) {
+            for rate in [1.0, 1.5, f64::INFINITY] {
+                assert!(keeps(id, rate) && keeps_ratio(id, rate), "{id:?} {rate}");
+            }
+            for rate in [0.0, -0.0, -1.0, f64::NEG_INFINITY, f64::NAN] {
+                assert!(!keeps(id, rate) && !keeps_ratio(id, rate), "{id:?} {rate}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_the_low_half_counts() {
+        let low = 0xabcd_efab_1234_5678_u64;
+        for rate in [0.1, 0.3, 0.5, 0.7, 0.9] {
+            let (short, long) = (TraceId(low.into()), TraceId((0x640c_fd8d_u128 << 96) | u128::from(low)));
+            assert_eq!(keeps(short, rate), keeps(long, rate));
+            assert_eq!(keeps_ratio(short, rate), keeps_ratio(long, rate));
+        }
+    }
+
+    #[test]
+    fn the_ratio_of_opentelemetry_keeps_the_low_ids() {
+        // id, ratio, kept: below round(ratio * 2^64)
+        for (id, ratio, kept) in [
+            (0, 1e-19, true),
+            (1, 1e-19, true),
+            (2, 1e-19, false),
+            (0x7fff_ffff_ffff_ffff, 0.5, true),
+            (0x8000_0000_0000_0000, 0.5, false),
+            (0x3fff_ffff_ffff_ffff, 0.25, true),
+            (0x4000_0000_0000_0000, 0.25, false),
+            (u64::MAX, 0.999_999_999, false),
+        ] {
+            assert_eq!(keeps_ratio(TraceId(id.into()), ratio), kept, "{id:#x} {ratio}");
+        }
+    }
+
+    #[test]
+    fn shares_of_a_million_ids_are_the_rates() {
+        const IDS: u32 = 1_000_000;
+        for rate in [0.000_1, 0.01, 0.1, 0.25, 0.333, 0.5, 0.75, 0.9, 0.999] {
+            // Ids in sequence as well: the multiplier spreads these, too.
+            let random = crate::random::Random::new();
+            random.seed(42);
+            let (mut kept, mut in_sequence, mut by_ratio) = (0u32, 0u32, 0u32);
+            for number in 0..IDS {
+                let id = random.next();
+                kept += u32::from(keeps(TraceId(id.into()), rate));
+                by_ratio += u32::from(keeps_ratio(TraceId(id.into()), rate));
+                in_sequence += u32::from(keeps_span(SpanId(number.into()), rate));
+            }
+            // Four standard deviations.
+            let expected = f64::from(IDS) * rate;
+            let bound = 4.0 * (expected * (1.0 - rate)).sqrt();
+            for (what, count) in [("random", kept), ("by ratio", by_ratio), ("in sequence", in_sequence)] {
+                assert!((f64::from(count) - expected).abs() <= bound, "{what}: {count} of {IDS} at {rate}");
+            }
+        }
+    }
+
+    #[test]
+    fn rates_are_written_with_six_decimals_at_most() {
+        for (rate, text) in [
+            (1.0, "1"),
+            (0.5, "0.5"),
+            (0.000_001, "0.000001"),
+            (0.000_000_4, "0"),
+            (0.000_000_5, "0"),
+            (0.000_000_6, "0.000001"),
+            (0.1, "0.1"),
+            (0.123_456_7, "0.123457"),
+            (0.999_999, "0.999999"),
+            (0.999_999_9, "1"),
+            (0.0, "0"),
+            (0.100_000_4, "0.1"),
+            (7.0, "1"),
+            (-1.0, "0"),
+            (f64::NAN, "0"),
+        ] {
+            assert_eq!(rate_text(rate).as_str(), text, "{rate}");
+        }
+    }
+
+    /// What the standard library's exact formatting says.
+    fn formatted(rate: f64) -> String {
+        let text = format!("{rate:.6}");
+        text.trim_end_matches('0').trim_end_matches('.').into()
+    }
+
+    proptest! {
+        #[test]
+        fn rates_are_rounded_from_their_exact_value(rate in 0.0..=1.0f64, millionths in 0..2_000_000u32) {
+            let text = rate_text(rate);
+            prop_assert_eq!(text.as_str(), formatted(rate));
+            // Half-way between two millionths, as near as a float comes.
+            let middle = f64::from(millionths) / 2_000_000.0;
+            let text = rate_text(middle);
+            prop_assert_eq!(text.as_str(), formatted(middle));
+        }
+
+        #[test]
+        fn what_is_kept_is_kept_at_every_higher_rate(id: u64, one in 0.0..=1.0f64, other in 0.0..=1.0f64) {
+            let (low, high) = if one < other { (one, other) } else { (other, one) };
+            let id = TraceId(id.into());
+            prop_assert!(!keeps(id, low) || keeps(id, high));
+            prop_assert!(!keeps_ratio(id, low) || keeps_ratio(id, high));
+        }
+
+        #[test]
+        fn the_ot_member_says_the_same_as_the_decision(id: u64, rate in 0.001..=1.0f64) {
+            let number = |digits: [u8; 14]| u64::from_str_radix(core::str::from_utf8(&digits).unwrap(), 16).unwrap();
+            let (random, threshold) = (number(random_value(TraceId(id.into()))), number(threshold(rate)));
+            // They have 56 bits, the decision 64.
+            if random.abs_diff(threshold) > 1 {
+                prop_assert_eq!(random >= threshold, keeps(TraceId(id.into()), rate));
+            }
+        }
+    }
+}
