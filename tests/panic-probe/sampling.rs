@@ -55,25 +55,26 @@ probes! {
     }
 
     rules {
-        let room = any(&mut [RuleSpan::EMPTY; 4][..]);
+        let mut room = [RuleSpan::EMPTY; 4];
         used(RuleSet::room_for(bytes()));
-        let rules = RuleSet::from_compact(bytes(), room);
+        let rules = RuleSet::from_compact(bytes(), any(&mut room[..]));
         used((rules.len(), rules.is_empty(), rules.get(any(0)), rules.find(&Unknown)));
         used(HandedOn::parse(bytes()));
     }
 
     sampler {
-        let room = any(&mut [RuleSpan::EMPTY; 4][..]);
-        let rules = RuleSet::from_compact(bytes(), room);
-        let limiters = any(&[const { Limiter::new(1) }; 2][..]);
+        let mut room = [RuleSpan::EMPTY; 4];
+        let rules = RuleSet::from_compact(bytes(), any(&mut room[..]));
+        let two = [const { Limiter::new(1) }; 2];
+        let limiters = any(&two[..]);
         let limiter = any(Limiter::new(1));
         let base = if any(false) { Base::Agent } else if any(false) { Base::Rate(any(0.0)) } else { Base::Ratio(any(0.0)) };
         let sampler = Sampler { rules, rule_limiters: limiters, limiter: &limiter, base, respects_parent: any(true) };
-        used(sampler.decide(any(TraceId(0)), &Unknown, bytes(), &AnyRates, any(0)));
-        used(sampler.decide(any(TraceId(0)), &Unknown, bytes(), &NoRates, any(0)));
+        used(Sampler::decide(&sampler, any(TraceId(0)), &Unknown, bytes(), &AnyRates, any(0)));
+        used(Sampler::decide(&sampler, any(TraceId(0)), &Unknown, bytes(), &NoRates, any(0)));
         used(Sampler::manual(any(true)));
         let spans = SpanSampler { rules };
-        used(spans.decide(any(SpanId(0)), &Unknown, limiters, any(0)));
+        used(SpanSampler::decide(&spans, any(SpanId(0)), &Unknown, limiters, any(0)));
     }
 
     decision {
