@@ -1,9 +1,10 @@
 //! The sidecar's side of the ring. Everything in the memory is untrusted input.
 
 use super::layout::{
-    BITMAP_WORDS, CHUNK_CAPACITY, CHUNK_COUNT, CHUNK_HEADER_SIZE, CONTROL_STOP, ChunkHeader, HEADER_SIZE, Header, MAGIC, RING_SIZE,
+    BITMAP_WORDS, CHUNK_CAPACITY, CHUNK_COUNT, CHUNK_HEADER_SIZE, ChunkHeader, HEADER_SIZE, Header, MAGIC, RING_SIZE,
     STATE_COMPLETE, STATE_FREE, VERSION, chunk_offset,
 };
+use super::rates::RingRates;
 use core::fmt;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -91,9 +92,15 @@ impl Reader {
         unsafe { self.base.add(chunk_offset(index as u32)).cast::<ChunkHeader>().as_ref() }
     }
 
-    /// Tells the process to record nothing any more.
-    pub fn stop(&self) {
-        self.header().control.fetch_or(CONTROL_STOP, Ordering::Relaxed);
+    /// Tells the process what it is to record no more: `CONTROL_*` of [`super::layout`].
+    pub fn control(&self, bits: u32) {
+        self.header().control.fetch_or(bits, Ordering::Relaxed);
+    }
+
+    /// Tells the process the Agent's sampling rates, by the Agent's own keys; they replace all earlier ones. Gives how
+    /// many there was no room for.
+    pub fn set_rates<'k>(&self, rates: impl Iterator<Item = (&'k [u8], f64)>) -> usize {
+        RingRates::new(self.header()).replace(rates)
     }
 
     /// Hands all that is committed and not yet read to `take`, chunk by chunk in the order in which they were taken, and

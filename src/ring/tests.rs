@@ -193,3 +193,30 @@ fn foreign_and_scribbled_memory_is_refused() {
     unsafe { mapping.0.add(layout::chunk_offset(0)).cast::<u32>().write(u32::MAX) };
     assert_eq!(reader.drain(|_| {}), Err(Corrupt::Length));
 }
+
+#[test]
+fn rates_are_told_and_replaced() {
+    use crate::sampling::AgentRates;
+    let mapping = Mapping::new();
+    let (ring, reader) = pair(&mapping);
+    assert_eq!(ring.rates().rate(b"shop", b"prod"), None);
+    let table = [(&b"service:shop,env:prod"[..], 0.5), (b"service:,env:", 0.25)];
+    assert_eq!(reader.set_rates(table.into_iter()), 0);
+    assert_eq!(ring.rates().rate(b"shop", b"prod"), Some(0.5));
+    assert_eq!(ring.rates().rate(b"shop", b"dev"), Some(0.25));
+    let many: Vec<Vec<u8>> = (0..300).map(|i| std::format!("service:s{i},env:").into_bytes()).collect();
+    assert_eq!(reader.set_rates(many.iter().map(|key| (&key[..], 0.1))), 300 - super::layout::MOST_RATES);
+    assert_eq!(ring.rates().rate(b"s7", b""), Some(0.1));
+    assert_eq!(ring.rates().rate(b"shop", b"prod"), None);
+}
+
+#[test]
+fn nonsense_in_the_memory_is_no_rate() {
+    use crate::sampling::AgentRates;
+    let mapping = Mapping::new();
+    let (ring, reader) = pair(&mapping);
+    for nonsense in [f64::NAN, -1.0, 7.0] {
+        reader.set_rates([(&b"service:,env:"[..], nonsense)].into_iter());
+        assert_eq!(ring.rates().rate(b"shop", b""), None);
+    }
+}

@@ -1,9 +1,10 @@
 //! The process's side of the ring.
 
 use super::layout::{
-    CHUNK_CAPACITY, CHUNK_COUNT, CHUNK_HEADER_SIZE, CHUNK_SIZE, CONTROL_STOP, ChunkHeader, HEADER_SIZE, Header, MAGIC,
+    CHUNK_CAPACITY, CHUNK_COUNT, CHUNK_HEADER_SIZE, CHUNK_SIZE, CONTROL_STOP, CONTROL_STOP_PROCESS_SPANS, ChunkHeader, HEADER_SIZE, Header, MAGIC,
     MAX_RECORD, STATE_COMPLETE, STATE_OWNED, VERSION, chunk_offset, initial_free_word,
 };
+use super::rates::RingRates;
 use crate::record::RecordWriter;
 use crate::sys;
 use core::ptr::NonNull;
@@ -109,6 +110,18 @@ impl Ring {
         // SAFETY: callers give an index below CHUNK_COUNT, so the offset is inside the mapping and 64-byte aligned;
         // the header is made of atomics only.
         unsafe { self.base.add(chunk_offset(index)).cast::<ChunkHeader>().as_ref() }
+    }
+
+    /// Whether records of processes are wanted no more.
+    #[must_use]
+    pub fn wants_no_processes(&self) -> bool {
+        self.header().control.load(Ordering::Relaxed) & (CONTROL_STOP | CONTROL_STOP_PROCESS_SPANS) != 0
+    }
+
+    /// The Agent's sampling rates, as far as the sidecar has told them.
+    #[must_use]
+    pub fn rates(&self) -> RingRates<'_> {
+        RingRates::new(self.header())
     }
 
     /// Writes one record; `write` fills it in. System calls are made only when the ring grows.

@@ -32,6 +32,17 @@ impl AgentRateTable {
         self.version = version.map(Into::into);
     }
 
+    /// Keys as the Agent writes them, and rates.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], f64)> {
+        self.rates.iter().map(|(key, rate)| (key.as_ref(), *rate))
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rates.is_empty()
+    }
+
     fn get(&self, service: &[u8], env: &[u8]) -> Option<f64> {
         let wanted = [&b"service:"[..], service, b",env:", env];
         let place = self.rates.binary_search_by(|(key, _)| by_length(key, wanted)).ok()?;
