@@ -25,7 +25,7 @@ macro_rules! in_process {
 }
 
 in_process! {
-    context, denylist, elf, handshake, identity, ids, propagation, random, record, ring, sampling, scrub, semconv, sys
+    context, decimal, denylist, elf, handshake, identity, ids, propagation, random, record, ring, sampling, scrub, semconv, sys
 }
 
 #[cfg(feature = "std")]
