@@ -8,6 +8,7 @@ mod destination;
 mod identity;
 mod operation;
 mod otlp;
+mod propagation;
 mod spans;
 
 /// Names a setting; the order is that of the table.
@@ -49,6 +50,15 @@ pub enum Id {
     PartialFlushMinSpans,
     Denylist,
     InjectClearedEnv,
+    PropagationStyles,
+    PropagationInject,
+    PropagationExtract,
+    PropagationExtractFirst,
+    PropagationBehaviour,
+    TagsMaxLength,
+    BaggageTagKeys,
+    BaggageMaxItems,
+    BaggageMaxBytes,
     Debug,
     LogLevel,
     LogFile,
@@ -243,11 +253,12 @@ pub struct Group {
 }
 
 /// All settings.
-pub const GROUPS: [Group; 5] = [
+pub const GROUPS: [Group; 6] = [
     Group { title: "What is traced: names and tags", settings: identity::SETTINGS },
     Group { title: "Where spans go", settings: destination::SETTINGS },
     Group { title: "OTLP receiver", settings: otlp::SETTINGS },
     Group { title: "Which spans there are", settings: spans::SETTINGS },
+    Group { title: "How context travels", settings: propagation::SETTINGS },
     Group { title: "Operation", settings: operation::SETTINGS },
 ];
 
