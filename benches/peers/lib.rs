@@ -1,1 +1,1 @@
-//! Nothing of its own: the benchmarks are the targets.
+//! Benchmarks beside other implementations: `benches/peers/*.rs`.

@@ -5,9 +5,7 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use ddtrace::sampling::{
-    AgentRateTable, OwnedSampler, Sampled, SamplingConfig, TagValue,
-};
+use ddtrace::sampling::{AgentRateTable, OwnedSampler, Sampled, SamplingConfig, TagValue};
 use ddtrace::span::datadog::{operation_name, resource_name, service};
 use ddtrace::span::{Resource, Span, SpanSampling, Value};
 use ddtrace::sys::monotonic_ns;
@@ -37,8 +35,7 @@ impl Judge {
             .unwrap_or_default();
         let seen = Seen::of(root, resource);
         let rates = self.rates.borrow();
-        let decision =
-            self.sampler.sampler().decide(root.trace_id, &seen, env.as_bytes(), &*rates, monotonic_ns());
+        let decision = self.sampler.sampler().decide(root.trace_id, &seen, env.as_bytes(), &*rates, monotonic_ns());
         verdict.decide(&decision);
     }
 

@@ -19,8 +19,7 @@ const SPAN_TYPE: &str = "system";
 /// The signal that a process was killed by, if it was; `status` is as `wait(2)` gives it.
 pub fn signal_name(status: u32) -> Option<String> {
     let number = (status & 0x7f) as i32;
-    (number != 0)
-        .then(|| Signal::try_from(number).map_or_else(|_| format!("SIG{number}"), |signal| signal.to_string()))
+    (number != 0).then(|| Signal::try_from(number).map_or_else(|_| format!("SIG{number}"), |signal| signal.to_string()))
 }
 
 /// A process that is running, or whose end is not wholly known yet.

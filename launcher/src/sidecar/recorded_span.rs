@@ -175,8 +175,7 @@ pub fn set(attributes: &mut Vec<Attribute>, name: &[u8], value: FieldValue<'_>) 
 }
 
 fn read_event(event: ReadEvent<'_>) -> Event {
-    let mut read =
-        Event { time_unix_nano: event.time_unix_ns, name: Cow::Owned(text(event.name)), ..Event::default() };
+    let mut read = Event { time_unix_nano: event.time_unix_ns, name: Cow::Owned(text(event.name)), ..Event::default() };
     read.dropped_attributes = read_details(event.fields(), &mut read.attributes);
     read
 }
