@@ -7,6 +7,7 @@
 
 pub mod elf;
 pub mod record;
+pub mod sampling;
 #[cfg(probe_so)]
 mod so;
 pub mod sys;

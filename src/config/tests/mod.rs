@@ -6,6 +6,7 @@ mod files;
 mod handed_on;
 mod precedence;
 mod properties;
+mod sampling;
 mod stable;
 
 use super::table::Id;
