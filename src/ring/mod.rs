@@ -14,7 +14,7 @@ mod reader;
 
 #[cfg(feature = "std")]
 pub use reader::{Corrupt, Drained, Reader};
-pub use rates::RingRates;
+pub use rates::{RingRates, rate_key};
 pub use writer::{Lost, Ring, ThreadSlot};
 
 #[cfg(test)]

@@ -1,87 +1,96 @@
-//! The Agent's sampling rates, from the sidecar to the processes, in the ring's header.
+//! The Agent's sampling rates in the ring's header: the sidecar writes them, the process decides by them.
 //!
-//! A key is there as a hash. While the sidecar writes, the version is odd; who reads looks at it before and after, and
-//! does without rates if it meets a writer every time.
+//! A sequence lock: the number is odd while the sidecar writes, and another one afterwards, so that a reader knows when
+//! it has seen parts of two tables. Nobody waits: who meets the sidecar writing tries again a few times, and then decides
+//! as if no Agent had told anything.
 
-use super::layout::{Header, MOST_RATES};
+use super::Ring;
+use super::layout::Header;
+#[cfg(feature = "std")]
+use super::layout::MAX_RATES;
 use crate::sampling::AgentRates;
-use core::sync::atomic::{Ordering, fence};
+use core::sync::atomic::{AtomicU32, Ordering, fence};
 
-/// How often a reader tries anew when the rates are being written.
-const ATTEMPTS: usize = 4;
+/// How often a reader tries. The sidecar writes for a microsecond, every few seconds at most.
+const MOST_TRIES: u32 = 8;
 
-/// The rates in a ring's header.
+const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
+
+/// Under which number the rate for a service and an environment is found: FNV-1a, 64 bits, of the key as the Agent writes
+/// it, `service:<service>,env:<env>`.
+#[must_use]
+pub fn rate_key(service: &[u8], env: &[u8]) -> u64 {
+    [&b"service:"[..], service, b",env:", env].into_iter().fold(FNV_OFFSET, hash_on)
+}
+
+fn hash_on(hash: u64, bytes: &[u8]) -> u64 {
+    bytes.iter().fold(hash, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(FNV_PRIME))
+}
+
+/// The rates that the sidecar has written into a ring.
 #[derive(Clone, Copy)]
-pub struct RingRates<'a> {
-    header: &'a Header,
+pub struct RingRates {
+    ring: Ring,
 }
 
-impl<'a> RingRates<'a> {
-    pub(super) fn new(header: &'a Header) -> Self {
-        RingRates { header }
-    }
-
-    fn find(&self, service: &[u8], env: &[u8]) -> Option<f64> {
-        let wanted = hash(&[b"service:", service, b",env:", env]);
-        let default = hash(&[b"service:,env:"]);
-        let count = (self.header.rates_count.load(Ordering::Relaxed) as usize).min(MOST_RATES);
-        let mut fallback = None;
-        for entry in self.header.rates.get(..count).unwrap_or_default() {
-            let key = entry.key.load(Ordering::Relaxed);
-            if key == wanted || key == default {
-                let rate = f64::from_bits(entry.rate.load(Ordering::Relaxed));
-                if key == wanted {
-                    return Some(rate);
-                }
-                fallback = Some(rate);
-            }
-        }
-        fallback
-    }
-
-    /// Replaces all rates; gives how many there was no room for. There is one writer, the sidecar.
-    #[cfg(feature = "std")]
-    pub(super) fn replace<'k>(&self, rates: impl Iterator<Item = (&'k [u8], f64)>) -> usize {
-        let version = self.header.rates_version.load(Ordering::Relaxed) | 1;
-        self.header.rates_version.store(version, Ordering::Relaxed);
-        // Whoever reads an entry of the new table sees the odd version, or the one after it.
-        fence(Ordering::Release);
-        let mut rates = rates;
-        let mut count = 0;
-        for (entry, (key, rate)) in self.header.rates.iter().zip(&mut rates) {
-            entry.key.store(hash(&[key]), Ordering::Relaxed);
-            entry.rate.store(rate.to_bits(), Ordering::Relaxed);
-            count += 1;
-        }
-        self.header.rates_count.store(count, Ordering::Relaxed);
-        self.header.rates_version.store(version.wrapping_add(1), Ordering::Release);
-        // `zip` asks the entries first, so that nothing was taken in vain.
-        rates.count()
+impl Ring {
+    /// The Agent's sampling rates, as far as the sidecar knows any.
+    #[must_use]
+    pub fn rates(self) -> RingRates {
+        RingRates { ring: self }
     }
 }
 
-impl AgentRates for RingRates<'_> {
+impl AgentRates for RingRates {
     fn rate(&self, service: &[u8], env: &[u8]) -> Option<f64> {
-        for _ in 0..ATTEMPTS {
-            let before = self.header.rates_version.load(Ordering::Acquire);
-            if before == 0 {
-                return None;
-            }
-            if before & 1 == 0 {
-                let rate = self.find(service, env);
-                fence(Ordering::Acquire);
-                if self.header.rates_version.load(Ordering::Relaxed) == before {
-                    // The memory is the sidecar's as well: whatever stands there is not trusted to be a rate.
-                    return rate.filter(|rate| *rate >= 0.0 && *rate <= 1.0);
-                }
-            }
+        let header = self.ring.header();
+        if header.rates_count.load(Ordering::Relaxed) == 0 {
+            return None;
         }
-        None
+        let (wanted, default) = (rate_key(service, env), rate_key(b"", b""));
+        (0..MOST_TRIES).find_map(|_| look_up(header, wanted, default)).flatten()
     }
 }
 
-/// FNV-1a over parts that follow each other.
-fn hash(parts: &[&[u8]]) -> u64 {
-    let bytes = parts.iter().flat_map(|part| part.iter());
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+/// The rate under the first key, else that under the second; `None` where the sidecar was writing meanwhile.
+fn look_up(header: &Header, wanted: u64, default: u64) -> Option<Option<f64>> {
+    // Pairs with the release store in `write`: the entries are at least those of this number.
+    let before = header.rates_sequence.load(Ordering::Acquire);
+    if before & 1 != 0 {
+        return None;
+    }
+    let count = header.rates_count.load(Ordering::Relaxed) as usize;
+    let mut found = None;
+    for entry in header.rates.iter().take(count) {
+        let key = entry.key.load(Ordering::Relaxed);
+        if key == wanted || (key == default && found.is_none()) {
+            found = Some(f64::from_bits(entry.rate.load(Ordering::Relaxed)));
+        }
+        if key == wanted {
+            break;
+        }
+    }
+    is_unchanged(&header.rates_sequence, before).then(|| found.filter(|rate| (0.0..=1.0).contains(rate)))
+}
+
+fn is_unchanged(sequence: &AtomicU32, before: u32) -> bool {
+    // Pairs with the release fence in `write`: whoever saw an entry of a newer table sees its odd number, too.
+    fence(Ordering::Acquire);
+    sequence.load(Ordering::Relaxed) == before
+}
+
+/// Replaces the table. `sequence` is even, and not the number of the table before.
+#[cfg(feature = "std")]
+pub(super) fn write(header: &Header, sequence: u32, rates: &[(u64, f64)]) {
+    header.rates_sequence.store(sequence.wrapping_sub(1), Ordering::Relaxed);
+    // Pairs with the acquire fence in `is_unchanged`.
+    fence(Ordering::Release);
+    header.rates_count.store(rates.len().min(MAX_RATES) as u32, Ordering::Relaxed);
+    for (entry, (key, rate)) in header.rates.iter().zip(rates) {
+        entry.key.store(*key, Ordering::Relaxed);
+        entry.rate.store(rate.to_bits(), Ordering::Relaxed);
+    }
+    // Pairs with the acquire load in `look_up`.
+    header.rates_sequence.store(sequence, Ordering::Release);
 }

@@ -1,10 +1,9 @@
 //! The process's side of the ring.
 
 use super::layout::{
-    CHUNK_CAPACITY, CHUNK_COUNT, CHUNK_HEADER_SIZE, CHUNK_SIZE, CONTROL_STOP, CONTROL_STOP_PROCESS_SPANS, ChunkHeader, HEADER_SIZE, Header, MAGIC,
-    MAX_RECORD, STATE_COMPLETE, STATE_OWNED, VERSION, chunk_offset, initial_free_word,
+    CHUNK_CAPACITY, CHUNK_COUNT, CHUNK_HEADER_SIZE, CHUNK_SIZE, CONTROL_STOP, CONTROL_STOP_PROCESS_SPANS, ChunkHeader,
+    HEADER_SIZE, Header, MAGIC, MAX_RECORD, STATE_COMPLETE, STATE_OWNED, VERSION, chunk_offset, initial_free_word,
 };
-use super::rates::RingRates;
 use crate::record::RecordWriter;
 use crate::sys;
 use core::ptr::NonNull;
@@ -100,7 +99,13 @@ impl Ring {
         self.base
     }
 
-    fn header(&self) -> &Header {
+    /// Whether the sidecar still wants to know of processes, rather than only of what they record of their own.
+    #[must_use]
+    pub fn wants_process_spans(&self) -> bool {
+        self.header().control.load(Ordering::Relaxed) & (CONTROL_STOP | CONTROL_STOP_PROCESS_SPANS) == 0
+    }
+
+    pub(super) fn header(&self) -> &Header {
         // SAFETY: the mapping is page-aligned, lives as long as self, and starts with a Header made of atomics only, so
         // that other threads and the sidecar may change it under the shared reference.
         unsafe { self.base.cast::<Header>().as_ref() }
@@ -110,18 +115,6 @@ impl Ring {
         // SAFETY: callers give an index below CHUNK_COUNT, so the offset is inside the mapping and 64-byte aligned;
         // the header is made of atomics only.
         unsafe { self.base.add(chunk_offset(index)).cast::<ChunkHeader>().as_ref() }
-    }
-
-    /// Whether records of processes are wanted no more.
-    #[must_use]
-    pub fn wants_no_processes(&self) -> bool {
-        self.header().control.load(Ordering::Relaxed) & (CONTROL_STOP | CONTROL_STOP_PROCESS_SPANS) != 0
-    }
-
-    /// The Agent's sampling rates, as far as the sidecar has told them.
-    #[must_use]
-    pub fn rates(&self) -> RingRates<'_> {
-        RingRates::new(self.header())
     }
 
     /// Writes one record; `write` fills it in. System calls are made only when the ring grows.

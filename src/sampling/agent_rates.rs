@@ -32,15 +32,9 @@ impl AgentRateTable {
         self.version = version.map(Into::into);
     }
 
-    /// Keys as the Agent writes them, and rates.
+    /// The keys, as the Agent writes them, and their rates.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], f64)> {
-        self.rates.iter().map(|(key, rate)| (key.as_ref(), *rate))
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.rates.is_empty()
+        self.rates.iter().map(|(key, rate)| (&**key, *rate))
     }
 
     fn get(&self, service: &[u8], env: &[u8]) -> Option<f64> {

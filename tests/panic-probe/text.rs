@@ -39,6 +39,7 @@ probes! {
         if let Some(identity) = any(Identity::parse(bytes())) {
             used(identity.format());
             used(identity.is_of(any(0), any(0)));
+            used(identity.is_parent());
         }
         let identity = Identity {
             run: any(0),

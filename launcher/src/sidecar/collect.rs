@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use ddtrace::ids::SpanId;
 use ddtrace::record::{ROLE_CHILD, RecordBody, records};
-use ddtrace::ring::layout::{CONTROL_STOP, CONTROL_STOP_PROCESS_SPANS};
+use ddtrace::ring::hash_rate_key;
 use ddtrace::sampling::AgentRateTable;
 use ddtrace::sys::{Usage, monotonic_ns};
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
@@ -53,9 +53,31 @@ pub struct Collector {
     lost_in_segment: u64,
     told_full: bool,
     /// Told to every new ring, too.
-    stopped: u32,
-    /// Told to every new ring, too: the Agent's sampling rates.
-    rates: AgentRateTable,
+    news: News,
+}
+
+/// What flows back to the processes.
+#[derive(Default)]
+struct News {
+    stopped: bool,
+    process_spans_stopped: bool,
+    /// The Agent's sampling rates.
+    rates: Vec<(u64, f64)>,
+}
+
+impl News {
+    fn tell(&self, ring: &mut MappedRing) {
+        let ring = ring.reader();
+        if self.stopped {
+            ring.stop();
+        }
+        if self.process_spans_stopped {
+            ring.stop_process_spans();
+        }
+        if !self.rates.is_empty() {
+            ring.set_rates(&self.rates);
+        }
+    }
 }
 
 impl Collector {
@@ -72,8 +94,7 @@ impl Collector {
             lost_in_rings: 0,
             lost_in_segment: 0,
             told_full: false,
-            stopped: 0,
-            rates: AgentRateTable::default(),
+            news: News::default(),
         }
     }
 
@@ -94,26 +115,25 @@ impl Collector {
 
     /// Tells every process to record nothing any more.
     pub fn stop(&mut self) {
-        self.tell(CONTROL_STOP);
+        self.news.stopped = true;
+        self.tell_all();
     }
 
     /// Tells every process to record no processes any more.
     pub fn stop_process_spans(&mut self) {
-        self.tell(CONTROL_STOP_PROCESS_SPANS);
-    }
-
-    fn tell(&mut self, control: u32) {
-        self.stopped |= control;
-        for ring in self.processes.values_mut().filter_map(|tracked| tracked.ring.as_mut()) {
-            ring.reader().control(self.stopped);
-        }
+        self.news.process_spans_stopped = true;
+        self.tell_all();
     }
 
     /// Tells every process the Agent's sampling rates.
-    pub fn set_rates(&mut self, rates: AgentRateTable) {
-        self.rates = rates;
+    pub fn set_rates(&mut self, rates: &AgentRateTable) {
+        self.news.rates = rates.iter().map(|(key, rate)| (hash_rate_key(key), rate)).collect();
+        self.tell_all();
+    }
+
+    fn tell_all(&mut self) {
         for ring in self.processes.values_mut().filter_map(|tracked| tracked.ring.as_mut()) {
-            ring.reader().set_rates(self.rates.iter());
+            self.news.tell(ring);
         }
     }
 
@@ -179,12 +199,7 @@ impl Collector {
     fn welcome(&mut self, guest: Guest) {
         let span = guest.hello.span_id;
         let mut ring = guest.ring;
-        if self.stopped != 0 {
-            ring.reader().control(self.stopped);
-        }
-        if !self.rates.is_empty() {
-            ring.reader().set_rates(self.rates.iter());
-        }
+        self.news.tell(&mut ring);
         match guest.pidfd {
             Some(pidfd) => self.track(span, guest.pid, pidfd),
             None if !self.processes.contains_key(&span) => {

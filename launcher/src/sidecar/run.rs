@@ -264,7 +264,7 @@ fn watch(
             collector.stop_process_spans();
         }
         if let Some(rates) = exporting.new_rates() {
-            collector.set_rates(rates);
+            collector.set_rates(&rates);
         }
         if active {
             tick = BUSY_TICK;

@@ -7,10 +7,11 @@
 mod error;
 mod events;
 mod names;
+mod sampled;
 mod tags;
 mod text;
 
-pub use names::{operation_name, resource as resource_name};
+pub use sampled::SampledSpan;
 
 use super::{Link, Resource, Span, SpanKind, Status, TraceChunk, Value};
 use crate::ids::SpanId;
@@ -134,20 +135,15 @@ impl<'a> Origin<'a> {
     where
         'a: 's,
     {
-        service_or(span, self.service)
+        service_of(span, self.service)
     }
 }
 
-/// The service of a span that `resource` has made.
-#[must_use]
-pub fn service<'a>(span: &'a Span, resource: &'a Resource) -> &'a str {
-    service_or(span, resource.text("service.name").unwrap_or_default())
-}
-
-fn service_or<'a>(span: &'a Span, default: &'a str) -> &'a str {
+/// A span's service: its own, else that of what made it.
+fn service_of<'a>(span: &'a Span, makers: &'a str) -> &'a str {
     names::attribute_text(span, &["datadog.service", "service.name"])
         .or(span.service.as_deref().filter(|service| !service.is_empty()))
-        .unwrap_or(default)
+        .unwrap_or(makers)
 }
 
 /// Whether a resource attribute is a tag of the user's. What describes the process, its host and the tracer has fields
