@@ -75,8 +75,8 @@ fn millionths(rate: f64) -> u32 {
     if rate >= 1.0 {
         return 1_000_000;
     }
-    // Smaller ones are no millionth, and NaN is nothing; from here on there is no subnormal number.
-    if !(rate > 1e-7) {
+    // Smaller ones are no millionth; from here on there is no subnormal number.
+    if rate.is_nan() || rate <= 1e-7 {
         return 0;
     }
     const FRACTION_BITS: u32 = 52;
