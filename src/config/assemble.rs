@@ -6,7 +6,12 @@ use super::pick::{Pick, Picks};
 use super::sources::{Layer, Origin, Sources, Warning};
 use super::table::{Id, settings};
 use super::value::Value;
-use super::{AgentConfig, AgentUrl, Config, Exporter, GitMetadata, LogLevel, OtlpConfig, OtlpProtocol, ProcessSpans};
+use super::{
+    AgentConfig, AgentUrl, Config, Exporter, GitMetadata, LogLevel, Obfuscation, OtlpConfig, OtlpProtocol,
+    ProcessSpans, QueryObfuscation,
+};
+use crate::span::SpanLimits;
+use crate::span::scrub::compile;
 use std::format;
 use std::string::{String, ToString};
 use std::vec::Vec;
@@ -33,6 +38,7 @@ pub(crate) fn assemble(picks: &Picks, sources: &Sources, warnings: &mut Vec<Warn
         env: owned(Id::Env),
         version: owned(Id::Version),
         tags: own_tags(picks),
+        service_mapping: picks.pairs(Id::ServiceMapping).to_vec(),
         report_hostname: picks.flag(Id::ReportHostname),
         hostname: owned(Id::Hostname),
         exporters: exporters(picks),
@@ -59,6 +65,9 @@ pub(crate) fn assemble(picks: &Picks, sources: &Sources, warnings: &mut Vec<Warn
             _ => Vec::new(),
         },
         inject_cleared_env: picks.flag(Id::InjectClearedEnv),
+        native_span_events: picks.flag(Id::NativeSpanEvents),
+        obfuscation: obfuscation(picks, warnings),
+        span_limits: span_limits(picks),
         debug,
         log_level: match picks.name(Id::LogLevel) {
             level if debug => LogLevel::Debug.max(log_level(level)),
@@ -77,6 +86,47 @@ pub(crate) fn assemble(picks: &Picks, sources: &Sources, warnings: &mut Vec<Warn
         },
     };
     Assembled { config, agent_origin, otlp_origin }
+}
+
+fn obfuscation(picks: &Picks, warnings: &mut Vec<Warning>) -> Obfuscation {
+    let query_string = match picks.text(Id::ObfuscateQueryString) {
+        None => QueryObfuscation::SharedRule,
+        Some("") => QueryObfuscation::Nothing,
+        Some(pattern) => match compile(pattern) {
+            Ok(_) => QueryObfuscation::Pattern(pattern.to_string()),
+            Err(error) => {
+                let origin = &picks.get(Id::ObfuscateQueryString).origin;
+                // The engine draws the place below the pattern; its last line says what is wrong.
+                let reason = error.to_string().lines().last().unwrap_or_default().replace("error: ", "");
+                warnings.push(Warning::new(format!(
+                    "the regular expression {pattern:?} ({origin}) for query strings cannot be used: {reason}; no span \
+                     shows a query string"
+                )));
+                QueryObfuscation::Everything
+            }
+        },
+    };
+    Obfuscation {
+        query_string,
+        sql: picks.flag(Id::ObfuscateSql),
+        server_query_string: picks.flag(Id::ServerQueryString),
+        client_query_string: picks.flag(Id::ClientQueryString),
+    }
+}
+
+/// The limit for a kind of record, else the general one, else none.
+fn span_limits(picks: &Picks) -> SpanLimits {
+    let first = |ids: &[Id]| ids.iter().find_map(|id| picks.number(*id)).and_then(|number| number.try_into().ok());
+    let count = |ids: &[Id]| first(ids).unwrap_or(usize::MAX);
+    SpanLimits {
+        attributes: count(&[Id::SpanAttributeCount, Id::AttributeCount]),
+        attribute_length: first(&[Id::SpanAttributeLength, Id::AttributeLength]),
+        events: count(&[Id::EventCount]),
+        links: count(&[Id::LinkCount]),
+        event_attributes: count(&[Id::EventAttributeCount, Id::AttributeCount]),
+        link_attributes: count(&[Id::LinkAttributeCount, Id::AttributeCount]),
+        nested_attribute_length: first(&[Id::AttributeLength]),
+    }
 }
 
 fn log_level(name: &str) -> LogLevel {

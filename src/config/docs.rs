@@ -83,6 +83,7 @@ fn values(kind: Kind) -> String {
         Kind::Text => "text".into(),
         Kind::Bool => "`true`, `false`".into(),
         Kind::Number { min, .. } => format!("whole number from {min}"),
+        Kind::Limit { .. } => "whole number".into(),
         Kind::Port => "1 to 65535".into(),
         Kind::Bytes { .. } => "bytes".into(),
         Kind::Duration { .. } => "time".into(),

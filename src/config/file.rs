@@ -141,7 +141,7 @@ impl Walk<'_> {
             }
             (Kind::Bool, DeValue::Boolean(truth)) => Read::good(Value::Bool(*truth)),
             (
-                Kind::Number { .. } | Kind::Port | Kind::Bytes { .. } | Kind::Duration { .. },
+                Kind::Number { .. } | Kind::Limit { .. } | Kind::Port | Kind::Bytes { .. } | Kind::Duration { .. },
                 DeValue::Integer(number),
             ) => match i64::from_str_radix(&number.as_str().replace('_', ""), number.radix()) {
                 Ok(number) => as_text(&number.to_string()),
@@ -151,7 +151,7 @@ impl Walk<'_> {
             (Kind::Choice(names), DeValue::Boolean(truth)) if names.names.contains(&"true") => {
                 as_text(&truth.to_string())
             }
-            (Kind::Bool | Kind::Number { .. } | Kind::Port, _) => wrong_type(setting.kind, value),
+            (Kind::Bool | Kind::Number { .. } | Kind::Limit { .. } | Kind::Port, _) => wrong_type(setting.kind, value),
             (Kind::List | Kind::Choices(_) | Kind::Tags, DeValue::Array(items)) => {
                 let items: Option<Vec<&str>> = items.iter().map(|item| item.get_ref().as_str()).collect();
                 match items {
@@ -185,7 +185,7 @@ impl Walk<'_> {
 fn wrong_type(kind: Kind, value: &DeValue<'_>) -> Read {
     let expected = match kind {
         Kind::Bool => "true or false",
-        Kind::Number { .. } | Kind::Port => "a whole number without quotes",
+        Kind::Number { .. } | Kind::Limit { .. } | Kind::Port => "a whole number without quotes",
         Kind::Bytes { .. } => "a number of bytes or text such as \"64MiB\"",
         Kind::Duration { .. } => "a number of seconds or text such as \"500ms\"",
         Kind::List | Kind::Choices(_) => "a list of texts",

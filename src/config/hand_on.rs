@@ -131,7 +131,8 @@ fn is_written(setting: &Setting, reading: Reading) -> bool {
 
 fn datadog_text(pick: &Pick, config: &Config) -> Option<String> {
     match pick.value.as_ref()? {
-        Value::Pairs(_) => datadog_tags(&config.tags),
+        Value::Pairs(_) if pick.setting.id == Id::Tags => datadog_tags(&config.tags),
+        Value::Pairs(pairs) => datadog_tags(pairs),
         Value::Path(path) => path.to_str().map(ToString::to_string),
         Value::Duration(duration) => Some(duration.as_secs_f64().to_string()),
         Value::Bytes(bytes) => Some(bytes.to_string()),

@@ -61,6 +61,7 @@ pub(crate) fn read(setting: &Setting, dialect: Dialect, text: &str) -> Read {
         Kind::Text => Read::good(Value::Text(text.into())),
         Kind::Bool => scalar::boolean(dialect, text),
         Kind::Number { min, max } => scalar::number(text, min, max),
+        Kind::Limit { max } => scalar::limit(text, max),
         Kind::Port => scalar::port(text),
         Kind::Bytes { min, max } => scalar::bytes(dialect, text, min, max),
         Kind::Duration { min, max } => scalar::duration(dialect, text, min, max),

@@ -31,6 +31,14 @@ pub(super) fn number(text: &str, min: u64, max: u64) -> Read {
     }
 }
 
+/// A negative limit is no limit of zero, which would lose everything.
+pub(super) fn limit(text: &str, max: u64) -> Read {
+    match whole(text) {
+        Whole::Negative => Read::bad("is negative"),
+        _ => number(text, 0, max),
+    }
+}
+
 pub(super) fn port(text: &str) -> Read {
     match text.trim().parse::<u16>() {
         Ok(port) if port > 0 => Read::good(Value::Number(port.into())),

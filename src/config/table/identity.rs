@@ -53,6 +53,17 @@ pub(super) const SETTINGS: &[Setting] = &[
         ..Setting::BLANK
     },
     Setting {
+        id: Id::ServiceMapping,
+        key: "service_mapping",
+        kind: Kind::Tags,
+        unset: "none",
+        dd: &["DD_SERVICE_MAPPING"],
+        hand_on: HandOn::Datadog,
+        help: "New names for services, applied to every span when all else is known",
+        example: "{ postgres = \"shop-db\" }",
+        ..Setting::BLANK
+    },
+    Setting {
         id: Id::ReportHostname,
         key: "report_hostname",
         kind: Kind::Bool,

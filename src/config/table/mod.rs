@@ -6,6 +6,8 @@
 
 mod destination;
 mod identity;
+mod limits;
+mod obfuscation;
 mod operation;
 mod otlp;
 mod spans;
@@ -19,6 +21,7 @@ pub enum Id {
     Env,
     Version,
     Tags,
+    ServiceMapping,
     ReportHostname,
     Hostname,
     GitRepositoryUrl,
@@ -49,6 +52,19 @@ pub enum Id {
     PartialFlushMinSpans,
     Denylist,
     InjectClearedEnv,
+    NativeSpanEvents,
+    ObfuscateQueryString,
+    ObfuscateSql,
+    ServerQueryString,
+    ClientQueryString,
+    AttributeCount,
+    AttributeLength,
+    SpanAttributeCount,
+    SpanAttributeLength,
+    EventCount,
+    LinkCount,
+    EventAttributeCount,
+    LinkAttributeCount,
     Debug,
     LogLevel,
     LogFile,
@@ -72,6 +88,11 @@ pub enum Kind {
     Number {
         /// The smallest.
         min: u64,
+        /// The largest.
+        max: u64,
+    },
+    /// A whole number; a negative one is as good as none, one that is too large is taken to the largest.
+    Limit {
         /// The largest.
         max: u64,
     },
@@ -243,11 +264,13 @@ pub struct Group {
 }
 
 /// All settings.
-pub const GROUPS: [Group; 5] = [
+pub const GROUPS: [Group; 7] = [
     Group { title: "What is traced: names and tags", settings: identity::SETTINGS },
     Group { title: "Where spans go", settings: destination::SETTINGS },
     Group { title: "OTLP receiver", settings: otlp::SETTINGS },
     Group { title: "Which spans there are", settings: spans::SETTINGS },
+    Group { title: "What is hidden in spans", settings: obfuscation::SETTINGS },
+    Group { title: "Limits of spans", settings: limits::SETTINGS },
     Group { title: "Operation", settings: operation::SETTINGS },
 ];
 

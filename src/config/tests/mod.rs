@@ -6,6 +6,7 @@ mod files;
 mod handed_on;
 mod precedence;
 mod properties;
+mod spans;
 mod stable;
 
 use super::table::Id;
