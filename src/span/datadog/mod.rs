@@ -11,6 +11,8 @@ mod names;
 mod tags;
 mod text;
 
+pub use names::{operation_name, resource as resource_name};
+
 use super::{Event, Link, Resource, Span, SpanKind, Status, TraceChunk, Value};
 use crate::context::Mechanism;
 use crate::ids::SpanId;
@@ -160,10 +162,20 @@ impl<'a> Origin<'a> {
     where
         'a: 's,
     {
-        names::attribute_text(span, &["datadog.service", "service.name"])
-            .or(span.service.as_deref().filter(|service| !service.is_empty()))
-            .unwrap_or(self.service)
+        service_or(span, self.service)
     }
+}
+
+/// The service of a span that `resource` has made.
+#[must_use]
+pub fn service<'a>(span: &'a Span, resource: &'a Resource) -> &'a str {
+    service_or(span, resource.text("service.name").unwrap_or_default())
+}
+
+fn service_or<'a>(span: &'a Span, default: &'a str) -> &'a str {
+    names::attribute_text(span, &["datadog.service", "service.name"])
+        .or(span.service.as_deref().filter(|service| !service.is_empty()))
+        .unwrap_or(default)
 }
 
 /// Whether a resource attribute is a tag of the user's. What describes the process, its host and the tracer has fields
