@@ -84,6 +84,7 @@ pub(crate) fn assemble(picks: &Picks, sources: &Sources, warnings: &mut Vec<Warn
             commit_sha: owned(Id::GitCommitSha),
             main_package: owned(Id::MainPackage),
         },
+        process_tags: picks.flag(Id::ProcessTags),
     };
     Assembled { config, agent_origin, otlp_origin }
 }

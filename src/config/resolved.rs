@@ -200,6 +200,8 @@ pub struct Config {
     pub external_env: Option<String>,
     /// What the program was built from.
     pub git: GitMetadata,
+    /// Whether Datadog is told how the program was entered (`_dd.tags.process`).
+    pub process_tags: bool,
 }
 
 impl Config {

@@ -5,6 +5,7 @@ mod exec;
 mod inform;
 mod library;
 mod process_spans;
+mod process_tags;
 mod resource;
 mod service;
 pub mod stdio;
@@ -331,12 +332,16 @@ impl Launch<'_> {
         messages: &mut Messages,
     ) -> nix::Result<Order> {
         let service = config.service.clone().unwrap_or_else(|| service::infer(&self.run.command));
-        let resource = Arc::new(resource::of(&config, service, &self.random));
+        let directory = std::env::current_dir().unwrap_or_default();
+        let process_tags = config.process_tags.then(|| {
+            let entry = service::entry_point(&self.run.command);
+            process_tags::of(entry.as_ref(), &self.path, &directory, &service, config.service.is_some())
+        });
+        let resource = Arc::new(resource::of(&config, service, process_tags, &self.random));
         let trace_state = match (self.context, environment.get("TRACESTATE")) {
             (Some(_), Some(state)) => state.as_bytes().to_vec(),
             _ => Vec::new(),
         };
-        let directory = std::env::current_dir().map(PathBuf::into_os_string).unwrap_or_default();
         let state_dir = state_dir::choose(&config, |name| environment.get(name).map(PathBuf::from));
         if state_dir.is_none() {
             messages.complain(format_args!(
@@ -352,7 +357,7 @@ impl Launch<'_> {
                 identity,
                 executable: self.path.as_os_str().as_bytes().to_vec(),
                 arguments: self.run.command.iter().map(|word| word.as_bytes().to_vec()).collect(),
-                directory: directory.into_vec(),
+                directory: directory.into_os_string().into_vec(),
                 untraceable: self.untraceable.as_ref().map(|reason| reason.label().to_owned()),
                 trace_state,
             },

@@ -119,6 +119,17 @@ pub(super) const SETTINGS: &[Setting] = &[
         ..Setting::BLANK
     },
     Setting {
+        id: Id::ProcessTags,
+        key: "process_tags",
+        kind: Kind::Bool,
+        default: "true",
+        dd: &["DD_EXPERIMENTAL_PROPAGATE_PROCESS_TAGS_ENABLED"],
+        hand_on: HandOn::Datadog,
+        help: "Whether Datadog is told how the program was entered: names of script and directories",
+        example: "false",
+        ..Setting::BLANK
+    },
+    Setting {
         id: Id::ExternalEnv,
         key: "external_env",
         unset: "none",

@@ -27,6 +27,7 @@ pub enum Id {
     GitRepositoryUrl,
     GitCommitSha,
     MainPackage,
+    ProcessTags,
     ExternalEnv,
     Enabled,
     Exporter,
