@@ -46,34 +46,4 @@ impl Preparation {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::export::testing::{attribute, chunk, config, resource, span};
-    use ddtrace::span::Value;
-
-    #[test]
-    fn secrets_are_hidden_before_text_is_cut() {
-        let mut config = config();
-        config.span_limits.attribute_length = Some(12);
-        let mut spans = vec![span(1)];
-        spans[0].attributes = vec![attribute("db.statement", "SELECT 'abcdefghij' FROM t")];
-        let mut chunk = chunk(resource("shop"), spans);
-        Preparation::new(&config).apply(&mut chunk);
-        assert_eq!(chunk.spans[0].attributes, [attribute("db.statement", "SELECT ? FRO")]);
-    }
-
-    #[test]
-    fn services_are_renamed_whoever_named_them() {
-        let mut config = config();
-        config.service_mapping = vec![("shop".into(), "store".into()), ("db".into(), "shop".into())];
-        let mut spans = vec![span(1), span(2), span(3), span(4)];
-        spans[1].service = Some("db".into());
-        spans[2].attributes = vec![attribute("service.name", "db"), attribute("a", Value::I64(1))];
-        spans[3].service = Some("other".into());
-        let mut chunk = chunk(resource("shop"), spans);
-        Preparation::new(&config).apply(&mut chunk);
-        let services: Vec<Option<&str>> = chunk.spans.iter().map(|span| span.service.as_deref()).collect();
-        assert_eq!(services, [Some("store"), Some("shop"), Some("shop"), Some("other")]);
-        assert_eq!(chunk.spans[2].attributes, [attribute("a", Value::I64(1))]);
-    }
-}
+mod tests;

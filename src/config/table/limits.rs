@@ -8,7 +8,7 @@ const COUNT: Kind = Kind::Limit { max: u32::MAX as u64 };
 const LENGTH: Kind = Kind::Limit { max: u32::MAX as u64 };
 
 const NO_LIMIT: &str = "no limit";
-const AS_ANY: &str = "as `limits.attribute_count`";
+const AS_ANY: &str = "as `limits.attributes`";
 
 const fn limit(
     id: Id,
@@ -26,7 +26,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     limit(
         Id::AttributeCount,
         COUNT,
-        "limits.attribute_count",
+        "limits.attributes",
         &[plain("OTEL_ATTRIBUTE_COUNT_LIMIT")],
         ["128", ""],
         "How many attributes a span, an event or a link has at most; further ones are left out and counted",
@@ -35,7 +35,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     limit(
         Id::AttributeLength,
         LENGTH,
-        "limits.attribute_length",
+        "limits.text_length",
         &[plain("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT")],
         ["", NO_LIMIT],
         "How many characters of a text are kept as an attribute",
@@ -44,7 +44,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     limit(
         Id::SpanAttributeCount,
         COUNT,
-        "limits.span_attribute_count",
+        "limits.span_attributes",
         &[plain("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT")],
         ["", AS_ANY],
         "How many attributes a span has at most",
@@ -53,16 +53,16 @@ pub(super) const SETTINGS: &[Setting] = &[
     limit(
         Id::SpanAttributeLength,
         LENGTH,
-        "limits.span_attribute_length",
+        "limits.span_text_length",
         &[plain("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT")],
-        ["", "as `limits.attribute_length`"],
+        ["", "as `limits.text_length`"],
         "How many characters of a text are kept as an attribute of a span",
         "4096",
     ),
     limit(
         Id::EventCount,
         COUNT,
-        "limits.event_count",
+        "limits.events",
         &[plain("OTEL_SPAN_EVENT_COUNT_LIMIT")],
         ["128", ""],
         "How many events a span has at most",
@@ -71,7 +71,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     limit(
         Id::LinkCount,
         COUNT,
-        "limits.link_count",
+        "limits.links",
         &[plain("OTEL_SPAN_LINK_COUNT_LIMIT")],
         ["128", ""],
         "How many links a span has at most",
@@ -80,7 +80,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     limit(
         Id::EventAttributeCount,
         COUNT,
-        "limits.event_attribute_count",
+        "limits.event_attributes",
         &[plain("OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT")],
         ["", AS_ANY],
         "How many attributes an event has at most",
@@ -89,7 +89,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     limit(
         Id::LinkAttributeCount,
         COUNT,
-        "limits.link_attribute_count",
+        "limits.link_attributes",
         &[plain("OTEL_LINK_ATTRIBUTE_COUNT_LIMIT")],
         ["", AS_ANY],
         "How many attributes a link has at most",
