@@ -1,5 +1,7 @@
 //! What the targets of the configuration share: a root directory of their own, and what must hold whatever was read.
 
+pub mod headers;
+
 use ddtrace::config::{Resolution, Sources, resolve};
 use std::ffi::OsString;
 use std::fs;

@@ -17,16 +17,18 @@ impl Decimal {
     #[must_use]
     pub fn of(number: u64) -> Decimal {
         let mut text = [b'0'; MOST + 1];
-        let mut start = text.len();
         let mut rest = number;
-        for (place, digit) in text.iter_mut().enumerate().rev() {
-            *digit = b'0'.wrapping_add((rest % 10) as u8);
-            start = place;
-            rest /= 10;
+        // One place stays free for a sign.
+        let (_, pairs) = text.as_rchunks_mut::<2>();
+        for pair in pairs.iter_mut().rev() {
+            let two = (rest % 100) as u8;
+            *pair = [b'0'.wrapping_add(two / 10), b'0'.wrapping_add(two % 10)];
+            rest /= 100;
             if rest == 0 {
                 break;
             }
         }
+        let start = text.iter().position(|digit| *digit != b'0').unwrap_or(MOST);
         Decimal { text, start: start as u8 }
     }
 
