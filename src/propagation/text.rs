@@ -145,17 +145,25 @@ fn is_plain(text: &[u8]) -> bool {
     is_ascii || (!text.contains(&b'%') && core::str::from_utf8(text).is_ok())
 }
 
+fn digit(byte: u8) -> Option<u8> {
+    char::from(byte).to_digit(16).map(|digit| digit as u8)
+}
+
 /// Adds the decoded text to what is in the buffer.
 fn decode_behind(buffer: &mut Bounded<MAX_TEXT>, text: &[u8]) -> Option<()> {
     let start = buffer.len();
     let mut rest = text;
-    while let [first, more @ ..] = rest {
-        let (byte, more) = match (first, more) {
-            (b'%', [high, low, behind @ ..]) => match parse_hex_any_case(&[*high, *low]) {
-                Some(byte) => (byte as u8, behind),
-                None => (b'%', more),
+    loop {
+        let plain = rest.iter().position(|byte| *byte == b'%').unwrap_or(rest.len());
+        let (clean, encoded) = rest.split_at_checked(plain)?;
+        buffer.push(clean).ok()?;
+        let (byte, more) = match encoded {
+            [] => break,
+            [b'%', high, low, more @ ..] => match (digit(*high), digit(*low)) {
+                (Some(high), Some(low)) => ((high << 4) | low, more),
+                _ => (b'%', encoded.get(1..)?),
             },
-            _ => (*first, more),
+            [byte, more @ ..] => (*byte, more),
         };
         buffer.push(&[byte]).ok()?;
         rest = more;
