@@ -29,6 +29,10 @@ pub(super) fn write(
     carrier: &mut dyn CarrierMut,
 ) -> Option<PropagationError> {
     let span = outgoing.span;
+    // A trace id whose low half is zero, which others may make, is none to receivers.
+    if span.trace_id.low() == 0 {
+        return None;
+    }
     carrier.set(TRACE_ID, Decimal::of(span.trace_id.low()).as_bytes());
     carrier.set(PARENT_ID, Decimal::of(span.span_id.0).as_bytes());
     if let Some(Priority(priority)) = span.priority {

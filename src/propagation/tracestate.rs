@@ -32,7 +32,7 @@ pub(super) fn write(outgoing: &Outgoing<'_>, dialect: Dialect, with_tid: bool, c
     let mut ours = 0usize;
     let dd = dd_member::write(outgoing, with_tid);
     for (key, value) in [(&b"dd="[..], dd.as_bytes()), (b"ot=", outgoing.trace.ot.as_bytes())] {
-        if !value.is_empty() && room_for_ours > 0 && Class::PRINTABLE.has_all(value) {
+        if room_for_ours > 0 && is_value(value) && !value.contains(&b',') {
             let comma: &[u8] = if header.is_empty() { b"" } else { b"," };
             // All three fit by the size of the header.
             let _ = header.push(comma).and(header.push(key)).and(header.push(value));
@@ -45,8 +45,9 @@ pub(super) fn write(outgoing: &Outgoing<'_>, dialect: Dialect, with_tid: bool, c
         bytes: MAX_TRACE_STATE.saturating_sub(header.len()).saturating_sub(comma),
         members: MAX_MEMBERS.saturating_sub(ours),
     };
-    if others.len() <= room.bytes && members <= room.members {
-        let comma: &[u8] = if header.is_empty() || others.is_empty() { b"" } else { b"," };
+    let has_no_empty_ones = members == others.split(|byte| *byte == b',').count();
+    if has_no_empty_ones && others.len() <= room.bytes && members <= room.members {
+        let comma: &[u8] = if header.is_empty() { b"" } else { b"," };
         let _ = header.push(comma).and(header.push(others));
     } else {
         keep_within(room, &|each| members_of(others).for_each(each), &mut header);
