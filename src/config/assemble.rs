@@ -7,6 +7,7 @@ use super::sources::{Layer, Origin, Sources, Warning};
 use super::table::{Id, settings};
 use super::value::Value;
 use super::{AgentConfig, AgentUrl, Config, Exporter, GitMetadata, LogLevel, OtlpConfig, OtlpProtocol, ProcessSpans};
+use crate::sampling::SamplingConfig;
 use std::format;
 use std::string::{String, ToString};
 use std::vec::Vec;
@@ -54,6 +55,7 @@ pub(crate) fn assemble(picks: &Picks, sources: &Sources, warnings: &mut Vec<Warn
             _ => ProcessSpans::Auto,
         },
         trace_id_128_bit: picks.flag(Id::TraceId128Bit),
+        sampling: SamplingConfig::default(),
         denylist: match &picks.get(Id::Denylist).value {
             Some(Value::List(programs)) => programs.clone(),
             _ => Vec::new(),
