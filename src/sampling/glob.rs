@@ -140,3 +140,86 @@ fn without_first_character(text: &[u8]) -> Option<&[u8]> {
 pub(super) fn is_all_wildcards(glob: &[u8]) -> bool {
     !glob.is_empty() && glob.iter().all(|byte| matches!(byte, b'*' | b'?'))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::time::{Duration, Instant};
+    use std::vec::Vec;
+
+    fn both_ways(glob: &str, value: &str) -> bool {
+        let text = std::format!("in front{glob}behind");
+        let by_pattern = Pattern::new(glob.as_bytes(), 8).matches(text.as_bytes(), value.as_bytes());
+        assert_eq!(by_pattern, matches(glob.as_bytes(), value.as_bytes()), "{glob:?} {value:?}");
+        by_pattern
+    }
+
+    #[test]
+    fn globs() {
+        for (glob, yes, no) in [
+            ("*", &["", "a", "shop", "ü"][..], &[][..]),
+            ("***", &["", "a"], &[]),
+            ("", &[""], &["a"]),
+            ("shop", &["shop", "SHOP", "Shop"], &["", "shops", "sho", "shpo", " shop"]),
+            ("SHOP", &["shop"], &["shoq"]),
+            ("shop*", &["shop", "shopping", "SHOP-1"], &["sho", "ashop", ""]),
+            ("*shop", &["shop", "workshop", "WORKSHOP"], &["shops", "hop", ""]),
+            ("*shop*", &["shop", "workshops"], &["shp", ""]),
+            ("s*p", &["sp", "shop", "s/o/p"], &["s", "p", "shops", "ship?"]),
+            ("s?op", &["shop", "stop", "süop", "s?op"], &["sop", "shhop"]),
+            ("?", &["a", "ü", "語"], &["", "ab"]),
+            ("??", &["ab", "üb"], &["a", "ü", "abc"]),
+            ("*?", &["a", "ab", "ü"], &[""]),
+            ("?*", &["a", "ab", "ü"], &[""]),
+            ("GET /users/*/orders", &["get /users/17/orders", "GET /users//orders"], &["GET /users/orders"]),
+            ("a*b*c", &["abc", "a-b-c", "abbcc", "abcbc"], &["ab", "acb", "abcb"]),
+            ("[ab]", &["[ab]"], &["a"]),
+            (r"a\*", &[r"a\", r"a\b"], &["a*"]),
+            ("straße", &["straße", "STRAße"], &["STRASSE", "strase"]),
+        ] {
+            for value in yes {
+                assert!(both_ways(glob, value), "{glob:?} is to match {value:?}");
+            }
+            for value in no {
+                assert!(!both_ways(glob, value), "{glob:?} is not to match {value:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn many_stars_take_no_more_than_their_product() {
+        let glob = "*a".repeat(1000) + "b";
+        let value = "a".repeat(10_000);
+        let start = Instant::now();
+        assert!(!both_ways(&glob, &value));
+        assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    }
+
+    /// What globs mean, said as simply as possible.
+    fn naive(glob: &[char], value: &[char]) -> bool {
+        match (glob, value) {
+            ([], []) => true,
+            (['*', rest @ ..], _) => (0..=value.len()).any(|skipped| naive(rest, &value[skipped..])),
+            (['?', rest @ ..], [_, after @ ..]) => naive(rest, after),
+            ([wanted, rest @ ..], [present, after @ ..]) => wanted.eq_ignore_ascii_case(present) && naive(rest, after),
+            _ => false,
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn a_naive_matcher_says_the_same(glob in "[abAüé*?*]{0,7}", value in "[abABüé?]{0,9}") {
+            let characters = |text: &str| text.chars().collect::<Vec<char>>();
+            prop_assert_eq!(both_ways(&glob, &value), naive(&characters(&glob), &characters(&value)));
+        }
+
+        #[test]
+        fn arbitrary_bytes_are_no_harm(glob: Vec<u8>, value: Vec<u8>, start in 0..70_000usize) {
+            let _ = Pattern::new(&glob, start).matches(&glob, &value);
+            prop_assert!(matches(b"*", &value));
+        }
+    }
+}

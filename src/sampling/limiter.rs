@@ -119,3 +119,105 @@ fn share(counts: u64) -> f64 {
         asked => (counts >> 32) as f64 / asked as f64,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicU32;
+    use std::thread;
+
+    /// A clock's beginning: somewhere.
+    const START: u64 = 77 * SECOND + 123;
+
+    /// How many are allowed of `each_second` evenly spread ones in each of some seconds.
+    fn allowed(limiter: &Limiter, each_second: u64, seconds: u64) -> std::vec::Vec<u64> {
+        (0..seconds)
+            .map(|second| {
+                let at = |number| START + second * SECOND + number * SECOND / each_second;
+                (0..each_second).filter(|number| limiter.allow(at(*number)).0).count() as u64
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_full_bucket_and_then_what_flows_in() {
+        // The first second has the full bucket and what flows into it meanwhile.
+        for (limit, asked, first, later) in [(100, 1000, 199..=200, 100), (1, 50, 1..=2, 1), (7, 700, 13..=14, 7)] {
+            let counts = allowed(&Limiter::new(limit), asked, 5);
+            assert!(first.contains(&counts[0]), "{limit}: {counts:?}");
+            assert!(counts[1..].iter().all(|count| count.abs_diff(later) <= 1), "{limit}: {counts:?}");
+        }
+        assert_eq!(allowed(&Limiter::new(100), 100, 3), [100, 100, 100], "exactly as many as are allowed");
+    }
+
+    #[test]
+    fn at_one_instant_there_is_the_bucket_and_no_more() {
+        for limit in [1, 2, 3, 100, 999, 30_000] {
+            let limiter = Limiter::new(limit);
+            assert_eq!((0..limit + 5).filter(|_| limiter.allow(START).0).count() as i64, limit);
+        }
+    }
+
+    #[test]
+    fn no_limit_and_nothing() {
+        let (open, closed) = (Limiter::new(-1), Limiter::new(0));
+        for _ in 0..1000 {
+            assert_eq!(open.allow(START), (true, 1.0));
+            assert_eq!(closed.allow(START), (false, 0.0));
+        }
+        assert_eq!(Limiter::with_rate(f64::NAN).allow(START), (false, 0.0));
+        assert!(Limiter::with_rate(1e12).allow(START).0);
+    }
+
+    #[test]
+    fn half_a_token_a_second_is_one_every_two() {
+        let limiter = Limiter::with_rate(0.5);
+        let answers: std::vec::Vec<bool> = (0..6).map(|second| limiter.allow(START + second * SECOND).0).collect();
+        assert_eq!(answers, [true, false, true, false, true, false]);
+    }
+
+    #[test]
+    fn the_effective_rate_is_that_of_this_second_and_the_one_before() {
+        let limiter = Limiter::new(2);
+        let rates: std::vec::Vec<f64> = (0..4).map(|_| limiter.allow(START).1).collect();
+        assert_eq!(rates, [1.0, 1.0, 2.0 / 3.0, 0.5]);
+        // In the next second two of two: the mean of that and of the half before.
+        assert_eq!(limiter.allow(START + SECOND), (true, 0.75));
+        assert_eq!(limiter.allow(START + SECOND), (true, 0.75));
+        assert_eq!(limiter.allow(START + SECOND), (false, (2.0 / 3.0 + 0.5) / 2.0));
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_closes_nothing() {
+        let limiter = Limiter::new(1);
+        assert!(limiter.allow(START).0);
+        // Another thread's clock, read a little earlier, gives no token away.
+        assert!(!limiter.allow(START - 1000).0);
+        assert!(!limiter.allow(START - SECOND / 2).0);
+        assert!(limiter.allow(5).0);
+    }
+
+    #[test]
+    fn the_end_of_time_is_no_harm() {
+        let limiter = Limiter::new(3);
+        for now in [0, u64::MAX - 1, u64::MAX, 0] {
+            let _ = limiter.allow(now);
+        }
+    }
+
+    #[test]
+    fn threads_together_get_no_more_than_one() {
+        static LIMITER: Limiter = Limiter::new(100);
+        let allowed = AtomicU32::new(0);
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..500 {
+                        allowed.fetch_add(LIMITER.allow(START).0.into(), Relaxed);
+                    }
+                });
+            }
+        });
+        assert_eq!(allowed.load(Relaxed), 100);
+    }
+}
