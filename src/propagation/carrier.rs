@@ -1,5 +1,7 @@
 //! What contexts are read from and written to: headers, message attributes, an environment.
 
+use super::text::trim;
+
 /// Something that has named values, such as the headers of a request.
 pub trait Carrier {
     /// Calls `each` with every value of that name, in order. Names of headers are compared without regard to case; `name`
@@ -11,6 +13,17 @@ pub trait Carrier {
     fn with_prefix(&self, prefix: &str, each: &mut dyn FnMut(&[u8], &[u8])) {
         let _ = (prefix, each);
     }
+}
+
+/// What `read` makes of the first value of that name, without the blanks around it.
+pub(super) fn first<T>(carrier: &dyn Carrier, name: &str, mut read: impl FnMut(&[u8]) -> T) -> Option<T> {
+    let mut found = None;
+    carrier.values(name, &mut |value| {
+        if found.is_none() {
+            found = Some(read(trim(value)));
+        }
+    });
+    found
 }
 
 /// Something that takes named values.

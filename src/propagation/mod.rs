@@ -2,14 +2,26 @@
 //!
 //! In-process code: no allocation, no reachable panic.
 
+mod b3;
 #[cfg(feature = "std")]
 pub mod baggage;
+mod baggage_header;
 mod carrier;
 mod composite;
+mod datadog;
+mod dd_member;
 pub mod environment;
 pub mod header_text;
+mod jaeger;
+mod ottrace;
 mod style;
+mod text;
 pub mod tracecontext;
+mod tracestate;
+mod xray;
+
+#[cfg(test)]
+mod tests;
 
 pub use carrier::{BaggageSink, BaggageSource, Carrier, CarrierMut, NoBaggage};
 pub use style::{Dialect, Style, Styles};
