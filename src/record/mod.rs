@@ -10,7 +10,7 @@
 
 mod attribute;
 mod write;
-pub use attribute::{Detail, Name, SpanFields};
+pub use attribute::{Detail, MAX_NAME, Name, SpanFields};
 pub use write::RecordWriter;
 
 #[cfg(feature = "std")]

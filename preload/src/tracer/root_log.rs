@@ -225,7 +225,11 @@ mod tests {
                         barrier.wait();
                         for round in 0..20u8 {
                             log.add(About::Text, &[thread], &[round; 5]);
-                            assert_eq!(log.tag(&[thread]), Some(TagValue::Text(&[round; 5])), "one's own is seen at once");
+                            assert_eq!(
+                                log.tag(&[thread]),
+                                Some(TagValue::Text(&[round; 5])),
+                                "one's own is seen at once"
+                            );
                             if let Some(TagValue::Text(other)) = log.tag(&[(thread + 1) % 4]) {
                                 assert_eq!(other, [other[0]; 5]);
                             }
