@@ -1,6 +1,6 @@
 //! Baggage that is kept: an ordered map.
 
-use super::{BaggageSink, BaggageSource};
+use super::{BaggageSink, BaggageSource, EachMember};
 use std::string::String;
 use std::vec::Vec;
 
@@ -77,7 +77,7 @@ impl BaggageSink for Baggage {
 }
 
 impl BaggageSource for Baggage {
-    fn members(&self, each: &mut dyn FnMut(&[u8], &[u8], &[u8])) {
+    fn members(&self, each: &mut EachMember<'_>) {
         for member in &self.members {
             each(member.key.as_bytes(), member.value.as_bytes(), member.properties.as_bytes());
         }

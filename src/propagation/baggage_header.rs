@@ -1,7 +1,7 @@
 //! W3C Baggage: the header `baggage`.
 
 use super::text::{MAX_TEXT, decode_pair, encode, is_printable, is_token, split_once, trim};
-use super::{BaggageSink, BaggageSource, Carrier, CarrierMut, Dialect};
+use super::{BaggageSink, BaggageSource, Carrier, CarrierMut, Dialect, EachMember};
 use crate::context::{Bounded, DoesNotFit};
 
 /// The header.
@@ -16,7 +16,7 @@ pub(super) struct Room {
 
 impl Room {
     /// Whether a member of so many bytes may be taken; what comes after one that may not is not taken either.
-    pub fn take(&mut self, bytes: usize) -> bool {
+    pub(super) fn take(&mut self, bytes: usize) -> bool {
         match (self.items.checked_sub(1), self.bytes.checked_sub(bytes)) {
             (Some(items), Some(rest)) => {
                 *self = Room { items, bytes: rest };
@@ -55,7 +55,7 @@ impl<'a> Member<'a> {
         }
     }
 
-    fn give(&self, each: &mut dyn FnMut(&[u8], &[u8], &[u8])) {
+    fn give(&self, each: &mut EachMember<'_>) {
         let mut buffer = Bounded::new();
         if let Some((key, value)) = decode_pair(self.key, self.value, &mut buffer) {
             each(key, value, self.properties);
@@ -74,7 +74,7 @@ fn stands_in_value(byte: u8) -> bool {
 }
 
 /// The members of a header that are sound by themselves.
-pub(super) fn each_sound_member(header: &[u8], each: &mut dyn FnMut(&[u8], &[u8], &[u8])) {
+pub(super) fn each_sound_member(header: &[u8], each: &mut EachMember<'_>) {
     for member in header.split(|byte| *byte == b',').filter_map(Member::split) {
         member.give(each);
     }

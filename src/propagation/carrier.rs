@@ -38,10 +38,13 @@ pub trait BaggageSink {
     fn member(&mut self, key: &[u8], value: &[u8], properties: &[u8]);
 }
 
+/// What takes the members of a [`BaggageSource`], one by one: key, value, properties.
+pub type EachMember<'a> = dyn FnMut(&[u8], &[u8], &[u8]) + 'a;
+
 /// Gives the baggage to write.
 pub trait BaggageSource {
     /// Calls `each` with every member: key and value decoded, properties as they are to stand.
-    fn members(&self, each: &mut dyn FnMut(&[u8], &[u8], &[u8]));
+    fn members(&self, each: &mut EachMember<'_>);
 }
 
 /// No baggage is wanted, or there is none.
@@ -53,5 +56,5 @@ impl BaggageSink for NoBaggage {
 }
 
 impl BaggageSource for NoBaggage {
-    fn members(&self, _: &mut dyn FnMut(&[u8], &[u8], &[u8])) {}
+    fn members(&self, _: &mut EachMember<'_>) {}
 }

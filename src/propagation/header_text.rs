@@ -1,6 +1,6 @@
 //! Baggage that is passed on as it came, without being stored member by member.
 
-use super::BaggageSource;
+use super::{BaggageSource, EachMember};
 use super::baggage_header::each_sound_member;
 
 /// The members of a `baggage` header's text. What is malformed among them is left out.
@@ -8,7 +8,7 @@ use super::baggage_header::each_sound_member;
 pub struct HeaderBaggage<'a>(pub &'a [u8]);
 
 impl BaggageSource for HeaderBaggage<'_> {
-    fn members(&self, each: &mut dyn FnMut(&[u8], &[u8], &[u8])) {
+    fn members(&self, each: &mut EachMember<'_>) {
         each_sound_member(self.0, each);
     }
 }

@@ -23,7 +23,7 @@ mod xray;
 #[cfg(test)]
 mod tests;
 
-pub use carrier::{BaggageSink, BaggageSource, Carrier, CarrierMut, NoBaggage};
+pub use carrier::{BaggageSink, BaggageSource, Carrier, CarrierMut, EachMember, NoBaggage};
 pub use style::{Dialect, Style, Styles};
 
 use crate::context::{Bounded, MAX_TRACE_STATE, SpanContext, TraceContext};

@@ -68,10 +68,13 @@ struct Room {
     members: usize,
 }
 
+/// Gives all members to a function, as often as it is called.
+type Members<'a> = dyn Fn(&mut dyn FnMut(&[u8])) + 'a;
+
 /// Adds of the members what fits: whole ones, short ones rather than long ones, the first rather than the last.
 fn keep_within<const N: usize>(
     room: Room,
-    members: &dyn Fn(&mut dyn FnMut(&[u8])),
+    members: &Members<'_>,
     out: &mut Bounded<N>,
 ) {
     let (mut all_short, mut count) = (0usize, 0usize);

@@ -70,7 +70,7 @@ fn the_single_header() {
 #[test]
 fn several_headers() {
     let (trace, parent) = (("X-B3-TraceId", "7"), ("X-B3-SpanId", "8"));
-    let cases: [(&[(&str, &str)], Option<Option<i32>>); 12] = [
+    let cases: [(&[(&str, &str)], _); 12] = [
         (&[trace, parent], Some(None)),
         (&[trace, parent, ("X-B3-Sampled", "0")], Some(Some(0))),
         (&[trace, parent, ("X-B3-Sampled", "1")], Some(Some(1))),

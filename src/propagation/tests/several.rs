@@ -115,12 +115,12 @@ fn datadog_takes_the_first_and_links_to_the_others() {
 
 #[test]
 fn opentelemetry_takes_the_last_valid_one() {
-    for last in 0..TRACES.len() {
+    for (last, style) in TRACES.into_iter().enumerate() {
         let mut order = TRACES;
         order.rotate_left(last + 1);
         let found = of_otel(&order).extract(&each_its_own(), &mut NoBaggage);
         // Of the two forms of B3 the single header goes before, whichever is named.
-        let expected = if TRACES[last] == Style::B3Multi { 3 } else { last as u128 + 1 };
+        let expected = if style == Style::B3Multi { 3 } else { last as u128 + 1 };
         assert_eq!(found.context.unwrap().span.trace_id.0, expected);
         assert!(found.links.iter().all(Option::is_none));
     }
