@@ -6,7 +6,7 @@ use super::{Tracer, clock};
 use crate::process;
 use ddtrace::context::Mechanism;
 use ddtrace::record::RecordWriter;
-use ddtrace::sampling::{Decision, NoRates, Sampler};
+use ddtrace::sampling::{AgentRates, Decision, NoRates, Sampler};
 use ddtrace::semconv::Key;
 
 impl Tracer {
@@ -39,7 +39,12 @@ impl Tracer {
             respects_parent: sampling.respects_parent,
         };
         let root = Root { trace, service: self.settings.service };
-        sampler.decide(trace.trace_id(), &root, self.settings.env, &NoRates, clock::monotonic_ns())
+        let from_sidecar = process::ring().map(|ring| ring.rates());
+        let rates: &dyn AgentRates = match &from_sidecar {
+            Some(rates) => rates,
+            None => &NoRates,
+        };
+        sampler.decide(trace.trace_id(), &root, self.settings.env, rates, clock::monotonic_ns())
     }
 }
 

@@ -87,7 +87,7 @@ impl Tracer {
     /// where no slot is free.
     pub(super) fn trace_of_process(&'static self) -> Option<Option<TraceRef>> {
         let identity = process::identity();
-        if !process::is_span(identity) {
+        if !identity.is_parent() {
             return None;
         }
         let Some(mut taken) = self.take_trace() else { return Some(None) };
