@@ -267,7 +267,9 @@ const STATUS_ERROR: u8 = 2;
 fn describe(record: &mut RecordWriter, start: &Start<'_>) {
     record.text(Attribute::OperationName, cut(start.name, MAX_LABEL));
     let resource = if start.resource.is_empty() { start.name } else { start.resource };
+    // OTLP's name, and said again so that no resource is computed from the tags.
     record.text(Attribute::Name, cut(resource, MAX_LABEL));
+    record.text(Attribute::ResourceName, cut(resource, MAX_LABEL));
     for (attribute, text) in [(Attribute::Service, start.service), (Attribute::SpanType, start.span_type)] {
         if !text.is_empty() {
             record.text(attribute, cut(text, MAX_LABEL));
