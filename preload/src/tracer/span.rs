@@ -165,17 +165,9 @@ impl Tracer {
     fn describe_root(&self, record: &mut RecordWriter, trace: &Trace) {
         if let Some(incoming) = trace.incoming() {
             if let Some(context) = &incoming.context {
-                if !context.origin.is_empty() {
-                    record.text(Attribute::Origin, context.origin.as_bytes());
-                }
-                if context.last_parent.is_valid() {
-                    record.text(Attribute::LastParent, &context.last_parent.to_hex());
-                }
-                if let Some(error) = context.error {
-                    super::propagate::propagation_error(record, error);
-                }
+                record.incoming(context);
             }
-            super::propagate::links(record, incoming);
+            record.terminated_links(incoming);
         }
         trace.baggage.each(|key, value| {
             if self.settings.baggage_tags.contains(key) {
