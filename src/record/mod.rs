@@ -11,7 +11,7 @@
 mod attribute;
 mod trace;
 mod write;
-pub use attribute::{Detail, Name, SpanFields};
+pub use attribute::{Detail, MAX_NAME, Name, SpanFields};
 pub use write::RecordWriter;
 
 #[cfg(feature = "std")]

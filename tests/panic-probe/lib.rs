@@ -10,8 +10,10 @@ pub mod elf;
 pub mod propagation;
 pub mod record;
 pub mod sampling;
+pub mod settings;
 #[cfg(probe_so)]
 mod so;
+pub mod span_record;
 pub mod sys;
 pub mod text;
 

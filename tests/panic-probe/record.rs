@@ -40,6 +40,7 @@ fn write(record: &mut RecordWriter) {
         }
     });
     used(record.room());
+    record.copy_of(bytes());
 }
 
 probes! {
@@ -58,6 +59,7 @@ probes! {
         used(fresh.base());
         let slot = any(ThreadSlot::new());
         used(ring.append(&slot, write).is_ok());
+        ring.lose();
         used(ring.wants_process_spans());
         used(ring.rates().rate(bytes(), bytes()));
         used(rate_key(bytes(), bytes()));
