@@ -13,6 +13,9 @@ pub const SYMBOL: &CStr = c"ddtrace_run_interface";
 /// The version that this release speaks. Version 0 is unstable: it is used only by parts of the same release.
 pub const VERSION: u32 = 0;
 
+/// Bit of [`ProcessInfo::flags`]: the process's span is recorded, so that root spans may have it as their parent.
+pub const PROCESS_IS_SPAN: u32 = 1;
+
 /// What the process is in its run.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -34,6 +34,8 @@ pub mod config;
 #[cfg(feature = "direct")]
 pub mod otel;
 #[cfg(feature = "std")]
+pub mod recorder;
+#[cfg(feature = "std")]
 pub mod span;
 
 #[cfg(feature = "direct")]
