@@ -3,6 +3,7 @@
 use super::mask::masked_url;
 use super::parse::{agent_url_of, grpc_target, http_traces_url};
 use super::pick::{Pick, Picks};
+use super::sampling::sampling;
 use super::sources::{Layer, Origin, Sources, Warning};
 use super::table::{Id, settings};
 use super::value::Value;
@@ -54,6 +55,7 @@ pub(crate) fn assemble(picks: &Picks, sources: &Sources, warnings: &mut Vec<Warn
             _ => ProcessSpans::Auto,
         },
         trace_id_128_bit: picks.flag(Id::TraceId128Bit),
+        sampling: sampling(picks, warnings),
         denylist: match &picks.get(Id::Denylist).value {
             Some(Value::List(programs)) => programs.clone(),
             _ => Vec::new(),

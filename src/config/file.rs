@@ -141,17 +141,26 @@ impl Walk<'_> {
             }
             (Kind::Bool, DeValue::Boolean(truth)) => Read::good(Value::Bool(*truth)),
             (
-                Kind::Number { .. } | Kind::Port | Kind::Bytes { .. } | Kind::Duration { .. },
+                Kind::Number { .. }
+                | Kind::Port
+                | Kind::Bytes { .. }
+                | Kind::Duration { .. }
+                | Kind::Rate
+                | Kind::Limit,
                 DeValue::Integer(number),
             ) => match i64::from_str_radix(&number.as_str().replace('_', ""), number.radix()) {
                 Ok(number) => as_text(&number.to_string()),
                 Err(_) => as_text(number.as_str()),
             },
+            (Kind::Rate, DeValue::Float(number)) => as_text(&number.as_str().replace('_', "")),
+            (Kind::Rules, DeValue::Array(_)) => as_text(&json(value).to_string()),
             (Kind::Duration { .. }, DeValue::Float(seconds)) => as_text(&seconds.as_str().replace('_', "")),
             (Kind::Choice(names), DeValue::Boolean(truth)) if names.names.contains(&"true") => {
                 as_text(&truth.to_string())
             }
-            (Kind::Bool | Kind::Number { .. } | Kind::Port, _) => wrong_type(setting.kind, value),
+            (Kind::Bool | Kind::Number { .. } | Kind::Port | Kind::Rate | Kind::Limit, _) => {
+                wrong_type(setting.kind, value)
+            }
             (Kind::List | Kind::Choices(_) | Kind::Tags, DeValue::Array(items)) => {
                 let items: Option<Vec<&str>> = items.iter().map(|item| item.get_ref().as_str()).collect();
                 match items {
@@ -185,7 +194,9 @@ impl Walk<'_> {
 fn wrong_type(kind: Kind, value: &DeValue<'_>) -> Read {
     let expected = match kind {
         Kind::Bool => "true or false",
-        Kind::Number { .. } | Kind::Port => "a whole number without quotes",
+        Kind::Rate => "a number from 0 to 1 without quotes",
+        Kind::Rules => "a list of tables or JSON in quotes",
+        Kind::Number { .. } | Kind::Port | Kind::Limit => "a whole number without quotes",
         Kind::Bytes { .. } => "a number of bytes or text such as \"64MiB\"",
         Kind::Duration { .. } => "a number of seconds or text such as \"500ms\"",
         Kind::List | Kind::Choices(_) => "a list of texts",
@@ -193,6 +204,28 @@ fn wrong_type(kind: Kind, value: &DeValue<'_>) -> Read {
         _ => "text in quotes",
     };
     Read::bad(format!("is of type {}, but must be {expected}", value.type_str()))
+}
+
+/// Rules that are tables, as what the variable would hold.
+fn json(value: &DeValue<'_>) -> serde_json::Value {
+    match value {
+        DeValue::Array(items) => items.iter().map(|item| json(item.get_ref())).collect(),
+        DeValue::Table(table) => {
+            table.iter().map(|(name, value)| (name.get_ref().to_string(), json(value.get_ref()))).collect()
+        }
+        DeValue::Boolean(truth) => (*truth).into(),
+        // Both spell decimal numbers alike but for the underscores, and TOML's `inf` and `nan` are none in JSON.
+        DeValue::Integer(number) => match i64::from_str_radix(&number.as_str().replace('_', ""), number.radix()) {
+            Ok(number) => number.into(),
+            Err(_) => number.as_str().into(),
+        },
+        DeValue::Float(number) => match number.as_str().replace('_', "").parse::<f64>() {
+            Ok(number) => number.into(),
+            Err(_) => number.as_str().into(),
+        },
+        DeValue::String(text) => text.as_ref().into(),
+        DeValue::Datetime(time) => time.to_string().into(),
+    }
 }
 
 /// Short values are quoted in messages; others are named by their line.

@@ -9,6 +9,7 @@ use super::Config;
 use super::mask::masked_url;
 use super::parse::resource_items;
 use super::pick::{Pick, Picks};
+use super::sampling::{is_hidden, rate};
 use super::sources::{Environment, Layer};
 use super::table::{Id, Kind, Reading, Setting};
 use super::value::Value;
@@ -21,6 +22,9 @@ pub(crate) fn hand_on(picks: &Picks, config: &Config, env: &Environment<'_>) -> 
     let mut given = Given { env, variables: Vec::new() };
     for pick in picks.iter().filter(|pick| pick.layer != Layer::Default && !pick.setting.secret) {
         let id = pick.setting.id;
+        if is_hidden(picks, id) {
+            continue;
+        }
         if pick.setting.hand_on.datadog()
             && id != Id::AgentUrl
             && needs_datadog(pick, picks)
@@ -33,6 +37,7 @@ pub(crate) fn hand_on(picks: &Picks, config: &Config, env: &Environment<'_>) -> 
             given.put_otel(pick);
         }
     }
+    given.sampler(picks);
     given.agent(picks, config);
     given.otlp_endpoint(picks, config);
     let attributes = env.non_empty(resource::VARIABLE).map(|value| value.to_str());
@@ -87,6 +92,19 @@ impl Given<'_> {
             .collect();
         if let Some(text) = otel_text(pick) {
             self.put(&names, names.last(), pick.layer, text);
+        }
+    }
+
+    /// Datadog's rate in OpenTelemetry's words, both variables or none.
+    fn sampler(&mut self, picks: &Picks) {
+        const NAMES: [&str; 2] = ["OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"];
+        let overrules = picks.get(Id::SamplingRate).layer.overrules_environment();
+        if let Some(rate) = rate(picks)
+            && (overrules || self.env.non_empty(NAMES[0]).is_none())
+        {
+            for (name, value) in NAMES.iter().zip(["parentbased_traceidratio", rate]) {
+                self.variables.push(((*name).into(), value.into()));
+            }
         }
     }
 

@@ -12,6 +12,7 @@ mod parse;
 mod pick;
 mod resolve;
 mod resolved;
+mod sampling;
 mod sources;
 mod stable;
 mod suggest;

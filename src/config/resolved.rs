@@ -1,5 +1,6 @@
 //! The configuration as the rest of the program uses it: every value typed, checked and final.
 
+use crate::sampling::SamplingConfig;
 use std::fmt;
 use std::path::PathBuf;
 use std::string::String;
@@ -169,6 +170,8 @@ pub struct Config {
     pub process_spans: ProcessSpans,
     /// Whether new trace ids have 128 bits.
     pub trace_id_128_bit: bool,
+    /// Which traces are kept.
+    pub sampling: SamplingConfig,
     /// Programs never to be instrumented, besides the built-in list: base names or full paths.
     pub denylist: Vec<String>,
     /// Whether programs that are started with an emptied environment still get the tracer's variables.

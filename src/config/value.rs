@@ -10,11 +10,13 @@ use std::vec::Vec;
 /// A checked value of a setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Value {
-    /// Also hosts and endpoints.
+    /// Also hosts, endpoints, rates and JSON.
     Text(String),
     Bool(bool),
     /// Also ports.
     Number(u64),
+    /// Limits, below 0 for none.
+    Integer(i64),
     Bytes(u64),
     Duration(Duration),
     Name(&'static str),
@@ -33,6 +35,7 @@ impl fmt::Display for Value {
             Self::Text(text) => out.write_str(text),
             Self::Bool(truth) => write!(out, "{truth}"),
             Self::Number(number) => write!(out, "{number}"),
+            Self::Integer(number) => write!(out, "{number}"),
             Self::Bytes(bytes) => write_bytes(out, *bytes),
             Self::Duration(duration) => write_duration(out, *duration),
             Self::Name(name) => out.write_str(name),

@@ -1,24 +1,42 @@
 //! Which traces are kept, and which single spans of those that are not.
 //!
 //! The decision is taken once for each trace in a process, on the local root, as late as it can be: when the context
-//! leaves the process, or when the trace is sent.
+//! leaves the process, or when the trace is sent. [`Sampler`] takes it; what it decides by is borrowed, so that the
+//! preload can hold it in a mapped page and everything else in an [`OwnedSampler`]:
 //!
-//! In-process code: no allocation, no reachable panic.
+//! - [`RuleSet`], the rules, in a compact form that is matched without parsing ([`Sampled`] is what they see);
+//! - [`Limiter`], how many of the traces that a rule keeps are kept in a second;
+//! - [`Base`] and [`AgentRates`], what decides where no rule matches.
+//!
+//! [`SpanSampler`] keeps single spans of traces that are not kept. `docs/sampling.md` tells all of it to users.
+//!
+//! In-process code: no allocation, no reachable panic. With feature `std` there is also what reads a configuration
+//! ([`rules`], [`SamplingConfig`]) and the Agent's answer ([`AgentRateTable`]).
 
-use crate::context::{Mechanism, Priority};
+#[cfg(feature = "std")]
+mod agent_rates;
+#[cfg(feature = "std")]
+mod config;
+mod decision;
+mod glob;
+mod handed_on;
+mod hash;
+mod limiter;
+mod rule_set;
+#[cfg(feature = "std")]
+pub mod rules;
+mod sampler;
 
-/// What was decided about a trace, and by what: leaves its tags on the first span of each chunk.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub struct Decision {
-    /// Whether the trace is kept.
-    pub priority: Priority,
-    /// Who decided it.
-    pub mechanism: Mechanism,
-    /// The rate of the rule or of the Agent that was applied, 0 to 1: `_dd.rule_psr` or `_dd.agent_psr`, and `_dd.p.ksr`.
-    pub rate: Option<f64>,
-    /// The limiter's effective rate, 0 to 1, where it was asked: `_dd.limit_psr`.
-    pub limit_rate: Option<f64>,
-}
+#[cfg(feature = "std")]
+pub use agent_rates::AgentRateTable;
+#[cfg(feature = "std")]
+pub use config::{OwnedSampler, SamplingConfig};
+pub use decision::Decision;
+pub use handed_on::HandedOn;
+pub use hash::{keeps, keeps_ratio, keeps_span, rate_text};
+pub use limiter::Limiter;
+pub use rule_set::{Rule, RuleSet, RuleSpan};
+pub use sampler::{AgentRates, Base, NoRates, Sampler, SpanDecision, SpanSampler};
 
 /// The value of a tag, as rules see it.
 #[derive(Clone, Copy, PartialEq, Debug)]

@@ -2,8 +2,9 @@
 
 use super::container::ContainerIdentity;
 use super::http::{Address, Client, Failure, Proxies, Response, TlsFiles};
-use super::{Backend, Batch, Outcome, RateTable};
+use super::{Backend, Batch, Outcome};
 use ddtrace::config::{AgentUrl, Config};
+use ddtrace::sampling::AgentRateTable;
 use ddtrace::span::msgpack::encode_payload;
 use hyper::Method;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
@@ -20,7 +21,7 @@ pub struct Datadog {
     timeout: Duration,
     max_payload_bytes: usize,
     keep_rate: f64,
-    rates: RateTable,
+    rates: AgentRateTable,
 }
 
 impl Datadog {
@@ -32,12 +33,12 @@ impl Datadog {
             timeout: config.agent.timeout,
             max_payload_bytes: config.max_payload_bytes,
             keep_rate: 1.0,
-            rates: RateTable::default(),
+            rates: AgentRateTable::default(),
         }
     }
 
     /// The sampling rates that the Agent answered with last.
-    pub fn rates(&self) -> &RateTable {
+    pub fn rates(&self) -> &AgentRateTable {
         &self.rates
     }
 

@@ -10,7 +10,6 @@ mod http;
 mod local;
 mod otlp;
 mod probe;
-mod rates;
 
 #[cfg(test)]
 mod test_server;
@@ -26,9 +25,9 @@ pub use deliver::deliver;
 pub use local::{FILE_NAME as LOCAL_STORE, LocalStore, OLDER_FILE_NAME as OLDER_LOCAL_STORE};
 pub use otlp::{OtlpGrpc, OtlpHttp};
 pub use probe::{Destination, probe};
-pub use rates::RateTable;
 
 use ddtrace::config::{Config, OtlpProtocol};
+use ddtrace::sampling::AgentRateTable;
 use ddtrace::span::TraceChunk;
 use std::path::Path;
 use std::time::Duration;
@@ -145,7 +144,7 @@ impl AnyBackend {
     }
 
     /// The sampling rates that an Agent sent back; `None` for what is no Agent.
-    pub fn rates(&self) -> Option<&RateTable> {
+    pub fn rates(&self) -> Option<&AgentRateTable> {
         match self {
             AnyBackend::Datadog(agent) => Some(agent.rates()),
             _ => None,

@@ -4,6 +4,7 @@ use super::test_server::{Answer, TestServer};
 use super::testing::{self, batch, span_ids};
 use super::*;
 use ddtrace::config::{AgentUrl, Exporter, OtlpConfig};
+use ddtrace::sampling::AgentRates;
 
 async fn opened(destination: &Destination, directory: &Path) -> AnyBackend {
     AnyBackend::open(destination, &testing::config(), directory).unwrap()
@@ -28,7 +29,7 @@ async fn every_destination_opens_and_delivers() {
         let Delivery { delivered, dropped, left, messages } =
             deliver(&mut backend, batch(&[1, 2]), Duration::from_secs(5)).await;
         assert_eq!((delivered, dropped, span_ids(&left), messages), (2, 0, vec![], vec![]), "{name}");
-        assert_eq!(backend.rates().map(|rates| rates.rate("", "")), is_agent.then_some(Some(0.5)));
+        assert_eq!(backend.rates().map(|rates| rates.rate(b"", b"")), is_agent.then_some(Some(0.5)));
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use ddtrace::sampling::AgentRates;
 use ddtrace::span::TraceChunk;
 use tokio::sync::Notify;
 use tokio::time::timeout;
@@ -227,7 +228,9 @@ impl Server {
                     complaints.push(message);
                 }
             }
-            if let Some(rate) = self.backend.rates().and_then(|rates| rates.rate(&self.service, &self.env)) {
+            if let Some(rate) =
+                self.backend.rates().and_then(|rates| rates.rate(self.service.as_bytes(), self.env.as_bytes()))
+            {
                 tracing::debug!("the Agent's sampling rate for {:?} is {rate}", self.service);
             }
             left = delivery.left;

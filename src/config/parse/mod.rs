@@ -14,6 +14,7 @@ pub(crate) use pairs::{header_is_sendable, is_whole, resource_items};
 
 use super::table::{Kind, Setting};
 use super::value::Value;
+use crate::sampling::rules::check_json;
 use std::string::String;
 
 /// Whose spelling rules hold.
@@ -64,6 +65,9 @@ pub(crate) fn read(setting: &Setting, dialect: Dialect, text: &str) -> Read {
         Kind::Port => scalar::port(text),
         Kind::Bytes { min, max } => scalar::bytes(dialect, text, min, max),
         Kind::Duration { min, max } => scalar::duration(dialect, text, min, max),
+        Kind::Rate => scalar::rate(text),
+        Kind::Limit => scalar::limit(text),
+        Kind::Rules => rules(text),
         Kind::Choice(names) => scalar::choice(names, text),
         Kind::Choices(names) => scalar::choices(names, text),
         Kind::List => scalar::list(text),
@@ -78,10 +82,18 @@ pub(crate) fn read(setting: &Setting, dialect: Dialect, text: &str) -> Read {
     }
 }
 
+/// What is wrong with single rules is told when they are read as such; here a weaker source still gets its turn.
+fn rules(text: &str) -> Read {
+    match check_json(text) {
+        Ok(()) => Read::good(Value::Text(text.into())),
+        Err(complaint) => Read::bad(complaint),
+    }
+}
+
 // Datadog's tracers take an empty address or host as none given, although other empty variables are values; an empty
-// path names no file.
+// path names no file, and an empty number is none.
 const fn empty_is_unset(kind: Kind) -> bool {
-    matches!(kind, Kind::AgentUrl | Kind::Host | Kind::Endpoint | Kind::Path | Kind::Headers)
+    matches!(kind, Kind::AgentUrl | Kind::Host | Kind::Endpoint | Kind::Path | Kind::Headers | Kind::Rate | Kind::Limit)
 }
 
 #[cfg(test)]

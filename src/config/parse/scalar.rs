@@ -103,6 +103,29 @@ const fn not_a_duration(dialect: Dialect) -> &'static str {
     }
 }
 
+/// The value is the shortest text of the rate.
+pub(super) fn rate(text: &str) -> Read {
+    match text.trim().parse::<f64>() {
+        Ok(rate) if (0.0..=1.0).contains(&rate) => Read::good(Value::Text(rate.to_string())),
+        Ok(rate) if !rate.is_nan() => {
+            Read::doubtful(Value::Text(rate.clamp(0.0, 1.0).to_string()), "is not between 0 and 1")
+        }
+        _ => Read::bad("is not a number from 0 to 1"),
+    }
+}
+
+pub(super) fn limit(text: &str) -> Read {
+    match whole(text) {
+        Whole::Number(number) => match number.try_into() {
+            Ok(number) => Read::good(Value::Integer(number)),
+            Err(_) => Read::doubtful(Value::Integer(i64::MAX), format!("is above {}", i64::MAX)),
+        },
+        Whole::Negative => Read::good(Value::Integer(-1)),
+        Whole::Huge => Read::doubtful(Value::Integer(i64::MAX), format!("is above {}", i64::MAX)),
+        Whole::None => Read::bad("is not a whole number"),
+    }
+}
+
 pub(super) fn choice(names: &'static Names, text: &str) -> Read {
     named(names, text).map_or_else(
         || Read::bad(format!("is none of {}", names.names.join(", "))),
@@ -248,6 +271,30 @@ mod tests {
         for text in ["x", "", "1.5", "0x10", "- 1", "1_000"] {
             assert_eq!(number(text, 1, 500), Read::bad("is not a whole number"), "{text:?}");
         }
+    }
+
+    #[test]
+    fn rates_and_limits() {
+        for (text, value, doubtful) in [
+            ("0.25", Some("0.25"), false),
+            (" 1.0 ", Some("1"), false),
+            ("1e-7", Some("0.0000001"), false),
+            ("0", Some("0"), false),
+            ("1.5", Some("1"), true),
+            ("-1", Some("0"), true),
+            ("inf", Some("1"), true),
+            ("NaN", None, true),
+            ("half", None, true),
+            ("50%", None, true),
+        ] {
+            let read = rate(text);
+            assert_eq!(read.value, value.map(|value| Value::Text(value.into())), "{text}");
+            assert_eq!(read.complaint.is_some(), doubtful, "{text}");
+        }
+        for (text, value) in [("100", Some(100)), ("0", Some(0)), ("-1", Some(-1)), ("-50", Some(-1)), ("1.5", None)] {
+            assert_eq!(limit(text).value, value.map(Value::Integer), "{text}");
+        }
+        assert_eq!(limit("99999999999999999999").value, Some(Value::Integer(i64::MAX)));
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod destination;
 mod identity;
 mod operation;
 mod otlp;
+mod sampling;
 mod spans;
 
 /// Names a setting; the order is that of the table.
@@ -49,6 +50,13 @@ pub enum Id {
     PartialFlushMinSpans,
     Denylist,
     InjectClearedEnv,
+    SamplingRules,
+    SamplingRate,
+    SamplingRateLimit,
+    SpanSamplingRules,
+    SpanSamplingRulesFile,
+    Sampler,
+    SamplerArgument,
     Debug,
     LogLevel,
     LogFile,
@@ -91,6 +99,12 @@ pub enum Kind {
         /// The longest, in milliseconds.
         max: u64,
     },
+    /// A share from 0 to 1; one outside of the range is taken to its nearer end.
+    Rate,
+    /// A whole number, below 0 for no limit.
+    Limit,
+    /// A JSON list of sampling rules; in files a list of tables as well.
+    Rules,
     /// One of several names, in any letter case.
     Choice(&'static Names),
     /// Several of several names, in any letter case.
@@ -243,11 +257,12 @@ pub struct Group {
 }
 
 /// All settings.
-pub const GROUPS: [Group; 5] = [
+pub const GROUPS: [Group; 6] = [
     Group { title: "What is traced: names and tags", settings: identity::SETTINGS },
     Group { title: "Where spans go", settings: destination::SETTINGS },
     Group { title: "OTLP receiver", settings: otlp::SETTINGS },
     Group { title: "Which spans there are", settings: spans::SETTINGS },
+    Group { title: "Which traces are kept", settings: sampling::SETTINGS },
     Group { title: "Operation", settings: operation::SETTINGS },
 ];
 

@@ -1,6 +1,7 @@
 use super::*;
 use crate::export::test_server::{Answer, TestServer};
 use crate::export::testing::{self, batch};
+use ddtrace::sampling::AgentRates;
 
 fn agent(server: &TestServer) -> Datadog {
     let config = testing::config();
@@ -75,7 +76,7 @@ async fn rates_are_taken_back_and_their_version_is_sent_next_time() {
     let mut agent = agent(&server);
     for _ in 0..2 {
         agent.send(&batch(&[1])).await;
-        assert_eq!(agent.rates().rate("shop", "ci"), Some(0.5));
+        assert_eq!(agent.rates().rate(b"shop", b"ci"), Some(0.5));
     }
     assert_eq!(server.received()[1].headers["datadog-rates-payload-version"], "v7");
 }

@@ -1,0 +1,225 @@
+//! Globs of sampling rules: `*` is any run of characters, `?` is one; letter case does not count; the whole text must
+//! match. There is no escape and no class.
+//!
+//! Letter case is that of ASCII; other characters are compared as they are.
+
+/// A part of a rule set's text.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Piece {
+    start: u16,
+    length: u16,
+}
+
+impl Piece {
+    /// Nothing.
+    pub(super) const EMPTY: Piece = Piece { start: 0, length: 0 };
+
+    /// The piece with this place in the text. Both are below 65,536: no rule set's text is longer.
+    pub(super) fn new(start: usize, length: usize) -> Piece {
+        Piece { start: start as u16, length: length as u16 }
+    }
+
+    pub(super) fn is_empty(self) -> bool {
+        self.length == 0
+    }
+
+    pub(super) fn of(self, text: &[u8]) -> &[u8] {
+        let start = usize::from(self.start);
+        text.get(start..start.wrapping_add(usize::from(self.length))).unwrap_or_default()
+    }
+}
+
+/// What a glob comes to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    /// `*`
+    Any,
+    /// `abc`
+    Literal,
+    /// `abc*`
+    Prefix,
+    /// `*abc`
+    Suffix,
+    /// Everything else.
+    General,
+}
+
+/// A glob, looked at once, so that most of those that do not match are told by their length or first letter.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Pattern {
+    kind: Kind,
+    /// The first byte of what stands literally, in lower case.
+    first: u8,
+    /// The literal part, or the whole of a general glob.
+    piece: Piece,
+}
+
+impl Pattern {
+    /// Matches everything.
+    pub(super) const ANY: Pattern = Pattern { kind: Kind::Any, first: 0, piece: Piece::EMPTY };
+
+    /// Looks at the glob that stands at `start`.
+    pub(super) fn new(glob: &[u8], start: usize) -> Pattern {
+        let leading = glob.iter().take_while(|byte| **byte == b'*').count();
+        let rest = glob.get(leading..).unwrap_or_default();
+        let trailing = rest.iter().rev().take_while(|byte| **byte == b'*').count();
+        let literal = rest.get(..rest.len().saturating_sub(trailing)).unwrap_or_default();
+        let inside = Piece::new(start.wrapping_add(leading), literal.len());
+        let whole = Piece::new(start, glob.len());
+        let is_literal = !literal.iter().any(|byte| matches!(byte, b'*' | b'?'));
+        let (kind, piece) = match (leading > 0, trailing > 0) {
+            (true, _) if rest.is_empty() => (Kind::Any, whole),
+            (false, false) if is_literal => (Kind::Literal, inside),
+            (false, true) if is_literal => (Kind::Prefix, inside),
+            (true, false) if is_literal => (Kind::Suffix, inside),
+            _ => (Kind::General, whole),
+        };
+        Pattern { kind, first: literal.first().map_or(0, u8::to_ascii_lowercase), piece }
+    }
+
+    /// Whether a value matches; `text` is what the glob stands in.
+    #[inline]
+    pub(super) fn matches(self, text: &[u8], value: &[u8]) -> bool {
+        let length = usize::from(self.piece.length);
+        let candidate = match self.kind {
+            Kind::Any => return true,
+            Kind::General => return matches(self.piece.of(text), value),
+            Kind::Literal if value.len() == length => value,
+            Kind::Literal => return false,
+            Kind::Prefix => value.get(..length).unwrap_or_default(),
+            Kind::Suffix => value.get(value.len().wrapping_sub(length)..).unwrap_or_default(),
+        };
+        // What is shorter than the literal part has become empty.
+        match candidate.first() {
+            Some(first) if first.to_ascii_lowercase() != self.first => false,
+            _ => candidate.eq_ignore_ascii_case(self.piece.of(text)),
+        }
+    }
+}
+
+/// Whether a value matches a glob. Takes at most the product of their lengths.
+pub(super) fn matches(glob: &[u8], value: &[u8]) -> bool {
+    let (mut glob, mut value) = (glob, value);
+    // Only the last star need ever take more: what matched before it matches with the shortest runs.
+    let mut last_star: Option<(&[u8], &[u8])> = None;
+    loop {
+        let matched = match glob.split_first() {
+            Some((b'*', [])) => return true,
+            Some((b'*', rest)) => {
+                last_star = Some((rest, value));
+                Some((rest, value))
+            }
+            Some((b'?', rest)) => without_first_character(value).map(|value| (rest, value)),
+            Some((wanted, rest)) => {
+                value.split_first().filter(|(byte, _)| byte.eq_ignore_ascii_case(wanted)).map(|(_, value)| (rest, value))
+            }
+            None if value.is_empty() => return true,
+            None => None,
+        };
+        (glob, value) = match (matched, last_star) {
+            (Some(further), _) => further,
+            (None, Some((rest, [_, longer @ ..]))) => {
+                last_star = Some((rest, longer));
+                (rest, longer)
+            }
+            _ => return false,
+        };
+    }
+}
+
+/// A character is a byte and the UTF-8 continuation bytes after it.
+fn without_first_character(text: &[u8]) -> Option<&[u8]> {
+    let (_, mut rest) = text.split_first()?;
+    while let [0x80..=0xbf, after @ ..] = rest {
+        rest = after;
+    }
+    Some(rest)
+}
+
+/// Whether a glob consists of wildcards alone.
+pub(super) fn is_all_wildcards(glob: &[u8]) -> bool {
+    !glob.is_empty() && glob.iter().all(|byte| matches!(byte, b'*' | b'?'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::time::{Duration, Instant};
+    use std::vec::Vec;
+
+    fn both_ways(glob: &str, value: &str) -> bool {
+        let text = std::format!("in front{glob}behind");
+        let by_pattern = Pattern::new(glob.as_bytes(), 8).matches(text.as_bytes(), value.as_bytes());
+        assert_eq!(by_pattern, matches(glob.as_bytes(), value.as_bytes()), "{glob:?} {value:?}");
+        by_pattern
+    }
+
+    #[test]
+    fn globs() {
+        for (glob, yes, no) in [
+            ("*", &["", "a", "shop", "ü"][..], &[][..]),
+            ("***", &["", "a"], &[]),
+            ("", &[""], &["a"]),
+            ("shop", &["shop", "SHOP", "Shop"], &["", "shops", "sho", "shpo", " shop"]),
+            ("SHOP", &["shop"], &["shoq"]),
+            ("shop*", &["shop", "shopping", "SHOP-1"], &["sho", "ashop", ""]),
+            ("*shop", &["shop", "workshop", "WORKSHOP"], &["shops", "hop", ""]),
+            ("*shop*", &["shop", "workshops"], &["shp", ""]),
+            ("s*p", &["sp", "shop", "s/o/p"], &["s", "p", "shops", "ship?"]),
+            ("s?op", &["shop", "stop", "süop", "s?op"], &["sop", "shhop"]),
+            ("?", &["a", "ü", "語"], &["", "ab"]),
+            ("??", &["ab", "üb"], &["a", "ü", "abc"]),
+            ("*?", &["a", "ab", "ü"], &[""]),
+            ("?*", &["a", "ab", "ü"], &[""]),
+            ("GET /users/*/orders", &["get /users/17/orders", "GET /users//orders"], &["GET /users/orders"]),
+            ("a*b*c", &["abc", "a-b-c", "abbcc", "abcbc"], &["ab", "acb", "abcb"]),
+            ("[ab]", &["[ab]"], &["a"]),
+            (r"a\*", &[r"a\", r"a\b"], &["a*"]),
+            ("straße", &["straße", "STRAße"], &["STRASSE", "strase"]),
+        ] {
+            for value in yes {
+                assert!(both_ways(glob, value), "{glob:?} is to match {value:?}");
+            }
+            for value in no {
+                assert!(!both_ways(glob, value), "{glob:?} is not to match {value:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn many_stars_take_no_more_than_their_product() {
+        let glob = "*a".repeat(1000) + "b";
+        let value = "a".repeat(10_000);
+        let start = Instant::now();
+        assert!(!both_ways(&glob, &value));
+        assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    }
+
+    /// What globs mean, said as simply as possible.
+    fn naive(glob: &[char], value: &[char]) -> bool {
+        match (glob, value) {
+            ([], []) => true,
+            (['*', rest @ ..], _) => (0..=value.len()).any(|skipped| naive(rest, &value[skipped..])),
+            (['?', rest @ ..], [_, after @ ..]) => naive(rest, after),
+            ([wanted, rest @ ..], [present, after @ ..]) => wanted.eq_ignore_ascii_case(present) && naive(rest, after),
+            _ => false,
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn a_naive_matcher_says_the_same(glob in "[abAüé*?*]{0,7}", value in "[abABüé?]{0,9}") {
+            let characters = |text: &str| text.chars().collect::<Vec<char>>();
+            prop_assert_eq!(both_ways(&glob, &value), naive(&characters(&glob), &characters(&value)));
+        }
+
+        #[test]
+        fn arbitrary_bytes_are_no_harm(glob: Vec<u8>, value: Vec<u8>, start in 0..70_000usize) {
+            let _ = Pattern::new(&glob, start).matches(&glob, &value);
+            prop_assert!(matches(b"*", &value));
+        }
+    }
+}
