@@ -51,6 +51,7 @@ fn chunk() -> TraceChunk {
         events: Vec::new(),
         links: Vec::new(),
         status: Status::Unset,
+        ..Span::default()
     };
     let attributes = vec![
         attribute("service.name", "make".into()),
@@ -58,12 +59,7 @@ fn chunk() -> TraceChunk {
         attribute("host.name", "box".into()),
         attribute("os.type", "linux".into()),
     ];
-    TraceChunk {
-        resource: Arc::new(Resource { attributes }),
-        spans: (0..u64::from(SPANS)).map(span).collect(),
-        sampling_priority: 1,
-        decision_maker: Cow::Borrowed("-0"),
-    }
+    TraceChunk::new(Arc::new(Resource { attributes }), (0..u64::from(SPANS)).map(span).collect())
 }
 
 /// Datadog's span as somebody would write it down for a general encoder.

@@ -61,7 +61,7 @@ pub enum Status {
 }
 
 /// Something that happened at one instant of a span.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Default)]
 pub struct Event {
     /// Nanoseconds since the Unix epoch.
     pub time_unix_nano: u64,
@@ -69,10 +69,12 @@ pub struct Event {
     pub name: Cow<'static, str>,
     /// Its attributes.
     pub attributes: Vec<Attribute>,
+    /// How many attributes a limit kept out.
+    pub dropped_attributes: u32,
 }
 
 /// A reference to another span.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Default)]
 pub struct Link {
     /// The trace linked to.
     pub trace_id: TraceId,
@@ -84,10 +86,32 @@ pub struct Link {
     pub flags: u8,
     /// Its attributes.
     pub attributes: Vec<Attribute>,
+    /// How many attributes a limit kept out.
+    pub dropped_attributes: u32,
+}
+
+/// The library or the part of a program that made a span (OTel "instrumentation scope").
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Scope {
+    /// Its name, such as `opentelemetry.instrumentation.flask`.
+    pub name: String,
+    /// Its version, or empty.
+    pub version: String,
+    /// Its attributes, keys unique.
+    pub attributes: Vec<Attribute>,
+}
+
+/// Why a single span is kept although its trace is not (`DD_SPAN_SAMPLING_RULES`).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SpanSampling {
+    /// The rate of the rule that kept it, 0 to 1.
+    pub rule_rate: f64,
+    /// The rule's limit in spans a second, if it has one.
+    pub max_per_second: Option<f64>,
 }
 
 /// A finished span.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Default)]
 pub struct Span {
     /// The trace it belongs to.
     pub trace_id: TraceId,
@@ -123,6 +147,21 @@ pub struct Span {
     pub links: Vec<Link>,
     /// How it ended.
     pub status: Status,
+    /// Whether Datadog computes statistics of its own for it (`_dd.measured`), said by whoever knows; `None`: the
+    /// mapping decides by the kind.
+    pub measured: Option<bool>,
+    /// Whether its service was entered here (`_dd.top_level`); `None`: the mapping works it out.
+    pub top_level: Option<bool>,
+    /// What made it; `None` for ddtrace-run itself.
+    pub scope: Option<Arc<Scope>>,
+    /// How many attributes a limit kept out.
+    pub dropped_attributes: u32,
+    /// How many events a limit kept out.
+    pub dropped_events: u32,
+    /// How many links a limit kept out.
+    pub dropped_links: u32,
+    /// Set where the span is kept on its own, whatever becomes of its trace.
+    pub span_sampling: Option<SpanSampling>,
 }
 
 impl Span {
@@ -151,17 +190,85 @@ impl Resource {
     }
 }
 
-/// Spans of one trace from one resource that are exported together; the local root, if it is among them, comes first.
-#[derive(Clone, Debug)]
+/// Spans of one trace from one resource that are exported together, and what they say about the trace.
+#[derive(Clone, Debug, PartialEq)]
 pub struct TraceChunk {
     /// Who made them.
     pub resource: Arc<Resource>,
-    /// The spans, at least one, all of one trace.
+    /// The spans, at least one, all of one trace; the local root, if it is among them, comes first.
     pub spans: Vec<Span>,
     /// Datadog's sampling priority: above zero is kept.
     pub sampling_priority: i32,
     /// Datadog's decision maker, such as `-0`; empty when it was inherited without one.
     pub decision_maker: Cow<'static, str>,
+    /// The rate of the sampling rule that decided, 0 to 1 (`_dd.rule_psr`).
+    pub rule_rate: Option<f64>,
+    /// The effective rate of the limiter that was asked after the rule, 0 to 1 (`_dd.limit_psr`).
+    pub limit_rate: Option<f64>,
+    /// The Agent's rate that decided, 0 to 1 (`_dd.agent_psr`).
+    pub agent_rate: Option<f64>,
+    /// Further propagated tags, keys whole (`_dd.p.ksr`, `_dd.p.usr.id`, `_dd.p.ts`, …), without `_dd.p.tid` and
+    /// `_dd.p.dm`.
+    pub propagated_tags: Vec<(String, String)>,
+    /// Where the trace began, such as `synthetics` (`_dd.origin`, on every span); empty for nowhere special.
+    pub origin: String,
+    /// What of the incoming context could not be read (`_dd.propagation_error`).
+    pub propagation_error: Option<String>,
+    /// The last span of a Datadog tracer before the sender (`_dd.parent_id`, on the local root).
+    pub last_parent: Option<SpanId>,
+    /// Baggage to be shown on the local root, keys whole (`baggage.user.id`).
+    pub baggage_tags: Vec<(String, String)>,
+    /// Whether the first span is the local root; a part of a trace sent ahead or behind has none.
+    pub has_local_root: bool,
+}
+
+impl Default for TraceChunk {
+    /// No spans yet, kept because nothing was known (priority 1, mechanism 0), beginning with the local root.
+    fn default() -> Self {
+        TraceChunk {
+            resource: Arc::default(),
+            spans: Vec::new(),
+            sampling_priority: 1,
+            decision_maker: Cow::Borrowed("-0"),
+            rule_rate: None,
+            limit_rate: None,
+            agent_rate: None,
+            propagated_tags: Vec::new(),
+            origin: String::new(),
+            propagation_error: None,
+            last_parent: None,
+            baggage_tags: Vec::new(),
+            has_local_root: true,
+        }
+    }
+}
+
+impl TraceChunk {
+    /// The spans of a whole trace, the local root first, kept because nothing was known.
+    #[must_use]
+    pub fn new(resource: Arc<Resource>, spans: Vec<Span>) -> Self {
+        TraceChunk { resource, spans, ..TraceChunk::default() }
+    }
+
+    /// Splits off the spans from `at` on, as a chunk of the same trace that is without the local root.
+    ///
+    /// Which spans are at the top of their service is settled before: afterwards a parent may be in the other half.
+    #[must_use]
+    pub fn split_off(&mut self, at: usize) -> TraceChunk {
+        datadog::settle_top_level(self);
+        let spans = self.spans.split_off(at.min(self.spans.len()));
+        TraceChunk {
+            spans,
+            has_local_root: self.has_local_root && self.spans.is_empty(),
+            resource: Arc::clone(&self.resource),
+            decision_maker: self.decision_maker.clone(),
+            propagated_tags: self.propagated_tags.clone(),
+            origin: self.origin.clone(),
+            propagation_error: self.propagation_error.clone(),
+            baggage_tags: self.baggage_tags.clone(),
+            ..*self
+        }
+    }
 }
 
 impl From<&'static str> for Value {

@@ -156,6 +156,7 @@ mod tests {
             trace_state: String::from("a=b"),
             flags: 1,
             attributes: vec![attribute("why", "fork")],
+            ..Link::default()
         };
         let child = Span {
             span_id: SpanId(u64::MAX),
@@ -236,13 +237,14 @@ mod tests {
             more in any_attributes(),
         ) -> Span {
             let (trace_id, span_id, parent_id, start, end, parent_is_remote, flags) = ids;
-            let event = Event { time_unix_nano: start, name: Cow::Borrowed("exception"), attributes: more.clone() };
+            let event = Event { time_unix_nano: start, name: Cow::Borrowed("exception"), attributes: more.clone(), ..Event::default() };
             let link = Link {
                 trace_id: TraceId(trace_id),
                 span_id: SpanId(parent_id),
                 trace_state: name.clone(),
                 flags,
                 attributes: more,
+                ..Link::default()
             };
             Span {
                 trace_id: TraceId(trace_id),

@@ -61,13 +61,7 @@ impl Batch {
         }
         match self.chunks.first_mut() {
             Some(chunk) if chunk.spans.len() > 1 => {
-                let spans = chunk.spans.split_off(chunk.spans.len() / 2);
-                let second = TraceChunk {
-                    resource: chunk.resource.clone(),
-                    spans,
-                    sampling_priority: chunk.sampling_priority,
-                    decision_maker: chunk.decision_maker.clone(),
-                };
+                let second = chunk.split_off(chunk.spans.len() / 2);
                 Ok((self, Batch { chunks: vec![second] }))
             }
             _ => Err(self),

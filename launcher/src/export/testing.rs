@@ -15,21 +15,11 @@ pub fn span(id: u64) -> Span {
     Span {
         trace_id: TraceId(0x640cfd8d_00000000_abcdefab_12345678),
         span_id: SpanId(id),
-        parent_id: SpanId(0),
-        parent_is_remote: false,
-        trace_state: String::new(),
         flags: 1,
         name: Cow::Borrowed("work"),
-        operation_name: None,
-        span_type: None,
-        service: None,
-        kind: SpanKind::Internal,
         start_unix_nano: 1_700_000_000_000_000_000,
         end_unix_nano: 1_700_000_000_500_000_000,
-        attributes: vec![],
-        events: vec![],
-        links: vec![],
-        status: Status::Unset,
+        ..Span::default()
     }
 }
 
@@ -55,6 +45,7 @@ pub fn rich_span(id: u64, parent: u64) -> Span {
             time_unix_nano: 1_700_000_000_100_000_000,
             name: Cow::Borrowed("exception"),
             attributes: vec![attribute("exception.type", "SIGSEGV"), attribute("exception.message", "\"quoted\" ü")],
+            ..Event::default()
         }],
         links: vec![Link {
             trace_id: TraceId(0x11),
@@ -62,6 +53,7 @@ pub fn rich_span(id: u64, parent: u64) -> Span {
             trace_state: String::from("a=b"),
             flags: 1,
             attributes: vec![attribute("why", "fork")],
+            ..Link::default()
         }],
         status: Status::Error(Cow::Borrowed("exit code 1")),
         ..span(id)
@@ -83,7 +75,7 @@ pub fn resource(service: &'static str) -> Arc<Resource> {
 }
 
 pub fn chunk(resource: Arc<Resource>, spans: Vec<Span>) -> TraceChunk {
-    TraceChunk { resource, spans, sampling_priority: 1, decision_maker: Cow::Borrowed("-0") }
+    TraceChunk::new(resource, spans)
 }
 
 /// One chunk with spans of these ids.

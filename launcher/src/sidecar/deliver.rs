@@ -223,12 +223,15 @@ pub fn chunk(finished: Finished, resource: &Arc<Resource>) -> TraceChunk {
     let first = finished.spans.first();
     let sampled = first.is_none_or(|span| span.flags & 1 != 0);
     let remote = first.is_some_and(|span| span.parent_is_remote);
+    let has_local_root = first.is_some_and(|span| span.parent_is_remote || !span.parent_id.is_valid());
     TraceChunk {
         resource: Arc::clone(resource),
         spans: finished.spans,
         sampling_priority: i32::from(sampled),
         // The mechanism "default", where the decision was made here.
         decision_maker: if remote { Cow::Borrowed("") } else { Cow::Borrowed("-0") },
+        has_local_root,
+        ..TraceChunk::default()
     }
 }
 

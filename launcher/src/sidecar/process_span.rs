@@ -262,6 +262,7 @@ impl ProcessSpan {
             events: Vec::new(),
             links: Vec::new(),
             status,
+            ..Span::default()
         }
     }
 

@@ -85,7 +85,7 @@ mod tests {
             (Cow::Borrowed("exception.message"), Value::from(message)),
             (Cow::Borrowed("exception.stacktrace"), Value::from("line 1")),
         ];
-        Event { time_unix_nano: 1, name: Cow::Borrowed("exception"), attributes }
+        Event { time_unix_nano: 1, name: Cow::Borrowed("exception"), attributes, dropped_attributes: 0 }
     }
 
     #[test]

@@ -88,7 +88,12 @@ mod tests {
     use std::vec;
 
     fn event(attributes: Vec<Attribute>) -> Event {
-        Event { time_unix_nano: 1_700_000_000_000_000_001, name: Cow::Borrowed("exception"), attributes }
+        Event {
+            time_unix_nano: 1_700_000_000_000_000_001,
+            name: Cow::Borrowed("exception"),
+            attributes,
+            dropped_attributes: 0,
+        }
     }
 
     #[test]

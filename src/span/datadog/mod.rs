@@ -82,15 +82,34 @@ struct Origin<'a> {
 #[must_use]
 pub fn map_chunk(chunk: &TraceChunk, keep_rate: f64) -> Vec<DatadogSpan<'_>> {
     let origin = Origin::of(&chunk.resource);
-    let services: HashMap<SpanId, &str> = chunk.spans.iter().map(|s| (s.span_id, origin.service_of(s))).collect();
+    let services = services(chunk, &origin);
+    let leads = |index: usize| index == 0 && chunk.has_local_root;
     let mut mapped: Vec<_> =
-        chunk.spans.iter().enumerate().map(|(i, s)| map_span(s, &origin, &services, i == 0)).collect();
+        chunk.spans.iter().enumerate().map(|(i, s)| map_span(s, &origin, &services, leads(i))).collect();
     if let (Some(first), Some(span)) = (mapped.first_mut(), chunk.spans.first()) {
         let mut tags = Tags::from_parts(std::mem::take(&mut first.meta), std::mem::take(&mut first.metrics));
         add_chunk_tags(&mut tags, chunk, span, keep_rate);
         (first.meta, first.metrics) = tags.into_parts();
     }
     mapped
+}
+
+/// The service of each span of a chunk.
+fn services<'a>(chunk: &'a TraceChunk, origin: &Origin<'a>) -> HashMap<SpanId, &'a str> {
+    chunk.spans.iter().map(|span| (span.span_id, origin.service_of(span))).collect()
+}
+
+/// Writes down which spans are at the top of their service, where that is not known yet.
+pub(super) fn settle_top_level(chunk: &mut TraceChunk) {
+    let origin = Origin::of(&chunk.resource);
+    let services = services(chunk, &origin);
+    let is_top = |(index, span): (usize, &Span)| {
+        is_top_level(span, origin.service_of(span), &services, index == 0 && chunk.has_local_root)
+    };
+    let settled: Vec<bool> = chunk.spans.iter().enumerate().map(is_top).collect();
+    for (span, is_top) in chunk.spans.iter_mut().zip(settled) {
+        span.top_level = Some(is_top);
+    }
 }
 
 impl<'a> Origin<'a> {
@@ -211,6 +230,9 @@ fn add_otel_tags<'a>(tags: &mut Tags<'a>, span: &'a Span) {
 /// does not tell, so what can only be the entry counts: a root, a remote parent, a kind that answers requests, and the
 /// span that leads the chunk, which is the local root if that is among them.
 fn is_top_level(span: &Span, service: &str, services: &HashMap<SpanId, &str>, first: bool) -> bool {
+    if let Some(known) = span.top_level {
+        return known;
+    }
     if !span.parent_id.is_valid() {
         return true;
     }

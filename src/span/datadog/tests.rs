@@ -8,21 +8,11 @@ pub(in crate::span) fn span() -> Span {
     Span {
         trace_id: TraceId(0x640cfd8d_00000000_abcdefab_12345678),
         span_id: SpanId(0x00f067aa0ba902b7),
-        parent_id: SpanId(0),
-        parent_is_remote: false,
-        trace_state: String::new(),
         flags: 1,
         name: Cow::Borrowed("work"),
-        operation_name: None,
-        span_type: None,
-        service: None,
-        kind: SpanKind::Internal,
         start_unix_nano: 1_700_000_000_000_000_000,
         end_unix_nano: 1_700_000_000_000_000_250,
-        attributes: vec![],
-        events: vec![],
-        links: vec![],
-        status: Status::Unset,
+        ..Span::default()
     }
 }
 
@@ -44,12 +34,7 @@ pub(in crate::span) fn chunk(spans: Vec<Span>) -> TraceChunk {
         attribute("team", "checkout"),
         attribute("shard", 7),
     ];
-    TraceChunk {
-        resource: Arc::new(Resource { attributes }),
-        spans,
-        sampling_priority: 1,
-        decision_maker: Cow::Borrowed("-0"),
-    }
+    TraceChunk::new(Arc::new(Resource { attributes }), spans)
 }
 
 impl DatadogSpan<'_> {
@@ -165,6 +150,7 @@ fn links_are_flat_text_and_their_flags_have_bit_31() {
         trace_state: String::from("a=b"),
         flags: 1,
         attributes: vec![(Cow::Borrowed("a"), list), attribute("why", "fork")],
+        ..Link::default()
     };
     let chunk = chunk(vec![Span { links: vec![link.clone(), Link { flags: 0, ..link }], ..span() }]);
     let mapped = map_chunk(&chunk, 1.0);
@@ -178,7 +164,7 @@ fn links_are_flat_text_and_their_flags_have_bit_31() {
 
 #[test]
 fn events_and_tracestate_become_tags() {
-    let event = Event { time_unix_nano: 5, name: Cow::Borrowed("Exception"), attributes: vec![] };
+    let event = Event { time_unix_nano: 5, name: Cow::Borrowed("Exception"), ..Event::default() };
     let chunk = chunk(vec![Span { events: vec![event], trace_state: String::from("dd=s:1"), ..span() }]);
     let mapped = &map_chunk(&chunk, 1.0)[0];
     assert_eq!(mapped.text("events"), Some(r#"[{"name":"Exception","time_unix_nano":5}]"#));
