@@ -37,6 +37,8 @@ pub mod otel;
 pub mod recorder;
 #[cfg(feature = "std")]
 pub mod span;
+#[cfg(feature = "std")]
+pub mod tracer;
 
 #[cfg(feature = "direct")]
 pub use otel::{InitError, Tracing, init};

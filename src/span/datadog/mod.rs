@@ -6,7 +6,7 @@
 
 mod error;
 mod events;
-mod names;
+pub(crate) mod names;
 mod tags;
 mod text;
 

@@ -1,0 +1,56 @@
+//! What a tracer goes by.
+
+use crate::sampling::OwnedSampler;
+use std::string::String;
+use std::vec::Vec;
+
+/// How much a span may hold. The defaults are OpenTelemetry's (`OTEL_*_LIMIT`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Attributes of a span; further ones are left out and counted.
+    pub attributes: u32,
+    /// Characters of a text in an attribute of a span; `None` is no limit.
+    pub attribute_length: Option<u32>,
+    /// Events of a span.
+    pub events: u32,
+    /// Links of a span.
+    pub links: u32,
+    /// Attributes of an event.
+    pub event_attributes: u32,
+    /// Attributes of a link.
+    pub link_attributes: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            attributes: 128,
+            attribute_length: None,
+            events: 128,
+            links: 128,
+            event_attributes: 128,
+            link_attributes: 128,
+        }
+    }
+}
+
+/// What a tracer goes by.
+#[derive(Debug)]
+pub struct Settings {
+    /// The service, if somebody named one; else what the sidecar calls the run.
+    pub service: Option<String>,
+    /// The deployment environment, or empty.
+    pub env: String,
+    /// The program's language, as `telemetry.sdk.language` has it.
+    pub language: &'static str,
+    /// Further attributes of what records here: name and value.
+    pub resource: Vec<(String, String)>,
+    /// Whether new trace ids have 128 bits.
+    pub trace_id_128_bit: bool,
+    /// How much a span may hold.
+    pub limits: Limits,
+    /// What decides whether a trace is kept.
+    pub sampler: OwnedSampler,
+    /// The keys of baggage that become tags `baggage.<key>` of local roots; `*` is all of them.
+    pub baggage_tag_keys: Vec<String>,
+}
