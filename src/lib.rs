@@ -25,8 +25,8 @@ macro_rules! in_process {
 }
 
 in_process! {
-    context, denylist, elf, handshake, identity, ids, interface, propagation, random, record, ring, sampling, scrub,
-    semconv, sys
+    context, decimal, denylist, elf, handshake, identity, ids, interface, propagation, random, record, ring, sampling,
+    scrub, semconv, sys
 }
 
 #[cfg(feature = "std")]

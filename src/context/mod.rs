@@ -12,6 +12,7 @@ mod tags;
 
 pub use bounded::{Bounded, DoesNotFit};
 pub use priority::{Mechanism, Priority};
+pub(crate) use tags::PREFIX as TAG_PREFIX;
 pub use tags::TraceTags;
 
 use crate::ids::{SpanId, TraceId};

@@ -71,6 +71,11 @@ impl TraceTags {
         fits
     }
 
+    /// Adds a tag at the end, or sets it in the place of an earlier value. The value must have no comma.
+    pub(crate) fn add(&mut self, name: &[u8], value: &[u8]) -> Result<(), DoesNotFit> {
+        if self.get(name).is_some() { self.set(name, value) } else { push(&mut self.text, name, value) }
+    }
+
     /// Takes a tag away.
     pub fn remove(&mut self, name: &[u8]) {
         let mut text = Bounded::new();

@@ -1,5 +1,7 @@
 //! What contexts are read from and written to: headers, message attributes, an environment.
 
+use super::text::trim;
+
 /// Something that has named values, such as the headers of a request.
 pub trait Carrier {
     /// Calls `each` with every value of that name, in order. Names of headers are compared without regard to case; `name`
@@ -11,6 +13,17 @@ pub trait Carrier {
     fn with_prefix(&self, prefix: &str, each: &mut dyn FnMut(&[u8], &[u8])) {
         let _ = (prefix, each);
     }
+}
+
+/// What `read` makes of the first value of that name, without the blanks around it.
+pub(super) fn first<T>(carrier: &dyn Carrier, name: &str, mut read: impl FnMut(&[u8]) -> T) -> Option<T> {
+    let mut found = None;
+    carrier.values(name, &mut |value| {
+        if found.is_none() {
+            found = Some(read(trim(value)));
+        }
+    });
+    found
 }
 
 /// Something that takes named values.
@@ -25,10 +38,13 @@ pub trait BaggageSink {
     fn member(&mut self, key: &[u8], value: &[u8], properties: &[u8]);
 }
 
+/// What takes the members of a [`BaggageSource`], one by one: key, value, properties.
+pub type EachMember<'a> = dyn FnMut(&[u8], &[u8], &[u8]) + 'a;
+
 /// Gives the baggage to write.
 pub trait BaggageSource {
     /// Calls `each` with every member: key and value decoded, properties as they are to stand.
-    fn members(&self, each: &mut dyn FnMut(&[u8], &[u8], &[u8]));
+    fn members(&self, each: &mut EachMember<'_>);
 }
 
 /// No baggage is wanted, or there is none.
@@ -40,5 +56,5 @@ impl BaggageSink for NoBaggage {
 }
 
 impl BaggageSource for NoBaggage {
-    fn members(&self, _: &mut dyn FnMut(&[u8], &[u8], &[u8])) {}
+    fn members(&self, _: &mut EachMember<'_>) {}
 }

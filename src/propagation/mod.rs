@@ -2,14 +2,31 @@
 //!
 //! In-process code: no allocation, no reachable panic.
 
+mod b3;
+#[cfg(feature = "std")]
+pub mod baggage;
+mod baggage_header;
 mod carrier;
+mod composite;
+mod datadog;
+mod dd_member;
+pub mod environment;
+pub mod header_text;
+mod jaeger;
+mod ottrace;
 mod style;
+mod text;
 pub mod tracecontext;
+mod tracestate;
+mod xray;
 
-pub use carrier::{BaggageSink, BaggageSource, Carrier, CarrierMut, NoBaggage};
+#[cfg(test)]
+mod tests;
+
+pub use carrier::{BaggageSink, BaggageSource, Carrier, CarrierMut, EachMember, NoBaggage};
 pub use style::{Dialect, Style, Styles};
 
-use crate::context::{PropagationError, SpanContext, TraceContext};
+use crate::context::{Bounded, MAX_TRACE_STATE, SpanContext, TraceContext};
 
 /// What becomes of an incoming context (`DD_TRACE_PROPAGATION_BEHAVIOR_EXTRACT`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -51,6 +68,9 @@ pub struct Extracted {
     pub context: Option<TraceContext>,
     /// Contexts of other traces, to be linked from the next local root.
     pub links: [Option<TerminatedLink>; 8],
+    /// The whole `tracestate`, Datadog's member included, that belongs to the link whose style is `tracecontext`; empty
+    /// for none.
+    pub link_trace_state: Bounded<MAX_TRACE_STATE>,
     /// Whether the carrier brought baggage; it went to the sink.
     pub has_baggage: bool,
 }

@@ -78,7 +78,7 @@ impl Styles {
     }
 
     /// The styles in order.
-    pub fn iter(&self) -> impl Iterator<Item = Style> + use<> {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = Style> + use<> {
         self.list.into_iter().flatten()
     }
 

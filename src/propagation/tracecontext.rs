@@ -1,6 +1,14 @@
-//! W3C Trace Context: `traceparent`.
+//! W3C Trace Context, Level 2: `traceparent`, and OpenTelemetry's member of the `tracestate`.
 
+use super::text::{split_once, trim};
+use super::{Carrier, CarrierMut, Dialect, Outgoing, tracestate};
+use crate::context::{Bounded, FLAG_SAMPLED, MAX_OT_MEMBER, Priority, TraceContext};
 use crate::ids::{SpanId, TraceId, parse_hex_u64};
+
+const TRACEPARENT: &str = "traceparent";
+
+/// The headers that may be written.
+pub(super) const FIELDS: [&str; 2] = [TRACEPARENT, tracestate::NAME];
 
 /// Bytes of a `traceparent` of version 00.
 pub const TRACEPARENT_LENGTH: usize = 55;
@@ -21,7 +29,7 @@ impl TraceParent {
     /// flags, version 00 may not.
     #[must_use]
     pub fn parse(text: &[u8]) -> Option<TraceParent> {
-        let text = text.trim_ascii();
+        let text = trim(text);
         let (head, rest) = text.split_at_checked(TRACEPARENT_LENGTH)?;
         let (version, head) = head.split_at_checked(2)?;
         let (trace, head) = field(head, 32)?;
@@ -55,6 +63,98 @@ impl TraceParent {
         }
         text
     }
+}
+
+pub(super) fn write(outgoing: &Outgoing<'_>, dialect: Dialect, with_tid: bool, carrier: &mut dyn CarrierMut) {
+    let span = outgoing.span;
+    let parent = TraceParent { trace_id: span.trace_id, span_id: span.span_id, flags: span.trace_flags() };
+    carrier.set(TRACEPARENT, &parent.format());
+    tracestate::write(outgoing, dialect, with_tid, carrier);
+}
+
+/// Reads the headers into a fresh context. `false` if they bring none; the `tracestate` counts only with a valid
+/// `traceparent`, of which there must be one.
+pub(super) fn read(carrier: &dyn Carrier, context: &mut TraceContext) -> bool {
+    let mut parents = 0u32;
+    let mut found = None;
+    carrier.values(TRACEPARENT, &mut |value| {
+        parents = parents.saturating_add(1);
+        found = TraceParent::parse(value);
+    });
+    let Some(parent) = found.filter(|_| parents == 1) else { return false };
+    let priority = tracestate::read(carrier, context);
+    context.span.trace_id = parent.trace_id;
+    context.span.span_id = parent.span_id;
+    context.span.flags = parent.flags;
+    context.span.priority = priority_of(parent.flags & FLAG_SAMPLED != 0, priority, context.origin.as_bytes());
+    true
+}
+
+/// The flag decides whether the trace is kept, Datadog's member how firmly.
+fn priority_of(sampled: bool, priority: Option<Priority>, origin: &[u8]) -> Option<Priority> {
+    match priority {
+        // Browsers sample on their own account; the trace is still to be decided.
+        None if origin == b"rum" => None,
+        Some(priority) if priority.keeps() == sampled && priority != Priority::AUTO_REJECT => Some(priority),
+        _ if sampled => Some(Priority::AUTO_KEEP),
+        _ => Some(Priority::AUTO_REJECT),
+    }
+}
+
+/// Writes OpenTelemetry's member of the `tracestate` for a decision that was taken here, in the place of what is in `out`.
+///
+/// `rate` is that of the sampler that decided by the trace id, 0 to 1; `None` for a decision by hand or by a limiter.
+/// `inherited` is the member that came in with the trace, without `ot=`.
+///
+/// A trace that began here gets `rv` and `th`, unless it was not decided by a rate above zero. Of an inherited member all
+/// but the threshold is kept, as that of others no longer holds; ours is added only if the randomness in the member is the
+/// one that we decide by. Nothing is written that would exceed the room of the member.
+pub fn ot_member(trace_id: TraceId, rate: Option<f64>, inherited: &[u8], out: &mut Bounded<MAX_OT_MEMBER>) {
+    out.clear();
+    let randomness = randomness(trace_id);
+    let threshold = rate.and_then(threshold);
+    let mut randomness_is_ours = inherited.is_empty();
+    for item in inherited.split(|byte| *byte == b';').filter(|item| !item.is_empty() && !item.starts_with(b"th:")) {
+        randomness_is_ours |= split_once(item, b':') == Some((b"rv", &randomness));
+        let _ = push_item(out, &[item]);
+    }
+    let Some((digits, length)) = threshold.filter(|_| randomness_is_ours) else { return };
+    if inherited.is_empty() {
+        let _ = push_item(out, &[b"rv:", &randomness]);
+    }
+    let _ = push_item(out, &[b"th:", digits.get(..length).unwrap_or_default()]);
+}
+
+fn push_item(out: &mut Bounded<MAX_OT_MEMBER>, parts: &[&[u8]]) -> Result<(), crate::context::DoesNotFit> {
+    let before = out.len();
+    let semicolon: &[u8] = if out.is_empty() { b"" } else { b";" };
+    let added = core::iter::once(&semicolon).chain(parts).try_for_each(|part| out.push(part));
+    if added.is_err() {
+        out.truncate(before);
+    }
+    added
+}
+
+/// What Datadog's tracers hash a trace id with to decide about it.
+const KNUTH_FACTOR: u64 = 1_111_111_111_111_111_111;
+
+/// OpenTelemetry's randomness that makes its comparison with the threshold come out as Datadog's hash does: 14 digits.
+fn randomness(trace_id: TraceId) -> [u8; 14] {
+    let value = !trace_id.low().wrapping_mul(KNUTH_FACTOR) >> 8;
+    *SpanId(value).to_hex().last_chunk().unwrap_or(&[b'0'; 14])
+}
+
+/// The rejection threshold of a rate: hexadecimal digits, and how many of them count. `None` where nothing is kept.
+fn threshold(rate: f64) -> Option<([u8; 14], usize)> {
+    const WHOLE: f64 = (1u64 << 56) as f64;
+    let rejected = ((1.0 - rate) * WHOLE + 0.5) as u64;
+    if rate.is_nan() || rejected >= 1 << 56 {
+        return None;
+    }
+    let hex = SpanId(rejected).to_hex();
+    let digits: &[u8; 14] = hex.last_chunk()?;
+    let length = digits.iter().rposition(|digit| *digit != b'0').map_or(1, |last| last.saturating_add(1));
+    Some((*digits, length))
 }
 
 /// A dash and `length` bytes.

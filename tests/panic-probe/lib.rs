@@ -5,7 +5,9 @@
 //! proves the same of what it uses, and in the way it uses it; here every argument is unknown to the optimiser.
 #![no_std]
 
+pub mod context;
 pub mod elf;
+pub mod propagation;
 pub mod record;
 #[cfg(probe_so)]
 mod so;

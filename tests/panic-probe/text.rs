@@ -1,4 +1,4 @@
-//! Ids, identity, propagation, handshake messages, scrubbing and names.
+//! Ids, identity, handshake messages, scrubbing and names.
 
 use crate::{any, bytes, probes, used};
 use core::fmt::{self, Write};
@@ -6,7 +6,6 @@ use ddtrace::denylist::is_denied;
 use ddtrace::handshake::{Hello, socket_name};
 use ddtrace::identity::{Holder, Identity};
 use ddtrace::ids::{SpanId, TraceId, parse_hex_u64};
-use ddtrace::propagation::tracecontext::TraceParent;
 use ddtrace::random::Random;
 use ddtrace::scrub::ArgScrubber;
 use ddtrace::semconv::Key;
@@ -49,12 +48,6 @@ probes! {
             start_ns: any(0),
         };
         used(identity.format());
-    }
-
-    propagation {
-        used(TraceParent::parse(bytes()));
-        let written = TraceParent { trace_id: any(TraceId(0)), span_id: any(SpanId(0)), flags: any(0) };
-        used(written.format());
     }
 
     handshake {

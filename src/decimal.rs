@@ -1,0 +1,115 @@
+//! Whole numbers in decimal, without the formatting machinery of the core library.
+//!
+//! In-process code: no allocation, no reachable panic.
+
+/// Digits of the largest `u64`.
+const MOST: usize = 20;
+
+/// A number, written down.
+#[derive(Clone, Copy, Debug)]
+pub struct Decimal {
+    text: [u8; MOST + 1],
+    start: u8,
+}
+
+impl Decimal {
+    /// Writes a number.
+    #[must_use]
+    pub fn of(number: u64) -> Decimal {
+        let mut text = [b'0'; MOST + 1];
+        let mut start = text.len();
+        let mut rest = number;
+        for (place, digit) in text.iter_mut().enumerate().rev() {
+            *digit = b'0'.wrapping_add((rest % 10) as u8);
+            start = place;
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        Decimal { text, start: start as u8 }
+    }
+
+    /// Writes a number that may be negative.
+    #[must_use]
+    pub fn of_signed(number: i64) -> Decimal {
+        let mut decimal = Decimal::of(number.unsigned_abs());
+        if number < 0 {
+            decimal.start = decimal.start.saturating_sub(1);
+            if let Some(sign) = decimal.text.get_mut(usize::from(decimal.start)) {
+                *sign = b'-';
+            }
+        }
+        decimal
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.text.get(usize::from(self.start)..).unwrap_or_default()
+    }
+}
+
+/// Reads digits only, at least one; leading zeros are fine. `None` where it is none or too large.
+#[must_use]
+pub fn parse_u64(text: &[u8]) -> Option<u64> {
+    if text.is_empty() {
+        return None;
+    }
+    let mut number = 0u64;
+    for byte in text {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        number = number.checked_mul(10)?.checked_add(u64::from(digit))?;
+    }
+    Some(number)
+}
+
+/// Reads digits with or without a minus sign in front. `None` where it is none or does not fit.
+#[must_use]
+pub fn parse_i32(text: &[u8]) -> Option<i32> {
+    match text.split_first() {
+        Some((b'-', digits)) => 0i64.checked_sub_unsigned(parse_u64(digits)?)?.try_into().ok(),
+        _ => parse_u64(text)?.try_into().ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::string::ToString;
+
+    #[test]
+    fn ends_of_the_ranges() {
+        for number in [0, 1, 9, 10, u64::MAX] {
+            assert_eq!(Decimal::of(number).as_bytes(), number.to_string().as_bytes());
+        }
+        for number in [i64::MIN, -1, 0, i64::MAX] {
+            assert_eq!(Decimal::of_signed(number).as_bytes(), number.to_string().as_bytes());
+        }
+        assert_eq!(parse_u64(b"18446744073709551615"), Some(u64::MAX));
+        assert_eq!(parse_u64(b"00018446744073709551615"), Some(u64::MAX));
+        assert_eq!(parse_i32(b"-2147483648"), Some(i32::MIN));
+    }
+
+    #[test]
+    fn what_is_no_number_is_refused() {
+        for text in ["", "18446744073709551616", "99999999999999999999", "-1", "+1", "1 ", "1_0", "0x1", "\u{661}"] {
+            assert_eq!(parse_u64(text.as_bytes()), None, "{text}");
+        }
+        for text in ["", "-", "--1", "2147483648", "-2147483649", "1.0", "-18446744073709551615"] {
+            assert_eq!(parse_i32(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(number: u64, signed: i32) {
+            prop_assert_eq!(parse_u64(Decimal::of(number).as_bytes()), Some(number));
+            prop_assert_eq!(parse_i32(Decimal::of_signed(signed.into()).as_bytes()), Some(signed));
+        }
+    }
+}

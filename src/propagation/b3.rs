@@ -1,0 +1,117 @@
+//! B3: the single header `b3`, and the headers `x-b3-*`.
+//!
+//! A context without ids (`b3: 0`) only says how to sample; it changes nothing here.
+
+use super::carrier::first;
+use super::text::span_id;
+use super::{Carrier, CarrierMut, Dialect, Outgoing};
+use crate::context::{Bounded, Priority, SpanContext, TraceContext};
+use crate::ids::{SpanId, TraceId, parse_hex_any_case};
+
+const SINGLE: &str = "b3";
+const TRACE_ID: &str = "x-b3-traceid";
+const SPAN_ID: &str = "x-b3-spanid";
+const SAMPLED: &str = "x-b3-sampled";
+const FLAGS: &str = "x-b3-flags";
+
+/// The header of the single form.
+pub(super) const SINGLE_FIELDS: [&str; 1] = [SINGLE];
+/// The headers of the form with several that may be written.
+pub(super) const MULTI_FIELDS: [&str; 4] = [TRACE_ID, SPAN_ID, SAMPLED, FLAGS];
+
+/// 32 digits, or 16 where those suffice.
+fn trace_digits(trace_id: TraceId) -> Bounded<32> {
+    let mut digits = Bounded::new();
+    // Both fit.
+    let _ = if trace_id.high() != 0 {
+        digits.push(&trace_id.to_hex())
+    } else {
+        digits.push(&SpanId(trace_id.low()).to_hex())
+    };
+    digits
+}
+
+pub(super) fn write_single(outgoing: &Outgoing<'_>, carrier: &mut dyn CarrierMut) {
+    let span = outgoing.span;
+    let state: &[u8] = match span.priority {
+        None => b"",
+        Some(Priority(..=0)) => b"-0",
+        Some(Priority::AUTO_KEEP) => b"-1",
+        Some(_) => b"-d",
+    };
+    let mut header = Bounded::<51>::new();
+    for part in [trace_digits(span.trace_id).as_bytes(), b"-", &span.span_id.to_hex(), state] {
+        // 32 + 1 + 16 + 2 bytes at most.
+        let _ = header.push(part);
+    }
+    carrier.set(SINGLE, header.as_bytes());
+}
+
+pub(super) fn write_multi(outgoing: &Outgoing<'_>, carrier: &mut dyn CarrierMut) {
+    let span = outgoing.span;
+    carrier.set(TRACE_ID, trace_digits(span.trace_id).as_bytes());
+    carrier.set(SPAN_ID, &span.span_id.to_hex());
+    match span.priority {
+        None => {}
+        Some(Priority(..=0)) => carrier.set(SAMPLED, b"0"),
+        Some(Priority::AUTO_KEEP) => carrier.set(SAMPLED, b"1"),
+        // Debug; it implies that the trace is kept.
+        Some(_) => carrier.set(FLAGS, b"1"),
+    }
+}
+
+/// Reads the single header. `false` if it brings no context.
+pub(super) fn read_single(carrier: &dyn Carrier, dialect: Dialect, context: &mut TraceContext) -> bool {
+    let found = first(carrier, SINGLE, |header| parse_single(header, dialect)).flatten();
+    take(found, context)
+}
+
+/// What follows a fourth dash, the parent of the span, is not looked at.
+fn parse_single(header: &[u8], dialect: Dialect) -> Option<SpanContext> {
+    let mut parts = header.split(|byte| *byte == b'-');
+    let (trace_id, span_id) = ids(parts.next()?, parts.next()?, dialect)?;
+    let priority = parts.next().and_then(|state| priority_of(state, dialect));
+    Some(SpanContext { trace_id, span_id, priority, flags: 0 })
+}
+
+/// Reads the several headers. `false` if they bring no context.
+pub(super) fn read_multi(carrier: &dyn Carrier, dialect: Dialect, context: &mut TraceContext) -> bool {
+    let (mut trace, mut span) = (Bounded::<32>::new(), Bounded::<16>::new());
+    if first(carrier, TRACE_ID, |value| trace.set(value)) != Some(Ok(())) {
+        return false;
+    }
+    let _ = first(carrier, SPAN_ID, |value| span.set(value));
+    let is_debug = first(carrier, FLAGS, |flags| flags == b"1") == Some(true);
+    let sampled = first(carrier, SAMPLED, |state| priority_of(state, dialect)).flatten();
+    let priority = if is_debug { Some(Priority::USER_KEEP) } else { sampled };
+    let found = ids(trace.as_bytes(), span.as_bytes(), dialect)
+        .map(|(trace_id, span_id)| SpanContext { trace_id, span_id, priority, flags: 0 });
+    take(found, context)
+}
+
+fn take(found: Option<SpanContext>, context: &mut TraceContext) -> bool {
+    if let Some(span) = found {
+        context.span = span;
+    }
+    found.is_some()
+}
+
+/// Datadog's tracers also take ids of fewer digits; OpenTelemetry knows 16 or 32 and 16.
+fn ids(trace: &[u8], span: &[u8], dialect: Dialect) -> Option<(TraceId, SpanId)> {
+    if dialect == Dialect::OpenTelemetry && !(matches!(trace.len(), 16 | 32) && span.len() == 16) {
+        return None;
+    }
+    let trace = TraceId(parse_hex_any_case(trace)?);
+    let span = span_id(span)?;
+    (trace.is_valid() && span.is_valid()).then_some((trace, span))
+}
+
+/// `None` where the decision is left to the receiver.
+fn priority_of(state: &[u8], dialect: Dialect) -> Option<Priority> {
+    match (state, dialect) {
+        (b"0", _) | (b"false" | b"False", Dialect::OpenTelemetry) => Some(Priority::AUTO_REJECT),
+        (b"1", _) | (b"true" | b"True", Dialect::OpenTelemetry) => Some(Priority::AUTO_KEEP),
+        (b"d", _) => Some(Priority::USER_KEEP),
+        _ => None,
+    }
+}

@@ -1,0 +1,119 @@
+//! Jaeger's own headers, `uber-trace-id` and `uberctx-*`.
+
+use super::baggage_header::Room;
+use super::carrier::first;
+use super::text::{decode, encode, is_printable, is_token, span_id, trim};
+use super::{BaggageSink, BaggageSource, Carrier, CarrierMut, Outgoing};
+use crate::context::{Bounded, FLAG_SAMPLED, Priority, SpanContext, TraceContext};
+use crate::ids::{TraceId, parse_hex_any_case};
+
+const TRACE: &str = "uber-trace-id";
+const BAGGAGE_PREFIX: &str = "uberctx-";
+
+/// The header that may be written, besides those of the baggage.
+pub(super) const FIELDS: [&str; 1] = [TRACE];
+
+/// Bit of the flags: the trace is kept, come what may.
+const FLAG_DEBUG: u8 = 0x02;
+/// The longest of its fields are 32, 16, 16 and 2 digits; three colons may take three bytes each.
+const MAX_HEADER: usize = 75;
+/// The longest name of a header with baggage, and its longest value, in bytes.
+const MAX_NAME: usize = 256;
+const MAX_VALUE: usize = 4096;
+
+pub(super) fn write(outgoing: &Outgoing<'_>, room: Room, carrier: &mut dyn CarrierMut) {
+    let span = outgoing.span;
+    let is_debug = span.priority.is_some_and(|priority| priority > Priority::AUTO_KEEP);
+    let flags = match (span.trace_flags() & FLAG_SAMPLED != 0, is_debug) {
+        (_, true) => b"03",
+        (true, false) => b"01",
+        (false, false) => b"00",
+    };
+    let mut header = Bounded::<MAX_HEADER>::new();
+    // The parent's field is deprecated, and zero by now.
+    for part in [&span.trace_id.to_hex()[..], b":", &span.span_id.to_hex(), b":0:", flags] {
+        let _ = header.push(part);
+    }
+    carrier.set(TRACE, header.as_bytes());
+    write_baggage(outgoing.baggage, BAGGAGE_PREFIX, room, carrier, |value, out| encode(out, value, stands_in_value).is_ok());
+}
+
+fn stands_in_value(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
+}
+
+/// Writes each member as a header of its own, if its key can be the end of a header's name and `push` accepts the value.
+pub(super) fn write_baggage(
+    source: &dyn BaggageSource,
+    prefix: &str,
+    mut room: Room,
+    carrier: &mut dyn CarrierMut,
+    push: fn(&[u8], &mut Bounded<MAX_VALUE>) -> bool,
+) {
+    source.members(&mut |key, value, _| {
+        if key.is_empty() || !key.iter().all(|byte| is_token(*byte)) {
+            return;
+        }
+        let (mut name, mut text) = (Bounded::<MAX_NAME>::new(), Bounded::new());
+        let named = name.push(prefix.as_bytes()).and_then(|()| name.push(key));
+        if named.is_ok() && push(value, &mut text) && room.take(key.len().saturating_add(text.len())) {
+            carrier.set(name.as_str(), text.as_bytes());
+        }
+    });
+}
+
+/// Reads the header into a fresh context. `false` if it brings none.
+pub(super) fn read(carrier: &dyn Carrier, context: &mut TraceContext) -> bool {
+    let found = first(carrier, TRACE, parse).flatten();
+    if let Some(span) = found {
+        context.span = span;
+    }
+    found.is_some()
+}
+
+fn parse(header: &[u8]) -> Option<SpanContext> {
+    if header.len() > MAX_HEADER {
+        return None;
+    }
+    // Old clients encode the colons.
+    let mut buffer = Bounded::new();
+    let mut fields = decode(header, &mut buffer)?.split(|byte| *byte == b':');
+    let [trace, span, parent, flags] = [fields.next()?, fields.next()?, fields.next()?, fields.next()?];
+    if fields.next().is_some() || flags.len() > 2 {
+        return None;
+    }
+    let trace_id = TraceId(parse_hex_any_case(trace)?);
+    let (span_id, _) = (span_id(span)?, span_id(parent)?);
+    let flags = parse_hex_any_case(flags)? as u8;
+    let priority = match (flags & FLAG_SAMPLED != 0, flags & FLAG_DEBUG != 0) {
+        (true, true) => Priority::USER_KEEP,
+        (true, false) => Priority::AUTO_KEEP,
+        (false, _) => Priority::AUTO_REJECT,
+    };
+    let span = SpanContext { trace_id, span_id, priority: Some(priority), flags: 0 };
+    (trace_id.is_valid() && span_id.is_valid()).then_some(span)
+}
+
+/// Reads the baggage, which counts only beside the trace's header. Whether there was any.
+pub(super) fn read_baggage(carrier: &dyn Carrier, room: Room, sink: &mut dyn BaggageSink) -> bool {
+    let present = first(carrier, TRACE, |_| ()).is_some();
+    present && read_prefixed(carrier, BAGGAGE_PREFIX, room, sink)
+}
+
+/// Reads headers of which each is a member. Whether there was any.
+pub(super) fn read_prefixed(carrier: &dyn Carrier, prefix: &str, mut room: Room, sink: &mut dyn BaggageSink) -> bool {
+    let mut any = false;
+    carrier.with_prefix(prefix, &mut |key, value| {
+        let value = trim(value);
+        if key.is_empty() || !key.iter().copied().all(is_printable) || !room.take(key.len().saturating_add(value.len())) {
+            return;
+        }
+        let mut buffer = Bounded::new();
+        let value = if prefix == BAGGAGE_PREFIX { decode(value, &mut buffer) } else { Some(value) };
+        if let Some(value) = value {
+            any = true;
+            sink.member(key, value, b"");
+        }
+    });
+    any
+}

@@ -1,0 +1,111 @@
+//! B3 in both forms and both dialects.
+
+use super::*;
+
+const IDS: &str = "640cfd8d00000000abcdefab12345678-00f067aa0ba902b7";
+
+fn single(dialect: Dialect, header: &str) -> Option<(u128, u64, Option<i32>)> {
+    let propagation = Propagation { dialect, ..styles(&[Style::B3]) };
+    read(propagation, &[("b3", header)]).context.as_ref().map(ids)
+}
+
+#[test]
+fn written_in_both_forms() {
+    for (priority, state, multi) in [
+        (None, "", None),
+        (Some(-1), "-0", Some(("x-b3-sampled", "0"))),
+        (Some(0), "-0", Some(("x-b3-sampled", "0"))),
+        (Some(1), "-1", Some(("x-b3-sampled", "1"))),
+        (Some(2), "-d", Some(("x-b3-flags", "1"))),
+        (Some(9), "-d", Some(("x-b3-flags", "1"))),
+    ] {
+        let context = TraceContext { span: span(TRACE, SPAN, priority), ..TraceContext::default() };
+        let headers = written(styles(&[Style::B3, Style::B3Multi]), &context, &Baggage::default());
+        let mut expected = Headers::of(&[
+            ("b3", &format!("{IDS}{state}")),
+            ("x-b3-traceid", "640cfd8d00000000abcdefab12345678"),
+            ("x-b3-spanid", "00f067aa0ba902b7"),
+        ]);
+        expected = expected.and(multi.as_slice());
+        assert_eq!(headers, expected);
+    }
+}
+
+#[test]
+fn the_single_header() {
+    let ids = (TRACE, SPAN);
+    for (header, datadog, otel) in [
+        (IDS.to_string(), Some(None), Some(None)),
+        (format!("{IDS}-0"), Some(Some(0)), Some(Some(0))),
+        (format!("{IDS}-1"), Some(Some(1)), Some(Some(1))),
+        (format!("{IDS}-d"), Some(Some(2)), Some(Some(2))),
+        (format!("{IDS}-1-05e3ac9a4f6e3b90"), Some(Some(1)), Some(Some(1))),
+        (format!("{IDS}-x"), Some(None), Some(None)),
+        (format!("{IDS}-true"), Some(None), Some(Some(1))),
+        (format!(" {IDS}-1\t"), Some(Some(1)), Some(Some(1))),
+        (IDS.to_uppercase(), Some(None), Some(None)),
+        // Without ids it changes nothing.
+        ("0".into(), None, None),
+        ("1".into(), None, None),
+        ("d".into(), None, None),
+        (String::new(), None, None),
+        ("640cfd8d00000000abcdefab12345678".into(), None, None),
+        ("640cfd8d00000000abcdefab1234567g-00f067aa0ba902b7".into(), None, None),
+        ("640cfd8d00000000abcdefab12345678-00f067aa0ba902bg".into(), None, None),
+        ("640cfd8d00000000abcdefab123456780-00f067aa0ba902b7".into(), None, None),
+        ("640cfd8d00000000abcdefab12345678-000f067aa0ba902b7".into(), None, None),
+        ("00000000000000000000000000000000-00f067aa0ba902b7".into(), None, None),
+        ("640cfd8d00000000abcdefab12345678-0000000000000000".into(), None, None),
+    ] {
+        let expect = |priority: Option<Option<i32>>| priority.map(|priority| (ids.0, ids.1, priority));
+        assert_eq!(single(Dialect::Datadog, &header), expect(datadog), "{header}");
+        assert_eq!(single(Dialect::OpenTelemetry, &header), expect(otel), "{header}");
+    }
+    // Short ids are Datadog's alone, but for the trace id of 64 bits.
+    assert_eq!(single(Dialect::Datadog, "7-8-1"), Some((7, 8, Some(1))));
+    assert_eq!(single(Dialect::OpenTelemetry, "7-8-1"), None);
+    assert_eq!(single(Dialect::OpenTelemetry, "0000000000000007-0000000000000008-1"), Some((7, 8, Some(1))));
+}
+
+#[test]
+fn several_headers() {
+    let (trace, parent) = (("X-B3-TraceId", "7"), ("X-B3-SpanId", "8"));
+    let cases: [(&[(&str, &str)], _); 12] = [
+        (&[trace, parent], Some(None)),
+        (&[trace, parent, ("X-B3-Sampled", "0")], Some(Some(0))),
+        (&[trace, parent, ("X-B3-Sampled", "1")], Some(Some(1))),
+        (&[trace, parent, ("X-B3-Sampled", "x")], Some(None)),
+        (&[trace, parent, ("X-B3-Flags", "1")], Some(Some(2))),
+        (&[trace, parent, ("X-B3-Flags", "1"), ("X-B3-Sampled", "0")], Some(Some(2))),
+        (&[trace, parent, ("X-B3-Flags", "0"), ("X-B3-Sampled", "1")], Some(Some(1))),
+        (&[trace, parent, ("X-B3-ParentSpanId", "nonsense")], Some(None)),
+        (&[trace], None),
+        (&[parent], None),
+        (&[trace, ("X-B3-SpanId", "0")], None),
+        (&[("X-B3-TraceId", "xyz"), parent], None),
+    ];
+    for (headers, expected) in cases {
+        let found = context(Style::B3Multi, headers);
+        assert_eq!(found.as_ref().map(ids), expected.map(|priority| (7, 8, priority)), "{headers:?}");
+    }
+    let full = [("x-b3-traceid", "0000000000000007"), ("x-b3-spanid", "0000000000000008"), ("x-b3-sampled", "True")];
+    assert_eq!(context(Style::B3Multi, &full).as_ref().map(ids), Some((7, 8, None)));
+    assert_eq!(read(of_otel(&[Style::B3Multi]), &full).context.as_ref().map(ids), Some((7, 8, Some(1))));
+}
+
+#[test]
+fn opentelemetry_tries_both_forms_whichever_is_named() {
+    let one = [("b3", "0000000000000001-0000000000000001-1")];
+    let many = [("x-b3-traceid", "0000000000000007"), ("x-b3-spanid", "0000000000000008")];
+    for style in [Style::B3, Style::B3Multi] {
+        let otel = of_otel(&[style]);
+        assert_eq!(read(otel, &one).context.as_ref().map(ids), Some((1, 1, Some(1))));
+        assert_eq!(read(otel, &many).context.as_ref().map(ids), Some((7, 8, None)));
+        let both = Headers::of(&one).and(&many);
+        assert_eq!(otel.extract(&both, &mut NoBaggage).context.as_ref().map(ids), Some((1, 1, Some(1))));
+        let broken = Headers::of(&[("b3", "0")]).and(&many);
+        assert_eq!(otel.extract(&broken, &mut NoBaggage).context.as_ref().map(ids), Some((7, 8, None)));
+    }
+    assert_eq!(context(Style::B3, &many), None);
+    assert_eq!(context(Style::B3Multi, &one), None);
+}

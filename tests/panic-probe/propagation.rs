@@ -1,0 +1,83 @@
+//! Reading and writing contexts, in all styles.
+
+use crate::context::context;
+use crate::{any, bytes, probes, used};
+use ddtrace::context::{Bounded, MAX_OT_MEMBER};
+use ddtrace::ids::{SpanId, TraceId};
+use ddtrace::propagation::environment::{EnvironmentCarrier, EnvironmentWriter, normalised_name};
+use ddtrace::propagation::header_text::HeaderBaggage;
+use ddtrace::propagation::tracecontext::{TraceParent, ot_member};
+use ddtrace::propagation::{BaggageSink, Carrier, CarrierMut, NoBaggage, Outgoing, Propagation, Style, Styles};
+
+/// A carrier that has anything.
+struct Anything;
+
+impl Carrier for Anything {
+    fn values(&self, name: &str, each: &mut dyn FnMut(&[u8])) {
+        used(name);
+        for _ in 0..any(2) {
+            each(bytes());
+        }
+    }
+
+    fn with_prefix(&self, prefix: &str, each: &mut dyn FnMut(&[u8], &[u8])) {
+        used(prefix);
+        for _ in 0..any(2) {
+            each(bytes(), bytes());
+        }
+    }
+}
+
+impl CarrierMut for Anything {
+    fn set(&mut self, name: &str, value: &[u8]) {
+        used((name, value));
+    }
+}
+
+impl BaggageSink for Anything {
+    fn member(&mut self, key: &[u8], value: &[u8], properties: &[u8]) {
+        used((key, value, properties));
+    }
+}
+
+probes! {
+    traceparent {
+        used(TraceParent::parse(bytes()));
+        let written = TraceParent { trace_id: any(TraceId(0)), span_id: any(SpanId(0)), flags: any(0) };
+        used(written.format());
+        let mut member = any(Bounded::<MAX_OT_MEMBER>::new());
+        ot_member(any(TraceId(0)), any(None), bytes(), &mut member);
+        used(member);
+    }
+
+    propagation {
+        let propagation = any(Propagation::default());
+        used(propagation.extract(&any(Anything), &mut any(Anything)));
+        let trace = context();
+        let outgoing = Outgoing { span: any(trace.span), is_local: any(true), trace: &trace, baggage: &any(NoBaggage) };
+        used(propagation.inject(&outgoing, &mut any(Anything)));
+        let outgoing = Outgoing { baggage: &any(HeaderBaggage(bytes())), ..outgoing };
+        used(propagation.inject(&outgoing, &mut any(Anything)));
+        propagation.fields(&mut |name| used(name));
+    }
+
+    environment {
+        let carrier = any(EnvironmentCarrier(|name: &[u8]| {
+            used(name);
+            any(Some(bytes()))
+        }));
+        let propagation = any(Propagation::default());
+        used(propagation.extract(&carrier, &mut any(NoBaggage)));
+        carrier.with_prefix(any("name"), &mut |name, value| used((name, value)));
+        any(EnvironmentWriter(|name: &[u8], value: &[u8]| used((name, value)))).set(any("name"), bytes());
+        used(normalised_name(any("name"), &mut Bounded::new()));
+    }
+
+    styles {
+        let mut styles: Styles = any([Style::B3]).into_iter().collect();
+        styles.push(any(Style::B3));
+        used((styles.contains(any(Style::B3)), styles.is_empty()));
+        styles.iter().rev().for_each(|style| used(style.name()));
+        used(Style::from_name(bytes()));
+    }
+}
