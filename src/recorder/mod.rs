@@ -8,6 +8,8 @@
 //! described here.
 
 mod absent;
+#[cfg(test)]
+pub(crate) mod memory;
 mod own;
 mod preload;
 mod process;
@@ -33,6 +35,8 @@ pub struct Recorder {
 enum Outlet {
     Preload(Preload),
     Own(Run),
+    #[cfg(test)]
+    Memory(memory::Memory),
 }
 
 impl Recorder {
@@ -59,6 +63,8 @@ impl Recorder {
         self.processes.current(|before| match &self.outlet {
             Outlet::Preload(preload) => preload.process().unwrap_or_else(|| Process::untold(before)),
             Outlet::Own(_) => own::forked(before),
+            #[cfg(test)]
+            Outlet::Memory(_) => memory::forked(before),
         })
     }
 
@@ -68,6 +74,8 @@ impl Recorder {
         match &self.outlet {
             Outlet::Preload(preload) => preload.record(build),
             Outlet::Own(run) => run.record(self.process(), build),
+            #[cfg(test)]
+            Outlet::Memory(memory) => memory.record(build),
         }
     }
 
@@ -77,6 +85,8 @@ impl Recorder {
         match &self.outlet {
             Outlet::Preload(preload) => preload.current(),
             Outlet::Own(_) => None,
+            #[cfg(test)]
+            Outlet::Memory(memory) => *memory.native.lock().unwrap(),
         }
     }
 

@@ -139,6 +139,15 @@ impl Processes {
         self.load()
     }
 
+    /// As the next look would find it in a forked child.
+    #[cfg(test)]
+    pub(super) fn fork(&self) {
+        let mut before = Process::untold(self.load());
+        before.facts.pid = 0;
+        self.current.store(Box::into_raw(Box::new(before)), Ordering::Release);
+        self.mark().store(0, Ordering::Release);
+    }
+
     /// Threads of the child that come here at the same time agree on one process: the id tells that it is made.
     #[cold]
     fn become_child(&self, make: impl FnOnce(&Process) -> Process) {

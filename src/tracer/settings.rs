@@ -1,7 +1,9 @@
 //! What a tracer goes by.
 
+use crate::config::Config;
+use crate::propagation::Propagation;
 use crate::sampling::OwnedSampler;
-use std::string::String;
+use std::string::{String, ToString};
 use std::vec::Vec;
 
 /// How much a span may hold. The defaults are OpenTelemetry's (`OTEL_*_LIMIT`).
@@ -49,8 +51,30 @@ pub struct Settings {
     pub trace_id_128_bit: bool,
     /// How much a span may hold.
     pub limits: Limits,
+    /// How contexts are written and read.
+    pub propagation: Propagation,
     /// What decides whether a trace is kept.
     pub sampler: OwnedSampler,
     /// The keys of baggage that become tags `baggage.<key>` of local roots; `*` is all of them.
     pub baggage_tag_keys: Vec<String>,
+}
+
+impl Settings {
+    /// What the configuration says, for a program in `language`.
+    #[must_use]
+    pub fn of(config: &Config, language: &'static str) -> Settings {
+        let named = [("service.version", &config.version), ("deployment.environment.name", &config.env)];
+        let named = named.into_iter().filter_map(|(name, value)| Some((name.to_string(), value.clone()?)));
+        Settings {
+            service: config.service.clone(),
+            env: config.env.clone().unwrap_or_default(),
+            language,
+            resource: named.chain(config.tags.iter().cloned()).collect(),
+            trace_id_128_bit: config.trace_id_128_bit,
+            limits: Limits::default(),
+            propagation: Propagation::default(),
+            sampler: OwnedSampler::new(config.sampling.clone()),
+            baggage_tag_keys: ["user.id", "account.id", "session.id"].map(String::from).to_vec(),
+        }
+    }
 }

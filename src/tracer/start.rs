@@ -9,7 +9,7 @@ use super::{Tracer, now_unix_ns};
 use crate::context::{FLAG_SAMPLED, Priority, SpanContext, TraceContext};
 use crate::ids::{SpanId, TraceId};
 use crate::interface::CurrentSpan;
-use crate::propagation::{BaggageSource, TerminatedLink};
+use crate::propagation::{BaggageSource, Extracted, Style};
 use crate::record::{SPAN_LOCAL_ROOT, SPAN_REMOTE_PARENT};
 use crate::recorder::Process;
 use crate::span::{Scope, SpanKind};
@@ -38,8 +38,8 @@ pub struct Start<'a> {
     pub start_unix_ns: Option<u64>,
     /// What it hangs under.
     pub parent: Parent<'a>,
-    /// Contexts that came in and are not continued: linked to, if it is the first of its trace in the process.
-    pub incoming_links: &'a [Option<TerminatedLink>],
+    /// What came in: the contexts that are not continued are linked to, if it is the first of its trace in the process.
+    pub incoming: Option<&'a Extracted>,
     /// Baggage that came in: shown on it as the configuration says, if it is the first of its trace in the process.
     pub incoming_baggage: Option<&'a dyn BaggageSource>,
     /// What makes it.
@@ -55,7 +55,7 @@ impl<'a> Start<'a> {
             kind: SpanKind::Internal,
             start_unix_ns: None,
             parent,
-            incoming_links: &[],
+            incoming: None,
             incoming_baggage: None,
             scope: None,
         }
@@ -109,14 +109,16 @@ impl Tracer {
         Place { context, is_below_native }: Place,
         fill: impl FnOnce(&mut SpanData),
     ) -> LiveSpan {
-        let (links, baggage) = (start.incoming_links, start.incoming_baggage);
+        let (incoming, baggage) = (start.incoming, start.incoming_baggage);
         let mut data = self.data(start, process, context.span.trace_id, context.span.span_id);
         data.flags = if is_below_native { 0 } else { SPAN_LOCAL_ROOT };
         if context.is_remote {
             data.flags |= SPAN_REMOTE_PARENT;
         }
         fill(&mut data);
-        link_incoming(&mut data, links);
+        if let Some(incoming) = incoming {
+            link_incoming(&mut data, incoming);
+        }
         if let Some(baggage) = baggage {
             self.show_baggage(&mut data, baggage);
         }
@@ -196,13 +198,15 @@ impl Tracer {
     }
 }
 
-fn link_incoming(data: &mut SpanData, links: &[Option<TerminatedLink>]) {
-    for link in links.iter().flatten() {
+fn link_incoming(data: &mut SpanData, incoming: &Extracted) {
+    for link in incoming.links.iter().flatten() {
         let attributes = [
             ("reason", AttributeValue::Text(link.reason)),
             ("context_headers", AttributeValue::Text(link.style.name())),
         ];
-        data.add_link((link.span.trace_id, link.span.span_id), link.span.flags, "", attributes.into_iter());
+        let has_state = link.style == Style::TraceContext;
+        let trace_state = if has_state { incoming.link_trace_state.as_str() } else { "" };
+        data.add_link((link.span.trace_id, link.span.span_id), link.span.flags, trace_state, attributes.into_iter());
     }
 }
 

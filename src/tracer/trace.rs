@@ -7,6 +7,7 @@ use super::view::RootView;
 use super::{Tracer, write};
 use crate::context::{FLAG_SAMPLED, PropagationError, SpanContext, TraceContext};
 use crate::ids::{SpanId, TraceId};
+use crate::propagation::{BaggageSource, CarrierMut, Outgoing};
 use crate::recorder::Process;
 use crate::sampling::{NoRates, Sampler};
 use core::sync::atomic::{AtomicU8, Ordering};
@@ -105,7 +106,8 @@ impl ActiveTrace {
     #[must_use]
     pub fn context_so_far(&self, span_id: SpanId) -> TraceContext {
         // In a forked child the lock may be held by a thread that does not exist there.
-        let mut context = patiently(&self.verdict).map(|verdict| TraceContext::clone(verdict.context())).unwrap_or_default();
+        let mut context =
+            patiently(&self.verdict).map(|verdict| TraceContext::clone(verdict.context())).unwrap_or_default();
         context.span = SpanContext { trace_id: self.trace_id, span_id, ..context.span };
         context.is_remote = false;
         context
@@ -127,8 +129,20 @@ impl ActiveTrace {
         Arc::clone(verdict.context())
     }
 
+    /// Writes the context of a span of this trace into a carrier, with baggage. Whether the trace is kept is decided now,
+    /// and for good.
+    pub fn inject(&self, span_id: SpanId, baggage: &dyn BaggageSource, carrier: &mut dyn CarrierMut) {
+        let context = self.leaving();
+        let span = SpanContext { span_id, ..context.span };
+        let outgoing = Outgoing { span, is_local: true, trace: &context, baggage };
+        // Not under a lock: the carrier is somebody else's code.
+        if let Some(error) = self.tracer.settings.propagation.inject(&outgoing, carrier) {
+            self.failed_to_leave(error);
+        }
+    }
+
     /// A part of the context could not be written: the local root tells.
-    pub fn failed_to_leave(&self, error: PropagationError) {
+    fn failed_to_leave(&self, error: PropagationError) {
         if self.verdict().set_error(error) {
             self.tracer.recorder.record(|record| {
                 record.amend(self.root_id);

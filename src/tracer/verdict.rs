@@ -95,8 +95,7 @@ impl Verdict {
             record.text(Key::TraceTags, context.tags.as_bytes());
         }
         if let Some(decision) = &self.decision {
-            let key =
-                if decision.mechanism == Mechanism::AGENT_RATE { Key::AgentRate } else { Key::RuleRate };
+            let key = if decision.mechanism == Mechanism::AGENT_RATE { Key::AgentRate } else { Key::RuleRate };
             if let Some(rate) = decision.rate {
                 record.float(key, rate);
             }
