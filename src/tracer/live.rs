@@ -42,7 +42,7 @@ impl LiveSpan {
     /// Its context: ids, and whether the trace is kept. Asking decides that, where a rule of the configuration can.
     #[must_use]
     pub fn context(&self) -> SpanContext {
-        let flags = u8::from(self.trace.is_kept());
+        let flags = self.trace.flags();
         SpanContext { trace_id: self.trace.trace_id(), span_id: self.span_id, priority: None, flags }
     }
 

@@ -5,7 +5,7 @@ use super::registry::patiently;
 use super::verdict::{Verdict, write_error};
 use super::view::RootView;
 use super::{Tracer, write};
-use crate::context::{FLAG_SAMPLED, PropagationError, SpanContext, TraceContext};
+use crate::context::{FLAG_RANDOM, FLAG_SAMPLED, PropagationError, SpanContext, TraceContext};
 use crate::ids::{SpanId, TraceId};
 use crate::propagation::{BaggageSource, CarrierMut, Outgoing};
 use crate::recorder::Process;
@@ -35,6 +35,8 @@ pub struct ActiveTrace {
     /// The local root. Locked before the verdict, by whoever needs both.
     root: Mutex<SpanData>,
     verdict: Mutex<Verdict>,
+    /// `FLAG_RANDOM`, if the trace came in with it.
+    random_flag: u8,
     /// The verdict for those who only want to know whether the trace is kept.
     outcome: AtomicU8,
 }
@@ -51,6 +53,7 @@ impl ActiveTrace {
             process,
             trace_id: root.trace_id,
             root_id: root.span_id,
+            random_flag: verdict.context().span.flags & FLAG_RANDOM,
             outcome: AtomicU8::new(outcome(&verdict).unwrap_or(OPEN)),
             root: Mutex::new(root),
             verdict: Mutex::new(verdict),
@@ -89,17 +92,23 @@ impl ActiveTrace {
     /// Whether the trace is kept, as far as this process knows. Decides, where a rule of the configuration can.
     #[must_use]
     pub fn is_kept(&self) -> bool {
+        self.flags() & FLAG_SAMPLED != 0
+    }
+
+    /// The W3C trace flags of the trace's spans. Decides as [`is_kept`](Self::is_kept) does.
+    pub(super) fn flags(&self) -> u8 {
         if self.outcome.load(Ordering::Relaxed) == OPEN {
             let root = self.root();
             let mut verdict = self.verdict();
             self.decide(&root, &mut verdict, false);
         }
-        self.flags_so_far() & FLAG_SAMPLED != 0
+        self.flags_so_far()
     }
 
     /// The W3C trace flags of the trace's spans, without deciding: what is undecided counts as kept.
     pub(super) fn flags_so_far(&self) -> u8 {
-        if self.outcome.load(Ordering::Relaxed) == DROPPED { 0 } else { FLAG_SAMPLED }
+        let sampled = if self.outcome.load(Ordering::Relaxed) == DROPPED { 0 } else { FLAG_SAMPLED };
+        sampled | self.random_flag
     }
 
     /// The context of a span of this trace as it is now, without deciding anything.
