@@ -1,11 +1,12 @@
-//! The one symbol of the preload that others look up: how a language's own tracer, or a program through the C header,
-//! records through what the launcher put into the process.
+//! The one symbol of the preload that others look up: how a language's own tracer, or a program through the C header
+//! (`include/ddtrace_run.h`), records through what the launcher put into the process.
 //!
 //! Layout and meaning are those of C. The table only ever grows at its end: whoever uses it looks at [`Interface::size`]
 //! before a function that came later, and at [`Interface::version`], which changes when something that was there means
-//! something else. Both sides may be of different releases.
+//! something else. Both sides may be of different releases. The header declares the same once more; a test compiles it
+//! and compares sizes and offsets.
 
-use core::ffi::CStr;
+use core::ffi::{CStr, c_char, c_void};
 
 /// The symbol: an [`Interface`].
 pub const SYMBOL: &CStr = c"ddtrace_run_interface";
@@ -13,8 +14,12 @@ pub const SYMBOL: &CStr = c"ddtrace_run_interface";
 /// The version that this release speaks. Version 0 is unstable: it is used only by parts of the same release.
 pub const VERSION: u32 = 0;
 
-/// Bit of [`ProcessInfo::flags`]: the process's span is recorded, so that root spans may have it as their parent.
+/// Bit of [`ProcessInfo::flags`]: the process's span is sent in any case, so that root spans may have it as their
+/// parent.
 pub const PROCESS_IS_SPAN: u32 = 1;
+
+/// [`CurrentSpan::priority`] while nothing is decided.
+pub const UNDECIDED: i32 = i32::MIN;
 
 /// What the process is in its run.
 #[repr(C)]
@@ -32,11 +37,12 @@ pub struct ProcessInfo {
     pub span_id: u64,
     /// W3C trace flags.
     pub trace_flags: u32,
-    /// Bit 0: the process's span is recorded, so that root spans may have it as their parent.
+    /// Bit 0, [`PROCESS_IS_SPAN`]: the process's span is sent in any case, so that root spans may have it as their
+    /// parent.
     pub flags: u32,
 }
 
-/// The span that is active on the calling thread.
+/// A span that is there, such as the one that is active on the calling thread.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct CurrentSpan {
@@ -50,13 +56,138 @@ pub struct CurrentSpan {
     pub trace_id_low: u64,
     /// The span.
     pub span_id: u64,
-    /// Its sampling priority. Asking decides it.
+    /// Its sampling priority: [`Interface::current`] decides it, as the caller is about to hand it on;
+    /// [`Interface::describe`] gives [`UNDECIDED`] while it is open.
     pub priority: i32,
     /// Zero.
     pub reserved: u32,
 }
 
+/// A text of the caller's, read during the call only. Null or empty is no text.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Text {
+    /// The bytes, which should be UTF-8.
+    pub bytes: *const c_char,
+    /// How many.
+    pub length: usize,
+}
+
+/// How a span begins.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct StartOptions {
+    /// Bytes of this structure, as the caller knows it; what lies behind them is taken as zero.
+    pub size: u32,
+    /// The number of a `SpanKind` in OTLP: 1 internal, 2 server, 3 client, 4 producer, 5 consumer; 0 is 1.
+    pub kind: u32,
+    /// The parent: a span's handle; 0 is the span that is active on this thread, [`NO_PARENT`] none.
+    pub parent: u64,
+    /// A handle of [`Interface::extract`], whose sender is then the parent: used up by this.
+    pub context: u64,
+    /// Nanoseconds since the Unix epoch; 0 is now.
+    pub start_unix_ns: u64,
+    /// The service, where it is not the process's.
+    pub service: Text,
+    /// What was done to what: Datadog's resource, OTLP's name. Without it the name.
+    pub resource: Text,
+    /// Datadog's span type.
+    pub kind_of_work: Text,
+}
+
+/// [`StartOptions::parent`]: the span begins a trace of its own.
+pub const NO_PARENT: u64 = u64::MAX;
+
+/// What [`Interface::set`] changes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum Part {
+    /// Datadog's operation name.
+    Name = 1,
+    /// Datadog's resource, OTLP's name.
+    Resource = 2,
+    /// The service.
+    Service = 3,
+    /// Datadog's span type.
+    Type = 4,
+}
+
+/// The type of a [`TagValue`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum TagType {
+    /// [`Payload::text`].
+    Text = 1,
+    /// [`Payload::integer`].
+    Integer = 2,
+    /// [`Payload::double`].
+    Double = 3,
+    /// [`Payload::integer`], zero or not.
+    Bool = 4,
+    /// Nothing: the tag is taken away.
+    Removed = 5,
+}
+
+/// What a [`TagValue`] holds.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub union Payload {
+    /// Text.
+    pub text: Text,
+    /// A whole number or a truth value.
+    pub integer: i64,
+    /// A number.
+    pub double: f64,
+}
+
+/// The value of a tag, an attribute of a span or event.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct TagValue {
+    /// A [`TagType`].
+    pub kind: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// The value.
+    pub payload: Payload,
+}
+
+/// A tag's name and value.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Tag {
+    /// The name.
+    pub name: Text,
+    /// The value.
+    pub value: TagValue,
+}
+
+/// What went wrong.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct ErrorInfo {
+    /// Its class.
+    pub kind: Text,
+    /// What it says.
+    pub message: Text,
+    /// Where it happened.
+    pub stack: Text,
+}
+
+/// Takes a header. `name` ends with NUL and is valid during the call, as is the value, which does not end with NUL.
+pub type SetHeader =
+    unsafe extern "C" fn(argument: *mut c_void, name: *const c_char, value: *const c_char, value_length: usize);
+
+/// Gives the value number `index` of a header, from 0 on, by filling in `value` and returning 1; 0 where there are not so
+/// many. `name` ends with NUL, is in lower case and is to be compared without regard to case. The text must stay
+/// unchanged until [`Interface::extract`] is back.
+pub type GetHeader =
+    unsafe extern "C" fn(argument: *mut c_void, name: *const c_char, index: usize, value: *mut Text) -> i32;
+
 /// The table.
+///
+/// Handles: a span or an extracted context is a number, 0 is none. Every function takes 0 and handles of what has ended,
+/// and does nothing then. All functions may be called from any thread, at the same time as well.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Interface {
@@ -68,6 +199,43 @@ pub struct Interface {
     pub record: unsafe extern "C" fn(bytes: *const u8, length: usize) -> i32,
     /// Fills in what the process is; as much of it as `size` says. Gives 0, or -1 where nothing is recorded.
     pub process: unsafe extern "C" fn(out: *mut ProcessInfo) -> i32,
-    /// Fills in the span that is active on this thread. Gives 0, or -1 where there is none.
+    /// Fills in the span that is active on this thread, for one who is about to hand it on. Gives 0, or -1 where there
+    /// is none.
     pub current: unsafe extern "C" fn(out: *mut CurrentSpan) -> i32,
+    /// Begins a span. `options` may be null. Gives its handle, or 0.
+    pub start: unsafe extern "C" fn(name: *const c_char, name_length: usize, options: *const StartOptions) -> u64,
+    /// Ends a span, at a time in nanoseconds since the Unix epoch; 0 is now. Was it active on this thread, then what was
+    /// before it is now.
+    pub finish: unsafe extern "C" fn(span: u64, end_unix_ns: u64),
+    /// Changes a [`Part`].
+    pub set: unsafe extern "C" fn(span: u64, part: u32, text: *const c_char, length: usize),
+    /// Sets a tag.
+    pub tag: unsafe extern "C" fn(span: u64, name: *const c_char, name_length: usize, value: *const TagValue),
+    /// Adds an event, at a time in nanoseconds since the Unix epoch; 0 is now. `tags` are `count` of them, or null.
+    pub event: unsafe extern "C" fn(
+        span: u64,
+        name: *const c_char,
+        name_length: usize,
+        time_unix_ns: u64,
+        tags: *const Tag,
+        count: usize,
+    ),
+    /// The span has failed.
+    pub error: unsafe extern "C" fn(span: u64, error: *const ErrorInfo),
+    /// Makes a span the active one of this thread, 0 none. Gives the one that was, to be activated again.
+    pub activate: unsafe extern "C" fn(span: u64) -> u64,
+    /// The span that is active on this thread.
+    pub active: unsafe extern "C" fn() -> u64,
+    /// Writes a span's context, or an extracted one to pass it on, into headers; 0 is the active span. Decides whether the
+    /// trace is kept. Gives 0, or -1 where there is nothing to write.
+    pub inject: unsafe extern "C" fn(span: u64, set: Option<SetHeader>, argument: *mut c_void) -> i32,
+    /// Reads a context from headers. Gives a handle for [`StartOptions::context`], or 0.
+    pub extract: unsafe extern "C" fn(get: Option<GetHeader>, argument: *mut c_void) -> u64,
+    /// Gives back an extracted context that no span was started from.
+    pub release: unsafe extern "C" fn(context: u64),
+    /// Decides by hand whether the span's trace is kept: not zero keeps it. Gives 0, or -1 where the decision has left the
+    /// process already.
+    pub keep: unsafe extern "C" fn(span: u64, keep: i32) -> i32,
+    /// Fills in what a span is, for logs; 0 is the active span. Decides nothing. Gives 0, or -1 where there is none.
+    pub describe: unsafe extern "C" fn(span: u64, out: *mut CurrentSpan) -> i32,
 }

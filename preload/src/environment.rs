@@ -8,6 +8,7 @@ use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, Ordering};
 use ddtrace::identity::{Identity, LENGTH};
 use ddtrace::propagation::tracecontext::{TRACEPARENT_LENGTH, TraceParent};
+use ddtrace::settings::MAX_LENGTH;
 use ddtrace::sys;
 
 pub(crate) const IDENTITY: &[u8] = b"_DDTRACE_RUN=";
@@ -15,6 +16,7 @@ pub(crate) const TRACEPARENT: &[u8] = b"TRACEPARENT=";
 pub(crate) const TRACESTATE: &[u8] = b"TRACESTATE=";
 pub(crate) const BAGGAGE: &[u8] = b"BAGGAGE=";
 pub(crate) const LD_PRELOAD: &[u8] = b"LD_PRELOAD=";
+pub(crate) const TRACER: &[u8] = b"_DDTRACE_TRACER=";
 pub(crate) const DENYLIST: &[u8] = b"DD_TRACE_DENYLIST=";
 
 /// What the environment held when the program started.
@@ -27,8 +29,19 @@ pub(crate) struct Found<'a> {
     pub(crate) denylist: &'a [u8],
     tracestate: &'a [u8],
     baggage: &'a [u8],
+    tracer: &'a [u8],
+    labels: Labels<'a>,
     identity_place: *mut u8,
     traceparent_place: *mut u8,
+}
+
+/// What a program may have been told of itself, in variables that other tracers know as well; empty where it was not.
+#[derive(Clone, Copy, Default)]
+struct Labels<'a> {
+    service: &'a [u8],
+    otel_service: &'a [u8],
+    env: &'a [u8],
+    version: &'a [u8],
 }
 
 /// Where this process's identity stands in its initial environment; null where it does not.
@@ -45,6 +58,12 @@ pub(crate) struct Kept {
     pub(crate) tracestate: StaticText<640>,
     pub(crate) baggage: StaticText<8320>,
     pub(crate) denylist: StaticText<1024>,
+    /// The settings of the tracer inside of the process.
+    pub(crate) tracer: StaticText<{ TRACER.len() + MAX_LENGTH + 1 }>,
+    /// The values of what this program was told of itself.
+    pub(crate) service: StaticText<264>,
+    pub(crate) env: StaticText<264>,
+    pub(crate) version: StaticText<264>,
 }
 
 static KEPT: Settled<Kept> = Settled::new(Kept {
@@ -52,11 +71,31 @@ static KEPT: Settled<Kept> = Settled::new(Kept {
     tracestate: StaticText::EMPTY,
     baggage: StaticText::EMPTY,
     denylist: StaticText::EMPTY,
+    tracer: StaticText::EMPTY,
+    service: StaticText::EMPTY,
+    env: StaticText::EMPTY,
+    version: StaticText::EMPTY,
 });
 
 /// What children need, though the host has overwritten its environment by now.
 pub(crate) fn kept() -> &'static Kept {
     KEPT.get()
+}
+
+impl<'a> Labels<'a> {
+    fn note(&mut self, entry: &'a [u8]) {
+        let labels: [(&[u8], &mut &'a [u8]); 4] = [
+            (b"DD_SERVICE=", &mut self.service),
+            (b"OTEL_SERVICE_NAME=", &mut self.otel_service),
+            (b"DD_ENV=", &mut self.env),
+            (b"DD_VERSION=", &mut self.version),
+        ];
+        for (name, value) in labels {
+            if let Some(told) = entry.strip_prefix(name) {
+                *value = told;
+            }
+        }
+    }
 }
 
 /// Reads the environment.
@@ -71,6 +110,8 @@ pub(crate) unsafe fn scan<'a>(envp: *const *const u8) -> Found<'a> {
         denylist: &[],
         tracestate: &[],
         baggage: &[],
+        tracer: &[],
+        labels: Labels::default(),
         identity_place: null_mut(),
         traceparent_place: null_mut(),
     };
@@ -91,6 +132,10 @@ pub(crate) unsafe fn scan<'a>(envp: *const *const u8) -> Found<'a> {
             found.tracestate = text;
         } else if text.starts_with(BAGGAGE) {
             found.baggage = text;
+        } else if text.starts_with(TRACER) {
+            found.tracer = text;
+        } else {
+            found.labels.note(text);
         }
     }
     found
@@ -126,6 +171,12 @@ pub(crate) unsafe fn remember(found: &Found<'_>, library: &[u8], context_is_ours
             kept.library.fill(&[LD_PRELOAD, library]);
             kept.tracestate.fill(&[found.tracestate]);
             kept.baggage.fill(&[found.baggage]);
+            kept.tracer.fill(&[found.tracer]);
+            let labels = &found.labels;
+            let service = if labels.service.is_empty() { labels.otel_service } else { labels.service };
+            kept.service.fill(&[service]);
+            kept.env.fill(&[labels.env]);
+            kept.version.fill(&[labels.version]);
             if !found.denylist.is_empty() {
                 kept.denylist.fill(&[DENYLIST, found.denylist]);
             }

@@ -25,6 +25,7 @@ mod settled;
 mod start;
 mod table;
 mod thread;
+mod tracer;
 
 #[cfg(preload_so)]
 mod so;

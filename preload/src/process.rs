@@ -4,10 +4,11 @@ use crate::describe;
 use crate::environment;
 use crate::settled::Settled;
 use crate::thread;
+use crate::tracer;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use ddtrace::handshake::{self, Hello};
-use ddtrace::identity::{FLAG_REMOTE_PARENT, FLAG_SANDBOXED, FLAGS_OF_HOLDER, Holder, Identity};
+use ddtrace::identity::{FLAG_PROCESS_SPANS, FLAG_REMOTE_PARENT, FLAG_SANDBOXED, FLAGS_OF_HOLDER, Holder, Identity};
 use ddtrace::ids::{SpanId, TraceId};
 use ddtrace::random::Random;
 use ddtrace::record::{OpenBody, ROLE_CHILD, ROLE_SELF, RecordWriter};
@@ -61,6 +62,22 @@ pub(crate) fn identity() -> &'static Identity {
     IDENTITY.get()
 }
 
+/// Whether processes are recorded. Where not, there is only what programs record of their own: the hooks still give
+/// children their environment, and a process has a ring when it has something to say.
+pub(crate) fn processes_are_recorded() -> bool {
+    identity().flags & FLAG_PROCESS_SPANS != 0
+}
+
+/// Whether a process is a span that is sent in any case, so that others may have it as their parent.
+pub(crate) fn is_span(identity: &Identity) -> bool {
+    identity.flags & FLAG_PROCESS_SPANS != 0
+}
+
+/// The id of the process whose memory this is.
+pub(crate) fn pid() -> u32 {
+    PID.load(Ordering::Relaxed)
+}
+
 /// Starts recording. Called once, from the constructor.
 pub(crate) fn arm(identity: Identity) {
     let Ok(page) = sys::map_private(4096) else { return };
@@ -79,7 +96,9 @@ pub(crate) fn arm(identity: Identity) {
     unsafe { IDENTITY.set(identity) };
     PHASE.store(ARMED, Ordering::Release);
     environment::stamp(&identity);
-    let _ = ring();
+    if processes_are_recorded() {
+        let _ = ring();
+    }
 }
 
 /// The process is about to filter its system calls. Its descendants inherit the filter, and must not try, either.
@@ -110,15 +129,24 @@ pub(crate) fn sandboxed_identity() -> Identity {
     Identity { flags: identity.flags | FLAG_SANDBOXED, ..*identity }
 }
 
-/// Whether and for whom a hook may record; notices first if this is a forked child that nobody told.
-pub(crate) fn caller() -> Option<Caller> {
+/// Whether this process records; notices first if it is a forked child that nobody told. Without a system call, so
+/// that a vfork child is not noticed.
+pub(crate) fn is_recorded() -> bool {
     if PHASE.load(Ordering::Acquire) != ARMED {
-        return None;
+        return false;
     }
     // SAFETY: set before the phase, points to a page that is never unmapped.
-    let mark = unsafe { FORK_MARK.load(Ordering::Relaxed).as_ref() }?;
+    let Some(mark) = (unsafe { FORK_MARK.load(Ordering::Relaxed).as_ref() }) else { return false };
     if mark.load(Ordering::Relaxed) == 0 {
         become_child(SpanId(RANDOM.next()));
+    }
+    true
+}
+
+/// Whether and for whom a hook may record.
+pub(crate) fn caller() -> Option<Caller> {
+    if !is_recorded() {
+        return None;
     }
     let pid = sys::getpid();
     Some(if pid == PID.load(Ordering::Relaxed) { Caller::Itself } else { Caller::VforkChild(pid) })
@@ -133,6 +161,7 @@ pub(crate) fn become_child(span: SpanId) {
     RING.store(null_mut(), Ordering::Relaxed);
     CONNECTS.store(0, Ordering::Relaxed);
     thread::current().reset();
+    tracer::become_child();
     RANDOM.reseed();
     PID.store(pid, Ordering::Relaxed);
     PPID.store(sys::getppid(), Ordering::Relaxed);
@@ -174,8 +203,12 @@ pub(crate) fn ring() -> Option<Ring> {
     if kept.is_ok() {
         let body = open_body(identity, pid, hello.ppid, ROLE_SELF);
         let _ = ring.append(&thread::current().slot, |record| {
-            record.open(identity.span_id, &body);
-            describe::this_program(record);
+            if processes_are_recorded() {
+                record.open(identity.span_id, &body);
+                describe::this_program(record);
+            } else {
+                record.resource(identity.span_id);
+            }
         });
     }
     let base = NonNull::new(RING.load(Ordering::Acquire))?;
@@ -196,8 +229,15 @@ fn open_body(identity: &Identity, pid: u32, ppid: u32, role: u8) -> OpenBody {
     }
 }
 
-/// Writes a record, or counts it as lost in the ring.
+/// Writes a record about processes, where they are recorded.
 pub(crate) fn record(write: impl FnOnce(&mut RecordWriter)) {
+    if processes_are_recorded() {
+        record_span(write);
+    }
+}
+
+/// Writes a record, or counts it as lost in the ring.
+pub(crate) fn record_span(write: impl FnOnce(&mut RecordWriter)) {
     if let Some(ring) = ring() {
         let _ = ring.append(&thread::current().slot, write);
     }

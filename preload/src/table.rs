@@ -1,4 +1,4 @@
-//! Every hook, once: its name, and the real function behind it.
+//! Every hook, once: its name, and the real function behind it; and the two functions that are called but not hooked.
 
 use crate::host::{Auxv, Name, Objects, lookup};
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -36,6 +36,7 @@ functions! {
     Prctl = "prctl",
     Syscall = "syscall",
     ErrnoLocation = "__errno_location",
+    ClockGettime = "clock_gettime",
 }
 
 /// The variable that holds the environment. Looked for in the executable first: a copy relocation makes that the live one.

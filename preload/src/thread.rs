@@ -16,6 +16,9 @@ pub(crate) struct Thread {
     pub(crate) vfork_span: AtomicU64,
     /// The id of that child. It tells a second attempt from another child.
     pub(crate) vfork_pid: AtomicU32,
+    /// The handle of the span that is active on the thread (`crate::tracer`); 0 is none. A forked child looks at its
+    /// parent's once more, to know where it comes from.
+    pub(crate) active: AtomicU64,
 }
 
 impl Thread {
@@ -26,7 +29,7 @@ impl Thread {
     }
 }
 
-const _: () = assert!(size_of::<Thread>() == 24);
+const _: () = assert!(size_of::<Thread>() == 32);
 
 #[cfg(preload_so)]
 core::arch::global_asm!(
@@ -35,9 +38,9 @@ core::arch::global_asm!(
     ".hidden ddtrace_preload_thread",
     ".globl ddtrace_preload_thread",
     ".type ddtrace_preload_thread, @object",
-    ".size ddtrace_preload_thread, 24",
+    ".size ddtrace_preload_thread, 32",
     "ddtrace_preload_thread:",
-    ".zero 24",
+    ".zero 32",
     ".text",
 );
 
@@ -46,7 +49,7 @@ core::arch::global_asm!(
 pub(crate) fn current() -> &'static Thread {
     let address: *const Thread;
     // Not `pure`: a host that switches coroutines may come back on another thread.
-    // SAFETY: reads the thread pointer and the offset of our 24 zero-initialised bytes in the static TLS block, which
+    // SAFETY: reads the thread pointer and the offset of our 32 zero-initialised bytes in the static TLS block, which
     // live as long as the thread; Thread is made of atomics, for which all zero is valid.
     unsafe {
         core::arch::asm!(
@@ -62,7 +65,11 @@ pub(crate) fn current() -> &'static Thread {
 /// Outside of the shared library, where no hook is ever called: one for all.
 #[cfg(not(preload_so))]
 pub(crate) fn current() -> &'static Thread {
-    static THREAD: Thread =
-        Thread { slot: ThreadSlot::new(), vfork_span: AtomicU64::new(0), vfork_pid: AtomicU32::new(0) };
+    static THREAD: Thread = Thread {
+        slot: ThreadSlot::new(),
+        vfork_span: AtomicU64::new(0),
+        vfork_pid: AtomicU32::new(0),
+        active: AtomicU64::new(0),
+    };
     &THREAD
 }

@@ -1,5 +1,7 @@
 //! From the chosen values to the configuration: where one depends on others, it is decided here.
 
+mod propagation;
+
 use super::mask::masked_url;
 use super::parse::{agent_url_of, grpc_target, http_traces_url};
 use super::pick::{Pick, Picks};
@@ -8,6 +10,7 @@ use super::sources::{Layer, Origin, Sources, Warning};
 use super::table::{Id, settings};
 use super::value::Value;
 use super::{AgentConfig, AgentUrl, Config, Exporter, GitMetadata, LogLevel, OtlpConfig, OtlpProtocol, ProcessSpans};
+use propagation::propagation;
 use std::format;
 use std::string::{String, ToString};
 use std::vec::Vec;
@@ -56,11 +59,10 @@ pub(crate) fn assemble(picks: &Picks, sources: &Sources, warnings: &mut Vec<Warn
         },
         trace_id_128_bit: picks.flag(Id::TraceId128Bit),
         sampling: sampling(picks, warnings),
-        denylist: match &picks.get(Id::Denylist).value {
-            Some(Value::List(programs)) => programs.clone(),
-            _ => Vec::new(),
-        },
+        denylist: list(picks, Id::Denylist),
         inject_cleared_env: picks.flag(Id::InjectClearedEnv),
+        propagation: propagation(picks),
+        baggage_tag_keys: list(picks, Id::BaggageTagKeys),
         debug,
         log_level: match picks.name(Id::LogLevel) {
             level if debug => LogLevel::Debug.max(log_level(level)),
@@ -104,6 +106,13 @@ fn exporters(picks: &Picks) -> Vec<Exporter> {
             _ => None,
         })
         .collect()
+}
+
+fn list(picks: &Picks, id: Id) -> Vec<String> {
+    match &picks.get(id).value {
+        Some(Value::List(items)) => items.clone(),
+        _ => Vec::new(),
+    }
 }
 
 /// The tags without those that became settings of their own. (`env` is on every span anyway, from the setting.)

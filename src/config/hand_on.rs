@@ -4,6 +4,7 @@
 //! Datadog's fleet-managed file overrules the environment.
 
 mod resource;
+mod styles;
 
 use super::Config;
 use super::mask::masked_url;
@@ -40,6 +41,7 @@ pub(crate) fn hand_on(picks: &Picks, config: &Config, env: &Environment<'_>) -> 
     given.sampler(picks);
     given.agent(picks, config);
     given.otlp_endpoint(picks, config);
+    given.sides_of_propagation(picks);
     let attributes = env.non_empty(resource::VARIABLE).map(|value| value.to_str());
     given.variables.extend(resource::attributes(attributes, picks, config));
     // An escape in a file can make a zero byte, which no environment can carry.
@@ -135,6 +137,19 @@ impl Given<'_> {
         }
     }
 
+    /// Styles that overrule the environment must not be hidden by those of one side in it.
+    fn sides_of_propagation(&mut self, picks: &Picks) {
+        let styles = picks.get(Id::PropagationStyles);
+        for side in [Id::PropagationInject, Id::PropagationExtract].map(|id| picks.get(id)) {
+            let name = side.setting.dd.first().filter(|name| self.env.get(name).is_some());
+            let hidden = styles.layer.overrules_environment() && styles.layer < side.layer;
+            let text = styles::written(picks.names(Id::PropagationStyles), &styles::OF_DATADOG);
+            if let (Some(name), Some(text), true) = (name, text, hidden) {
+                self.variables.push(((*name).into(), text));
+            }
+        }
+    }
+
     /// `service.name` among the resource attributes is a statement of the user's that `OTEL_SERVICE_NAME` would hide.
     fn otel_has_service(&self) -> bool {
         let attributes = self.env.non_empty(resource::VARIABLE).and_then(|value| value.to_str()).unwrap_or("");
@@ -151,6 +166,9 @@ fn datadog_text(pick: &Pick, config: &Config) -> Option<String> {
     match pick.value.as_ref()? {
         Value::Pairs(_) => datadog_tags(&config.tags),
         Value::Path(path) => path.to_str().map(ToString::to_string),
+        // `none` voids all others to OpenTelemetry, and none to Datadog.
+        Value::Names(names) if pick.layer == Layer::OtelEnv && names.contains(&"none") => Some("none".into()),
+        Value::Names(names) => styles::written(names, &styles::OF_DATADOG),
         Value::Duration(duration) => Some(duration.as_secs_f64().to_string()),
         Value::Bytes(bytes) => Some(bytes.to_string()),
         other => Some(other.to_string()),
@@ -159,6 +177,9 @@ fn datadog_text(pick: &Pick, config: &Config) -> Option<String> {
 
 fn otel_text(pick: &Pick) -> Option<String> {
     match pick.value.as_ref()? {
+        Value::Names(names) if pick.setting.id == Id::PropagationStyles => {
+            styles::written(names, &styles::OF_OPENTELEMETRY)
+        }
         // A program that prints its spans would mix them into its output.
         Value::Names(names) => names.contains(&"otlp").then(|| "otlp".into()),
         // An address with credentials or a query may be a secret.

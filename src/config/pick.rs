@@ -61,6 +61,13 @@ impl Picks {
         }
     }
 
+    pub(crate) fn names(&self, id: Id) -> &[&'static str] {
+        match &self.get(id).value {
+            Some(Value::Names(names)) => names,
+            _ => &[],
+        }
+    }
+
     pub(crate) fn flag(&self, id: Id) -> bool {
         matches!(self.get(id).value, Some(Value::Bool(true)))
     }

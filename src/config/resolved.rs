@@ -1,5 +1,6 @@
 //! The configuration as the rest of the program uses it: every value typed, checked and final.
 
+use crate::propagation::Propagation;
 use crate::sampling::SamplingConfig;
 use std::fmt;
 use std::path::PathBuf;
@@ -176,6 +177,10 @@ pub struct Config {
     pub denylist: Vec<String>,
     /// Whether programs that are started with an emptied environment still get the tracer's variables.
     pub inject_cleared_env: bool,
+    /// How contexts are written and read.
+    pub propagation: Propagation,
+    /// Which incoming baggage becomes tags of the first span (`baggage.<key>`); `*` is all of it.
+    pub baggage_tag_keys: Vec<String>,
     /// Whether debugging output is wanted.
     pub debug: bool,
     /// The level of the launcher's and the sidecar's log.

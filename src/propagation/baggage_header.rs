@@ -16,7 +16,7 @@ pub(super) struct Room {
 
 impl Room {
     /// Whether a member of so many bytes may be taken; what comes after one that may not is not taken either.
-    pub fn take(&mut self, bytes: usize) -> bool {
+    pub(super) fn take(&mut self, bytes: usize) -> bool {
         match (self.items.checked_sub(1), self.bytes.checked_sub(bytes)) {
             (Some(items), Some(rest)) => {
                 *self = Room { items, bytes: rest };

@@ -127,6 +127,12 @@ impl SpanFields for Detail<'_> {
 }
 
 impl Detail<'_> {
+    /// How many bytes may still be written into the record.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.record.room()
+    }
+
     /// How many of its attributes did not fit the limits.
     pub fn dropped_attributes(&mut self, count: u32) {
         self.record.integer(Key::DroppedAttributes, count.into());

@@ -134,6 +134,13 @@ impl RecordWriter {
         self.header(Kind::Resource, process);
     }
 
+    /// A whole record that somebody else wrote, of which only the length is not believed.
+    pub fn copy_of(&mut self, record: &[u8]) {
+        let (header, rest) = record.split_at_checked(RECORD_HEADER).unwrap_or_default();
+        self.put_at(4, header.get(4..).unwrap_or_default());
+        self.put(rest);
+    }
+
     fn span_body(&mut self, body: &SpanBody) {
         self.put(&body.trace_id.0.to_le_bytes());
         self.put(&body.parent_id.0.to_le_bytes());

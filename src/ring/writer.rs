@@ -132,6 +132,11 @@ impl Ring {
         result
     }
 
+    /// Counts a record that could not even be begun, because the process had no memory for its span.
+    pub fn lose(&self) {
+        self.header().lost_memory.fetch_add(1, Ordering::Relaxed);
+    }
+
     fn append_owned(&self, slot: &ThreadSlot, write: impl FnOnce(&mut RecordWriter)) -> Result<(), Lost> {
         let owned = slot.chunk.load(Ordering::Relaxed).checked_sub(1).filter(|&index| self.has_room(index));
         let index = match owned {

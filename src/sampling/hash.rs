@@ -90,15 +90,15 @@ fn millionths(rate: f64) -> u32 {
     if rest > half || (rest == half && whole & 1 == 1) { whole.wrapping_add(1) } else { whole }
 }
 
-/// The `rv` of the `ot` member of a `tracestate`: the randomness by which [`keeps`] decides, high where it keeps.
-pub(super) fn random_value(trace_id: TraceId) -> [u8; 14] {
-    hex_digits(!spread(trace_id.low()) >> 8)
-}
-
-/// The `th` of the `ot` member: what is at least `rv` is kept at this rate. Zeros at the end are to be stripped.
-pub(super) fn threshold(rate: f64) -> [u8; 14] {
+/// The `rv` and `th` of OpenTelemetry's member of the `tracestate` for a trace that [`keeps`] decided about, of which
+/// `rv` is at least `th` exactly where it is kept. Zeros at the end of `th` are to be stripped.
+pub(super) fn random_value_and_threshold(trace_id: TraceId, rate: f64, kept: bool) -> ([u8; 14], [u8; 14]) {
     const TWO_TO_56: f64 = 72_057_594_037_927_936.0;
-    hex_digits(rounded((1.0 - rate) * TWO_TO_56).min((1 << 56) - 1))
+    let threshold = ((1.0 - rate) * TWO_TO_56) as u64;
+    let random = !spread(trace_id.low()) >> 8;
+    // They have 56 bits and the decision 64: next to the threshold the random value gives way.
+    let random = if kept { random.max(threshold) } else { random.min(threshold.saturating_sub(1)) };
+    (hex_digits(random), hex_digits(threshold))
 }
 
 /// The low 56 bits.
@@ -122,18 +122,56 @@ mod tests {
 
     #[test]
     fn the_multiplier_of_all_datadog_tracers_decides() {
-        // id, its product modulo 2^64; both sides of each threshold that the product itself makes
-        for (id, product) in [
-            (1u64, 1_111_111_111_111_111_111u64),
-            (17, 442_144_815_179_337_271),
-            (0x7fff_ffff_ffff_ffff, 8_112_260_925_743_664_697),
-            (u64::MAX, 17_335_632_962_598_440_505),
+        // Ids and decisions at 0.01, 0.1, 0.2, 0.5 and 0.99 that all of Datadog's tracers are tested with, and `rv`.
+        for (id, random, kept) in [
+            (1u64, "f0948a54d43b8e", [false, true, true, true, true]),
+            (10, "65cd67504a538e", [false, false, false, false, true]),
+            (83, "0028d980cf4f1c", [false; 5]),
+            (100, "fa060922e7438e", [false, true, true, true, true]),
+            (1_000, "c43c5b5d08a38e", [false, false, false, true, true]),
+            ((1 << 62) - 1, "4f6b75ab2bc471", [false, false, false, false, true]),
+            ((1 << 62) + 1, "30948a54d43b8e", [false, false, false, false, true]),
+            ((1 << 63) - 1, "8f6b75ab2bc471", [false, false, false, true, true]),
+            ((1 << 63) + 1, "70948a54d43b8e", [false, false, false, false, true]),
+            (u64::MAX, "0f6b75ab2bc471", [false, false, false, false, true]),
+            (18_444_899_399_302_180_860, "1d6aabcffddf37", [false, false, false, false, true]),
+            (18_444_899_399_302_180_861, "0dff3624d21ac5", [false, false, false, false, true]),
+            (18_444_899_399_302_180_862, "fe93c079a65653", [true; 5]),
+            (18_444_899_399_302_180_863, "ef284ace7a91e1", [false, true, true, true, true]),
+            (646_771_306_295_669_658, "899fbcfd433be9", [false, false, false, true, true]),
+            (5_198_373_796_167_680_436, "7188fdce730439", [false, false, false, false, true]),
+            (10_197_320_802_478_874_805, "d29c6d21f144ee", [false, false, true, true, true]),
+            (13_794_769_880_582_338_323, "a6c17470cee7cd", [false, false, false, true, true]),
+            (14_629_469_446_186_818_297, "295fd564326a5f", [false, false, false, false, true]),
         ] {
-            assert_eq!(spread(id), product, "{id}");
-            let rate = product as f64 / TWO_TO_64;
-            assert!(keeps(TraceId(id.into()), rate + 1e-12), "{id}");
-            assert!(!keeps(TraceId(id.into()), rate - 1e-12), "{id}");
-            assert!(keeps_span(SpanId(id), rate + 1e-12) && !keeps_span(SpanId(id), rate - 1e-12), "{id}");
+            let trace_id = TraceId(id.into());
+            for (rate, kept) in [0.01, 0.1, 0.2, 0.5, 0.99].into_iter().zip(kept) {
+                assert_eq!(keeps(trace_id, rate), kept, "{id} at {rate}");
+                assert_eq!(keeps_span(SpanId(id), rate), kept, "{id} at {rate}");
+                assert_eq!(&random_value_and_threshold(trace_id, rate, kept).0, random.as_bytes(), "{id}");
+            }
+        }
+        for (rate, threshold) in [
+            (0.01, "fd70a3d70a3d70"),
+            (0.1, "e6666666666668"),
+            (0.2, "ccccccccccccd0"),
+            (0.5, "80000000000000"),
+            (0.99, "028f5c28f5c290"),
+            (1.0, "00000000000000"),
+        ] {
+            assert_eq!(&random_value_and_threshold(TraceId(1), rate, true).1, threshold.as_bytes(), "{rate}");
+        }
+    }
+
+    #[test]
+    fn next_to_the_threshold_the_random_value_follows_the_decision() {
+        for (id, rate, random, threshold) in [
+            (0x03a9_3ee8_b199_9f00_u64, 0.1, "e6666666666668", "e6666666666668"),
+            (5_401_449_561_355_763_072, 0.05, "f333333333332f", "f3333333333330"),
+        ] {
+            let id = TraceId(id.into());
+            let (random_value, threshold_value) = random_value_and_threshold(id, rate, keeps(id, rate));
+            assert_eq!((&random_value[..], &threshold_value[..]), (random.as_bytes(), threshold.as_bytes()));
         }
     }
 
@@ -248,13 +286,10 @@ mod tests {
         }
 
         #[test]
-        fn the_ot_member_says_the_same_as_the_decision(id: u64, rate in 0.001..=1.0f64) {
-            let number = |digits: [u8; 14]| u64::from_str_radix(core::str::from_utf8(&digits).unwrap(), 16).unwrap();
-            let (random, threshold) = (number(random_value(TraceId(id.into()))), number(threshold(rate)));
-            // They have 56 bits, the decision 64.
-            if random.abs_diff(threshold) > 1 {
-                prop_assert_eq!(random >= threshold, keeps(TraceId(id.into()), rate));
-            }
+        fn the_ot_member_says_the_same_as_the_decision(id: u64, rate in 1e-9..=1.0f64) {
+            let kept = keeps(TraceId(id.into()), rate);
+            let (random, threshold) = random_value_and_threshold(TraceId(id.into()), rate, kept);
+            prop_assert_eq!(random >= threshold, kept);
         }
     }
 }

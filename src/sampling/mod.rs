@@ -26,6 +26,8 @@ mod rule_set;
 #[cfg(feature = "std")]
 pub mod rules;
 mod sampler;
+#[cfg(test)]
+mod tests;
 
 #[cfg(feature = "std")]
 pub use agent_rates::AgentRateTable;

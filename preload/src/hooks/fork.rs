@@ -3,6 +3,7 @@
 
 use crate::process::{self, Caller};
 use crate::table::{self, Function, real};
+use crate::tracer;
 use core::ffi::c_void;
 use ddtrace::identity::Holder;
 
@@ -60,7 +61,9 @@ pub(crate) unsafe extern "C" fn daemon(no_chdir: i32, no_close: i32) -> i32 {
     let result = unsafe { real(no_chdir, no_close) };
     if armed && process::caller() == Some(Caller::Itself) {
         // This is the child: its parent is gone and could not say that it started one, so it speaks for itself now.
-        let _ = process::ring();
+        if process::processes_are_recorded() {
+            let _ = process::ring();
+        }
     }
     result
 }
@@ -69,6 +72,7 @@ fn forked(call: impl FnOnce() -> i32) -> i32 {
     if process::caller() != Some(Caller::Itself) {
         return call();
     }
+    tracer::before_fork();
     // Both sides know the child's span before there are two sides.
     let child = process::child_identity(Holder::Process(0), None);
     let pid = call();

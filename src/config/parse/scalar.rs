@@ -133,7 +133,7 @@ pub(super) fn choice(names: &'static Names, text: &str) -> Read {
     )
 }
 
-/// Unknown names are left out, and complained about.
+/// Unknown names are left out, and complained about. No name at all is `none`, where that is one of them.
 pub(super) fn choices(names: &'static Names, text: &str) -> Read {
     let mut known = Vec::new();
     let mut unknown = Vec::new();
@@ -143,6 +143,9 @@ pub(super) fn choices(names: &'static Names, text: &str) -> Read {
             Some(name) => known.push(name),
             None => unknown.push(format!("{item:?}")),
         }
+    }
+    if known.is_empty() && unknown.is_empty() {
+        known.extend(names.names.iter().find(|name| **name == "none"));
     }
     let complaint = (!unknown.is_empty())
         .then(|| format!("has {}, which is none of {}", unknown.join(", "), names.names.join(", ")));

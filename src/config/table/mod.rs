@@ -8,6 +8,7 @@ mod destination;
 mod identity;
 mod operation;
 mod otlp;
+mod propagation;
 mod sampling;
 mod spans;
 
@@ -57,6 +58,15 @@ pub enum Id {
     SpanSamplingRulesFile,
     Sampler,
     SamplerArgument,
+    PropagationStyles,
+    PropagationInject,
+    PropagationExtract,
+    PropagationExtractFirst,
+    PropagationBehaviour,
+    TagsMaxLength,
+    BaggageTagKeys,
+    BaggageMaxItems,
+    BaggageMaxBytes,
     Debug,
     LogLevel,
     LogFile,
@@ -257,12 +267,13 @@ pub struct Group {
 }
 
 /// All settings.
-pub const GROUPS: [Group; 6] = [
+pub const GROUPS: [Group; 7] = [
     Group { title: "What is traced: names and tags", settings: identity::SETTINGS },
     Group { title: "Where spans go", settings: destination::SETTINGS },
     Group { title: "OTLP receiver", settings: otlp::SETTINGS },
     Group { title: "Which spans there are", settings: spans::SETTINGS },
     Group { title: "Which traces are kept", settings: sampling::SETTINGS },
+    Group { title: "How context travels", settings: propagation::SETTINGS },
     Group { title: "Operation", settings: operation::SETTINGS },
 ];
 

@@ -131,6 +131,64 @@ fn exporters_are_named_to_opentelemetry_only_if_they_print_nothing() {
 }
 
 #[test]
+fn styles_are_named_only_to_those_who_know_them() {
+    let style = "DD_TRACE_PROPAGATION_STYLE";
+    for (given, expected) in [
+        ((style, "datadog,tracecontext"), &[("OTEL_PROPAGATORS", "tracecontext")][..]),
+        ((style, "B3 single header, jaeger ,none"), &[("OTEL_PROPAGATORS", "b3,jaeger")]),
+        ((style, "datadog"), &[]),
+        ((style, "none"), &[("OTEL_PROPAGATORS", "none")]),
+        ((style, ""), &[("OTEL_PROPAGATORS", "none")]),
+        (("OTEL_PROPAGATORS", "tracecontext,baggage,xray"), &[(style, "tracecontext,baggage")]),
+        (("OTEL_PROPAGATORS", "b3,none"), &[(style, "none")]),
+        (("OTEL_PROPAGATORS", "jaeger"), &[]),
+        (("OTEL_PROPAGATORS", ""), &[]),
+        (("DD_TRACE_PROPAGATION_STYLE_INJECT", "b3"), &[]),
+    ] {
+        check(&Host::new().envs(&[given]), expected);
+    }
+    let host = Host::new().cli("propagation.styles", "datadog,ottrace,b3").cli("propagation.inject", "b3multi,xray");
+    check(
+        &host,
+        &[
+            ("DD_TRACE_PROPAGATION_STYLE", "datadog,b3"),
+            ("DD_TRACE_PROPAGATION_STYLE_INJECT", "b3multi"),
+            ("OTEL_PROPAGATORS", "ottrace,b3"),
+        ],
+    );
+    // What overrules the environment is not hidden by one side in it.
+    let host = Host::new().env("DD_TRACE_PROPAGATION_STYLE_EXTRACT", "datadog").cli("propagation.styles", "b3");
+    check(
+        &host,
+        &[
+            ("DD_TRACE_PROPAGATION_STYLE", "b3"),
+            ("DD_TRACE_PROPAGATION_STYLE_EXTRACT", "b3"),
+            ("OTEL_PROPAGATORS", "b3"),
+        ],
+    );
+}
+
+#[test]
+fn how_context_travels_is_handed_on_to_datadogs_tracers() {
+    let host = Host::new().file(
+        USER,
+        "[propagation]\nextract_first = true\nbehaviour = \"restart\"\ntags_max_length = 100\n\
+         [baggage]\ntag_keys = [\"a\", \"b\"]\nmax_items = 3\nmax_bytes = \"1KiB\"\n",
+    );
+    check(
+        &host,
+        &[
+            ("DD_TRACE_BAGGAGE_MAX_BYTES", "1024"),
+            ("DD_TRACE_BAGGAGE_MAX_ITEMS", "3"),
+            ("DD_TRACE_BAGGAGE_TAG_KEYS", "a,b"),
+            ("DD_TRACE_PROPAGATION_BEHAVIOR_EXTRACT", "restart"),
+            ("DD_TRACE_PROPAGATION_EXTRACT_FIRST", "true"),
+            ("DD_TRACE_X_DATADOG_TAGS_MAX_LENGTH", "100"),
+        ],
+    );
+}
+
+#[test]
 fn the_switches_of_the_tracer_itself_reach_its_children() {
     let host = Host::new().file(USER, "process_spans = true\ninject_cleared_env = true\ndenylist = [\"a\", \"b\"]\n");
     check(

@@ -5,6 +5,7 @@ mod environment;
 mod files;
 mod handed_on;
 mod precedence;
+mod propagation;
 mod properties;
 mod stable;
 

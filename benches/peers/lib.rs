@@ -1,0 +1,1 @@
+//! Benchmarks beside other implementations: `benches/peers/*.rs`.

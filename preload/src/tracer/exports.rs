@@ -1,0 +1,300 @@
+//! The table behind the one symbol that others look up. Each function reads its arguments and leaves the rest to the
+//! [tracer](super).
+
+use super::carriers::{HostHeaders, HostHeadersMut, bytes};
+use super::span::{SpanRef, Start};
+use super::write::{NamedValue, Value};
+use super::{Tracer, tracer, tracer_of_this_process};
+use crate::process;
+use core::ffi::{c_char, c_void};
+use ddtrace::interface::{
+    CurrentSpan, ErrorInfo, GetHeader, Interface, PROCESS_IS_SPAN, Part, ProcessInfo, SetHeader, StartOptions, Tag,
+    TagType, TagValue, Text, UNDECIDED, VERSION,
+};
+use ddtrace::record::RECORD_HEADER;
+use ddtrace::ring::layout::MAX_RECORD;
+use ddtrace::sampling;
+
+/// What [`ddtrace::interface::SYMBOL`] leads to.
+#[cfg_attr(preload_so, unsafe(no_mangle))]
+#[allow(non_upper_case_globals, reason = "it is a symbol of C")]
+pub(crate) static ddtrace_run_interface: Interface = Interface {
+    size: size_of::<Interface>() as u32,
+    version: VERSION,
+    record,
+    process: process_info,
+    current,
+    start,
+    finish,
+    set,
+    tag,
+    event,
+    error,
+    activate,
+    active,
+    inject,
+    extract,
+    release,
+    keep,
+    describe,
+};
+
+const DONE: i32 = 0;
+const NOTHING: i32 = -1;
+
+unsafe extern "C" fn record(records: *const u8, length: usize) -> i32 {
+    if !process::is_recorded() {
+        return NOTHING;
+    }
+    // SAFETY: the caller's own bytes (contract of the table).
+    let mut rest = unsafe { bytes(records.cast(), length) };
+    while let Some(head) = rest.first_chunk::<4>() {
+        let length = u32::from_le_bytes(*head) as usize;
+        let is_sound = (RECORD_HEADER..=MAX_RECORD).contains(&length) && length.is_multiple_of(8);
+        let Some((record, after)) = rest.split_at_checked(length).filter(|_| is_sound) else { return NOTHING };
+        process::record_span(|writer| writer.copy_of(record));
+        rest = after;
+    }
+    if rest.is_empty() { DONE } else { NOTHING }
+}
+
+unsafe extern "C" fn process_info(out: *mut ProcessInfo) -> i32 {
+    if !process::is_recorded() {
+        return NOTHING;
+    }
+    let identity = process::identity();
+    let info = ProcessInfo {
+        size: size_of::<ProcessInfo>() as u32,
+        pid: process::pid(),
+        trace_id_high: identity.trace_id.high(),
+        trace_id_low: identity.trace_id.low(),
+        span_id: identity.span_id.0,
+        trace_flags: identity.trace_flags.into(),
+        flags: if process::is_span(identity) { PROCESS_IS_SPAN } else { 0 },
+    };
+    // SAFETY: the caller's own structure, which begins with its size (contract of the table).
+    unsafe { fill(out, info, |info| &mut info.size) }
+}
+
+unsafe extern "C" fn current(out: *mut CurrentSpan) -> i32 {
+    let Some((tracer, span)) = span_or_active(0) else { return NOTHING };
+    tracer.settle(&span.trace);
+    // SAFETY: as for `describe`.
+    unsafe { tell(&span, out) }
+}
+
+unsafe extern "C" fn describe(span: u64, out: *mut CurrentSpan) -> i32 {
+    let Some((_, span)) = span_or_active(span) else { return NOTHING };
+    // SAFETY: the caller's own structure, which begins with its size (contract of the table).
+    unsafe { tell(&span, out) }
+}
+
+/// # Safety
+///
+/// As for [`fill`].
+unsafe fn tell(span: &SpanRef, out: *mut CurrentSpan) -> i32 {
+    let context = span.trace.span_context(span.span_id);
+    let current = CurrentSpan {
+        size: size_of::<CurrentSpan>() as u32,
+        trace_flags: context.trace_flags().into(),
+        trace_id_high: context.trace_id.high(),
+        trace_id_low: context.trace_id.low(),
+        span_id: span.span_id.0,
+        priority: context.priority.map_or(UNDECIDED, |priority| priority.0),
+        reserved: 0,
+    };
+    // SAFETY: the caller's promise.
+    unsafe { fill(out, current, |current| &mut current.size) }
+}
+
+unsafe extern "C" fn start(name: *const c_char, name_length: usize, options: *const StartOptions) -> u64 {
+    let Some(tracer) = tracer_of_this_process() else { return 0 };
+    // SAFETY: null, or the caller's own structure, which begins with its size; texts are the caller's own (contract of
+    // the table).
+    let start = unsafe {
+        let options = options_of(options);
+        let text = |text: Text| bytes(text.bytes, text.length);
+        Start {
+            name: bytes(name, name_length),
+            kind: match options.kind {
+                kind @ 1..=5 => kind as u8,
+                _ => 1,
+            },
+            parent: options.parent,
+            context: options.context,
+            start_unix_ns: options.start_unix_ns,
+            service: text(options.service),
+            resource: text(options.resource),
+            span_type: text(options.kind_of_work),
+        }
+    };
+    tracer.start(&start).unwrap_or(0)
+}
+
+unsafe extern "C" fn finish(span: u64, end_unix_ns: u64) {
+    if let Some(tracer) = tracer() {
+        tracer.finish(span, end_unix_ns);
+    }
+}
+
+unsafe extern "C" fn set(span: u64, part: u32, text: *const c_char, length: usize) {
+    let part = match part {
+        1 => Part::Name,
+        2 => Part::Resource,
+        3 => Part::Service,
+        4 => Part::Type,
+        _ => return,
+    };
+    if let Some((tracer, span)) = open_span(span) {
+        // SAFETY: the caller's own text (contract of the table).
+        tracer.set(&span, part, unsafe { bytes(text, length) });
+    }
+}
+
+unsafe extern "C" fn tag(span: u64, name: *const c_char, name_length: usize, value: *const TagValue) {
+    let Some((tracer, span)) = open_span(span) else { return };
+    // SAFETY: null or the caller's own value (contract of the table).
+    let Some(value) = (unsafe { value.as_ref().and_then(|value| value_of(value)) }) else { return };
+    // SAFETY: the caller's own text.
+    let name = unsafe { bytes(name, name_length) };
+    if !name.is_empty() {
+        tracer.tag(&span, &NamedValue { name, value });
+    }
+}
+
+unsafe extern "C" fn event(
+    span: u64,
+    name: *const c_char,
+    name_length: usize,
+    time_unix_ns: u64,
+    tags: *const Tag,
+    count: usize,
+) {
+    let Some((tracer, span)) = open_span(span) else { return };
+    let count = if tags.is_null() { 0 } else { count };
+    let tags = (0..count).filter_map(|index| {
+        // SAFETY: the caller's array of `count` tags, with texts of its own (contract of the table).
+        unsafe {
+            let tag = &*tags.add(index);
+            Some(NamedValue { name: bytes(tag.name.bytes, tag.name.length), value: value_of(&tag.value)? })
+        }
+    });
+    // SAFETY: the caller's own text.
+    tracer.event(&span, unsafe { bytes(name, name_length) }, time_unix_ns, tags);
+}
+
+unsafe extern "C" fn error(span: u64, error: *const ErrorInfo) {
+    let Some((tracer, span)) = open_span(span) else { return };
+    // SAFETY: null or the caller's own structure, with texts of its own (contract of the table).
+    let [kind, message, stack] = unsafe {
+        let Some(error) = error.as_ref() else { return };
+        [error.kind, error.message, error.stack].map(|text| bytes(text.bytes, text.length))
+    };
+    tracer.error(&span, kind, message, stack);
+}
+
+unsafe extern "C" fn activate(span: u64) -> u64 {
+    tracer().map_or(0, |tracer| tracer.activate(span))
+}
+
+unsafe extern "C" fn active() -> u64 {
+    tracer().map_or(0, Tracer::open_active)
+}
+
+unsafe extern "C" fn inject(span: u64, set: Option<SetHeader>, argument: *mut c_void) -> i32 {
+    let (Some(tracer), Some(set)) = (tracer(), set) else { return NOTHING };
+    if tracer.inject(span, &mut HostHeadersMut { set, argument }) { DONE } else { NOTHING }
+}
+
+unsafe extern "C" fn extract(get: Option<GetHeader>, argument: *mut c_void) -> u64 {
+    let (Some(tracer), Some(get)) = (tracer_of_this_process(), get) else { return 0 };
+    tracer.extract(&HostHeaders { get, argument }).unwrap_or(0)
+}
+
+unsafe extern "C" fn release(context: u64) {
+    if let Some(tracer) = tracer() {
+        tracer.release(context);
+    }
+}
+
+unsafe extern "C" fn keep(span: u64, keep: i32) -> i32 {
+    match open_span(span) {
+        Some((tracer, span)) if tracer.keep(&span, keep != 0) => DONE,
+        _ => NOTHING,
+    }
+}
+
+fn open_span(number: u64) -> Option<(&'static Tracer, SpanRef)> {
+    // Most calls without a span are those of a program that has none.
+    if number == 0 {
+        return None;
+    }
+    let tracer = tracer()?;
+    Some((tracer, tracer.span(number)?))
+}
+
+fn span_or_active(number: u64) -> Option<(&'static Tracer, SpanRef)> {
+    let tracer = tracer()?;
+    Some((tracer, tracer.span_or_active(number)?))
+}
+
+/// As much of the options as their size says; the rest is zero.
+///
+/// # Safety
+///
+/// `options` is null, or leads to as many bytes as its first word says.
+unsafe fn options_of(options: *const StartOptions) -> StartOptions {
+    // SAFETY: numbers and pointers, for which zero is a value.
+    let mut own: StartOptions = unsafe { core::mem::zeroed() };
+    if !options.is_null() {
+        // SAFETY: the caller's promise; not more than both have.
+        unsafe {
+            let size = ((*options.cast::<u32>()) as usize).min(size_of::<StartOptions>());
+            core::ptr::copy_nonoverlapping(options.cast::<u8>(), (&raw mut own).cast(), size);
+        }
+    }
+    own
+}
+
+/// Fills in as much of a structure as the caller's `size`, its first word, says, and sets that to what was filled in.
+///
+/// # Safety
+///
+/// `out` is null, or leads to as many writable bytes as its first word says.
+unsafe fn fill<T: Copy>(out: *mut T, mut value: T, size_of_value: impl Fn(&mut T) -> &mut u32) -> i32 {
+    if out.is_null() {
+        return NOTHING;
+    }
+    // SAFETY: the caller's promise; not more than both have.
+    unsafe {
+        let size = ((*out.cast::<u32>()) as usize).min(size_of::<T>());
+        if size < size_of::<u32>() {
+            return NOTHING;
+        }
+        *size_of_value(&mut value) = size as u32;
+        core::ptr::copy_nonoverlapping((&raw const value).cast::<u8>(), out.cast(), size);
+    }
+    DONE
+}
+
+/// # Safety
+///
+/// The payload is that of the value's type, its text the caller's own.
+unsafe fn value_of<'a>(value: &TagValue) -> Option<Value<'a>> {
+    const TEXT: u32 = TagType::Text as u32;
+    const INTEGER: u32 = TagType::Integer as u32;
+    const DOUBLE: u32 = TagType::Double as u32;
+    const BOOL: u32 = TagType::Bool as u32;
+    const REMOVED: u32 = TagType::Removed as u32;
+    // SAFETY: the caller's promise.
+    Some(unsafe {
+        match value.kind {
+            TEXT => Value::Some(sampling::TagValue::Text(bytes(value.payload.text.bytes, value.payload.text.length))),
+            INTEGER => Value::Some(sampling::TagValue::Integer(value.payload.integer)),
+            DOUBLE => Value::Some(sampling::TagValue::Float(value.payload.double)),
+            BOOL => Value::Some(sampling::TagValue::Bool(value.payload.integer != 0)),
+            REMOVED => Value::Removed,
+            _ => return None,
+        }
+    })
+}

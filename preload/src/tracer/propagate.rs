@@ -1,0 +1,149 @@
+//! Contexts that leave the process, and those that come in.
+
+use super::Tracer;
+use super::carriers::{HostHeaders, HostHeadersMut};
+use super::handle::Handle;
+use super::trace::{Trace, TraceRef};
+use crate::environment::{self, kept};
+use crate::process;
+use ddtrace::context::{Bounded, PropagationError, SpanContext};
+use ddtrace::identity::Identity;
+use ddtrace::ids::SpanId;
+use ddtrace::propagation::{Carrier, Extracted, Outgoing, Propagation, Style};
+use ddtrace::record::{Name, RecordWriter, SpanFields};
+use ddtrace::semconv::Key;
+
+impl Tracer {
+    /// Writes a context into headers: that of a span, which decides about its trace, or an extracted one as it came.
+    /// Whether there was one.
+    pub(super) fn inject(&'static self, number: u64, headers: &mut HostHeadersMut) -> bool {
+        let number = if number == 0 { self.active() } else { number };
+        match self.handle(number) {
+            Some(Handle::Span(key)) => {
+                let Some(span) = self.spans.enter(key) else { return false };
+                let outcome = self.settle(&span.trace);
+                self.write_context(&span.trace, span.span_id, true, outcome, headers);
+                true
+            }
+            Some(Handle::Context(key)) => {
+                let Some(trace) = self.traces.enter(key) else { return false };
+                let (sender, _) = trace.parent();
+                self.write_context(&trace, sender, false, trace.verdict.outcome(), headers);
+                true
+            }
+            None => false,
+        }
+    }
+
+    #[inline(never)]
+    fn write_context(
+        &self,
+        trace: &Trace,
+        span_id: SpanId,
+        is_local: bool,
+        outcome: Option<super::verdict::Outcome>,
+        headers: &mut HostHeadersMut,
+    ) {
+        let context = trace.context(outcome);
+        let outgoing = Outgoing {
+            span: SpanContext { span_id, ..context.span },
+            is_local,
+            trace: &context,
+            baggage: &trace.baggage,
+        };
+        let error = self.settings.propagation.inject(&outgoing, headers);
+        if let (Some(error), true) = (error, trace.local_root().is_valid()) {
+            process::record_span(|record| {
+                record.amend(trace.local_root());
+                propagation_error(record, error);
+            });
+        }
+    }
+
+    /// Reads a context from headers, and gives its handle; `None` where they bring nothing.
+    pub(super) fn extract(&'static self, headers: &HostHeaders) -> Option<u64> {
+        let mut taken = self.take_trace()?;
+        let trace = taken.value();
+        trace.baggage.clear();
+        let extracted = self.settings.propagation.extract(headers, &mut trace.baggage);
+        let brings =
+            extracted.context.is_some() || extracted.has_baggage || extracted.links.iter().any(Option::is_some);
+        if !brings {
+            taken.cancel();
+            return None;
+        }
+        trace.go_on(extracted, self.new_trace_id(), self.settings.sampling.respects_parent);
+        Some(Handle::Context(taken.open()).number(self.epoch))
+    }
+
+    /// Gives an extracted context back.
+    pub(super) fn release(&'static self, number: u64) {
+        if let Some(Handle::Context(key)) = self.handle(number) {
+            drop(self.traces.close(key));
+        }
+    }
+
+    /// A trace below the process's own span. `None` where the process is no span that is sent for certain; the inner one
+    /// where no slot is free.
+    pub(super) fn trace_of_process(&'static self) -> Option<Option<TraceRef>> {
+        let identity = process::identity();
+        if !process::is_span(identity) {
+            return None;
+        }
+        let Some(mut taken) = self.take_trace() else { return Some(None) };
+        let trace = taken.value();
+        trace.baggage.clear();
+        // Whatever the styles are: the launcher's own variables have these.
+        let propagation = Propagation {
+            extract: [Style::TraceContext, Style::Baggage].into_iter().collect(),
+            ..self.settings.propagation
+        };
+        let mut extracted = propagation.extract(&OwnContext { identity }, &mut trace.baggage);
+        if let Some(context) = &mut extracted.context {
+            context.is_remote = false;
+        }
+        trace.go_on(extracted, identity.trace_id, true);
+        Some(Some(taken.share()))
+    }
+}
+
+/// The context of the process's own span, and the state and baggage that came with its trace.
+struct OwnContext<'a> {
+    identity: &'a Identity,
+}
+
+impl Carrier for OwnContext<'_> {
+    fn values(&self, name: &str, each: &mut dyn FnMut(&[u8])) {
+        let of = |entry: &'static [u8], name: &[u8]| entry.strip_prefix(name).unwrap_or_default();
+        match name {
+            "traceparent" => each(&environment::traceparent(self.identity).format()),
+            "tracestate" => each(of(kept().tracestate.as_bytes(), environment::TRACESTATE)),
+            "baggage" => each(of(kept().baggage.as_bytes(), environment::BAGGAGE)),
+            _ => {}
+        }
+    }
+}
+
+/// What could not be read or written.
+pub(super) fn propagation_error(record: &mut RecordWriter, error: PropagationError) {
+    let mut text = Bounded::<64>::new();
+    // Both fit.
+    let _ = text.push(error.name().as_bytes());
+    if let PropagationError::MalformedTid(start) = error {
+        let _ = text.push(b" ");
+        let length = start.iter().position(|byte| *byte == 0).unwrap_or(start.len());
+        let _ = text.push(start.get(..length).unwrap_or_default());
+    }
+    record.text(Key::PropagationError, text.as_bytes());
+}
+
+/// The contexts that are not continued but linked to.
+pub(super) fn links(record: &mut RecordWriter, incoming: &Extracted) {
+    for link in incoming.links.iter().flatten() {
+        let state = if link.style == Style::TraceContext { incoming.link_trace_state.as_bytes() } else { b"" };
+        record.link(link.span.trace_id, link.span.span_id, link.span.flags, state, |attributes| {
+            attributes.attribute_text(Name(b"reason"), link.reason.as_bytes());
+            attributes.attribute_text(Name(b"context_headers"), link.style.name().as_bytes());
+        });
+    }
+}

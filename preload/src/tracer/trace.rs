@@ -1,0 +1,145 @@
+//! What the spans of one trace share in this process.
+
+use super::baggage::Baggage;
+use super::pool::Held;
+use super::root_log::{About, RootLog};
+use super::verdict::{Outcome, Verdict};
+use core::mem::MaybeUninit;
+use core::sync::atomic::{AtomicU64, Ordering};
+use ddtrace::context::{Priority, SpanContext, TraceContext};
+use ddtrace::ids::{SpanId, TraceId};
+use ddtrace::propagation::Extracted;
+use ddtrace::sampling::{Sampled, TagValue};
+
+/// How many traces and extracted contexts a process can have open at the same time.
+pub(crate) const TRACES: usize = 4096;
+
+/// A use of a trace. It lives as long as any span of it is open, whichever is the last.
+pub(crate) type TraceRef = Held<Trace, TRACES>;
+
+/// A trace in this process: a local root and what is below it, or a context that none has been started from yet.
+pub(crate) struct Trace {
+    trace_id: TraceId,
+    /// What came in with it. Filled in where `has_incoming` says so.
+    incoming: MaybeUninit<Extracted>,
+    has_incoming: bool,
+    /// The first span of the trace in this process; zero before that is started.
+    local_root: AtomicU64,
+    pub(crate) verdict: Verdict,
+    pub(crate) root: RootLog,
+    pub(crate) baggage: Baggage,
+}
+
+impl Trace {
+    /// The trace in a slot that was just taken: all zero, or one that has ended.
+    ///
+    /// # Safety
+    ///
+    /// The memory is that of a slot of a pool of traces.
+    pub(crate) unsafe fn in_slot(memory: &mut MaybeUninit<Trace>) -> &mut Trace {
+        // SAFETY: zeros are a trace without incoming context, undecided, with an empty log and no baggage; what an ended
+        // one left behind is as valid, since it has nothing to drop.
+        unsafe { memory.assume_init_mut() }
+    }
+
+    /// Becomes a trace that begins here.
+    pub(crate) fn begin(&mut self, trace_id: TraceId) {
+        self.trace_id = trace_id;
+        self.has_incoming = false;
+        *self.local_root.get_mut() = 0;
+        self.verdict.begin(false);
+        self.root.clear();
+    }
+
+    /// Becomes a trace that somebody else began; `fresh` is its id where it only has links or baggage. `respected`:
+    /// a decision that came with it stands.
+    pub(crate) fn go_on(&mut self, incoming: Extracted, fresh: TraceId, respected: bool) {
+        let context = incoming.context.as_ref().filter(|context| context.span.trace_id.is_valid());
+        let inherited = respected && context.is_some_and(|context| context.span.priority.is_some());
+        self.begin(context.map_or(fresh, |context| context.span.trace_id));
+        self.verdict.begin(inherited);
+        self.incoming.write(incoming);
+        self.has_incoming = true;
+    }
+
+    /// What came in with the trace.
+    pub(crate) fn incoming(&self) -> Option<&Extracted> {
+        // SAFETY: the flag says that it was written; nobody writes it while the trace is shared.
+        self.has_incoming.then(|| unsafe { self.incoming.assume_init_ref() })
+    }
+
+    fn incoming_context(&self) -> Option<&TraceContext> {
+        self.incoming()?.context.as_ref()
+    }
+
+    pub(crate) fn trace_id(&self) -> TraceId {
+        self.trace_id
+    }
+
+    /// The span that the local root is to have as its parent, and whether that is in another process.
+    pub(crate) fn parent(&self) -> (SpanId, bool) {
+        self.incoming_context().map_or((SpanId(0), false), |context| (context.span.span_id, context.is_remote))
+    }
+
+    /// W3C trace flags as they came.
+    pub(crate) fn flags(&self) -> u8 {
+        self.incoming_context().map_or(0, |context| context.span.flags)
+    }
+
+    /// The first span of the trace in this process; zero where there is none yet.
+    pub(crate) fn local_root(&self) -> SpanId {
+        SpanId(self.local_root.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn set_local_root(&self, span: SpanId) {
+        self.local_root.store(span.0, Ordering::Relaxed);
+    }
+
+    /// The priority, if it is decided.
+    pub(crate) fn priority(&self) -> Option<Priority> {
+        match self.verdict.outcome()? {
+            Outcome::Inherited => self.incoming_context()?.span.priority,
+            Outcome::Own(decision) => Some(decision.priority),
+        }
+    }
+
+    /// A span of the trace, as others are told of it.
+    pub(crate) fn span_context(&self, span_id: SpanId) -> SpanContext {
+        SpanContext { trace_id: self.trace_id, span_id, priority: self.priority(), flags: self.flags() }
+    }
+
+    /// What is to be handed on with the trace. More than a kilobyte.
+    pub(crate) fn context(&self, outcome: Option<Outcome>) -> TraceContext {
+        let mut context = self.incoming_context().cloned().unwrap_or_default();
+        context.span.trace_id = self.trace_id;
+        if let Some(Outcome::Own(decision)) = outcome {
+            decision.apply(&mut context);
+        }
+        context
+    }
+}
+
+/// A trace's local root as sampling rules see it.
+pub(crate) struct Root<'a> {
+    pub(crate) trace: &'a Trace,
+    /// The service of spans that name none.
+    pub(crate) service: &'a [u8],
+}
+
+impl Sampled for Root<'_> {
+    fn service(&self) -> &[u8] {
+        self.trace.root.part(About::Service).unwrap_or(self.service)
+    }
+
+    fn name(&self) -> &[u8] {
+        self.trace.root.part(About::Name).unwrap_or_default()
+    }
+
+    fn resource(&self) -> &[u8] {
+        self.trace.root.part(About::Resource).unwrap_or_else(|| self.name())
+    }
+
+    fn tag(&self, name: &[u8]) -> Option<TagValue<'_>> {
+        self.trace.root.tag(name)
+    }
+}

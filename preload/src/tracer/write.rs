@@ -1,0 +1,212 @@
+//! What is said of a span after its start: each at once in a record of its own, so that a crash loses nothing of it.
+
+use super::Tracer;
+use super::root_log::About;
+use super::span::SpanRef;
+use super::{clock, span::Span};
+use crate::process;
+use core::sync::atomic::Ordering;
+use ddtrace::interface::Part;
+use ddtrace::record::{MAX_NAME, Name, RecordWriter, SpanFields};
+use ddtrace::sampling::TagValue;
+use ddtrace::semconv::Key;
+
+/// The longest name, service, resource and type, in bytes; no backend keeps more.
+pub(super) const MAX_LABEL: usize = 5000;
+/// The most bytes of a tag's text. Datadog keeps 25,000 characters.
+const MAX_TEXT: usize = 64 * 1024;
+/// So much of a text goes into one record.
+const PIECE: usize = 12 * 1024;
+/// The most bytes of each text in an event.
+const MAX_EVENT_TEXT: usize = 8 * 1024;
+
+/// The beginning of a text, without a part of a character at its end.
+pub(super) fn cut(text: &[u8], most: usize) -> &[u8] {
+    let Some((head, rest)) = text.split_at_checked(most) else { return text };
+    let is_inside = |byte: &u8| byte & 0xc0 == 0x80;
+    if !rest.first().is_some_and(is_inside) {
+        return head;
+    }
+    // A character has at most four bytes; what is no UTF-8 is cut where it is.
+    let back = head.iter().rev().take(4).position(|byte| !is_inside(byte));
+    let kept = back.map_or(head.len(), |back| head.len().saturating_sub(back.saturating_add(1)));
+    head.get(..kept).unwrap_or(head)
+}
+
+/// A tag of a span or event.
+#[derive(Clone, Copy)]
+pub(super) enum Value<'a> {
+    Some(TagValue<'a>),
+    Removed,
+}
+
+/// A name and its value.
+pub(super) struct NamedValue<'a> {
+    pub(super) name: &'a [u8],
+    pub(super) value: Value<'a>,
+}
+
+impl Tracer {
+    /// Changes one of the four labels of a span.
+    pub(super) fn set(&'static self, span: &SpanRef, part: Part, text: &[u8]) {
+        let (attribute, about) = match part {
+            Part::Name => (Key::OperationName, Some(About::Name)),
+            Part::Resource => (Key::Name, Some(About::Resource)),
+            Part::Service => (Key::Service, Some(About::Service)),
+            Part::Type => (Key::SpanType, None),
+        };
+        note(span, |span| {
+            if let Some(about) = about {
+                span.trace.root.add(about, b"", text);
+            }
+        });
+        process::record_span(|record| {
+            record.amend(span.span_id);
+            record.text(attribute, cut(text, MAX_LABEL));
+        });
+    }
+
+    /// Sets a tag. Two of them are Datadog's way to decide by hand, and no tags.
+    pub(super) fn tag(&'static self, span: &SpanRef, tag: &NamedValue<'_>) {
+        match (tag.name, tag.value) {
+            (b"manual.keep", Value::Some(_)) => drop(span.trace.verdict.decide_by_hand(true)),
+            (b"manual.drop", Value::Some(_)) => drop(span.trace.verdict.decide_by_hand(false)),
+            _ => {
+                note(span, |span| note_tag(span, tag));
+                write_tag(span, tag);
+            }
+        }
+    }
+
+    /// Adds an event. Tags that find no room in its record are counted.
+    pub(super) fn event<'a>(
+        &'static self,
+        span: &SpanRef,
+        name: &[u8],
+        time_unix_ns: u64,
+        tags: impl Iterator<Item = NamedValue<'a>>,
+    ) {
+        let time = if time_unix_ns != 0 { time_unix_ns } else { clock::unix_ns() };
+        process::record_span(|record| {
+            record.amend(span.span_id);
+            record.event(time, Name(cut(name, MAX_NAME)), |event| {
+                let mut dropped = 0u32;
+                for tag in tags {
+                    let text = match tag.value {
+                        Value::Some(TagValue::Text(text)) => text.len().min(MAX_EVENT_TEXT),
+                        _ => 8,
+                    };
+                    // With the field's header, and what tells of those that were dropped.
+                    if event.room() < tag.name.len().min(MAX_NAME).saturating_add(text).saturating_add(64) {
+                        dropped = dropped.saturating_add(1);
+                    } else {
+                        write_value(event, &tag, MAX_EVENT_TEXT);
+                    }
+                }
+                if dropped != 0 {
+                    event.dropped_attributes(dropped);
+                }
+            });
+        });
+    }
+
+    /// The span has failed: status, tags and an event, as the conventions for exceptions have it.
+    pub(super) fn error(&'static self, span: &SpanRef, kind: &[u8], message: &[u8], stack: &[u8]) {
+        span.failed.store(true, Ordering::Relaxed);
+        let text = |text| Value::Some(TagValue::Text(text));
+        let attributes =
+            [(&b"exception.type"[..], kind), (b"exception.message", message), (b"exception.stacktrace", stack)];
+        if !kind.is_empty() {
+            note(span, |span| span.trace.root.add(About::Text, Key::ErrorType.name().as_bytes(), kind));
+        }
+        process::record_span(|record| {
+            record.amend(span.span_id);
+            record.text(Key::StatusMessage, cut(message, MAX_LABEL));
+            if !kind.is_empty() {
+                record.text(Key::ErrorType, cut(kind, MAX_NAME));
+            }
+        });
+        let tags = attributes.into_iter().filter(|(_, value)| !value.is_empty());
+        self.event(span, b"exception", 0, tags.map(|(name, value)| NamedValue { name, value: text(value) }));
+    }
+
+    /// Decides by hand. Whether that was still possible.
+    pub(super) fn keep(&'static self, span: &SpanRef, keep: bool) -> bool {
+        span.trace.verdict.decide_by_hand(keep)
+    }
+}
+
+/// What sampling rules may want to know: only of a local root, and only while nothing is decided.
+fn note(span: &Span, note: impl FnOnce(&Span)) {
+    if span.is_local_root && span.trace.verdict.outcome().is_none() {
+        note(span);
+    }
+}
+
+fn note_tag(span: &Span, tag: &NamedValue<'_>) {
+    let log = &span.trace.root;
+    match tag.value {
+        Value::Some(TagValue::Text(text)) => log.add(About::Text, tag.name, text),
+        Value::Some(TagValue::Integer(number)) => log.add(About::Integer, tag.name, &number.to_le_bytes()),
+        Value::Some(TagValue::Float(number)) => log.add(About::Float, tag.name, &number.to_bits().to_le_bytes()),
+        Value::Some(TagValue::Bool(truth)) => log.add(About::Bool, tag.name, &[truth.into()]),
+        Value::Removed => log.add(About::Removed, tag.name, b""),
+    }
+}
+
+/// Writes a tag into records of its own; a long text takes several.
+fn write_tag(span: &Span, tag: &NamedValue<'_>) {
+    let Value::Some(TagValue::Text(text)) = tag.value else {
+        return process::record_span(|record| {
+            record.amend(span.span_id);
+            write_value(record, tag, PIECE);
+        });
+    };
+    let mut rest = cut(text, MAX_TEXT);
+    let mut is_first = true;
+    loop {
+        let piece = cut(rest, PIECE);
+        process::record_span(|record: &mut RecordWriter| {
+            record.amend(span.span_id);
+            if is_first {
+                record.attribute_text(Name(tag.name), piece);
+            } else {
+                record.attribute_text_continued(Name(tag.name), piece);
+            }
+        });
+        rest = rest.get(piece.len()..).unwrap_or_default();
+        is_first = false;
+        if rest.is_empty() {
+            return;
+        }
+    }
+}
+
+fn write_value(to: &mut impl SpanFields, tag: &NamedValue<'_>, most: usize) {
+    let name = Name(cut(tag.name, MAX_NAME));
+    match tag.value {
+        Value::Some(TagValue::Text(text)) => to.attribute_text(name, cut(text, most)),
+        Value::Some(TagValue::Integer(number)) => to.attribute_integer(name, number),
+        Value::Some(TagValue::Float(number)) => to.attribute_float(name, number),
+        Value::Some(TagValue::Bool(truth)) => to.attribute_bool(name, truth),
+        Value::Removed => to.attribute_removed(name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cut;
+
+    #[test]
+    fn no_character_is_cut_in_two() {
+        assert_eq!(cut(b"abc", 3), b"abc");
+        assert_eq!(cut(b"abcd", 3), b"abc");
+        for most in 1..=6 {
+            let kept = cut("aé€😀".as_bytes(), most);
+            assert!(kept.len() <= most && std::str::from_utf8(kept).is_ok(), "{most}: {kept:?}");
+        }
+        assert_eq!(cut("aé€".as_bytes(), 6), "aé€".as_bytes());
+        // No UTF-8: kept as it is.
+        assert_eq!(cut(&[0x80; 9], 8), &[0x80; 8]);
+    }
+}

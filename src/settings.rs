@@ -1,0 +1,328 @@
+//! What the launcher tells the tracer inside of a program: the part of the configuration that matters there, as one text
+//! that an environment variable can carry.
+//!
+//! Twelve fields with 0x1f between: the format's number, service, environment, version, flags, the limits (three numbers),
+//! the styles that are written and those that are read (names with commas between), the keys of baggage that become tags
+//! (with 0x1e between), and the rest is the text of [`HandedOn`]. Numbers are hexadecimal. No field but the last has a
+//! control character of its own.
+
+use crate::ids::parse_hex_u64;
+use crate::propagation::{Dialect, ExtractBehaviour, Propagation, Style, Styles};
+use crate::sampling::{Base, HandedOn};
+
+/// The variable's name.
+pub const VARIABLE: &[u8] = b"_DDTRACE_TRACER";
+
+/// The longest text, in bytes: a traced process keeps a copy.
+pub const MAX_LENGTH: usize = 16 * 1024;
+
+const FORMAT: &[u8] = b"1";
+const FIELD_END: u8 = 0x1f;
+const KEY_END: u8 = 0x1e;
+
+/// Trace ids have 128 bits.
+const LONG_IDS: u64 = 1;
+/// [`Propagation::extract_first`].
+const EXTRACT_FIRST: u64 = 2;
+/// [`Dialect::OpenTelemetry`].
+const OPEN_TELEMETRY: u64 = 4;
+/// [`ExtractBehaviour::Restart`].
+const RESTART: u64 = 8;
+/// [`ExtractBehaviour::Ignore`].
+const IGNORE: u64 = 16;
+
+/// The settings of the tracer inside of a process.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Settings<'a> {
+    /// The service; empty where it is not known.
+    pub service: &'a [u8],
+    /// The deployment environment; empty for none.
+    pub env: &'a [u8],
+    /// The version of the service; empty for none.
+    pub version: &'a [u8],
+    /// Whether new trace ids have 128 bits.
+    pub trace_id_128_bit: bool,
+    /// How contexts are written and read.
+    pub propagation: Propagation,
+    /// Which members of the baggage become tags of local roots.
+    pub baggage_tags: BaggageTags<'a>,
+    /// How traces are sampled.
+    pub sampling: HandedOn<'a>,
+}
+
+/// The keys of baggage that become tags `baggage.<key>` of local roots.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BaggageTags<'a>(&'a [u8]);
+
+impl BaggageTags<'_> {
+    /// Whether a key is among them. `*` stands for all.
+    #[must_use]
+    pub fn contains(self, key: &[u8]) -> bool {
+        self.0.split(|byte| *byte == KEY_END).any(|wanted| wanted == b"*" || (!wanted.is_empty() && wanted == key))
+    }
+}
+
+impl Default for Settings<'_> {
+    /// What holds where nothing was handed on: Datadog's defaults.
+    fn default() -> Self {
+        Settings {
+            service: b"",
+            env: b"",
+            version: b"",
+            trace_id_128_bit: true,
+            propagation: Propagation::default(),
+            baggage_tags: BaggageTags(b""),
+            sampling: HandedOn {
+                base: Base::Agent,
+                rate_limit: 100,
+                respects_parent: true,
+                rules: b"",
+                span_rules: b"",
+            },
+        }
+    }
+}
+
+impl<'a> Settings<'a> {
+    /// Reads the text; `None` for what another release or a stranger wrote.
+    #[must_use]
+    pub fn parse(text: &'a [u8]) -> Option<Settings<'a>> {
+        let mut fields = text.splitn(12, |byte| *byte == FIELD_END);
+        if fields.next()? != FORMAT {
+            return None;
+        }
+        let (service, env, version) = (fields.next()?, fields.next()?, fields.next()?);
+        let flags = parse_hex_u64(fields.next()?)?;
+        let mut limit = || u16::try_from(parse_hex_u64(fields.next()?)?).ok();
+        let (tags_max_length, baggage_max_items, baggage_max_bytes) = (limit()?, limit()?, limit()?);
+        let (inject, extract) = (styles(fields.next()?), styles(fields.next()?));
+        let behaviour = match flags & (RESTART | IGNORE) {
+            0 => ExtractBehaviour::Continue,
+            RESTART => ExtractBehaviour::Restart,
+            _ => ExtractBehaviour::Ignore,
+        };
+        Some(Settings {
+            service,
+            env,
+            version,
+            trace_id_128_bit: flags & LONG_IDS != 0,
+            propagation: Propagation {
+                inject,
+                extract,
+                dialect: if flags & OPEN_TELEMETRY != 0 { Dialect::OpenTelemetry } else { Dialect::Datadog },
+                extract_first: flags & EXTRACT_FIRST != 0,
+                behaviour,
+                tags_max_length,
+                baggage_max_items,
+                baggage_max_bytes,
+            },
+            baggage_tags: BaggageTags(fields.next()?),
+            sampling: HandedOn::parse(fields.next()?)?,
+        })
+    }
+}
+
+fn styles(names: &[u8]) -> Styles {
+    names.split(|byte| *byte == b',').filter_map(Style::from_name).collect()
+}
+
+#[cfg(feature = "std")]
+pub use write::{Given, Shortened};
+
+#[cfg(feature = "std")]
+mod write {
+    use super::*;
+    use crate::sampling::SamplingConfig;
+    use std::format;
+    use std::string::{String, ToString};
+    use std::vec::Vec;
+
+    const MOST_KEYS: usize = 32;
+
+    /// The text has no room for the sampling rules.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub struct Shortened;
+
+    /// What is handed on.
+    #[derive(Clone, Copy, Debug)]
+    pub struct Given<'a> {
+        /// [`Settings::service`].
+        pub service: &'a str,
+        /// [`Settings::env`].
+        pub env: &'a str,
+        /// [`Settings::version`].
+        pub version: &'a str,
+        /// [`Settings::trace_id_128_bit`].
+        pub trace_id_128_bit: bool,
+        /// [`Settings::propagation`].
+        pub propagation: &'a Propagation,
+        /// [`Settings::baggage_tags`]; the first 32 count.
+        pub baggage_tags: &'a [String],
+        /// [`Settings::sampling`].
+        pub sampling: &'a SamplingConfig,
+    }
+
+    impl Given<'_> {
+        /// The text that [`Settings::parse`] reads, at most [`MAX_LENGTH`] bytes. Where the sampling rules would make it
+        /// longer they are left out, and what decides without rules decides.
+        #[must_use]
+        pub fn to_text(&self) -> (String, Option<Shortened>) {
+            let text = self.with_sampling(self.sampling);
+            if text.len() <= MAX_LENGTH {
+                return (text, None);
+            }
+            let without_rules = SamplingConfig {
+                rules: crate::sampling::rules::OwnedRules::default(),
+                span_rules: crate::sampling::rules::OwnedRules::default(),
+                ..self.sampling.clone()
+            };
+            (self.with_sampling(&without_rules), Some(Shortened))
+        }
+
+        fn with_sampling(&self, sampling: &SamplingConfig) -> String {
+            let propagation = self.propagation;
+            let mut flags = 0;
+            for (flag, is_set) in [
+                (LONG_IDS, self.trace_id_128_bit),
+                (EXTRACT_FIRST, propagation.extract_first),
+                (OPEN_TELEMETRY, propagation.dialect == Dialect::OpenTelemetry),
+                (RESTART, propagation.behaviour == ExtractBehaviour::Restart),
+                (IGNORE, propagation.behaviour == ExtractBehaviour::Ignore),
+            ] {
+                if is_set {
+                    flags |= flag;
+                }
+            }
+            let keys: Vec<String> = self.baggage_tags.iter().take(MOST_KEYS).map(|key| printable(key)).collect();
+            let limits = [propagation.tags_max_length, propagation.baggage_max_items, propagation.baggage_max_bytes];
+            let [tags, items, bytes] = limits.map(|limit| format!("{limit:x}"));
+            [
+                "1",
+                &printable(self.service),
+                &printable(self.env),
+                &printable(self.version),
+                &format!("{flags:x}"),
+                &tags,
+                &items,
+                &bytes,
+                &names(propagation.inject),
+                &names(propagation.extract),
+                &keys.join(&char::from(KEY_END).to_string()),
+                &sampling.to_compact(),
+            ]
+            .join(&char::from(FIELD_END).to_string())
+        }
+    }
+
+    fn names(styles: Styles) -> String {
+        styles.iter().map(Style::name).collect::<Vec<_>>().join(",")
+    }
+
+    /// No separator can be in it, and no backend takes a control character. 256 bytes are more than any of them keeps.
+    fn printable(text: &str) -> String {
+        let mut printable: String = text.chars().map(|c| if c.is_control() { '_' } else { c }).collect();
+        printable.truncate(printable.floor_char_boundary(256));
+        printable
+    }
+}
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    use super::*;
+    use crate::sampling::SamplingConfig;
+    use crate::sampling::rules::parse_json;
+    use proptest::prelude::*;
+    use std::string::String;
+    use std::vec::Vec;
+    use std::{format, vec};
+
+    fn given<'a>(propagation: &'a Propagation, tags: &'a [String], sampling: &'a SamplingConfig) -> Given<'a> {
+        Given {
+            service: "shop",
+            env: "prod",
+            version: "1.2",
+            trace_id_128_bit: true,
+            propagation,
+            baggage_tags: tags,
+            sampling,
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let sampling = SamplingConfig {
+            rules: parse_json(r#"[{"service":"a*","sample_rate":0.25,"tags":{"k":"v"}},{"sample_rate":1}]"#).0,
+            rate_limit: -1,
+            base: Base::Rate(0.5),
+            respects_parent: false,
+            ..SamplingConfig::default()
+        };
+        let tags = vec![String::from("user.id"), String::from("a,b")];
+        for behaviour in [ExtractBehaviour::Continue, ExtractBehaviour::Restart, ExtractBehaviour::Ignore] {
+            let propagation = Propagation {
+                inject: Style::ALL.into_iter().collect(),
+                extract: [Style::B3, Style::Baggage].into_iter().collect(),
+                dialect: Dialect::OpenTelemetry,
+                extract_first: true,
+                behaviour,
+                tags_max_length: 0,
+                baggage_max_items: 7,
+                baggage_max_bytes: 65535,
+            };
+            let (text, shortened) = given(&propagation, &tags, &sampling).to_text();
+            assert_eq!(shortened, None);
+            assert!(!text.contains('\0'), "an environment carries no NUL");
+            let read = Settings::parse(text.as_bytes()).unwrap();
+            assert_eq!((read.service, read.env, read.version), (&b"shop"[..], &b"prod"[..], &b"1.2"[..]));
+            assert_eq!(read.propagation, propagation);
+            assert!(read.trace_id_128_bit);
+            assert!(read.baggage_tags.contains(b"a,b") && !read.baggage_tags.contains(b"a"));
+            assert_eq!(Some(read.sampling), HandedOn::parse(sampling.to_compact().as_bytes()));
+            assert_eq!(read.sampling.rules, sampling.rules.to_compact().as_bytes());
+        }
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_configuration() {
+        let (text, _) = Given {
+            service: "",
+            env: "",
+            version: "",
+            trace_id_128_bit: true,
+            propagation: &Propagation::default(),
+            baggage_tags: &[],
+            sampling: &SamplingConfig::default(),
+        }
+        .to_text();
+        assert_eq!(Settings::parse(text.as_bytes()), Some(Settings::default()));
+    }
+
+    #[test]
+    fn no_key_is_no_tag_and_a_star_is_all() {
+        assert!(!BaggageTags(b"").contains(b""));
+        assert!(!BaggageTags(b"").contains(b"a"));
+        assert!(BaggageTags(b"*").contains(b"a"));
+    }
+
+    #[test]
+    fn rules_without_room_are_left_out_and_a_service_has_no_separator() {
+        let rules = vec![format!(r#"{{"service":"{}","sample_rate":0}}"#, "s".repeat(2000)); 10].join(",");
+        let sampling = SamplingConfig { rules: parse_json(&format!("[{rules}]")).0, ..SamplingConfig::default() };
+        let propagation = Propagation::default();
+        let with_controls = Given { service: "a\u{1f}b\u{1e}c", ..given(&propagation, &[], &sampling) };
+        let (text, shortened) = with_controls.to_text();
+        assert_eq!(shortened, Some(Shortened));
+        assert!(text.len() < MAX_LENGTH);
+        let read = Settings::parse(text.as_bytes()).unwrap();
+        assert_eq!((read.service, read.sampling.rules), (&b"a_b_c"[..], &b""[..]));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Settings::parse(&bytes);
+            let fields: Vec<u8> = [&b"1\x1f"[..], &bytes].concat();
+            let _ = Settings::parse(&fields);
+        }
+    }
+}
