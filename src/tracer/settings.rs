@@ -72,9 +72,9 @@ impl Settings {
             resource: named.chain(config.tags.iter().cloned()).collect(),
             trace_id_128_bit: config.trace_id_128_bit,
             limits: Limits::default(),
-            propagation: Propagation::default(),
+            propagation: config.propagation,
             sampler: OwnedSampler::new(config.sampling.clone()),
-            baggage_tag_keys: ["user.id", "account.id", "session.id"].map(String::from).to_vec(),
+            baggage_tag_keys: config.baggage_tag_keys.clone(),
         }
     }
 }
