@@ -17,7 +17,16 @@ fn assert_tree<A: AsRef<str>>(sandbox: &Sandbox, argv: &[A], count: usize) -> Ve
     let argv: Vec<&str> = argv.iter().map(AsRef::as_ref).collect();
     let without_ours = |outcome: Outcome| {
         let ours = |line: &&[u8]| {
-            let names = ["LD_PRELOAD=", "_DDTRACE_RUN=", "TRACEPARENT=", "TRACESTATE=", "BAGGAGE=", "DD_", "OTEL_"];
+            let names = [
+                "LD_PRELOAD=",
+                "_DDTRACE_RUN=",
+                "_DDTRACE_TRACER=",
+                "TRACEPARENT=",
+                "TRACESTATE=",
+                "BAGGAGE=",
+                "DD_",
+                "OTEL_",
+            ];
             names.iter().any(|name| line.starts_with(name.as_bytes()))
         };
         let lines =

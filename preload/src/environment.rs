@@ -51,30 +51,31 @@ static TRACEPARENT_PLACE: AtomicPtr<u8> = AtomicPtr::new(null_mut());
 static STAMPED: Settled<[u8; LENGTH]> = Settled::new([0; LENGTH]);
 static STAMPED_TRACEPARENT: Settled<[u8; TRACEPARENT_LENGTH]> = Settled::new([0; TRACEPARENT_LENGTH]);
 
-/// Variables for children, as whole entries; empty where there is none.
+/// Variables for children, as whole entries; empty where there is none. What is short and mostly there comes first.
+#[repr(C)]
 pub(crate) struct Kept {
     /// `LD_PRELOAD=` with this library alone.
     pub(crate) library: StaticText<1024>,
-    pub(crate) tracestate: StaticText<640>,
-    pub(crate) baggage: StaticText<8320>,
-    pub(crate) denylist: StaticText<1024>,
-    /// The settings of the tracer inside of the process.
-    pub(crate) tracer: StaticText<{ TRACER.len() + MAX_LENGTH + 1 }>,
     /// The values of what this program was told of itself.
     pub(crate) service: StaticText<264>,
     pub(crate) env: StaticText<264>,
     pub(crate) version: StaticText<264>,
+    /// The settings of the tracer inside of the process.
+    pub(crate) tracer: StaticText<{ TRACER.len() + MAX_LENGTH + 1 }>,
+    pub(crate) denylist: StaticText<1024>,
+    pub(crate) tracestate: StaticText<640>,
+    pub(crate) baggage: StaticText<8320>,
 }
 
 static KEPT: Settled<Kept> = Settled::new(Kept {
     library: StaticText::EMPTY,
-    tracestate: StaticText::EMPTY,
-    baggage: StaticText::EMPTY,
-    denylist: StaticText::EMPTY,
-    tracer: StaticText::EMPTY,
     service: StaticText::EMPTY,
     env: StaticText::EMPTY,
     version: StaticText::EMPTY,
+    tracer: StaticText::EMPTY,
+    denylist: StaticText::EMPTY,
+    tracestate: StaticText::EMPTY,
+    baggage: StaticText::EMPTY,
 });
 
 /// What children need, though the host has overwritten its environment by now.

@@ -38,20 +38,22 @@ impl<T> Settled<T> {
 }
 
 /// A text in static memory, kept because the host may overwrite its environment later (`setproctitle`).
+#[repr(C)]
 pub(crate) struct StaticText<const N: usize> {
+    /// Without the NUL; zero where the text was too long, or is not set. First, so that a short text touches one page.
+    length: usize,
     /// Ends with NUL.
     bytes: [u8; N],
-    /// Without the NUL; zero where the text was too long, or is not set.
-    length: usize,
 }
 
 impl<const N: usize> StaticText<N> {
     pub(crate) const EMPTY: Self = StaticText { bytes: [0; N], length: 0 };
 
-    /// Becomes the pieces one after the other; empty where they do not fit.
+    /// Becomes the pieces one after the other; stays empty where they do not fit. Called once.
     pub(crate) fn fill(&mut self, pieces: &[&[u8]]) {
         let total = pieces.iter().fold(0usize, |sum, piece| sum.wrapping_add(piece.len()));
-        if total < N {
+        // Nothing is written where there is nothing to write: it would make a page of memory the process's own.
+        if total != 0 && total < N {
             let all = pieces.iter().flat_map(|piece| piece.iter());
             for (to, from) in self.bytes.iter_mut().zip(all) {
                 *to = *from;

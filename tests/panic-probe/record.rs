@@ -39,6 +39,7 @@ fn write(record: &mut RecordWriter) {
         }
     });
     used(record.room());
+    record.copy_of(bytes());
 }
 
 probes! {
@@ -57,6 +58,7 @@ probes! {
         used(fresh.base());
         let slot = any(ThreadSlot::new());
         used(ring.append(&slot, write).is_ok());
+        ring.lose();
         slot.reset();
     }
 }

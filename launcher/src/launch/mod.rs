@@ -9,6 +9,7 @@ mod resource;
 mod service;
 pub mod stdio;
 mod supervise;
+mod tracer;
 
 pub use inform::inform;
 
@@ -163,7 +164,14 @@ struct Launch<'a> {
 impl Launch<'_> {
     fn start(self, config: Config, mut environment: Environment, messages: &mut Messages) -> i32 {
         let identity = self.identity(&config);
-        if self.decision.records() && self.untraceable.as_ref().is_none_or(Reason::keeps_preload) {
+        let service = config.service.clone().unwrap_or_else(|| service::infer(&self.run.command));
+        let (settings, shortened) = tracer::settings(&config, &service);
+        if shortened.is_some() {
+            messages.complain("the sampling rules are longer than 16 KiB; programs that record spans of their own decide without them");
+        }
+        environment.set(tracer::VARIABLE, settings);
+        // Where processes are no spans, their programs may record some of their own.
+        if self.untraceable.as_ref().is_none_or(Reason::keeps_preload) {
             if soft_limit(RLIMIT_FSIZE) < RING_SIZE as u64 {
                 messages.note("the limit on the size of files (ulimit -f) leaves no room for the tracer's memory; processes are seen from outside only");
             }

@@ -1,6 +1,6 @@
 //! The baggage that came with a trace, kept to be handed on.
 
-use ddtrace::propagation::{BaggageSink, BaggageSource};
+use ddtrace::propagation::{BaggageSink, BaggageSource, EachMember};
 
 /// Room for the longest header that is read and the lengths of its 64 members.
 const CAPACITY: usize = 8192 + 64 * 6;
@@ -56,7 +56,7 @@ impl BaggageSink for Baggage {
 }
 
 impl BaggageSource for Baggage {
-    fn members(&self, each: &mut dyn FnMut(&[u8], &[u8], &[u8])) {
+    fn members(&self, each: &mut EachMember<'_>) {
         let mut rest = self.bytes.get(..self.used).unwrap_or_default();
         while let Some((member, after)) = split(rest) {
             let [key, value, properties] = member;
