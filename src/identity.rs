@@ -24,6 +24,10 @@ pub const FLAG_SANDBOXED: u8 = 8;
 /// Bit of [`Identity::flags`]: the holder is traced though it is on the list of programs that never are.
 pub const FLAG_FORCED: u8 = 16;
 
+/// Bit of [`Identity::flags`]: processes are recorded, but sent only if the command turns out to be a job. What a program
+/// records of its own must not have a process as its parent then: that may never be seen.
+pub const FLAG_PROCESS_SPANS_HELD: u8 = 32;
+
 /// The flags that speak of the holder alone, and not of its children.
 pub const FLAGS_OF_HOLDER: u8 = FLAG_REMOTE_PARENT | FLAG_FORCED;
 
@@ -125,6 +129,12 @@ impl Identity {
         })
     }
 
+    /// Whether processes are spans that are surely sent, so that others may have them as their parents.
+    #[must_use]
+    pub fn is_parent(&self) -> bool {
+        self.flags & (FLAG_PROCESS_SPANS | FLAG_PROCESS_SPANS_HELD) == FLAG_PROCESS_SPANS
+    }
+
     /// Whether it speaks of the process with these ids, rather than of an ancestor that the variable came from.
     #[must_use]
     pub fn is_of(&self, pid: u32, ppid: u32) -> bool {
@@ -185,6 +195,13 @@ mod tests {
         identity.holder = Holder::ChildOf(10);
         assert!(identity.is_of(11, 10));
         assert!(!identity.is_of(12, 11));
+    }
+
+    #[test]
+    fn a_process_whose_span_may_never_be_sent_is_nobodys_parent() {
+        for (flags, is_parent) in [(0, false), (1, true), (FLAG_PROCESS_SPANS | FLAG_PROCESS_SPANS_HELD, false), (32, false)] {
+            assert_eq!(Identity { flags, ..identity() }.is_parent(), is_parent, "{flags}");
+        }
     }
 
     proptest! {

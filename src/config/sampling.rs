@@ -147,7 +147,9 @@ fn ratio(picks: &Picks, text: Option<&str>, warn: &mut impl FnMut(String)) -> f6
 fn span_rules(picks: &Picks, warn: &mut impl FnMut(String)) -> OwnedRules {
     let [rules, file] = [Id::SpanSamplingRules, Id::SpanSamplingRulesFile].map(|id| picks.get(id));
     for (pick, other) in [(rules, file), (file, rules)] {
-        if pick.layer != Layer::Default && is_hidden(picks, pick.setting.id) {
+        // Within one file the one is what the other falls back to.
+        let is_fallback = matches!(pick.origin, Origin::File(..)) && pick.layer == other.layer;
+        if pick.layer != Layer::Default && is_hidden(picks, pick.setting.id) && !is_fallback {
             warn(format!("{} is not read, as there is {}", name(pick), name(other)));
         }
     }

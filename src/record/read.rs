@@ -84,10 +84,17 @@ pub struct Record<'a> {
     pub span_id: SpanId,
     /// What it says.
     pub body: RecordBody,
+    bytes: &'a [u8],
     fields: &'a [u8],
 }
 
 impl<'a> Record<'a> {
+    /// The whole record, as it was read: [`records`] reads it again.
+    #[must_use]
+    pub fn as_bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// The fields. Unknown ones are left out, the first malformed one ends them.
     pub fn fields(&self) -> impl Iterator<Item = Field<'a>> + use<'a> {
         fields(self.fields)
@@ -240,7 +247,7 @@ fn parse(record: &[u8]) -> Result<Option<Record<'_>>, Malformed> {
         k if k == Kind::Resource as u8 => RecordBody::Resource,
         _ => return Ok(None),
     };
-    Ok(Some(Record { span_id, body, fields: cursor.0 }))
+    Ok(Some(Record { span_id, body, bytes: record, fields: cursor.0 }))
 }
 
 struct Cursor<'a>(&'a [u8]);

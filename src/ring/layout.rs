@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64};
 /// Marks a ring. Stored inverted in the memory, so that a scan of a binary does not find it.
 pub const MAGIC: u64 = 0x676e_6972_5f64_6464;
 /// Changes whenever either side would misread the other.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 /// Bytes of the header.
 pub const HEADER_SIZE: usize = 4096;
 /// Bytes of a chunk, its own header included.
@@ -39,6 +39,20 @@ pub const STATE_COMPLETE: u32 = 2;
 
 /// Bit of [`Header::control`]: record nothing any more.
 pub const CONTROL_STOP: u32 = 1;
+/// Bit of [`Header::control`]: processes are no spans any more; everything else is still recorded.
+pub const CONTROL_STOP_PROCESS_SPANS: u32 = 2;
+
+/// How many of the Agent's sampling rates find room in the header.
+pub const MAX_RATES: usize = 200;
+
+/// One of the Agent's sampling rates.
+#[repr(C)]
+pub struct RateEntry {
+    /// [`rate_key`](super::rate_key) of the service and the environment.
+    pub key: AtomicU64,
+    /// The bits of the rate, an `f64` from 0 to 1.
+    pub rate: AtomicU64,
+}
 
 /// The first page of the ring.
 #[repr(C)]
@@ -73,6 +87,15 @@ pub struct Header {
 
     /// One bit a chunk, set where it is free. Cleared by the process, set by the sidecar.
     pub free: [AtomicU64; BITMAP_WORDS],
+    reserved_rates: [u8; 64],
+
+    /// Written by the sidecar: odd while it writes the rates, and another number afterwards.
+    pub rates_sequence: AtomicU32,
+    /// Written by the sidecar: how many of the rates there are.
+    pub rates_count: AtomicU32,
+    reserved_entries: [u8; 56],
+    /// Written by the sidecar.
+    pub rates: [RateEntry; MAX_RATES],
 }
 
 /// The first bytes of a chunk.
@@ -93,6 +116,8 @@ const _: () = assert!(size_of::<Header>() <= HEADER_SIZE);
 const _: () = assert!(core::mem::offset_of!(Header, lost_full) == 64);
 const _: () = assert!(core::mem::offset_of!(Header, control) == 128);
 const _: () = assert!(core::mem::offset_of!(Header, free) == 192);
+const _: () = assert!(core::mem::offset_of!(Header, rates_sequence) == 384);
+const _: () = assert!(core::mem::offset_of!(Header, rates) == 448);
 const _: () = assert!(size_of::<ChunkHeader>() <= CHUNK_HEADER_SIZE);
 const _: () = assert!(MAX_RECORD < CHUNK_CAPACITY);
 

@@ -6,6 +6,7 @@
 //! back. So a process that dies at any instruction loses at most the record it was writing, and nobody waits for anybody.
 
 pub mod layout;
+mod rates;
 mod writer;
 
 #[cfg(feature = "std")]
@@ -13,6 +14,7 @@ mod reader;
 
 #[cfg(feature = "std")]
 pub use reader::{Corrupt, Drained, Reader};
+pub use rates::{RingRates, rate_key};
 pub use writer::{Lost, Ring, ThreadSlot};
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! The sidecar's side of the ring. Everything in the memory is untrusted input.
 
 use super::layout::{
-    BITMAP_WORDS, CHUNK_CAPACITY, CHUNK_COUNT, CHUNK_HEADER_SIZE, CONTROL_STOP, ChunkHeader, HEADER_SIZE, Header, MAGIC, RING_SIZE,
-    STATE_COMPLETE, STATE_FREE, VERSION, chunk_offset,
+    BITMAP_WORDS, CHUNK_CAPACITY, CHUNK_COUNT, CHUNK_HEADER_SIZE, CONTROL_STOP, CONTROL_STOP_PROCESS_SPANS, ChunkHeader,
+    HEADER_SIZE, Header, MAGIC, RING_SIZE, STATE_COMPLETE, STATE_FREE, VERSION, chunk_offset,
 };
+use super::rates;
 use core::fmt;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -42,6 +43,8 @@ pub struct Reader {
     base: NonNull<u8>,
     /// How much of each chunk has been read; private, so that the process cannot change it.
     read: Vec<u32>,
+    /// How often the rates were written; private for the same reason.
+    rates_written: u32,
 }
 
 // SAFETY: the reader owns its mapping; the memory behind it is accessed by atomics and copies only.
@@ -59,7 +62,7 @@ impl Reader {
     /// `base` is the page-aligned start of a writable mapping of [`RING_SIZE`] bytes that cannot be truncated and
     /// stays until the `Reader` is dropped.
     pub unsafe fn new(base: NonNull<u8>) -> Result<Reader, Corrupt> {
-        let reader = Reader { base, read: vec![0; CHUNK_COUNT] };
+        let reader = Reader { base, read: vec![0; CHUNK_COUNT], rates_written: 0 };
         let header = reader.header();
         // Pairs with the release store in Ring::initialise.
         let known = header.magic.load(Ordering::Acquire) == !MAGIC
@@ -94,6 +97,18 @@ impl Reader {
     /// Tells the process to record nothing any more.
     pub fn stop(&self) {
         self.header().control.fetch_or(CONTROL_STOP, Ordering::Relaxed);
+    }
+
+    /// Tells the process that processes are no spans any more; everything else it goes on recording.
+    pub fn stop_process_spans(&self) {
+        self.header().control.fetch_or(CONTROL_STOP_PROCESS_SPANS, Ordering::Relaxed);
+    }
+
+    /// Tells the process the Agent's sampling rates, by [`rate_key`](super::rate_key), in the place of those before.
+    /// What finds no room is left out.
+    pub fn set_rates(&mut self, rates: &[(u64, f64)]) {
+        self.rates_written = self.rates_written.wrapping_add(2);
+        rates::write(self.header(), self.rates_written, rates);
     }
 
     /// Hands all that is committed and not yet read to `take`, chunk by chunk in the order in which they were taken, and

@@ -1,7 +1,8 @@
-use super::layout::{CHUNK_COUNT, MAX_RECORD, RING_SIZE};
+use super::layout::{CHUNK_COUNT, MAX_RATES, MAX_RECORD, RING_SIZE};
 use super::*;
 use crate::ids::SpanId;
 use crate::record::records;
+use crate::sampling::AgentRates;
 use crate::semconv::Key;
 use crate::sys;
 use core::ptr::NonNull;
@@ -192,4 +193,78 @@ fn foreign_and_scribbled_memory_is_refused() {
     // SAFETY: the first chunk's committed length, inside the mapping; the hostile process is played here.
     unsafe { mapping.0.add(layout::chunk_offset(0)).cast::<u32>().write(u32::MAX) };
     assert_eq!(reader.drain(|_| {}), Err(Corrupt::Length));
+}
+
+#[test]
+fn the_sidecar_can_silence_processes_alone() {
+    let mapping = Mapping::new();
+    let (ring, mut reader) = pair(&mapping);
+    let slot = ThreadSlot::new();
+    assert!(ring.wants_process_spans());
+    reader.stop_process_spans();
+    assert!(!ring.wants_process_spans());
+    ring.append(&slot, |record| record.close(SpanId(1), 1)).unwrap();
+    assert_eq!(drain_ids(&mut reader), [1]);
+    reader.stop();
+    assert_eq!(ring.append(&slot, |record| record.close(SpanId(2), 1)), Err(Lost::Stopped));
+}
+
+#[test]
+fn rates_are_found_by_service_and_environment_else_the_default() {
+    let mapping = Mapping::new();
+    let (ring, mut reader) = pair(&mapping);
+    let rates = ring.rates();
+    assert_eq!(rates.rate(b"shop", b"prod"), None);
+    reader.set_rates(&[(rate_key(b"", b""), 1.0), (rate_key(b"shop", b"prod"), 0.5), (rate_key(b"bad", b""), 1.5)]);
+    assert_eq!(rates.rate(b"shop", b"prod"), Some(0.5));
+    assert_eq!(rates.rate(b"shop", b"dev"), Some(1.0));
+    assert_eq!(rates.rate(b"bad", b""), None);
+    reader.set_rates(&[(rate_key(b"other", b""), 0.25)]);
+    assert_eq!((rates.rate(b"other", b""), rates.rate(b"shop", b"prod")), (Some(0.25), None));
+    let many: Vec<_> = (0..MAX_RATES as u64 + 9).map(|key| (key, 0.5)).collect();
+    reader.set_rates(&many);
+    assert_eq!(rates.rate(b"shop", b"prod"), None);
+}
+
+/// FNV-1a of 64 bits, as its authors give it.
+#[test]
+fn keys_are_hashes_of_the_agents_text() {
+    let fnv = |text: &[u8]| {
+        text.iter().fold(0xcbf29ce484222325u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100000001b3))
+    };
+    assert_eq!(fnv(b"foobar"), 0x85944171f73967e8);
+    assert_eq!(rate_key(b"shop", b"prod"), fnv(b"service:shop,env:prod"));
+}
+
+#[test]
+fn no_reader_sees_parts_of_two_tables() {
+    let mapping = Mapping::new();
+    let (ring, mut reader) = pair(&mapping);
+    let base = ring.base().as_ptr() as usize;
+    let keys: Vec<u64> = (0..MAX_RATES as u64 - 1).collect();
+    let table = |rate: f64, named: bool| {
+        // The wanted key stands last in one table, the default one in the other.
+        let last = if named { rate_key(b"a", b"") } else { rate_key(b"", b"") };
+        keys.iter().map(|key| (*key, 0.0)).chain([(last, rate)]).collect::<Vec<_>>()
+    };
+    let tables = [table(0.25, true), table(0.75, false)];
+    reader.set_rates(&tables[0]);
+    let done = std::sync::atomic::AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                // SAFETY: initialised by `pair`; the mapping outlives the scope.
+                let rates = unsafe { Ring::attach(NonNull::new(base as *mut u8).unwrap()) }.rates();
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    let rate = rates.rate(b"a", b"");
+                    assert!([Some(0.25), Some(0.75), None].contains(&rate), "{rate:?}");
+                }
+            });
+        }
+        for round in 0..20_000 {
+            reader.set_rates(&tables[round % 2]);
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    assert_eq!(ring.rates().rate(b"a", b""), Some(0.75));
 }

@@ -1,8 +1,8 @@
 //! The process's side of the ring.
 
 use super::layout::{
-    CHUNK_CAPACITY, CHUNK_COUNT, CHUNK_HEADER_SIZE, CHUNK_SIZE, CONTROL_STOP, ChunkHeader, HEADER_SIZE, Header, MAGIC,
-    MAX_RECORD, STATE_COMPLETE, STATE_OWNED, VERSION, chunk_offset, initial_free_word,
+    CHUNK_CAPACITY, CHUNK_COUNT, CHUNK_HEADER_SIZE, CHUNK_SIZE, CONTROL_STOP, CONTROL_STOP_PROCESS_SPANS, ChunkHeader,
+    HEADER_SIZE, Header, MAGIC, MAX_RECORD, STATE_COMPLETE, STATE_OWNED, VERSION, chunk_offset, initial_free_word,
 };
 use crate::record::RecordWriter;
 use crate::sys;
@@ -99,7 +99,13 @@ impl Ring {
         self.base
     }
 
-    fn header(&self) -> &Header {
+    /// Whether the sidecar still wants to know of processes, rather than only of what they record of their own.
+    #[must_use]
+    pub fn wants_process_spans(&self) -> bool {
+        self.header().control.load(Ordering::Relaxed) & (CONTROL_STOP | CONTROL_STOP_PROCESS_SPANS) == 0
+    }
+
+    pub(super) fn header(&self) -> &Header {
         // SAFETY: the mapping is page-aligned, lives as long as self, and starts with a Header made of atomics only, so
         // that other threads and the sidecar may change it under the shared reference.
         unsafe { self.base.cast::<Header>().as_ref() }

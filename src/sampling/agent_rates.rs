@@ -32,6 +32,11 @@ impl AgentRateTable {
         self.version = version.map(Into::into);
     }
 
+    /// The keys, as the Agent writes them, and their rates.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], f64)> {
+        self.rates.iter().map(|(key, rate)| (&**key, *rate))
+    }
+
     fn get(&self, service: &[u8], env: &[u8]) -> Option<f64> {
         let wanted = [&b"service:"[..], service, b",env:", env];
         let place = self.rates.binary_search_by(|(key, _)| by_length(key, wanted)).ok()?;

@@ -1,6 +1,6 @@
 //! What the configuration says about sampling, and what decides by it.
 
-use super::handed_on::SETTING_END;
+use super::handed_on::{HandedOn, SETTING_END};
 use super::rules::{OwnedRules, digits};
 use super::{Base, Limiter, Sampler, SpanSampler};
 use std::boxed::Box;
@@ -35,6 +35,19 @@ impl Default for SamplingConfig {
 }
 
 impl SamplingConfig {
+    /// Reads what [`SamplingConfig::to_compact`] has written; `None` for what is none.
+    #[must_use]
+    pub fn from_compact(text: &str) -> Option<SamplingConfig> {
+        let read = HandedOn::parse(text.as_bytes())?;
+        Some(SamplingConfig {
+            rules: OwnedRules::from_compact(read.rules),
+            rate_limit: read.rate_limit,
+            base: read.base,
+            respects_parent: read.respects_parent,
+            span_rules: OwnedRules::from_compact(read.span_rules),
+        })
+    }
+
     /// All of it as text that [`HandedOn::parse`](super::HandedOn::parse) reads: without a zero byte, so that an
     /// environment variable can carry it.
     #[must_use]

@@ -32,6 +32,15 @@ impl OwnedRules {
         self.text.to_string()
     }
 
+    /// Reads what [`OwnedRules::to_compact`] has written; rules that are malformed are passed over.
+    #[must_use]
+    pub fn from_compact(text: &[u8]) -> OwnedRules {
+        let text = String::from_utf8_lossy(text);
+        let texts: Vec<String> =
+            text.split(char::from(RULE_END)).filter(|rule| !rule.is_empty()).map(ToString::to_string).collect();
+        OwnedRules::of_texts(&texts).0
+    }
+
     /// The same rules, and a last one that matches everything.
     #[must_use]
     pub fn with_last(self, rate: f64) -> OwnedRules {

@@ -278,6 +278,7 @@ fn the_settings_are_handed_on_whole() {
                 let mut room = [RuleSpan::EMPTY; 4];
                 assert_eq!(RuleSet::from_compact(read.rules, &mut room), config.rules.as_set());
                 assert_eq!(read.span_rules, config.span_rules.to_compact().as_bytes());
+                assert_eq!(SamplingConfig::from_compact(&text).as_ref(), Some(&config));
                 for (position, _) in text.match_indices('\u{1c}') {
                     assert_eq!(HandedOn::parse(&text.as_bytes()[..position]), None, "cut");
                 }

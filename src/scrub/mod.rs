@@ -1,6 +1,6 @@
-//! Hides secrets in command lines before they leave the process.
+//! Hides secrets before they leave: in command lines (here), in addresses ([`url`], [`query`]) and in SQL ([`sql`]).
 //!
-//! What is hidden, and by what it is recognised:
+//! What is hidden in command lines, and by what it is recognised:
 //!
 //! - values of names that announce a secret (`names`): `--password=x`, `--password x`, `PASSWORD=x`, `?token=x`,
 //!   `"password": "x"`, `X-Api-Key: x`;
@@ -16,10 +16,14 @@
 //! In-process code: no allocation, no reachable panic, time linear in the length of the argument.
 
 mod clients;
+mod cursor;
 mod names;
 mod pieces;
+pub mod query;
 mod scan;
+pub mod sql;
 mod tokens;
+pub mod url;
 mod value;
 
 pub use pieces::{Pieces, REDACTED, Scrubbed};

@@ -9,6 +9,7 @@ pub mod context;
 pub mod elf;
 pub mod propagation;
 pub mod record;
+pub mod sampling;
 pub mod settings;
 #[cfg(probe_so)]
 mod so;

@@ -5,7 +5,8 @@ use core::ptr::NonNull;
 use ddtrace::ids::{SpanId, TraceId};
 use ddtrace::record::{ChildExitBody, OpenBody, RecordWriter};
 use ddtrace::ring::layout::{chunk_offset, initial_free_word};
-use ddtrace::ring::{Ring, ThreadSlot};
+use ddtrace::ring::{Ring, ThreadSlot, rate_key};
+use ddtrace::sampling::AgentRates;
 use ddtrace::semconv::Key;
 use ddtrace::sys::Usage;
 
@@ -59,6 +60,9 @@ probes! {
         let slot = any(ThreadSlot::new());
         used(ring.append(&slot, write).is_ok());
         ring.lose();
+        used(ring.wants_process_spans());
+        used(ring.rates().rate(bytes(), bytes()));
+        used(rate_key(bytes(), bytes()));
         slot.reset();
     }
 }

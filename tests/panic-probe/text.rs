@@ -8,6 +8,9 @@ use ddtrace::identity::{Holder, Identity};
 use ddtrace::ids::{SpanId, TraceId, parse_hex_u64};
 use ddtrace::random::Random;
 use ddtrace::scrub::ArgScrubber;
+use ddtrace::scrub::query::next_secret;
+use ddtrace::scrub::sql::{Dialect, SqlPieces};
+use ddtrace::scrub::url::UrlPieces;
 use ddtrace::semconv::Key;
 
 /// Takes text, and may fail.
@@ -36,6 +39,7 @@ probes! {
         if let Some(identity) = any(Identity::parse(bytes())) {
             used(identity.format());
             used(identity.is_of(any(0), any(0)));
+            used(identity.is_parent());
         }
         let identity = Identity {
             run: any(0),
@@ -71,6 +75,25 @@ probes! {
             let scrubbed = any(scrubber.scrub(bytes()));
             used((scrubbed.is_unchanged(), scrubbed.len()));
             for piece in scrubbed.pieces() {
+                used(piece);
+            }
+        }
+    }
+
+    addresses {
+        used(next_secret(bytes(), any(0)));
+        for pieces in [UrlPieces::of_url(bytes(), any(true)), UrlPieces::of_query(bytes(), any(true))] {
+            used(pieces.is_unchanged());
+            for piece in pieces {
+                used(piece);
+            }
+        }
+    }
+
+    sql {
+        let system = core::str::from_utf8(bytes()).unwrap_or_default();
+        if let Some(dialect) = any(Dialect::of_system(system)) {
+            for piece in SqlPieces::new(bytes(), dialect) {
                 used(piece);
             }
         }

@@ -36,7 +36,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         unset: "none",
         dd: &["DD_TRACE_SAMPLE_RATE"],
         hand_on: HandOn::Datadog,
-        help: "Rate of the traces that no rule matches. *Handed on to OpenTelemetry as `parentbased_traceidratio`.*",
+        help: "Rate of the traces that no rule matches; OpenTelemetry hears of it as `parentbased_traceidratio`",
         example: "0.25",
         ..Setting::BLANK
     },

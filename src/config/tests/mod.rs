@@ -7,6 +7,7 @@ mod handed_on;
 mod precedence;
 mod propagation;
 mod properties;
+mod sampling;
 mod stable;
 
 use super::table::Id;

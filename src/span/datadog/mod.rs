@@ -7,8 +7,11 @@
 mod error;
 mod events;
 pub(crate) mod names;
+mod sampled;
 mod tags;
 mod text;
+
+pub use sampled::SampledSpan;
 
 use super::{Link, Resource, Span, SpanKind, Status, TraceChunk, Value};
 use crate::ids::SpanId;
@@ -132,10 +135,15 @@ impl<'a> Origin<'a> {
     where
         'a: 's,
     {
-        names::attribute_text(span, &["datadog.service", "service.name"])
-            .or(span.service.as_deref().filter(|service| !service.is_empty()))
-            .unwrap_or(self.service)
+        service_of(span, self.service)
     }
+}
+
+/// A span's service: its own, else that of what made it.
+fn service_of<'a>(span: &'a Span, makers: &'a str) -> &'a str {
+    names::attribute_text(span, &["datadog.service", "service.name"])
+        .or(span.service.as_deref().filter(|service| !service.is_empty()))
+        .unwrap_or(makers)
 }
 
 /// Whether a resource attribute is a tag of the user's. What describes the process, its host and the tracer has fields

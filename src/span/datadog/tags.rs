@@ -104,7 +104,7 @@ fn is_field(key: &str) -> bool {
 }
 
 /// The stable HTTP conventions have newer names than Datadog's tags.
-fn datadogs_name(key: &str) -> Cow<'_, str> {
+pub(super) fn datadogs_name(key: &str) -> Cow<'_, str> {
     const REQUEST_HEADER: &str = "http.request.header.";
     let name = match key {
         "client.address" => "http.client_ip",

@@ -1,0 +1,34 @@
+//! SQL: the first byte chooses the dialect, the rest is the statement.
+#![no_main]
+
+use ddtrace::scrub::sql::{Dialect, SqlPieces};
+use libfuzzer_sys::fuzz_target;
+
+const DIALECTS: [Dialect; 7] = [
+    Dialect::Unknown,
+    Dialect::Standard,
+    Dialect::PostgreSql,
+    Dialect::MySql,
+    Dialect::SqlServer,
+    Dialect::Oracle,
+    Dialect::Sqlite,
+];
+
+fuzz_target!(|data: &[u8]| {
+    let Some((choice, statement)) = data.split_first() else { return };
+    let dialect = DIALECTS[usize::from(*choice) % DIALECTS.len()];
+    let pieces: Vec<&[u8]> = SqlPieces::new(statement, dialect).collect();
+    assert!(pieces.iter().all(|piece| !piece.is_empty()));
+    let shown = pieces.concat();
+    // A comment may become a blank, a literal a question mark.
+    assert!(shown.len() <= statement.len() + pieces.len());
+    if let Ok(statement) = std::str::from_utf8(statement) {
+        assert!(std::str::from_utf8(&shown).is_ok(), "{statement:?} is cut within a character");
+    }
+    // What is shown is the original with parts replaced, in order.
+    let mut rest = statement;
+    for piece in pieces.iter().filter(|piece| statement.as_ptr_range().contains(&piece.as_ptr())) {
+        let at = piece.as_ptr() as usize - rest.as_ptr() as usize;
+        rest = &rest[at + piece.len()..];
+    }
+});

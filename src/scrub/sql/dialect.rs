@@ -1,0 +1,124 @@
+//! What differs between databases in how texts, names and comments are written.
+
+/// The rules of a database, or of databases that have the same ones.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Dialect {
+    /// Not known: of several possible meanings the one that hides more.
+    #[default]
+    Unknown,
+    /// Standard SQL: double quotes are around names.
+    Standard,
+    /// PostgreSQL and what descends from it.
+    PostgreSql,
+    /// MySQL and MariaDB.
+    MySql,
+    /// Microsoft SQL Server and Sybase.
+    SqlServer,
+    /// Oracle.
+    Oracle,
+    /// SQLite.
+    Sqlite,
+}
+
+/// What a backslash does inside of a string.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Backslash {
+    /// It takes the next character's meaning away.
+    Escapes,
+    /// Nothing.
+    Stands,
+    /// One of the two.
+    Unknown,
+}
+
+impl Dialect {
+    /// The dialect of a database by its name in `db.system.name` or `db.system`; `None` where statements are no SQL.
+    #[must_use]
+    pub fn of_system(system: &str) -> Option<Dialect> {
+        Some(match system {
+            "cockroachdb" | "edb" | "postgresql" | "redshift" => Dialect::PostgreSql,
+            "mariadb" | "mysql" => Dialect::MySql,
+            "microsoft.sql_server" | "mssql" | "sybase" => Dialect::SqlServer,
+            "oracle" | "oracle.db" => Dialect::Oracle,
+            "sqlite" => Dialect::Sqlite,
+            "cassandra" | "db2" | "derby" | "firebird" | "firebirdsql" | "h2" | "h2database" | "hanadb" | "hsqldb"
+            | "ibm.db2" | "sap.hana" | "trino" | "vertica" => Dialect::Standard,
+            "aws.dynamodb" | "couchdb" | "dynamodb" | "elasticsearch" | "geode" | "hbase" | "memcached" | "mongodb"
+            | "neo4j" | "opensearch" | "redis" => return None,
+            _ => Dialect::Unknown,
+        })
+    }
+
+    /// Whether double quotes are around strings, and not around names.
+    pub(super) fn has_double_quoted_strings(self) -> bool {
+        matches!(self, Dialect::MySql | Dialect::Unknown)
+    }
+
+    pub(super) fn backslash(self) -> Backslash {
+        match self {
+            Dialect::MySql => Backslash::Escapes,
+            Dialect::Unknown => Backslash::Unknown,
+            _ => Backslash::Stands,
+        }
+    }
+
+    /// Strings such as `$tag$…$tag$`.
+    pub(super) fn has_dollar_quotes(self) -> bool {
+        matches!(self, Dialect::PostgreSql | Dialect::Unknown)
+    }
+
+    /// Strings such as `q'[…]'`.
+    pub(super) fn has_chosen_quotes(self) -> bool {
+        matches!(self, Dialect::Oracle | Dialect::Unknown)
+    }
+
+    /// Comments that begin with `#`.
+    pub(super) fn has_hash_comments(self) -> bool {
+        matches!(self, Dialect::MySql | Dialect::Unknown)
+    }
+
+    /// Whether `#` may be part of a name.
+    pub(super) fn has_hash_in_names(self) -> bool {
+        matches!(self, Dialect::SqlServer | Dialect::Oracle)
+    }
+
+    /// Whether `$` may be part of a name. Where it may also begin a string, it is taken for that.
+    pub(super) fn has_dollar_in_names(self) -> bool {
+        self != Dialect::Unknown
+    }
+
+    /// Whether `$` may stand before an amount of money.
+    pub(super) fn has_money(self) -> bool {
+        self == Dialect::SqlServer
+    }
+
+    /// Whether two dashes are a comment only before a blank.
+    pub(super) fn dash_comment_needs_blank(self) -> bool {
+        self == Dialect::MySql
+    }
+
+    /// Whether a comment may stand within another.
+    pub(super) fn nests_comments(self) -> bool {
+        !matches!(self, Dialect::MySql | Dialect::Oracle | Dialect::Sqlite)
+    }
+
+    /// Names such as `` `name` ``.
+    pub(super) fn has_backtick_names(self) -> bool {
+        matches!(self, Dialect::MySql | Dialect::Sqlite | Dialect::Unknown)
+    }
+
+    /// Names such as `[name]`.
+    pub(super) fn has_bracket_names(self) -> bool {
+        matches!(self, Dialect::SqlServer | Dialect::Sqlite)
+    }
+
+    /// Placeholders such as `?1`.
+    pub(super) fn has_numbered_marks(self) -> bool {
+        matches!(self, Dialect::Sqlite | Dialect::Unknown)
+    }
+
+    /// Placeholders such as `:1`.
+    pub(super) fn has_numbered_colons(self) -> bool {
+        self == Dialect::Oracle
+    }
+}

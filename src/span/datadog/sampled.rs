@@ -1,0 +1,89 @@
+//! A span as sampling rules see it, in the part that assembles spans.
+
+use super::names;
+use super::tags::datadogs_name;
+use crate::sampling::{Sampled, TagValue};
+use crate::span::{Resource, Span, Value};
+use core::cell::OnceCell;
+use std::borrow::Cow;
+
+/// A span under the names that the mapping gives it, for which rules are written. They are worked out only if there is a
+/// rule to ask for them.
+pub struct SampledSpan<'a> {
+    span: &'a Span,
+    resource: &'a Resource,
+    names: OnceCell<(Cow<'a, str>, Cow<'a, str>)>,
+}
+
+impl<'a> SampledSpan<'a> {
+    /// The span, which `resource` has made.
+    #[must_use]
+    pub fn new(span: &'a Span, resource: &'a Resource) -> Self {
+        SampledSpan { span, resource, names: OnceCell::new() }
+    }
+
+    /// Operation name and resource.
+    fn names(&self) -> &(Cow<'a, str>, Cow<'a, str>) {
+        self.names.get_or_init(|| (names::operation_name(self.span), names::resource(self.span)))
+    }
+}
+
+impl Sampled for SampledSpan<'_> {
+    fn service(&self) -> &[u8] {
+        super::service_of(self.span, self.resource.text("service.name").unwrap_or_default()).as_bytes()
+    }
+
+    fn name(&self) -> &[u8] {
+        self.names().0.as_bytes()
+    }
+
+    fn resource(&self) -> &[u8] {
+        self.names().1.as_bytes()
+    }
+
+    /// An attribute of the span by its own name or by Datadog's, else one of what made it.
+    fn tag(&self, name: &[u8]) -> Option<TagValue<'_>> {
+        let name = core::str::from_utf8(name).ok()?;
+        let by_datadogs_name =
+            || self.span.attributes.iter().find(|(key, _)| datadogs_name(key) == name).map(|(_, value)| value);
+        let of_resource = || self.resource.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| value);
+        match self.span.attribute(name).or_else(by_datadogs_name).or_else(of_resource)? {
+            Value::String(text) => Some(TagValue::Text(text.as_bytes())),
+            Value::I64(number) => Some(TagValue::Integer(*number)),
+            Value::F64(number) => Some(TagValue::Float(*number)),
+            Value::Bool(truth) => Some(TagValue::Bool(*truth)),
+            Value::Array(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{attribute, span};
+    use super::*;
+    use crate::span::SpanKind;
+    use std::vec;
+
+    #[test]
+    fn rules_see_the_names_of_the_mapping() {
+        let resource = Resource { attributes: vec![attribute("service.name", "shop"), attribute("team", "a")] };
+        let attributes = vec![attribute("http.request.method", "GET"), attribute("http.response.status_code", 503)];
+        let span = Span { kind: SpanKind::Server, attributes, ..span() };
+        let sampled = SampledSpan::new(&span, &resource);
+        assert_eq!(
+            (sampled.service(), sampled.name(), sampled.resource()),
+            (&b"shop"[..], &b"http.server.request"[..], &b"GET"[..])
+        );
+        for (tag, value) in [
+            ("http.request.method", Some(TagValue::Text(b"GET"))),
+            ("http.method", Some(TagValue::Text(b"GET"))),
+            ("http.status_code", Some(TagValue::Integer(503))),
+            ("team", Some(TagValue::Text(b"a"))),
+            ("other", None),
+        ] {
+            assert_eq!(sampled.tag(tag.as_bytes()), value, "{tag}");
+        }
+        let other = Span { service: Some("db".into()), ..span };
+        assert_eq!(SampledSpan::new(&other, &resource).service(), b"db");
+    }
+}
