@@ -1,6 +1,8 @@
-//! What the targets of the configuration share: a root directory of their own, and what must hold whatever was read.
+//! What targets share: for the configuration a root directory of their own, and what must hold whatever was read; for
+//! sampling a span.
 
 use ddtrace::config::{Resolution, Sources, resolve};
+use ddtrace::sampling::{Sampled, TagValue};
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -64,4 +66,39 @@ pub fn checked(sources: &Sources) -> Resolution {
     assert_eq!(first.config.enabled, second.config.enabled);
     assert_eq!(first.config.service, second.config.service, "handed on: {:?}", first.hand_on);
     first
+}
+
+/// A span made of bytes: service, name, resource, the name of a tag and its value, with commas between.
+#[derive(Clone, Copy)]
+pub struct AnySpan<'a>(pub &'a [u8]);
+
+impl AnySpan<'_> {
+    fn part(&self, number: usize) -> &[u8] {
+        self.0.splitn(5, |byte| *byte == b',').nth(number).unwrap_or_default()
+    }
+}
+
+impl Sampled for AnySpan<'_> {
+    fn service(&self) -> &[u8] {
+        self.part(0)
+    }
+
+    fn name(&self) -> &[u8] {
+        self.part(1)
+    }
+
+    fn resource(&self) -> &[u8] {
+        self.part(2)
+    }
+
+    /// `i` or `f` and eight bytes are a number, `b` and one byte a truth value, all else is text.
+    fn tag(&self, name: &[u8]) -> Option<TagValue<'_>> {
+        let value = self.part(4);
+        (self.part(3) == name).then_some(match value.split_first() {
+            Some((b'i', digits)) if digits.len() == 8 => TagValue::Integer(i64::from_ne_bytes(digits.try_into().ok()?)),
+            Some((b'f', digits)) if digits.len() == 8 => TagValue::Float(f64::from_ne_bytes(digits.try_into().ok()?)),
+            Some((b'b', [truth])) => TagValue::Bool(*truth == 1),
+            _ => TagValue::Text(value),
+        })
+    }
 }

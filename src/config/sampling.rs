@@ -86,42 +86,42 @@ fn tell(name: &str, complaints: Vec<String>, warn: &mut impl FnMut(String)) {
 fn base(picks: &Picks, has_rules: bool, warn: &mut impl FnMut(String)) -> (Base, bool) {
     let pick = picks.get(Id::Sampler);
     let name = picks.name(Id::Sampler);
-    let (parent_based, kind) = match name.strip_prefix("parentbased_") {
-        Some(kind) => (true, kind),
-        None => (name == "xray", name),
+    let (is_bare, kind) = match name.strip_prefix("parentbased_") {
+        Some(kind) => (false, kind),
+        None => (name != "xray", name),
     };
-    let prefix = if parent_based { "parentbased_" } else { "" };
-    let ratio = match kind {
-        "always_on" => 1.0,
-        "always_off" => 0.0,
-        "traceidratio" => ratio(picks, picks.text(Id::SamplerArgument), warn),
+    // Datadog's rules never overrule a decision that came in, and one process has one answer to that.
+    let respects_parent = !is_bare || has_rules;
+    let prefix = if respects_parent { "parentbased_" } else { "" };
+    let (ratio, acts_as) = match kind {
+        "always_on" => (1.0, kind),
+        "always_off" => (0.0, kind),
+        "traceidratio" => (ratio(picks, picks.text(Id::SamplerArgument), warn), kind),
         "jaeger_remote" => {
-            let initial = picks.text(Id::SamplerArgument).and_then(initial_rate);
-            let ratio = ratio(picks, initial, warn);
+            let ratio = ratio(picks, picks.text(Id::SamplerArgument).and_then(initial_rate), warn);
             warn(format!(
                 "{} would fetch its rates from Jaeger, which is not done; using {prefix}traceidratio with {ratio}",
                 quoted(pick)
             ));
-            ratio
+            (ratio, "traceidratio")
         }
         "xray" => {
             warn(format!(
                 "{} would fetch its rules from AWS X-Ray, which is not done; using parentbased_always_on",
                 quoted(pick)
             ));
-            1.0
+            (1.0, "always_on")
         }
         _ => return (Base::Agent, true),
     };
-    if !parent_based && has_rules {
-        // Datadog's rules never overrule a decision that came in, and one process has one answer to that.
-        warn(format!("{} overrules the parent's decision, which rules do not; using parentbased_{name}", quoted(pick)));
+    if is_bare && has_rules {
+        warn(format!(
+            "{} overrules the parent's decision, which rules do not; using parentbased_{acts_as}",
+            quoted(pick)
+        ));
     }
-    if !parent_based && !has_rules && matches!(kind, "traceidratio" | "jaeger_remote") {
-        (Base::Ratio(ratio), false)
-    } else {
-        (Base::Rate(ratio), parent_based || has_rules)
-    }
+    let base = if !respects_parent && acts_as == "traceidratio" { Base::Ratio(ratio) } else { Base::Rate(ratio) };
+    (base, respects_parent)
 }
 
 /// `initialSamplingRate` of `endpoint=…,pollingIntervalMs=…,initialSamplingRate=…`.

@@ -24,6 +24,13 @@ pub fn rate_key(service: &[u8], env: &[u8]) -> u64 {
     [&b"service:"[..], service, b",env:", env].into_iter().fold(FNV_OFFSET, hash_on)
 }
 
+/// The same of the whole key.
+#[must_use]
+#[cfg(feature = "std")]
+pub fn hash_rate_key(key: &[u8]) -> u64 {
+    hash_on(FNV_OFFSET, key)
+}
+
 fn hash_on(hash: u64, bytes: &[u8]) -> u64 {
     bytes.iter().fold(hash, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(FNV_PRIME))
 }

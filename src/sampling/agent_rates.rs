@@ -2,15 +2,20 @@
 
 use super::AgentRates;
 use std::boxed::Box;
-use std::cmp::Ordering;
 use std::string::String;
 use std::vec::Vec;
+
+/// What every key begins with, and what stands between its service and its environment.
+const SERVICE: &[u8] = b"service:";
+const ENV: &[u8] = b",env:";
 
 /// Rates by service and environment, and the version that an Agent gave them. Looked up without an allocation.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AgentRateTable {
-    /// Keys as the Agent writes them (`service:<service>,env:<env>`) and rates, in the order of [`by_length`].
+    /// `<service>,env:<env>` and rates; shorter keys first.
     rates: Vec<(Box<[u8]>, f64)>,
+    /// The rate of everything else.
+    default: Option<f64>,
     version: Option<String>,
 }
 
@@ -27,8 +32,10 @@ impl AgentRateTable {
         let Ok(answer) = serde_json::from_slice::<serde_json::Value>(body) else { return };
         let Some(table) = answer.get("rate_by_service").and_then(|table| table.as_object()) else { return };
         let rate = |value: &serde_json::Value| value.as_f64().filter(|rate| (0.0..=1.0).contains(rate));
-        self.rates = table.iter().filter_map(|(key, value)| Some((key.as_bytes().into(), rate(value)?))).collect();
-        self.rates.sort_by(|(one, _), (other, _)| by_length(one, [other, b"", b"", b""]));
+        let entry = |(key, value): (&String, _)| Some((key.as_bytes().strip_prefix(SERVICE)?.into(), rate(value)?));
+        self.rates = table.iter().filter_map(entry).collect();
+        self.rates.sort_by_key(|(key, _)| key.len());
+        self.default = self.get(b"", b"");
         self.version = version.map(Into::into);
     }
 
@@ -38,36 +45,20 @@ impl AgentRateTable {
     }
 
     fn get(&self, service: &[u8], env: &[u8]) -> Option<f64> {
-        let wanted = [&b"service:"[..], service, b",env:", env];
-        let place = self.rates.binary_search_by(|(key, _)| by_length(key, wanted)).ok()?;
-        self.rates.get(place).map(|(_, rate)| *rate)
+        let length = service.len() + ENV.len() + env.len();
+        let is_wanted = |key: &[u8]| {
+            key.strip_prefix(service).and_then(|rest| rest.strip_prefix(ENV)).is_some_and(|rest| rest == env)
+        };
+        let first = self.rates.partition_point(|(key, _)| key.len() < length);
+        let mut candidates = self.rates.iter().skip(first).take_while(|(key, _)| key.len() == length);
+        candidates.find(|(key, _)| is_wanted(key)).map(|(_, rate)| *rate)
     }
 }
 
 impl AgentRates for AgentRateTable {
     fn rate(&self, service: &[u8], env: &[u8]) -> Option<f64> {
-        if self.rates.is_empty() {
-            return None;
-        }
-        self.get(service, env).or_else(|| self.get(b"", b""))
+        self.get(service, env).or(self.default)
     }
-}
-
-/// Shorter keys first, those of one length by their bytes; the other key may be in parts.
-fn by_length(key: &[u8], other: [&[u8]; 4]) -> Ordering {
-    let length = other.iter().map(|part| part.len()).sum();
-    key.len().cmp(&length).then_with(|| {
-        let mut rest = key;
-        for part in other {
-            // Both are of one length.
-            let Some((here, after)) = rest.split_at_checked(part.len()) else { return Ordering::Less };
-            match here.cmp(part) {
-                Ordering::Equal => rest = after,
-                unequal => return unequal,
-            }
-        }
-        Ordering::Equal
-    })
 }
 
 #[cfg(test)]

@@ -86,6 +86,7 @@ impl OwnedSampler {
 
     /// What decides about traces.
     #[must_use]
+    #[inline]
     pub fn sampler(&self) -> Sampler<'_> {
         Sampler {
             rules: self.config.rules.as_set(),

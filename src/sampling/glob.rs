@@ -23,6 +23,10 @@ impl Piece {
         self.length == 0
     }
 
+    fn len(self) -> usize {
+        self.length.into()
+    }
+
     pub(super) fn of(self, text: &[u8]) -> &[u8] {
         let start = usize::from(self.start);
         text.get(start..start.wrapping_add(usize::from(self.length))).unwrap_or_default()
@@ -44,19 +48,17 @@ enum Kind {
     General,
 }
 
-/// A glob, looked at once, so that most of those that do not match are told by their length or first letter.
+/// A glob, looked at once: most of those in use are a literal text with a star at one end, if any.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Pattern {
     kind: Kind,
-    /// The first byte of what stands literally, in lower case.
-    first: u8,
     /// The literal part, or the whole of a general glob.
     piece: Piece,
 }
 
 impl Pattern {
     /// Matches everything.
-    pub(super) const ANY: Pattern = Pattern { kind: Kind::Any, first: 0, piece: Piece::EMPTY };
+    pub(super) const ANY: Pattern = Pattern { kind: Kind::Any, piece: Piece::EMPTY };
 
     /// Looks at the glob that stands at `start`.
     pub(super) fn new(glob: &[u8], start: usize) -> Pattern {
@@ -65,36 +67,66 @@ impl Pattern {
         let trailing = rest.iter().rev().take_while(|byte| **byte == b'*').count();
         let literal = rest.get(..rest.len().saturating_sub(trailing)).unwrap_or_default();
         let inside = Piece::new(start.wrapping_add(leading), literal.len());
-        let whole = Piece::new(start, glob.len());
         let is_literal = !literal.iter().any(|byte| matches!(byte, b'*' | b'?'));
         let (kind, piece) = match (leading > 0, trailing > 0) {
-            (true, _) if rest.is_empty() => (Kind::Any, whole),
+            (true, _) if rest.is_empty() => (Kind::Any, Piece::EMPTY),
             (false, false) if is_literal => (Kind::Literal, inside),
             (false, true) if is_literal => (Kind::Prefix, inside),
             (true, false) if is_literal => (Kind::Suffix, inside),
-            _ => (Kind::General, whole),
+            _ => (Kind::General, Piece::new(start, glob.len())),
         };
-        Pattern { kind, first: literal.first().map_or(0, u8::to_ascii_lowercase), piece }
+        Pattern { kind, piece }
     }
 
     /// Whether a value matches; `text` is what the glob stands in.
     #[inline]
     pub(super) fn matches(self, text: &[u8], value: &[u8]) -> bool {
-        let length = usize::from(self.piece.length);
+        let length = self.piece.len();
         let candidate = match self.kind {
             Kind::Any => return true,
             Kind::General => return matches(self.piece.of(text), value),
-            Kind::Literal if value.len() == length => value,
-            Kind::Literal => return false,
-            Kind::Prefix => value.get(..length).unwrap_or_default(),
-            Kind::Suffix => value.get(value.len().wrapping_sub(length)..).unwrap_or_default(),
+            Kind::Literal => Some(value),
+            Kind::Prefix => value.get(..length),
+            Kind::Suffix => value.len().checked_sub(length).and_then(|start| value.get(start..)),
         };
-        // What is shorter than the literal part has become empty.
-        match candidate.first() {
-            Some(first) if first.to_ascii_lowercase() != self.first => false,
-            _ => candidate.eq_ignore_ascii_case(self.piece.of(text)),
-        }
+        candidate.is_some_and(|candidate| candidate.len() == length && same(candidate, self.piece.of(text)))
     }
+}
+
+/// Whether texts of one length are the same but for letter case. Ends are looked at first: names and resources of one
+/// application begin alike.
+#[inline]
+fn same(one: &[u8], other: &[u8]) -> bool {
+    match (one.last_chunk::<8>(), other.last_chunk::<8>()) {
+        (Some(one_end), Some(other_end)) => {
+            same_eight(one_end, other_end) && {
+                let ((one, _), (other, _)) = (one.as_chunks::<8>(), other.as_chunks::<8>());
+                one.len() == other.len() && one.iter().zip(other).all(|(one, other)| same_eight(one, other))
+            }
+        }
+        _ => one.eq_ignore_ascii_case(other),
+    }
+}
+
+#[inline]
+fn same_eight(one: &[u8; 8], other: &[u8; 8]) -> bool {
+    const CASE: u64 = 0x2020_2020_2020_2020;
+    let (one, other) = (u64::from_ne_bytes(*one), u64::from_ne_bytes(*other));
+    let difference = one ^ other;
+    // What differs in one bit only may be the two cases of a letter.
+    difference & !CASE == 0 && (difference == 0 || difference & !letters(one) == 0)
+}
+
+/// The bit of letter case in each byte that is an ASCII letter.
+#[inline]
+fn letters(bytes: u64) -> u64 {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let lower = bytes | (EACH * 0x20);
+    let seven_bits = lower & (EACH * 0x7f);
+    // The top bit of a byte says: at least `a`; above `z`; ASCII.
+    let at_least_a = seven_bits.wrapping_add(EACH * (0x80 - b'a' as u64));
+    let above_z = seven_bits.wrapping_add(EACH * (0x7f - b'z' as u64));
+    (at_least_a & !above_z & !bytes & (EACH * 0x80)) >> 2
 }
 
 /// Whether a value matches a glob. Takes at most the product of their lengths.
@@ -176,6 +208,9 @@ mod tests {
             ("a*b*c", &["abc", "a-b-c", "abbcc", "abcbc"], &["ab", "acb", "abcb"]),
             ("[ab]", &["[ab]"], &["a"]),
             (r"a\*", &[r"a\", r"a\b"], &["a*"]),
+            ("GET /[api]/*", &["get /[API]/x", "GET /[api]/"], &["GET /{api}/x", "get /[api"]),
+            ("*@example.com", &["me@EXAMPLE.com", "@example.com"], &["me`example.com", "me@example.org", "example.com"]),
+            ("ÄÖÜäöüß", &["ÄÖÜäöüß"], &["äöüäöüß"]),
             ("straße", &["straße", "STRAße"], &["STRASSE", "strase"]),
         ] {
             for value in yes {
@@ -214,6 +249,16 @@ mod tests {
         fn a_naive_matcher_says_the_same(glob in "[abAüé*?*]{0,7}", value in "[abABüé?]{0,9}") {
             let characters = |text: &str| text.chars().collect::<Vec<char>>();
             prop_assert_eq!(both_ways(&glob, &value), naive(&characters(&glob), &characters(&value)));
+        }
+
+        #[test]
+        fn eight_bytes_at_a_time_are_as_one(
+            (one, other) in prop::collection::vec((any::<u8>(), any::<bool>()), 0..20).prop_map(|bytes| {
+                let flipped = |(byte, flip): &(u8, bool)| byte ^ (u8::from(*flip) << 5);
+                (bytes.iter().map(|(byte, _)| *byte).collect::<Vec<u8>>(), bytes.iter().map(flipped).collect::<Vec<u8>>())
+            }),
+        ) {
+            prop_assert_eq!(same(&one, &other), one.eq_ignore_ascii_case(&other));
         }
 
         #[test]

@@ -12,6 +12,7 @@ const TWO_TO_64: f64 = 18_446_744_073_709_551_616.0;
 ///
 /// A rate of 1 and more keeps all, of 0 and less, or one that is no number, none.
 #[must_use]
+#[inline]
 pub fn keeps(trace_id: TraceId, rate: f64) -> bool {
     keeps_u64(trace_id.low(), rate)
 }
@@ -24,6 +25,7 @@ pub fn keeps_span(span_id: SpanId, rate: f64) -> bool {
 
 /// Whether a trace is kept at a ratio by the rule of OpenTelemetry's `traceidratio`: low ids are.
 #[must_use]
+#[inline]
 pub fn keeps_ratio(trace_id: TraceId, ratio: f64) -> bool {
     ratio >= 1.0 || (ratio > 0.0 && trace_id.low() < rounded(ratio * TWO_TO_64))
 }
@@ -73,8 +75,8 @@ fn millionths(rate: f64) -> u32 {
     if rate >= 1.0 {
         return 1_000_000;
     }
-    // Smaller ones are no millionth, and NaN is nothing; from here on there is no subnormal number.
-    if !(rate > 1e-7) {
+    // Smaller ones are no millionth; from here on there is no subnormal number.
+    if rate.is_nan() || rate <= 1e-7 {
         return 0;
     }
     const FRACTION_BITS: u32 = 52;

@@ -144,6 +144,7 @@ impl<'a> RuleSet<'a> {
 
     /// Whether there are none.
     #[must_use]
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
     }
@@ -157,14 +158,12 @@ impl<'a> RuleSet<'a> {
     /// The first rule that matches the span.
     #[must_use]
     pub fn find(&self, span: &dyn Sampled) -> Option<Rule> {
-        if self.rules.is_empty() {
-            return None;
-        }
         let (service, name, resource) = (span.service(), span.name(), span.resource());
         let matches = |rule: &RuleSpan| {
-            rule.service.matches(self.text, service)
+            // The most telling first: most local roots of a process have the same service.
+            rule.resource.matches(self.text, resource)
                 && rule.name.matches(self.text, name)
-                && rule.resource.matches(self.text, resource)
+                && rule.service.matches(self.text, service)
                 && (rule.tags.is_empty() || self.tags_match(rule.tags, span))
         };
         self.rules.iter().enumerate().find(|(_, rule)| matches(rule)).map(|(index, span)| rule(index, span))

@@ -22,6 +22,7 @@ pub struct OwnedRules {
 impl OwnedRules {
     /// The rules, to decide by.
     #[must_use]
+    #[inline]
     pub fn as_set(&self) -> RuleSet<'_> {
         RuleSet::of_parts(self.text.as_bytes(), &self.spans)
     }

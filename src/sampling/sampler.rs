@@ -56,6 +56,7 @@ impl Sampler<'_> {
     ///
     /// That it is called once for each trace, and not at all where a decision came in that is
     /// [respected](Sampler::respects_parent), is up to the caller.
+    #[inline]
     pub fn decide(
         &self,
         trace_id: TraceId,
@@ -64,7 +65,9 @@ impl Sampler<'_> {
         rates: &dyn AgentRates,
         now_ns: u64,
     ) -> Decision {
-        if let Some(rule) = self.rules.find(root) {
+        if !self.rules.is_empty()
+            && let Some(rule) = self.rules.find(root)
+        {
             return self.by_rule(trace_id, &rule, now_ns);
         }
         match self.base {

@@ -110,8 +110,8 @@ fn the_text_tells_values_and_origins() {
     for line in [
         "ddtrace-run 1.2.3\n",
         "  Process spans      yes: CI is set\n",
-        "  service                 shop\\u{1b}[31m [DD_SERVICE]\n",
-        "  flush_interval          1s [default]\n",
+        "  service                  shop\\u{1b}[31m [DD_SERVICE]\n",
+        "  flush_interval           1s [default]\n",
         "  WARNING: DD_TRACE_DEBUG=\"si\" is neither true, 1, false nor 0; using false\n",
         "  HINT: ENV NOT SET",
         "ddtrace.toml: not there\n",

@@ -2,14 +2,18 @@
 //! nothing in it is open any more, or when enough of it is finished.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use ddtrace::ids::{SpanId, TraceId};
 use ddtrace::record::{ChildExit, Open, ROLE_SELF, Record, RecordBody, records};
 
 use super::death::Death;
-use super::process_span::ProcessSpan;
+use super::judge::Judge;
+use super::process_span::{ProcessSpan, signal_name};
 use super::spool::{Frame, FrameKind};
-use ddtrace::span::Span;
+use super::traces::Traces;
+use super::verdict::Verdict;
+use ddtrace::span::{Resource, Span, TraceChunk};
 
 /// How long a dead process's exit status may take to be known: its parent has to wait for it.
 const STATUS_LINGER_NS: u64 = 1_500_000_000;
@@ -17,18 +21,13 @@ const STATUS_LINGER_NS: u64 = 1_500_000_000;
 /// How long a process's parent may take to say what is known already, or early: both write when they are scheduled.
 pub const LATE_NEWS_NS: u64 = 60_000_000_000;
 
-/// Spans of one trace that can be sent.
-#[derive(Debug, PartialEq)]
-pub struct Finished {
-    /// The spans, the local root first if it is among them.
-    pub spans: Vec<Span>,
-}
-
 /// When a trace is handed on.
 #[derive(Clone, Copy, Debug)]
 pub struct Policy {
     /// Hand on what is finished of an unfinished trace at this many spans.
     pub partial_flush: Option<usize>,
+    /// Hold back the spans of processes until all of their trace are finished.
+    pub hold_processes: bool,
 }
 
 /// Puts spans together.
@@ -42,6 +41,12 @@ pub struct Assembler {
     /// Ends of children that have not been heard of yet.
     early_exits: HashMap<u32, ChildExit>,
     traces: HashMap<TraceId, Trace>,
+    /// Spans that are no processes.
+    general: Traces,
+    judge: Judge,
+    resource: Arc<Resource>,
+    /// Process spans are not wanted any more.
+    processes_given_up: bool,
     /// Spans that are finished, with the time: what is said of them later is old news.
     past: HashMap<SpanId, u64>,
     /// Records that could not be read.
@@ -55,14 +60,21 @@ pub struct Assembler {
 struct Trace {
     open: usize,
     finished: Vec<Span>,
+    /// What the process that is the trace's first in this run says of it.
+    verdict: Verdict,
 }
 
 impl Assembler {
-    /// An assembler for records of this machine's clock.
-    pub fn new(policy: Policy, clock_offset: i128) -> Self {
+    /// An assembler for records of this machine's clock, made by `resource`. `judge` decides about traces that nobody has
+    /// decided about.
+    pub fn new(policy: Policy, clock_offset: i128, resource: Arc<Resource>, judge: Judge) -> Self {
         Assembler {
             policy,
             clock_offset,
+            general: Traces::new(Arc::clone(&resource), policy.partial_flush),
+            judge,
+            resource,
+            processes_given_up: false,
             open: HashMap::new(),
             by_pid: HashMap::new(),
             early_exits: HashMap::new(),
@@ -77,14 +89,15 @@ impl Assembler {
     /// Takes in one frame. Gives how many spans it opened.
     pub fn feed(&mut self, frame: Frame<'_>) -> u64 {
         match frame.kind {
-            FrameKind::Records => self.feed_records(frame.payload),
+            FrameKind::Records => self.feed_records(frame.producer, frame.payload),
             FrameKind::Death => {
                 let death = Death::parse(frame.payload);
                 self.last_ns = self.last_ns.max(death.map_or(0, |death| death.time_ns));
-                if let Some(death) = death
-                    && let Some(span) = self.open.get_mut(&SpanId(death.span_id))
-                {
-                    span.died(death);
+                if let Some(death) = death {
+                    self.general.died(frame.producer, death);
+                    if let Some(span) = self.open.get_mut(&SpanId(death.span_id)) {
+                        span.died(death);
+                    }
                 }
                 0
             }
@@ -103,41 +116,64 @@ impl Assembler {
         self.ended
     }
 
-    fn feed_records(&mut self, bytes: &[u8]) -> u64 {
+    fn feed_records(&mut self, producer: u64, bytes: &[u8]) -> u64 {
         let mut opened = 0;
         for record in records(bytes) {
             match record {
-                Ok(record) => opened += self.feed_record(&record),
+                Ok(record) => opened += self.feed_record(producer, &record),
                 Err(_) => self.malformed += 1,
             }
         }
         opened
     }
 
-    fn feed_record(&mut self, record: &Record<'_>) -> u64 {
-        let time_ns = match record.body {
-            RecordBody::Open(open) => open.start_ns,
-            RecordBody::Close(end_ns) => end_ns,
-            RecordBody::ChildExit(exit) => exit.time_ns,
-            RecordBody::Amend => 0,
-        };
-        self.last_ns = self.last_ns.max(time_ns);
+    fn feed_record(&mut self, producer: u64, record: &Record<'_>) -> u64 {
         match record.body {
-            RecordBody::Open(open) => return self.opened(record, &open),
+            RecordBody::SpanStart(body) => return self.general.begun(producer, record, &body),
+            RecordBody::Span(body, end) => return self.general.whole(producer, record, &body, &end),
+            RecordBody::SpanEnd(end) => self.general.ended(producer, record, &end),
+            RecordBody::Resource => self.general.describe(producer, record),
+            RecordBody::Amend if self.general.amend(producer, record) => {}
+            _ if self.processes_given_up => {}
+            _ => return self.feed_process(producer, record),
+        }
+        0
+    }
+
+    /// Takes in what is said of a process.
+    fn feed_process(&mut self, producer: u64, record: &Record<'_>) -> u64 {
+        match record.body {
+            RecordBody::Open(open) => {
+                self.last_ns = self.last_ns.max(open.start_ns);
+                if open.role == ROLE_SELF {
+                    // Whatever the program before this one had begun, it cannot end any more.
+                    self.general.replaced(producer, self.unix_ns(self.last_ns));
+                }
+                return self.opened(record, &open);
+            }
             RecordBody::Amend => {
                 if let Some(span) = self.open.get_mut(&record.span_id) {
                     span.amend(record);
                 }
             }
             RecordBody::Close(end_ns) => {
+                self.last_ns = self.last_ns.max(end_ns);
                 if let Some(span) = self.open.get_mut(&record.span_id) {
                     span.closed(end_ns);
                     span.amend(record);
                 }
             }
-            RecordBody::ChildExit(exit) => self.child_exited(exit),
+            RecordBody::ChildExit(exit) => {
+                self.last_ns = self.last_ns.max(exit.time_ns);
+                self.child_exited(exit);
+            }
+            _ => {}
         }
         0
+    }
+
+    fn unix_ns(&self, monotonic_ns: u64) -> u64 {
+        u64::try_from(i128::from(monotonic_ns) + self.clock_offset).unwrap_or_default()
     }
 
     fn opened(&mut self, record: &Record<'_>, open: &Open) -> u64 {
@@ -164,7 +200,11 @@ impl Assembler {
             span.exited(exit);
         }
         self.by_pid.insert(open.pid, record.span_id);
-        self.traces.entry(span.trace_id()).or_default().open += 1;
+        let trace = self.traces.entry(span.trace_id()).or_default();
+        trace.open += 1;
+        for field in record.fields() {
+            trace.verdict.take(field.key, &field.value);
+        }
         self.open.insert(record.span_id, span);
         1
     }
@@ -183,26 +223,48 @@ impl Assembler {
         self.past.contains_key(&span)
     }
 
-    /// Hands on all that is finished and forgets what is not; gives how many spans that were.
-    pub fn release(&mut self) -> (Vec<Finished>, u64) {
+    /// The spans of processes are not wanted any more: hands on all of them that is finished and forgets what is not;
+    /// gives how many spans that were.
+    pub fn release_processes(&mut self) -> (Vec<TraceChunk>, u64) {
         let left = self.open.len() as u64;
         self.open.clear();
+        self.processes_given_up = true;
         for trace in self.traces.values_mut() {
             trace.open = 0;
         }
         (self.collect(self.last_ns), left)
     }
 
+    /// The spans of processes are not wanted at all; gives how many there were.
+    pub fn give_up_processes(&mut self) -> u64 {
+        let finished: usize = self.traces.values().map(|trace| trace.finished.len()).sum();
+        let given_up = self.open.len() + finished;
+        self.processes_given_up = true;
+        self.open.clear();
+        self.traces.clear();
+        given_up as u64
+    }
+
+    /// How many spans were given up because too many were open, since this was last asked.
+    pub fn take_given_up(&mut self) -> u64 {
+        self.general.take_given_up()
+    }
+
     /// Ends every span and hands on all that is left, whatever is known of it.
-    pub fn end(&mut self) -> Vec<Finished> {
+    pub fn end(&mut self) -> Vec<TraceChunk> {
         self.ended = true;
         let last_ns = self.last_ns;
         self.collect(last_ns)
     }
 
     /// Ends the spans whose processes are gone and hands on the traces that are ready. `now_ns` is `CLOCK_MONOTONIC`.
-    pub fn collect(&mut self, now_ns: u64) -> Vec<Finished> {
+    pub fn collect(&mut self, now_ns: u64) -> Vec<TraceChunk> {
         let ended = self.ended;
+        self.bury(now_ns);
+        if ended {
+            self.general.end(self.unix_ns(self.last_ns));
+        }
+        let mut ready = self.general.collect(&self.judge, now_ns, ended);
         let done: Vec<SpanId> = self
             .open
             .iter()
@@ -221,20 +283,41 @@ impl Assembler {
         }
         self.early_exits.retain(|_, exit| now_ns.saturating_sub(exit.time_ns) < LATE_NEWS_NS);
         self.past.retain(|_, finished_ns| now_ns.saturating_sub(*finished_ns) < LATE_NEWS_NS);
-        let mut ready = Vec::new();
-        let policy = self.policy;
+        let least = self.policy.partial_flush.filter(|_| !self.policy.hold_processes);
+        let (judge, resource) = (&self.judge, &self.resource);
         self.traces.retain(|_, trace| {
-            let enough = policy.partial_flush.is_some_and(|least| trace.finished.len() >= least);
-            if trace.open == 0 || ended || enough {
-                let mut spans = std::mem::take(&mut trace.finished);
-                if !spans.is_empty() {
-                    // Parents start before their children, so the local root comes first.
-                    spans.sort_by_key(|span| (span.start_unix_nano, span.end_unix_nano));
-                    ready.push(Finished { spans });
-                }
+            let enough = least.is_some_and(|least| trace.finished.len() >= least);
+            if (trace.open == 0 || ended || enough) && !trace.finished.is_empty() {
+                ready.push(trace.hand_on(judge, resource));
             }
             trace.open > 0 || !trace.finished.is_empty()
         });
         ready
+    }
+
+    /// Ends what dead processes have left open, once it is known how they died, or will not be.
+    fn bury(&mut self, now_ns: u64) {
+        for (producer, death) in self.general.bereaved() {
+            let told = self.open.get(&SpanId(death.span_id)).and_then(ProcessSpan::status);
+            let status = death.status.or(told);
+            if status.is_some() || self.ended || now_ns.saturating_sub(death.time_ns) > STATUS_LINGER_NS {
+                let signal = status.and_then(signal_name);
+                self.general.close_dead(producer, self.unix_ns(death.time_ns), signal.as_deref());
+            }
+        }
+    }
+}
+
+impl Trace {
+    fn hand_on(&mut self, judge: &Judge, resource: &Arc<Resource>) -> TraceChunk {
+        let mut spans = std::mem::take(&mut self.finished);
+        // Parents start before their children, so the local root comes first.
+        spans.sort_by_key(|span| (span.start_unix_nano, span.end_unix_nano));
+        if self.verdict.priority.is_none() {
+            // A trace that the program had from elsewhere, and set for a child: its flag says all that is known.
+            self.verdict.priority = spans.first().map(|span| i32::from(span.flags & 1 != 0));
+        }
+        judge.pick(&self.verdict, &mut spans, resource);
+        self.verdict.chunk(resource, spans, self.open == 0)
     }
 }

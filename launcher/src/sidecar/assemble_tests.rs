@@ -1,14 +1,18 @@
 //! The assembler hears of one process from several others, in any order.
 
 use std::ptr::NonNull;
+use std::rc::Rc;
+use std::sync::Arc;
 
 use ddtrace::ids::{SpanId, TraceId};
 use ddtrace::record::{ChildExitBody, OpenBody, ROLE_CHILD, ROLE_SELF, RecordWriter};
+use ddtrace::sampling::SamplingConfig;
 use ddtrace::semconv::{self, Key};
 use ddtrace::span::{Span, Status, Value};
 
 use super::assemble::{Assembler, Policy};
 use super::death::Death;
+use super::judge::Judge;
 use super::spool::{Frame, FrameKind};
 
 const SECOND: u64 = 1_000_000_000;
@@ -17,7 +21,8 @@ struct Story(Assembler);
 
 impl Story {
     fn new(partial_flush: Option<usize>) -> Story {
-        Story(Assembler::new(Policy { partial_flush }, 0))
+        let judge = Judge::new(&SamplingConfig::default(), Rc::default());
+        Story(Assembler::new(Policy { partial_flush, hold_processes: false }, 0, Arc::default(), judge))
     }
 
     fn record(&mut self, write: impl FnOnce(&mut RecordWriter)) -> &mut Story {
@@ -26,7 +31,7 @@ impl Story {
         let mut writer = unsafe { RecordWriter::new(NonNull::new(bytes.as_mut_ptr()).unwrap(), 1024) };
         write(&mut writer);
         bytes.truncate(writer.finish().unwrap() as usize);
-        self.0.feed(Frame { kind: FrameKind::Records, payload: &bytes });
+        self.0.feed(Frame { kind: FrameKind::Records, producer: 1, payload: &bytes });
         self
     }
 
@@ -55,7 +60,7 @@ impl Story {
 
     fn died(&mut self, span: u64, time_ns: u64, status: Option<u32>) -> &mut Story {
         let death = Death { span_id: span, time_ns, status, usage: None };
-        self.0.feed(Frame { kind: FrameKind::Death, payload: &death.format() });
+        self.0.feed(Frame { kind: FrameKind::Death, producer: 1, payload: &death.format() });
         self
     }
 

@@ -7,6 +7,8 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use ddtrace::ids::SpanId;
 use ddtrace::record::{ROLE_CHILD, RecordBody, records};
+use ddtrace::ring::hash_rate_key;
+use ddtrace::sampling::AgentRateTable;
 use ddtrace::sys::{Usage, monotonic_ns};
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 
@@ -51,7 +53,31 @@ pub struct Collector {
     lost_in_segment: u64,
     told_full: bool,
     /// Told to every new ring, too.
+    news: News,
+}
+
+/// What flows back to the processes.
+#[derive(Default)]
+struct News {
     stopped: bool,
+    process_spans_stopped: bool,
+    /// The Agent's sampling rates.
+    rates: Vec<(u64, f64)>,
+}
+
+impl News {
+    fn tell(&self, ring: &mut MappedRing) {
+        let ring = ring.reader();
+        if self.stopped {
+            ring.stop();
+        }
+        if self.process_spans_stopped {
+            ring.stop_process_spans();
+        }
+        if !self.rates.is_empty() {
+            ring.set_rates(&self.rates);
+        }
+    }
 }
 
 impl Collector {
@@ -68,7 +94,7 @@ impl Collector {
             lost_in_rings: 0,
             lost_in_segment: 0,
             told_full: false,
-            stopped: false,
+            news: News::default(),
         }
     }
 
@@ -89,9 +115,25 @@ impl Collector {
 
     /// Tells every process to record nothing any more.
     pub fn stop(&mut self) {
-        self.stopped = true;
+        self.news.stopped = true;
+        self.tell_all();
+    }
+
+    /// Tells every process to record no processes any more.
+    pub fn stop_process_spans(&mut self) {
+        self.news.process_spans_stopped = true;
+        self.tell_all();
+    }
+
+    /// Tells every process the Agent's sampling rates.
+    pub fn set_rates(&mut self, rates: &AgentRateTable) {
+        self.news.rates = rates.iter().map(|(key, rate)| (hash_rate_key(key), rate)).collect();
+        self.tell_all();
+    }
+
+    fn tell_all(&mut self) {
         for ring in self.processes.values_mut().filter_map(|tracked| tracked.ring.as_mut()) {
-            ring.reader().stop();
+            self.news.tell(ring);
         }
     }
 
@@ -157,9 +199,7 @@ impl Collector {
     fn welcome(&mut self, guest: Guest) {
         let span = guest.hello.span_id;
         let mut ring = guest.ring;
-        if self.stopped {
-            ring.reader().stop();
-        }
+        self.news.tell(&mut ring);
         match guest.pidfd {
             Some(pidfd) => self.track(span, guest.pid, pidfd),
             None if !self.processes.contains_key(&span) => {
@@ -167,7 +207,7 @@ impl Collector {
                 let producer = self.next_producer;
                 self.next_producer += 1;
                 self.drain_ring(producer, &mut ring);
-                self.append_unseen_death(span);
+                self.append_unseen_death(producer, span);
                 return;
             }
             None => {}
@@ -238,7 +278,7 @@ impl Collector {
                 Err(_) => {
                     self.accept_all();
                     if !self.processes.contains_key(&span) && !self.past.contains_key(&span) {
-                        self.append_unseen_death(span);
+                        self.append_unseen_death(0, span);
                     }
                 }
             }
@@ -282,22 +322,22 @@ impl Collector {
         // Its ring may still wait at the socket, and its parent may have written that it started it.
         self.accept_all();
         self.drain(span);
-        self.processes.remove(&span);
-        self.append_death(Death { span_id: span.0, time_ns: died_ns, status, usage });
+        let producer = self.processes.remove(&span).map_or(0, |tracked| tracked.producer);
+        self.append_death(producer, Death { span_id: span.0, time_ns: died_ns, status, usage });
     }
 
     /// A process that was gone before it could be watched.
-    fn append_unseen_death(&mut self, span: SpanId) {
-        self.append_death(Death { span_id: span.0, time_ns: monotonic_ns(), status: None, usage: None });
+    fn append_unseen_death(&mut self, producer: u64, span: SpanId) {
+        self.append_death(producer, Death { span_id: span.0, time_ns: monotonic_ns(), status: None, usage: None });
     }
 
-    fn append_death(&mut self, death: Death) {
+    fn append_death(&mut self, producer: u64, death: Death) {
         self.past.insert(SpanId(death.span_id), death.time_ns);
         if self.past.len() > MOST_PAST {
             let newest = death.time_ns;
             self.past.retain(|_, time_ns| newest.saturating_sub(*time_ns) < LATE_NEWS_NS);
         }
-        self.append(FrameKind::Death, 0, &death.format());
+        self.append(FrameKind::Death, producer, &death.format());
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! It has the sidecar's only asynchronous runtime.
 
-use std::borrow::Cow;
+use std::cell::RefCell;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -13,13 +13,15 @@ use std::time::{Duration, Instant};
 
 use ddtrace::config::Config;
 use ddtrace::ids::SpanId;
+use ddtrace::sampling::AgentRateTable;
 use ddtrace::span::{Resource, TraceChunk};
 use ddtrace::sys::monotonic_ns;
 use tokio::sync::Notify;
 use tokio::task::LocalSet;
 use tokio::time::timeout;
 
-use super::assemble::{Assembler, Finished, Policy};
+use super::assemble::{Assembler, Policy};
+use super::judge::Judge;
 use super::leftover::{self, Leftover};
 use super::queues::{Patience, Queues, ids};
 use super::spool::Reader;
@@ -62,8 +64,10 @@ struct Shared {
     news: Notify,
     /// The sidecar was told to go.
     hurry: AtomicBool,
-    /// The command has proved to be a service: its processes need record nothing any more.
-    unwanted: AtomicBool,
+    /// The command has proved to be a service: its processes are no spans, and need not record themselves any more.
+    processes_unwanted: AtomicBool,
+    /// Sampling rates that the Agent has told and the processes have not been told yet.
+    rates: Mutex<Option<AgentRateTable>>,
     ended: Mutex<Ended>,
 }
 
@@ -76,8 +80,8 @@ pub struct Ended {
     pub complaints: Vec<String>,
 }
 
-fn lock(ended: &Mutex<Ended>) -> MutexGuard<'_, Ended> {
-    ended.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Exporting {
@@ -86,7 +90,8 @@ impl Exporting {
         let shared = Arc::new(Shared {
             news: Notify::new(),
             hurry: AtomicBool::new(false),
-            unwanted: AtomicBool::new(false),
+            processes_unwanted: AtomicBool::new(false),
+            rates: Mutex::default(),
             ended: Mutex::default(),
         });
         let for_thread = Arc::clone(&shared);
@@ -106,8 +111,13 @@ impl Exporting {
     }
 
     /// Whether records of processes are not wanted any more.
-    pub fn is_unwanted(&self) -> bool {
-        self.shared.unwanted.load(Ordering::Relaxed)
+    pub fn wants_no_processes(&self) -> bool {
+        self.shared.processes_unwanted.load(Ordering::Relaxed)
+    }
+
+    /// The Agent's sampling rates, if there are new ones.
+    pub fn new_rates(&self) -> Option<AgentRateTable> {
+        lock(&self.shared.rates).take()
     }
 
     /// Whether everything is done, after the end of the segment.
@@ -130,8 +140,10 @@ impl Exporting {
 
 async fn export(mut reader: Reader, mut plan: Plan, shared: Arc<Shared>) {
     let partial_flush = plan.config.partial_flush.then_some(plan.config.partial_flush_min_spans);
-    let policy = Policy { partial_flush: if plan.hold.is_some() { None } else { partial_flush } };
-    let mut assembler = Assembler::new(policy, plan.clock_offset);
+    let policy = Policy { partial_flush, hold_processes: plan.hold.is_some() };
+    let rates: Rc<RefCell<AgentRateTable>> = Rc::default();
+    let judge = Judge::new(&plan.config.sampling, Rc::clone(&rates));
+    let mut assembler = Assembler::new(policy, plan.clock_offset, Arc::clone(&plan.resource), judge);
     let patience = Rc::new(Patience::default());
     let mut queues: Option<Queues> = None;
     let mut pending: Vec<TraceChunk> = Vec::new();
@@ -145,35 +157,36 @@ async fn export(mut reader: Reader, mut plan: Plan, shared: Arc<Shared>) {
         while let Some(frame) = reader.next_frame() {
             recorded += assembler.feed(frame);
         }
-        reader.count(recorded, 0, 0);
+        let given_up = assembler.take_given_up();
+        if given_up > 0 {
+            tracing::error!("too many spans are open at once: {given_up} that were begun long ago are dropped");
+        }
+        reader.count(recorded, 0, given_up);
         let ended = assembler.has_ended();
-        if let Some(limit) = plan.hold
-            && !ended
-            && begun.elapsed() > limit
-        {
-            give_up(&reader, &shared);
-            return;
+        if plan.hold.is_some_and(|limit| !ended && begun.elapsed() > limit) {
+            plan.hold = None;
+            give_up_processes(&mut assembler, &reader, &shared);
         }
-        let mut go = ended;
-        for finished in assembler.collect(monotonic_ns()) {
-            pending.push(chunk(finished, &plan.resource));
-        }
+        pending.append(&mut assembler.collect(monotonic_ns()));
         if over_since.is_none() && assembler.has_finished(plan.first) {
             over_since = Some(Instant::now());
         }
         if plan.hold.is_some() && !ended && over_since.is_some_and(|since| since.elapsed() > STRAGGLERS) {
             // What is left of the command after its end is a service that it has started.
-            let left;
-            (pending, left) = release(&mut assembler, &plan.resource, pending);
+            plan.hold = None;
+            let (mut finished, left) = assembler.release_processes();
+            pending.append(&mut finished);
+            if left > 0 {
+                tracing::info!("{left} processes run on after the command's end and are no spans");
+            }
             reader.count(0, 0, left);
-            shared.unwanted.store(true, Ordering::Relaxed);
-            go = true;
+            shared.processes_unwanted.store(true, Ordering::Relaxed);
         }
         if ended && let Some(view) = plan.view.take() {
             seen.append(&mut pending.clone());
             show(view, &seen);
         }
-        let due = go || last_sent.elapsed() >= plan.config.flush_interval;
+        let due = ended || last_sent.elapsed() >= plan.config.flush_interval;
         if due && !pending.is_empty() {
             last_sent = Instant::now();
             if plan.view.is_some() {
@@ -181,14 +194,17 @@ async fn export(mut reader: Reader, mut plan: Plan, shared: Arc<Shared>) {
             }
             let queues = match &mut queues {
                 Some(queues) => queues,
-                none => none.insert(Queues::open(&plan, &patience).await),
+                none => none.insert(Queues::open(&plan, &patience, &rates).await),
             };
             queues.push(Batch { chunks: std::mem::take(&mut pending) });
         }
         if let Some(queues) = &queues {
             count(&reader, queues, &mut counted);
+            if queues.take_rates_changed() {
+                *lock(&shared.rates) = Some(rates.borrow().clone());
+            }
         }
-        if go {
+        if ended {
             break;
         }
     }
@@ -218,42 +234,15 @@ fn count(reader: &Reader, queues: &Queues, counted: &mut (u64, u64)) {
     *counted = (delivered.max(counted.0), dropped.max(counted.1));
 }
 
-/// A trace chunk of what is finished, with the sampling decision that it inherited or, by default, took.
-pub fn chunk(finished: Finished, resource: &Arc<Resource>) -> TraceChunk {
-    let first = finished.spans.first();
-    let sampled = first.is_none_or(|span| span.flags & 1 != 0);
-    let remote = first.is_some_and(|span| span.parent_is_remote);
-    let has_local_root = first.is_some_and(|span| span.parent_is_remote || !span.parent_id.is_valid());
-    TraceChunk {
-        resource: Arc::clone(resource),
-        spans: finished.spans,
-        sampling_priority: i32::from(sampled),
-        // The mechanism "default", where the decision was made here.
-        decision_maker: if remote { Cow::Borrowed("") } else { Cow::Borrowed("-0") },
-        has_local_root,
-        ..TraceChunk::default()
-    }
-}
-
-/// The command is over: gives what of it is finished, and how many spans are given up.
-fn release(assembler: &mut Assembler, resource: &Arc<Resource>, mut chunks: Vec<TraceChunk>) -> (Vec<TraceChunk>, u64) {
-    let (finished, left) = assembler.release();
-    if left > 0 {
-        tracing::info!("{left} processes run on after the command's end and are no spans");
-    }
-    chunks.extend(finished.into_iter().map(|finished| chunk(finished, resource)));
-    (chunks, left)
-}
-
 /// The command has proved to be a service: it gets no process spans.
-fn give_up(reader: &Reader, shared: &Shared) {
-    shared.unwanted.store(true, Ordering::Relaxed);
-    let waiting = reader.account().waiting();
+fn give_up_processes(assembler: &mut Assembler, reader: &Reader, shared: &Shared) {
+    shared.processes_unwanted.store(true, Ordering::Relaxed);
+    let dropped = assembler.give_up_processes();
     tracing::info!(
-        "the command runs on as a service: {waiting} process spans are dropped and no more are recorded; \
+        "the command runs on as a service: {dropped} process spans are dropped and no more are recorded; \
          --process-spans=true keeps them"
     );
-    reader.count(0, 0, waiting);
+    reader.count(0, 0, dropped);
 }
 
 fn show(view: OwnedFd, chunks: &[TraceChunk]) {
@@ -276,7 +265,7 @@ async fn deliver_leftovers(plan: &Plan, queues: &Queues, patience: &Patience, sh
         if patience.is_over() {
             return;
         }
-        let Some(mut left) = Leftover::open(&path) else { continue };
+        let Some(mut left) = Leftover::open(&path, &plan.config.sampling) else { continue };
         tracing::info!("delivering {} spans that wait in {}", left.spans(), path.display());
         let batch = Batch { chunks: std::mem::take(&mut left.chunks) };
         let wanted = ids(&batch.chunks).count();

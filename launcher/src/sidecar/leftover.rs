@@ -2,13 +2,15 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use ddtrace::ids::SpanId;
+use ddtrace::sampling::SamplingConfig;
 use ddtrace::span::TraceChunk;
 
 use super::assemble::{Assembler, Policy};
-use super::deliver::chunk;
+use super::judge::Judge;
 use super::origin::Origin;
 use super::spool::{FrameKind, Writer};
 
@@ -51,8 +53,8 @@ pub fn keep_within(directory: &Path, bound: u64) {
 }
 
 impl Leftover {
-    /// Takes a segment over and reads what waits in it. `None` where another sidecar has it, or nothing can be read.
-    pub fn open(path: &Path) -> Option<Leftover> {
+    /// Takes a segment over and reads what waits in it; traces that nobody has decided about are decided by `sampling`. `None` where another sidecar has it, or nothing can be read.
+    pub fn open(path: &Path, sampling: &SamplingConfig) -> Option<Leftover> {
         let segment = match Writer::adopt(path) {
             Ok(segment) => segment?,
             Err(error) => {
@@ -61,29 +63,28 @@ impl Leftover {
             }
         };
         let mut reader = segment.reader();
-        let mut assembler: Option<(Assembler, Origin)> = None;
+        let mut assembler: Option<Assembler> = None;
         let mut settled: HashSet<SpanId> = HashSet::new();
         while let Some(frame) = reader.next_frame() {
             match frame.kind {
                 FrameKind::Origin => {
                     let origin = Origin::parse(frame.payload)?;
-                    assembler = Some((Assembler::new(Policy { partial_flush: None }, origin.clock_offset), origin));
+                    let policy = Policy { partial_flush: None, hold_processes: false };
+                    let judge = Judge::new(sampling, Rc::default());
+                    assembler = Some(Assembler::new(policy, origin.clock_offset, Arc::new(origin.resource), judge));
                 }
                 FrameKind::Settled => {
                     let (ids, _) = frame.payload.as_chunks::<8>();
                     settled.extend(ids.iter().map(|id| SpanId(u64::from_le_bytes(*id))));
                 }
                 _ => {
-                    if let Some((assembler, _)) = &mut assembler {
+                    if let Some(assembler) = &mut assembler {
                         assembler.feed(frame);
                     }
                 }
             }
         }
-        let (mut assembler, origin) = assembler?;
-        let resource = Arc::new(origin.resource);
-        let mut chunks: Vec<TraceChunk> =
-            assembler.end().into_iter().map(|finished| chunk(finished, &resource)).collect();
+        let mut chunks = assembler?.end();
         for chunk in &mut chunks {
             chunk.spans.retain(|span| !settled.contains(&span.span_id));
         }

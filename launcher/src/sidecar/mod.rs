@@ -7,6 +7,7 @@ mod collect;
 mod death;
 mod deliver;
 mod detach;
+mod judge;
 mod leftover;
 mod listen;
 mod log;
@@ -14,8 +15,13 @@ mod origin;
 mod pidfd;
 mod process_span;
 mod queues;
+mod recorded_span;
 mod run;
 mod spool;
+mod traces;
+#[cfg(test)]
+mod traces_tests;
+mod verdict;
 mod zombie;
 
 pub use detach::{Lineage, start};

@@ -16,6 +16,12 @@ use super::death::Death;
 const OPERATION_NAME: &str = "command_execution";
 const SPAN_TYPE: &str = "system";
 
+/// The signal that a process was killed by, if it was; `status` is as `wait(2)` gives it.
+pub fn signal_name(status: u32) -> Option<String> {
+    let number = (status & 0x7f) as i32;
+    (number != 0).then(|| Signal::try_from(number).map_or_else(|_| format!("SIG{number}"), |signal| signal.to_string()))
+}
+
 /// A process that is running, or whose end is not wholly known yet.
 #[derive(Clone, Debug)]
 pub struct ProcessSpan {
@@ -152,7 +158,8 @@ impl ProcessSpan {
         }
     }
 
-    fn status(&self) -> Option<u32> {
+    /// How it ended, as `wait(2)` gives it, where anybody has told.
+    pub fn status(&self) -> Option<u32> {
         self.exit.map(|exit| exit.status).or(self.death.and_then(|death| death.status))
     }
 
@@ -160,12 +167,7 @@ impl ProcessSpan {
     fn outcome(&self) -> (Option<i64>, Option<String>) {
         match self.status() {
             Some(status) if status & 0x7f == 0 => (Some(i64::from((status >> 8) & 0xff)), None),
-            Some(status) => {
-                let number = (status & 0x7f) as i32;
-                let name =
-                    Signal::try_from(number).map_or_else(|_| format!("SIG{number}"), |signal| signal.to_string());
-                (Some(i64::from(128 + number)), Some(name))
-            }
+            Some(status) => (Some(i64::from(128 + (status & 0x7f))), signal_name(status)),
             None => (self.exit_code, None),
         }
     }

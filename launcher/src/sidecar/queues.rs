@@ -6,7 +6,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use ddtrace::sampling::AgentRates;
+use ddtrace::sampling::AgentRateTable;
 use ddtrace::span::TraceChunk;
 use tokio::sync::Notify;
 use tokio::time::timeout;
@@ -76,11 +76,17 @@ pub struct Queues {
     served: Rc<Notify>,
     /// What went wrong, each once.
     complaints: Rc<RefCell<Vec<String>>>,
+    rates_changed: Rc<Cell<bool>>,
 }
 
 impl Queues {
-    /// Decides where spans go and begins to serve there. Runs within the exporting thread's `LocalSet`.
-    pub async fn open(plan: &Plan, patience: &Rc<Patience>) -> Queues {
+    /// Whether the Agent has told new sampling rates since this was last asked.
+    pub fn take_rates_changed(&self) -> bool {
+        self.rates_changed.take()
+    }
+
+    /// Decides where spans go and begins to serve there; `rates` are kept as the Agent tells them. Runs within the exporting thread's `LocalSet`.
+    pub async fn open(plan: &Plan, patience: &Rc<Patience>, rates: &Rc<RefCell<AgentRateTable>>) -> Queues {
         let mut route = probe(&plan.config).await;
         if plan.shown && !route.destinations.contains(&Destination::Local) {
             // What was folded in the waterfall can be looked at afterwards.
@@ -106,8 +112,8 @@ impl Queues {
                         served: Rc::clone(&queues.served),
                         complaints: Rc::clone(&queues.complaints),
                         patience: Rc::clone(patience),
-                        service: plan.resource.text("service.name").unwrap_or_default().to_owned(),
-                        env: plan.config.env.clone().unwrap_or_default(),
+                        rates: Rc::clone(rates),
+                        rates_changed: Rc::clone(&queues.rates_changed),
                     };
                     tokio::task::spawn_local(server.serve());
                     queues.queues.push(queue);
@@ -186,8 +192,8 @@ struct Server {
     served: Rc<Notify>,
     complaints: Rc<RefCell<Vec<String>>>,
     patience: Rc<Patience>,
-    service: String,
-    env: String,
+    rates: Rc<RefCell<AgentRateTable>>,
+    rates_changed: Rc<Cell<bool>>,
 }
 
 impl Server {
@@ -210,6 +216,17 @@ impl Server {
         }
     }
 
+    /// What the Agent has told about sampling with its answer.
+    fn note_rates(&self) {
+        if let Some(rates) = self.backend.rates()
+            && *rates != *self.rates.borrow()
+        {
+            tracing::debug!("the Agent tells new sampling rates");
+            *self.rates.borrow_mut() = rates.clone();
+            self.rates_changed.set(true);
+        }
+    }
+
     /// Sends a batch for as long as there is time; gives what could not be sent.
     async fn send(&mut self, batch: &Batch) -> Batch {
         let mut left = Batch { chunks: batch.chunks.clone() };
@@ -228,11 +245,7 @@ impl Server {
                     complaints.push(message);
                 }
             }
-            if let Some(rate) =
-                self.backend.rates().and_then(|rates| rates.rate(self.service.as_bytes(), self.env.as_bytes()))
-            {
-                tracing::debug!("the Agent's sampling rate for {:?} is {rate}", self.service);
-            }
+            self.note_rates();
             left = delivery.left;
             // It has used the time that there was, as far as waiting made sense.
             if self.patience.is_ending() {

@@ -226,6 +226,7 @@ fn watch(
     let mut last_drain = Instant::now();
     let mut quiet_since: Option<Instant> = None;
     let mut command_ended: Option<Instant> = None;
+    let mut told_no_processes = false;
     loop {
         let mut events = [EpollEvent::empty(); 64];
         if collector.is_expectant() {
@@ -258,9 +259,12 @@ fn watch(
             last_drain = Instant::now();
         }
         collector.bury_unreaped(false);
-        if exporting.is_unwanted() {
-            collector.stop();
-            return false;
+        if exporting.wants_no_processes() && !told_no_processes {
+            told_no_processes = true;
+            collector.stop_process_spans();
+        }
+        if let Some(rates) = exporting.new_rates() {
+            collector.set_rates(&rates);
         }
         if active {
             tick = BUSY_TICK;

@@ -48,6 +48,8 @@ pub enum FrameKind {
 pub struct Frame<'a> {
     /// What it holds.
     pub kind: FrameKind,
+    /// The process that it is about, or 0: a number of the collector's own.
+    pub producer: u64,
     /// Its bytes.
     pub payload: &'a [u8],
 }
@@ -308,7 +310,8 @@ impl Reader {
             5 => FrameKind::Settled,
             _ => return None,
         };
-        Some(Frame { kind, payload })
+        let producer = u64::from_le_bytes(*head.last_chunk()?);
+        Some(Frame { kind, producer, payload })
     }
 
     /// Counts spans.

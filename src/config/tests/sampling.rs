@@ -97,6 +97,14 @@ fn the_families_combine() {
         (&[RULES, sampler("parentbased_always_off")], &[0.5], Base::Rate(0.0), true, ""),
         (&[RULES, sampler("always_off")], &[0.5], Base::Rate(0.0), true, bare),
         (&[RULES, sampler("parentbased_traceidratio"), argument("0.1")], &[0.5], Base::Rate(0.1), true, ""),
+        (
+            &[RULES, sampler("jaeger_remote")],
+            &[0.5],
+            Base::Rate(1.0),
+            true,
+            "OTEL_TRACES_SAMPLER=\"jaeger_remote\" would fetch its rates from Jaeger, which is not done; using parentbased_traceidratio with 1\n\
+             OTEL_TRACES_SAMPLER=\"jaeger_remote\" overrules the parent's decision, which rules do not; using parentbased_traceidratio",
+        ),
         (&[RATE, sampler("parentbased_always_on")], &[0.25], Base::Rate(1.0), true, ""),
         (&[("DD_TRACE_SAMPLING_RULES", "[]"), sampler("always_off")], &[], Base::Rate(0.0), false, ""),
         (&[("DD_TRACE_SAMPLING_RULES", ""), sampler("always_on")], &[], Base::Rate(1.0), false, ""),

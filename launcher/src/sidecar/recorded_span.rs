@@ -1,0 +1,224 @@
+//! A span that is no process, put together from the records of the process that made it.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use ddtrace::ids::SpanId;
+use ddtrace::record::{
+    EndBody, Field, FieldValue, ReadEvent, ReadLink, Record, SPAN_LOCAL_ROOT, SPAN_REMOTE_PARENT, SpanBody,
+};
+use ddtrace::semconv::{self, Key};
+use ddtrace::span::{Attribute, Event, Link, Scope, Span, SpanKind, Status, Value};
+
+use super::verdict::Verdict;
+
+/// A span, and what it says of its trace if it is the local root.
+#[derive(Debug)]
+pub struct RecordedSpan {
+    /// The span as far as it is known.
+    pub span: Span,
+    /// What it says of its trace.
+    pub verdict: Verdict,
+    /// Whether it is the first span of its trace in its process.
+    pub is_local_root: bool,
+    message: Option<String>,
+    scope: Scope,
+}
+
+impl RecordedSpan {
+    /// A span that has begun.
+    pub fn begun(id: SpanId, body: &SpanBody) -> RecordedSpan {
+        RecordedSpan {
+            span: Span {
+                trace_id: body.trace_id,
+                span_id: id,
+                parent_id: body.parent_id,
+                parent_is_remote: body.flags & SPAN_REMOTE_PARENT != 0,
+                flags: body.trace_flags,
+                kind: kind(body.kind),
+                start_unix_nano: body.start_unix_ns,
+                end_unix_nano: body.start_unix_ns,
+                ..Span::default()
+            },
+            verdict: Verdict::default(),
+            is_local_root: body.flags & SPAN_LOCAL_ROOT != 0,
+            message: None,
+            scope: Scope::default(),
+        }
+    }
+
+    /// Takes in the fields of a record.
+    pub fn amend(&mut self, record: &Record<'_>) {
+        for field in record.fields() {
+            self.take(field);
+        }
+    }
+
+    fn take(&mut self, field: Field<'_>) {
+        let span = &mut self.span;
+        match (field.key, field.value) {
+            (Key::Attribute, FieldValue::Event(_) | FieldValue::Link(_)) => {}
+            (Key::Attribute, value) => set(&mut span.attributes, field.name, value),
+            (_, FieldValue::Event(event)) => span.events.push(read_event(event)),
+            (_, FieldValue::Link(link)) => span.links.push(read_link(link)),
+            (Key::Name, FieldValue::Text(name)) => span.name = Cow::Owned(text(name)),
+            (Key::TraceState, FieldValue::Text(state)) => span.trace_state = text(state),
+            (Key::OperationName, FieldValue::Text(name)) => span.operation_name = Some(Cow::Owned(text(name))),
+            (Key::SpanType, FieldValue::Text(kind)) => span.span_type = Some(Cow::Owned(text(kind))),
+            (Key::Service, FieldValue::Text(service)) => span.service = Some(text(service)),
+            (Key::ResourceName, value @ FieldValue::Text(_)) => {
+                set(&mut span.attributes, semconv::RESOURCE_NAME.as_bytes(), value);
+            }
+            (Key::StatusMessage, FieldValue::Text(message)) => self.message = Some(text(message)),
+            (Key::ScopeName, FieldValue::Text(name)) => self.scope.name = text(name),
+            (Key::ScopeVersion, FieldValue::Text(version)) => self.scope.version = text(version),
+            (Key::DroppedAttributes, FieldValue::Integer(count)) => span.dropped_attributes = small(count),
+            (Key::DroppedEvents, FieldValue::Integer(count)) => span.dropped_events = small(count),
+            (Key::DroppedLinks, FieldValue::Integer(count)) => span.dropped_links = small(count),
+            (Key::Measured, FieldValue::Bool(measured)) => span.measured = Some(measured),
+            (Key::TopLevel, FieldValue::Bool(top)) => span.top_level = Some(top),
+            (key, value) => self.verdict.take(key, &value),
+        }
+    }
+
+    /// The span has ended by itself.
+    pub fn ended(&mut self, end: &EndBody) {
+        self.span.end_unix_nano = end.end_unix_ns.max(self.span.start_unix_nano);
+        self.span.status = match end.status {
+            1 => Status::Ok,
+            2 => Status::Error(Cow::Owned(self.message.take().unwrap_or_default())),
+            _ => Status::Unset,
+        };
+    }
+
+    /// Its process ended before it, at that time: by a signal, if there is a name.
+    pub fn cut_off(&mut self, end_unix_ns: u64, signal: Option<&str>) {
+        self.span.end_unix_nano = end_unix_ns.max(self.span.start_unix_nano);
+        match signal {
+            Some(signal) => {
+                self.span.status = Status::Error(Cow::Owned(format!("the process was killed by {signal}")));
+                set(&mut self.span.attributes, semconv::ERROR_TYPE.as_bytes(), FieldValue::Text(signal.as_bytes()));
+            }
+            None => {
+                set(&mut self.span.attributes, semconv::PROCESS_UNFINISHED.as_bytes(), FieldValue::Bool(true));
+            }
+        }
+    }
+
+    /// The span, complete. Scopes that are there already are shared.
+    pub fn finish(mut self, scopes: &mut HashSet<ScopeKey>) -> (Span, Verdict, bool) {
+        if !self.scope.name.is_empty() {
+            let key = ScopeKey(Arc::new(self.scope));
+            let shared = scopes.get(&key).cloned();
+            let shared = shared.unwrap_or_else(|| {
+                scopes.insert(key.clone());
+                key
+            });
+            self.span.scope = Some(shared.0);
+        }
+        (self.span, self.verdict, self.is_local_root)
+    }
+}
+
+/// A scope, compared by its name and version.
+#[derive(Clone, Debug)]
+pub struct ScopeKey(Arc<Scope>);
+
+impl PartialEq for ScopeKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.name == other.0.name && self.0.version == other.0.version
+    }
+}
+
+impl Eq for ScopeKey {}
+
+impl std::hash::Hash for ScopeKey {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.0.name.hash(state);
+        self.0.version.hash(state);
+    }
+}
+
+/// Takes a field that is an attribute into a list whose keys are unique.
+pub fn set(attributes: &mut Vec<Attribute>, name: &[u8], value: FieldValue<'_>) {
+    let name = String::from_utf8_lossy(name);
+    let place = attributes.iter().position(|(present, _)| *present == name);
+    let value = match value {
+        FieldValue::Removed => {
+            if let Some(place) = place {
+                attributes.remove(place);
+            }
+            return;
+        }
+        FieldValue::TextContinued(more) => {
+            if let Some((_, Value::String(before))) = place.and_then(|place| attributes.get_mut(place)) {
+                before.to_mut().push_str(&String::from_utf8_lossy(more));
+                return;
+            }
+            text(more).into()
+        }
+        FieldValue::Text(bytes) => text(bytes).into(),
+        FieldValue::Integer(number) => Value::I64(number),
+        FieldValue::Float(number) => Value::F64(number),
+        FieldValue::Bool(truth) => Value::Bool(truth),
+        FieldValue::TextList(items) => Value::Array(items.into_iter().map(|item| text(item).into()).collect()),
+        FieldValue::IntegerList(items) => Value::Array(items.into_iter().map(Value::I64).collect()),
+        FieldValue::FloatList(items) => Value::Array(items.into_iter().map(Value::F64).collect()),
+        FieldValue::BoolList(items) => Value::Array(items.into_iter().map(Value::Bool).collect()),
+        FieldValue::Event(_) | FieldValue::Link(_) => return,
+    };
+    match place.and_then(|place| attributes.get_mut(place)) {
+        Some((_, present)) => *present = value,
+        None => attributes.push((Cow::Owned(name.into_owned()), value)),
+    }
+}
+
+fn read_event(event: ReadEvent<'_>) -> Event {
+    let mut read = Event { time_unix_nano: event.time_unix_ns, name: Cow::Owned(text(event.name)), ..Event::default() };
+    read.dropped_attributes = read_details(event.fields(), &mut read.attributes);
+    read
+}
+
+fn read_link(link: ReadLink<'_>) -> Link {
+    let mut read = Link {
+        trace_id: link.trace_id,
+        span_id: link.span_id,
+        trace_state: text(link.trace_state),
+        flags: link.flags,
+        ..Link::default()
+    };
+    read.dropped_attributes = read_details(link.fields(), &mut read.attributes);
+    read
+}
+
+/// Reads the attributes of an event or a link; gives how many were left out when it was made.
+fn read_details<'a>(fields: impl Iterator<Item = Field<'a>>, attributes: &mut Vec<Attribute>) -> u32 {
+    let mut dropped = 0;
+    for field in fields {
+        match (field.key, field.value) {
+            (Key::Attribute, value) => set(attributes, field.name, value),
+            (Key::DroppedAttributes, FieldValue::Integer(count)) => dropped = small(count),
+            _ => {}
+        }
+    }
+    dropped
+}
+
+fn kind(number: u8) -> SpanKind {
+    match number {
+        2 => SpanKind::Server,
+        3 => SpanKind::Client,
+        4 => SpanKind::Producer,
+        5 => SpanKind::Consumer,
+        _ => SpanKind::Internal,
+    }
+}
+
+fn small(count: i64) -> u32 {
+    count.clamp(0, u32::MAX.into()) as u32
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

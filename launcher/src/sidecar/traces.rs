@@ -1,0 +1,318 @@
+//! The spans that are no processes: put together for each process and trace, and handed on when nothing of a trace is
+//! open in its process any more, or when enough of it is finished.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use ddtrace::ids::{SpanId, TraceId};
+use ddtrace::record::{EndBody, Record, SpanBody};
+use ddtrace::span::{Resource, Span, TraceChunk};
+
+use super::death::Death;
+use super::judge::Judge;
+use super::recorded_span::{RecordedSpan, ScopeKey, set};
+use super::verdict::Verdict;
+
+/// More spans than this are not known open in one process: the oldest are given up. (Who begins spans and never ends
+/// them must not fill the sidecar's memory.)
+const MOST_OPEN: usize = 65_536;
+
+/// Of so many traces of a process it is remembered how they were decided, for spans that come after the rest was sent.
+const MOST_REMEMBERED: usize = 4096;
+
+/// How long spans wait for a word of their local root, in nanoseconds: threads write into chunks of their own, which are
+/// not all looked at in the same instant.
+const WAIT_FOR_ROOT_NS: u64 = 500_000_000;
+
+/// Other scopes than the first so many are not shared between spans.
+const MOST_SCOPES: usize = 1024;
+
+/// The spans of all processes.
+pub struct Traces {
+    /// What the whole run is, where a process says nothing else.
+    resource: Arc<Resource>,
+    partial_flush: Option<usize>,
+    processes: HashMap<u64, Process>,
+    /// Spans that were given up since this was last asked.
+    given_up: u64,
+}
+
+struct Process {
+    resource: Arc<Resource>,
+    open: HashMap<SpanId, RecordedSpan>,
+    /// In the order in which they were begun, with some that have ended since.
+    begun: VecDeque<SpanId>,
+    traces: HashMap<TraceId, Trace>,
+    /// Traces that were handed on, oldest first.
+    sent: VecDeque<TraceId>,
+    decided: HashMap<TraceId, Verdict>,
+    scopes: HashSet<ScopeKey>,
+    death: Option<Death>,
+}
+
+#[derive(Default)]
+struct Trace {
+    open: usize,
+    finished: Vec<Span>,
+    verdict: Verdict,
+    /// The local root, where it is among the finished ones.
+    root: Option<SpanId>,
+    /// Since when it waits for a word of its local root, `CLOCK_MONOTONIC` nanoseconds.
+    waits_since: Option<u64>,
+}
+
+impl Traces {
+    /// For a run that is `resource`; a part of a trace is handed on at `partial_flush` finished spans.
+    pub fn new(resource: Arc<Resource>, partial_flush: Option<usize>) -> Traces {
+        Traces { resource, partial_flush, processes: HashMap::new(), given_up: 0 }
+    }
+
+    fn process(&mut self, producer: u64) -> &mut Process {
+        self.processes.entry(producer).or_insert_with(|| Process::new(Arc::clone(&self.resource)))
+    }
+
+    /// A span has begun. Gives how many spans that are new.
+    pub fn begun(&mut self, producer: u64, record: &Record<'_>, body: &SpanBody) -> u64 {
+        let process = self.process(producer);
+        if process.open.contains_key(&record.span_id) {
+            return 0;
+        }
+        let mut span = RecordedSpan::begun(record.span_id, body);
+        span.amend(record);
+        process.trace(body.trace_id).open += 1;
+        process.open.insert(record.span_id, span);
+        process.begun.push_back(record.span_id);
+        let given_up = process.keep_within(MOST_OPEN);
+        self.given_up += given_up;
+        1
+    }
+
+    /// More is known of an open span. Gives whether there is one.
+    pub fn amend(&mut self, producer: u64, record: &Record<'_>) -> bool {
+        let span = self.processes.get_mut(&producer).and_then(|process| process.open.get_mut(&record.span_id));
+        span.map(|span| span.amend(record)).is_some()
+    }
+
+    /// An open span has ended.
+    pub fn ended(&mut self, producer: u64, record: &Record<'_>, end: &EndBody) {
+        if let Some(process) = self.processes.get_mut(&producer)
+            && let Some(mut span) = process.open.remove(&record.span_id)
+        {
+            span.amend(record);
+            span.ended(end);
+            process.close(span);
+        }
+    }
+
+    /// A span from its beginning to its end. Gives how many spans that are new.
+    pub fn whole(&mut self, producer: u64, record: &Record<'_>, body: &SpanBody, end: &EndBody) -> u64 {
+        let process = self.process(producer);
+        let (mut span, is_new) = match process.open.remove(&record.span_id) {
+            Some(span) => (span, 0),
+            None => {
+                process.trace(body.trace_id).open += 1;
+                (RecordedSpan::begun(record.span_id, body), 1)
+            }
+        };
+        span.amend(record);
+        span.ended(end);
+        process.close(span);
+        is_new
+    }
+
+    /// What a process says of itself.
+    pub fn describe(&mut self, producer: u64, record: &Record<'_>) {
+        let process = self.process(producer);
+        let mut attributes = process.resource.attributes.clone();
+        for field in record.fields().filter(|field| !field.name.is_empty()) {
+            set(&mut attributes, field.name, field.value);
+        }
+        process.resource = Arc::new(Resource { attributes });
+    }
+
+    /// A process goes on with another program: what was open in the one before will not be ended by anybody.
+    pub fn replaced(&mut self, producer: u64, now_unix_ns: u64) {
+        if let Some(process) = self.processes.get_mut(&producer) {
+            process.cut_off(now_unix_ns, None);
+            // The next program says anew what it is.
+            process.resource = Arc::clone(&self.resource);
+        }
+    }
+
+    /// A process is gone.
+    pub fn died(&mut self, producer: u64, death: Death) {
+        if let Some(process) = self.processes.get_mut(&producer) {
+            process.death = Some(death);
+        }
+    }
+
+    /// The dead processes that have left something open, with what the kernel told of their deaths.
+    pub fn bereaved(&self) -> Vec<(u64, Death)> {
+        let dead = self.processes.iter().filter_map(|(producer, process)| Some((*producer, process.death?)));
+        dead.collect()
+    }
+
+    /// All that is known of a process's end is known: what is open in it ends at that time.
+    pub fn close_dead(&mut self, producer: u64, at_unix_ns: u64, signal: Option<&str>) {
+        if let Some(process) = self.processes.get_mut(&producer) {
+            process.cut_off(at_unix_ns, signal);
+        }
+    }
+
+    /// Hands on the traces that are ready, or all. Processes that are gone are forgotten then.
+    pub fn collect(&mut self, judge: &Judge, now_ns: u64, everything: bool) -> Vec<TraceChunk> {
+        let mut ready = Vec::new();
+        let partial_flush = self.partial_flush;
+        for process in self.processes.values_mut() {
+            let everything = everything || process.death.is_some() && process.open.is_empty();
+            process.collect(judge, now_ns, everything, partial_flush, &mut ready);
+        }
+        self.processes.retain(|_, process| process.death.is_none() || !process.open.is_empty());
+        ready
+    }
+
+    /// Ends all that is still open: nothing more will come.
+    pub fn end(&mut self, at_unix_ns: u64) {
+        for process in self.processes.values_mut() {
+            process.cut_off(at_unix_ns, None);
+        }
+    }
+
+    /// How many spans were given up since this was last asked.
+    pub fn take_given_up(&mut self) -> u64 {
+        std::mem::take(&mut self.given_up)
+    }
+}
+
+impl Process {
+    fn new(resource: Arc<Resource>) -> Process {
+        Process {
+            resource,
+            open: HashMap::new(),
+            begun: VecDeque::new(),
+            traces: HashMap::new(),
+            sent: VecDeque::new(),
+            decided: HashMap::new(),
+            scopes: HashSet::new(),
+            death: None,
+        }
+    }
+
+    fn trace(&mut self, id: TraceId) -> &mut Trace {
+        self.traces.entry(id).or_insert_with(|| Trace {
+            // Of the same trace something was sent before: that decision stands.
+            verdict: self.decided.get(&id).cloned().unwrap_or_default(),
+            ..Trace::default()
+        })
+    }
+
+    /// Takes in a span that has ended.
+    fn close(&mut self, span: RecordedSpan) {
+        if self.scopes.len() > MOST_SCOPES {
+            self.scopes.clear();
+        }
+        let (mut span, verdict, is_local_root) = span.finish(&mut self.scopes);
+        if span.name.is_empty() {
+            span.name = Cow::Borrowed("unnamed");
+        }
+        let decided = self.decided.get(&span.trace_id);
+        let trace = self.traces.entry(span.trace_id).or_default();
+        trace.open = trace.open.saturating_sub(1);
+        if is_local_root {
+            trace.root = Some(span.span_id);
+            // What was sent with an earlier part of the trace stands.
+            trace.verdict = match decided {
+                Some(decided) if verdict.priority.is_none() => decided.clone(),
+                _ => verdict,
+            };
+        }
+        trace.finished.push(span);
+    }
+
+    /// Ends what is open, since nobody will.
+    fn cut_off(&mut self, at_unix_ns: u64, signal: Option<&str>) {
+        self.begun.clear();
+        for (_, mut span) in std::mem::take(&mut self.open) {
+            span.cut_off(at_unix_ns, signal);
+            self.close(span);
+        }
+    }
+
+    /// Gives up the oldest open spans where there are more than `most`; gives how many.
+    fn keep_within(&mut self, most: usize) -> u64 {
+        if self.begun.len() > 2 * most {
+            let open = &self.open;
+            self.begun.retain(|id| open.contains_key(id));
+        }
+        let mut given_up = 0;
+        while self.open.len() > most {
+            let Some(oldest) = self.begun.pop_front() else { break };
+            if let Some(span) = self.open.remove(&oldest) {
+                let trace = self.traces.entry(span.span.trace_id).or_default();
+                trace.open = trace.open.saturating_sub(1);
+                given_up += 1;
+            }
+        }
+        given_up
+    }
+
+    fn collect(
+        &mut self,
+        judge: &Judge,
+        now_ns: u64,
+        everything: bool,
+        partial_flush: Option<usize>,
+        ready: &mut Vec<TraceChunk>,
+    ) {
+        let mut due = Vec::new();
+        for (id, trace) in &mut self.traces {
+            let enough = partial_flush.is_some_and(|least| trace.finished.len() >= least);
+            let is_rootless = trace.root.is_none() && !self.decided.contains_key(id);
+            let mut has_waited = || now_ns.saturating_sub(*trace.waits_since.get_or_insert(now_ns)) > WAIT_FOR_ROOT_NS;
+            if everything || enough || trace.open == 0 && (!is_rootless || has_waited()) {
+                due.push(*id);
+            }
+        }
+        for id in due {
+            self.hand_on(id, judge, ready);
+        }
+    }
+
+    fn hand_on(&mut self, id: TraceId, judge: &Judge, ready: &mut Vec<TraceChunk>) {
+        let Some(trace) = self.traces.get_mut(&id) else { return };
+        let mut spans = std::mem::take(&mut trace.finished);
+        if !spans.is_empty() {
+            // The local root first; parents start before their children.
+            let root = trace.root.take();
+            spans.sort_by_key(|span| (Some(span.span_id) != root, span.start_unix_nano, span.end_unix_nano));
+            if trace.verdict.priority.is_none() {
+                // The local root says what has been decided so far, even if it is still open.
+                let open = self.open.values().find(|span| span.is_local_root && span.span.trace_id == id);
+                if let Some(open) = open {
+                    trace.verdict = open.verdict.clone();
+                }
+                if let Some(first) = open.map(|open| &open.span).or(spans.first()) {
+                    judge.decide(&mut trace.verdict, first, &self.resource);
+                }
+            }
+            remember(&mut self.decided, &mut self.sent, id, &trace.verdict);
+            judge.pick(&trace.verdict, &mut spans, &self.resource);
+            ready.push(trace.verdict.chunk(&self.resource, spans, root.is_some()));
+        }
+        if trace.open == 0 {
+            self.traces.remove(&id);
+        }
+    }
+}
+
+fn remember(decided: &mut HashMap<TraceId, Verdict>, sent: &mut VecDeque<TraceId>, id: TraceId, verdict: &Verdict) {
+    if decided.insert(id, verdict.clone()).is_none() {
+        sent.push_back(id);
+    }
+    while sent.len() > MOST_REMEMBERED {
+        if let Some(oldest) = sent.pop_front() {
+            decided.remove(&oldest);
+        }
+    }
+}

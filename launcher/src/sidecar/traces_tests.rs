@@ -1,0 +1,308 @@
+//! Spans that are no processes, from records to chunks.
+
+use std::ptr::NonNull;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use ddtrace::ids::{SpanId, TraceId};
+use ddtrace::record::{EndBody, Name, RecordWriter, SPAN_LOCAL_ROOT, SpanBody, SpanFields};
+use ddtrace::sampling::{AgentRateTable, SamplingConfig};
+use ddtrace::semconv::{self, Key};
+use ddtrace::span::{Attribute, Resource, Status, TraceChunk, Value};
+use proptest::prelude::*;
+
+use super::assemble::{Assembler, Policy};
+use super::death::Death;
+use super::judge::Judge;
+use super::spool::{Frame, FrameKind};
+
+const SECOND: u64 = 1_000_000_000;
+
+struct Story {
+    assembler: Assembler,
+    recorded: u64,
+}
+
+impl Story {
+    fn new() -> Story {
+        Story::with(None, &SamplingConfig::default(), "{}")
+    }
+
+    fn with(partial_flush: Option<usize>, sampling: &SamplingConfig, rates: &str) -> Story {
+        let mut table = AgentRateTable::default();
+        table.update(rates.as_bytes(), None);
+        let judge = Judge::new(sampling, Rc::new(table.into()));
+        let name: Attribute = (semconv::SERVICE.into(), "run".into());
+        let resource = Arc::new(Resource { attributes: vec![name] });
+        let assembler = Assembler::new(Policy { partial_flush, hold_processes: false }, 0, resource, judge);
+        Story { assembler, recorded: 0 }
+    }
+
+    fn record(&mut self, process: u64, write: impl FnOnce(&mut RecordWriter)) -> &mut Story {
+        let bytes = record(write);
+        self.feed(process, &bytes)
+    }
+
+    fn feed(&mut self, process: u64, bytes: &[u8]) -> &mut Story {
+        self.recorded += self.assembler.feed(Frame { kind: FrameKind::Records, producer: process, payload: bytes });
+        self
+    }
+
+    fn died(&mut self, process: u64, time_ns: u64, status: Option<u32>) -> &mut Story {
+        let death = Death { span_id: 999, time_ns, status, usage: None }.format();
+        self.assembler.feed(Frame { kind: FrameKind::Death, producer: process, payload: &death });
+        self
+    }
+
+    fn chunks(&mut self, now_ns: u64) -> Vec<TraceChunk> {
+        self.assembler.collect(now_ns)
+    }
+}
+
+fn record(write: impl FnOnce(&mut RecordWriter)) -> Vec<u8> {
+    let mut bytes = vec![0u8; 4096];
+    // SAFETY: the vector's bytes, used by nobody else meanwhile.
+    let mut writer = unsafe { RecordWriter::new(NonNull::new(bytes.as_mut_ptr()).unwrap(), 4096) };
+    write(&mut writer);
+    bytes.truncate(writer.finish().unwrap() as usize);
+    bytes
+}
+
+fn body(trace: u128, parent: u64, flags: u8) -> SpanBody {
+    SpanBody {
+        trace_id: TraceId(trace),
+        parent_id: SpanId(parent),
+        start_unix_ns: SECOND + parent,
+        kind: 2,
+        trace_flags: 1,
+        flags,
+    }
+}
+
+fn root(trace: u128) -> SpanBody {
+    body(trace, 0, SPAN_LOCAL_ROOT)
+}
+
+const END: EndBody = EndBody { end_unix_ns: 2 * SECOND, status: 0 };
+
+fn ids(chunk: &TraceChunk) -> Vec<u64> {
+    chunk.spans.iter().map(|span| span.span_id.0).collect()
+}
+
+#[test]
+fn a_trace_is_handed_on_when_its_local_root_has_ended() {
+    let mut story = Story::new();
+    story.record(1, |record| record.span_start(SpanId(1), &root(7)));
+    story.record(1, |record| {
+        record.span(SpanId(2), &body(7, 1, 0), &END);
+        record.text(Key::Name, b"query");
+    });
+    assert_eq!(story.chunks(SECOND), []);
+    story.record(1, |record| {
+        record.amend(SpanId(1));
+        record.text(Key::Name, b"GET /");
+        record.attribute_text(Name(b"a"), b"1");
+        record.attribute_text(Name(b"b"), b"x");
+    });
+    story.record(1, |record| {
+        record.span_end(SpanId(1), &EndBody { end_unix_ns: 3 * SECOND, status: 2 });
+        record.text(Key::StatusMessage, b"broken");
+        record.attribute_text_continued(Name(b"a"), b"2");
+        record.attribute_removed(Name(b"b"));
+        record.event(5, Name(b"exception"), |event| event.attribute_bool(Name(b"escaped"), true));
+        record.text(Key::ScopeName, b"web");
+    });
+    let chunks = story.chunks(SECOND);
+    let [chunk] = &chunks[..] else { panic!("{chunks:?}") };
+    assert_eq!(ids(chunk), [1, 2]);
+    assert!(chunk.has_local_root);
+    assert_eq!(story.recorded, 2);
+    let span = &chunk.spans[0];
+    assert_eq!((span.name.as_ref(), span.end_unix_nano), ("GET /", 3 * SECOND));
+    assert_eq!(span.status, Status::Error("broken".into()));
+    assert_eq!(span.attributes, [("a".into(), Value::from("12"))]);
+    assert_eq!(span.events[0].attributes, [("escaped".into(), Value::Bool(true))]);
+    assert_eq!(span.scope.as_ref().map(|scope| scope.name.as_str()), Some("web"));
+    assert_eq!((chunk.sampling_priority, chunk.decision_maker.as_ref()), (1, "-0"));
+}
+
+#[test]
+fn processes_do_not_share_a_chunk_and_each_has_its_resource() {
+    let mut story = Story::new();
+    story.record(2, |record| {
+        record.resource(SpanId(50));
+        record.attribute_text(Name(b"service.name"), b"billing");
+    });
+    for process in [1, 2] {
+        story.record(process, |record| record.span_start(SpanId(process), &root(7)));
+        story.record(process, |record| record.span_end(SpanId(process), &END));
+    }
+    let mut services: Vec<_> =
+        story.chunks(0).iter().map(|chunk| chunk.resource.text("service.name").unwrap().to_owned()).collect();
+    services.sort();
+    assert_eq!(services, ["billing", "run"]);
+}
+
+#[test]
+fn a_process_that_is_killed_ends_its_open_spans() {
+    let mut story = Story::new();
+    story.record(1, |record| record.span_start(SpanId(1), &root(7)));
+    story.record(1, |record| record.span(SpanId(2), &body(7, 1, 0), &END));
+    story.died(1, 5 * SECOND, None);
+    assert_eq!(story.chunks(5 * SECOND), [], "the kernel may still tell how");
+    story.died(1, 5 * SECOND, Some(9));
+    let chunks = story.chunks(5 * SECOND);
+    assert_eq!(ids(&chunks[0]), [1, 2]);
+    let span = &chunks[0].spans[0];
+    assert_eq!(span.end_unix_nano, 5 * SECOND);
+    assert_eq!(span.status, Status::Error("the process was killed by SIGKILL".into()));
+    assert_eq!(span.attribute("error.type"), Some(&Value::from("SIGKILL")));
+}
+
+#[test]
+fn a_process_that_ends_without_ending_its_spans_has_them_marked() {
+    let mut story = Story::new();
+    story.record(1, |record| record.span_start(SpanId(1), &root(7)));
+    story.died(1, 5 * SECOND, Some(0));
+    let chunks = story.chunks(5 * SECOND);
+    assert_eq!(chunks[0].spans[0].status, Status::Unset);
+    assert_eq!(chunks[0].spans[0].attribute(semconv::PROCESS_UNFINISHED), Some(&Value::Bool(true)));
+}
+
+#[test]
+fn what_the_process_decided_stands_and_later_parts_follow_it() {
+    let mut story = Story::new();
+    story.record(1, |record| record.span_start(SpanId(1), &root(7)));
+    story.record(1, |record| {
+        record.amend(SpanId(1));
+        record.integer(Key::SamplingPriority, 2);
+        record.text(Key::TraceTags, b"_dd.p.dm=-4,_dd.p.usr.id=7");
+    });
+    story.record(1, |record| record.span_end(SpanId(1), &END));
+    let first = story.chunks(0);
+    assert_eq!((first[0].sampling_priority, first[0].decision_maker.as_ref()), (2, "-4"));
+    assert_eq!(first[0].propagated_tags, [("_dd.p.usr.id".to_owned(), "7".to_owned())]);
+    story.record(1, |record| record.span(SpanId(2), &body(7, 1, 0), &END));
+    let late = story.chunks(0);
+    assert_eq!((late[0].sampling_priority, late[0].decision_maker.as_ref(), late[0].has_local_root), (2, "-4", false));
+}
+
+#[test]
+fn what_nobody_decided_the_rules_and_the_agents_rates_decide() {
+    let (rules, _) = ddtrace::sampling::rules::parse_json(r#"[{"resource":"GET /health","sample_rate":0}]"#);
+    let (span_rules, _) = ddtrace::sampling::rules::parse_span_json(r#"[{"name":"important"}]"#);
+    let sampling = SamplingConfig { rules, span_rules, ..SamplingConfig::default() };
+    let mut story = Story::with(None, &sampling, r#"{"rate_by_service":{"service:run,env:":0}}"#);
+    for (id, name) in [(1, "GET /health"), (2, "GET /")] {
+        story.record(1, |record| record.span_start(SpanId(id), &root(id.into())));
+        story.record(1, |record| {
+            record.span(SpanId(id + 10), &body(id.into(), id, 0), &END);
+            record.text(Key::OperationName, b"important");
+        });
+        story.record(1, |record| {
+            record.span_end(SpanId(id), &END);
+            record.text(Key::Name, name.as_bytes());
+        });
+    }
+    let mut chunks = story.chunks(0);
+    chunks.sort_by_key(|chunk| chunk.spans[0].trace_id);
+    let said: Vec<_> = chunks
+        .iter()
+        .map(|chunk| (chunk.sampling_priority, chunk.decision_maker.as_ref(), chunk.rule_rate, chunk.agent_rate))
+        .collect();
+    assert_eq!(said, [(-1, "-3", Some(0.0), None), (0, "-1", None, Some(0.0))]);
+    for chunk in &chunks {
+        assert_eq!(chunk.spans.iter().filter(|span| span.span_sampling.is_some()).count(), 1);
+    }
+}
+
+#[test]
+fn enough_finished_spans_are_sent_ahead_under_one_decision() {
+    let (rules, _) = ddtrace::sampling::rules::parse_json(r#"[{"resource":"late","sample_rate":0},{"sample_rate":1}]"#);
+    let sampling = SamplingConfig { rules, ..SamplingConfig::default() };
+    let mut story = Story::with(Some(2), &sampling, "{}");
+    story.record(1, |record| record.span_start(SpanId(1), &root(7)));
+    for id in 2..4 {
+        story.record(1, |record| record.span(SpanId(id), &body(7, 1, 0), &END));
+    }
+    let ahead = story.chunks(0);
+    assert_eq!((ids(&ahead[0]), ahead[0].has_local_root, ahead[0].sampling_priority), (vec![2, 3], false, 2));
+    story.record(1, |record| {
+        record.span_end(SpanId(1), &END);
+        record.text(Key::Name, b"late");
+    });
+    let rest = story.chunks(0);
+    assert_eq!((ids(&rest[0]), rest[0].has_local_root, rest[0].sampling_priority), (vec![1], true, 2));
+}
+
+#[test]
+fn spans_without_a_word_of_their_root_wait_a_moment() {
+    let mut story = Story::new();
+    story.record(1, |record| record.span(SpanId(2), &body(7, 1, 0), &END));
+    assert_eq!(story.chunks(SECOND), []);
+    story.record(1, |record| record.span_start(SpanId(1), &root(7)));
+    assert_eq!(story.chunks(3 * SECOND), [], "the root has come, and is open");
+    story.record(1, |record| record.span_end(SpanId(1), &END));
+    assert_eq!(ids(&story.chunks(3 * SECOND)[0]), [1, 2]);
+    story.record(1, |record| record.span(SpanId(3), &body(8, 1, 0), &END));
+    assert_eq!(story.chunks(4 * SECOND), []);
+    assert_eq!(ids(&story.chunks(5 * SECOND)[0]), [3]);
+}
+
+#[test]
+fn another_program_in_the_same_process_ends_what_was_open() {
+    let mut story = Story::new();
+    story.record(1, |record| record.span_start(SpanId(1), &root(7)));
+    let open = ddtrace::record::OpenBody {
+        trace_id: TraceId(1),
+        parent_id: SpanId(0),
+        start_ns: 4,
+        pid: 10,
+        ppid: 1,
+        trace_flags: 1,
+        role: ddtrace::record::ROLE_SELF,
+        remote_parent: false,
+    };
+    story.record(1, |record| record.open(SpanId(999), &open));
+    assert_eq!(ids(&story.chunks(0)[0]), [1]);
+}
+
+proptest! {
+    /// Records of one process keep their order; how those of several mix changes nothing.
+    #[test]
+    fn processes_do_not_disturb_each_other(order in proptest::collection::vec(0usize..3, 0..60), seed: u64) {
+        let mut stories: Vec<std::collections::VecDeque<Vec<u8>>> = Vec::new();
+        for process in 0..3u64 {
+            let mut records = std::collections::VecDeque::new();
+            for number in 0..4u64 {
+                let id = process * 100 + number * 10 + 1;
+                let trace = u128::from(seed % 2 * number + 1);
+                records.push_back(record(|record| record.span_start(SpanId(id), &root(trace))));
+                records.push_back(record(|record| record.span(SpanId(id + 1), &body(trace, id, 0), &END)));
+                records.push_back(record(|record| {
+                    record.amend(SpanId(id));
+                    record.attribute_integer(Name(b"n"), number as i64);
+                }));
+                records.push_back(record(|record| record.span_end(SpanId(id), &END)));
+            }
+            stories.push(records);
+        }
+        let mut story = Story::new();
+        let mut chunks = Vec::new();
+        for process in order.into_iter().chain((0..3).flat_map(|process| std::iter::repeat_n(process, 16))) {
+            if let Some(bytes) = stories[process].pop_front() {
+                story.feed(process as u64, &bytes);
+                chunks.extend(story.chunks(0));
+            }
+        }
+        chunks.extend(story.assembler.end());
+        let mut spans: Vec<_> = chunks.into_iter().flat_map(|chunk| chunk.spans).collect();
+        spans.sort_by_key(|span| span.span_id);
+        prop_assert_eq!(story.recorded, 24);
+        prop_assert_eq!(spans.len(), 24);
+        for span in spans.iter().filter(|span| span.span_id.0 % 10 == 1) {
+            let number = (span.span_id.0 % 100 / 10) as i64;
+            prop_assert_eq!(span.attribute("n"), Some(&Value::I64(number)));
+        }
+    }
+}
