@@ -12,11 +12,12 @@ use std::sync::{Arc, Mutex};
 use std::vec;
 use std::vec::Vec;
 
-/// What a process has recorded, and what native code has active.
+/// What a process has recorded, what native code has active, and what an Agent has told.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Memory {
     pub(crate) bytes: Arc<Mutex<Vec<u8>>>,
     pub(crate) native: Arc<Mutex<Option<CurrentSpan>>>,
+    pub(crate) rate: Arc<Mutex<Option<f64>>>,
 }
 
 /// The span of the process that the tests are in.

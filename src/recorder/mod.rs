@@ -19,6 +19,7 @@ pub use process::Process;
 
 use crate::interface::CurrentSpan;
 use crate::record::RecordWriter;
+use crate::sampling::AgentRates;
 use own::Run;
 use preload::Preload;
 use process::Processes;
@@ -28,6 +29,12 @@ use process::Processes;
 pub struct Recorder {
     outlet: Outlet,
     processes: Processes,
+}
+
+impl AgentRates for Recorder {
+    fn rate(&self, service: &[u8], env: &[u8]) -> Option<f64> {
+        self.agent_rate(service, env)
+    }
 }
 
 /// Through what it is recorded.
@@ -76,6 +83,17 @@ impl Recorder {
             Outlet::Own(run) => run.record(self.process(), build),
             #[cfg(test)]
             Outlet::Memory(memory) => memory.record(build),
+        }
+    }
+
+    /// The Agent's sampling rate for traces of a service, as far as the sidecar has told this process.
+    fn agent_rate(&self, service: &[u8], env: &[u8]) -> Option<f64> {
+        match &self.outlet {
+            // The library's table has no function for it: the sidecar decides where it still can.
+            Outlet::Preload(_) => None,
+            Outlet::Own(_) => own::rates_of(self.process()).and_then(|rates| rates.rate(service, env)),
+            #[cfg(test)]
+            Outlet::Memory(memory) => *memory.rate.lock().unwrap(),
         }
     }
 

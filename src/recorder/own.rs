@@ -13,6 +13,7 @@ use crate::random::Random;
 use crate::record::{OpenBody, ROLE_SELF, RecordWriter};
 use crate::ring::layout::RING_SIZE;
 use crate::ring::{Ring, ThreadSlot};
+use crate::sampling::AgentRates;
 use crate::scrub::ArgScrubber;
 use crate::semconv::Key;
 use crate::sys;
@@ -126,10 +127,15 @@ fn of(identity: Identity) -> Process {
         trace_id: identity.trace_id,
         span_id: identity.span_id,
         trace_flags: identity.trace_flags,
-        is_span: false,
+        is_span: identity.is_parent(),
     });
     process.identity = Some(identity);
     process
+}
+
+/// The Agent's sampling rates, as the sidecar has told them.
+pub(super) fn rates_of(process: &Process) -> Option<impl AgentRates + use<>> {
+    ring_of(process).map(Ring::rates)
 }
 
 fn ring_of(process: &Process) -> Option<Ring> {
@@ -159,7 +165,7 @@ fn open_ring(process: &Process) -> Result<Ring, handshake::Refusal> {
         Ordering::Acquire,
     ) {
         Ok(_) => {
-            if identity.flags & FLAG_PROCESS_SPANS != 0 {
+            if identity.flags & FLAG_PROCESS_SPANS != 0 && ring.wants_process_spans() {
                 append(&ring, process, |record| tell(record, &identity, pid, ppid));
             }
             Ok(ring)

@@ -4,6 +4,7 @@ use super::settings::Settings;
 use crate::record::{Name, RecordWriter, SpanFields};
 use crate::recorder::Process;
 use crate::semconv;
+use crate::span::Value;
 use std::format;
 use std::string::String;
 
@@ -11,14 +12,13 @@ use std::string::String;
 pub(super) fn write(record: &mut RecordWriter, process: &Process, settings: &Settings) {
     record.resource(process.span_id());
     let mut put = |name: &str, value: &str| record.attribute_text(Name(name.as_bytes()), value.as_bytes());
-    if let Some(service) = &settings.service {
-        put(semconv::SERVICE, service);
-    }
     put("telemetry.sdk.language", settings.language);
     put("process.runtime.name", settings.language);
     put("runtime-id", &runtime_id(process));
-    for (name, value) in &settings.resource {
-        put(name, value);
+    for (name, value) in &settings.resource.attributes {
+        if let Value::String(value) = value {
+            put(name, value);
+        }
     }
     record.attribute_integer(Name(semconv::PROCESS_PID.as_bytes()), process.pid().into());
 }

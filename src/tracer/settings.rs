@@ -3,6 +3,9 @@
 use crate::config::Config;
 use crate::propagation::Propagation;
 use crate::sampling::OwnedSampler;
+use crate::semconv::SERVICE;
+use crate::span::{Resource, Value};
+use std::borrow::Cow;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
@@ -45,8 +48,8 @@ pub struct Settings {
     pub env: String,
     /// The program's language, as `telemetry.sdk.language` has it.
     pub language: &'static str,
-    /// Further attributes of what records here: name and value.
-    pub resource: Vec<(String, String)>,
+    /// What records here, as far as the configuration says.
+    pub resource: Resource,
     /// Whether new trace ids have 128 bits.
     pub trace_id_128_bit: bool,
     /// How much a span may hold.
@@ -63,13 +66,18 @@ impl Settings {
     /// What the configuration says, for a program in `language`.
     #[must_use]
     pub fn of(config: &Config, language: &'static str) -> Settings {
-        let named = [("service.version", &config.version), ("deployment.environment.name", &config.env)];
+        let named = [
+            (SERVICE, &config.service),
+            ("service.version", &config.version),
+            ("deployment.environment.name", &config.env),
+        ];
         let named = named.into_iter().filter_map(|(name, value)| Some((name.to_string(), value.clone()?)));
+        let attribute = |(name, value): (String, String)| (Cow::Owned(name), Value::from(value));
         Settings {
             service: config.service.clone(),
             env: config.env.clone().unwrap_or_default(),
             language,
-            resource: named.chain(config.tags.iter().cloned()).collect(),
+            resource: Resource { attributes: named.chain(config.tags.iter().cloned()).map(attribute).collect() },
             trace_id_128_bit: config.trace_id_128_bit,
             limits: Limits::default(),
             propagation: config.propagation,

@@ -3,13 +3,13 @@
 use super::data::SpanData;
 use super::registry::patiently;
 use super::verdict::{Verdict, write_error};
-use super::view::RootView;
+use super::view::view;
 use super::{Tracer, write};
 use crate::context::{FLAG_RANDOM, FLAG_SAMPLED, PropagationError, SpanContext, TraceContext};
 use crate::ids::{SpanId, TraceId};
 use crate::propagation::{BaggageSource, CarrierMut, Outgoing};
 use crate::recorder::Process;
-use crate::sampling::{NoRates, Sampler};
+use crate::sampling::Sampler;
 use core::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -172,9 +172,9 @@ impl ActiveTrace {
     fn decide(&self, root: &SpanData, verdict: &mut Verdict, is_leaving: bool) {
         let settings = &self.tracer.settings;
         let take = || {
-            let view = RootView::of(root, settings);
             let now_ns = self.tracer.monotonic_ns();
-            settings.sampler.sampler().decide(self.trace_id, &view, settings.env.as_bytes(), &NoRates, now_ns)
+            let (sampler, env) = (settings.sampler.sampler(), settings.env.as_bytes());
+            view(root, settings, |root| sampler.decide(self.trace_id, root, env, &self.tracer.recorder, now_ns))
         };
         verdict.decide(take, is_leaving);
         self.publish(verdict);

@@ -5,15 +5,15 @@
 use crate::context::{SpanContext as CoreContext, TraceContext};
 use crate::otel::carried::{Incoming, context_of, state_of};
 use crate::otel::values;
-use crate::sampling::{NoRates, Sampled, TagValue};
-use crate::span::datadog::names;
+use crate::sampling::NoRates;
+use crate::span::datadog::SampledSpan;
 use crate::span::{Span, Value};
 use crate::tracer::Settings;
 use opentelemetry::trace::{Link, SpanKind, TraceContextExt, TraceId, TraceState};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::{SamplingDecision, SamplingResult, ShouldSample};
 use std::borrow::Cow;
-use std::string::{String, ToString};
+use std::string::ToString;
 use std::sync::Arc;
 use std::time::Instant;
 use std::vec::Vec;
@@ -31,14 +31,15 @@ impl CoreSampler {
         CoreSampler { settings: Arc::new(settings), epoch: Instant::now() }
     }
 
-    fn decide(&self, trace: &mut TraceContext, root: &Root<'_>) {
+    fn decide(&self, trace: &mut TraceContext, root: &Span) {
         let sampler = self.settings.sampler.sampler();
         if trace.span.priority.is_some() && sampler.respects_parent {
             return;
         }
         let now_ns = u64::try_from(self.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let env = self.settings.env.as_bytes();
-        sampler.decide(trace.span.trace_id, root, env, &NoRates, now_ns).apply(trace);
+        let root = SampledSpan::new(root, &self.settings.resource);
+        sampler.decide(trace.span.trace_id, &root, env, &NoRates, now_ns).apply(trace);
     }
 }
 
@@ -66,7 +67,7 @@ impl ShouldSample for CoreSampler {
                 TraceContext { span, ..TraceContext::default() }
             }
         };
-        self.decide(&mut trace, &Root::of(name, span_kind, attributes, &self.settings));
+        self.decide(&mut trace, &root(name, span_kind, attributes));
         result(trace.span.priority.is_none_or(|priority| priority.keeps()), state_of(&trace))
     }
 }
@@ -76,54 +77,21 @@ fn result(keeps: bool, trace_state: TraceState) -> SamplingResult {
     SamplingResult { decision, attributes: Vec::new(), trace_state }
 }
 
-/// The first span of a trace as sampling rules see it.
-struct Root<'a> {
-    attributes: &'a [KeyValue],
-    service: String,
-    name: String,
-    resource: String,
-}
-
-impl<'a> Root<'a> {
-    fn of(name: &str, kind: &SpanKind, attributes: &'a [KeyValue], settings: &Settings) -> Root<'a> {
-        let pair = |pair: &KeyValue| (Cow::Owned(pair.key.to_string()), Value::from(pair.value.to_string()));
-        let span = Span {
-            name: Cow::Owned(name.to_string()),
-            kind: values::kind(kind),
-            attributes: attributes.iter().map(pair).collect(),
-            ..Span::default()
+/// The first span of a trace, as far as it is known when it starts.
+fn root(name: &str, kind: &SpanKind, attributes: &[KeyValue]) -> Span {
+    let pair = |pair: &KeyValue| {
+        let value = match &pair.value {
+            opentelemetry::Value::I64(number) => Value::I64(*number),
+            opentelemetry::Value::F64(number) => Value::F64(*number),
+            opentelemetry::Value::Bool(truth) => Value::Bool(*truth),
+            other => Value::from(other.to_string()),
         };
-        let said = names::attribute_text(&span, &["datadog.service", "service.name"]);
-        Root {
-            attributes,
-            service: said.or(settings.service.as_deref()).unwrap_or_default().to_string(),
-            name: names::operation_name(&span).into_owned(),
-            resource: names::resource(&span).into_owned(),
-        }
-    }
-}
-
-impl Sampled for Root<'_> {
-    fn service(&self) -> &[u8] {
-        self.service.as_bytes()
-    }
-
-    fn name(&self) -> &[u8] {
-        self.name.as_bytes()
-    }
-
-    fn resource(&self) -> &[u8] {
-        self.resource.as_bytes()
-    }
-
-    fn tag(&self, name: &[u8]) -> Option<TagValue<'_>> {
-        let pair = self.attributes.iter().find(|pair| pair.key.as_str().as_bytes() == name)?;
-        Some(match &pair.value {
-            opentelemetry::Value::String(text) => TagValue::Text(text.as_str().as_bytes()),
-            opentelemetry::Value::I64(number) => TagValue::Integer(*number),
-            opentelemetry::Value::F64(number) => TagValue::Float(*number),
-            opentelemetry::Value::Bool(truth) => TagValue::Bool(*truth),
-            _ => return None,
-        })
+        (Cow::Owned(pair.key.to_string()), value)
+    };
+    Span {
+        name: Cow::Owned(name.to_string()),
+        kind: values::kind(kind),
+        attributes: attributes.iter().map(pair).collect(),
+        ..Span::default()
     }
 }

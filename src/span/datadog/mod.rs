@@ -6,7 +6,7 @@
 
 mod error;
 mod events;
-pub(crate) mod names;
+mod names;
 mod sampled;
 mod tags;
 mod text;

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::format;
 
 /// The first of the attributes that is text and not empty.
-pub(crate) fn attribute_text<'a>(span: &'a Span, keys: &[&str]) -> Option<&'a str> {
+pub(super) fn attribute_text<'a>(span: &'a Span, keys: &[&str]) -> Option<&'a str> {
     keys.iter().find_map(|key| match span.attribute(key) {
         Some(Value::String(text)) if !text.is_empty() => Some(text.as_ref()),
         _ => None,
@@ -24,7 +24,7 @@ pub(super) fn kind_name(kind: SpanKind) -> &'static str {
 }
 
 /// The operation name: what was set, else by the conventions that the attributes show.
-pub(crate) fn operation_name(span: &Span) -> Cow<'_, str> {
+pub(super) fn operation_name(span: &Span) -> Cow<'_, str> {
     let set = attribute_text(span, &["datadog.name", "operation.name"]).or(span.operation_name.as_deref());
     if let Some(name) = set.filter(|name| !name.is_empty()) {
         return Cow::Borrowed(name);
@@ -78,7 +78,7 @@ fn lower(name: std::string::String) -> Cow<'static, str> {
 }
 
 /// The resource: what was set, else what the attributes identify, else the span's name.
-pub(crate) fn resource(span: &Span) -> Cow<'_, str> {
+pub(super) fn resource(span: &Span) -> Cow<'_, str> {
     let attribute = |keys| attribute_text(span, keys);
     if let Some(resource) = attribute(&["datadog.resource", "resource.name"]) {
         return Cow::Borrowed(resource);

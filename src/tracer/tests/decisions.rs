@@ -66,6 +66,19 @@ fn rules_see_the_local_root_as_it_is_when_they_are_asked() {
 }
 
 #[test]
+fn the_agents_rate_decides_where_no_rule_does() {
+    let bench = Bench::with(&[("DD_SERVICE", "shop")], false);
+    *bench.memory.rate.lock().unwrap() = Some(0.0);
+    let root = bench.start("s", Parent::None);
+    bench.records();
+    let headers = injected(&root);
+    assert_eq!(headers["x-datadog-sampling-priority"], "0");
+    assert!(headers["x-datadog-tags"].contains("_dd.p.dm=-1"), "{headers:?}");
+    let [told] = &bench.records()[..] else { panic!("the decision") };
+    assert_eq!((told.get(PRIORITY), told.get("_dd.agent_psr")), (Some("0"), Some("0.0")));
+}
+
+#[test]
 fn a_rule_decides_at_the_end_if_nobody_asked_before() {
     let bench = Bench::with(&[RULES], false);
     let mut root = bench.start("s", Parent::None);
