@@ -3,7 +3,7 @@
 //! of its `TraceState`.
 
 use super::values;
-use crate::context::{Priority, TraceContext};
+use crate::context::{FLAG_RANDOM, Priority, SpanContext as CoreContext, TraceContext};
 use crate::propagation::tracecontext::TraceParent;
 use crate::propagation::{
     BaggageSink, BaggageSource, Carrier, CarrierMut, EachMember, Extracted, NoBaggage, Outgoing, Propagation, Style,
@@ -72,7 +72,8 @@ pub(super) fn passed_on(context: &Context, span: &SpanContext) -> TraceContext {
     if !span.is_remote() {
         let said = context_of(span);
         carried.is_remote = false;
-        carried.span = said.span;
+        // The SDK gives a span that is not kept no flags at all.
+        carried.span = CoreContext { flags: said.span.flags | (carried.span.flags & FLAG_RANDOM), ..said.span };
         if said.tags.as_bytes() != b"" {
             carried.tags = said.tags;
         }

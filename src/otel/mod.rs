@@ -128,8 +128,8 @@ fn own_sources() -> Sources {
 }
 
 fn start(resolution: &Resolution, sources: &Sources) -> Result<Tracing, InitError> {
-    let settings = Settings::of(&resolution.config, LANGUAGE);
-    let propagation = settings.propagation;
+    let mut settings = Settings::of(&resolution.config, LANGUAGE);
+    let mut propagation = settings.propagation;
     let mut tracer = None;
     let active = if !resolution.config.enabled {
         Active::Nothing(Path::Disabled)
@@ -137,6 +137,10 @@ fn start(resolution: &Resolution, sources: &Sources) -> Result<Tracing, InitErro
         match Recorder::find() {
             Ok(recorder) => {
                 let variable = |name: &[u8]| std::env::var_os(OsStr::from_bytes(name)).map(OsStringExt::into_vec);
+                if let Some(told) = variable(crate::settings::VARIABLE) {
+                    settings.complete(&told);
+                }
+                propagation = settings.propagation;
                 let started_in = propagation.extract(&EnvironmentCarrier(variable), &mut NoBaggage).context;
                 let tracer = tracer.insert(Tracer::new(recorder, settings, started_in));
                 Active::Launched(RecordingProvider::new(tracer.clone()))

@@ -4,6 +4,7 @@ use crate::config::Config;
 use crate::propagation::Propagation;
 use crate::sampling::OwnedSampler;
 use crate::semconv::SERVICE;
+use crate::settings;
 use crate::span::{Resource, Value};
 use std::borrow::Cow;
 use std::string::{String, ToString};
@@ -83,6 +84,69 @@ impl Settings {
             propagation: config.propagation,
             sampler: OwnedSampler::new(config.sampling.clone()),
             baggage_tag_keys: config.baggage_tag_keys.clone(),
+        }
+    }
+
+    /// What the launcher has told this process ([`settings::VARIABLE`]) and its environment has no words for: the name that
+    /// it gave the run, and whose rules hold for the styles, if they are still those that it handed on.
+    pub fn complete(&mut self, told: &[u8]) {
+        let Some(told) = settings::Settings::parse(told) else { return };
+        if self.service.is_none() && !told.service.is_empty() {
+            let service = String::from_utf8_lossy(told.service).into_owned();
+            self.resource.attributes.push((Cow::Borrowed(SERVICE), Value::from(service.clone())));
+            self.service = Some(service);
+        }
+        let (own, theirs) = (&mut self.propagation, told.propagation);
+        if own.inject == theirs.inject && own.extract == theirs.extract {
+            own.dialect = theirs.dialect;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Sources, resolve};
+    use crate::propagation::Dialect;
+    use std::ffi::OsString;
+
+    fn resolved(env: &[(OsString, OsString)]) -> crate::config::Resolution {
+        resolve(&Sources { env: env.to_vec(), root: "/nonexistent".into(), ..Sources::default() })
+    }
+
+    #[test]
+    fn a_program_under_the_launcher_decides_and_propagates_as_the_launcher_was_told() {
+        for (name, value, dialect) in [
+            ("OTEL_PROPAGATORS", "tracecontext,baggage", Dialect::OpenTelemetry),
+            ("DD_TRACE_PROPAGATION_STYLE", "tracecontext", Dialect::Datadog),
+            ("OTEL_TRACES_SAMPLER", "always_off", Dialect::Datadog),
+            ("OTEL_TRACES_SAMPLER", "parentbased_always_off", Dialect::Datadog),
+            ("DD_TRACE_SAMPLING_RULES", r#"[{"resource":"GET *","sample_rate":0.5}]"#, Dialect::Datadog),
+            ("DD_TRACE_SAMPLE_RATE", "0.25", Dialect::Datadog),
+        ] {
+            let mut env = Vec::from([(name.into(), value.into())]);
+            let launchers = resolved(&env);
+            env.extend(launchers.hand_on.iter().map(|(name, value)| (name.into(), value.into())));
+            let config = &launchers.config;
+            let (told, _) = settings::Given {
+                service: "run",
+                env: "",
+                version: "",
+                trace_id_128_bit: config.trace_id_128_bit,
+                propagation: &config.propagation,
+                baggage_tags: &config.baggage_tag_keys,
+                sampling: &config.sampling,
+            }
+            .to_text();
+            let programs = resolved(&env).config;
+            let mut settings = Settings::of(&programs, "rust");
+            settings.complete(told.as_bytes());
+            assert_eq!(settings.propagation, config.propagation, "{name}={value}");
+            assert_eq!(settings.propagation.dialect, dialect, "{name}={value}");
+            // What stands behind a rule for everything is never asked.
+            let sampling = |config: &Config| (config.sampling.rules.clone(), config.sampling.respects_parent);
+            assert_eq!(sampling(&programs), sampling(config), "{name}={value}");
+            assert_eq!(settings.service.as_deref(), Some("run"));
         }
     }
 }
