@@ -69,8 +69,8 @@ impl<'a> AttributeValue<'a> {
             AttributeValue::Integer(_) | AttributeValue::Float(_) => 8,
             AttributeValue::Texts(texts) => texts.iter().map(|text| text.len() + 4).sum(),
             AttributeValue::Bools(list) => list.len(),
-            AttributeValue::Integers(list) => list.len() * size_of::<i64>(),
-            AttributeValue::Floats(list) => list.len() * size_of::<f64>(),
+            AttributeValue::Integers(list) => size_of_val(*list),
+            AttributeValue::Floats(list) => size_of_val(*list),
         }
     }
 

@@ -14,9 +14,10 @@ use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 
 use super::assemble::LATE_NEWS_NS;
 use super::death::Death;
+use super::journal::Journal;
 use super::listen::{Door, Guest, MappedRing, Unwelcome};
 use super::pidfd;
-use super::spool::{FrameKind, Full, Writer};
+use super::spool::{FrameKind, Full};
 use super::zombie;
 
 /// How long after a death the parent may take to wait for the process, before the death is told without a status.
@@ -41,7 +42,7 @@ pub struct Collector {
     door: Door,
     epoll: Epoll,
     processes: HashMap<SpanId, Tracked>,
-    segment: Writer,
+    journal: Journal,
     next_producer: u64,
     /// Processes that are gone: their parents may speak of them late.
     past: HashMap<SpanId, u64>,
@@ -82,12 +83,12 @@ impl News {
 
 impl Collector {
     /// Collects what comes to `listener`; readiness of deaths is reported to `epoll` under the process's span id.
-    pub fn new(listener: OwnedFd, epoll: Epoll, segment: Writer) -> Self {
+    pub fn new(listener: OwnedFd, epoll: Epoll, journal: Journal) -> Self {
         Collector {
             door: Door::new(listener),
             epoll,
             processes: HashMap::new(),
-            segment,
+            journal,
             next_producer: 1,
             past: HashMap::new(),
             lost_by: HashMap::new(),
@@ -108,9 +109,9 @@ impl Collector {
         (self.lost_in_rings, self.lost_in_segment)
     }
 
-    /// The segment, after the end.
-    pub fn into_segment(self) -> Writer {
-        self.segment
+    /// What was collected, after the end.
+    pub fn into_journal(self) -> Journal {
+        self.journal
     }
 
     /// Tells every process to record nothing any more.
@@ -144,7 +145,7 @@ impl Collector {
 
     /// Notes which spans need not be delivered again.
     pub fn settle(&mut self, ids: &[u8]) {
-        self.append(FrameKind::Settled, 0, ids);
+        self.journal.settle(ids);
     }
 
     /// Ends the segment.
@@ -153,7 +154,7 @@ impl Collector {
     }
 
     fn append(&mut self, kind: FrameKind, producer: u64, payload: &[u8]) {
-        if let Err(full) = self.segment.append(kind, producer, payload) {
+        if let Err(full) = self.journal.append(kind, producer, payload) {
             self.lost_in_segment += 1;
             if !std::mem::replace(&mut self.told_full, true) {
                 match full {
@@ -225,6 +226,7 @@ impl Collector {
 
     /// Drains every ring. Gives how many bytes came.
     pub fn drain_all(&mut self) -> usize {
+        self.journal.tidy();
         let spans: Vec<SpanId> = self.processes.keys().copied().collect();
         spans.into_iter().map(|span| self.drain(span)).sum()
     }

@@ -21,10 +21,10 @@ use tokio::task::LocalSet;
 use tokio::time::timeout;
 
 use super::assemble::{Assembler, Policy};
+use super::journal::JournalReader;
 use super::judge::Judge;
 use super::leftover::{self, Leftover};
 use super::queues::{Patience, Queues, ids};
-use super::spool::Reader;
 use crate::export::{Batch, otlp_json_line};
 
 /// How long after the end of a command its last processes may take to be told of.
@@ -86,7 +86,7 @@ fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Exporting {
     /// Starts the thread.
-    pub fn start(reader: Reader, plan: Plan) -> std::io::Result<Exporting> {
+    pub fn start(reader: JournalReader, plan: Plan) -> std::io::Result<Exporting> {
         let shared = Arc::new(Shared {
             news: Notify::new(),
             hurry: AtomicBool::new(false),
@@ -138,7 +138,7 @@ impl Exporting {
     }
 }
 
-async fn export(mut reader: Reader, mut plan: Plan, shared: Arc<Shared>) {
+async fn export(mut reader: JournalReader, mut plan: Plan, shared: Arc<Shared>) {
     let partial_flush = plan.config.partial_flush.then_some(plan.config.partial_flush_min_spans);
     let policy = Policy { partial_flush, hold_processes: plan.hold.is_some() };
     let rates: Rc<RefCell<AgentRateTable>> = Rc::default();
@@ -155,19 +155,16 @@ async fn export(mut reader: Reader, mut plan: Plan, shared: Arc<Shared>) {
     loop {
         let prepared = pending.len();
         let _ = timeout(plan.config.flush_interval.min(Duration::from_millis(500)), shared.news.notified()).await;
-        let mut recorded = 0;
-        while let Some(frame) = reader.next_frame() {
-            recorded += assembler.feed(frame);
-        }
+        reader.read(|frame| assembler.feed(frame));
         let given_up = assembler.take_given_up();
         if given_up > 0 {
             tracing::error!("too many spans are open at once: {given_up} that were begun long ago are dropped");
         }
-        reader.count(recorded, 0, given_up);
+        reader.settle(0, given_up);
         let ended = assembler.has_ended();
         if plan.hold.is_some_and(|limit| !ended && begun.elapsed() > limit) {
             plan.hold = None;
-            give_up_processes(&mut assembler, &reader, &shared);
+            give_up_processes(&mut assembler, &mut reader, &shared);
         }
         pending.append(&mut assembler.collect(monotonic_ns()));
         if over_since.is_none() && assembler.has_finished(plan.first) {
@@ -181,7 +178,7 @@ async fn export(mut reader: Reader, mut plan: Plan, shared: Arc<Shared>) {
             if left > 0 {
                 tracing::info!("{left} processes run on after the command's end and are no spans");
             }
-            reader.count(0, 0, left);
+            reader.settle(0, left);
             shared.processes_unwanted.store(true, Ordering::Relaxed);
         }
         pending.iter_mut().skip(prepared).for_each(|chunk| preparation.apply(chunk));
@@ -202,7 +199,7 @@ async fn export(mut reader: Reader, mut plan: Plan, shared: Arc<Shared>) {
             queues.push(Batch { chunks: std::mem::take(&mut pending) });
         }
         if let Some(queues) = &queues {
-            count(&reader, queues, &mut counted);
+            count(&mut reader, queues, &mut counted);
             if queues.take_rates_changed() {
                 *lock(&shared.rates) = Some(rates.borrow().clone());
             }
@@ -214,12 +211,12 @@ async fn export(mut reader: Reader, mut plan: Plan, shared: Arc<Shared>) {
     patience.end_within(plan.config.shutdown_timeout);
     let queues = queues.unwrap_or_default();
     queues.wait_until_served(&patience, || shared.hurry.load(Ordering::Relaxed)).await;
-    count(&reader, &queues, &mut counted);
+    count(&mut reader, &queues, &mut counted);
     lock(&shared.ended).complaints = queues.complaints();
     let account = reader.account();
     if queues.is_empty() {
         // Only the view was asked for, and it has them.
-        reader.count(0, account.waiting(), 0);
+        reader.settle(account.waiting(), 0);
     } else if account.waiting() > 0 {
         lock(&shared.ended).settled = queues.settled();
     } else if account.delivered > 0 {
@@ -231,21 +228,21 @@ async fn export(mut reader: Reader, mut plan: Plan, shared: Arc<Shared>) {
 }
 
 /// Brings the account up to date.
-fn count(reader: &Reader, queues: &Queues, counted: &mut (u64, u64)) {
+fn count(reader: &mut JournalReader, queues: &Queues, counted: &mut (u64, u64)) {
     let (delivered, dropped) = queues.counts();
-    reader.count(0, delivered.saturating_sub(counted.0), dropped.saturating_sub(counted.1));
+    reader.settle(delivered.saturating_sub(counted.0), dropped.saturating_sub(counted.1));
     *counted = (delivered.max(counted.0), dropped.max(counted.1));
 }
 
 /// The command has proved to be a service: it gets no process spans.
-fn give_up_processes(assembler: &mut Assembler, reader: &Reader, shared: &Shared) {
+fn give_up_processes(assembler: &mut Assembler, reader: &mut JournalReader, shared: &Shared) {
     shared.processes_unwanted.store(true, Ordering::Relaxed);
     let dropped = assembler.give_up_processes();
     tracing::info!(
         "the command runs on as a service: {dropped} process spans are dropped and no more are recorded; \
          --process-spans=true keeps them"
     );
-    reader.count(0, 0, dropped);
+    reader.settle(0, dropped);
 }
 
 fn show(view: OwnedFd, chunks: &[TraceChunk]) {

@@ -65,7 +65,20 @@ struct Queue {
     delivered: Cell<u64>,
     dropped: Cell<u64>,
     /// The spans that this backend is done with.
-    settled: RefCell<Vec<u64>>,
+    settled: RefCell<VecDeque<u64>>,
+}
+
+/// So many delivered spans are remembered: of the segments that are left at the end, none need be sent again. Those
+/// before them were in segments that are gone, but for a few that would be delivered twice.
+const MOST_SETTLED: usize = 1 << 18;
+
+impl Queue {
+    fn note_settled(&self, ids: impl Iterator<Item = u64>) {
+        let mut settled = self.settled.borrow_mut();
+        settled.extend(ids);
+        let surplus = settled.len().saturating_sub(MOST_SETTLED);
+        settled.drain(..surplus);
+    }
 }
 
 /// The queues of all backends.
@@ -207,7 +220,7 @@ impl Server {
             self.queue.busy.set(true);
             let left = self.send(&batch).await;
             let waiting: HashSet<u64> = ids(&left.chunks).collect();
-            self.queue.settled.borrow_mut().extend(ids(&batch.chunks).filter(|id| !waiting.contains(id)));
+            self.queue.note_settled(ids(&batch.chunks).filter(|id| !waiting.contains(id)));
             self.queue.busy.set(false);
             self.served.notify_one();
             if left.spans() > 0 {

@@ -26,9 +26,9 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use super::collect::Collector;
 use super::deliver::{Exporting, Plan};
+use super::journal::Journal;
 use super::origin::Origin;
-use super::spool::FrameKind;
-use super::{leftover, log, spool};
+use super::{leftover, log};
 
 const LISTENER: u64 = u64::MAX;
 const SIGNALS: u64 = u64::MAX - 1;
@@ -103,23 +103,20 @@ pub fn run(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
     }
     let spool_bound = order.config.spool_max_bytes;
     let spool_dir = order.state_dir.as_ref().map(|directory| directory.join("spool"));
-    let (mut segment, reason) = spool::Writer::create(spool_dir.as_deref(), spool_bound)
+    let clock_offset = i128::from(realtime_ns()) - i128::from(monotonic_ns());
+    let origin = Origin { resource: Resource::clone(&order.resource), clock_offset };
+    let (journal, reader, reason) = Journal::begin(spool_dir.as_deref(), spool_bound, &origin)
         .map_err(|error| nix::Error::try_from(error).unwrap_or(nix::Error::EIO))?;
     if let Some(reason) = reason {
         tracing::warn!("{reason}");
     }
-    if let Some(path) = segment.path() {
+    if let Some(path) = journal.path() {
         tracing::debug!("spooling to {}", path.display());
-    }
-    let clock_offset = i128::from(realtime_ns()) - i128::from(monotonic_ns());
-    let origin = Origin { resource: Resource::clone(&order.resource), clock_offset };
-    if segment.append(FrameKind::Origin, 0, &origin.format()).is_err() {
-        tracing::error!("the spool holds nothing; no span is kept");
     }
     let plan = Plan {
         clock_offset,
         spool: spool_dir,
-        own_segment: segment.path().map(Path::to_owned),
+        own_segment: journal.path().map(Path::to_owned),
         config: order.config,
         resource: order.resource,
         state_dir: order.state_dir,
@@ -128,8 +125,8 @@ pub fn run(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
         hold: order.hold,
         first: order.first.identity.span_id,
     };
-    let exporting = Exporting::start(segment.reader(), plan)
-        .map_err(|error| nix::Error::try_from(error).unwrap_or(nix::Error::EAGAIN))?;
+    let exporting =
+        Exporting::start(reader, plan).map_err(|error| nix::Error::try_from(error).unwrap_or(nix::Error::EAGAIN))?;
 
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     epoll.add(order.listener.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, LISTENER))?;
@@ -142,7 +139,7 @@ pub fn run(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
     }
     // A second handle, as the collector adds processes to it.
     let for_collector = Epoll(epoll.0.try_clone().map_err(|_| nix::Error::EMFILE)?);
-    let mut collector = Collector::new(order.listener, for_collector, segment);
+    let mut collector = Collector::new(order.listener, for_collector, journal);
     let supervised = order.control.is_some();
     let first = SpanRecord::of(&order.first, pid);
     if order.process_spans {
@@ -177,8 +174,8 @@ pub fn run(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
         collector.settle(&settled);
     }
     let (in_rings, in_segment) = collector.lost();
-    let segment = collector.into_segment();
-    let account = segment.account();
+    let journal = collector.into_journal();
+    let account = journal.account();
     tracing::info!(
         "recorded {} spans: {} delivered, {} dropped, {} waiting; records lost in processes {in_rings}, in the spool {in_segment}",
         account.recorded,
@@ -192,7 +189,7 @@ pub fn run(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
         (usage.user_ns + usage.system_ns) as f64 / 1e6,
         usage.max_rss as f64 / f64::from(1 << 20)
     );
-    match segment.finish() {
+    match journal.finish() {
         Ok(Some(left)) => {
             tracing::warn!("{} spans wait in {}", account.waiting(), left.display());
             if let Some(directory) = left.parent() {

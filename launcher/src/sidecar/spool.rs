@@ -64,6 +64,8 @@ struct Header {
     recorded: AtomicU64,
     delivered: AtomicU64,
     dropped: AtomicU64,
+    /// Not zero when the reader needs nothing of it any more.
+    done: AtomicU64,
 }
 
 /// The account: every span that was recorded is delivered, dropped, or still waiting.
@@ -75,6 +77,18 @@ pub struct Account {
     pub delivered: u64,
     /// Spans that were given up, with a reason in the log.
     pub dropped: u64,
+}
+
+impl std::ops::Add for Account {
+    type Output = Account;
+
+    fn add(self, other: Account) -> Account {
+        Account {
+            recorded: self.recorded + other.recorded,
+            delivered: self.delivered + other.delivered,
+            dropped: self.dropped + other.dropped,
+        }
+    }
 }
 
 impl Account {
@@ -220,6 +234,12 @@ impl Writer {
         self.reader().account()
     }
 
+    /// Whether its reader needs nothing of it any more.
+    pub fn is_done(&self) -> bool {
+        // Pairs with the release in `Reader::set_done`: the account is final.
+        self.shared.header().done.load(Ordering::Acquire) != 0
+    }
+
     /// Opens a segment that another sidecar left behind; `None` where one is still at work on it, or it is none of ours.
     pub fn adopt(path: &Path) -> io::Result<Option<Writer>> {
         let file = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOFOLLOW).open(path)?;
@@ -267,7 +287,7 @@ impl Writer {
 fn create_file(directory: &Path, bound: u64) -> io::Result<(Flock<File>, PathBuf)> {
     DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let path = directory.join(format!("{}-{}.seg", time.as_millis(), std::process::id()));
+    let path = directory.join(format!("{}-{}.seg", time.as_micros(), std::process::id()));
     let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
     let file = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| error)?;
     let sized = file.set_len(bound).and_then(|()| {
@@ -312,6 +332,11 @@ impl Reader {
         };
         let producer = u64::from_le_bytes(*head.last_chunk()?);
         Some(Frame { kind, producer, payload })
+    }
+
+    /// Nothing of the segment is needed any more.
+    pub fn set_done(&self) {
+        self.shared.header().done.store(1, Ordering::Release);
     }
 
     /// Counts spans.
