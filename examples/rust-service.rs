@@ -1,6 +1,9 @@
-//! A Rust program that traces itself through the OpenTelemetry API, without the launcher:
+//! A Rust program that traces itself through the OpenTelemetry API, under the launcher or without it:
 //!
 //! ```sh
+//! cargo build --features otel --example rust-service
+//! ddtrace-run --view target/debug/examples/rust-service
+//!
 //! OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318 cargo run --features direct --example rust-service
 //! ```
 

@@ -2,8 +2,8 @@
 //!
 //! What runs inside traced processes (ids, context, record, ring, handshake) is `no_std`, allocates nothing and has no
 //! reachable panic; feature `std`, on by default, adds configuration, the span model and the readers.
-//! Feature `direct` adds `init()` for Rust programs that run without the launcher.
-//! The core has no statics: whoever embeds it owns the state.
+//! Feature `otel` adds `init()`, the OpenTelemetry API for Rust programs, and `direct` what they need to send by themselves.
+//! The core has no statics: whoever embeds it owns the state. (The [`recorder`]'s thread-local words are the exception.)
 #![no_std]
 
 #[cfg(any(feature = "std", test))]
@@ -31,10 +31,14 @@ in_process! {
 
 #[cfg(feature = "std")]
 pub mod config;
-#[cfg(feature = "direct")]
+#[cfg(feature = "otel")]
 pub mod otel;
 #[cfg(feature = "std")]
+pub mod recorder;
+#[cfg(feature = "std")]
 pub mod span;
+#[cfg(feature = "std")]
+pub mod tracer;
 
-#[cfg(feature = "direct")]
-pub use otel::{InitError, Tracing, init};
+#[cfg(feature = "otel")]
+pub use otel::{InitError, Path, Tracing, init};

@@ -119,3 +119,8 @@ keys! {
     /// Whether the span is where its service was entered: `_dd.top_level`.
     TopLevel = 67, TOP_LEVEL, "_dd.top_level";
 }
+
+/// An attribute that is none: the application wants the trace kept, whatever the value is.
+pub const MANUAL_KEEP: &str = "manual.keep";
+/// As [`MANUAL_KEEP`]: it wants the trace dropped.
+pub const MANUAL_DROP: &str = "manual.drop";

@@ -1,7 +1,8 @@
 //! `ddtrace::init()`: what a Rust program records arrives at a real receiver, and bad input is told about.
 
 use ddtrace::config::Sources;
-use ddtrace::otel::{InitError, Tracing, init_from};
+use ddtrace::otel::{InitError, Path, Tracing, init_from};
+use ddtrace::recorder::Absent;
 use ddtrace_test_support::{Agent, Span, repository, wait_for};
 use opentelemetry::trace::{Span as _, Status, TraceContextExt, Tracer, TracerProvider};
 use opentelemetry::{Context, KeyValue};
@@ -73,6 +74,7 @@ fn a_real_receiver_gets_the_spans_by_every_protocol() {
             ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", &url),
         ]);
+        assert_eq!(tracing.path(), Path::Direct(Absent::NotLaunched));
         record(&tracing);
         tracing.shutdown().unwrap_or_else(|error| panic!("{protocol}: {error}"));
         let spans = wait_for("the spans", || Some(agent.otlp_spans()).filter(|spans| spans.len() == 2));
@@ -218,6 +220,7 @@ fn disabled_tracing_does_nothing() {
         // A wrong endpoint is of no interest then.
         let tracing = started(&[variable, ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nonexistent")]);
         assert!(!tracing.is_enabled() && tracing.provider().is_none(), "{variable:?}");
+        assert_eq!(tracing.path(), Path::Disabled);
         tracing.flush().expect("nothing to flush");
         tracing.shutdown().expect("nothing to end");
     }

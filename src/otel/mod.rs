@@ -1,7 +1,7 @@
-//! The OpenTelemetry API for Rust programs that run without the launcher: feature `direct`.
+//! The OpenTelemetry API for Rust programs: feature `otel`.
 //!
-//! [`init`] configures the OpenTelemetry SDK by the rules of this crate (`DD_*`, `OTEL_*`, `ddtrace.toml`, Datadog's
-//! files), makes it the global tracer provider, and gives a guard that delivers what is left when it is dropped:
+//! [`init`] makes this crate's tracer provider and propagator the global ones of the `opentelemetry` crate, configured by
+//! the rules of this crate (`DD_*`, `OTEL_*`, `ddtrace.toml`, Datadog's files):
 //!
 //! ```no_run
 //! use opentelemetry::trace::{Tracer, TracerProvider};
@@ -12,61 +12,86 @@
 //! }
 //! ```
 //!
-//! Spans go to the OTLP receiver that is configured, by http/protobuf, http/json or gRPC; where only a Datadog Agent is,
-//! to the OTLP port of its host. A program that was started by `ddtrace-run` finds the launcher's configuration in its
-//! environment, and its spans go the same way: to the receiver, not through the launcher's shared memory.
+//! There are two ways to the receiver, and [`Tracing::path`] says which one is taken:
 //!
-//! Unlike the rest of the crate this starts threads: one of the SDK that gathers spans, and a small runtime that sends
-//! them. Nothing is printed; failures of the export are events of the `tracing` crate.
+//! - A program that `ddtrace-run` started records into the memory that it shares with the launcher's sidecar, which sends to
+//!   wherever the launcher was told. It starts no thread, opens no connection, and loses nothing if it is killed.
+//! - Any other sends by itself, if feature `direct` is on: the OpenTelemetry SDK gathers and sends to the OTLP receiver that
+//!   is configured, by http/protobuf, http/json or gRPC; where only a Datadog Agent is, to the OTLP port of its host. This
+//!   starts threads: one of the SDK that gathers spans, and a small runtime that sends them.
+//!
+//! Propagation and sampling are the same in both. Nothing is printed; failures of the export are events of the `tracing`
+//! crate.
 
+mod carried;
+#[cfg(feature = "direct")]
+mod direct;
 mod error;
-mod exporter;
-mod http;
-mod ids;
-mod incoming;
-mod resource;
-mod tls;
+mod launched;
+mod propagator;
+mod provider;
+mod values;
 
-pub use error::InitError;
-pub use incoming::incoming_context;
-pub use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
+#[cfg(test)]
+mod tests;
 
-use crate::config::{self, Exporter, Resolution, Sources, Warning, table};
-use opentelemetry::global;
-use opentelemetry::propagation::TextMapCompositePropagator;
-use opentelemetry_sdk::propagation::{BaggagePropagator, TraceContextPropagator};
-use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider};
-use std::boxed::Box;
+pub use error::{InitError, NotDelivered};
+pub use launched::{RecordedSpan, RecordingProvider, RecordingTracer};
+pub use propagator::Propagator;
+pub use provider::Provider;
+
+use crate::config::{self, Resolution, Sources, Warning};
+use crate::propagation::NoBaggage;
+use crate::propagation::environment::EnvironmentCarrier;
+use crate::recorder::{Absent, Recorder};
+use crate::tracer::{Settings, Tracer};
+use opentelemetry::{Context, global};
+use std::ffi::OsStr;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::string::String;
-use std::time::Duration;
-use std::vec;
 use std::vec::Vec;
-use tokio::runtime::Runtime;
+
+/// How a program's spans get to the receiver.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Path {
+    /// Through the memory shared with `ddtrace-run`.
+    Launched,
+    /// By the program itself, since `ddtrace-run` is not there, for this reason.
+    Direct(Absent),
+    /// Not at all: `ddtrace-run` is not there, for this reason, and this crate was built without feature `direct`.
+    Untraced(Absent),
+    /// Not at all: tracing is switched off.
+    Disabled,
+}
 
 /// Starts tracing this program, configured by its environment and the files of [`config::resolve`].
 ///
-/// The tracer provider and the propagators for W3C `traceparent` and `baggage` become the global ones of the
-/// `opentelemetry` crate. Sampling, span limits and the size of batches are the SDK's own, with its variables
-/// (`OTEL_TRACES_SAMPLER`, `OTEL_SPAN_*_LIMIT`, `OTEL_BSP_*`): every span is recorded unless the parent or a variable
-/// says otherwise. Where tracing is disabled, the guard does nothing, and only the propagators are set.
+/// The tracer provider and the propagator become the global ones of the `opentelemetry` crate. Where nothing is recorded,
+/// the guard does nothing, and only the propagator is set: contexts are passed on.
 ///
 /// The guard has to be kept until the program ends.
 ///
 /// # Errors
-/// [`InitError`] where the configuration cannot be followed. The program runs on untraced, with its propagators set.
+/// [`InitError`] where the configuration cannot be followed. The program runs on untraced, with its propagator set.
 pub fn init() -> Result<Tracing, InitError> {
-    let tracing = init_from(&Sources {
-        env: std::env::vars_os().collect(),
-        program: std::env::args_os().collect(),
-        language: Some(String::from("rust")),
-        ..Sources::default()
-    });
-    global::set_text_map_propagator(TextMapCompositePropagator::new(vec![
-        Box::new(TraceContextPropagator::new()),
-        Box::new(BaggagePropagator::new()),
-    ]));
-    if let Ok(Tracing { active: Some(active), .. }) = &tracing {
-        global::set_tracer_provider(active.provider.clone());
+    let sources = own_sources();
+    let resolution = config::resolve(&sources);
+    let tracing = start(&resolution, &sources);
+    match &tracing {
+        Ok(tracing) => {
+            global::set_text_map_propagator(tracing.propagator.clone());
+            match &tracing.active {
+                Active::Launched(provider) => global::set_tracer_provider(provider.clone()),
+                #[cfg(feature = "direct")]
+                Active::Direct(direct) => global::set_tracer_provider(direct.provider().clone()),
+                Active::Nothing(_) => {}
+            }
+        }
+        Err(_) => global::set_text_map_propagator(Propagator::new(
+            Settings::of(&resolution.config, LANGUAGE).propagation,
+            None,
+        )),
     }
     tracing
 }
@@ -76,24 +101,105 @@ pub fn init() -> Result<Tracing, InitError> {
 /// # Errors
 /// As [`init`].
 pub fn init_from(sources: &Sources) -> Result<Tracing, InitError> {
-    let resolution = config::resolve(sources);
-    let active = if resolution.config.enabled { Some(Active::start(&resolution, sources)?) } else { None };
-    Ok(Tracing { active, warnings: resolution.warnings })
+    start(&config::resolve(sources), sources)
+}
+
+/// The context that this program was started in, as its environment carries it in the styles that are configured, such as
+/// `TRACEPARENT`, `TRACESTATE` and `BAGGAGE`.
+///
+/// Meant as the parent of what the program does as a whole, where it sends by itself; under `ddtrace-run` with process
+/// spans, spans without a parent are below the process's span anyway. A server's requests have parents of their own, or
+/// none.
+#[must_use]
+pub fn incoming_context() -> Context {
+    let settings = Settings::of(&config::resolve(&own_sources()).config, LANGUAGE);
+    Propagator::new(settings.propagation, None).extract_environment(&Context::new())
+}
+
+const LANGUAGE: &str = "rust";
+
+fn own_sources() -> Sources {
+    Sources {
+        env: std::env::vars_os().collect(),
+        program: std::env::args_os().collect(),
+        language: Some(String::from(LANGUAGE)),
+        ..Sources::default()
+    }
+}
+
+fn start(resolution: &Resolution, sources: &Sources) -> Result<Tracing, InitError> {
+    let mut settings = Settings::of(&resolution.config, LANGUAGE);
+    let mut propagation = settings.propagation;
+    let mut tracer = None;
+    let active = if !resolution.config.enabled {
+        Active::Nothing(Path::Disabled)
+    } else {
+        match Recorder::find() {
+            Ok(recorder) => {
+                let variable = |name: &[u8]| std::env::var_os(OsStr::from_bytes(name)).map(OsStringExt::into_vec);
+                if let Some(told) = variable(crate::settings::VARIABLE) {
+                    settings.complete(&told);
+                }
+                propagation = settings.propagation;
+                let started_in = propagation.extract(&EnvironmentCarrier(variable), &mut NoBaggage).context;
+                let tracer = tracer.insert(Tracer::new(recorder, settings, started_in));
+                Active::Launched(RecordingProvider::new(tracer.clone()))
+            }
+            Err(absent) => otherwise(absent, resolution, sources, settings)?,
+        }
+    };
+    Ok(Tracing { active, propagator: Propagator::new(propagation, tracer), warnings: resolution.warnings.clone() })
+}
+
+#[cfg(feature = "direct")]
+fn otherwise(
+    absent: Absent,
+    resolution: &Resolution,
+    sources: &Sources,
+    settings: Settings,
+) -> Result<Active, InitError> {
+    direct::Direct::start(absent, resolution, sources, settings).map(Active::Direct)
+}
+
+#[cfg(not(feature = "direct"))]
+fn otherwise(absent: Absent, _: &Resolution, _: &Sources, _: Settings) -> Result<Active, InitError> {
+    Ok(Active::Nothing(Path::Untraced(absent)))
 }
 
 /// Tracing that was started. Dropping it delivers what is left, as [`Tracing::shutdown`] does.
 #[derive(Debug)]
 #[must_use = "tracing ends when the guard is dropped"]
 pub struct Tracing {
-    active: Option<Active>,
+    active: Active,
+    propagator: Propagator,
     warnings: Vec<Warning>,
 }
 
+/// What runs while tracing is on.
+#[derive(Debug)]
+enum Active {
+    Launched(RecordingProvider),
+    #[cfg(feature = "direct")]
+    Direct(direct::Direct),
+    Nothing(Path),
+}
+
 impl Tracing {
+    /// How spans get to the receiver.
+    #[must_use]
+    pub fn path(&self) -> Path {
+        match &self.active {
+            Active::Launched(_) => Path::Launched,
+            #[cfg(feature = "direct")]
+            Active::Direct(direct) => Path::Direct(direct.absent()),
+            Active::Nothing(path) => *path,
+        }
+    }
+
     /// Whether anything is recorded.
     #[must_use]
     pub fn is_enabled(&self) -> bool {
-        self.active.is_some()
+        !matches!(self.active, Active::Nothing(_))
     }
 
     /// What was wrong with the configuration, and what is used instead. Printing it is left to the program.
@@ -102,83 +208,60 @@ impl Tracing {
         &self.warnings
     }
 
-    /// The provider of tracers, for libraries that want it handed over; `None` where tracing is disabled.
+    /// The provider of tracers, for libraries that want it handed over; `None` where nothing is recorded.
     #[must_use]
-    pub fn provider(&self) -> Option<&SdkTracerProvider> {
-        self.active.as_ref().map(|active| &active.provider)
+    pub fn provider(&self) -> Option<Provider> {
+        match &self.active {
+            Active::Launched(provider) => Some(Provider::launched(provider.clone())),
+            #[cfg(feature = "direct")]
+            Active::Direct(direct) => Some(Provider::direct(direct.provider().clone())),
+            Active::Nothing(_) => None,
+        }
+    }
+
+    /// The propagator, for libraries that want it handed over.
+    #[must_use]
+    pub fn propagator(&self) -> &Propagator {
+        &self.propagator
     }
 
     /// Sends what is finished and waits until that is done, the SDK's five seconds at most.
     ///
+    /// Under `ddtrace-run` there is nothing to do: what is recorded is out of the program's hands already.
+    ///
     /// # Errors
     /// Those of the SDK; what could not be sent is lost.
-    pub fn flush(&self) -> OTelSdkResult {
-        self.active.as_ref().map_or(Ok(()), |active| active.provider.force_flush())
+    pub fn flush(&self) -> Result<(), NotDelivered> {
+        match &self.active {
+            #[cfg(feature = "direct")]
+            Active::Direct(direct) => Ok(direct.provider().force_flush()?),
+            _ => Ok(()),
+        }
     }
 
     /// Ends tracing: delivers what is left, and waits for it as long as `shutdown_timeout` of the configuration allows.
     /// Spans that are finished later are not recorded.
     ///
+    /// Under `ddtrace-run` there is nothing to do, and spans that are finished later are recorded, too.
+    ///
     /// # Errors
     /// Those of the SDK; what could not be sent is lost.
-    pub fn shutdown(mut self) -> OTelSdkResult {
-        self.active.take().map_or(Ok(()), Active::stop)
+    pub fn shutdown(mut self) -> Result<(), NotDelivered> {
+        self.stop()
+    }
+
+    fn stop(&mut self) -> Result<(), NotDelivered> {
+        match std::mem::replace(&mut self.active, Active::Nothing(Path::Disabled)) {
+            #[cfg(feature = "direct")]
+            Active::Direct(direct) => Ok(direct.stop()?),
+            _ => Ok(()),
+        }
     }
 }
 
 impl Drop for Tracing {
     fn drop(&mut self) {
-        if let Some(active) = self.active.take() {
-            // The SDK has told `tracing` about it; there is nobody else to tell.
-            let _ = active.stop();
-        }
-    }
-}
-
-/// What runs while tracing is on.
-#[derive(Debug)]
-struct Active {
-    provider: SdkTracerProvider,
-    /// Sends the requests: the SDK's thread has no runtime, and that of the program, if it has one, may be blocked.
-    runtime: Runtime,
-    shutdown_timeout: Duration,
-}
-
-impl Active {
-    fn start(resolution: &Resolution, sources: &Sources) -> Result<Active, InitError> {
-        let config = &resolution.config;
-        let named = &config.exporters;
-        if !named.is_empty() && !named.contains(&Exporter::Otlp) {
-            let exporter = resolution.of(table::Id::Exporter);
-            return Err(InitError::NotOtlp { named: exporter.value.clone(), origin: exporter.origin.clone() });
-        }
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("ddtrace-otlp")
-            .enable_io()
-            .enable_time()
-            .build()
-            .map_err(InitError::Runtime)?;
-        let exporter = match exporter::build(&config.otlp, runtime.handle()) {
-            Ok(exporter) => exporter,
-            Err(error) => {
-                // Dropping it would panic where the program itself is asynchronous.
-                runtime.shutdown_background();
-                return Err(error);
-            }
-        };
-        let batches = BatchConfigBuilder::default().with_scheduled_delay(config.flush_interval).build();
-        let provider = SdkTracerProvider::builder()
-            .with_span_processor(BatchSpanProcessor::builder(exporter).with_batch_config(batches).build())
-            .with_id_generator(ids::Generator::new(config.trace_id_128_bit))
-            .with_resource(resource::of(config, sources))
-            .build();
-        Ok(Active { provider, runtime, shutdown_timeout: config.shutdown_timeout })
-    }
-
-    fn stop(self) -> OTelSdkResult {
-        let result = self.provider.shutdown_with_timeout(self.shutdown_timeout);
-        self.runtime.shutdown_background();
-        result
+        // The SDK has told `tracing` about it; there is nobody else to tell.
+        let _ = self.stop();
     }
 }

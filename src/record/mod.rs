@@ -15,9 +15,13 @@ pub use attribute::{Detail, MAX_NAME, Name, SpanFields};
 pub use write::RecordWriter;
 
 #[cfg(feature = "std")]
+mod encoded;
+#[cfg(feature = "std")]
 mod read;
 #[cfg(feature = "std")]
 mod read_attribute;
+#[cfg(feature = "std")]
+pub use encoded::{EncodedFields, Part, floor_char_boundary, parts};
 #[cfg(feature = "std")]
 pub use read::{ChildExit, Field, FieldValue, Malformed, Open, Record, RecordBody, records};
 #[cfg(feature = "std")]

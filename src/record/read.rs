@@ -123,6 +123,25 @@ struct FieldHeader {
     length: usize,
 }
 
+/// A field as it stands among others.
+pub(super) struct RawField<'a> {
+    pub(super) key: u16,
+    /// The attribute's name, where the field is one; else empty.
+    pub(super) name: &'a [u8],
+    /// The attribute's text, where it is one.
+    pub(super) text: Option<&'a [u8]>,
+}
+
+/// The first field in `bytes`, and what follows it.
+pub(super) fn first_field(bytes: &[u8]) -> Option<(RawField<'_>, &[u8])> {
+    let (head, after) = field_header(bytes)?;
+    let (bytes, after) = after.split_at_checked(head.length)?;
+    let is_attribute = head.key == Key::Attribute as u16;
+    let (name, value) = if is_attribute { attribute_name(bytes)? } else { (&[][..], bytes) };
+    let text = (is_attribute && head.kind == FieldType::Text as u8).then_some(value);
+    Some((RawField { key: head.key, name, text }, after))
+}
+
 /// Zero bytes to an alignment of 8 end the fields: a key of zero is none.
 fn field_header(bytes: &[u8]) -> Option<(FieldHeader, &[u8])> {
     let (head, rest) = bytes.split_first_chunk::<8>()?;

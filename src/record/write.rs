@@ -24,6 +24,28 @@ impl RecordWriter {
         RecordWriter { start, capacity, length: RECORD_HEADER, overflow: capacity < RECORD_HEADER }
     }
 
+    /// Writes fields alone, which a record takes up later, to `capacity` bytes at `start`.
+    ///
+    /// # Safety
+    ///
+    /// As for [`RecordWriter::new`].
+    #[cfg(feature = "std")]
+    pub(super) unsafe fn of_fields(start: NonNull<u8>, capacity: usize) -> Self {
+        RecordWriter { start, capacity, length: 0, overflow: false }
+    }
+
+    /// How many bytes were written; `None` where something did not fit.
+    #[cfg(feature = "std")]
+    pub(super) fn written(&self) -> Option<usize> {
+        (!self.overflow).then_some(self.length)
+    }
+
+    /// Fields that were encoded before.
+    #[cfg(feature = "std")]
+    pub(super) fn encoded(&mut self, fields: &[u8]) {
+        self.put(fields);
+    }
+
     /// How many bytes may still be written.
     #[must_use]
     pub fn room(&self) -> usize {

@@ -5,6 +5,7 @@ mod exec;
 mod inform;
 mod library;
 mod process_spans;
+mod process_tags;
 mod resource;
 mod service;
 pub mod stdio;
@@ -130,7 +131,12 @@ pub fn run(run: &Run, given: Given, colour: ColourChoice, messages: &mut Message
     messages.debug(format_args!("process spans: {decision}"));
     let random = Random::new();
     let service = config.service.clone().unwrap_or_else(|| service::infer(&run.command));
-    let resource = Arc::new(resource::of(&config, service, &random));
+    let process_tags = config.process_tags.then(|| {
+        let directory = std::env::current_dir().unwrap_or_default();
+        let entry = service::entry_point(&run.command);
+        process_tags::of(entry.as_ref(), &path, &directory, &service, config.service.is_some())
+    });
+    let resource = Arc::new(resource::of(&config, service, process_tags, &random));
     let program = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     let trace = Trace::of(&config, incoming, &program, &resource, &random);
     let launch = Launch { run, path, trace, continued, resource, view, decision, untraceable, colour, random };
@@ -344,11 +350,11 @@ impl Launch<'_> {
         environment: &Environment,
         messages: &mut Messages,
     ) -> nix::Result<Order> {
+        let directory = std::env::current_dir().unwrap_or_default();
         let trace_state = match environment.get("TRACESTATE") {
             Some(state) if self.continued => state.as_bytes().to_vec(),
             _ => Vec::new(),
         };
-        let directory = std::env::current_dir().map(PathBuf::into_os_string).unwrap_or_default();
         let state_dir = state_dir::choose(&config, |name| environment.get(name).map(PathBuf::from));
         if state_dir.is_none() {
             messages.complain(format_args!(
@@ -364,7 +370,7 @@ impl Launch<'_> {
                 identity,
                 executable: self.path.as_os_str().as_bytes().to_vec(),
                 arguments: self.run.command.iter().map(|word| word.as_bytes().to_vec()).collect(),
-                directory: directory.into_vec(),
+                directory: directory.into_os_string().into_vec(),
                 untraceable: self.untraceable.as_ref().map(|reason| reason.label().to_owned()),
                 trace_state,
                 context: self.trace.context.clone(),

@@ -1,9 +1,9 @@
 //! The SDK's OTLP exporter, with finished values for all that it would otherwise read from the environment.
 
-use super::error::InitError;
 use super::http::Client;
 use super::tls;
 use crate::config::{OtlpConfig, OtlpProtocol, masked_url};
+use crate::otel::InitError;
 use ::http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use opentelemetry_otlp::tonic_types::metadata::MetadataMap;
 use opentelemetry_otlp::{Compression, Protocol, SpanExporter, WithExportConfig, WithHttpConfig, WithTonicConfig};

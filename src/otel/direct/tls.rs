@@ -1,7 +1,7 @@
 //! TLS to the receiver: the certificates of the system, or the PEM files that were configured.
 
-use super::error::InitError;
 use crate::config::OtlpConfig;
+use crate::otel::InitError;
 use opentelemetry_otlp::tonic_types::transport::{Certificate, ClientTlsConfig, Identity};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};

@@ -1,0 +1,85 @@
+//! Recording through the library that `ddtrace-run` put into the process.
+
+use super::{Absent, Process};
+use crate::interface::{CurrentSpan, Interface, PROCESS_IS_SPAN, ProcessInfo, VERSION};
+use crate::record::RecordWriter;
+use crate::ring::layout::MAX_RECORD;
+use core::mem::MaybeUninit;
+use core::ptr::NonNull;
+
+/// The library's table. It is never unloaded (`-z nodelete`).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Preload {
+    interface: &'static Interface,
+}
+
+impl Preload {
+    /// The library, and what the process is, if the library is there and records.
+    pub(super) fn find() -> Result<Option<(Preload, Process)>, Absent> {
+        let Some(table) = symbol() else { return Ok(None) };
+        // SAFETY: every release of the table begins with these two numbers.
+        let [size, version] = unsafe { table.cast::<[u32; 2]>().read() };
+        if version != VERSION || (size as usize) < size_of::<Interface>() {
+            return Err(Absent::OtherRelease { version });
+        }
+        // SAFETY: the table is at least as long as ours and of our version, is never written to, and stays.
+        let preload = Preload { interface: unsafe { table.as_ref() } };
+        // A library that has nothing to do in this process leaves room for a ring of our own.
+        Ok(preload.process().map(|process| (preload, process)))
+    }
+
+    pub(super) fn process(&self) -> Option<Process> {
+        let mut info = ProcessInfo { size: size_of::<ProcessInfo>() as u32, ..ProcessInfo::default() };
+        // SAFETY: `info` is of the size that it says.
+        let told = unsafe { (self.interface.process)(&mut info) } == 0;
+        told.then(|| Process::told(&info))
+    }
+
+    pub(super) fn current(&self) -> Option<CurrentSpan> {
+        let mut span = CurrentSpan { size: size_of::<CurrentSpan>() as u32, ..CurrentSpan::default() };
+        // SAFETY: as above.
+        let told = unsafe { (self.interface.current)(&mut span) } == 0;
+        told.then_some(span)
+    }
+
+    pub(super) fn record(&self, build: impl FnOnce(&mut RecordWriter)) -> bool {
+        // On the stack: 16 KiB that only what is written of touches, with nothing to free and nothing shared.
+        let mut buffer = MaybeUninit::<[u8; MAX_RECORD]>::uninit();
+        let start = NonNull::from(&mut buffer).cast::<u8>();
+        // SAFETY: the buffer is ours, MAX_RECORD bytes long, and outlives the writer.
+        let mut writer = unsafe { RecordWriter::new(start, MAX_RECORD) };
+        build(&mut writer);
+        let Some(length) = writer.finish() else { return false };
+        // SAFETY: the writer has written that many bytes from the start of the buffer.
+        unsafe { (self.interface.record)(start.as_ptr(), length as usize) == 0 }
+    }
+}
+
+impl Process {
+    fn told(info: &ProcessInfo) -> Process {
+        Process::new(super::process::Facts {
+            pid: info.pid,
+            trace_id: crate::ids::TraceId((u128::from(info.trace_id_high) << 64) | u128::from(info.trace_id_low)),
+            span_id: crate::ids::SpanId(info.span_id),
+            trace_flags: info.trace_flags as u8,
+            is_span: info.flags & PROCESS_IS_SPAN != 0,
+        })
+    }
+}
+
+#[cfg(not(target_feature = "crt-static"))]
+fn symbol() -> Option<NonNull<Interface>> {
+    use core::ffi::{c_char, c_void};
+    unsafe extern "C" {
+        fn dlsym(handle: *mut c_void, symbol: *const c_char) -> *mut c_void;
+    }
+    // RTLD_DEFAULT is the null pointer in glibc and musl.
+    // SAFETY: a handle that is always valid, and a C string.
+    NonNull::new(unsafe { dlsym(core::ptr::null_mut(), crate::interface::SYMBOL.as_ptr()) }).map(NonNull::cast)
+}
+
+/// A static program has no loader that could put a library into it.
+#[cfg(target_feature = "crt-static")]
+fn symbol() -> Option<NonNull<Interface>> {
+    None
+}

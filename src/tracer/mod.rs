@@ -1,0 +1,99 @@
+//! The engine of every tracer that runs inside a program: spans are started, filled and ended, and recorded into the
+//! memory shared with the sidecar.
+//!
+//! It knows no language and no API; the providers of those (`otel` for Rust, the Python package) are thin layers over it.
+//! [`Tracer`] is one program's; [`ActiveTrace`] is what the spans of one trace share in one process, above all whether the
+//! trace is kept; [`LiveSpan`] is a span until it ends.
+//!
+//! - A span's fields are encoded as they are set, in the form of its record: ending it is one copy.
+//! - The first span of a trace in the process (its local root) is recorded when it starts as well: it is in the trace even
+//!   if the process is killed. All others are recorded when they end.
+//! - Whether a trace is kept is decided once, by the local root, as late as possible, and never changed after it has left
+//!   the process: see [`ActiveTrace`].
+//! - Nothing is flushed or shut down.
+
+mod data;
+mod live;
+mod registry;
+mod resource;
+mod settings;
+mod start;
+mod trace;
+mod value;
+mod verdict;
+mod view;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+pub use data::SpanData;
+pub use live::LiveSpan;
+pub use settings::{Limits, Settings};
+pub use start::{Parent, Start};
+pub use trace::ActiveTrace;
+pub use value::AttributeValue;
+
+use crate::context::TraceContext;
+use crate::ids::TraceId;
+use crate::recorder::{Process, Recorder};
+use registry::Registry;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// A program's tracer.
+#[derive(Debug)]
+pub struct Tracer {
+    recorder: Recorder,
+    settings: Settings,
+    registry: Registry,
+    /// What the program was started in.
+    started_in: Option<TraceContext>,
+    /// The zero of the clock that limits are kept by.
+    epoch: Instant,
+}
+
+impl Tracer {
+    /// A tracer that records through `recorder`. `started_in` is the context of the program's environment, if it has one.
+    #[must_use]
+    pub fn new(recorder: Recorder, settings: Settings, started_in: Option<TraceContext>) -> Arc<Tracer> {
+        Arc::new(Tracer { recorder, settings, registry: Registry::default(), started_in, epoch: Instant::now() })
+    }
+
+    /// What it goes by.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The trace with this id, while a span of it lives in this process.
+    #[must_use]
+    pub fn active(&self, trace_id: TraceId) -> Option<Arc<ActiveTrace>> {
+        self.registry.get(trace_id).filter(|trace| trace.is_of(self.recorder.process()))
+    }
+
+    fn process(&self) -> &'static Process {
+        let process = self.recorder.process();
+        if process.introduce() {
+            self.recorder.record(|record| resource::write(record, process, &self.settings));
+        }
+        process
+    }
+
+    fn monotonic_ns(&self) -> u64 {
+        u64::try_from(self.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+/// Nanoseconds since the Unix epoch.
+#[must_use]
+pub fn now_unix_ns() -> u64 {
+    unix_ns(SystemTime::now())
+}
+
+/// Nanoseconds since the Unix epoch; 0 for what was before, and the largest number for what is too far ahead.
+#[must_use]
+pub fn unix_ns(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}

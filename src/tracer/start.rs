@@ -1,0 +1,229 @@
+//! Starting spans: where they hang, and what they bring along.
+
+use super::data::SpanData;
+use super::live::LiveSpan;
+use super::trace::ActiveTrace;
+use super::value::AttributeValue;
+use super::verdict::Verdict;
+use super::{Tracer, now_unix_ns};
+use crate::context::{FLAG_SAMPLED, Priority, SpanContext, TraceContext};
+use crate::ids::{SpanId, TraceId};
+use crate::interface::CurrentSpan;
+use crate::propagation::{BaggageSource, Extracted, Style};
+use crate::record::{SPAN_LOCAL_ROOT, SPAN_REMOTE_PARENT};
+use crate::recorder::Process;
+use crate::span::{Scope, SpanKind};
+use std::borrow::Cow;
+use std::string::String;
+use std::sync::Arc;
+
+/// What a new span hangs under.
+#[derive(Clone, Copy, Debug)]
+pub enum Parent<'a> {
+    /// Nothing that the API knows of. It may still have a parent: see [`Tracer::start`].
+    None,
+    /// A span whose context was handed over: from outside, or of a trace that is gone by now.
+    Context(&'a TraceContext),
+    /// A span of this process.
+    Local(&'a Arc<ActiveTrace>, SpanId),
+}
+
+/// A span that is to be started.
+pub struct Start<'a> {
+    /// Its name.
+    pub name: Cow<'static, str>,
+    /// Its role.
+    pub kind: SpanKind,
+    /// When it started, in nanoseconds since the Unix epoch; `None` is now.
+    pub start_unix_ns: Option<u64>,
+    /// What it hangs under.
+    pub parent: Parent<'a>,
+    /// What came in: the contexts that are not continued are linked to, if it is the first of its trace in the process.
+    pub incoming: Option<&'a Extracted>,
+    /// Baggage that came in: shown on it as the configuration says, if it is the first of its trace in the process.
+    pub incoming_baggage: Option<&'a dyn BaggageSource>,
+    /// What makes it.
+    pub scope: Option<Arc<Scope>>,
+}
+
+impl<'a> Start<'a> {
+    /// A span inside the process, that starts now.
+    #[must_use]
+    pub fn new(name: impl Into<Cow<'static, str>>, parent: Parent<'a>) -> Start<'a> {
+        Start {
+            name: name.into(),
+            kind: SpanKind::Internal,
+            start_unix_ns: None,
+            parent,
+            incoming: None,
+            incoming_baggage: None,
+            scope: None,
+        }
+    }
+}
+
+/// Where a span that is the first of its trace in the process hangs.
+struct Place {
+    context: TraceContext,
+    /// A native span of this process is the local root, and tells of the trace.
+    is_below_native: bool,
+}
+
+impl Place {
+    fn of(context: TraceContext) -> Place {
+        Place { context, is_below_native: false }
+    }
+}
+
+impl Tracer {
+    /// Starts a span. `fill` sets what is known of it: the sampling rules see it, and if it is the first of its trace in
+    /// the process, it is recorded at once.
+    ///
+    /// Without a parent it hangs under the span that native code has active on this thread. Else, if it is the work of
+    /// the program as a whole and not a request that reached it (a server's, a consumer's), under the process's own span,
+    /// where that is recorded. Else it begins a new trace.
+    pub fn start(self: &Arc<Tracer>, start: Start<'_>, fill: impl FnOnce(&mut SpanData)) -> LiveSpan {
+        let process = self.process();
+        let place = match start.parent {
+            Parent::Local(trace, parent_id) if trace.is_of(process) => {
+                let trace = Arc::clone(trace);
+                let mut data = self.data(start, process, trace.trace_id(), parent_id);
+                fill(&mut data);
+                follow(&mut data, &trace);
+                return LiveSpan::below(trace, data);
+            }
+            // The parent began in the process that this one was forked from.
+            Parent::Local(trace, parent_id) => {
+                Place::of(TraceContext { is_remote: true, ..trace.context_so_far(parent_id) })
+            }
+            Parent::Context(context) => Place::of(context.clone()),
+            Parent::None => self.place_of_root(process, start.kind),
+        };
+        self.start_at(start, process, place, fill)
+    }
+
+    fn start_at(
+        self: &Arc<Tracer>,
+        start: Start<'_>,
+        process: &'static Process,
+        Place { context, is_below_native }: Place,
+        fill: impl FnOnce(&mut SpanData),
+    ) -> LiveSpan {
+        let (incoming, baggage) = (start.incoming, start.incoming_baggage);
+        let mut data = self.data(start, process, context.span.trace_id, context.span.span_id);
+        data.flags = if is_below_native { 0 } else { SPAN_LOCAL_ROOT };
+        if context.is_remote {
+            data.flags |= SPAN_REMOTE_PARENT;
+        }
+        fill(&mut data);
+        if let Some(incoming) = incoming {
+            link_incoming(&mut data, incoming);
+        }
+        if let Some(baggage) = baggage {
+            self.show_baggage(&mut data, baggage);
+        }
+        // The same trace can come into a process in several ways: it is kept or dropped as a whole.
+        let known = self.active(context.span.trace_id).filter(|trace| trace.agrees_with(&context));
+        if let Some(trace) = known {
+            follow(&mut data, &trace);
+            trace.start_further_root(&mut data, context);
+            return LiveSpan::below(trace, data);
+        }
+        let mut verdict = Verdict::new(context, self.settings.sampler.sampler().respects_parent);
+        if is_below_native {
+            verdict = verdict.told_by_others();
+        }
+        let manual = data.take_manual();
+        let trace = ActiveTrace::new(Arc::clone(self), process, data, verdict);
+        if let Some(keep) = manual {
+            trace.decide_manually(keep);
+        }
+        self.registry.insert(&trace);
+        trace.start_root();
+        LiveSpan::root(trace)
+    }
+
+    fn data(&self, start: Start<'_>, process: &Process, trace_id: TraceId, parent_id: SpanId) -> SpanData {
+        let start_ns = start.start_unix_ns.unwrap_or_else(now_unix_ns);
+        let span_id = SpanId(process.random.next());
+        let mut data = SpanData::new(trace_id, span_id, parent_id, start_ns, self.settings.limits);
+        data.name = start.name;
+        data.kind = start.kind;
+        data.scope = start.scope;
+        data
+    }
+
+    fn place_of_root(&self, process: &Process, kind: SpanKind) -> Place {
+        if let Some(native) = self.recorder.native_span() {
+            return Place { context: of_native(&native), is_below_native: true };
+        }
+        let is_request = matches!(kind, SpanKind::Server | SpanKind::Consumer);
+        if process.is_span() && !is_request {
+            return Place::of(self.context_of(process));
+        }
+        let span = SpanContext { trace_id: self.new_trace_id(process), ..SpanContext::default() };
+        Place::of(TraceContext { span, ..TraceContext::default() })
+    }
+
+    /// The context of the process's own span. Its trace was handed on to children as kept or not when it began.
+    fn context_of(&self, process: &Process) -> TraceContext {
+        let is_its = |context: &&TraceContext| context.span.trace_id == process.trace_id();
+        let mut context = self.started_in.as_ref().filter(is_its).cloned().unwrap_or_default();
+        let kept = process.trace_flags() & FLAG_SAMPLED != 0;
+        let priority = if kept { Priority::AUTO_KEEP } else { Priority::AUTO_REJECT };
+        context.span = SpanContext {
+            trace_id: process.trace_id(),
+            span_id: process.span_id(),
+            priority: context.span.priority.or(Some(priority)),
+            flags: process.trace_flags(),
+        };
+        context.is_remote = false;
+        context
+    }
+
+    fn new_trace_id(&self, process: &Process) -> TraceId {
+        let seconds = if self.settings.trace_id_128_bit { (now_unix_ns() / 1_000_000_000) as u32 } else { 0 };
+        TraceId::new(seconds, process.random.next())
+    }
+
+    fn show_baggage(&self, data: &mut SpanData, baggage: &dyn BaggageSource) {
+        let wanted = &self.settings.baggage_tag_keys;
+        baggage.members(&mut |key, value, _| {
+            let key = String::from_utf8_lossy(key);
+            if wanted.iter().any(|name| name == "*" || *name == key) {
+                let value = String::from_utf8_lossy(value);
+                data.set_attribute(&std::format!("baggage.{key}"), AttributeValue::Text(&value));
+            }
+        });
+    }
+}
+
+fn link_incoming(data: &mut SpanData, incoming: &Extracted) {
+    for link in incoming.links.iter().flatten() {
+        let attributes = [
+            ("reason", AttributeValue::Text(link.reason)),
+            ("context_headers", AttributeValue::Text(link.style.name())),
+        ];
+        let has_state = link.style == Style::TraceContext;
+        let trace_state = if has_state { incoming.link_trace_state.as_str() } else { "" };
+        data.add_link((link.span.trace_id, link.span.span_id), link.span.flags, trace_state, attributes.into_iter());
+    }
+}
+
+/// A wish to keep or drop the trace that a new span of it has expressed.
+fn follow(data: &mut SpanData, trace: &ActiveTrace) {
+    if let Some(keep) = data.take_manual() {
+        trace.decide_manually(keep);
+    }
+}
+
+fn of_native(native: &CurrentSpan) -> TraceContext {
+    let trace_id = TraceId((u128::from(native.trace_id_high) << 64) | u128::from(native.trace_id_low));
+    let span = SpanContext {
+        trace_id,
+        span_id: SpanId(native.span_id),
+        priority: Some(Priority(native.priority)),
+        flags: native.trace_flags as u8,
+    };
+    TraceContext { span, ..TraceContext::default() }
+}

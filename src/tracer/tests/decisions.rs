@@ -1,0 +1,184 @@
+//! Whether traces are kept: when that is decided, by what, and what it leaves.
+
+use super::*;
+use crate::span::SpanKind;
+
+const PRIORITY: &str = "_sampling_priority_v1";
+
+/// Keeps what is called so, drops everything else.
+const RULES: (&str, &str) = (
+    "DD_TRACE_SAMPLING_RULES",
+    r#"[{"resource":"GET /orders","tags":{"tier":"gold"},"sample_rate":1},{"sample_rate":0}]"#,
+);
+
+#[test]
+fn what_nobody_needs_in_the_process_is_left_to_the_sidecar() {
+    let bench = Bench::new();
+    let mut root = bench.start("s", Parent::None);
+    assert!(root.trace().is_kept());
+    root.end();
+    let [started, ended] = &bench.records()[..] else { panic!("start and end") };
+    assert_eq!((started.get(PRIORITY), ended.get(PRIORITY)), (None, None));
+    assert_eq!(started.trace_flags, 1);
+}
+
+#[test]
+fn a_context_that_leaves_is_decided_and_told_at_once_and_for_good() {
+    let bench = Bench::new();
+    let mut root = bench.start("s", Parent::None);
+    let mut child = bench.start("c", child_of(&root));
+    bench.records();
+    let headers = injected(&child);
+    assert_eq!(headers["x-datadog-sampling-priority"], "1");
+    assert!(headers["x-datadog-tags"].contains("_dd.p.dm=-0"), "{headers:?}");
+    let [told] = &bench.records()[..] else { panic!("the decision") };
+    assert_eq!((told.kind, told.span, told.get(PRIORITY)), ("amend", root.id(), Some("1")));
+    let late = child.change(|child| child.set_attribute("manual.drop", AttributeValue::Bool(true)));
+    assert!(!late, "somebody knows otherwise already");
+    assert_eq!(injected(&child), headers);
+    child.end();
+    root.end();
+    let records = bench.records();
+    assert!(records.iter().all(|record| record.get(PRIORITY).is_none() && record.get("manual.drop").is_none()));
+}
+
+#[test]
+fn rules_see_the_local_root_as_it_is_when_they_are_asked() {
+    for (tier, kept) in [("gold", "2"), ("silver", "-1")] {
+        let bench = Bench::with(&[RULES], false);
+        let start = Start { kind: SpanKind::Server, ..Start::new("whatever", Parent::None) };
+        let mut root = bench.tracer.start(start, |root| {
+            root.set_attribute("http.request.method", AttributeValue::Text("GET"));
+        });
+        root.change(|root| {
+            root.set_attribute("http.route", AttributeValue::Text("/orders"));
+            root.set_attribute("tier", AttributeValue::Text(tier));
+        });
+        bench.records();
+        let child = bench.start("c", child_of(&root));
+        assert_eq!(injected(&child)["x-datadog-sampling-priority"], kept, "{tier}");
+        let [told] = &bench.records()[..] else { panic!("the decision") };
+        assert_eq!(told.get(PRIORITY), Some(kept));
+        let rate = if tier == "gold" { "1" } else { "0" };
+        assert!(told.get("x-datadog-tags").unwrap().contains(&std::format!("_dd.p.ksr={rate}")), "{told:?}");
+        assert_eq!(told.get("_dd.rule_psr"), Some(std::format!("{rate}.0").as_str()));
+    }
+}
+
+#[test]
+fn the_agents_rate_decides_where_no_rule_does() {
+    let bench = Bench::with(&[("DD_SERVICE", "shop")], false);
+    *bench.memory.rate.lock().unwrap() = Some(0.0);
+    let root = bench.start("s", Parent::None);
+    bench.records();
+    let headers = injected(&root);
+    assert_eq!(headers["x-datadog-sampling-priority"], "0");
+    assert!(headers["x-datadog-tags"].contains("_dd.p.dm=-1"), "{headers:?}");
+    let [told] = &bench.records()[..] else { panic!("the decision") };
+    assert_eq!((told.get(PRIORITY), told.get("_dd.agent_psr")), (Some("0"), Some("0.0")));
+}
+
+#[test]
+fn a_rule_decides_at_the_end_if_nobody_asked_before() {
+    let bench = Bench::with(&[RULES], false);
+    let mut root = bench.start("s", Parent::None);
+    root.end();
+    let [started, ended] = &bench.records()[..] else { panic!("start and end") };
+    assert_eq!((started.get(PRIORITY), ended.get(PRIORITY)), (None, Some("-1")));
+}
+
+#[test]
+fn an_inherited_decision_stands() {
+    for priority in [-1, 0, 1, 2, 7] {
+        let bench = Bench::with(&[RULES], false);
+        let mut root = bench.start("s", Parent::Context(&remote(Some(priority))));
+        assert_eq!(injected(&root)["x-datadog-sampling-priority"], std::format!("{priority}"));
+        assert_eq!(root.trace().is_kept(), priority > 0);
+        root.end();
+        let [started, ended] = &bench.records()[..] else { panic!("start and end") };
+        assert_eq!(started.get(PRIORITY), Some(std::format!("{priority}").as_str()));
+        assert_eq!(ended.get(PRIORITY), None);
+    }
+}
+
+#[test]
+fn opentelemetrys_bare_samplers_decide_anew_in_every_service() {
+    let bench = Bench::with(&[("OTEL_TRACES_SAMPLER", "always_off")], false);
+    let root = bench.start("s", Parent::Context(&remote(Some(1))));
+    assert!(!root.trace().is_kept());
+    assert_eq!(injected(&root)["x-datadog-sampling-priority"], "-1");
+}
+
+#[test]
+fn the_application_overrides_everything_until_somebody_outside_knows() {
+    for (name, expected) in [("manual.keep", "2"), ("manual.drop", "-1")] {
+        let bench = Bench::with(&[RULES], false);
+        let mut root = bench.start("s", Parent::Context(&remote(Some(1))));
+        let mut child = bench.start("c", child_of(&root));
+        assert!(child.trace().is_kept(), "and somebody has asked");
+        bench.records();
+        assert!(child.change(|child| child.set_attribute(name, AttributeValue::Bool(false))));
+        let headers = injected(&child);
+        assert_eq!(headers["x-datadog-sampling-priority"], expected);
+        assert!(headers["x-datadog-tags"].contains("_dd.p.dm=-4"), "{headers:?}");
+        root.end();
+        let records = bench.records();
+        let told: Vec<_> = records.iter().filter_map(|record| record.get(PRIORITY)).collect();
+        assert_eq!(told, [expected], "{records:?}");
+    }
+}
+
+#[test]
+fn the_application_can_decide_when_a_span_starts() {
+    let bench = Bench::new();
+    let root = bench.tracer.start(Start::new("s", Parent::None), |root| {
+        root.set_attribute("manual.drop", AttributeValue::Bool(true));
+    });
+    let [started] = &bench.records()[..] else { panic!("one start") };
+    assert_eq!((started.get(PRIORITY), started.trace_flags), (Some("-1"), 0));
+    let other = bench.start("t", Parent::None);
+    bench.tracer.start(Start::new("c", child_of(&other)), |child| {
+        child.set_attribute("manual.keep", AttributeValue::Bool(true));
+    });
+    assert_eq!(
+        (
+            injected(&root)["x-datadog-sampling-priority"].as_str(),
+            injected(&other)["x-datadog-sampling-priority"].as_str()
+        ),
+        ("-1", "2")
+    );
+}
+
+#[test]
+fn every_thread_sees_one_decision() {
+    // Only one of many passes the limiter, so that two decisions could differ.
+    let env = [("DD_TRACE_SAMPLING_RULES", r#"[{"sample_rate":1}]"#), ("DD_TRACE_RATE_LIMIT", "1")];
+    let bench = Bench::with(&env, false);
+    injected(&bench.start("takes the token", Parent::None));
+    for _ in 0..50 {
+        let root = bench.start("s", Parent::None);
+        let seen: Vec<_> = std::thread::scope(|scope| {
+            let ask = || injected(&root)["x-datadog-sampling-priority"].clone();
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(ask)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(seen.iter().all(|priority| *priority == seen[0]), "{seen:?}");
+        bench.records();
+    }
+}
+
+#[test]
+fn tags_that_are_too_long_to_leave_are_told_of() {
+    let mut settings = Settings::of(&config(&[]), "rust");
+    settings.propagation.tags_max_length = 8;
+    let bench = Bench::of(settings, false);
+    let mut context = remote(Some(1));
+    context.tags.set(b"_dd.p.usr.id", b"somebody").unwrap();
+    let root = bench.start("s", Parent::Context(&context));
+    bench.records();
+    assert_eq!(injected(&root).get("x-datadog-tags"), None);
+    let [told] = &bench.records()[..] else { panic!("the error") };
+    assert_eq!((told.kind, told.get("_dd.propagation_error")), ("amend", Some("inject_max_size")));
+    injected(&root);
+    assert!(bench.records().is_empty(), "once is enough");
+}

@@ -1,0 +1,149 @@
+//! Where spans hang.
+
+use super::*;
+use crate::interface::CurrentSpan;
+use crate::propagation::baggage::Baggage;
+use crate::propagation::{Extracted, Style, TerminatedLink};
+use crate::record::{SPAN_LOCAL_ROOT, SPAN_REMOTE_PARENT};
+use crate::recorder::memory::PROCESS;
+use crate::span::SpanKind;
+
+#[test]
+fn what_the_program_does_as_a_whole_hangs_under_its_process_and_requests_do_not() {
+    for (is_span, kind, below) in [
+        (true, SpanKind::Internal, true),
+        (true, SpanKind::Client, true),
+        (true, SpanKind::Producer, true),
+        (true, SpanKind::Server, false),
+        (true, SpanKind::Consumer, false),
+        (false, SpanKind::Internal, false),
+    ] {
+        let bench = Bench::with(&[], is_span);
+        bench.tracer.start(Start { kind, ..Start::new("s", Parent::None) }, |_| {});
+        let [started] = &bench.records()[..] else { panic!("one start") };
+        assert_eq!(started.flags, SPAN_LOCAL_ROOT);
+        if below {
+            assert_eq!((started.trace, started.parent), PROCESS, "{kind:?}");
+            // Children of the process were told so when it began.
+            assert_eq!(started.get("_sampling_priority_v1"), Some("1"));
+        } else {
+            assert!(started.trace != PROCESS.0 && started.parent == SpanId(0), "{kind:?}");
+        }
+    }
+}
+
+#[test]
+fn new_trace_ids_have_the_length_that_is_configured() {
+    for (setting, high) in [("true", true), ("false", false)] {
+        let bench = Bench::with(&[("DD_TRACE_128_BIT_TRACEID_GENERATION_ENABLED", setting)], false);
+        let id = bench.start("s", Parent::None).trace().trace_id();
+        assert_eq!((id.high() != 0, id.high() as u32), (high, 0), "{id}");
+    }
+}
+
+#[test]
+fn a_span_without_a_parent_hangs_under_the_native_one_of_its_thread() {
+    let bench = Bench::with(&[], true);
+    *bench.memory.native.lock().unwrap() =
+        Some(CurrentSpan { trace_id_low: 5, span_id: 6, priority: 2, ..CurrentSpan::default() });
+    let mut span = bench.start("s", Parent::None);
+    span.end();
+    let [started, ended] = &bench.records()[..] else { panic!("start and end") };
+    assert_eq!((started.trace, started.parent, started.flags), (TraceId(5), SpanId(6), 0));
+    // The native local root tells of the trace.
+    assert_eq!((started.get("_sampling_priority_v1"), ended.get("_sampling_priority_v1")), (None, None));
+    assert_eq!(injected(&span)["x-datadog-sampling-priority"], "2");
+}
+
+#[test]
+fn a_context_from_outside_is_continued_with_all_that_it_brought() {
+    let bench = Bench::new();
+    let mut context = remote(Some(2));
+    context.origin.set(b"synthetics").unwrap();
+    context.tags.set(b"_dd.p.dm", b"-4").unwrap();
+    context.last_parent = SpanId(0xdd);
+    context.error = Some(crate::context::PropagationError::Decoding);
+    bench.start("s", Parent::Context(&context));
+    let [started] = &bench.records()[..] else { panic!("one start") };
+    assert_eq!((started.trace, started.parent), (context.span.trace_id, SpanId(0xcc)));
+    assert_eq!((started.flags, started.trace_flags), (SPAN_LOCAL_ROOT | SPAN_REMOTE_PARENT, 1));
+    for (name, value) in [
+        ("_sampling_priority_v1", "2"),
+        ("x-datadog-tags", "_dd.p.dm=-4"),
+        ("_dd.origin", "synthetics"),
+        ("_dd.parent_id", "00000000000000dd"),
+        ("_dd.propagation_error", "decoding_error"),
+    ] {
+        assert_eq!(started.get(name), Some(value), "{name}");
+    }
+}
+
+#[test]
+fn contexts_that_are_not_continued_are_linked_to_and_baggage_is_shown() {
+    let bench = Bench::new();
+    let mut incoming = Extracted::default();
+    incoming.links[0] = Some(TerminatedLink {
+        span: SpanContext { trace_id: TraceId(8), span_id: SpanId(9), priority: None, flags: 1 },
+        style: Style::TraceContext,
+        reason: "terminated_context",
+    });
+    incoming.link_trace_state.set(b"dd=s:1,a=b").unwrap();
+    let mut baggage = Baggage::default();
+    baggage.set("user.id", "7");
+    baggage.set("other", "8");
+    let start = Start { incoming: Some(&incoming), incoming_baggage: Some(&baggage), ..Start::new("s", Parent::None) };
+    let root = bench.tracer.start(start, |_| {});
+    bench.tracer.start(Start { incoming: Some(&incoming), ..Start::new("child", child_of(&root)) }, |_| {}).end();
+    let [started, child] = &bench.records()[..] else { panic!("a root and its child") };
+    let [(trace, span, flags, state, attributes)] = &started.links[..] else { panic!("one link") };
+    assert_eq!((*trace, *span, *flags, state.as_str()), (TraceId(8), SpanId(9), 1, "dd=s:1,a=b"));
+    let attribute = |name: &str| attributes[name].as_str();
+    assert_eq!((attribute("reason"), attribute("context_headers")), ("terminated_context", "tracecontext"));
+    assert_eq!((started.get("baggage.user.id"), started.get("baggage.other")), (Some("7"), None));
+    assert!(child.links.is_empty());
+}
+
+#[test]
+fn a_trace_that_comes_in_twice_is_one() {
+    let bench = Bench::new();
+    let context = remote(Some(1));
+    let mut one = bench.start("one", Parent::Context(&context));
+    let mut two = bench.start("two", Parent::Context(&context));
+    assert!(Arc::ptr_eq(one.trace(), two.trace()));
+    one.end();
+    drop(one);
+    assert!(bench.tracer.active(context.span.trace_id).is_some(), "its second span is still there");
+    two.end();
+    drop(two);
+    assert!(bench.tracer.active(context.span.trace_id).is_none());
+    let records = bench.records();
+    let kinds: Vec<_> = records.iter().map(|record| record.kind).collect();
+    assert_eq!(kinds, ["start", "start", "end", "end"]);
+    assert!(records[..2].iter().all(|start| start.get("_sampling_priority_v1") == Some("1")));
+}
+
+#[test]
+fn a_trace_that_comes_in_with_another_decision_is_another() {
+    let bench = Bench::new();
+    let one = bench.start("one", Parent::Context(&remote(Some(1))));
+    let two = bench.start("two", Parent::Context(&remote(Some(-1))));
+    assert!(one.trace().is_kept() && !two.trace().is_kept());
+}
+
+#[test]
+fn in_a_forked_child_the_parents_spans_are_a_parent_and_nothing_else() {
+    let bench = Bench::new();
+    let mut parents = bench.start("parent's", Parent::None);
+    let before = injected(&parents);
+    bench.records();
+    bench.tracer.recorder.fork();
+    parents.change(|span| span.set_name("changed".into()));
+    parents.end();
+    assert!(bench.records().is_empty() && !parents.is_recording());
+    let childs = bench.start("child's", child_of(&parents));
+    let [started] = &bench.records()[..] else { panic!("one start") };
+    assert_eq!((started.trace, started.parent), (parents.trace().trace_id(), parents.id()));
+    assert_eq!(started.flags, SPAN_LOCAL_ROOT | SPAN_REMOTE_PARENT);
+    assert_eq!(injected(&childs)["x-datadog-tags"], before["x-datadog-tags"], "the decision goes along");
+    assert!(!Arc::ptr_eq(childs.trace(), parents.trace()));
+}

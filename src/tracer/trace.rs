@@ -1,0 +1,255 @@
+//! What the spans of one trace share in one process.
+
+use super::data::SpanData;
+use super::registry::patiently;
+use super::verdict::{Verdict, write_error};
+use super::view::view;
+use super::{Tracer, write};
+use crate::context::{FLAG_RANDOM, FLAG_SAMPLED, PropagationError, SpanContext, TraceContext};
+use crate::ids::{SpanId, TraceId};
+use crate::propagation::{BaggageSource, CarrierMut, Outgoing};
+use crate::recorder::Process;
+use crate::sampling::Sampler;
+use core::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Nobody has asked yet whether the trace is kept.
+const OPEN: u8 = 0;
+/// Somebody has, and nothing speaks against it.
+const ASSUMED_KEPT: u8 = 1;
+const KEPT: u8 = 2;
+const DROPPED: u8 = 3;
+
+/// A trace as long as a span of it lives in the process: what came in with it, and whether it is kept.
+///
+/// That is decided by the sampler, with what the local root holds at that moment, when it is needed for the first time:
+/// when the flags of a span's context are asked for, or when the context leaves the process. In between, `manual.keep` and
+/// `manual.drop` can override it; once it has left the process, it never changes. Where nobody needed it, and no rule of
+/// the configuration matches the local root at its end, it is left to the sidecar, which knows the Agent's rates.
+#[derive(Debug)]
+pub struct ActiveTrace {
+    tracer: Arc<Tracer>,
+    process: &'static Process,
+    trace_id: TraceId,
+    root_id: SpanId,
+    /// The local root. Locked before the verdict, by whoever needs both.
+    root: Mutex<SpanData>,
+    verdict: Mutex<Verdict>,
+    /// `FLAG_RANDOM`, if the trace came in with it.
+    random_flag: u8,
+    /// The verdict for those who only want to know whether the trace is kept.
+    outcome: AtomicU8,
+}
+
+impl ActiveTrace {
+    pub(super) fn new(
+        tracer: Arc<Tracer>,
+        process: &'static Process,
+        root: SpanData,
+        verdict: Verdict,
+    ) -> Arc<ActiveTrace> {
+        let trace = ActiveTrace {
+            tracer,
+            process,
+            trace_id: root.trace_id,
+            root_id: root.span_id,
+            random_flag: verdict.context().span.flags & FLAG_RANDOM,
+            outcome: AtomicU8::new(outcome(&verdict).unwrap_or(OPEN)),
+            root: Mutex::new(root),
+            verdict: Mutex::new(verdict),
+        };
+        Arc::new(trace)
+    }
+
+    /// Its id.
+    #[must_use]
+    pub fn trace_id(&self) -> TraceId {
+        self.trace_id
+    }
+
+    /// The tracer that it is of.
+    #[must_use]
+    pub fn tracer(&self) -> &Arc<Tracer> {
+        &self.tracer
+    }
+
+    /// The local root's id.
+    #[must_use]
+    pub fn root_id(&self) -> SpanId {
+        self.root_id
+    }
+
+    /// Whether it belongs to this process, and not to the one that it was forked from.
+    #[must_use]
+    pub fn is_of(&self, process: &Process) -> bool {
+        core::ptr::eq(self.process, process)
+    }
+
+    pub(super) fn is_of_this_process(&self) -> bool {
+        self.is_of(self.tracer.recorder.process())
+    }
+
+    /// Whether the trace is kept, as far as this process knows. Decides, where a rule of the configuration can.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        self.flags() & FLAG_SAMPLED != 0
+    }
+
+    /// The W3C trace flags of the trace's spans. Decides as [`is_kept`](Self::is_kept) does.
+    pub(super) fn flags(&self) -> u8 {
+        if self.outcome.load(Ordering::Relaxed) == OPEN {
+            let root = self.root();
+            let mut verdict = self.verdict();
+            self.decide(&root, &mut verdict, false);
+        }
+        self.flags_so_far()
+    }
+
+    /// The W3C trace flags of the trace's spans, without deciding: what is undecided counts as kept.
+    pub(super) fn flags_so_far(&self) -> u8 {
+        let sampled = if self.outcome.load(Ordering::Relaxed) == DROPPED { 0 } else { FLAG_SAMPLED };
+        sampled | self.random_flag
+    }
+
+    /// The context of a span of this trace as it is now, without deciding anything.
+    #[must_use]
+    pub fn context_so_far(&self, span_id: SpanId) -> TraceContext {
+        // In a forked child the lock may be held by a thread that does not exist there.
+        let mut context =
+            patiently(&self.verdict).map(|verdict| TraceContext::clone(verdict.context())).unwrap_or_default();
+        context.span = SpanContext { trace_id: self.trace_id, span_id, ..context.span };
+        context.is_remote = false;
+        context
+    }
+
+    /// What is to leave the process with a span of this trace. Whether the trace is kept is decided now, and for good.
+    #[must_use]
+    pub fn leaving(&self) -> Arc<TraceContext> {
+        let root = self.root();
+        let mut verdict = self.verdict();
+        self.decide(&root, &mut verdict, true);
+        // Whoever is killed from here on has told somebody.
+        if verdict.tell() {
+            self.tracer.recorder.record(|record| {
+                record.amend(self.root_id);
+                verdict.write(record);
+            });
+        }
+        Arc::clone(verdict.context())
+    }
+
+    /// Writes the context of a span of this trace into a carrier, with baggage. Whether the trace is kept is decided now,
+    /// and for good.
+    pub fn inject(&self, span_id: SpanId, baggage: &dyn BaggageSource, carrier: &mut dyn CarrierMut) {
+        let context = self.leaving();
+        let span = SpanContext { span_id, ..context.span };
+        let outgoing = Outgoing { span, is_local: true, trace: &context, baggage };
+        // Not under a lock: the carrier is somebody else's code.
+        if let Some(error) = self.tracer.settings.propagation.inject(&outgoing, carrier) {
+            self.failed_to_leave(error);
+        }
+    }
+
+    /// A part of the context could not be written: the local root tells.
+    fn failed_to_leave(&self, error: PropagationError) {
+        if self.verdict().set_error(error) {
+            self.tracer.recorder.record(|record| {
+                record.amend(self.root_id);
+                write_error(error, record);
+            });
+        }
+    }
+
+    /// The application wants the trace kept, or dropped. Gives whether that still had an effect: nothing changes any more
+    /// when the context has left the process.
+    pub fn decide_manually(&self, keep: bool) -> bool {
+        let mut verdict = self.verdict();
+        let changed = verdict.override_with(Sampler::manual(keep));
+        self.publish(&verdict);
+        changed
+    }
+
+    fn decide(&self, root: &SpanData, verdict: &mut Verdict, is_leaving: bool) {
+        let settings = &self.tracer.settings;
+        let take = || {
+            let now_ns = self.tracer.monotonic_ns();
+            let (sampler, env) = (settings.sampler.sampler(), settings.env.as_bytes());
+            view(root, settings, |root| sampler.decide(self.trace_id, root, env, &self.tracer.recorder, now_ns))
+        };
+        verdict.decide(take, is_leaving);
+        self.publish(verdict);
+    }
+
+    fn publish(&self, verdict: &Verdict) {
+        self.outcome.store(outcome(verdict).unwrap_or(ASSUMED_KEPT), Ordering::Relaxed);
+    }
+
+    /// Whether what came in with a second context of this trace says the same as what is known.
+    pub(super) fn agrees_with(&self, context: &TraceContext) -> bool {
+        let known = self.verdict().context().span.priority;
+        context.span.priority.is_none() || context.span.priority == known
+    }
+
+    /// Another span through which the trace came into the process starts; it tells what it knows, as the first one did.
+    pub(super) fn start_further_root(&self, data: &mut SpanData, context: TraceContext) {
+        let verdict = self.verdict();
+        let (size, count) = Verdict::SIZE;
+        data.fields.append(size, count, |record| {
+            Verdict::new(context, true).write_incoming(record);
+            verdict.write(record);
+        });
+        drop(verdict);
+        write::start(&self.tracer.recorder, data, self.flags_so_far());
+    }
+
+    /// The local root starts: it is recorded, with what is decided already.
+    pub(super) fn start_root(&self) {
+        let mut root = self.root();
+        let mut verdict = self.verdict();
+        let tells = verdict.tell();
+        let (size, count) = Verdict::SIZE;
+        root.fields.append(size, count, |record| {
+            verdict.write_incoming(record);
+            if tells {
+                verdict.write(record);
+            }
+        });
+        drop(verdict);
+        write::start(&self.tracer.recorder, &mut root, self.flags_so_far());
+    }
+
+    /// The local root ends: what is decided by now, or can be by a rule, goes into the record.
+    pub(super) fn end_root(&self, end_ns: u64) {
+        let mut root = self.root();
+        if root.has_ended() {
+            return;
+        }
+        let mut verdict = self.verdict();
+        self.decide(&root, &mut verdict, false);
+        if verdict.tell() {
+            let (size, count) = Verdict::SIZE;
+            root.fields.append(size, count, |record| verdict.write(record));
+        }
+        drop(verdict);
+        write::end(&self.tracer.recorder, &mut root, end_ns, self.flags_so_far());
+    }
+
+    pub(super) fn root(&self) -> MutexGuard<'_, SpanData> {
+        // A panic elsewhere leaves nothing half done here.
+        self.root.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn verdict(&self) -> MutexGuard<'_, Verdict> {
+        self.verdict.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for ActiveTrace {
+    fn drop(&mut self) {
+        self.tracer.registry.remove(self);
+    }
+}
+
+fn outcome(verdict: &Verdict) -> Option<u8> {
+    verdict.keeps().map(|keeps| if keeps { KEPT } else { DROPPED })
+}

@@ -1,0 +1,107 @@
+//! Values of attributes, as whoever sets them has them.
+
+use crate::record::{Name, SpanFields, floor_char_boundary};
+use std::vec::Vec;
+
+/// The longest text of an attribute that is kept, in bytes; a longer one is cut.
+pub(super) const MAX_TEXT: usize = 256 * 1024;
+/// The most bytes of a list that are kept; the items after them are left out.
+pub(super) const MAX_LIST: usize = 12 * 1024;
+
+/// The value of an attribute, borrowed.
+#[derive(Clone, PartialEq, Debug)]
+pub enum AttributeValue<'a> {
+    /// Text.
+    Text(&'a str),
+    /// A truth value.
+    Bool(bool),
+    /// A whole number.
+    Integer(i64),
+    /// A number.
+    Float(f64),
+    /// Texts.
+    Texts(Vec<&'a str>),
+    /// Truth values.
+    Bools(&'a [bool]),
+    /// Whole numbers.
+    Integers(&'a [i64]),
+    /// Numbers.
+    Floats(&'a [f64]),
+}
+
+impl<'a> AttributeValue<'a> {
+    /// The value with texts of at most `characters` and of what a record can carry. `bytes` bounds a single text.
+    pub(super) fn cut(self, characters: Option<u32>, bytes: usize) -> AttributeValue<'a> {
+        let cut = |text: &'a str, bytes: usize| {
+            let text = match characters {
+                Some(most) => text.char_indices().nth(most as usize).map_or(text, |(end, _)| &text[..end]),
+                None => text,
+            };
+            &text[..floor_char_boundary(text.as_bytes(), bytes)]
+        };
+        match self {
+            AttributeValue::Text(text) => AttributeValue::Text(cut(text, bytes)),
+            AttributeValue::Texts(texts) => {
+                let mut room = bytes.min(MAX_LIST);
+                let kept = texts.into_iter().map_while(|text| {
+                    let text = cut(text, room);
+                    room = room.checked_sub(text.len() + 4)?;
+                    Some(text)
+                });
+                AttributeValue::Texts(kept.collect())
+            }
+            AttributeValue::Bools(list) => AttributeValue::Bools(&list[..list.len().min(bytes.min(MAX_LIST))]),
+            AttributeValue::Integers(list) => {
+                AttributeValue::Integers(&list[..list.len().min(bytes.min(MAX_LIST) / size_of::<i64>())])
+            }
+            AttributeValue::Floats(list) => {
+                AttributeValue::Floats(&list[..list.len().min(bytes.min(MAX_LIST) / size_of::<f64>())])
+            }
+            plain => plain,
+        }
+    }
+
+    /// How many bytes it takes in a record, without its name.
+    pub(super) fn size(&self) -> usize {
+        match self {
+            AttributeValue::Text(text) => text.len(),
+            AttributeValue::Bool(_) => 1,
+            AttributeValue::Integer(_) | AttributeValue::Float(_) => 8,
+            AttributeValue::Texts(texts) => texts.iter().map(|text| text.len() + 4).sum(),
+            AttributeValue::Bools(list) => list.len(),
+            AttributeValue::Integers(list) => list.len() * size_of::<i64>(),
+            AttributeValue::Floats(list) => list.len() * size_of::<f64>(),
+        }
+    }
+
+    pub(super) fn write(&self, name: &[u8], to: &mut impl SpanFields) {
+        let name = Name(name);
+        match self {
+            AttributeValue::Text(text) => to.attribute_text(name, text.as_bytes()),
+            AttributeValue::Bool(truth) => to.attribute_bool(name, *truth),
+            AttributeValue::Integer(number) => to.attribute_integer(name, *number),
+            AttributeValue::Float(number) => to.attribute_float(name, *number),
+            AttributeValue::Texts(texts) => to.attribute_texts(name, texts.iter().map(|text| text.as_bytes())),
+            AttributeValue::Bools(list) => to.attribute_bools(name, list),
+            AttributeValue::Integers(list) => to.attribute_integers(name, list),
+            AttributeValue::Floats(list) => to.attribute_floats(name, list),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec;
+
+    #[test]
+    fn characters_are_counted_and_bytes_bounded() {
+        assert_eq!(AttributeValue::Text("äöü").cut(Some(2), 100), AttributeValue::Text("äö"));
+        assert_eq!(AttributeValue::Text("äöü").cut(None, 3), AttributeValue::Text("ä"));
+        assert_eq!(AttributeValue::Text("äöü").cut(Some(0), 100), AttributeValue::Text(""));
+        let texts = AttributeValue::Texts(vec!["abc", "d"]);
+        assert_eq!(texts.clone().cut(Some(2), 100), AttributeValue::Texts(vec!["ab", "d"]));
+        assert_eq!(texts.cut(None, 8), AttributeValue::Texts(vec!["abc"]));
+        assert_eq!(AttributeValue::Integers(&[1, 2, 3]).cut(Some(1), 16), AttributeValue::Integers(&[1, 2]));
+    }
+}

@@ -1,0 +1,81 @@
+//! The local root as sampling rules see it.
+
+use super::data::SpanData;
+use super::settings::Settings;
+use crate::record::FieldValue;
+use crate::sampling::{Sampled, TagValue};
+use crate::semconv::Key;
+use crate::span::datadog::SampledSpan;
+use crate::span::{Span, Value};
+use std::borrow::Cow;
+use std::string::String;
+
+/// Calls `look` with the local root under the names that the mapping to Datadog gives it, for which rules are written. They
+/// are worked out only where there are rules: the Agent's rates are found by the service alone.
+pub(super) fn view<T>(data: &SpanData, settings: &Settings, look: impl FnOnce(&dyn Sampled) -> T) -> T {
+    if settings.sampler.sampler().rules.is_empty() {
+        return look(&Service(service(data, settings)));
+    }
+    let span = as_span(data);
+    look(&SampledSpan::new(&span, &settings.resource))
+}
+
+/// A local root of which only the service is asked.
+struct Service<'a>(Cow<'a, str>);
+
+impl Sampled for Service<'_> {
+    fn service(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+
+    fn name(&self) -> &[u8] {
+        b""
+    }
+
+    fn resource(&self) -> &[u8] {
+        b""
+    }
+
+    fn tag(&self, _: &[u8]) -> Option<TagValue<'_>> {
+        None
+    }
+}
+
+fn service<'a>(data: &'a SpanData, settings: &'a Settings) -> Cow<'a, str> {
+    let said = |name| match data.attribute(name) {
+        Some(FieldValue::Text(text)) if !text.is_empty() => Some(String::from_utf8_lossy(text)),
+        _ => None,
+    };
+    let said = said("datadog.service").or_else(|| said("service.name"));
+    let said = said.or_else(|| data.text(Key::Service).map(Cow::Borrowed));
+    said.unwrap_or_else(|| Cow::Borrowed(settings.service.as_deref().unwrap_or_default()))
+}
+
+/// The span in the form that its names are computed from. Lists are left out: no rule sees them.
+fn as_span(data: &SpanData) -> Span {
+    let text = |key| data.text(key).map(|text| Cow::Owned(text.into()));
+    let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let mut span = Span {
+        name: Cow::Owned(data.name.clone().into_owned()),
+        kind: data.kind,
+        operation_name: text(Key::OperationName),
+        span_type: text(Key::SpanType),
+        service: data.text(Key::Service).map(String::from),
+        ..Span::default()
+    };
+    for field in data.fields.iter() {
+        let value = match field.value {
+            FieldValue::Text(text) => Value::from(lossy(text)),
+            FieldValue::Integer(number) => Value::I64(number),
+            FieldValue::Float(number) => Value::F64(number),
+            FieldValue::Bool(truth) => Value::Bool(truth),
+            _ => continue,
+        };
+        match field.key {
+            Key::Attribute => span.attributes.push((Cow::Owned(lossy(field.name)), value)),
+            Key::ResourceName => span.attributes.push((Cow::Borrowed("resource.name"), value)),
+            _ => {}
+        }
+    }
+    span
+}
