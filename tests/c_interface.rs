@@ -392,6 +392,16 @@ fn threads_share_a_trace() {
 }
 
 #[test]
+fn whole_records_are_taken_and_malformed_ones_refused() {
+    let (agent, mut sandbox) = (Agent::start(), sandbox());
+    let (out, spans) = run(&mut sandbox, &agent, &["table"]);
+    assert_eq!(out, "process 0 1\nsmall 0 1 1\ncurrent -1 0 1 -1\nrecord 0 0 -1\n");
+    let manual = spans.iter().find(|span| span["resource"] == "manual").unwrap_or_else(|| panic!("{spans:#?}"));
+    assert_eq!((manual["span_id"].as_u64(), manual["duration"].as_u64()), (Some(4242), Some(1_000_000_000)));
+    assert_eq!(spans.len(), 2, "{spans:#?}");
+}
+
+#[test]
 fn signal_handlers_make_spans_in_the_midst_of_others() {
     let (agent, mut sandbox) = (Agent::start(), sandbox());
     let (out, spans) = run(&mut sandbox, &agent, &["signals"]);
