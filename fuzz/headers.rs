@@ -34,7 +34,12 @@ impl Headers {
             let is_safe = |text: &[u8]| text.iter().all(|byte| matches!(byte, 0x20..=0x7e));
             // Only a member of baggage may be empty.
             let may_be_empty = name.starts_with(b"uberctx-") || name.starts_with(b"ot-baggage-");
-            assert!(is_safe(name) && is_safe(value) && (may_be_empty || !value.is_empty()), "{:?}", (name.escape_ascii(), value.escape_ascii()));
+            assert!(
+                is_safe(name) && is_safe(value) && (may_be_empty || !value.is_empty()),
+                "{}: {}",
+                name.escape_ascii(),
+                value.escape_ascii()
+            );
         }
         if let Some(state) = self.get("tracestate") {
             assert!(state.len() <= 519 && state.split(|byte| *byte == b',').count() <= 32);

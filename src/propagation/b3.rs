@@ -62,16 +62,15 @@ pub(super) fn write_multi(outgoing: &Outgoing<'_>, carrier: &mut dyn CarrierMut)
 
 /// Reads the single header. `false` if it brings no context.
 pub(super) fn read_single(carrier: &dyn Carrier, dialect: Dialect, context: &mut TraceContext) -> bool {
-    let found = first(carrier, SINGLE, |header| parse_single(header, dialect)).flatten();
-    take(found, context)
+    first(carrier, SINGLE, |header| parse_single(header, dialect, &mut context.span)).flatten().is_some()
 }
 
 /// What follows a fourth dash, the parent of the span, is not looked at.
-fn parse_single(header: &[u8], dialect: Dialect) -> Option<SpanContext> {
+fn parse_single(header: &[u8], dialect: Dialect, span: &mut SpanContext) -> Option<()> {
     let mut parts = header.split(|byte| *byte == b'-');
-    let (trace_id, span_id) = ids(parts.next()?, parts.next()?, dialect)?;
-    let priority = parts.next().and_then(|state| priority_of(state, dialect));
-    Some(SpanContext { trace_id, span_id, priority, flags: 0 })
+    (span.trace_id, span.span_id) = ids(parts.next()?, parts.next()?, dialect)?;
+    span.priority = parts.next().and_then(|state| priority_of(state, dialect));
+    Some(())
 }
 
 /// Reads the several headers. `false` if they bring no context.
@@ -83,17 +82,10 @@ pub(super) fn read_multi(carrier: &dyn Carrier, dialect: Dialect, context: &mut 
     let _ = first(carrier, SPAN_ID, |value| span.set(value));
     let is_debug = first(carrier, FLAGS, |flags| flags == b"1") == Some(true);
     let sampled = first(carrier, SAMPLED, |state| priority_of(state, dialect)).flatten();
-    let priority = if is_debug { Some(Priority::USER_KEEP) } else { sampled };
-    let found = ids(trace.as_bytes(), span.as_bytes(), dialect)
-        .map(|(trace_id, span_id)| SpanContext { trace_id, span_id, priority, flags: 0 });
-    take(found, context)
-}
-
-fn take(found: Option<SpanContext>, context: &mut TraceContext) -> bool {
-    if let Some(span) = found {
-        context.span = span;
-    }
-    found.is_some()
+    let Some(ids) = ids(trace.as_bytes(), span.as_bytes(), dialect) else { return false };
+    (context.span.trace_id, context.span.span_id) = ids;
+    context.span.priority = if is_debug { Some(Priority::USER_KEEP) } else { sampled };
+    true
 }
 
 /// Datadog's tracers also take ids of fewer digits; OpenTelemetry knows 16 or 32 and 16.

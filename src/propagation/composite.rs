@@ -38,21 +38,30 @@ impl Propagation {
     /// the last. Baggage is read whatever context counts, even with `extract_first`.
     pub fn extract(&self, carrier: &dyn Carrier, baggage: &mut dyn BaggageSink) -> Extracted {
         let mut found = Extracted::default();
+        self.extract_into(carrier, baggage, &mut found);
+        found
+    }
+
+    /// As [`Propagation::extract`], in the place of what is in `found`: it is large to move.
+    pub fn extract_into(&self, carrier: &dyn Carrier, baggage: &mut dyn BaggageSink, found: &mut Extracted) {
+        found.context = None;
+        found.links = Default::default();
+        found.link_trace_state.clear();
+        found.has_baggage = false;
         if self.behaviour == ExtractBehaviour::Ignore {
-            return found;
+            return;
         }
         let mut styles = self.extract.iter().filter(|style| *style != Style::Baggage);
         let style = match self.dialect {
             _ if self.extract_first => styles.next().filter(|style| self.read(*style, carrier, &mut found.context)),
-            Dialect::Datadog => self.first_compared(styles, carrier, &mut found),
+            Dialect::Datadog => self.first_compared(styles, carrier, found),
             // What a later one finds replaces what earlier ones did.
             Dialect::OpenTelemetry => styles.rev().find(|style| self.read(*style, carrier, &mut found.context)),
         };
         if let (Some(style), ExtractBehaviour::Restart) = (style, self.behaviour) {
-            restart(style, carrier, &mut found);
+            restart(style, carrier, found);
         }
         found.has_baggage = self.read_baggage(carrier, baggage);
-        found
     }
 
     /// Writes a context. An invalid span context (trace or span id zero) writes only baggage. The error, if any, is for

@@ -60,14 +60,10 @@ pub(super) fn write_baggage(
 
 /// Reads the header into a fresh context. `false` if it brings none.
 pub(super) fn read(carrier: &dyn Carrier, context: &mut TraceContext) -> bool {
-    let found = first(carrier, TRACE, parse).flatten();
-    if let Some(span) = found {
-        context.span = span;
-    }
-    found.is_some()
+    first(carrier, TRACE, |header| parse(header, &mut context.span)).flatten().is_some()
 }
 
-fn parse(header: &[u8]) -> Option<SpanContext> {
+fn parse(header: &[u8], context: &mut SpanContext) -> Option<()> {
     if header.len() > MAX_HEADER {
         return None;
     }
@@ -78,28 +74,36 @@ fn parse(header: &[u8]) -> Option<SpanContext> {
     if fields.next().is_some() || flags.len() > 2 {
         return None;
     }
-    let trace_id = TraceId(parse_hex_any_case(trace)?);
-    let (span_id, _) = (span_id(span)?, span_id(parent)?);
+    context.trace_id = TraceId(parse_hex_any_case(trace)?);
+    (context.span_id, _) = (span_id(span)?, span_id(parent)?);
     let flags = parse_hex_any_case(flags)? as u8;
-    let priority = match (flags & FLAG_SAMPLED != 0, flags & FLAG_DEBUG != 0) {
+    context.priority = Some(match (flags & FLAG_SAMPLED != 0, flags & FLAG_DEBUG != 0) {
         (true, true) => Priority::USER_KEEP,
         (true, false) => Priority::AUTO_KEEP,
         (false, _) => Priority::AUTO_REJECT,
-    };
-    let span = SpanContext { trace_id, span_id, priority: Some(priority), flags: 0 };
-    (trace_id.is_valid() && span_id.is_valid()).then_some(span)
+    });
+    (context.trace_id.is_valid() && context.span_id.is_valid()).then_some(())
 }
 
 /// Reads the baggage, which counts only beside the trace's header. Whether there was any.
 pub(super) fn read_baggage(carrier: &dyn Carrier, room: Room, sink: &mut dyn BaggageSink) -> bool {
-    let present = first(carrier, TRACE, |_| ()).is_some();
-    present && read_prefixed(carrier, BAGGAGE_PREFIX, room, sink)
+    read_prefixed(carrier, BAGGAGE_PREFIX, TRACE, room, sink)
 }
 
-/// Reads headers of which each is a member. Whether there was any.
-pub(super) fn read_prefixed(carrier: &dyn Carrier, prefix: &str, mut room: Room, sink: &mut dyn BaggageSink) -> bool {
+/// Reads headers of which each is a member, if the header `beside` is there. Whether there was any.
+pub(super) fn read_prefixed(
+    carrier: &dyn Carrier,
+    prefix: &str,
+    beside: &str,
+    mut room: Room,
+    sink: &mut dyn BaggageSink,
+) -> bool {
     let mut any = false;
+    let mut is_beside = None;
     carrier.with_prefix(prefix, &mut |key, value| {
+        if !*is_beside.get_or_insert_with(|| first(carrier, beside, |_| ()).is_some()) {
+            return;
+        }
         let value = trim(value);
         if key.is_empty() || !Class::PRINTABLE.has_all(key) || !room.take(key.len().saturating_add(value.len())) {
             return;

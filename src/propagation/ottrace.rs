@@ -49,5 +49,5 @@ pub(super) fn read(carrier: &dyn Carrier, context: &mut TraceContext) -> bool {
 
 /// Reads the baggage, which counts only beside the trace's headers. Whether there was any.
 pub(super) fn read_baggage(carrier: &dyn Carrier, room: Room, sink: &mut dyn BaggageSink) -> bool {
-    first(carrier, TRACE_ID, |_| ()).is_some() && read_prefixed(carrier, BAGGAGE_PREFIX, room, sink)
+    read_prefixed(carrier, BAGGAGE_PREFIX, TRACE_ID, room, sink)
 }

@@ -30,16 +30,11 @@ pub(super) fn write(outgoing: &Outgoing<'_>, carrier: &mut dyn CarrierMut) {
 
 /// Reads the header into a fresh context. `false` if it brings none.
 pub(super) fn read(carrier: &dyn Carrier, context: &mut TraceContext) -> bool {
-    let found = first(carrier, NAME, parse).flatten();
-    if let Some(span) = found {
-        context.span = span;
-    }
-    found.is_some()
+    first(carrier, NAME, |header| parse(header, &mut context.span)).flatten().is_some()
 }
 
 /// Parts in any order; `Self=`, `Lineage=` and others are not looked at, but each must be a part.
-fn parse(header: &[u8]) -> Option<SpanContext> {
-    let mut span = SpanContext::default();
+fn parse(header: &[u8], span: &mut SpanContext) -> Option<()> {
     for part in header.split(|byte| *byte == b';').map(trim).filter(|part| !part.is_empty()) {
         let (key, value) = split_once(part, b'=')?;
         match (trim(key), trim(value)) {
@@ -53,7 +48,7 @@ fn parse(header: &[u8]) -> Option<SpanContext> {
             _ => {}
         }
     }
-    (span.trace_id.is_valid() && span.span_id.is_valid()).then_some(span)
+    (span.trace_id.is_valid() && span.span_id.is_valid()).then_some(())
 }
 
 fn parse_root(root: &[u8]) -> Option<TraceId> {

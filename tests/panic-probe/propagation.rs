@@ -53,6 +53,9 @@ probes! {
     propagation {
         let propagation = any(Propagation::default());
         used(propagation.extract(&any(Anything), &mut any(Anything)));
+        let mut found = any(propagation.extract(&any(Anything), &mut any(NoBaggage)));
+        propagation.extract_into(&any(Anything), &mut any(Anything), &mut found);
+        used(found);
         let trace = context();
         let outgoing = Outgoing { span: any(trace.span), is_local: any(true), trace: &trace, baggage: &any(NoBaggage) };
         used(propagation.inject(&outgoing, &mut any(Anything)));

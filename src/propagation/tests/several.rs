@@ -164,6 +164,14 @@ fn a_new_trace_links_to_the_incoming_one() {
 }
 
 #[test]
+fn a_place_can_be_used_again() {
+    let mut found = Propagation::default().extract(&each_its_own(), &mut NoBaggage);
+    assert!(found.context.is_some() && found.has_baggage && !links(&found).is_empty());
+    Propagation::default().extract_into(&Headers::default(), &mut NoBaggage, &mut found);
+    assert!(found.context.is_none() && !found.has_baggage && links(&found).is_empty());
+}
+
+#[test]
 fn nothing_is_taken_where_it_is_ignored() {
     let propagation = Propagation { behaviour: ExtractBehaviour::Ignore, ..styles(&Style::ALL) };
     let mut baggage = Baggage::default();
