@@ -339,7 +339,8 @@ fn a_service_of_its_own_is_the_childs() {
 #[test]
 fn a_root_is_below_the_process_where_that_is_a_span() {
     let (agent, mut sandbox) = (Agent::start(), sandbox());
-    sandbox.set("DD_TRACE_PROCESS_SPANS", "true");
+    // That is about contexts from outside.
+    sandbox.set("DD_TRACE_PROCESS_SPANS", "true").set("DD_TRACE_PROPAGATION_BEHAVIOR_EXTRACT", "restart");
     let (_, spans) = run(&mut sandbox, &agent, &["threads"]);
     assert_eq!(spans.len(), 1002, "the process, its root and what is below that");
     let root = only(&spans, "root", "root");
