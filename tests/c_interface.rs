@@ -1,38 +1,17 @@
-//! Programs that record spans of their own through `include/ddtrace_run.h`: what arrives, and that nothing happens where
-//! no tracer is.
+//! Programs that record spans of their own through `include/ddtrace_run.h`: what arrives.
 
-use ddtrace_test_support::{Agent, Outcome, Sandbox, http, repository, wait_for};
+use ddtrace_test_support::programs::{compile_strictly, has_program, spans_program};
+use ddtrace_test_support::{Agent, Sandbox, http, repository, wait_for};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
 use std::io::{BufRead, BufReader};
-use std::mem::{offset_of, size_of};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
 /// Process spans are off: what arrives is the programs' own.
 fn sandbox() -> Sandbox {
     let mut sandbox = Sandbox::new(env!("CARGO_BIN_EXE_ddtrace-run"));
     sandbox.set("DD_TRACE_PROCESS_SPANS", "false").set("DD_SERVICE", "shop").set("DD_ENV", "test");
     sandbox
-}
-
-/// Compiles a source file of the repository as strictly as a careful user would.
-fn compile(sandbox: &Sandbox, source: &str, compiler: &str, flags: &[&str]) -> String {
-    let source = repository().join(source);
-    let program = sandbox.path().join(format!("{compiler}-{}", source.file_stem().unwrap().to_string_lossy()));
-    let mut command = Command::new(compiler);
-    command.args(["-O1", "-Wall", "-Wextra", "-Werror", "-pthread", "-I"]).arg(repository().join("include"));
-    let outcome = Outcome::of(command.args(flags).arg("-o").arg(&program).arg(&source));
-    assert_eq!(outcome.code, Some(0), "{command:?}: {outcome:?}");
-    program.to_str().expect("temporary directories have UTF-8 names").to_owned()
-}
-
-fn program(sandbox: &Sandbox) -> String {
-    compile(sandbox, "tests/apps/spans.c", "cc", &[])
-}
-
-fn is_there(program: &str) -> bool {
-    Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
 }
 
 /// The spans that an agent has, as it got them.
@@ -52,118 +31,12 @@ fn only<'a>(spans: &'a [Value], name: &str, resource: &str) -> &'a Value {
 /// Runs the test program under the launcher with an agent, and gives its output and what the agent got.
 #[track_caller]
 fn run(sandbox: &mut Sandbox, agent: &Agent, arguments: &[&str]) -> (String, Vec<Value>) {
-    let program = program(sandbox);
+    let program = spans_program(sandbox);
     sandbox.set("DD_TRACE_AGENT_URL", agent.url()).unset("DD_TRACE_EXPORTER");
     let outcome = sandbox.run_traced([&[program.as_str()], arguments].concat());
     assert_eq!((outcome.code, outcome.stderr.as_slice()), (Some(0), &b""[..]), "{outcome:?}");
     sandbox.settle();
     (outcome.out(), spans_of(agent))
-}
-
-#[test]
-fn the_header_says_what_the_library_has() {
-    use ddtrace::interface::{
-        CurrentSpan, ErrorInfo, Interface, NO_PARENT, ProcessInfo, StartOptions, Tag, TagValue, Text, UNDECIDED,
-        VERSION,
-    };
-    let mut source = String::from("#include \"ddtrace_run.h\"\n#define IS(a, b) _Static_assert((a) == (b), #a)\n");
-    macro_rules! layout {
-        ($($rust:ident = $c:literal { $($field:ident $c_field:literal)* })*) => {$(
-            writeln!(source, "IS(sizeof(struct {}), {});", $c, size_of::<$rust>()).unwrap();
-            $(writeln!(source, "IS(offsetof(struct {}, {}), {});", $c, $c_field, offset_of!($rust, $field)).unwrap();)*
-        )*};
-    }
-    layout! {
-        Text = "ddtrace_text" { bytes "bytes" length "length" }
-        StartOptions = "ddtrace_options" {
-            size "size" kind "kind" parent "parent" context "context" start_unix_ns "start_unix_ns" service "service"
-            resource "resource" kind_of_work "type"
-        }
-        TagValue = "ddtrace_value" { kind "type" reserved "reserved" payload "as" }
-        Tag = "ddtrace_tag" { name "name" value "value" }
-        ErrorInfo = "ddtrace_error_info" { kind "type" message "message" stack "stack" }
-        ProcessInfo = "ddtrace_process" {
-            size "size" pid "pid" trace_id_high "trace_id_high" trace_id_low "trace_id_low" span_id "span_id"
-            trace_flags "trace_flags" flags "flags"
-        }
-        CurrentSpan = "ddtrace_ids" {
-            size "size" trace_flags "trace_flags" trace_id_high "trace_id_high" trace_id_low "trace_id_low"
-            span_id "span_id" priority "priority" reserved "reserved"
-        }
-        Interface = "ddtrace_interface" {
-            size "size" version "version" record "record" process "process" current "current" start "start"
-            finish "finish" set "set" tag "tag" event "event" error "error" activate "activate" active "active"
-            inject "inject" extract "extract" release "release" keep "keep" describe "describe"
-        }
-    }
-    let part = |part: ddtrace::interface::Part| part as u32;
-    let kind = |kind: ddtrace::interface::TagType| kind as u32;
-    use ddtrace::interface::{Part, TagType};
-    for (name, value) in [
-        ("DDTRACE_NAME", part(Part::Name)),
-        ("DDTRACE_RESOURCE", part(Part::Resource)),
-        ("DDTRACE_SERVICE", part(Part::Service)),
-        ("DDTRACE_TYPE", part(Part::Type)),
-        ("DDTRACE_TEXT", kind(TagType::Text)),
-        ("DDTRACE_INTEGER", kind(TagType::Integer)),
-        ("DDTRACE_DOUBLE", kind(TagType::Double)),
-        ("DDTRACE_BOOL", kind(TagType::Bool)),
-        ("DDTRACE_REMOVED", kind(TagType::Removed)),
-        ("DDTRACE_VERSION", VERSION),
-    ] {
-        writeln!(source, "IS({name}, {value});").unwrap();
-    }
-    writeln!(source, "IS(DDTRACE_NO_PARENT, {NO_PARENT}u); IS(DDTRACE_UNDECIDED, {}L);", i64::from(UNDECIDED)).unwrap();
-    source.push_str("int main(void) { return 0; }\n");
-    let sandbox = sandbox();
-    let path = sandbox.write("layout.c", source);
-    compile(&sandbox, path.to_str().unwrap(), "cc", &["-std=c11"]);
-}
-
-#[test]
-fn the_header_is_clean_in_every_dialect() {
-    let sandbox = sandbox();
-    let text = "#include \"ddtrace_run.h\"\n#include <dlfcn.h>\n#include \"ddtrace_run.h\"\n\
-                int main(void) { ddtrace_span s = ddtrace_start(\"a\", NULL); ddtrace_finish(s);\n\
-                return ddtrace_is_traced() + (dlsym(NULL, \"no such symbol\") != NULL); }\n";
-    let c = sandbox.write("dialect.c", text);
-    let cpp = sandbox.write("dialect.cpp", text);
-    let (c, cpp) = (c.to_str().unwrap(), cpp.to_str().unwrap());
-    for standard in ["-std=c99", "-std=c11", "-std=c17", "-std=gnu99"] {
-        compile(&sandbox, c, "cc", &["-pedantic", standard]);
-    }
-    for standard in ["-std=c++11", "-std=c++20"] {
-        let program = compile(&sandbox, cpp, "c++", &["-pedantic", standard]);
-        assert_eq!(sandbox.run_bare([&program]).code, Some(0));
-        assert_eq!(sandbox.run_traced([&program]).code, Some(1), "there is a tracer");
-    }
-}
-
-#[test]
-fn without_the_launcher_nothing_happens() {
-    let sandbox = sandbox();
-    let program = program(&sandbox);
-    for (mode, out) in [
-        ("threads", "done\n"),
-        ("exhaust", "spans 1\ntraces 0\nagain 0\n"),
-        ("signals", "done\n"),
-        ("sample", "before decided\ntoo late -1\n"),
-        ("propagate", "context 0\nused up -1\n"),
-    ] {
-        let outcome = sandbox.run_bare([program.as_str(), mode]);
-        assert_eq!((outcome.code, outcome.out().as_str()), (Some(0), out), "{mode}: {outcome:?}");
-    }
-}
-
-/// A static program has no preload in it, and no `dlsym`; it must link and run all the same.
-#[test]
-fn static_programs_have_no_tracer_and_work() {
-    let sandbox = sandbox();
-    for compiler in ["cc", "musl-gcc"].into_iter().filter(|compiler| is_there(compiler)) {
-        let program = compile(&sandbox, "tests/apps/spans.c", compiler, &["-static"]);
-        let outcome = sandbox.assert_same(&[program.as_str(), "sample"]);
-        assert_eq!(outcome.out(), "before decided\ntoo late -1\n", "{compiler}");
-    }
 }
 
 #[test]
@@ -223,7 +96,7 @@ fn through_services(styles: &str, compiler: &str) {
     let (agent, mut sandbox) = (Agent::start(), sandbox());
     sandbox.set("DD_TRACE_AGENT_URL", agent.url()).unset("DD_TRACE_EXPORTER");
     sandbox.set("DD_TRACE_PROPAGATION_STYLE", styles);
-    let program = compile(&sandbox, "examples/c-service.c", compiler, &[]);
+    let program = compile_strictly(&sandbox, &repository().join("examples/c-service.c"), compiler, &[]);
     let (front, back) = (Server::start(&sandbox, &program), Server::start(&sandbox, &program));
     let path = format!("/via/{}/users/7", back.port);
     let outcome = sandbox.run_traced([program.as_str(), "get", &front.port, &path]);
@@ -259,22 +132,8 @@ fn a_trace_goes_through_services_in_datadogs_headers() {
 
 #[test]
 fn a_trace_goes_through_services_in_w3c_headers() {
-    let compiler = if is_there("musl-gcc") { "musl-gcc" } else { "cc" };
+    let compiler = if has_program("musl-gcc") { "musl-gcc" } else { "cc" };
     through_services("tracecontext,baggage", compiler);
-}
-
-#[test]
-fn the_example_behaves_the_same_without_the_launcher() {
-    let sandbox = sandbox();
-    let program = compile(&sandbox, "examples/c-service.c", "cc", &["-pedantic"]);
-    let mut server = sandbox.bare([program.as_str(), "serve", "0", "2"]).stdout(Stdio::piped()).spawn().unwrap();
-    let mut port = String::new();
-    BufReader::new(server.stdout.take().unwrap()).read_line(&mut port).unwrap();
-    let outcome = sandbox.run_bare([program.as_str(), "get", port.trim(), "/users/7"]);
-    assert_eq!((outcome.code, outcome.out().as_str()), (Some(0), "200 user 7\n"));
-    let outcome = sandbox.run_bare([program.as_str(), "get", port.trim(), "/nothing"]);
-    assert_eq!((outcome.code, outcome.out().as_str()), (Some(1), "404 not found\n"));
-    assert!(server.wait().unwrap().success());
 }
 
 /// Headers that the test program writes, by name; those that only pass a context on have a prefix.
@@ -392,6 +251,16 @@ fn threads_share_a_trace() {
 }
 
 #[test]
+fn whole_records_are_taken_and_malformed_ones_refused() {
+    let (agent, mut sandbox) = (Agent::start(), sandbox());
+    let (out, spans) = run(&mut sandbox, &agent, &["table"]);
+    assert_eq!(out, "process 0 1\nsmall 0 1 1\ncurrent -1 0 1 -1\nrecord 0 0 -1\n");
+    let manual = spans.iter().find(|span| span["resource"] == "manual").unwrap_or_else(|| panic!("{spans:#?}"));
+    assert_eq!((manual["span_id"].as_u64(), manual["duration"].as_u64()), (Some(4242), Some(1_000_000_000)));
+    assert_eq!(spans.len(), 2, "{spans:#?}");
+}
+
+#[test]
 fn signal_handlers_make_spans_in_the_midst_of_others() {
     let (agent, mut sandbox) = (Agent::start(), sandbox());
     let (out, spans) = run(&mut sandbox, &agent, &["signals"]);
@@ -412,19 +281,11 @@ fn signal_handlers_make_spans_in_the_midst_of_others() {
 fn too_many_spans_are_refused_and_counted() {
     let mut sandbox = sandbox();
     sandbox.set("DD_TRACE_LOG_LEVEL", "info");
-    let outcome = sandbox.run_traced([&program(&sandbox), "exhaust"]);
+    let outcome = sandbox.run_traced([&spans_program(&sandbox), "exhaust"]);
     assert_eq!(outcome.out(), "spans 16384\ntraces 4096\nagain 1\n");
     sandbox.settle();
     let log = std::fs::read_to_string(sandbox.path().join("home/.local/state/ddtrace/sidecar.log")).unwrap_or_default();
     assert!(log.contains("records lost in processes 2,"), "{log}");
-}
-
-#[test]
-fn handles_that_lead_nowhere_do_nothing() {
-    let sandbox = sandbox();
-    let outcome = sandbox.run_traced([&program(&sandbox), "stale"]);
-    assert_eq!(outcome.code, Some(0), "{outcome:?}");
-    assert_eq!(outcome.out(), format!("{}done\n", "0 -1 -1 -1\n".repeat(7)));
 }
 
 #[test]
@@ -441,7 +302,7 @@ fn a_forked_child_takes_part_in_the_trace_with_spans_of_its_own() {
 #[test]
 fn a_kill_in_the_middle_loses_nothing_that_was_said() {
     let (agent, mut sandbox) = (Agent::start(), sandbox());
-    let program = program(&sandbox);
+    let program = spans_program(&sandbox);
     sandbox.set("DD_TRACE_AGENT_URL", agent.url()).unset("DD_TRACE_EXPORTER");
     let mut child = sandbox.traced([program.as_str(), "hang"]).stdout(Stdio::piped()).spawn().expect("it starts");
     let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
@@ -460,7 +321,7 @@ fn a_kill_in_the_middle_loses_nothing_that_was_said() {
 #[test]
 fn a_service_of_its_own_is_the_childs() {
     let (agent, mut sandbox) = (Agent::start(), sandbox());
-    let program = program(&sandbox);
+    let program = spans_program(&sandbox);
     sandbox.set("DD_TRACE_AGENT_URL", agent.url()).unset("DD_TRACE_EXPORTER");
     let script =
         "\"$0\" sample; DD_SERVICE=worker DD_ENV=other DD_VERSION=3 \"$0\" sample; env -i \"$0\" sample; exit 0";
@@ -478,7 +339,8 @@ fn a_service_of_its_own_is_the_childs() {
 #[test]
 fn a_root_is_below_the_process_where_that_is_a_span() {
     let (agent, mut sandbox) = (Agent::start(), sandbox());
-    sandbox.set("DD_TRACE_PROCESS_SPANS", "true");
+    // That is about contexts from outside.
+    sandbox.set("DD_TRACE_PROCESS_SPANS", "true").set("DD_TRACE_PROPAGATION_BEHAVIOR_EXTRACT", "restart");
     let (_, spans) = run(&mut sandbox, &agent, &["threads"]);
     assert_eq!(spans.len(), 1002, "the process, its root and what is below that");
     let root = only(&spans, "root", "root");

@@ -248,6 +248,47 @@ static void all_of_it(void) {
     print_trace("after", span);
 }
 
+/* The functions that other tracers of the project use: whole records, what the process is, what is active. */
+static void table(void) {
+    const struct ddtrace_interface *tracer = ddtrace_find();
+    if (tracer == NULL) return;
+    struct ddtrace_process process = {.size = sizeof process};
+    printf("process %d", tracer->process(&process));
+    printf(" %d\n", process.pid == (uint32_t)getpid());
+    struct ddtrace_process small = {.size = 8, .span_id = 77};
+    printf("small %d", tracer->process(&small));
+    printf(" %d %d\n", small.pid == (uint32_t)getpid(), small.span_id == 77);
+    struct ddtrace_ids ids = {.size = sizeof ids};
+    printf("current %d", tracer->current(&ids));
+    ddtrace_span span = ddtrace_start("decided.by.asking", NULL);
+    ddtrace_activate(span);
+    printf(" %d", tracer->current(&ids));
+    printf(" %d %d\n", ids.priority, ddtrace_drop(span));
+    ddtrace_finish(span);
+    /* A span from its beginning to its end, with a name; the head, the two bodies, one field, and two bytes to align. */
+    struct __attribute__((packed)) {
+        uint32_t length;
+        uint8_t kind, zero[3];
+        uint64_t span_id, trace_low, trace_high, parent, start;
+        uint8_t span_kind, flags[3];
+        uint64_t end;
+        uint8_t status[4];
+        uint16_t key;
+        uint8_t type, more;
+        uint32_t name_length;
+        char name[6], padding[2];
+    } record = {sizeof record, 7, {0}, 4242, 77, 0, 0, 1700000000000000000u, 1, {0, 2, 0}, 1700000001000000000u,
+                {0}, 1, 1, 0, 6, {'m', 'a', 'n', 'u', 'a', 'l'}, {0}};
+    const uint8_t *bytes = (const uint8_t *)&record;
+    printf("record %d %d", tracer->record(bytes, sizeof record), tracer->record(bytes, 0));
+    printf(" %d", tracer->record(bytes, sizeof record - 8));
+    for (uint32_t length = 0; length < 100000; length = length * 3 + 5) {
+        record.length = length;
+        if (tracer->record(bytes, sizeof record) != -1) printf(" %u", length);
+    }
+    puts("");
+}
+
 static double seconds(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -278,6 +319,7 @@ int main(int argc, char **argv) {
     else if (strcmp(what, "hang") == 0) hang();
     else if (strcmp(what, "signals") == 0) signals();
     else if (strcmp(what, "all") == 0) all_of_it();
+    else if (strcmp(what, "table") == 0) table();
     else if (strcmp(what, "measure") == 0) measure(argc > 2 ? atol(argv[2]) : 1000000);
     else return 2;
     return 0;

@@ -3,7 +3,8 @@
 use crate::outcome::Outcome;
 use crate::sandbox::Sandbox;
 use crate::{repository, target_dir};
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 /// Compiles `tests/apps/NAME.c` into the sandbox and gives the path of the program.
 ///
@@ -27,6 +28,35 @@ pub fn compile_with(sandbox: &Sandbox, name: &str, compiler: &str, flags: &[&str
     let outcome = Outcome::of(&mut command);
     assert_eq!(outcome.code, Some(0), "{command:?}: {outcome:?}");
     program.to_str().expect("temporary directories have UTF-8 names").to_owned()
+}
+
+/// Compiles a program that includes `include/ddtrace_run.h`, as strictly as a careful user would.
+///
+/// # Panics
+/// When there is no such compiler, or it has anything to say.
+pub fn compile_strictly(sandbox: &Sandbox, source: &Path, compiler: &str, flags: &[&str]) -> String {
+    let name = source.file_stem().expect("a file has a name").to_string_lossy();
+    let program = sandbox.path().join(format!("{compiler}-{name}"));
+    let mut command = Command::new(compiler);
+    command.args(["-O1", "-Wall", "-Wextra", "-Werror", "-pthread", "-I"]).arg(repository().join("include"));
+    let outcome = Outcome::of(command.args(flags).arg("-o").arg(&program).arg(source));
+    assert_eq!((outcome.code, outcome.err().as_str()), (Some(0), ""), "{command:?}");
+    program.to_str().expect("temporary directories have UTF-8 names").to_owned()
+}
+
+/// Compiles `tests/apps/spans.c`.
+///
+/// # Panics
+/// As [`compile_strictly`].
+#[must_use]
+pub fn spans_program(sandbox: &Sandbox) -> String {
+    compile_strictly(sandbox, &repository().join("tests/apps/spans.c"), "cc", &[])
+}
+
+/// Whether a program that tells its version can be found.
+#[must_use]
+pub fn has_program(program: &str) -> bool {
+    Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
 }
 
 /// The Python interpreter of the tests' virtual environment.

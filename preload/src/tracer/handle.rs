@@ -11,7 +11,9 @@ pub(crate) enum Handle {
     Context(Key),
 }
 
+/// Bit of a number: it is a context's. Below it is the slot, from 1 on.
 const CONTEXT: u64 = 1 << 15;
+const _: () = assert!((super::span::SPANS as u64) < CONTEXT && (super::trace::TRACES as u64) < CONTEXT);
 
 impl Handle {
     /// The number. `epoch` is the process's: those of its parent, which a forked child inherits, lead nowhere.

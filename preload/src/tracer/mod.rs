@@ -25,7 +25,6 @@ use crate::thread;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use ddtrace::ids::TraceId;
-use ddtrace::propagation::Extracted;
 use ddtrace::record::{Name, SpanFields};
 use ddtrace::sampling::{Limiter, RuleSet, RuleSpan};
 use ddtrace::semconv;
@@ -184,16 +183,21 @@ impl Tracer {
     fn new_trace(&'static self) -> Option<TraceRef> {
         let mut taken = self.take_trace()?;
         taken.value().begin(self.new_trace_id());
-        taken.value().baggage.clear();
         Some(taken.share())
     }
 
     /// A trace that goes on from another one's context, with a local root of its own.
     fn continued_trace(&'static self, from: &Trace, context: ddtrace::context::TraceContext) -> Option<TraceRef> {
         let mut taken = self.take_trace()?;
-        let incoming = Extracted { context: Some(context), ..Extracted::default() };
-        taken.value().go_on(incoming, from.trace_id(), self.settings.sampling.respects_parent);
-        taken.value().baggage.copy_of(&from.baggage);
+        let respected = self.settings.sampling.respects_parent;
+        taken.value().go_on(
+            || from.trace_id(),
+            respected,
+            |found, baggage| {
+                found.context = Some(context);
+                baggage.copy_of(&from.baggage);
+            },
+        );
         Some(taken.share())
     }
 
@@ -224,9 +228,14 @@ impl Tracer {
         context.span = span.trace.span_context(span.span_id);
         context.is_remote = true;
         let mut taken = self.take_trace()?;
-        let incoming = Extracted { context: Some(context), ..Extracted::default() };
-        taken.value().go_on(incoming, span.trace.trace_id(), true);
-        taken.value().baggage.copy_of(&span.trace.baggage);
+        taken.value().go_on(
+            || span.trace.trace_id(),
+            true,
+            |found, baggage| {
+                found.context = Some(context);
+                baggage.copy_of(&span.trace.baggage);
+            },
+        );
         Some(Handle::Context(taken.open()).number(self.epoch))
     }
 }
@@ -252,4 +261,17 @@ pub(crate) fn become_child() {
         BEFORE_FORK.store(tracer, Ordering::Relaxed);
     }
     EPOCH.fetch_add(1, Ordering::Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `docs/c-interface.md` says so.
+    #[test]
+    fn the_sizes_are_as_documented() {
+        assert!(size_of::<Tracer>() < 57_000_000, "{} bytes", size_of::<Tracer>());
+        assert!(size_of::<Span>() <= 56, "{} bytes", size_of::<Span>());
+        assert!(size_of::<Trace>() < 14 << 10, "{} bytes", size_of::<Trace>());
+    }
 }

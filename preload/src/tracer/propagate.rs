@@ -9,7 +9,7 @@ use crate::process;
 use ddtrace::context::SpanContext;
 use ddtrace::identity::Identity;
 use ddtrace::ids::SpanId;
-use ddtrace::propagation::{Carrier, Outgoing, Propagation, Style};
+use ddtrace::propagation::{Carrier, ExtractBehaviour, Outgoing, Propagation, Style};
 
 impl Tracer {
     /// Writes a context into headers: that of a span, which decides about its trace, or an extracted one as it came.
@@ -61,16 +61,18 @@ impl Tracer {
     /// Reads a context from headers, and gives its handle; `None` where they bring nothing.
     pub(super) fn extract(&'static self, headers: &HostHeaders) -> Option<u64> {
         let mut taken = self.take_trace()?;
-        let trace = taken.value();
-        trace.baggage.clear();
-        let extracted = self.settings.propagation.extract(headers, &mut trace.baggage);
-        let brings =
-            extracted.context.is_some() || extracted.has_baggage || extracted.links.iter().any(Option::is_some);
+        let respected = self.settings.sampling.respects_parent;
+        let brings = taken.value().go_on(
+            || self.new_trace_id(),
+            respected,
+            |found, baggage| {
+                self.settings.propagation.extract_into(headers, baggage, found);
+            },
+        );
         if !brings {
             taken.cancel();
             return None;
         }
-        trace.go_on(extracted, self.new_trace_id(), self.settings.sampling.respects_parent);
         Some(Handle::Context(taken.open()).number(self.epoch))
     }
 
@@ -89,18 +91,23 @@ impl Tracer {
             return None;
         }
         let Some(mut taken) = self.take_trace() else { return Some(None) };
-        let trace = taken.value();
-        trace.baggage.clear();
-        // Whatever the styles are: the launcher's own variables have these.
+        // Whatever is to become of contexts from outside, and in which styles: this one is the process's own, as the
+        // launcher's variables have it.
         let propagation = Propagation {
             extract: [Style::TraceContext, Style::Baggage].into_iter().collect(),
+            behaviour: ExtractBehaviour::Continue,
             ..self.settings.propagation
         };
-        let mut extracted = propagation.extract(&OwnContext { identity }, &mut trace.baggage);
-        if let Some(context) = &mut extracted.context {
-            context.is_remote = false;
-        }
-        trace.go_on(extracted, identity.trace_id, true);
+        taken.value().go_on(
+            || identity.trace_id,
+            true,
+            |found, baggage| {
+                propagation.extract_into(&OwnContext { identity }, baggage, found);
+                if let Some(context) = &mut found.context {
+                    context.is_remote = false;
+                }
+            },
+        );
         Some(Some(taken.share()))
     }
 }

@@ -44,22 +44,36 @@ impl Trace {
 
     /// Becomes a trace that begins here.
     pub(crate) fn begin(&mut self, trace_id: TraceId) {
+        self.baggage.clear();
+        self.restart(trace_id, false);
+    }
+
+    /// Becomes a trace that somebody else began: `read` fills in its context and baggage. `fresh` gives its id where it only
+    /// has links or baggage; `respected`: a decision that came with it stands. Gives whether it has anything.
+    pub(crate) fn go_on(
+        &mut self,
+        fresh: impl FnOnce() -> TraceId,
+        respected: bool,
+        read: impl FnOnce(&mut Extracted, &mut Baggage),
+    ) -> bool {
+        self.baggage.clear();
+        let incoming = self.incoming.write(Extracted::default());
+        read(incoming, &mut self.baggage);
+        let brings = incoming.context.is_some() || incoming.has_baggage || incoming.links.iter().any(Option::is_some);
+        let context = incoming.context.as_ref().filter(|context| context.span.trace_id.is_valid());
+        let inherited = respected && context.is_some_and(|context| context.span.priority.is_some());
+        let trace_id = context.map_or_else(fresh, |context| context.span.trace_id);
+        self.restart(trace_id, inherited);
+        self.has_incoming = true;
+        brings
+    }
+
+    fn restart(&mut self, trace_id: TraceId, inherited: bool) {
         self.trace_id = trace_id;
         self.has_incoming = false;
         *self.local_root.get_mut() = 0;
-        self.verdict.begin(false);
-        self.root.clear();
-    }
-
-    /// Becomes a trace that somebody else began; `fresh` is its id where it only has links or baggage. `respected`:
-    /// a decision that came with it stands.
-    pub(crate) fn go_on(&mut self, incoming: Extracted, fresh: TraceId, respected: bool) {
-        let context = incoming.context.as_ref().filter(|context| context.span.trace_id.is_valid());
-        let inherited = respected && context.is_some_and(|context| context.span.priority.is_some());
-        self.begin(context.map_or(fresh, |context| context.span.trace_id));
         self.verdict.begin(inherited);
-        self.incoming.write(incoming);
-        self.has_incoming = true;
+        self.root.clear();
     }
 
     /// What came in with the trace.
