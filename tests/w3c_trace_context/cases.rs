@@ -272,8 +272,12 @@ fn tracestate_all_allowed_characters(harness: &Harness) {
 }
 
 fn tracestate_ows_handling(harness: &Harness) {
-    for state in ["foo=1 \t , \t bar=2, \t baz=3", "foo=1\t \t,\t \tbar=2,\t \tbaz=3", " foo=1,bar=2,baz=3", "foo=1,bar=2,baz=3\t"]
-    {
+    for state in [
+        "foo=1 \t , \t bar=2, \t baz=3",
+        "foo=1\t \t,\t \tbar=2,\t \tbaz=3",
+        " foo=1,bar=2,baz=3",
+        "foo=1,bar=2,baz=3\t",
+    ] {
         assert_members(&state_of(harness, &[state]), &[("foo", "1"), ("bar", "2"), ("baz", "3")]);
     }
     let call = state_of(harness, &["foo=1\t \t", "\t \tbar=2", "\t baz=3 \t"]);

@@ -108,7 +108,8 @@ impl Call {
         for value in self.all("tracestate") {
             assert!(!value.is_empty(), "an empty tracestate was sent");
             for member in value.split(',') {
-                let (key, value) = member.trim_matches([' ', '\t']).split_once('=').unwrap_or_else(|| panic!("{value:?}"));
+                let (key, value) =
+                    member.trim_matches([' ', '\t']).split_once('=').unwrap_or_else(|| panic!("{value:?}"));
                 if key != "dd" && key != "ot" {
                     members.push((key.to_owned(), value.to_owned()));
                 }

@@ -45,8 +45,12 @@ impl Judge {
             return;
         }
         for span in spans {
-            let picked =
-                sampler.decide(span.span_id, &SampledSpan::new(span, resource), self.sampler.span_limiters(), monotonic_ns());
+            let picked = sampler.decide(
+                span.span_id,
+                &SampledSpan::new(span, resource),
+                self.sampler.span_limiters(),
+                monotonic_ns(),
+            );
             span.span_sampling = picked
                 .map(|picked| SpanSampling { rule_rate: picked.rule_rate, max_per_second: picked.max_per_second });
         }
