@@ -4,7 +4,7 @@ mod side_by_side;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use ddtrace::ids::{SpanId, TraceId};
-use ddtrace::span::datadog::{DatadogSpan, map_chunk};
+use ddtrace::span::datadog::{AgentOptions, DatadogSpan, map_chunk};
 use ddtrace::span::msgpack::encode_payload;
 use ddtrace::span::{Attribute, Resource, Span, SpanKind, Status, TraceChunk, Value};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -145,13 +145,13 @@ fn any_value(value: &Value) -> AnyValue {
 fn encode(criterion: &mut Criterion) {
     let chunks = [chunk()];
     let mut table = SideBySide::new(criterion, "1,000 process spans are mapped and encoded", SPANS, "span");
-    table.measure("encode_payload", || encode_payload(&chunks, 1.0).body);
+    table.measure("encode_payload", || encode_payload(&chunks, AgentOptions::default()).body);
     table.measure("the same mapping, then rmp-serde", || {
-        let mapped = map_chunk(&chunks[0], 1.0);
+        let mapped = map_chunk(&chunks[0], AgentOptions::default());
         let spans: Vec<General<'_>> = mapped.iter().map(general).collect();
         rmp_serde::to_vec_named(&[spans]).expect("it can be written")
     });
-    table.measure("the mapping alone", || map_chunk(&chunks[0], 1.0).len());
+    table.measure("the mapping alone", || map_chunk(&chunks[0], AgentOptions::default()).len());
     table.measure("OTLP: opentelemetry-proto's types, then prost", || otlp(&chunks[0]).encode_to_vec());
     let ready = otlp(&chunks[0]);
     table.measure("prost alone", || ready.encode_to_vec());

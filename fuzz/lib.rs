@@ -1,6 +1,8 @@
 //! What targets share: for the configuration a root directory of their own, and what must hold whatever was read; for
 //! sampling a span.
 
+pub mod headers;
+
 use ddtrace::config::{Resolution, Sources, resolve};
 use ddtrace::sampling::{Sampled, TagValue};
 use std::ffi::OsString;

@@ -2,32 +2,42 @@
 //!
 //! In-process code: no allocation, no reachable panic.
 
-/// Digits of the largest `u64`.
-const MOST: usize = 20;
-
 /// A number, written down.
 #[derive(Clone, Copy, Debug)]
 pub struct Decimal {
-    text: [u8; MOST + 1],
+    /// Room for a sign and 24 digits, as they are made eight at a time.
+    text: [u8; 25],
     start: u8,
+}
+
+/// Eight digits of a number below 100,000,000, the first in the lowest byte: split in halves, quarters and eighths, each
+/// time all parts at once. The factors are reciprocals that are exact for what can occur.
+fn eight_digits(number: u32) -> u64 {
+    let halves = u64::from(number / 10_000) | (u64::from(number % 10_000) << 32);
+    let hundreds = (halves.wrapping_mul(10_486) >> 20) & 0x0000_007f_0000_007f;
+    let quarters = hundreds | (halves.wrapping_sub(hundreds.wrapping_mul(100)) << 16);
+    let tens = (quarters.wrapping_mul(103) >> 10) & 0x000f_000f_000f_000f;
+    tens | (quarters.wrapping_sub(tens.wrapping_mul(10)) << 8)
 }
 
 impl Decimal {
     /// Writes a number.
     #[must_use]
     pub fn of(number: u64) -> Decimal {
-        let mut text = [b'0'; MOST + 1];
-        let mut start = text.len();
-        let mut rest = number;
-        for (place, digit) in text.iter_mut().enumerate().rev() {
-            *digit = b'0'.wrapping_add((rest % 10) as u8);
-            start = place;
-            rest /= 10;
-            if rest == 0 {
-                break;
+        const STEP: u64 = 100_000_000;
+        let groups = [number / (STEP * STEP), number / STEP % STEP, number % STEP].map(|group| eight_digits(group as u32));
+        let mut text = [b'0'; 25];
+        if let Some((places, _)) = text.get_mut(1..).map(<[u8]>::as_chunks_mut::<8>) {
+            for (place, group) in places.iter_mut().zip(groups) {
+                *place = (group | 0x3030_3030_3030_3030).to_le_bytes();
             }
         }
-        Decimal { text, start: start as u8 }
+        let zeros = match groups {
+            [0, 0, low] => low.trailing_zeros().min(63).wrapping_add(128),
+            [0, middle, _] => middle.trailing_zeros().wrapping_add(64),
+            [high, ..] => high.trailing_zeros(),
+        };
+        Decimal { text, start: (zeros / 8).wrapping_add(1) as u8 }
     }
 
     /// Writes a number that may be negative.

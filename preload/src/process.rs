@@ -68,11 +68,6 @@ pub(crate) fn processes_are_recorded() -> bool {
     identity().flags & FLAG_PROCESS_SPANS != 0
 }
 
-/// Whether a process is a span that is sent in any case, so that others may have it as their parent.
-pub(crate) fn is_span(identity: &Identity) -> bool {
-    identity.flags & FLAG_PROCESS_SPANS != 0
-}
-
 /// The id of the process whose memory this is.
 pub(crate) fn pid() -> u32 {
     PID.load(Ordering::Relaxed)

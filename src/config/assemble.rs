@@ -9,7 +9,12 @@ use super::sampling::sampling;
 use super::sources::{Layer, Origin, Sources, Warning};
 use super::table::{Id, settings};
 use super::value::Value;
-use super::{AgentConfig, AgentUrl, Config, Exporter, GitMetadata, LogLevel, OtlpConfig, OtlpProtocol, ProcessSpans};
+use super::{
+    AgentConfig, AgentUrl, Config, Exporter, GitMetadata, LogLevel, Obfuscation, OtlpConfig, OtlpProtocol,
+    ProcessSpans, QueryObfuscation,
+};
+use crate::span::SpanLimits;
+use crate::span::scrub::compile;
 use propagation::propagation;
 use std::format;
 use std::string::{String, ToString};
@@ -37,6 +42,7 @@ pub(crate) fn assemble(picks: &Picks, sources: &Sources, warnings: &mut Vec<Warn
         env: owned(Id::Env),
         version: owned(Id::Version),
         tags: own_tags(picks),
+        service_mapping: picks.pairs(Id::ServiceMapping).to_vec(),
         report_hostname: picks.flag(Id::ReportHostname),
         hostname: owned(Id::Hostname),
         exporters: exporters(picks),
@@ -63,6 +69,9 @@ pub(crate) fn assemble(picks: &Picks, sources: &Sources, warnings: &mut Vec<Warn
         inject_cleared_env: picks.flag(Id::InjectClearedEnv),
         propagation: propagation(picks),
         baggage_tag_keys: list(picks, Id::BaggageTagKeys),
+        native_span_events: picks.flag(Id::NativeSpanEvents),
+        obfuscation: obfuscation(picks, warnings),
+        span_limits: span_limits(picks),
         debug,
         log_level: match picks.name(Id::LogLevel) {
             level if debug => LogLevel::Debug.max(log_level(level)),
@@ -79,8 +88,50 @@ pub(crate) fn assemble(picks: &Picks, sources: &Sources, warnings: &mut Vec<Warn
             commit_sha: owned(Id::GitCommitSha),
             main_package: owned(Id::MainPackage),
         },
+        process_tags: picks.flag(Id::ProcessTags),
     };
     Assembled { config, agent_origin, otlp_origin }
+}
+
+fn obfuscation(picks: &Picks, warnings: &mut Vec<Warning>) -> Obfuscation {
+    let query_string = match picks.text(Id::ObfuscateQueryString) {
+        None => QueryObfuscation::SharedRule,
+        Some("") => QueryObfuscation::Nothing,
+        Some(pattern) => match compile(pattern) {
+            Ok(_) => QueryObfuscation::Pattern(pattern.to_string()),
+            Err(error) => {
+                let origin = &picks.get(Id::ObfuscateQueryString).origin;
+                // The engine draws the place below the pattern; its last line says what is wrong.
+                let reason = error.to_string().lines().last().unwrap_or_default().replace("error: ", "");
+                warnings.push(Warning::new(format!(
+                    "the regular expression {pattern:?} ({origin}) for query strings cannot be used: {reason}; no span \
+                     shows a query string"
+                )));
+                QueryObfuscation::Everything
+            }
+        },
+    };
+    Obfuscation {
+        query_string,
+        sql: picks.flag(Id::ObfuscateSql),
+        server_query_string: picks.flag(Id::ServerQueryString),
+        client_query_string: picks.flag(Id::ClientQueryString),
+    }
+}
+
+/// The limit for a kind of record, else the general one, else none.
+fn span_limits(picks: &Picks) -> SpanLimits {
+    let first = |ids: &[Id]| ids.iter().find_map(|id| picks.number(*id)).and_then(|number| number.try_into().ok());
+    let count = |ids: &[Id]| first(ids).unwrap_or(usize::MAX);
+    SpanLimits {
+        attributes: count(&[Id::SpanAttributeCount, Id::AttributeCount]),
+        attribute_length: first(&[Id::SpanAttributeLength, Id::AttributeLength]),
+        events: count(&[Id::EventCount]),
+        links: count(&[Id::LinkCount]),
+        event_attributes: count(&[Id::EventAttributeCount, Id::AttributeCount]),
+        link_attributes: count(&[Id::LinkAttributeCount, Id::AttributeCount]),
+        nested_attribute_length: first(&[Id::AttributeLength]),
+    }
 }
 
 fn log_level(name: &str) -> LogLevel {

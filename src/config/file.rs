@@ -142,11 +142,12 @@ impl Walk<'_> {
             (Kind::Bool, DeValue::Boolean(truth)) => Read::good(Value::Bool(*truth)),
             (
                 Kind::Number { .. }
+                | Kind::Limit { .. }
                 | Kind::Port
                 | Kind::Bytes { .. }
                 | Kind::Duration { .. }
                 | Kind::Rate
-                | Kind::Limit,
+                | Kind::PerSecond,
                 DeValue::Integer(number),
             ) => match i64::from_str_radix(&number.as_str().replace('_', ""), number.radix()) {
                 Ok(number) => as_text(&number.to_string()),
@@ -158,7 +159,7 @@ impl Walk<'_> {
             (Kind::Choice(names), DeValue::Boolean(truth)) if names.names.contains(&"true") => {
                 as_text(&truth.to_string())
             }
-            (Kind::Bool | Kind::Number { .. } | Kind::Port | Kind::Rate | Kind::Limit, _) => {
+            (Kind::Bool | Kind::Number { .. } | Kind::Limit { .. } | Kind::Port | Kind::Rate | Kind::PerSecond, _) => {
                 wrong_type(setting.kind, value)
             }
             (Kind::List | Kind::Choices(_) | Kind::Tags, DeValue::Array(items)) => {
@@ -196,7 +197,7 @@ fn wrong_type(kind: Kind, value: &DeValue<'_>) -> Read {
         Kind::Bool => "true or false",
         Kind::Rate => "a number from 0 to 1 without quotes",
         Kind::Rules => "a list of tables or JSON in quotes",
-        Kind::Number { .. } | Kind::Port | Kind::Limit => "a whole number without quotes",
+        Kind::Number { .. } | Kind::Limit { .. } | Kind::Port | Kind::PerSecond => "a whole number without quotes",
         Kind::Bytes { .. } => "a number of bytes or text such as \"64MiB\"",
         Kind::Duration { .. } => "a number of seconds or text such as \"500ms\"",
         Kind::List | Kind::Choices(_) => "a list of texts",

@@ -164,7 +164,8 @@ fn is_written(setting: &Setting, reading: Reading) -> bool {
 
 fn datadog_text(pick: &Pick, config: &Config) -> Option<String> {
     match pick.value.as_ref()? {
-        Value::Pairs(_) => datadog_tags(&config.tags),
+        Value::Pairs(_) if pick.setting.id == Id::Tags => datadog_tags(&config.tags),
+        Value::Pairs(pairs) => datadog_tags(pairs),
         Value::Path(path) => path.to_str().map(ToString::to_string),
         // `none` voids all others to OpenTelemetry, and none to Datadog.
         Value::Names(names) if pick.layer == Layer::OtelEnv && names.contains(&"none") => Some("none".into()),

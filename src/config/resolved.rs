@@ -2,6 +2,7 @@
 
 use crate::propagation::Propagation;
 use crate::sampling::SamplingConfig;
+use crate::span::SpanLimits;
 use std::fmt;
 use std::path::PathBuf;
 use std::string::String;
@@ -149,6 +150,8 @@ pub struct Config {
     pub version: Option<String>,
     /// Further tags (`DD_TAGS`) or resource attributes (`OTEL_RESOURCE_ATTRIBUTES`), in order, keys unique.
     pub tags: Vec<(String, String)>,
+    /// Services that get another name, and that name (`DD_SERVICE_MAPPING`).
+    pub service_mapping: Vec<(String, String)>,
     /// Whether and as what the host's name is reported (`DD_TRACE_REPORT_HOSTNAME`, `DD_HOSTNAME`).
     pub report_hostname: bool,
     /// Overrides the host's name.
@@ -181,6 +184,12 @@ pub struct Config {
     pub propagation: Propagation,
     /// Which incoming baggage becomes tags of the first span (`baggage.<key>`); `*` is all of it.
     pub baggage_tag_keys: Vec<String>,
+    /// Whether an Agent that knows events as such gets them so (`DD_TRACE_NATIVE_SPAN_EVENTS`).
+    pub native_span_events: bool,
+    /// What is hidden in spans.
+    pub obfuscation: Obfuscation,
+    /// How much of a span is kept.
+    pub span_limits: SpanLimits,
     /// Whether debugging output is wanted.
     pub debug: bool,
     /// The level of the launcher's and the sidecar's log.
@@ -199,6 +208,8 @@ pub struct Config {
     pub external_env: Option<String>,
     /// What the program was built from.
     pub git: GitMetadata,
+    /// Whether Datadog is told how the program was entered (`_dd.tags.process`).
+    pub process_tags: bool,
 }
 
 impl Config {
@@ -211,6 +222,44 @@ impl Config {
         }
         let by_address = [(Exporter::Datadog, self.agent.explicit), (Exporter::Otlp, self.otlp.explicit)];
         by_address.into_iter().filter(|(_, explicit)| *explicit).map(|(exporter, _)| exporter).collect()
+    }
+}
+
+/// What is hidden in query strings.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub enum QueryObfuscation {
+    /// What the rule finds that all Datadog tracers share.
+    #[default]
+    SharedRule,
+    /// Nothing but the signatures that OpenTelemetry's conventions name.
+    Nothing,
+    /// What a regular expression finds; it was tried and can be compiled.
+    Pattern(String),
+    /// All of them: the user's expression cannot be compiled, so nobody knows what was to be hidden.
+    Everything,
+}
+
+/// What is hidden in spans before they are sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Obfuscation {
+    /// What is hidden in query strings.
+    pub query_string: QueryObfuscation,
+    /// Whether literals in SQL are hidden.
+    pub sql: bool,
+    /// Whether server spans show query strings at all.
+    pub server_query_string: bool,
+    /// Whether client spans show query strings at all.
+    pub client_query_string: bool,
+}
+
+impl Default for Obfuscation {
+    fn default() -> Self {
+        Obfuscation {
+            query_string: QueryObfuscation::SharedRule,
+            sql: true,
+            server_query_string: true,
+            client_query_string: true,
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! W3C Baggage: the header `baggage`.
 
-use super::text::{MAX_TEXT, decode_pair, encode, is_printable, is_token, split_once, trim};
+use super::text::{Class, MAX_TEXT, decode_pair, encode, split_once, trim};
 use super::{BaggageSink, BaggageSource, Carrier, CarrierMut, Dialect, EachMember};
 use crate::context::{Bounded, DoesNotFit};
 
@@ -50,7 +50,7 @@ impl<'a> Member<'a> {
         match dialect {
             Dialect::Datadog => !self.value.is_empty(),
             Dialect::OpenTelemetry => {
-                self.key.iter().all(|byte| is_token(*byte)) && self.value.iter().all(|byte| is_octet(*byte))
+                Class::TOKEN.has_all(self.key) && Class::OCTET.has_all(self.value)
             }
         }
     }
@@ -61,16 +61,6 @@ impl<'a> Member<'a> {
             each(key, value, self.properties);
         }
     }
-}
-
-/// What a value consists of (`baggage-octet`).
-fn is_octet(byte: u8) -> bool {
-    matches!(byte, 0x21 | 0x23..=0x2b | 0x2d..=0x3a | 0x3c..=0x5b | 0x5d..=0x7e)
-}
-
-/// What stands as it is in a value: every octet but `=`, as Datadog's tracers write it.
-fn stands_in_value(byte: u8) -> bool {
-    byte != b'=' && is_octet(byte)
 }
 
 /// The members of a header that are sound by themselves.
@@ -145,12 +135,12 @@ fn push(
     if !header.is_empty() {
         header.push(b",")?;
     }
-    encode(header, key, is_token)?;
+    encode(header, key, Class::KEY_AS_IS)?;
     header.push(b"=")?;
-    encode(header, value, stands_in_value)?;
+    encode(header, value, Class::VALUE_AS_IS)?;
     // They go out as they came in, so they must be such that they cannot be taken for something else.
     let properties = trim(properties);
-    if !properties.is_empty() && properties.iter().all(|byte| is_printable(*byte) && *byte != b',') {
+    if !properties.is_empty() && Class::PRINTABLE.has_all(properties) && !properties.contains(&b',') {
         header.push(b";")?;
         header.push(properties)?;
     }

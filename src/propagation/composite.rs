@@ -41,12 +41,12 @@ impl Propagation {
         if self.behaviour == ExtractBehaviour::Ignore {
             return found;
         }
-        let styles = self.extract.iter().filter(|style| *style != Style::Baggage);
-        let styles: Styles = styles.take(if self.extract_first { 1 } else { usize::MAX }).collect();
+        let mut styles = self.extract.iter().filter(|style| *style != Style::Baggage);
         let style = match self.dialect {
+            _ if self.extract_first => styles.next().filter(|style| self.read(*style, carrier, &mut found.context)),
             Dialect::Datadog => self.first_compared(styles, carrier, &mut found),
             // What a later one finds replaces what earlier ones did.
-            Dialect::OpenTelemetry => styles.iter().rev().find(|style| self.read(*style, carrier, &mut found.context)),
+            Dialect::OpenTelemetry => styles.rev().find(|style| self.read(*style, carrier, &mut found.context)),
         };
         if let (Some(style), ExtractBehaviour::Restart) = (style, self.behaviour) {
             restart(style, carrier, &mut found);
@@ -127,10 +127,15 @@ impl Propagation {
 
     /// Datadog's rule: the first style that brings a trace is continued, and its name is given; later ones add to it or
     /// become links.
-    fn first_compared(&self, styles: Styles, carrier: &dyn Carrier, found: &mut Extracted) -> Option<Style> {
+    fn first_compared(
+        &self,
+        styles: impl Iterator<Item = Style>,
+        carrier: &dyn Carrier,
+        found: &mut Extracted,
+    ) -> Option<Style> {
         let mut primary = None;
         let mut datadog_parent = SpanId(0);
-        for style in styles.iter() {
+        for style in styles {
             if primary.is_some() {
                 self.compare(style, carrier, &mut datadog_parent, found);
             } else if self.read(style, carrier, &mut found.context) {

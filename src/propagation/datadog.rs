@@ -1,7 +1,7 @@
 //! Datadog's own headers, `x-datadog-*`.
 
 use super::carrier::first;
-use super::text::{is_printable, split_once};
+use super::text::{Class, split_once};
 use super::{Carrier, CarrierMut, Outgoing};
 use crate::context::{Bounded, MAX_TAGS, Priority, PropagationError, TAG_PREFIX, TraceContext, TraceTags};
 use crate::decimal::{Decimal, parse_i32, parse_u64};
@@ -29,13 +29,17 @@ pub(super) fn write(
     carrier: &mut dyn CarrierMut,
 ) -> Option<PropagationError> {
     let span = outgoing.span;
+    // A trace id whose low half is zero, which others may make, is none to receivers.
+    if span.trace_id.low() == 0 {
+        return None;
+    }
     carrier.set(TRACE_ID, Decimal::of(span.trace_id.low()).as_bytes());
     carrier.set(PARENT_ID, Decimal::of(span.span_id.0).as_bytes());
     if let Some(Priority(priority)) = span.priority {
         carrier.set(PRIORITY, Decimal::of_signed(priority.into()).as_bytes());
     }
     let origin = outgoing.trace.origin.as_bytes();
-    if !origin.is_empty() && origin.iter().copied().all(is_printable) {
+    if !origin.is_empty() && Class::PRINTABLE.has_all(origin) {
         carrier.set(ORIGIN, origin);
     }
     write_tags(&outgoing.trace.tags, span.trace_id.high(), usize::from(tags_max_length).min(MAX_TAGS), carrier)
@@ -75,8 +79,9 @@ fn is_sound(tag: &[u8]) -> bool {
     split_once(tag, b'=').is_some_and(|(name, value)| {
         !name.is_empty()
             && !value.is_empty()
-            && name.iter().all(|byte| *byte != b' ' && is_printable(*byte))
-            && value.iter().copied().all(is_printable)
+            && Class::PRINTABLE.has_all(name)
+            && !name.contains(&b' ')
+            && Class::PRINTABLE.has_all(value)
     })
 }
 

@@ -1,6 +1,6 @@
 //! Datadog's member of the `tracestate`: `dd=p:…;s:…;o:…;t.…`.
 
-use super::text::{is_printable, split_once};
+use super::text::{Class, split_once};
 use super::{Outgoing, datadog};
 use crate::context::{Bounded, DoesNotFit, Priority, TAG_PREFIX, TraceContext};
 use crate::decimal::{Decimal, parse_i32};
@@ -91,14 +91,14 @@ fn push_mapped(member: &mut Bounded<MAX_VALUE>, text: &[u8], map: fn(u8) -> u8) 
 
 /// Besides what the reference replaces (`,`, `=`, blank, non-ASCII), what would end the key.
 fn in_key(byte: u8) -> u8 {
-    if !is_printable(byte) || b",= ;:".contains(&byte) { b'_' } else { byte }
+    if !Class::PRINTABLE.has(byte) || b",= ;:".contains(&byte) { b'_' } else { byte }
 }
 
 fn in_value(byte: u8) -> u8 {
     match byte {
         b'=' => b'~',
         b',' | b';' | b'~' => b'_',
-        byte if is_printable(byte) => byte,
+        byte if Class::PRINTABLE.has(byte) => byte,
         _ => b'_',
     }
 }

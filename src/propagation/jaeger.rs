@@ -2,7 +2,7 @@
 
 use super::baggage_header::Room;
 use super::carrier::first;
-use super::text::{decode, encode, is_printable, is_token, span_id, trim};
+use super::text::{Class, decode, encode, span_id, trim};
 use super::{BaggageSink, BaggageSource, Carrier, CarrierMut, Outgoing};
 use crate::context::{Bounded, FLAG_SAMPLED, Priority, SpanContext, TraceContext};
 use crate::ids::{TraceId, parse_hex_any_case};
@@ -35,11 +35,7 @@ pub(super) fn write(outgoing: &Outgoing<'_>, room: Room, carrier: &mut dyn Carri
         let _ = header.push(part);
     }
     carrier.set(TRACE, header.as_bytes());
-    write_baggage(outgoing.baggage, BAGGAGE_PREFIX, room, carrier, |value, out| encode(out, value, stands_in_value).is_ok());
-}
-
-fn stands_in_value(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
+    write_baggage(outgoing.baggage, BAGGAGE_PREFIX, room, carrier, |value, out| encode(out, value, Class::UNRESERVED).is_ok());
 }
 
 /// Writes each member as a header of its own, if its key can be the end of a header's name and `push` accepts the value.
@@ -51,7 +47,7 @@ pub(super) fn write_baggage(
     push: fn(&[u8], &mut Bounded<MAX_VALUE>) -> bool,
 ) {
     source.members(&mut |key, value, _| {
-        if key.is_empty() || !key.iter().all(|byte| is_token(*byte)) {
+        if key.is_empty() || !Class::TOKEN.has_all(key) {
             return;
         }
         let (mut name, mut text) = (Bounded::<MAX_NAME>::new(), Bounded::new());
@@ -105,7 +101,7 @@ pub(super) fn read_prefixed(carrier: &dyn Carrier, prefix: &str, mut room: Room,
     let mut any = false;
     carrier.with_prefix(prefix, &mut |key, value| {
         let value = trim(value);
-        if key.is_empty() || !key.iter().copied().all(is_printable) || !room.take(key.len().saturating_add(value.len())) {
+        if key.is_empty() || !Class::PRINTABLE.has_all(key) || !room.take(key.len().saturating_add(value.len())) {
             return;
         }
         let mut buffer = Bounded::new();

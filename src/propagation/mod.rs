@@ -1,5 +1,13 @@
 //! How a trace context is written into headers and environment variables, and read back, in each dialect.
 //!
+//! [`Propagation`] says which styles, in which order and by whose rules; a [`Carrier`] is what they are read from. What a
+//! request brings is untrusted: a malformed part of it is left out, and nothing of it can end a header that is written.
+//!
+//! Deviations from Datadog's Python tracer, on purpose: `%` is encoded in baggage (it decodes, so it would be decoded
+//! twice), properties of baggage stay beside its value, an undecided context has no empty `tracestate`, `:` and `;` in the
+//! names of tags are replaced in the member `dd`, and tags or baggage that receivers would take for malformed as a whole
+//! (without a value) are not written.
+//!
 //! In-process code: no allocation, no reachable panic.
 
 mod b3;

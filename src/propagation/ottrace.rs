@@ -3,7 +3,7 @@
 use super::baggage_header::Room;
 use super::carrier::first;
 use super::jaeger::{read_prefixed, write_baggage};
-use super::text::{is_printable, span_id, trim};
+use super::text::{Class, span_id, trim};
 use super::{BaggageSink, Carrier, CarrierMut, Outgoing};
 use crate::context::{FLAG_SAMPLED, Priority, TraceContext};
 use crate::ids::{SpanId, TraceId, parse_hex_any_case};
@@ -28,7 +28,7 @@ pub(super) fn write(outgoing: &Outgoing<'_>, room: Room, carrier: &mut dyn Carri
     carrier.set(SAMPLED, sampled);
     // Nobody decodes the values, so only what can stand in a header as it is can be sent.
     write_baggage(outgoing.baggage, BAGGAGE_PREFIX, room, carrier, |value, out| {
-        value == trim(value) && value.iter().copied().all(is_printable) && out.push(value).is_ok()
+        value == trim(value) && Class::PRINTABLE.has_all(value) && out.push(value).is_ok()
     });
 }
 

@@ -29,27 +29,82 @@ pub(super) fn split_once(text: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
     Some((before, rest.get(1..)?))
 }
 
-/// Printable ASCII, the blank included: what may stand in a header without being taken for its end.
-pub(super) fn is_printable(byte: u8) -> bool {
-    matches!(byte, 0x20..=0x7e)
+/// What a byte may stand for in the formats. One table serves all, so that a text is checked at a byte per cycle.
+#[derive(Clone, Copy)]
+pub(super) struct Class(u8);
+
+impl Class {
+    /// Printable ASCII, the blank included: what may stand in a header without being taken for its end.
+    pub(super) const PRINTABLE: Class = Class(1);
+    /// What the names of HTTP headers and the keys of baggage consist of (RFC 7230, `token`).
+    pub(super) const TOKEN: Class = Class(1 << 1);
+    /// What a value of baggage consists of (W3C, `baggage-octet`).
+    pub(super) const OCTET: Class = Class(1 << 2);
+    /// The first of a key in a `tracestate`.
+    pub(super) const STATE_KEY_FIRST: Class = Class(1 << 3);
+    /// The others of a key in a `tracestate`.
+    pub(super) const STATE_KEY: Class = Class(1 << 4);
+    /// What a key of baggage has as it is. `%` never is, or it would be decoded twice.
+    pub(super) const KEY_AS_IS: Class = Class(1 << 5);
+    /// What a value of baggage has as it is: Datadog's tracers also encode `=`.
+    pub(super) const VALUE_AS_IS: Class = Class(1 << 6);
+    /// What has no meaning in any URL (RFC 3986, `unreserved`).
+    pub(super) const UNRESERVED: Class = Class(1 << 7);
+
+    /// Whether a byte is of the class.
+    pub(super) fn has(self, byte: u8) -> bool {
+        classes_of(byte) & self.0 != 0
+    }
+
+    /// Whether all bytes are.
+    pub(super) fn has_all(self, text: &[u8]) -> bool {
+        text.iter().fold(self.0, |common, byte| common & classes_of(*byte)) != 0
+    }
 }
 
-/// What the names of HTTP headers and the keys of baggage consist of (RFC 7230, `token`).
-pub(super) fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+fn classes_of(byte: u8) -> u8 {
+    CLASSES.get(usize::from(byte)).copied().unwrap_or(0)
 }
 
-/// Writes text in which only some bytes may stand as they are; `%` never may, or it would be decoded twice.
-pub(super) fn encode<const N: usize>(
-    out: &mut Bounded<N>,
-    text: &[u8],
-    stands: fn(u8) -> bool,
-) -> Result<(), DoesNotFit> {
+#[expect(clippy::indexing_slicing, reason = "the compiler computes it, and would refuse what is out of range")]
+static CLASSES: [u8; 256] = {
+    const fn set(classes: &mut [u8; 256], bytes: &[u8], class: Class) {
+        let mut place = 0;
+        while place < bytes.len() {
+            classes[bytes[place] as usize] |= class.0;
+            place += 1;
+        }
+    }
+    const ALPHANUMERIC: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    const LOWER: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+    let mut classes = [0; 256];
+    let mut byte = 0x20;
+    while byte < 0x7f {
+        classes[byte] |= Class::PRINTABLE.0;
+        if !matches!(byte as u8, b' ' | b'"' | b',' | b';' | b'\\') {
+            classes[byte] |= Class::OCTET.0;
+            if !matches!(byte as u8, b'=' | b'%') {
+                classes[byte] |= Class::VALUE_AS_IS.0;
+            }
+        }
+        byte += 1;
+    }
+    set(&mut classes, ALPHANUMERIC, Class(Class::TOKEN.0 | Class::KEY_AS_IS.0 | Class::UNRESERVED.0));
+    set(&mut classes, b"!#$&'*+-.^_`|~", Class(Class::TOKEN.0 | Class::KEY_AS_IS.0));
+    set(&mut classes, b"%", Class::TOKEN);
+    set(&mut classes, b"-._~", Class::UNRESERVED);
+    set(&mut classes, LOWER, Class(Class::STATE_KEY_FIRST.0 | Class::STATE_KEY.0));
+    set(&mut classes, b"_-*/@", Class::STATE_KEY);
+    classes
+};
+
+/// Writes text in which only some bytes may stand as they are.
+pub(super) fn encode<const N: usize>(out: &mut Bounded<N>, text: &[u8], as_is: Class) -> Result<(), DoesNotFit> {
     const HEX: [u8; 16] = *b"0123456789ABCDEF";
     let digit = |nibble: u8| HEX.get(usize::from(nibble)).copied().unwrap_or(b'0');
     let mut rest = text;
     loop {
-        let plain = rest.iter().position(|byte| *byte == b'%' || !stands(*byte)).unwrap_or(rest.len());
+        let plain = rest.iter().position(|byte| !as_is.has(*byte)).unwrap_or(rest.len());
         let Some((clean, more)) = rest.split_at_checked(plain) else { return Ok(()) };
         out.push(clean)?;
         let Some((byte, more)) = more.split_first() else { return Ok(()) };
@@ -86,20 +141,29 @@ pub(super) fn decode_pair<'a>(
 }
 
 fn is_plain(text: &[u8]) -> bool {
-    !text.contains(&b'%') && core::str::from_utf8(text).is_ok()
+    let is_ascii = text.iter().fold(true, |plain, byte| plain & (*byte != b'%') & byte.is_ascii());
+    is_ascii || (!text.contains(&b'%') && core::str::from_utf8(text).is_ok())
+}
+
+fn digit(byte: u8) -> Option<u8> {
+    char::from(byte).to_digit(16).map(|digit| digit as u8)
 }
 
 /// Adds the decoded text to what is in the buffer.
 fn decode_behind(buffer: &mut Bounded<MAX_TEXT>, text: &[u8]) -> Option<()> {
     let start = buffer.len();
     let mut rest = text;
-    while let [first, more @ ..] = rest {
-        let (byte, more) = match (first, more) {
-            (b'%', [high, low, behind @ ..]) => match parse_hex_any_case(&[*high, *low]) {
-                Some(byte) => (byte as u8, behind),
-                None => (b'%', more),
+    loop {
+        let plain = rest.iter().position(|byte| *byte == b'%').unwrap_or(rest.len());
+        let (clean, encoded) = rest.split_at_checked(plain)?;
+        buffer.push(clean).ok()?;
+        let (byte, more) = match encoded {
+            [] => break,
+            [b'%', high, low, more @ ..] => match (digit(*high), digit(*low)) {
+                (Some(high), Some(low)) => ((high << 4) | low, more),
+                _ => (b'%', encoded.get(1..)?),
             },
-            _ => (*first, more),
+            [byte, more @ ..] => (*byte, more),
         };
         buffer.push(&[byte]).ok()?;
         rest = more;
@@ -167,8 +231,8 @@ mod tests {
         #[test]
         fn what_is_encoded_is_decoded(text: String) {
             let mut out = Bounded::<MAX_TEXT>::new();
-            encode(&mut out, text.as_bytes(), is_token).unwrap();
-            prop_assert!(out.as_bytes().iter().all(|byte| is_token(*byte)));
+            encode(&mut out, text.as_bytes(), Class::KEY_AS_IS).unwrap();
+            prop_assert!(Class::TOKEN.has_all(out.as_bytes()));
             prop_assert_eq!(decoded(out.as_bytes()), text);
         }
 

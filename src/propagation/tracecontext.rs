@@ -2,7 +2,7 @@
 
 use super::text::{split_once, trim};
 use super::{Carrier, CarrierMut, Dialect, Outgoing, tracestate};
-use crate::context::{Bounded, FLAG_SAMPLED, MAX_OT_MEMBER, Priority, TraceContext};
+use crate::context::{Bounded, FLAG_RANDOM, FLAG_SAMPLED, MAX_OT_MEMBER, Priority, TraceContext};
 use crate::ids::{SpanId, TraceId, parse_hex_u64};
 
 const TRACEPARENT: &str = "traceparent";
@@ -54,12 +54,15 @@ impl TraceParent {
     /// Writes it as version 00, keeping only the flags that version 00 knows.
     #[must_use]
     pub fn format(&self) -> [u8; TRACEPARENT_LENGTH] {
-        let mut text = [b'-'; TRACEPARENT_LENGTH];
-        let flags = SpanId(u64::from(self.flags & 3)).to_hex();
-        let parts = b"00-".iter().copied().chain(self.trace_id.to_hex()).chain(*b"-").chain(self.span_id.to_hex());
-        let parts = parts.chain(*b"-").chain(flags.into_iter().skip(14));
-        for (to, from) in text.iter_mut().zip(parts) {
-            *to = from;
+        let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
+        if let Some(place) = text.get_mut(3..).and_then(|rest| rest.first_chunk_mut()) {
+            *place = self.trace_id.to_hex();
+        }
+        if let Some(place) = text.get_mut(36..).and_then(|rest| rest.first_chunk_mut()) {
+            *place = self.span_id.to_hex();
+        }
+        if let Some(digit) = text.last_mut() {
+            *digit |= self.flags & (FLAG_SAMPLED | FLAG_RANDOM);
         }
         text
     }

@@ -1,6 +1,6 @@
 //! W3C `tracestate`: the members of all vendors, of which `dd` is Datadog's and `ot` OpenTelemetry's.
 
-use super::text::{is_printable, split_once, trim};
+use super::text::{Class, split_once, trim};
 use super::{Carrier, CarrierMut, Dialect, Outgoing, dd_member};
 use crate::context::{Bounded, MAX_OT_MEMBER, MAX_TRACE_STATE, Priority, TraceContext};
 
@@ -22,7 +22,7 @@ const MAX_HEADER: usize = MAX_TRACE_STATE + 1 + 2 * 4 + MAX_PART + MAX_OT_MEMBER
 pub(super) fn write(outgoing: &Outgoing<'_>, dialect: Dialect, with_tid: bool, carrier: &mut dyn CarrierMut) {
     let others = outgoing.trace.trace_state.as_bytes();
     // Nothing that could end a header may come from a program's own trace state.
-    let others = if others.iter().copied().all(is_printable) { others } else { b"" };
+    let others = if Class::PRINTABLE.has_all(others) { others } else { b"" };
     let members = members_of(others).count();
     let mut room_for_ours = match dialect {
         Dialect::Datadog => MAX_MEMBERS,
@@ -32,7 +32,7 @@ pub(super) fn write(outgoing: &Outgoing<'_>, dialect: Dialect, with_tid: bool, c
     let mut ours = 0usize;
     let dd = dd_member::write(outgoing, with_tid);
     for (key, value) in [(&b"dd="[..], dd.as_bytes()), (b"ot=", outgoing.trace.ot.as_bytes())] {
-        if !value.is_empty() && room_for_ours > 0 && value.iter().copied().all(is_printable) {
+        if room_for_ours > 0 && is_value(value) && !value.contains(&b',') {
             let comma: &[u8] = if header.is_empty() { b"" } else { b"," };
             // All three fit by the size of the header.
             let _ = header.push(comma).and(header.push(key)).and(header.push(value));
@@ -45,8 +45,9 @@ pub(super) fn write(outgoing: &Outgoing<'_>, dialect: Dialect, with_tid: bool, c
         bytes: MAX_TRACE_STATE.saturating_sub(header.len()).saturating_sub(comma),
         members: MAX_MEMBERS.saturating_sub(ours),
     };
-    if others.len() <= room.bytes && members <= room.members {
-        let comma: &[u8] = if header.is_empty() || others.is_empty() { b"" } else { b"," };
+    let has_no_empty_ones = members == others.split(|byte| *byte == b',').count();
+    if has_no_empty_ones && others.len() <= room.bytes && members <= room.members {
+        let comma: &[u8] = if header.is_empty() { b"" } else { b"," };
         let _ = header.push(comma).and(header.push(others));
     } else {
         keep_within(room, &|each| members_of(others).for_each(each), &mut header);
@@ -187,13 +188,12 @@ impl Reading {
 
 /// Level 2: lower-case letters, digits and `_-*/@`; the first a letter or a digit.
 fn is_key(key: &[u8]) -> bool {
-    let is_first = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     key.len() <= MAX_PART
-        && key.first().is_some_and(|first| is_first(*first))
-        && key.iter().all(|byte| is_first(*byte) || b"_-*/@".contains(byte))
+        && key.first().is_some_and(|first| Class::STATE_KEY_FIRST.has(*first))
+        && Class::STATE_KEY.has_all(key)
 }
 
 /// Printable but for `,` and `=`; a blank may lead, and one at the end was trimmed.
 fn is_value(value: &[u8]) -> bool {
-    !value.is_empty() && value.len() <= MAX_PART && value.iter().all(|byte| is_printable(*byte) && *byte != b'=')
+    !value.is_empty() && value.len() <= MAX_PART && Class::PRINTABLE.has_all(value) && !value.contains(&b'=')
 }

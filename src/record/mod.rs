@@ -9,6 +9,7 @@
 //! *start*, *amend* and *end*, or one record *span* where nobody needs to know of them before their end.
 
 mod attribute;
+mod trace;
 mod write;
 pub use attribute::{Detail, MAX_NAME, Name, SpanFields};
 pub use write::RecordWriter;

@@ -5,7 +5,11 @@
 //! launcher's exporter, Datadog's fields by [`datadog`].
 
 pub mod datadog;
+mod limits;
 pub mod msgpack;
+pub mod scrub;
+
+pub use limits::SpanLimits;
 
 use crate::ids::{SpanId, TraceId};
 use std::borrow::Cow;

@@ -1,7 +1,7 @@
 //! Datadog's trace payload, version `v0.4`: an array of chunks, a chunk an array of spans, a span a map.
 
-use super::TraceChunk;
-use super::datadog::{DatadogLink, DatadogSpan, map_chunk};
+use super::datadog::{AgentOptions, DatadogLink, DatadogSpan, map_chunk, text_of};
+use super::{Event, TraceChunk, Value};
 use rmp::encode::{self, ByteBuf, ValueWriteError};
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -17,15 +17,13 @@ pub struct Payload {
 }
 
 /// Encodes chunks into one payload; a chunk without spans is left out.
-///
-/// `keep_rate`: see [`map_chunk`].
 #[must_use]
-pub fn encode_payload(chunks: &[TraceChunk], keep_rate: f64) -> Payload {
+pub fn encode_payload(chunks: &[TraceChunk], options: AgentOptions) -> Payload {
     let traces = chunks.iter().filter(|chunk| !chunk.spans.is_empty()).count();
     let mut out = ByteBuf::new();
     written(encode::write_array_len(&mut out, length(traces)));
     for chunk in chunks.iter().filter(|chunk| !chunk.spans.is_empty()) {
-        let spans = map_chunk(chunk, keep_rate);
+        let spans = map_chunk(chunk, options);
         written(encode::write_array_len(&mut out, length(spans.len())));
         for span in &spans {
             write_span(&mut out, span);
@@ -49,7 +47,7 @@ fn written<T>(result: Result<T, ValueWriteError<Infallible>>) {
 
 fn write_span(out: &mut ByteBuf, span: &DatadogSpan<'_>) {
     const ALWAYS_THERE: u32 = 10;
-    let optional = [span.parent_id != 0, !span.span_type.is_empty(), !span.links.is_empty()];
+    let optional = [span.parent_id != 0, !span.span_type.is_empty(), !span.links.is_empty(), !span.events.is_empty()];
     written(encode::write_map_len(out, ALWAYS_THERE + length(optional.iter().filter(|there| **there).count())));
     write_text_entry(out, "service", &span.service);
     write_text_entry(out, "name", &span.name);
@@ -80,6 +78,64 @@ fn write_span(out: &mut ByteBuf, span: &DatadogSpan<'_>) {
         written(encode::write_array_len(out, length(span.links.len())));
         for link in &span.links {
             write_link(out, link);
+        }
+    }
+    if !span.events.is_empty() {
+        write_text(out, "span_events");
+        written(encode::write_array_len(out, length(span.events.len())));
+        for event in span.events {
+            write_event(out, event);
+        }
+    }
+}
+
+fn write_event(out: &mut ByteBuf, event: &Event) {
+    written(encode::write_map_len(out, if event.attributes.is_empty() { 2 } else { 3 }));
+    write_uint_entry(out, "time_unix_nano", event.time_unix_nano);
+    write_text_entry(out, "name", &event.name);
+    if !event.attributes.is_empty() {
+        write_text(out, "attributes");
+        written(encode::write_map_len(out, length(event.attributes.len())));
+        for (key, value) in &event.attributes {
+            write_text(out, key);
+            write_event_value(out, value);
+        }
+    }
+}
+
+/// A value with the number of its type. Lists hold what is no list; one within another goes as text.
+fn write_event_value(out: &mut ByteBuf, value: &Value) {
+    let Value::Array(items) = value else { return write_event_scalar(out, value) };
+    written(encode::write_map_len(out, 2));
+    write_uint_entry(out, "type", 4);
+    write_text(out, "array_value");
+    written(encode::write_map_len(out, 1));
+    write_text(out, "values");
+    written(encode::write_array_len(out, length(items.len())));
+    items.iter().for_each(|item| write_event_scalar(out, item));
+}
+
+fn write_event_scalar(out: &mut ByteBuf, value: &Value) {
+    written(encode::write_map_len(out, 2));
+    match value {
+        Value::Bool(truth) => {
+            write_uint_entry(out, "type", 1);
+            write_text(out, "bool_value");
+            written(encode::write_bool(out, *truth).map_err(ValueWriteError::InvalidMarkerWrite));
+        }
+        Value::I64(number) => {
+            write_uint_entry(out, "type", 2);
+            write_text(out, "int_value");
+            written(encode::write_sint(out, *number));
+        }
+        Value::F64(number) => {
+            write_uint_entry(out, "type", 3);
+            write_text(out, "double_value");
+            written(encode::write_f64(out, *number));
+        }
+        Value::String(_) | Value::Array(_) => {
+            write_uint_entry(out, "type", 0);
+            write_text_entry(out, "string_value", &text_of(value));
         }
     }
 }
@@ -134,7 +190,7 @@ mod tests {
     use std::vec;
 
     fn decoded(chunks: &[TraceChunk]) -> Vec<Vec<Msgpack>> {
-        let payload = encode_payload(chunks, 1.0);
+        let payload = encode_payload(chunks, AgentOptions::default());
         let mut rest = &payload.body[..];
         let body = rmpv::decode::read_value(&mut rest).expect("valid msgpack");
         assert!(rest.is_empty(), "bytes after the payload");
@@ -192,6 +248,38 @@ mod tests {
         assert_eq!(field(link, "flags").unwrap().as_u64(), Some(1 | 1 << 31));
         assert_eq!(field(link, "tracestate").unwrap().as_str(), Some("a=b"));
         assert_eq!(field(field(link, "attributes").unwrap(), "why").unwrap().as_str(), Some("fork"));
+    }
+
+    #[test]
+    fn events_carry_the_types_of_their_attributes() {
+        let list = Value::Array(vec![Value::I64(1), Value::Array(vec![Value::Bool(true)])]);
+        let attributes = vec![
+            attribute("text", "a"),
+            attribute("truth", true),
+            attribute("integer", i64::MIN),
+            attribute("float", 0.5),
+            (Cow::Borrowed("list"), list),
+        ];
+        let event = Event { time_unix_nano: u64::MAX, name: "e".into(), attributes, ..Event::default() };
+        let bare = Event { name: "bare".into(), ..Event::default() };
+        let chunk = chunk(vec![Span { events: vec![event, bare], ..span() }]);
+        let payload = encode_payload(&[chunk], AgentOptions { native_events: true, ..AgentOptions::default() });
+        let body = rmpv::decode::read_value(&mut &payload.body[..]).unwrap();
+        let events = field(&body[0][0], "span_events").unwrap();
+        let typed =
+            |kind: u8, key: &str, value: Msgpack| Msgpack::Map(vec![("type".into(), kind.into()), (key.into(), value)]);
+        let items = vec![typed(2, "int_value", 1.into()), typed(0, "string_value", "[true]".into())];
+        let expected = vec![
+            ("text".into(), typed(0, "string_value", "a".into())),
+            ("truth".into(), typed(1, "bool_value", true.into())),
+            ("integer".into(), typed(2, "int_value", i64::MIN.into())),
+            ("float".into(), typed(3, "double_value", 0.5.into())),
+            ("list".into(), typed(4, "array_value", Msgpack::Map(vec![("values".into(), Msgpack::Array(items))]))),
+        ];
+        assert_eq!(field(&events[0], "time_unix_nano").unwrap().as_u64(), Some(u64::MAX));
+        assert_eq!(field(&events[0], "attributes"), Some(&Msgpack::Map(expected)));
+        assert_eq!(field(&events[1], "name").unwrap().as_str(), Some("bare"));
+        assert_eq!(field(&events[1], "attributes"), None);
     }
 
     fn any_text() -> impl Strategy<Value = String> {

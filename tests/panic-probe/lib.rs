@@ -13,6 +13,7 @@ pub mod sampling;
 pub mod settings;
 #[cfg(probe_so)]
 mod so;
+pub mod span_record;
 pub mod sys;
 pub mod text;
 

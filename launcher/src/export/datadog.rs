@@ -5,6 +5,7 @@ use super::http::{Address, Client, Failure, Proxies, Response, TlsFiles};
 use super::{Backend, Batch, Outcome};
 use ddtrace::config::{AgentUrl, Config};
 use ddtrace::sampling::AgentRateTable;
+use ddtrace::span::datadog::AgentOptions;
 use ddtrace::span::msgpack::encode_payload;
 use hyper::Method;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
@@ -20,7 +21,9 @@ pub struct Datadog {
     headers: HeaderMap,
     timeout: Duration,
     max_payload_bytes: usize,
-    keep_rate: f64,
+    options: AgentOptions,
+    /// Whether the Agent is to be asked if it takes events as such.
+    asks_for_events: bool,
     rates: AgentRateTable,
 }
 
@@ -32,7 +35,8 @@ impl Datadog {
             headers: headers(config.external_env.as_deref(), &ContainerIdentity::detect()),
             timeout: config.agent.timeout,
             max_payload_bytes: config.max_payload_bytes,
-            keep_rate: 1.0,
+            options: AgentOptions::default(),
+            asks_for_events: config.native_span_events,
             rates: AgentRateTable::default(),
         }
     }
@@ -44,7 +48,27 @@ impl Datadog {
 
     /// Tells the Agent from now on which fraction of traces, 0 to 1, was not lost before it could be sent.
     pub fn set_keep_rate(&mut self, keep_rate: f64) {
-        self.keep_rate = keep_rate;
+        self.options.keep_rate = keep_rate;
+    }
+
+    /// Asks the Agent, before the first events are sent, whether it takes them as such. One that does not answer is asked
+    /// again the next time; until then events are tags, which every Agent takes.
+    async fn learn_about_events(&mut self, batch: &Batch) {
+        let has_events = || batch.chunks.iter().flat_map(|chunk| &chunk.spans).any(|span| !span.events.is_empty());
+        if !self.asks_for_events || !has_events() {
+            return;
+        }
+        let headers = HeaderMap::new();
+        let asking = self.client.send(Method::GET, "/info", &headers, Default::default());
+        let Ok(Ok(response)) = tokio::time::timeout(self.timeout, asking).await else { return };
+        let info: serde_json::Value = match response.status.as_u16() {
+            200 => serde_json::from_slice(&response.body).unwrap_or_default(),
+            // Too old to tell.
+            404 => serde_json::Value::Null,
+            _ => return,
+        };
+        self.options.native_events = info["span_events"] == true;
+        self.asks_for_events = false;
     }
 
     fn outcome(&mut self, response: &Response) -> Outcome {
@@ -107,7 +131,8 @@ fn headers(external_env: Option<&str>, container: &ContainerIdentity) -> HeaderM
 
 impl Backend for Datadog {
     async fn send(&mut self, batch: &Batch) -> Outcome {
-        let payload = encode_payload(&batch.chunks, self.keep_rate);
+        self.learn_about_events(batch).await;
+        let payload = encode_payload(&batch.chunks, self.options);
         if payload.traces == 0 {
             return Outcome::Delivered { rejected: 0, message: None };
         }

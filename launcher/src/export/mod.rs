@@ -9,6 +9,7 @@ mod deliver;
 mod http;
 mod local;
 mod otlp;
+mod prepare;
 mod probe;
 
 #[cfg(test)]
@@ -24,6 +25,7 @@ pub use datadog::Datadog;
 pub use deliver::deliver;
 pub use local::{FILE_NAME as LOCAL_STORE, LocalStore, OLDER_FILE_NAME as OLDER_LOCAL_STORE};
 pub use otlp::{OtlpGrpc, OtlpHttp};
+pub use prepare::Preparation;
 pub use probe::{Destination, probe};
 
 use ddtrace::config::{Config, OtlpProtocol};

@@ -45,7 +45,7 @@ pub fn rich_span(id: u64, parent: u64) -> Span {
             time_unix_nano: 1_700_000_000_100_000_000,
             name: Cow::Borrowed("exception"),
             attributes: vec![attribute("exception.type", "SIGSEGV"), attribute("exception.message", "\"quoted\" ü")],
-            ..Event::default()
+            dropped_attributes: 1,
         }],
         links: vec![Link {
             trace_id: TraceId(0x11),
@@ -53,9 +53,12 @@ pub fn rich_span(id: u64, parent: u64) -> Span {
             trace_state: String::from("a=b"),
             flags: 1,
             attributes: vec![attribute("why", "fork")],
-            ..Link::default()
+            dropped_attributes: 2,
         }],
         status: Status::Error(Cow::Borrowed("exit code 1")),
+        dropped_attributes: 3,
+        dropped_events: 4,
+        dropped_links: 5,
         ..span(id)
     }
 }

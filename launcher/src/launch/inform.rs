@@ -9,7 +9,8 @@ use ddtrace::config::Resolution;
 
 use super::environment::Environment;
 use super::process_spans::Decision;
-use super::{Given, incoming, library};
+use super::trace::Incoming;
+use super::{Given, library};
 use crate::cli::ColourChoice;
 use crate::info::{Facts, report};
 use crate::message::Messages;
@@ -59,7 +60,7 @@ fn facts(resolution: &Resolution, environment: &Environment) -> Facts {
     let config = &resolution.config;
     let variable = |name: &str| environment.get(name).map(PathBuf::from);
     let state_dir = state_dir::choose(config, variable).unwrap_or_else(|| state_dir::preferred(config, variable));
-    let decision = Decision::of(config, false, incoming(environment).is_some(), environment);
+    let decision = Decision::of(config, false, Incoming::read(config, environment).is_continued(), environment);
     Facts {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         preload: library::find().unwrap_or_else(|_| library::usual_place()),

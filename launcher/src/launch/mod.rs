@@ -5,10 +5,12 @@ mod exec;
 mod inform;
 mod library;
 mod process_spans;
+mod process_tags;
 mod resource;
 mod service;
 pub mod stdio;
 mod supervise;
+mod trace;
 mod tracer;
 
 pub use inform::inform;
@@ -25,12 +27,15 @@ use std::time::Duration;
 
 use ddtrace::config::{Config, Exporter, Resolution, Sources, resolve};
 use ddtrace::handshake::socket_name;
-use ddtrace::identity::{FLAG_FORCED, FLAG_INJECT_CLEARED, FLAG_PROCESS_SPANS, FLAG_REMOTE_PARENT, Holder, Identity};
-use ddtrace::ids::{SpanId, TraceId};
+use ddtrace::identity::{
+    FLAG_FORCED, FLAG_INJECT_CLEARED, FLAG_PROCESS_SPANS, FLAG_PROCESS_SPANS_HELD, FLAG_REMOTE_PARENT, Holder, Identity,
+};
+use ddtrace::ids::SpanId;
 use ddtrace::propagation::tracecontext::TraceParent;
 use ddtrace::random::Random;
 use ddtrace::ring::layout::RING_SIZE;
-use ddtrace::sys::{RLIMIT_FSIZE, monotonic_ns, realtime_ns, soft_limit};
+use ddtrace::span::Resource;
+use ddtrace::sys::{RLIMIT_FSIZE, monotonic_ns, soft_limit};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
@@ -45,6 +50,7 @@ use environment::Environment;
 use exec::Command;
 use process_spans::Decision;
 use supervise::End;
+use trace::{Incoming, Trace};
 
 /// Over the time that the sidecar itself allows for delivery.
 const MARGIN: Duration = Duration::from_secs(1);
@@ -119,16 +125,22 @@ pub fn run(run: &Run, given: Given, colour: ColourChoice, messages: &mut Message
         messages.note(reason);
     }
     let view = run.view || config.exporters.contains(&Exporter::Console);
-    let context = incoming(&environment);
-    let decision = Decision::of(&config, view, context.is_some(), &environment);
+    let incoming = Incoming::read(&config, &environment);
+    let continued = incoming.is_continued();
+    let decision = Decision::of(&config, view, continued, &environment);
     messages.debug(format_args!("process spans: {decision}"));
-    let launch = Launch { run, path, context, view, decision, untraceable, colour, random: Random::new() };
+    let random = Random::new();
+    let service = config.service.clone().unwrap_or_else(|| service::infer(&run.command));
+    let process_tags = config.process_tags.then(|| {
+        let directory = std::env::current_dir().unwrap_or_default();
+        let entry = service::entry_point(&run.command);
+        process_tags::of(entry.as_ref(), &path, &directory, &service, config.service.is_some())
+    });
+    let resource = Arc::new(resource::of(&config, service, process_tags, &random));
+    let program = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    let trace = Trace::of(&config, incoming, &program, &resource, &random);
+    let launch = Launch { run, path, trace, continued, resource, view, decision, untraceable, colour, random };
     launch.start(config, environment, messages)
-}
-
-/// The context that somebody continues here.
-fn incoming(environment: &Environment) -> Option<TraceParent> {
-    TraceParent::parse(environment.get("TRACEPARENT")?.as_bytes())
 }
 
 /// Whether this launcher was itself started by another one whose sidecar is there.
@@ -153,7 +165,10 @@ fn become_program(command: &Command, word: &OsStr) -> i32 {
 struct Launch<'a> {
     run: &'a Run,
     path: PathBuf,
-    context: Option<TraceParent>,
+    trace: Trace,
+    /// Somebody continues a trace here.
+    continued: bool,
+    resource: Arc<Resource>,
     view: bool,
     decision: Decision,
     untraceable: Option<Reason>,
@@ -205,15 +220,15 @@ impl Launch<'_> {
     /// The identity of the first process; its holder is known when the process is.
     fn identity(&self, config: &Config) -> Identity {
         let random = &self.random;
-        let seconds = if config.trace_id_128_bit { (realtime_ns() / 1_000_000_000) as u32 } else { 0 };
+        let parent = &self.trace.context.span;
         let mut identity = Identity {
             run: (u128::from(random.next()) << 64) | u128::from(random.next()),
             flags: 0,
             holder: Holder::Process(0),
-            trace_flags: 1,
-            trace_id: TraceId::new(seconds, random.next()),
+            trace_flags: parent.trace_flags(),
+            trace_id: parent.trace_id,
             span_id: SpanId(random.next()),
-            parent_id: SpanId(0),
+            parent_id: parent.span_id,
             start_ns: monotonic_ns(),
         };
         if self.decision.records() {
@@ -225,11 +240,11 @@ impl Launch<'_> {
         if config.inject_cleared_env {
             identity.flags |= FLAG_INJECT_CLEARED;
         }
-        if let Some(context) = self.context {
+        if self.decision == Decision::Held {
+            identity.flags |= FLAG_PROCESS_SPANS_HELD;
+        }
+        if self.continued {
             identity.flags |= FLAG_REMOTE_PARENT;
-            identity.trace_id = context.trace_id;
-            identity.parent_id = context.span_id;
-            identity.trace_flags = context.flags;
         }
         identity
     }
@@ -241,10 +256,7 @@ impl Launch<'_> {
             let own =
                 TraceParent { trace_id: identity.trace_id, span_id: identity.span_id, flags: identity.trace_flags };
             environment.set("TRACEPARENT", OsString::from_vec(own.format().to_vec()));
-            if self.context.is_none() {
-                // A tracestate without its traceparent says nothing, and would be taken for this trace's.
-                environment.remove("TRACESTATE");
-            }
+            self.trace.write_state(&mut environment, identity.span_id);
         }
         environment
     }
@@ -338,13 +350,11 @@ impl Launch<'_> {
         environment: &Environment,
         messages: &mut Messages,
     ) -> nix::Result<Order> {
-        let service = config.service.clone().unwrap_or_else(|| service::infer(&self.run.command));
-        let resource = Arc::new(resource::of(&config, service, &self.random));
-        let trace_state = match (self.context, environment.get("TRACESTATE")) {
-            (Some(_), Some(state)) => state.as_bytes().to_vec(),
+        let directory = std::env::current_dir().unwrap_or_default();
+        let trace_state = match environment.get("TRACESTATE") {
+            Some(state) if self.continued => state.as_bytes().to_vec(),
             _ => Vec::new(),
         };
-        let directory = std::env::current_dir().map(PathBuf::into_os_string).unwrap_or_default();
         let state_dir = state_dir::choose(&config, |name| environment.get(name).map(PathBuf::from));
         if state_dir.is_none() {
             messages.complain(format_args!(
@@ -355,14 +365,17 @@ impl Launch<'_> {
         Ok(Order {
             listener,
             state_dir,
-            resource,
+            resource: Arc::clone(&self.resource),
             first: FirstProcess {
                 identity,
                 executable: self.path.as_os_str().as_bytes().to_vec(),
                 arguments: self.run.command.iter().map(|word| word.as_bytes().to_vec()).collect(),
-                directory: directory.into_vec(),
+                directory: directory.into_os_string().into_vec(),
                 untraceable: self.untraceable.as_ref().map(|reason| reason.label().to_owned()),
                 trace_state,
+                context: self.trace.context.clone(),
+                decision: self.trace.decision,
+                incoming: self.trace.incoming.clone(),
             },
             process_spans: self.decision.records(),
             hold: (self.decision == Decision::Held).then_some(process_spans::SERVICE_AFTER),

@@ -8,7 +8,9 @@ use ddtrace::random::Random;
 use ddtrace::span::{Attribute, Resource, Value};
 
 /// The resource of a run of `service`.
-pub fn of(config: &Config, service: String, random: &Random) -> Resource {
+///
+/// `process_tags`: what [`super::process_tags`] says of its first process, if that is wanted.
+pub fn of(config: &Config, service: String, process_tags: Option<String>, random: &Random) -> Resource {
     let mut attributes: Vec<Attribute> = Vec::new();
     let mut put = |key: &'static str, value: String| attributes.push((Cow::Borrowed(key), value.into()));
     let host = config.hostname.clone().or_else(host_name);
@@ -38,6 +40,9 @@ pub fn of(config: &Config, service: String, random: &Random) -> Resource {
         if let Some(value) = value {
             put(key, value.clone());
         }
+    }
+    if let Some(tags) = process_tags {
+        put("_dd.tags.process", tags);
     }
     put("host.arch", "amd64".to_owned());
     put("os.type", "linux".to_owned());

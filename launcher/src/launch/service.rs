@@ -7,28 +7,74 @@ use std::path::Path;
 const INTERPRETERS: [&str; 14] =
     ["python", "pypy", "node", "nodejs", "ruby", "perl", "php", "bash", "dash", "sh", "zsh", "deno", "bun", "java"];
 
-/// The name of the program, without directory and well-known ending; for an interpreter the name of its script.
-pub fn infer(command: &[OsString]) -> String {
-    let words: Vec<String> = command.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-    let Some((program, arguments)) = words.split_first() else { return "unknown_service".to_owned() };
-    let program = base_name(program);
-    let is_interpreter =
-        INTERPRETERS.contains(&program.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.' || c == '-'));
-    let inferred = if is_interpreter { script_name(arguments) } else { None };
-    let name = inferred.unwrap_or(program);
-    if name.is_empty() { "unknown_service".to_owned() } else { name }
+/// How a program is entered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EntryKind {
+    /// By an interpreter, at a file of source or byte code.
+    Script,
+    /// By an interpreter, at a module that it finds by itself.
+    Module,
+    /// By itself.
+    Executable,
 }
 
-fn script_name(arguments: &[String]) -> Option<String> {
+impl EntryKind {
+    /// Datadog's word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            EntryKind::Script => "script",
+            EntryKind::Module => "module",
+            EntryKind::Executable => "executable",
+        }
+    }
+}
+
+/// Where a program is entered.
+pub struct EntryPoint {
+    /// How.
+    pub kind: EntryKind,
+    /// The name of the program, script or module, without directory and well-known ending.
+    pub name: String,
+    /// The script's path, as it was given.
+    pub path: Option<String>,
+}
+
+/// The service's name by its command: that of the program, for an interpreter that of its script.
+pub fn infer(command: &[OsString]) -> String {
+    match entry_point(command) {
+        Some(entry) if !entry.name.is_empty() => entry.name,
+        _ => "unknown_service".to_owned(),
+    }
+}
+
+/// Where the program of a command is entered; `None` if there is none.
+pub fn entry_point(command: &[OsString]) -> Option<EntryPoint> {
+    let words: Vec<String> = command.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let (program, arguments) = words.split_first()?;
+    let name = base_name(program);
+    let is_interpreter =
+        INTERPRETERS.contains(&name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.' || c == '-'));
+    let interpreted = if is_interpreter { interpreted(arguments) } else { None };
+    Some(interpreted.unwrap_or(EntryPoint { kind: EntryKind::Executable, name, path: None }))
+}
+
+fn interpreted(arguments: &[String]) -> Option<EntryPoint> {
+    let script =
+        |path: &String| EntryPoint { kind: EntryKind::Script, name: stem(&base_name(path)), path: Some(path.clone()) };
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
         match argument.as_str() {
-            // A module of Python, an archive of Java: the next word is the name.
-            "-m" | "-jar" => return rest.next().map(|name| stem(&base_name(name))),
+            "-m" => {
+                let module =
+                    |name: &String| EntryPoint { kind: EntryKind::Module, name: stem(&base_name(name)), path: None };
+                return rest.next().map(module);
+            }
+            // An archive of Java.
+            "-jar" => return rest.next().map(script),
             // Code on the command line has no name.
             "-c" | "-e" => return None,
             option if option.starts_with('-') => {}
-            script => return Some(stem(&base_name(script))),
+            _ => return Some(script(argument)),
         }
     }
     None

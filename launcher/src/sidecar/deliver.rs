@@ -151,7 +151,9 @@ async fn export(mut reader: Reader, mut plan: Plan, shared: Arc<Shared>) {
     let (begun, mut last_sent) = (Instant::now(), Instant::now());
     let mut counted = (0, 0);
     let mut over_since: Option<Instant> = None;
+    let preparation = crate::export::Preparation::new(&plan.config);
     loop {
+        let prepared = pending.len();
         let _ = timeout(plan.config.flush_interval.min(Duration::from_millis(500)), shared.news.notified()).await;
         let mut recorded = 0;
         while let Some(frame) = reader.next_frame() {
@@ -182,6 +184,7 @@ async fn export(mut reader: Reader, mut plan: Plan, shared: Arc<Shared>) {
             reader.count(0, 0, left);
             shared.processes_unwanted.store(true, Ordering::Relaxed);
         }
+        pending.iter_mut().skip(prepared).for_each(|chunk| preparation.apply(chunk));
         if ended && let Some(view) = plan.view.take() {
             seen.append(&mut pending.clone());
             show(view, &seen);
@@ -261,12 +264,14 @@ fn show(view: OwnedFd, chunks: &[TraceChunk]) {
 /// Hands over what other sidecars left behind, now that the backends take spans again.
 async fn deliver_leftovers(plan: &Plan, queues: &Queues, patience: &Patience, shared: &Shared) {
     let Some(spool) = &plan.spool else { return };
+    let preparation = crate::export::Preparation::new(&plan.config);
     for path in leftover::find(spool, plan.own_segment.as_deref()) {
         if patience.is_over() {
             return;
         }
         let Some(mut left) = Leftover::open(&path, &plan.config.sampling) else { continue };
         tracing::info!("delivering {} spans that wait in {}", left.spans(), path.display());
+        left.chunks.iter_mut().for_each(|chunk| preparation.apply(chunk));
         let batch = Batch { chunks: std::mem::take(&mut left.chunks) };
         let wanted = ids(&batch.chunks).count();
         queues.forget_settled();

@@ -41,7 +41,7 @@ impl Judge {
     /// Keeps single spans of a trace that is dropped.
     pub fn pick(&self, verdict: &Verdict, spans: &mut [Span], resource: &Resource) {
         let sampler = self.sampler.span_sampler();
-        if verdict.keeps() || sampler.rules.len() == 0 {
+        if verdict.keeps() || sampler.rules.is_empty() {
             return;
         }
         for span in spans {

@@ -28,4 +28,5 @@ pub use detach::{Lineage, start};
 pub use listen::bind;
 pub use log::log_file;
 pub use pidfd::open as open_process;
+pub use process_span::operation as process_operation;
 pub use run::{FirstProcess, Order, run};

@@ -7,14 +7,23 @@ use std::path::Path;
 use ddtrace::ids::{SpanId, TraceId};
 use ddtrace::record::{ChildExit, FieldValue, Open, ROLE_SELF, Record};
 use ddtrace::semconv::{self, Key};
-use ddtrace::span::{Attribute, Span, SpanKind, Status, Value};
+use ddtrace::span::{Attribute, Link, Span, SpanKind, Status, Value};
 use nix::sys::signal::Signal;
 
 use super::death::Death;
+use super::recorded_span::read_link;
 
 /// Datadog's operation name and type for a command that was run.
 const OPERATION_NAME: &str = "command_execution";
 const SPAN_TYPE: &str = "system";
+
+/// Names a process's span: after its program, and by Datadog's convention for a command that was run.
+pub fn operation(span: &mut Span, program: impl Into<String>) {
+    span.name = Cow::Owned(program.into());
+    span.operation_name = Some(Cow::Borrowed(OPERATION_NAME));
+    span.span_type = Some(Cow::Borrowed(SPAN_TYPE));
+    span.kind = SpanKind::Internal;
+}
 
 /// The signal that a process was killed by, if it was; `status` is as `wait(2)` gives it.
 pub fn signal_name(status: u32) -> Option<String> {
@@ -36,6 +45,7 @@ pub struct ProcessSpan {
     directory: Vec<u8>,
     untraceable: Vec<u8>,
     trace_state: String,
+    links: Vec<Link>,
     cpu_user: Option<f64>,
     cpu_system: Option<f64>,
     memory_peak: Option<i64>,
@@ -59,6 +69,7 @@ impl ProcessSpan {
             directory: Vec::new(),
             untraceable: Vec::new(),
             trace_state: String::new(),
+            links: Vec::new(),
             cpu_user: None,
             cpu_system: None,
             memory_peak: None,
@@ -119,6 +130,7 @@ impl ProcessSpan {
                 (Key::ArgsCount, FieldValue::Integer(count)) => self.arguments_count = Some(count),
                 (Key::Untraceable, FieldValue::Text(reason)) => self.untraceable = reason.to_vec(),
                 (Key::TraceState, FieldValue::Text(state)) => self.trace_state = lossy(state),
+                (Key::Link, FieldValue::Link(link)) => self.links.push(read_link(link)),
                 (Key::ExitCode, FieldValue::Integer(code)) => self.exit_code = Some(code),
                 (Key::CpuUser, FieldValue::Float(seconds)) => self.cpu_user = Some(seconds),
                 (Key::CpuSystem, FieldValue::Float(seconds)) => self.cpu_system = Some(seconds),
@@ -246,26 +258,22 @@ impl ProcessSpan {
             }
             None => Status::Unset,
         };
-        Span {
+        let mut span = Span {
             trace_id: self.open.trace_id,
             span_id: self.span_id,
             parent_id: self.open.parent_id,
             parent_is_remote: self.open.remote_parent,
             trace_state: self.trace_state.clone(),
             flags: self.open.trace_flags,
-            name: Cow::Owned(name),
-            operation_name: Some(Cow::Borrowed(OPERATION_NAME)),
-            span_type: Some(Cow::Borrowed(SPAN_TYPE)),
-            service: None,
-            kind: SpanKind::Internal,
             start_unix_nano: unix(self.open.start_ns),
             end_unix_nano: unix(self.end_ns(now_ns)),
             attributes,
-            events: Vec::new(),
-            links: Vec::new(),
+            links: self.links,
             status,
             ..Span::default()
-        }
+        };
+        operation(&mut span, name);
+        span
     }
 
     /// The executable's base name; a process of which nothing is known is called so.

@@ -180,7 +180,8 @@ fn read_event(event: ReadEvent<'_>) -> Event {
     read
 }
 
-fn read_link(link: ReadLink<'_>) -> Link {
+/// A link as a record has it.
+pub fn read_link(link: ReadLink<'_>) -> Link {
     let mut read = Link {
         trace_id: link.trace_id,
         span_id: link.span_id,

@@ -9,10 +9,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ddtrace::config::Config;
+use ddtrace::context::TraceContext;
 use ddtrace::identity::{FLAG_REMOTE_PARENT, Identity};
 use ddtrace::ids::SpanId;
+use ddtrace::propagation::Extracted;
 use ddtrace::record::{OpenBody, ROLE_CHILD, RecordWriter};
 use ddtrace::ring::layout::MAX_RECORD;
+use ddtrace::sampling::Decision;
 use ddtrace::scrub::ArgScrubber;
 use ddtrace::semconv::Key;
 use ddtrace::span::Resource;
@@ -57,6 +60,12 @@ pub struct FirstProcess {
     pub untraceable: Option<String>,
     /// The incoming `tracestate`.
     pub trace_state: Vec<u8>,
+    /// What its trace carries.
+    pub context: TraceContext,
+    /// How it was decided whether the trace is kept, where the launcher did.
+    pub decision: Option<Decision>,
+    /// What was handed in, with the traces that are not continued.
+    pub incoming: Extracted,
 }
 
 /// What the sidecar is to do.
@@ -321,6 +330,9 @@ impl SpanRecord {
         if let Some(reason) = &first.untraceable {
             record.text(Key::Untraceable, reason.as_bytes());
         }
+        record.verdict(&first.context, first.decision.as_ref());
+        record.incoming(&first.context);
+        record.terminated_links(&first.incoming);
         record.integer(Key::ArgsCount, first.arguments.len() as i64);
         record.text_list(Key::CommandArgs, |list| {
             let mut scrubber = ArgScrubber::new();

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use ddtrace::context::{Mechanism, TraceContext};
+use ddtrace::context::Mechanism;
 use ddtrace::ids::SpanId;
 use ddtrace::record::FieldValue;
 use ddtrace::sampling::Decision;
@@ -27,19 +27,6 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// What a context brought, and what was decided about it.
-    pub fn of(context: &TraceContext, decision: Option<&Decision>) -> Verdict {
-        let mut verdict = Verdict { origin: context.origin.as_str().to_owned(), ..Verdict::default() };
-        verdict.priority = context.span.priority.map(|priority| priority.0);
-        verdict.take_tags(context.tags.as_bytes());
-        verdict.last_parent = context.last_parent.is_valid().then_some(context.last_parent);
-        verdict.error = context.error.map(|error| error.name().to_owned());
-        if let Some(decision) = decision {
-            verdict.decide(decision);
-        }
-        verdict
-    }
-
     /// Takes a field of a local root's record in, if it is about its trace.
     pub fn take(&mut self, key: Key, value: &FieldValue<'_>) {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

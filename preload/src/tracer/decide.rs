@@ -4,10 +4,8 @@ use super::trace::{Root, Trace};
 use super::verdict::Outcome;
 use super::{Tracer, clock};
 use crate::process;
-use ddtrace::context::Mechanism;
 use ddtrace::record::RecordWriter;
-use ddtrace::sampling::{Decision, NoRates, Sampler};
-use ddtrace::semconv::Key;
+use ddtrace::sampling::{AgentRates, Decision, NoRates, Sampler};
 
 impl Tracer {
     /// Decides for good, and records it: the decision is about to leave the process. `None` where too many threads are
@@ -39,26 +37,21 @@ impl Tracer {
             respects_parent: sampling.respects_parent,
         };
         let root = Root { trace, service: self.settings.service };
-        sampler.decide(trace.trace_id(), &root, self.settings.env, &NoRates, clock::monotonic_ns())
+        let from_sidecar = process::ring().map(|ring| ring.rates());
+        let rates: &dyn AgentRates = match &from_sidecar {
+            Some(rates) => rates,
+            None => &NoRates,
+        };
+        sampler.decide(trace.trace_id(), &root, self.settings.env, rates, clock::monotonic_ns())
     }
 }
 
 /// Puts the decision into a record of the local root.
 #[inline(never)]
 pub(super) fn describe(record: &mut RecordWriter, trace: &Trace, outcome: Outcome) {
-    let context = trace.context(Some(outcome));
-    if let Some(priority) = context.span.priority {
-        record.integer(Key::SamplingPriority, priority.0.into());
-    }
-    if !context.tags.is_empty() {
-        record.text(Key::TraceTags, context.tags.as_bytes());
-    }
-    let Outcome::Own(decision) = outcome else { return };
-    if let Some(rate) = decision.rate {
-        let key = if decision.mechanism == Mechanism::AGENT_RATE { Key::AgentRate } else { Key::RuleRate };
-        record.float(key, rate);
-    }
-    if let Some(rate) = decision.limit_rate {
-        record.float(Key::LimitRate, rate);
-    }
+    let decision = match &outcome {
+        Outcome::Own(decision) => Some(decision),
+        Outcome::Inherited => None,
+    };
+    record.verdict(&trace.context(Some(outcome)), decision);
 }

@@ -70,7 +70,7 @@ unsafe extern "C" fn process_info(out: *mut ProcessInfo) -> i32 {
         trace_id_low: identity.trace_id.low(),
         span_id: identity.span_id.0,
         trace_flags: identity.trace_flags.into(),
-        flags: if process::is_span(identity) { PROCESS_IS_SPAN } else { 0 },
+        flags: if identity.is_parent() { PROCESS_IS_SPAN } else { 0 },
     };
     // SAFETY: the caller's own structure, which begins with its size (contract of the table).
     unsafe { fill(out, info, |info| &mut info.size) }

@@ -6,12 +6,10 @@ use super::handle::Handle;
 use super::trace::{Trace, TraceRef};
 use crate::environment::{self, kept};
 use crate::process;
-use ddtrace::context::{Bounded, PropagationError, SpanContext};
+use ddtrace::context::SpanContext;
 use ddtrace::identity::Identity;
 use ddtrace::ids::SpanId;
-use ddtrace::propagation::{Carrier, Extracted, Outgoing, Propagation, Style};
-use ddtrace::record::{Name, RecordWriter, SpanFields};
-use ddtrace::semconv::Key;
+use ddtrace::propagation::{Carrier, Outgoing, Propagation, Style};
 
 impl Tracer {
     /// Writes a context into headers: that of a span, which decides about its trace, or an extracted one as it came.
@@ -55,7 +53,7 @@ impl Tracer {
         if let (Some(error), true) = (error, trace.local_root().is_valid()) {
             process::record_span(|record| {
                 record.amend(trace.local_root());
-                propagation_error(record, error);
+                record.propagation_error(error);
             });
         }
     }
@@ -87,7 +85,7 @@ impl Tracer {
     /// where no slot is free.
     pub(super) fn trace_of_process(&'static self) -> Option<Option<TraceRef>> {
         let identity = process::identity();
-        if !process::is_span(identity) {
+        if !identity.is_parent() {
             return None;
         }
         let Some(mut taken) = self.take_trace() else { return Some(None) };
@@ -121,29 +119,5 @@ impl Carrier for OwnContext<'_> {
             "baggage" => each(of(kept().baggage.as_bytes(), environment::BAGGAGE)),
             _ => {}
         }
-    }
-}
-
-/// What could not be read or written.
-pub(super) fn propagation_error(record: &mut RecordWriter, error: PropagationError) {
-    let mut text = Bounded::<64>::new();
-    // Both fit.
-    let _ = text.push(error.name().as_bytes());
-    if let PropagationError::MalformedTid(start) = error {
-        let _ = text.push(b" ");
-        let length = start.iter().position(|byte| *byte == 0).unwrap_or(start.len());
-        let _ = text.push(start.get(..length).unwrap_or_default());
-    }
-    record.text(Key::PropagationError, text.as_bytes());
-}
-
-/// The contexts that are not continued but linked to.
-pub(super) fn links(record: &mut RecordWriter, incoming: &Extracted) {
-    for link in incoming.links.iter().flatten() {
-        let state = if link.style == Style::TraceContext { incoming.link_trace_state.as_bytes() } else { b"" };
-        record.link(link.span.trace_id, link.span.span_id, link.span.flags, state, |attributes| {
-            attributes.attribute_text(Name(b"reason"), link.reason.as_bytes());
-            attributes.attribute_text(Name(b"context_headers"), link.style.name().as_bytes());
-        });
     }
 }

@@ -165,17 +165,9 @@ impl Tracer {
     fn describe_root(&self, record: &mut RecordWriter, trace: &Trace) {
         if let Some(incoming) = trace.incoming() {
             if let Some(context) = &incoming.context {
-                if !context.origin.is_empty() {
-                    record.text(Attribute::Origin, context.origin.as_bytes());
-                }
-                if context.last_parent.is_valid() {
-                    record.text(Attribute::LastParent, &context.last_parent.to_hex());
-                }
-                if let Some(error) = context.error {
-                    super::propagate::propagation_error(record, error);
-                }
+                record.incoming(context);
             }
-            super::propagate::links(record, incoming);
+            record.terminated_links(incoming);
         }
         trace.baggage.each(|key, value| {
             if self.settings.baggage_tags.contains(key) {
@@ -267,7 +259,9 @@ const STATUS_ERROR: u8 = 2;
 fn describe(record: &mut RecordWriter, start: &Start<'_>) {
     record.text(Attribute::OperationName, cut(start.name, MAX_LABEL));
     let resource = if start.resource.is_empty() { start.name } else { start.resource };
+    // OTLP's name, and said again so that no resource is computed from the tags.
     record.text(Attribute::Name, cut(resource, MAX_LABEL));
+    record.text(Attribute::ResourceName, cut(resource, MAX_LABEL));
     for (attribute, text) in [(Attribute::Service, start.service), (Attribute::SpanType, start.span_type)] {
         if !text.is_empty() {
             record.text(attribute, cut(text, MAX_LABEL));

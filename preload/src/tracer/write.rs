@@ -9,7 +9,7 @@ use core::sync::atomic::Ordering;
 use ddtrace::interface::Part;
 use ddtrace::record::{MAX_NAME, Name, RecordWriter, SpanFields};
 use ddtrace::sampling::TagValue;
-use ddtrace::semconv::Key;
+use ddtrace::semconv::{ERROR_TYPE, Key};
 
 /// The longest name, service, resource and type, in bytes; no backend keeps more.
 pub(super) const MAX_LABEL: usize = 5000;
@@ -63,6 +63,9 @@ impl Tracer {
         process::record_span(|record| {
             record.amend(span.span_id);
             record.text(attribute, cut(text, MAX_LABEL));
+            if part == Part::Resource {
+                record.text(Key::ResourceName, cut(text, MAX_LABEL));
+            }
         });
     }
 
@@ -117,13 +120,13 @@ impl Tracer {
         let attributes =
             [(&b"exception.type"[..], kind), (b"exception.message", message), (b"exception.stacktrace", stack)];
         if !kind.is_empty() {
-            note(span, |span| span.trace.root.add(About::Text, Key::ErrorType.name().as_bytes(), kind));
+            note(span, |span| span.trace.root.add(About::Text, ERROR_TYPE.as_bytes(), kind));
         }
         process::record_span(|record| {
             record.amend(span.span_id);
             record.text(Key::StatusMessage, cut(message, MAX_LABEL));
             if !kind.is_empty() {
-                record.text(Key::ErrorType, cut(kind, MAX_NAME));
+                record.attribute_text(Name(ERROR_TYPE.as_bytes()), cut(kind, MAX_LABEL));
             }
         });
         let tags = attributes.into_iter().filter(|(_, value)| !value.is_empty());

@@ -62,11 +62,12 @@ pub(crate) fn read(setting: &Setting, dialect: Dialect, text: &str) -> Read {
         Kind::Text => Read::good(Value::Text(text.into())),
         Kind::Bool => scalar::boolean(dialect, text),
         Kind::Number { min, max } => scalar::number(text, min, max),
+        Kind::Limit { max } => scalar::limit(text, max),
         Kind::Port => scalar::port(text),
         Kind::Bytes { min, max } => scalar::bytes(dialect, text, min, max),
         Kind::Duration { min, max } => scalar::duration(dialect, text, min, max),
         Kind::Rate => scalar::rate(text),
-        Kind::Limit => scalar::limit(text),
+        Kind::PerSecond => scalar::per_second(text),
         Kind::Rules => rules(text),
         Kind::Choice(names) => scalar::choice(names, text),
         Kind::Choices(names) => scalar::choices(names, text),
@@ -93,7 +94,10 @@ fn rules(text: &str) -> Read {
 // Datadog's tracers take an empty address or host as none given, although other empty variables are values; an empty
 // path names no file, and an empty number is none.
 const fn empty_is_unset(kind: Kind) -> bool {
-    matches!(kind, Kind::AgentUrl | Kind::Host | Kind::Endpoint | Kind::Path | Kind::Headers | Kind::Rate | Kind::Limit)
+    matches!(
+        kind,
+        Kind::AgentUrl | Kind::Host | Kind::Endpoint | Kind::Path | Kind::Headers | Kind::Rate | Kind::PerSecond
+    )
 }
 
 #[cfg(test)]

@@ -31,6 +31,14 @@ pub(super) fn number(text: &str, min: u64, max: u64) -> Read {
     }
 }
 
+/// A negative limit is no limit of zero, which would lose everything.
+pub(super) fn limit(text: &str, max: u64) -> Read {
+    match whole(text) {
+        Whole::Negative => Read::bad("is negative"),
+        _ => number(text, 0, max),
+    }
+}
+
 pub(super) fn port(text: &str) -> Read {
     match text.trim().parse::<u16>() {
         Ok(port) if port > 0 => Read::good(Value::Number(port.into())),
@@ -114,7 +122,7 @@ pub(super) fn rate(text: &str) -> Read {
     }
 }
 
-pub(super) fn limit(text: &str) -> Read {
+pub(super) fn per_second(text: &str) -> Read {
     match whole(text) {
         Whole::Number(number) => match number.try_into() {
             Ok(number) => Read::good(Value::Integer(number)),
@@ -295,9 +303,9 @@ mod tests {
             assert_eq!(read.complaint.is_some(), doubtful, "{text}");
         }
         for (text, value) in [("100", Some(100)), ("0", Some(0)), ("-1", Some(-1)), ("-50", Some(-1)), ("1.5", None)] {
-            assert_eq!(limit(text).value, value.map(Value::Integer), "{text}");
+            assert_eq!(per_second(text).value, value.map(Value::Integer), "{text}");
         }
-        assert_eq!(limit("99999999999999999999").value, Some(Value::Integer(i64::MAX)));
+        assert_eq!(per_second("99999999999999999999").value, Some(Value::Integer(i64::MAX)));
     }
 
     #[test]

@@ -53,6 +53,17 @@ pub(super) const SETTINGS: &[Setting] = &[
         ..Setting::BLANK
     },
     Setting {
+        id: Id::ServiceMapping,
+        key: "service_mapping",
+        kind: Kind::Tags,
+        unset: "none",
+        dd: &["DD_SERVICE_MAPPING"],
+        hand_on: HandOn::Datadog,
+        help: "New names for services, applied to every span when all else is known",
+        example: "{ postgres = \"shop-db\" }",
+        ..Setting::BLANK
+    },
+    Setting {
         id: Id::ReportHostname,
         key: "report_hostname",
         kind: Kind::Bool,
@@ -105,6 +116,17 @@ pub(super) const SETTINGS: &[Setting] = &[
         hand_on: HandOn::Datadog,
         help: "Main package of the program, for the link to its source",
         example: "\"shop\"",
+        ..Setting::BLANK
+    },
+    Setting {
+        id: Id::ProcessTags,
+        key: "process_tags",
+        kind: Kind::Bool,
+        default: "true",
+        dd: &["DD_EXPERIMENTAL_PROPAGATE_PROCESS_TAGS_ENABLED"],
+        hand_on: HandOn::Datadog,
+        help: "Whether Datadog is told how the program was entered: names of script and directories",
+        example: "false",
         ..Setting::BLANK
     },
     Setting {

@@ -6,6 +6,8 @@
 
 mod destination;
 mod identity;
+mod limits;
+mod obfuscation;
 mod operation;
 mod otlp;
 mod propagation;
@@ -21,11 +23,13 @@ pub enum Id {
     Env,
     Version,
     Tags,
+    ServiceMapping,
     ReportHostname,
     Hostname,
     GitRepositoryUrl,
     GitCommitSha,
     MainPackage,
+    ProcessTags,
     ExternalEnv,
     Enabled,
     Exporter,
@@ -51,6 +55,7 @@ pub enum Id {
     PartialFlushMinSpans,
     Denylist,
     InjectClearedEnv,
+    NativeSpanEvents,
     SamplingRules,
     SamplingRate,
     SamplingRateLimit,
@@ -67,6 +72,18 @@ pub enum Id {
     BaggageTagKeys,
     BaggageMaxItems,
     BaggageMaxBytes,
+    ObfuscateQueryString,
+    ObfuscateSql,
+    ServerQueryString,
+    ClientQueryString,
+    AttributeCount,
+    AttributeLength,
+    SpanAttributeCount,
+    SpanAttributeLength,
+    EventCount,
+    LinkCount,
+    EventAttributeCount,
+    LinkAttributeCount,
     Debug,
     LogLevel,
     LogFile,
@@ -93,6 +110,11 @@ pub enum Kind {
         /// The largest.
         max: u64,
     },
+    /// A whole number; a negative one is as good as none, one that is too large is taken to the largest.
+    Limit {
+        /// The largest.
+        max: u64,
+    },
     /// A TCP port, 1 to 65535.
     Port,
     /// A size in bytes; one outside of the range is taken to its nearer end.
@@ -112,7 +134,7 @@ pub enum Kind {
     /// A share from 0 to 1; one outside of the range is taken to its nearer end.
     Rate,
     /// A whole number, below 0 for no limit.
-    Limit,
+    PerSecond,
     /// A JSON list of sampling rules; in files a list of tables as well.
     Rules,
     /// One of several names, in any letter case.
@@ -267,13 +289,15 @@ pub struct Group {
 }
 
 /// All settings.
-pub const GROUPS: [Group; 7] = [
+pub const GROUPS: [Group; 9] = [
     Group { title: "What is traced: names and tags", settings: identity::SETTINGS },
     Group { title: "Where spans go", settings: destination::SETTINGS },
     Group { title: "OTLP receiver", settings: otlp::SETTINGS },
     Group { title: "Which spans there are", settings: spans::SETTINGS },
     Group { title: "Which traces are kept", settings: sampling::SETTINGS },
     Group { title: "How context travels", settings: propagation::SETTINGS },
+    Group { title: "What is hidden in spans", settings: obfuscation::SETTINGS },
+    Group { title: "Limits of spans", settings: limits::SETTINGS },
     Group { title: "Operation", settings: operation::SETTINGS },
 ];
 

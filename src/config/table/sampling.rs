@@ -43,7 +43,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting {
         id: Id::SamplingRateLimit,
         key: "sampling.rate_limit",
-        kind: Kind::Limit,
+        kind: Kind::PerSecond,
         default: "100",
         dd: &["DD_TRACE_RATE_LIMIT"],
         hand_on: HandOn::Datadog,

@@ -69,4 +69,15 @@ pub(super) const SETTINGS: &[Setting] = &[
         example: "false",
         ..Setting::BLANK
     },
+    Setting {
+        id: Id::NativeSpanEvents,
+        key: "native_span_events",
+        kind: Kind::Bool,
+        default: "false",
+        dd: &["DD_TRACE_NATIVE_SPAN_EVENTS"],
+        hand_on: HandOn::Datadog,
+        help: "Whether events are sent to a Datadog Agent that knows them as such, and not as the text of a tag",
+        example: "true",
+        ..Setting::BLANK
+    },
 ];

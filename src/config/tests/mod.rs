@@ -8,6 +8,7 @@ mod precedence;
 mod propagation;
 mod properties;
 mod sampling;
+mod spans;
 mod stable;
 
 use super::table::Id;

@@ -234,14 +234,28 @@ fn an_empty_tracestate_is_not_written() {
     });
 }
 
+/// Found by fuzzing.
+#[test]
+fn empty_members_of_a_programs_own_state_are_not_written() {
+    let mut context = TraceContext { span: span(1, 1, Some(1)), ..TraceContext::default() };
+    for (state, expected) in [(",,,", "dd=s:1"), (",a=1,,b=2,", "dd=s:1,a=1,b=2"), ("", "dd=s:1")] {
+        context.trace_state.set(state.as_bytes()).unwrap();
+        each_dialect(|propagation| {
+            assert_eq!(written(propagation, &context, &Baggage::default()).get("tracestate"), Some(expected));
+        });
+    }
+}
+
 #[test]
 fn a_program_cannot_end_the_header() {
     let mut context = TraceContext { span: span(1, 1, Some(1)), ..TraceContext::default() };
     context.trace_state.set(b"a=1\r\nx: y").unwrap();
-    context.ot.set(b"\n").unwrap();
-    each_dialect(|propagation| {
-        assert_eq!(written(propagation, &context, &Baggage::default()).get("tracestate"), Some("dd=s:1"));
-    });
+    for ot in ["\n", "th:8,x=y", ","] {
+        context.ot.set(ot.as_bytes()).unwrap();
+        each_dialect(|propagation| {
+            assert_eq!(written(propagation, &context, &Baggage::default()).get("tracestate"), Some("dd=s:1"));
+        });
+    }
 }
 
 #[test]

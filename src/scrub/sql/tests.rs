@@ -75,6 +75,20 @@ fn as_each_database_writes_it() {
     }
 }
 
+/// The examples of `docs/spans.md`.
+#[test]
+fn the_documents_are_true() {
+    let page = include_str!("../../../docs/spans.md");
+    let (_, table) = page.split_once("| Statement | Database | Shown |\n| --- | --- | --- |\n").unwrap();
+    let rows: Vec<&str> = table.lines().take_while(|line| line.starts_with('|')).collect();
+    assert_eq!(rows.len(), 4);
+    for row in rows {
+        let cells: Vec<&str> = row.trim_matches(['|', ' ']).split(" | ").map(|cell| cell.trim_matches('`')).collect();
+        let dialect = Dialect::of_system(&cells[1].to_lowercase()).unwrap();
+        assert_eq!(scrubbed(cells[0], dialect), cells[2], "{row}");
+    }
+}
+
 #[test]
 fn what_has_no_end_is_hidden_to_the_end() {
     for (dialect, text) in [

@@ -4,6 +4,7 @@
 //! looks the same in Datadog whether it arrives here, over OTLP or from another tracer. How the fields are written as
 //! bytes is [`super::msgpack`]'s business.
 
+mod chunk;
 mod error;
 mod events;
 mod names;
@@ -11,9 +12,11 @@ mod sampled;
 mod tags;
 mod text;
 
+pub use names::{operation_name, resource as resource_name};
 pub use sampled::SampledSpan;
 
-use super::{Link, Resource, Span, SpanKind, Status, TraceChunk, Value};
+use super::{Event, Link, Resource, Span, SpanKind, Status, TraceChunk, Value};
+use crate::context::Mechanism;
 use crate::ids::SpanId;
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -51,6 +54,24 @@ pub struct DatadogSpan<'a> {
     pub metrics: Vec<(Cow<'a, str>, f64)>,
     /// References to other spans.
     pub links: Vec<DatadogLink<'a>>,
+    /// Events for an Agent that knows them as such; for others they are the tag `events`.
+    pub events: &'a [Event],
+}
+
+/// What an Agent is to be told, and what it understands.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AgentOptions {
+    /// The fraction of traces, 0 to 1, that this tracer did not lose; the Agent scales its statistics by it.
+    pub keep_rate: f64,
+    /// Whether it takes events as such (`span_events` in its `/info`).
+    pub native_events: bool,
+}
+
+impl Default for AgentOptions {
+    /// Nothing was lost, and nothing is known of the Agent.
+    fn default() -> Self {
+        AgentOptions { keep_rate: 1.0, native_events: false }
+    }
 }
 
 /// A span link as Datadog's intake knows it.
@@ -75,23 +96,30 @@ struct Origin<'a> {
     service: &'a str,
     env: Option<&'a str>,
     version: Option<&'a str>,
+    /// Where the service's name came from, if the user did not give it.
+    service_source: Option<&'a str>,
     /// The user's own resource attributes: tags of every span.
     tags: Vec<(&'a str, Cow<'a, str>)>,
 }
 
 /// Maps the spans of a chunk, in their order.
-///
-/// `keep_rate` is the fraction of traces, 0 to 1, that this tracer did not lose; the Agent scales its statistics by it.
 #[must_use]
-pub fn map_chunk(chunk: &TraceChunk, keep_rate: f64) -> Vec<DatadogSpan<'_>> {
+pub fn map_chunk(chunk: &TraceChunk, options: AgentOptions) -> Vec<DatadogSpan<'_>> {
     let origin = Origin::of(&chunk.resource);
     let services = services(chunk, &origin);
     let leads = |index: usize| index == 0 && chunk.has_local_root;
-    let mut mapped: Vec<_> =
-        chunk.spans.iter().enumerate().map(|(i, s)| map_span(s, &origin, &services, leads(i))).collect();
+    let mut mapped: Vec<_> = chunk
+        .spans
+        .iter()
+        .enumerate()
+        .map(|(i, span)| {
+            let is_top = is_top_level(span, origin.service_of(span), &services, leads(i));
+            map_span(span, &origin, &chunk.origin, is_top, options)
+        })
+        .collect();
     if let (Some(first), Some(span)) = (mapped.first_mut(), chunk.spans.first()) {
         let mut tags = Tags::from_parts(std::mem::take(&mut first.meta), std::mem::take(&mut first.metrics));
-        add_chunk_tags(&mut tags, chunk, span, keep_rate);
+        chunk::add_tags(&mut tags, chunk, span, options);
         (first.meta, first.metrics) = tags.into_parts();
     }
     mapped
@@ -122,6 +150,7 @@ impl<'a> Origin<'a> {
             service: resource.text("service.name").unwrap_or_default(),
             env: nonempty("deployment.environment.name").or_else(|| nonempty("deployment.environment")),
             version: nonempty("service.version"),
+            service_source: nonempty(chunk::SERVICE_SOURCE),
             tags: resource
                 .attributes
                 .iter()
@@ -135,15 +164,20 @@ impl<'a> Origin<'a> {
     where
         'a: 's,
     {
-        service_of(span, self.service)
+        service_or(span, self.service)
     }
 }
 
-/// A span's service: its own, else that of what made it.
-fn service_of<'a>(span: &'a Span, makers: &'a str) -> &'a str {
+/// The service of a span that `resource` has made.
+#[must_use]
+pub fn service<'a>(span: &'a Span, resource: &'a Resource) -> &'a str {
+    service_or(span, resource.text("service.name").unwrap_or_default())
+}
+
+fn service_or<'a>(span: &'a Span, default: &'a str) -> &'a str {
     names::attribute_text(span, &["datadog.service", "service.name"])
         .or(span.service.as_deref().filter(|service| !service.is_empty()))
-        .unwrap_or(makers)
+        .unwrap_or(default)
 }
 
 /// Whether a resource attribute is a tag of the user's. What describes the process, its host and the tracer has fields
@@ -155,7 +189,13 @@ fn is_users_own(key: &str) -> bool {
         && key != "deployment.environment.name"
 }
 
-fn map_span<'a>(span: &'a Span, origin: &Origin<'a>, services: &HashMap<SpanId, &str>, first: bool) -> DatadogSpan<'a> {
+fn map_span<'a>(
+    span: &'a Span,
+    origin: &Origin<'a>,
+    began_at: &'a str,
+    is_top_level: bool,
+    options: AgentOptions,
+) -> DatadogSpan<'a> {
     let service = origin.service_of(span);
     let mut tags = Tags::default();
     for (key, value) in &span.attributes {
@@ -166,12 +206,20 @@ fn map_span<'a>(span: &'a Span, origin: &Origin<'a>, services: &HashMap<SpanId, 
     }
     add_identity_tags(&mut tags, span, origin, service);
     add_otel_tags(&mut tags, span);
-    if is_top_level(span, service, services, first) {
+    let events_as_such = options.native_events;
+    if !span.events.is_empty() && !events_as_such {
+        tags.set_json("events", events::to_json_within_limit(&span.events));
+    }
+    if !began_at.is_empty() {
+        tags.set_text("_dd.origin", Cow::Borrowed(began_at));
+    }
+    if is_top_level {
         tags.set_number("_dd.top_level", 1.0);
     }
-    if matches!(span.kind, SpanKind::Client | SpanKind::Producer) {
+    if span.measured.unwrap_or(matches!(span.kind, SpanKind::Client | SpanKind::Producer)) {
         tags.set_number("_dd.measured", 1.0);
     }
+    add_sampling_tags(&mut tags, span);
     let error = error::describe(span, &mut tags);
     let (meta, metrics) = tags.into_parts();
     DatadogSpan {
@@ -188,6 +236,7 @@ fn map_span<'a>(span: &'a Span, origin: &Origin<'a>, services: &HashMap<SpanId, 
         meta,
         metrics,
         links: span.links.iter().map(map_link).collect(),
+        events: if events_as_such { &span.events } else { &[] },
     }
 }
 
@@ -207,8 +256,16 @@ fn add_identity_tags<'a>(tags: &mut Tags<'a>, span: &'a Span, origin: &Origin<'a
     }
     let kind = override_of("datadog.span.kind").unwrap_or_else(|| names::kind_name(span.kind));
     tags.set_text("span.kind", Cow::Borrowed(kind));
-    if service != origin.service && !origin.service.is_empty() {
-        tags.set_text("_dd.base_service", Cow::Owned(origin.service.to_lowercase()));
+    if service == origin.service {
+        if let Some(source) = origin.service_source {
+            tags.add_text(Cow::Borrowed(chunk::SERVICE_SOURCE), Cow::Borrowed(source));
+        }
+    } else {
+        // Said by the span itself, unless it says otherwise.
+        tags.add_text(Cow::Borrowed(chunk::SERVICE_SOURCE), Cow::Borrowed("m"));
+        if !origin.service.is_empty() {
+            tags.set_text("_dd.base_service", Cow::Owned(origin.service.to_lowercase()));
+        }
     }
 }
 
@@ -224,11 +281,25 @@ fn add_otel_tags<'a>(tags: &mut Tags<'a>, span: &'a Span) {
     if !span.trace_state.is_empty() {
         tags.set_text("w3c.tracestate", Cow::Borrowed(&span.trace_state));
     }
-    if !span.events.is_empty() {
-        tags.set_json("events", events::to_json_within_limit(&span.events));
+    if let Some(scope) = &span.scope {
+        for (key, text) in [("otel.scope.name", &scope.name), ("otel.scope.version", &scope.version)] {
+            if !text.is_empty() {
+                tags.set_text(key, Cow::Borrowed(text));
+            }
+        }
     }
     if span.events.iter().any(error::is_exception) {
         tags.set_text("_dd.span_events.has_exception", Cow::Borrowed("true"));
+    }
+}
+
+/// Tells the Agent to keep the span whatever becomes of its trace.
+fn add_sampling_tags(tags: &mut Tags<'_>, span: &Span) {
+    let Some(sampling) = &span.span_sampling else { return };
+    tags.set_number("_dd.span_sampling.mechanism", f64::from(Mechanism::SINGLE_SPAN.0));
+    tags.set_number("_dd.span_sampling.rule_rate", sampling.rule_rate);
+    if let Some(limit) = sampling.max_per_second {
+        tags.set_number("_dd.span_sampling.max_per_second", limit);
     }
 }
 
@@ -250,38 +321,6 @@ fn is_top_level(span: &Span, service: &str, services: &HashMap<SpanId, &str>, fi
     }
 }
 
-/// What the intake looks for on the first span of each chunk.
-fn add_chunk_tags<'a>(tags: &mut Tags<'a>, chunk: &'a TraceChunk, first: &Span, keep_rate: f64) {
-    let resource = &chunk.resource;
-    for (key, value) in resource.attributes.iter().filter(|(key, _)| key.starts_with("_dd.")) {
-        tags.add_text(Cow::Borrowed(key), value_text(value));
-    }
-    tags.set_number("_sampling_priority_v1", f64::from(chunk.sampling_priority));
-    tags.set_number("_dd.tracer_kr", if keep_rate.is_finite() { keep_rate.clamp(0.0, 1.0) } else { 1.0 });
-    if !chunk.decision_maker.is_empty() {
-        tags.set_text("_dd.p.dm", Cow::Borrowed(&chunk.decision_maker));
-    }
-    if first.trace_id.high() != 0 {
-        tags.set_text("_dd.p.tid", Cow::Owned(SpanId(first.trace_id.high()).to_string()));
-    }
-    if let Some((_, Value::I64(pid))) = resource.attributes.iter().find(|(key, _)| key == "process.pid") {
-        tags.set_number("process_id", *pid as f64);
-    }
-    if let Some(id) = resource.text("service.instance.id") {
-        tags.set_text("runtime-id", runtime_id(id));
-    }
-    if let Some(language) = resource.text("telemetry.sdk.language") {
-        tags.set_text("language", Cow::Borrowed(language));
-    }
-}
-
-/// Datadog writes the UUID of a runtime without hyphens; ids that are no UUIDs are left alone.
-fn runtime_id(instance_id: &str) -> Cow<'_, str> {
-    let hyphens = instance_id.bytes().enumerate().all(|(i, b)| (b == b'-') == matches!(i, 8 | 13 | 18 | 23));
-    let is_uuid = instance_id.len() == 36 && hyphens && instance_id.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit());
-    if is_uuid { Cow::Owned(instance_id.replace('-', "").to_lowercase()) } else { Cow::Borrowed(instance_id) }
-}
-
 fn map_link(link: &Link) -> DatadogLink<'_> {
     /// Without it the intake cannot tell flags of zero from flags that nobody knew.
     const FLAGS_ARE_KNOWN: u32 = 1 << 31;
@@ -299,9 +338,14 @@ fn map_link(link: &Link) -> DatadogLink<'_> {
     }
 }
 
+/// A value as text, no longer than a tag may be.
+pub(super) fn text_of(value: &Value) -> Cow<'_, str> {
+    shortened(value_text(value))
+}
+
 fn flatten<'a>(key: Cow<'a, str>, value: &'a Value, out: &mut Vec<(Cow<'a, str>, Cow<'a, str>)>) {
     let Value::Array(items) = value else {
-        out.push((shortened(key), shortened(value_text(value))));
+        out.push((shortened(key), text_of(value)));
         return;
     };
     for (index, item) in items.iter().enumerate() {

@@ -24,7 +24,8 @@ pub(super) fn kind_name(kind: SpanKind) -> &'static str {
 }
 
 /// The operation name: what was set, else by the conventions that the attributes show.
-pub(super) fn operation_name(span: &Span) -> Cow<'_, str> {
+#[must_use]
+pub fn operation_name(span: &Span) -> Cow<'_, str> {
     let set = attribute_text(span, &["datadog.name", "operation.name"]).or(span.operation_name.as_deref());
     if let Some(name) = set.filter(|name| !name.is_empty()) {
         return Cow::Borrowed(name);
@@ -78,7 +79,8 @@ fn lower(name: std::string::String) -> Cow<'static, str> {
 }
 
 /// The resource: what was set, else what the attributes identify, else the span's name.
-pub(super) fn resource(span: &Span) -> Cow<'_, str> {
+#[must_use]
+pub fn resource(span: &Span) -> Cow<'_, str> {
     let attribute = |keys| attribute_text(span, keys);
     if let Some(resource) = attribute(&["datadog.resource", "resource.name"]) {
         return Cow::Borrowed(resource);

@@ -30,7 +30,7 @@ impl<'a> SampledSpan<'a> {
 
 impl Sampled for SampledSpan<'_> {
     fn service(&self) -> &[u8] {
-        super::service_of(self.span, self.resource.text("service.name").unwrap_or_default()).as_bytes()
+        super::service(self.span, self.resource).as_bytes()
     }
 
     fn name(&self) -> &[u8] {

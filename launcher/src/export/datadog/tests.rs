@@ -4,9 +4,12 @@ use crate::export::testing::{self, batch};
 use ddtrace::sampling::AgentRates;
 
 fn agent(server: &TestServer) -> Datadog {
-    let config = testing::config();
+    agent_with(server, &testing::config())
+}
+
+fn agent_with(server: &TestServer, config: &Config) -> Datadog {
     let url = AgentUrl::Tcp { tls: false, host: "127.0.0.1".into(), port: server.port(), base_path: "/base".into() };
-    Datadog::new(&url, &config)
+    Datadog::new(&url, config)
 }
 
 #[tokio::test]
@@ -48,6 +51,36 @@ async fn the_keep_rate_goes_out_with_the_spans() {
     };
     assert_eq!(sent(1.0), [true, false]);
     assert_eq!(sent(0.25), [false, true]);
+}
+
+#[tokio::test]
+async fn events_go_as_such_if_that_is_wanted_and_the_agent_says_that_it_takes_them() {
+    let mut batch = batch(&[1]);
+    batch.chunks[0].spans.push(testing::rich_span(2, 1));
+    let without_events = testing::batch(&[3]);
+    let [ok, info] = [Answer::status(200), Answer::status(200).body(r#"{"span_events":true}"#)];
+    let refusing = Answer::status(200).body(r#"{"span_events":false}"#);
+    for (wanted, answers, questions, native) in [
+        (false, vec![ok.clone()], 0, [false, false]),
+        (true, vec![ok.clone(), info.clone(), ok.clone()], 1, [true, true]),
+        (true, vec![ok.clone(), refusing, ok.clone()], 1, [false, false]),
+        (true, vec![ok.clone(), Answer::status(404), ok.clone()], 1, [false, false]),
+        // Not ready yet: it is asked again.
+        (true, vec![ok.clone(), Answer::status(503), ok.clone(), info, ok], 2, [false, true]),
+    ] {
+        let server = TestServer::start(answers).await;
+        let mut agent = agent_with(&server, &Config { native_span_events: wanted, ..testing::config() });
+        agent.send(&without_events).await;
+        agent.send(&batch).await;
+        agent.send(&batch).await;
+        let (asked, sent): (Vec<_>, Vec<_>) = server.received().into_iter().partition(|r| r.target.ends_with("/info"));
+        assert_eq!(asked.len(), questions);
+        let has = |body: &[u8], key: &[u8]| body.windows(key.len()).any(|window| window == key);
+        let with_events = || sent.iter().skip(1);
+        let as_such: Vec<bool> = with_events().map(|request| has(&request.body, b"\xabspan_events")).collect();
+        let as_tags: Vec<bool> = with_events().map(|request| has(&request.body, b"\xa6events")).collect();
+        assert_eq!((as_such, as_tags), (native.to_vec(), native.map(|native| !native).to_vec()));
+    }
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! The mapping from the span model to OTLP's messages.
 
 use crate::export::Batch;
-use ddtrace::span::{Attribute, Event, Link, Resource, Span, Status, TraceChunk, Value};
+use ddtrace::context::FLAG_SAMPLED;
+use ddtrace::span::{Attribute, Event, Link, Resource, Scope, Span, Status, Value};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, InstrumentationScope, KeyValue, any_value};
 use opentelemetry_proto::tonic::resource::v1::Resource as ProtoResource;
@@ -15,50 +16,93 @@ use std::sync::Arc;
 const HAS_IS_REMOTE: u32 = 0x100;
 const IS_REMOTE: u32 = 0x200;
 
-/// One request for a batch, its spans grouped by resource; `None` where nothing is to be sent.
+/// One request for a batch, its spans grouped by resource and by what made them; `None` where nothing is to be sent.
 ///
-/// Traces that were decided against are left out: OTLP has no field for the decision, so whoever is sent a span keeps
-/// it.
+/// Of traces that were decided against only spans are sent that are kept by themselves: OTLP has no field for the
+/// decision, so whoever is sent a span keeps it.
 pub fn trace_request(batch: &Batch) -> Option<ExportTraceServiceRequest> {
-    let mut resource_spans: Vec<ResourceSpans> = Vec::new();
+    let mut groups: Vec<Group> = Vec::new();
     let mut places: HashMap<*const Resource, usize> = HashMap::new();
-    for chunk in batch.chunks.iter().filter(|chunk| is_kept(chunk)) {
+    for chunk in &batch.chunks {
+        let is_kept = chunk.sampling_priority > 0;
+        let mut spans = chunk.spans.iter().filter(|span| is_kept || span.span_sampling.is_some()).peekable();
+        if spans.peek().is_none() {
+            continue;
+        }
         let place = *places.entry(Arc::as_ptr(&chunk.resource)).or_insert_with(|| {
-            resource_spans.push(empty_resource_spans(&chunk.resource));
-            resource_spans.len() - 1
+            groups.push(Group::new(&chunk.resource));
+            groups.len() - 1
         });
         let service = chunk.resource.text("service.name").unwrap_or_default();
-        let scope = resource_spans.get_mut(place).and_then(|resource| resource.scope_spans.first_mut());
-        if let Some(scope) = scope {
-            scope.spans.extend(chunk.spans.iter().map(|span| proto_span(span, service)));
+        let Some(group) = groups.get_mut(place) else { continue };
+        for span in spans {
+            group.spans_of(span.scope.as_ref()).push(proto_span(span, service, is_kept));
         }
     }
+    let resource_spans: Vec<ResourceSpans> = groups.into_iter().map(Group::finish).collect();
     (!resource_spans.is_empty()).then_some(ExportTraceServiceRequest { resource_spans })
 }
 
-fn is_kept(chunk: &TraceChunk) -> bool {
-    chunk.sampling_priority > 0 && !chunk.spans.is_empty()
+/// The spans of one resource.
+struct Group {
+    resource: ProtoResource,
+    /// By what made them; `None` is ddtrace-run itself.
+    scopes: Vec<(Option<Arc<Scope>>, Vec<ProtoSpan>)>,
 }
 
-fn empty_resource_spans(resource: &Resource) -> ResourceSpans {
-    // `_dd.*` is for Datadog's own intake.
-    let attributes =
-        resource.attributes.iter().filter(|(key, _)| !key.starts_with("_dd.")).map(proto_attribute).collect();
-    let scope = InstrumentationScope {
-        name: String::from("ddtrace-run"),
-        version: String::from(env!("CARGO_PKG_VERSION")),
-        ..Default::default()
-    };
-    ResourceSpans {
-        resource: Some(ProtoResource { attributes, ..Default::default() }),
-        scope_spans: vec![ScopeSpans { scope: Some(scope), ..Default::default() }],
-        schema_url: String::new(),
+impl Group {
+    fn new(resource: &Resource) -> Self {
+        let resource = ProtoResource { attributes: proto_attributes(&resource.attributes), ..Default::default() };
+        Group { resource, scopes: Vec::new() }
+    }
+
+    fn spans_of(&mut self, scope: Option<&Arc<Scope>>) -> &mut Vec<ProtoSpan> {
+        let is_same = |other: &Option<Arc<Scope>>| match (other, scope) {
+            (Some(other), Some(scope)) => Arc::ptr_eq(other, scope) || other == scope,
+            (None, None) => true,
+            _ => false,
+        };
+        let place = self.scopes.iter().position(|(other, _)| is_same(other)).unwrap_or_else(|| {
+            self.scopes.push((scope.cloned(), Vec::new()));
+            self.scopes.len() - 1
+        });
+        &mut self.scopes[place].1
+    }
+
+    fn finish(self) -> ResourceSpans {
+        let scope_spans = |(scope, spans): (Option<Arc<Scope>>, Vec<ProtoSpan>)| ScopeSpans {
+            scope: Some(proto_scope(scope.as_deref())),
+            spans,
+            ..Default::default()
+        };
+        ResourceSpans {
+            resource: Some(self.resource),
+            scope_spans: self.scopes.into_iter().map(scope_spans).collect(),
+            ..Default::default()
+        }
     }
 }
 
-fn proto_span(span: &Span, resources_service: &str) -> ProtoSpan {
-    let mut attributes: Vec<KeyValue> = span.attributes.iter().map(proto_attribute).collect();
-    // What only Datadog has a field for travels under the names that Datadog's own OTLP export gives it.
+fn proto_scope(scope: Option<&Scope>) -> InstrumentationScope {
+    match scope {
+        Some(scope) => InstrumentationScope {
+            name: scope.name.clone(),
+            version: scope.version.clone(),
+            attributes: proto_attributes(&scope.attributes),
+            ..Default::default()
+        },
+        None => InstrumentationScope {
+            name: String::from("ddtrace-run"),
+            version: String::from(env!("CARGO_PKG_VERSION")),
+            ..Default::default()
+        },
+    }
+}
+
+fn proto_span(span: &Span, resources_service: &str, is_kept: bool) -> ProtoSpan {
+    let mut attributes = proto_attributes(&span.attributes);
+    // What only Datadog has a field for travels under the names that Datadog's own OTLP export gives it: the Agent's
+    // receiver makes fields of them again, for others they are attributes like any.
     let datadogs = [
         ("service.name", span.service.as_deref().filter(|service| *service != resources_service)),
         ("operation.name", span.operation_name.as_deref()),
@@ -77,7 +121,7 @@ fn proto_span(span: &Span, resources_service: &str) -> ProtoSpan {
             true => span.parent_id.0.to_be_bytes().to_vec(),
             false => Vec::new(),
         },
-        flags: u32::from(span.flags) | HAS_IS_REMOTE | if span.parent_is_remote { IS_REMOTE } else { 0 },
+        flags: flags(span, is_kept),
         // Receivers may refuse a span without a name.
         name: if span.name.is_empty() { String::from("unnamed") } else { span.name.to_string() },
         // The kinds are numbered alike.
@@ -85,11 +129,20 @@ fn proto_span(span: &Span, resources_service: &str) -> ProtoSpan {
         start_time_unix_nano: span.start_unix_nano,
         end_time_unix_nano: span.end_unix_nano,
         attributes,
+        dropped_attributes_count: span.dropped_attributes,
         events: span.events.iter().map(proto_event).collect(),
+        dropped_events_count: span.dropped_events,
         links: span.links.iter().map(proto_link).collect(),
+        dropped_links_count: span.dropped_links,
         status: proto_status(&span.status),
-        ..Default::default()
     }
+}
+
+/// The span's own W3C flags, of which the first is the trace's decision, and what is known of its parent.
+fn flags(span: &Span, is_kept: bool) -> u32 {
+    let sampled = if is_kept { FLAG_SAMPLED } else { 0 };
+    let parent = if span.parent_is_remote { HAS_IS_REMOTE | IS_REMOTE } else { HAS_IS_REMOTE };
+    u32::from(span.flags & !FLAG_SAMPLED | sampled) | parent
 }
 
 fn proto_status(status: &Status) -> Option<ProtoStatus> {
@@ -105,8 +158,8 @@ fn proto_event(event: &Event) -> span::Event {
     span::Event {
         time_unix_nano: event.time_unix_nano,
         name: event.name.to_string(),
-        attributes: event.attributes.iter().map(proto_attribute).collect(),
-        dropped_attributes_count: 0,
+        attributes: proto_attributes(&event.attributes),
+        dropped_attributes_count: event.dropped_attributes,
     }
 }
 
@@ -115,15 +168,18 @@ fn proto_link(link: &Link) -> span::Link {
         trace_id: link.trace_id.0.to_be_bytes().to_vec(),
         span_id: link.span_id.0.to_be_bytes().to_vec(),
         trace_state: link.trace_state.clone(),
-        attributes: link.attributes.iter().map(proto_attribute).collect(),
-        dropped_attributes_count: 0,
+        attributes: proto_attributes(&link.attributes),
+        dropped_attributes_count: link.dropped_attributes,
         // Whether the linked context is remote is not known, and the bit that would say so stays clear.
         flags: u32::from(link.flags),
     }
 }
 
-fn proto_attribute((key, value): &Attribute) -> KeyValue {
-    key_value(key, proto_value(value))
+/// All but what is for Datadog's own intake.
+fn proto_attributes(attributes: &[Attribute]) -> Vec<KeyValue> {
+    let is_datadogs = |key: &str| key.starts_with("_dd.") || key.starts_with("_dd1.");
+    let shown = attributes.iter().filter(|(key, _)| !is_datadogs(key));
+    shown.map(|(key, value)| key_value(key, proto_value(value))).collect()
 }
 
 fn key_value(key: &str, value: any_value::Value) -> KeyValue {
@@ -147,6 +203,7 @@ mod tests {
     use super::*;
     use crate::export::testing::{chunk, resource, rich_span, span};
     use ddtrace::ids::SpanId;
+    use ddtrace::span::{SpanSampling, TraceChunk};
 
     fn attribute<'a>(span: &'a ProtoSpan, key: &str) -> Option<&'a any_value::Value> {
         span.attributes.iter().find(|kv| kv.key == key)?.value.as_ref()?.value.as_ref()
@@ -202,7 +259,9 @@ mod tests {
             assert_eq!(attribute(span, key), Some(&any_value::Value::StringValue(text.into())), "{key}");
         }
         assert_eq!(span.status, Some(ProtoStatus { code: 2, message: "exit code 1".into() }));
+        assert_eq!((span.dropped_attributes_count, span.dropped_events_count, span.dropped_links_count), (3, 4, 5));
         assert_eq!(span.events[0].name, "exception");
+        assert_eq!((span.events[0].dropped_attributes_count, span.links[0].dropped_attributes_count), (1, 2));
         assert_eq!(span.links[0].flags, 1);
         assert_eq!(span.links[0].trace_id, 0x11u128.to_be_bytes());
     }
@@ -229,5 +288,63 @@ mod tests {
         let request = trace_request(&batch).unwrap();
         let span = &request.resource_spans[0].scope_spans[0].spans[0];
         assert_eq!(span.attributes.iter().filter(|kv| kv.key == "operation.name").count(), 1);
+    }
+
+    #[test]
+    fn spans_are_grouped_by_what_made_them() {
+        let scope = |name: &str, version: &str| {
+            let attributes = vec![crate::export::testing::attribute("a", 1)];
+            Some(Arc::new(Scope { name: name.into(), version: version.into(), attributes }))
+        };
+        let shared = scope("flask", "1");
+        let scopes =
+            [shared.clone(), None, scope("redis", "1"), shared, scope("flask", "1"), scope("flask", "2"), None];
+        let spans = (1..).zip(scopes).map(|(id, scope)| Span { scope, ..span(id) }).collect();
+        let batch = Batch { chunks: vec![chunk(resource("shop"), spans)] };
+        let request = trace_request(&batch).unwrap();
+        let groups: Vec<(&str, &str, usize, Vec<u8>)> = request.resource_spans[0]
+            .scope_spans
+            .iter()
+            .map(|group| {
+                let scope = group.scope.as_ref().unwrap();
+                let ids = group.spans.iter().map(|span| span.span_id[7]).collect();
+                (scope.name.as_str(), scope.version.as_str(), scope.attributes.len(), ids)
+            })
+            .collect();
+        assert_eq!(
+            groups,
+            [
+                ("flask", "1", 1, vec![1, 4, 5]),
+                ("ddtrace-run", env!("CARGO_PKG_VERSION"), 0, vec![2, 7]),
+                ("redis", "1", 1, vec![3]),
+                ("flask", "2", 1, vec![6]),
+            ]
+        );
+    }
+
+    #[test]
+    fn of_a_rejected_trace_only_spans_that_are_kept_by_themselves_are_sent_and_are_not_sampled() {
+        let kept = Span { span_sampling: Some(SpanSampling { rule_rate: 1.0, max_per_second: None }), ..span(2) };
+        let rejected = TraceChunk { sampling_priority: -1, ..chunk(resource("shop"), vec![span(1), kept]) };
+        let request = trace_request(&Batch { chunks: vec![rejected] }).unwrap();
+        let spans = &request.resource_spans[0].scope_spans[0].spans;
+        assert_eq!(spans.len(), 1);
+        assert_eq!((spans[0].span_id[7], spans[0].flags), (2, 0x100));
+        let unsampled = Span { flags: 2, ..span(3) };
+        let request = trace_request(&Batch { chunks: vec![chunk(resource("shop"), vec![unsampled])] }).unwrap();
+        assert_eq!(request.resource_spans[0].scope_spans[0].spans[0].flags, 0x103, "the decision is the trace's");
+    }
+
+    #[test]
+    fn datadogs_own_tags_stay_with_datadog() {
+        let mut span = rich_span(2, 1);
+        let own = ["_dd.measured", "_dd1.sr.eausr", "_dd.p.dm"].map(|key| crate::export::testing::attribute(key, 1));
+        for attributes in [&mut span.attributes, &mut span.events[0].attributes, &mut span.links[0].attributes] {
+            attributes.extend(own.clone());
+        }
+        let chunk = TraceChunk { origin: "rum".into(), rule_rate: Some(1.0), ..chunk(resource("shop"), vec![span]) };
+        let request = trace_request(&Batch { chunks: vec![chunk] }).unwrap();
+        let text = String::from_utf8(crate::export::otlp::json::to_json(&request)).unwrap();
+        assert!(!text.contains("_dd") && !text.contains("rum"), "{text}");
     }
 }

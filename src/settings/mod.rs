@@ -127,104 +127,9 @@ fn styles(names: &[u8]) -> Styles {
 }
 
 #[cfg(feature = "std")]
-pub use write::{Given, Shortened};
-
+mod write;
 #[cfg(feature = "std")]
-mod write {
-    use super::*;
-    use crate::sampling::SamplingConfig;
-    use std::format;
-    use std::string::{String, ToString};
-    use std::vec::Vec;
-
-    const MOST_KEYS: usize = 32;
-
-    /// The text has no room for the sampling rules.
-    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-    pub struct Shortened;
-
-    /// What is handed on.
-    #[derive(Clone, Copy, Debug)]
-    pub struct Given<'a> {
-        /// [`Settings::service`].
-        pub service: &'a str,
-        /// [`Settings::env`].
-        pub env: &'a str,
-        /// [`Settings::version`].
-        pub version: &'a str,
-        /// [`Settings::trace_id_128_bit`].
-        pub trace_id_128_bit: bool,
-        /// [`Settings::propagation`].
-        pub propagation: &'a Propagation,
-        /// [`Settings::baggage_tags`]; the first 32 count.
-        pub baggage_tags: &'a [String],
-        /// [`Settings::sampling`].
-        pub sampling: &'a SamplingConfig,
-    }
-
-    impl Given<'_> {
-        /// The text that [`Settings::parse`] reads, at most [`MAX_LENGTH`] bytes. Where the sampling rules would make it
-        /// longer they are left out, and what decides without rules decides.
-        #[must_use]
-        pub fn to_text(&self) -> (String, Option<Shortened>) {
-            let text = self.with_sampling(self.sampling);
-            if text.len() <= MAX_LENGTH {
-                return (text, None);
-            }
-            let without_rules = SamplingConfig {
-                rules: crate::sampling::rules::OwnedRules::default(),
-                span_rules: crate::sampling::rules::OwnedRules::default(),
-                ..self.sampling.clone()
-            };
-            (self.with_sampling(&without_rules), Some(Shortened))
-        }
-
-        fn with_sampling(&self, sampling: &SamplingConfig) -> String {
-            let propagation = self.propagation;
-            let mut flags = 0;
-            for (flag, is_set) in [
-                (LONG_IDS, self.trace_id_128_bit),
-                (EXTRACT_FIRST, propagation.extract_first),
-                (OPEN_TELEMETRY, propagation.dialect == Dialect::OpenTelemetry),
-                (RESTART, propagation.behaviour == ExtractBehaviour::Restart),
-                (IGNORE, propagation.behaviour == ExtractBehaviour::Ignore),
-            ] {
-                if is_set {
-                    flags |= flag;
-                }
-            }
-            let keys: Vec<String> = self.baggage_tags.iter().take(MOST_KEYS).map(|key| printable(key)).collect();
-            let limits = [propagation.tags_max_length, propagation.baggage_max_items, propagation.baggage_max_bytes];
-            let [tags, items, bytes] = limits.map(|limit| format!("{limit:x}"));
-            [
-                "1",
-                &printable(self.service),
-                &printable(self.env),
-                &printable(self.version),
-                &format!("{flags:x}"),
-                &tags,
-                &items,
-                &bytes,
-                &names(propagation.inject),
-                &names(propagation.extract),
-                &keys.join(&char::from(KEY_END).to_string()),
-                &sampling.to_compact(),
-            ]
-            .join(&char::from(FIELD_END).to_string())
-        }
-    }
-
-    fn names(styles: Styles) -> String {
-        styles.iter().map(Style::name).collect::<Vec<_>>().join(",")
-    }
-
-    /// No separator can be in it, and no backend takes a control character. 256 bytes are more than any of them keeps.
-    fn printable(text: &str) -> String {
-        let mut printable: String = text.chars().map(|c| if c.is_control() { '_' } else { c }).collect();
-        printable.truncate(printable.floor_char_boundary(256));
-        printable
-    }
-}
+pub use write::{Given, Shortened};
 
 #[cfg(all(test, feature = "std"))]
 mod tests {
@@ -277,7 +182,7 @@ mod tests {
             assert_eq!(read.propagation, propagation);
             assert!(read.trace_id_128_bit);
             assert!(read.baggage_tags.contains(b"a,b") && !read.baggage_tags.contains(b"a"));
-            assert_eq!(Some(read.sampling), HandedOn::parse(sampling.to_compact().as_bytes()));
+            assert_eq!(Some(read.sampling), HandedOn::parse(sampling.to_compact().as_bytes()), "it has no rules for spans");
             assert_eq!(read.sampling.rules, sampling.rules.to_compact().as_bytes());
         }
     }
