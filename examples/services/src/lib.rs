@@ -66,7 +66,9 @@ pub async fn call(method: Method, uri: Uri, body: impl Into<Bytes>) -> Result<(S
     let mut headers = HeaderMap::new();
     // Only the context is needed, not the span in it, which stays here to be filled.
     let context = Context::current().with_remote_span_context(span.span_context().clone());
-    global::get_text_map_propagator(|propagator| propagator.inject_context(&context, &mut HeaderInjector(&mut headers)));
+    global::get_text_map_propagator(|propagator| {
+        propagator.inject_context(&context, &mut HeaderInjector(&mut headers))
+    });
     let mut request = Request::new(Full::new(body.into()));
     *request.method_mut() = method;
     *request.uri_mut() = uri;

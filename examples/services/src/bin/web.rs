@@ -6,11 +6,11 @@
 //! curl http://127.0.0.1:8080/orders/7
 //! ```
 
+use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::from_fn;
 use axum::routing::get;
-use axum::Router;
 use ddtrace_example_services::{call, trace_request};
 use opentelemetry::trace::{TraceContextExt, Tracer};
 use opentelemetry::{Context, KeyValue, global};
