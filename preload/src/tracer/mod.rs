@@ -253,3 +253,16 @@ pub(crate) fn become_child() {
     }
     EPOCH.fetch_add(1, Ordering::Relaxed);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `docs/c-interface.md` says so.
+    #[test]
+    fn the_sizes_are_as_documented() {
+        assert!(size_of::<Tracer>() < 57_000_000, "{} bytes", size_of::<Tracer>());
+        assert!(size_of::<Span>() <= 56, "{} bytes", size_of::<Span>());
+        assert!(size_of::<Trace>() < 14 << 10, "{} bytes", size_of::<Trace>());
+    }
+}
