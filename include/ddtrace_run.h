@@ -156,6 +156,8 @@ struct ddtrace_interface {
     void (*release)(ddtrace_context context);
     int32_t (*keep)(ddtrace_span span, int32_t keep);
     int32_t (*describe)(ddtrace_span span, struct ddtrace_ids *out);
+    /* For tracers that decide by themselves: the Agent's sampling rate, below 0 where none was told. */
+    double (*rate)(const char *service, size_t service_length, const char *env, size_t env_length);
 };
 
 /* ---- Finding it. ---- */

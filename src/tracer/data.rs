@@ -1,7 +1,9 @@
 //! What a span holds until it is recorded.
 
 use super::value::{AttributeValue, MAX_TEXT};
+use crate::context::MAX_TRACE_STATE;
 use crate::ids::{SpanId, TraceId};
+use crate::propagation::Extracted;
 use crate::record::{EncodedFields, FieldValue, MAX_NAME, Name, SpanFields, floor_char_boundary};
 use crate::semconv::{Key, MANUAL_DROP, MANUAL_KEEP};
 use crate::span::{Scope, SpanKind, SpanLimits, Status};
@@ -197,6 +199,16 @@ impl SpanData {
                 }
             });
         });
+    }
+
+    /// Links to the contexts that came in and are not continued. They count, but no limit keeps them out.
+    pub(super) fn link_terminated(&mut self, incoming: &Extracted) {
+        let count = incoming.links.iter().flatten().count();
+        if count > 0 {
+            self.links += count;
+            // Ids, flags, reason and style of each, and the one that may have a state.
+            self.fields.append(count * 128 + MAX_TRACE_STATE, count * 3, |record| record.terminated_links(incoming));
+        }
     }
 
     /// Says how it ended, by OpenTelemetry's rules: OK is final, and nothing goes back to unset.
