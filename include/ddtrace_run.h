@@ -179,7 +179,7 @@ static void *ddtrace_dlsym(void *, const char *) __attribute__((weakref("dlsym")
 DDTRACE_INLINE const struct ddtrace_interface *ddtrace_find(void) {
     /* Stands for "there is none", so that it is looked for only once. */
     static const struct ddtrace_interface none = {0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-                                                  NULL, NULL, NULL, NULL, NULL};
+                                                  NULL, NULL, NULL, NULL, NULL, NULL};
     static const struct ddtrace_interface *found = NULL;
     const struct ddtrace_interface *known = __atomic_load_n(&found, __ATOMIC_RELAXED);
     if (known == NULL) {
