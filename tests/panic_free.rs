@@ -100,6 +100,7 @@ fn in_process_modules() -> Vec<String> {
 fn is_in_process(path: &Path) -> bool {
     let others = [
         "ring/reader.rs",
+        "record/encoded.rs",
         "record/read.rs",
         "sys/x86_64.rs",
         "sampling/agent_rates.rs",
