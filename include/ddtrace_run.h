@@ -156,6 +156,8 @@ struct ddtrace_interface {
     void (*release)(ddtrace_context context);
     int32_t (*keep)(ddtrace_span span, int32_t keep);
     int32_t (*describe)(ddtrace_span span, struct ddtrace_ids *out);
+    /* For tracers that decide by themselves: the Agent's sampling rate, below 0 where none was told. */
+    double (*rate)(const char *service, size_t service_length, const char *env, size_t env_length);
 };
 
 /* ---- Finding it. ---- */
@@ -177,7 +179,7 @@ static void *ddtrace_dlsym(void *, const char *) __attribute__((weakref("dlsym")
 DDTRACE_INLINE const struct ddtrace_interface *ddtrace_find(void) {
     /* Stands for "there is none", so that it is looked for only once. */
     static const struct ddtrace_interface none = {0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-                                                  NULL, NULL, NULL, NULL, NULL};
+                                                  NULL, NULL, NULL, NULL, NULL, NULL};
     static const struct ddtrace_interface *found = NULL;
     const struct ddtrace_interface *known = __atomic_load_n(&found, __ATOMIC_RELAXED);
     if (known == NULL) {

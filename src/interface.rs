@@ -238,4 +238,12 @@ pub struct Interface {
     pub keep: unsafe extern "C" fn(span: u64, keep: i32) -> i32,
     /// Fills in what a span is, for logs; 0 is the active span. Decides nothing. Gives 0, or -1 where there is none.
     pub describe: unsafe extern "C" fn(span: u64, out: *mut CurrentSpan) -> i32,
+    /// The Agent's sampling rate, 0 to 1, for new traces of a service in an environment, for one who decides by itself;
+    /// below 0 where none was told.
+    pub rate: unsafe extern "C" fn(
+        service: *const c_char,
+        service_length: usize,
+        env: *const c_char,
+        env_length: usize,
+    ) -> f64,
 }

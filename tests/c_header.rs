@@ -48,6 +48,7 @@ fn the_header_says_what_the_library_has() {
             size "size" version "version" record "record" process "process" current "current" start "start"
             finish "finish" set "set" tag "tag" event "event" error "error" activate "activate" active "active"
             inject "inject" extract "extract" release "release" keep "keep" describe "describe"
+            rate "rate"
         }
     }
     let part = |part: ddtrace::interface::Part| part as u32;

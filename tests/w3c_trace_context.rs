@@ -59,12 +59,15 @@ fn opentelemetrys_dialect_without_the_launcher() {
     assert_cases(&[("OTEL_PROPAGATORS", "tracecontext,baggage")], false, &[]);
 }
 
+/// Datadog's own member is never left out, not even where 32 others leave no room: the last of those then is.
+const DATADOGS: &[&str] = &["tracestate_member_count_limit"];
+
 #[test]
 fn datadogs_dialect_under_the_launcher() {
-    assert_cases(&[], true, &[]);
+    assert_cases(&[], true, DATADOGS);
 }
 
 #[test]
 fn datadogs_dialect_without_the_launcher() {
-    assert_cases(&[], false, &[]);
+    assert_cases(&[], false, DATADOGS);
 }

@@ -31,9 +31,15 @@ pub struct Recorder {
     processes: Processes,
 }
 
+/// What the sidecar has told this process.
 impl AgentRates for Recorder {
     fn rate(&self, service: &[u8], env: &[u8]) -> Option<f64> {
-        self.agent_rate(service, env)
+        match &self.outlet {
+            Outlet::Preload(preload) => preload.agent_rate(service, env),
+            Outlet::Own(_) => own::rates_of(self.process()).and_then(|rates| rates.rate(service, env)),
+            #[cfg(test)]
+            Outlet::Memory(memory) => *memory.rate.lock().unwrap(),
+        }
     }
 }
 
@@ -83,17 +89,6 @@ impl Recorder {
             Outlet::Own(run) => run.record(self.process(), build),
             #[cfg(test)]
             Outlet::Memory(memory) => memory.record(build),
-        }
-    }
-
-    /// The Agent's sampling rate for traces of a service, as far as the sidecar has told this process.
-    fn agent_rate(&self, service: &[u8], env: &[u8]) -> Option<f64> {
-        match &self.outlet {
-            // The library's table has no function for it: the sidecar decides where it still can.
-            Outlet::Preload(_) => None,
-            Outlet::Own(_) => own::rates_of(self.process()).and_then(|rates| rates.rate(service, env)),
-            #[cfg(test)]
-            Outlet::Memory(memory) => *memory.rate.lock().unwrap(),
         }
     }
 

@@ -42,6 +42,13 @@ impl Preload {
         told.then_some(span)
     }
 
+    pub(super) fn agent_rate(&self, service: &[u8], env: &[u8]) -> Option<f64> {
+        // SAFETY: both texts are as long as is said.
+        let rate =
+            unsafe { (self.interface.rate)(service.as_ptr().cast(), service.len(), env.as_ptr().cast(), env.len()) };
+        (rate >= 0.0).then_some(rate)
+    }
+
     pub(super) fn record(&self, build: impl FnOnce(&mut RecordWriter)) -> bool {
         // On the stack: 16 KiB that only what is written of touches, with nothing to free and nothing shared.
         let mut buffer = MaybeUninit::<[u8; MAX_RECORD]>::uninit();

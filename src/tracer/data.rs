@@ -1,13 +1,15 @@
 //! What a span holds until it is recorded.
 
-use super::settings::Limits;
 use super::value::{AttributeValue, MAX_TEXT};
+use crate::context::MAX_TRACE_STATE;
 use crate::ids::{SpanId, TraceId};
+use crate::propagation::Extracted;
 use crate::record::{EncodedFields, FieldValue, MAX_NAME, Name, SpanFields, floor_char_boundary};
 use crate::semconv::{Key, MANUAL_DROP, MANUAL_KEEP};
-use crate::span::{Scope, SpanKind, Status};
+use crate::span::{Scope, SpanKind, SpanLimits, Status};
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::vec::Vec;
 
 /// The longest name of a span, and the longest message of a status, in bytes; a longer one is cut.
 pub(super) const MAX_LINE: usize = 8 * 1024;
@@ -47,10 +49,10 @@ pub struct SpanData {
     pub(super) told: usize,
     pub(super) name_is_told: bool,
     pub(super) dropped: [u32; 3],
-    limits: Limits,
-    attributes: u32,
-    events: u32,
-    links: u32,
+    limits: SpanLimits,
+    attributes: usize,
+    events: usize,
+    links: usize,
     manual: Option<bool>,
 }
 
@@ -64,7 +66,7 @@ impl SpanData {
         span_id: SpanId,
         parent_id: SpanId,
         start_ns: u64,
-        limits: Limits,
+        limits: SpanLimits,
     ) -> SpanData {
         SpanData {
             trace_id,
@@ -160,8 +162,8 @@ impl SpanData {
         }
         self.events += 1;
         let name = cut_name(name);
-        let dropped = attributes.len().saturating_sub(self.limits.event_attributes as usize);
-        let attributes = within(attributes.take(self.limits.event_attributes as usize));
+        let dropped = attributes.len().saturating_sub(self.limits.event_attributes);
+        let attributes = self.within(attributes.take(self.limits.event_attributes));
         let size: usize = attributes.iter().map(|(name, value)| name.len() + value.size()).sum();
         self.fields.append(name.len() + size, attributes.len() + 3, |record| {
             record.event(time_unix_ns, Name(name), |event| {
@@ -186,8 +188,8 @@ impl SpanData {
         }
         self.links += 1;
         let trace_state = cut_name(trace_state);
-        let dropped = attributes.len().saturating_sub(self.limits.link_attributes as usize);
-        let attributes = within(attributes.take(self.limits.link_attributes as usize));
+        let dropped = attributes.len().saturating_sub(self.limits.link_attributes);
+        let attributes = self.within(attributes.take(self.limits.link_attributes));
         let size: usize = attributes.iter().map(|(name, value)| name.len() + value.size()).sum();
         self.fields.append(trace_state.len() + size, attributes.len() + 3, |record| {
             record.link(trace_id, span_id, trace_flags, trace_state, |link| {
@@ -197,6 +199,16 @@ impl SpanData {
                 }
             });
         });
+    }
+
+    /// Links to the contexts that came in and are not continued. They count, but no limit keeps them out.
+    pub(super) fn link_terminated(&mut self, incoming: &Extracted) {
+        let count = incoming.links.iter().flatten().count();
+        if count > 0 {
+            self.links += count;
+            // Ids, flags, reason and style of each, and the one that may have a state.
+            self.fields.append(count * 128 + MAX_TRACE_STATE, count * 3, |record| record.terminated_links(incoming));
+        }
     }
 
     /// Says how it ended, by OpenTelemetry's rules: OK is final, and nothing goes back to unset.
@@ -265,6 +277,23 @@ impl SpanData {
         self.fields.remove(place);
     }
 
+    /// The attributes of an event or a link with their texts cut so that all of them find room.
+    fn within<'a>(
+        &self,
+        attributes: impl Iterator<Item = (&'a str, AttributeValue<'a>)>,
+    ) -> Vec<(&'a [u8], AttributeValue<'a>)> {
+        let mut room = MAX_DETAIL - MAX_NAME;
+        attributes
+            .map_while(|(name, value)| {
+                let name = cut_name(name);
+                room = room.checked_sub(name.len() + 16)?;
+                let value = value.cut(self.limits.nested_attribute_length, room);
+                room = room.checked_sub(value.size())?;
+                Some((name, value))
+            })
+            .collect()
+    }
+
     fn drop_one(&mut self, what: usize) {
         if let Some(count) = self.dropped.get_mut(what) {
             *count = count.saturating_add(1);
@@ -279,20 +308,4 @@ fn cut_name(name: &str) -> &[u8] {
 
 pub(super) fn cut_line(line: &str) -> &str {
     line.get(..floor_char_boundary(line.as_bytes(), MAX_LINE)).unwrap_or(line)
-}
-
-/// The attributes of an event or a link with their texts cut so that all of them find room.
-fn within<'a>(
-    attributes: impl Iterator<Item = (&'a str, AttributeValue<'a>)>,
-) -> std::vec::Vec<(&'a [u8], AttributeValue<'a>)> {
-    let mut room = MAX_DETAIL - MAX_NAME;
-    attributes
-        .map_while(|(name, value)| {
-            let name = cut_name(name);
-            room = room.checked_sub(name.len() + 16)?;
-            let value = value.cut(None, room);
-            room = room.checked_sub(value.size())?;
-            Some((name, value))
-        })
-        .collect()
 }

@@ -29,7 +29,7 @@ mod tests;
 
 pub use data::SpanData;
 pub use live::LiveSpan;
-pub use settings::{Limits, Settings};
+pub use settings::Settings;
 pub use start::{Parent, Start};
 pub use trace::ActiveTrace;
 pub use value::AttributeValue;

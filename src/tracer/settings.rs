@@ -5,40 +5,10 @@ use crate::propagation::Propagation;
 use crate::sampling::OwnedSampler;
 use crate::semconv::SERVICE;
 use crate::settings;
-use crate::span::{Resource, Value};
+use crate::span::{Resource, SpanLimits, Value};
 use std::borrow::Cow;
 use std::string::{String, ToString};
 use std::vec::Vec;
-
-/// How much a span may hold. The defaults are OpenTelemetry's (`OTEL_*_LIMIT`).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Limits {
-    /// Attributes of a span; further ones are left out and counted.
-    pub attributes: u32,
-    /// Characters of a text in an attribute of a span; `None` is no limit.
-    pub attribute_length: Option<u32>,
-    /// Events of a span.
-    pub events: u32,
-    /// Links of a span.
-    pub links: u32,
-    /// Attributes of an event.
-    pub event_attributes: u32,
-    /// Attributes of a link.
-    pub link_attributes: u32,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits {
-            attributes: 128,
-            attribute_length: None,
-            events: 128,
-            links: 128,
-            event_attributes: 128,
-            link_attributes: 128,
-        }
-    }
-}
 
 /// What a tracer goes by.
 #[derive(Debug)]
@@ -54,7 +24,7 @@ pub struct Settings {
     /// Whether new trace ids have 128 bits.
     pub trace_id_128_bit: bool,
     /// How much a span may hold.
-    pub limits: Limits,
+    pub limits: SpanLimits,
     /// How contexts are written and read.
     pub propagation: Propagation,
     /// What decides whether a trace is kept.
@@ -80,7 +50,7 @@ impl Settings {
             language,
             resource: Resource { attributes: named.chain(config.tags.iter().cloned()).map(attribute).collect() },
             trace_id_128_bit: config.trace_id_128_bit,
-            limits: Limits::default(),
+            limits: config.span_limits,
             propagation: config.propagation,
             sampler: OwnedSampler::new(config.sampling.clone()),
             baggage_tag_keys: config.baggage_tag_keys.clone(),

@@ -8,8 +8,8 @@ use super::verdict::Verdict;
 use super::{Tracer, now_unix_ns};
 use crate::context::{FLAG_SAMPLED, Priority, SpanContext, TraceContext};
 use crate::ids::{SpanId, TraceId};
-use crate::interface::CurrentSpan;
-use crate::propagation::{BaggageSource, Extracted, Style};
+use crate::interface::{CurrentSpan, UNDECIDED};
+use crate::propagation::{BaggageSource, Extracted};
 use crate::record::{SPAN_LOCAL_ROOT, SPAN_REMOTE_PARENT};
 use crate::recorder::Process;
 use crate::span::{Scope, SpanKind};
@@ -117,7 +117,7 @@ impl Tracer {
         }
         fill(&mut data);
         if let Some(incoming) = incoming {
-            link_incoming(&mut data, incoming);
+            data.link_terminated(incoming);
         }
         if let Some(baggage) = baggage {
             self.show_baggage(&mut data, baggage);
@@ -126,7 +126,7 @@ impl Tracer {
         let known = self.active(context.span.trace_id).filter(|trace| trace.agrees_with(&context));
         if let Some(trace) = known {
             follow(&mut data, &trace);
-            trace.start_further_root(&mut data, context);
+            trace.start_further_root(&mut data, &context);
             return LiveSpan::below(trace, data);
         }
         let mut verdict = Verdict::new(context, self.settings.sampler.sampler().respects_parent);
@@ -198,18 +198,6 @@ impl Tracer {
     }
 }
 
-fn link_incoming(data: &mut SpanData, incoming: &Extracted) {
-    for link in incoming.links.iter().flatten() {
-        let attributes = [
-            ("reason", AttributeValue::Text(link.reason)),
-            ("context_headers", AttributeValue::Text(link.style.name())),
-        ];
-        let has_state = link.style == Style::TraceContext;
-        let trace_state = if has_state { incoming.link_trace_state.as_str() } else { "" };
-        data.add_link((link.span.trace_id, link.span.span_id), link.span.flags, trace_state, attributes.into_iter());
-    }
-}
-
 /// A wish to keep or drop the trace that a new span of it has expressed.
 fn follow(data: &mut SpanData, trace: &ActiveTrace) {
     if let Some(keep) = data.take_manual() {
@@ -222,7 +210,7 @@ fn of_native(native: &CurrentSpan) -> TraceContext {
     let span = SpanContext {
         trace_id,
         span_id: SpanId(native.span_id),
-        priority: Some(Priority(native.priority)),
+        priority: Some(native.priority).filter(|priority| *priority != UNDECIDED).map(Priority),
         flags: native.trace_flags as u8,
     };
     TraceContext { span, ..TraceContext::default() }

@@ -2,7 +2,7 @@
 
 use super::data::SpanData;
 use super::registry::patiently;
-use super::verdict::{Verdict, write_error};
+use super::verdict::Verdict;
 use super::view::view;
 use super::{Tracer, write};
 use crate::context::{FLAG_RANDOM, FLAG_SAMPLED, PropagationError, SpanContext, TraceContext};
@@ -155,7 +155,7 @@ impl ActiveTrace {
         if self.verdict().set_error(error) {
             self.tracer.recorder.record(|record| {
                 record.amend(self.root_id);
-                write_error(error, record);
+                record.propagation_error(error);
             });
         }
     }
@@ -191,11 +191,11 @@ impl ActiveTrace {
     }
 
     /// Another span through which the trace came into the process starts; it tells what it knows, as the first one did.
-    pub(super) fn start_further_root(&self, data: &mut SpanData, context: TraceContext) {
+    pub(super) fn start_further_root(&self, data: &mut SpanData, context: &TraceContext) {
         let verdict = self.verdict();
         let (size, count) = Verdict::SIZE;
         data.fields.append(size, count, |record| {
-            Verdict::new(context, true).write_incoming(record);
+            record.incoming(context);
             verdict.write(record);
         });
         drop(verdict);
@@ -209,7 +209,7 @@ impl ActiveTrace {
         let tells = verdict.tell();
         let (size, count) = Verdict::SIZE;
         root.fields.append(size, count, |record| {
-            verdict.write_incoming(record);
+            record.incoming(verdict.context());
             if tells {
                 verdict.write(record);
             }

@@ -31,10 +31,10 @@ pub enum AttributeValue<'a> {
 
 impl<'a> AttributeValue<'a> {
     /// The value with texts of at most `characters` and of what a record can carry. `bytes` bounds a single text.
-    pub(super) fn cut(self, characters: Option<u32>, bytes: usize) -> AttributeValue<'a> {
+    pub(super) fn cut(self, characters: Option<usize>, bytes: usize) -> AttributeValue<'a> {
         let cut = |text: &'a str, bytes: usize| {
             let text = match characters {
-                Some(most) => text.char_indices().nth(most as usize).map_or(text, |(end, _)| &text[..end]),
+                Some(most) => text.char_indices().nth(most).map_or(text, |(end, _)| &text[..end]),
                 None => text,
             };
             &text[..floor_char_boundary(text.as_bytes(), bytes)]

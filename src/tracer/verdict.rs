@@ -3,7 +3,6 @@
 use crate::context::{Mechanism, PropagationError, TraceContext};
 use crate::record::RecordWriter;
 use crate::sampling::Decision;
-use crate::semconv::Key;
 use std::sync::Arc;
 
 /// What a process knows and has decided about a trace.
@@ -85,52 +84,11 @@ impl Verdict {
         self.context.span.priority.is_some() && !core::mem::replace(&mut self.is_told, true)
     }
 
-    /// Writes the decision and what the trace carries into a record of the local root.
+    /// Writes the decision and the tags of the trace into a record of the local root.
     pub(super) fn write(&self, record: &mut RecordWriter) {
-        let context = &*self.context;
-        if let Some(priority) = context.span.priority {
-            record.integer(Key::SamplingPriority, priority.0.into());
-        }
-        if !context.tags.is_empty() {
-            record.text(Key::TraceTags, context.tags.as_bytes());
-        }
-        if let Some(decision) = &self.decision {
-            let key = if decision.mechanism == Mechanism::AGENT_RATE { Key::AgentRate } else { Key::RuleRate };
-            if let Some(rate) = decision.rate {
-                record.float(key, rate);
-            }
-            if let Some(rate) = decision.limit_rate {
-                record.float(Key::LimitRate, rate);
-            }
-        }
+        record.verdict(&self.context, self.decision.as_ref());
     }
 
-    /// Writes what came in with the context into the first record of a local root.
-    pub(super) fn write_incoming(&self, record: &mut RecordWriter) {
-        let context = &*self.context;
-        if !context.origin.is_empty() {
-            record.text(Key::Origin, context.origin.as_bytes());
-        }
-        if context.last_parent.is_valid() {
-            record.text(Key::LastParent, &context.last_parent.to_hex());
-        }
-        if let Some(error) = context.error {
-            write_error(error, record);
-        }
-    }
-
-    /// At most so many bytes are written by both, in so many fields.
+    /// At most so many bytes are written of a verdict and of what came in, in so many fields.
     pub(super) const SIZE: (usize, usize) = (1024, 8);
-}
-
-/// The value of `_dd.propagation_error`.
-pub(super) fn write_error(error: PropagationError, record: &mut RecordWriter) {
-    match error {
-        PropagationError::MalformedTid(tid) => {
-            let value = tid.split(|byte| *byte == 0).next().unwrap_or_default();
-            let text = std::format!("{} {}", error.name(), std::string::String::from_utf8_lossy(value));
-            record.text(Key::PropagationError, text.as_bytes());
-        }
-        _ => record.text(Key::PropagationError, error.name().as_bytes()),
-    }
 }

@@ -20,9 +20,18 @@ pub struct Answer {
 /// # Errors
 /// When nobody listens there, the connection breaks, or the answer is no HTTP.
 pub fn get(port: u16, path: &str) -> io::Result<Answer> {
+    get_with(port, path, &[])
+}
+
+/// Sends a GET request with headers.
+///
+/// # Errors
+/// As [`get`].
+pub fn get_with(port: u16, path: &str, headers: &[(&str, &str)]) -> io::Result<Answer> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n\r\n")?;
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n{headers}\r\n")?;
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes)?;
     parse(&bytes).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the answer is no HTTP"))

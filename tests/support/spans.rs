@@ -36,6 +36,10 @@ pub struct Span {
     pub attributes: Attributes,
     /// Attributes of its resource; for Datadog the service under the name `service.name`.
     pub resource: Attributes,
+    /// The names of its events.
+    pub events: Vec<String>,
+    /// Its links: trace id and span id, and attributes.
+    pub links: Vec<(String, String, Attributes)>,
 }
 
 impl Span {
@@ -172,7 +176,18 @@ fn from_otlp_span(span: &Value, resource: &Attributes) -> Span {
         failed: status.is_some_and(|code| code.as_u64() == Some(2) || code.as_str() == Some("STATUS_CODE_ERROR")),
         attributes: attributes(span),
         resource: resource.clone(),
+        events: list(span, "events").iter().map(name_of).collect(),
+        links: list(span, "links").iter().map(otlp_link).collect(),
     }
+}
+
+fn name_of(event: &Value) -> String {
+    event["name"].as_str().unwrap_or_default().to_owned()
+}
+
+fn otlp_link(link: &Value) -> (String, String, Attributes) {
+    let id = |key| field(link, key).and_then(Value::as_str).map(hex_id).unwrap_or_default();
+    (id("traceId"), id("spanId"), attributes(link))
 }
 
 /// Reads the traces of a Datadog Agent: a list of lists of spans.
@@ -204,9 +219,25 @@ fn from_datadog_chunk(chunk: &[Value]) -> Vec<Span> {
             failed: number("error") != 0,
             attributes: parts.map(|(key, value)| (key.clone(), value.clone())).collect(),
             resource: Attributes::from([("service.name".to_owned(), Value::String(text("service")))]),
+            events: datadog_events(span),
+            links: span["span_links"].as_array().into_iter().flatten().map(datadog_link).collect(),
         }
     };
     chunk.iter().map(of).collect()
+}
+
+/// A field of their own, or JSON in a tag.
+fn datadog_events(span: &Value) -> Vec<String> {
+    let in_tag = span["meta"]["events"].as_str().and_then(|text| serde_json::from_str::<Value>(text).ok());
+    let events = span["span_events"].as_array().cloned().or_else(|| in_tag?.as_array().cloned());
+    events.unwrap_or_default().iter().map(name_of).collect()
+}
+
+fn datadog_link(link: &Value) -> (String, String, Attributes) {
+    let number = |key: &str| link[key].as_u64().unwrap_or(0);
+    let attributes = link["attributes"].as_object().cloned().unwrap_or_default().into_iter().collect();
+    let trace = format!("{:016x}{:016x}", number("trace_id_high"), number("trace_id"));
+    (trace, format!("{:016x}", number("span_id")), attributes)
 }
 
 fn attributes(holder: &Value) -> Attributes {

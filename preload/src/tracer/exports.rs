@@ -13,7 +13,7 @@ use ddtrace::interface::{
 };
 use ddtrace::record::RECORD_HEADER;
 use ddtrace::ring::layout::MAX_RECORD;
-use ddtrace::sampling;
+use ddtrace::sampling::{self, AgentRates};
 
 /// What [`ddtrace::interface::SYMBOL`] leads to.
 #[cfg_attr(preload_so, unsafe(no_mangle))]
@@ -37,10 +37,13 @@ pub(crate) static ddtrace_run_interface: Interface = Interface {
     release,
     keep,
     describe,
+    rate,
 };
 
 const DONE: i32 = 0;
 const NOTHING: i32 = -1;
+/// What [`Interface::rate`] gives where no Agent has told any.
+const NO_RATE: f64 = -1.0;
 
 unsafe extern "C" fn record(records: *const u8, length: usize) -> i32 {
     if !process::is_recorded() {
@@ -87,6 +90,15 @@ unsafe extern "C" fn describe(span: u64, out: *mut CurrentSpan) -> i32 {
     let Some((_, span)) = span_or_active(span) else { return NOTHING };
     // SAFETY: the caller's own structure, which begins with its size (contract of the table).
     unsafe { tell(&span, out) }
+}
+
+unsafe extern "C" fn rate(service: *const c_char, service_length: usize, env: *const c_char, env_length: usize) -> f64 {
+    if !process::is_recorded() {
+        return NO_RATE;
+    }
+    // SAFETY: the caller's own texts (contract of the table).
+    let (service, env) = unsafe { (bytes(service, service_length), bytes(env, env_length)) };
+    process::ring().and_then(|ring| ring.rates().rate(service, env)).unwrap_or(NO_RATE)
 }
 
 /// # Safety

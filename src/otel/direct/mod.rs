@@ -12,7 +12,7 @@ use crate::config::{Exporter, Resolution, Sources, table};
 use crate::recorder::Absent;
 use crate::tracer::Settings;
 use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider};
+use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider, SpanLimits};
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
@@ -57,6 +57,7 @@ impl Direct {
         let batches = BatchConfigBuilder::default().with_scheduled_delay(config.flush_interval).build();
         let provider = SdkTracerProvider::builder()
             .with_span_processor(BatchSpanProcessor::builder(exporter).with_batch_config(batches).build())
+            .with_span_limits(limits(&settings.limits))
             .with_id_generator(ids::Generator::new(config.trace_id_128_bit))
             .with_sampler(sampler::CoreSampler::new(settings))
             .with_resource(resource::of(config, sources))
@@ -78,4 +79,16 @@ impl Direct {
         self.runtime.shutdown_background();
         result
     }
+}
+
+/// The limits as the SDK has them, which knows none on the length of texts.
+fn limits(of: &crate::span::SpanLimits) -> SpanLimits {
+    let count = |most: usize| u32::try_from(most).unwrap_or(u32::MAX);
+    let mut limits = SpanLimits::default();
+    limits.max_attributes_per_span = count(of.attributes);
+    limits.max_events_per_span = count(of.events);
+    limits.max_links_per_span = count(of.links);
+    limits.max_attributes_per_event = count(of.event_attributes);
+    limits.max_attributes_per_link = count(of.link_attributes);
+    limits
 }

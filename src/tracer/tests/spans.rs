@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::ring::layout::MAX_RECORD;
-use crate::span::{SpanKind, Status};
+use crate::span::{SpanKind, SpanLimits, Status};
 use std::format;
 use std::string::ToString;
 
@@ -66,13 +66,14 @@ fn an_attribute_that_is_set_again_replaces_the_earlier_one() {
 
 #[test]
 fn limits_keep_what_is_there_and_count_what_is_not() {
-    let limits = Limits {
+    let limits = SpanLimits {
         attributes: 2,
         attribute_length: Some(3),
         events: 1,
         links: 1,
         event_attributes: 1,
         link_attributes: 0,
+        nested_attribute_length: None,
     };
     let bench = Bench::of(Settings { limits, ..Settings::of(&config(&[]), "rust") }, false);
     let root = bench.start("root", Parent::None);
