@@ -7,6 +7,7 @@ mod collect;
 mod death;
 mod deliver;
 mod detach;
+mod early;
 mod judge;
 mod leftover;
 mod listen;
