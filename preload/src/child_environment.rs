@@ -7,7 +7,7 @@ use crate::environment::{
 };
 use crate::process;
 use core::ptr::null;
-use ddtrace::identity::{FLAG_INJECT_CLEARED, Identity, LENGTH};
+use ddtrace::identity::{FLAG_INJECT_CLEARED, FLAG_PROCESS_SPANS, Identity, LENGTH};
 use ddtrace::propagation::tracecontext::{TRACEPARENT_LENGTH, TraceParent};
 use ddtrace::sys;
 
@@ -121,6 +121,8 @@ unsafe fn with_array<R, F: FnOnce(*const *const u8) -> R>(
     let library = kept().library.as_bytes().strip_prefix(LD_PRELOAD).unwrap_or_default();
     let (mut had_identity, mut had_context, mut had_preload) = (false, false, false);
     let (mut had_state, mut had_baggage, mut had_denylist) = (false, false, false);
+    // Where processes are no spans, a context is the host's or that of those who started it all.
+    let gives_context = child.identity.flags & FLAG_PROCESS_SPANS != 0;
 
     let mut entry = if envp.is_null() { NO_ENTRIES.0.as_ptr() } else { envp };
     // SAFETY: the caller's promise.
@@ -131,7 +133,7 @@ unsafe fn with_array<R, F: FnOnce(*const *const u8) -> R>(
             had_identity = true;
         } else if let Some(value) = text.strip_prefix(TRACEPARENT) {
             let own = TraceParent::parse(value).is_some_and(|context| is_own(&context));
-            if own || !child.keep_host_context {
+            if gives_context && (own || !child.keep_host_context) {
                 pointer = context_text.as_ptr();
             }
             had_context = true;
@@ -158,7 +160,7 @@ unsafe fn with_array<R, F: FnOnce(*const *const u8) -> R>(
     if !had_denylist {
         array.push(kept().denylist.as_ptr());
     }
-    if !had_context {
+    if !had_context && gives_context {
         array.push(context_text.as_ptr());
         if !had_state {
             array.push(kept().tracestate.as_ptr());
@@ -320,7 +322,7 @@ mod tests {
         let mut array: Vec<*const u8> = entries.iter().map(|entry| entry.as_ptr().cast()).collect();
         array.push(null());
         let identity = Identity::parse(
-            b"1.00000000000000000000000000000001.p000000000001.00000000000000000000000000000002.0000000000000003.\
+            b"1.00000000000000000000000000000001.p010000000001.00000000000000000000000000000002.0000000000000003.\
               0000000000000004.0000000000000005",
         )
         .unwrap();

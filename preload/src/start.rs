@@ -35,7 +35,7 @@ pub(crate) unsafe extern "C" fn constructor(argc: usize, argv: *const *const u8,
     // SAFETY: the environment as the kernel laid it down; nobody has changed it before main.
     let found = unsafe { environment::scan(envp) };
     let Some(identity) = Identity::parse(found.identity) else { return };
-    if identity.flags & FLAG_PROCESS_SPANS == 0 || identity.flags & FLAG_SANDBOXED != 0 {
+    if identity.flags & FLAG_SANDBOXED != 0 {
         return;
     }
     let argv = if genuine { argv } else { arguments_before(envp) };
@@ -47,8 +47,9 @@ pub(crate) unsafe extern "C" fn constructor(argc: usize, argv: *const *const u8,
     }
     describe::remember(argv);
     let own = own_identity(identity, &found);
+    let context_is_ours = own.flags & FLAG_PROCESS_SPANS != 0 && is_ours(&found, &identity, &own);
     // SAFETY: as for `resolve`; the process has one thread.
-    unsafe { environment::remember(&found, own_library_path(&auxv), is_ours(&found, &identity, &own)) };
+    unsafe { environment::remember(&found, own_library_path(&auxv), context_is_ours) };
     process::arm(own);
 }
 

@@ -172,9 +172,9 @@ struct Launch<'a> {
 impl Launch<'_> {
     fn start(self, config: Config, mut environment: Environment, messages: &mut Messages) -> i32 {
         let identity = self.identity(&config);
-        if self.decision.records() && self.untraceable.as_ref().is_none_or(Reason::keeps_preload) {
+        if self.untraceable.as_ref().is_none_or(Reason::keeps_preload) {
             if soft_limit(RLIMIT_FSIZE) < RING_SIZE as u64 {
-                messages.note("the limit on the size of files (ulimit -f) leaves no room for the tracer's memory; processes are seen from outside only");
+                messages.note("the limit on the size of files (ulimit -f) leaves no room for the tracer's memory; programs are seen from outside only");
             }
             match library::find() {
                 Ok(library) => environment.preload(&library),

@@ -9,6 +9,7 @@ mod deliver;
 mod detach;
 mod early;
 mod judge;
+mod known_ring;
 mod leftover;
 mod listen;
 mod log;
@@ -18,6 +19,7 @@ mod process_span;
 mod queues;
 mod recorded_span;
 mod run;
+mod silent;
 mod spool;
 mod traces;
 #[cfg(test)]

@@ -60,7 +60,9 @@ pub(crate) unsafe extern "C" fn daemon(no_chdir: i32, no_close: i32) -> i32 {
     let result = unsafe { real(no_chdir, no_close) };
     if armed && process::caller() == Some(Caller::Itself) {
         // This is the child: its parent is gone and could not say that it started one, so it speaks for itself now.
-        let _ = process::ring();
+        if process::processes_are_recorded() {
+            let _ = process::ring();
+        }
     }
     result
 }
