@@ -1,7 +1,7 @@
 //! Records as a hostile process may have written them.
 #![no_main]
 
-use ddtrace::record::{FieldValue, RECORD_HEADER, records};
+use ddtrace::record::{Field, FieldValue, RECORD_HEADER, records};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -13,17 +13,29 @@ fuzz_target!(|data: &[u8]| {
             ended = true;
             continue;
         };
-        read += RECORD_HEADER;
-        for field in record.fields() {
-            // Number, type, length.
-            read += 8;
-            read += match field.value {
-                FieldValue::Text(text) => text.len(),
-                FieldValue::Integer(_) | FieldValue::Float(_) => 8,
-                FieldValue::Bool(_) => 1,
-                FieldValue::TextList(items) => items.iter().map(|item| item.len() + 1).sum(),
-            };
-        }
+        assert!(record.as_bytes().len() >= RECORD_HEADER);
+        let again: Vec<_> = records(record.as_bytes()).collect();
+        // Not compared where a number is none, which is not equal to itself.
+        assert_eq!(again.len(), 1, "a record that was kept is read as before");
+        read += RECORD_HEADER + record.fields().map(|field| size(&field)).sum::<usize>();
     }
     assert!(read <= data.len(), "more was read than is there");
 });
+
+/// How many bytes a field takes at least.
+fn size(field: &Field<'_>) -> usize {
+    let value = match &field.value {
+        FieldValue::Text(text) | FieldValue::TextContinued(text) => text.len(),
+        FieldValue::Integer(_) | FieldValue::Float(_) => 8,
+        FieldValue::Bool(_) => 1,
+        FieldValue::TextList(items) => items.iter().map(|item| item.len() + 1).sum(),
+        FieldValue::IntegerList(items) => items.len() * 8,
+        FieldValue::FloatList(items) => items.len() * 8,
+        FieldValue::BoolList(items) => items.len(),
+        FieldValue::Removed => 0,
+        FieldValue::Event(event) => 8 + event.name.len() + event.fields().map(|field| size(&field)).sum::<usize>(),
+        FieldValue::Link(link) => 25 + link.trace_state.len() + link.fields().map(|field| size(&field)).sum::<usize>(),
+    };
+    // Number, type, length.
+    8 + field.name.len() + value
+}

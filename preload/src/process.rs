@@ -6,9 +6,11 @@ use crate::settled::Settled;
 use crate::thread;
 use crate::tracer;
 use core::ptr::{NonNull, null_mut};
-use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 use ddtrace::handshake::{self, Hello};
-use ddtrace::identity::{FLAG_PROCESS_SPANS, FLAG_REMOTE_PARENT, FLAG_SANDBOXED, FLAGS_OF_HOLDER, Holder, Identity};
+use ddtrace::identity::{
+    FLAG_PROCESS_SPANS, FLAG_PROCESS_SPANS_HELD, FLAG_REMOTE_PARENT, FLAG_SANDBOXED, FLAGS_OF_HOLDER, Holder, Identity,
+};
 use ddtrace::ids::{SpanId, TraceId};
 use ddtrace::random::Random;
 use ddtrace::record::{OpenBody, ROLE_CHILD, ROLE_SELF, RecordWriter};
@@ -36,6 +38,8 @@ static PPID: AtomicU32 = AtomicU32::new(0);
 /// A private page that a forked child finds zeroed (MADV_WIPEONFORK), but a vfork child shares.
 static FORK_MARK: AtomicPtr<AtomicU32> = AtomicPtr::new(null_mut());
 static RING: AtomicPtr<u8> = AtomicPtr::new(null_mut());
+/// The sidecar has asked not to be told of processes any more. A forked child knows it from its parent.
+static UNWANTED: AtomicBool = AtomicBool::new(false);
 static CONNECTS: AtomicU32 = AtomicU32::new(0);
 static IDENTITY: Settled<Identity> = Settled::new(Identity {
     run: 0,
@@ -65,7 +69,20 @@ pub(crate) fn identity() -> &'static Identity {
 /// Whether processes are recorded. Where not, there is only what programs record of their own: the hooks still give
 /// children their environment, and a process has a ring when it has something to say.
 pub(crate) fn processes_are_recorded() -> bool {
-    identity().flags & FLAG_PROCESS_SPANS != 0
+    if identity().flags & FLAG_PROCESS_SPANS == 0 || UNWANTED.load(Ordering::Relaxed) {
+        return false;
+    }
+    let wanted = own_ring().is_none_or(|ring| ring.wants_process_spans());
+    if !wanted {
+        UNWANTED.store(true, Ordering::Relaxed);
+    }
+    wanted
+}
+
+/// The flags for a child of this process.
+fn flags_of_child() -> u8 {
+    let not_wanted = if processes_are_recorded() { 0 } else { FLAG_PROCESS_SPANS | FLAG_PROCESS_SPANS_HELD };
+    identity().flags & !(FLAGS_OF_HOLDER | not_wanted)
 }
 
 /// The id of the process whose memory this is.
@@ -161,7 +178,7 @@ pub(crate) fn become_child(span: SpanId) {
     PID.store(pid, Ordering::Relaxed);
     PPID.store(sys::getppid(), Ordering::Relaxed);
     let identity = Identity {
-        flags: was.flags & !FLAGS_OF_HOLDER,
+        flags: flags_of_child(),
         holder: Holder::Process(pid),
         span_id: span,
         parent_id: was.span_id,
@@ -174,11 +191,17 @@ pub(crate) fn become_child(span: SpanId) {
     environment::stamp(&identity);
 }
 
+/// The ring, if there is one already.
+fn own_ring() -> Option<Ring> {
+    let base = NonNull::new(RING.load(Ordering::Acquire))?;
+    // SAFETY: `open_ring` initialised it, and it is never unmapped; a forked child has set it to null.
+    Some(unsafe { Ring::attach(base) })
+}
+
 /// The ring, made at the first need: a forked child that only goes on to exec never needs one.
 pub(crate) fn ring() -> Option<Ring> {
-    if let Some(base) = NonNull::new(RING.load(Ordering::Acquire)) {
-        // SAFETY: `open_ring` initialised it, and it is never unmapped; a forked child has set it to null.
-        return Some(unsafe { Ring::attach(base) });
+    if let Some(ring) = own_ring() {
+        return Some(ring);
     }
     if CONNECTS.fetch_add(1, Ordering::Relaxed) >= MOST_CONNECTS {
         return None;
@@ -206,9 +229,7 @@ pub(crate) fn ring() -> Option<Ring> {
             }
         });
     }
-    let base = NonNull::new(RING.load(Ordering::Acquire))?;
-    // SAFETY: as above.
-    Some(unsafe { Ring::attach(base) })
+    own_ring()
 }
 
 fn open_body(identity: &Identity, pid: u32, ppid: u32, role: u8) -> OpenBody {
@@ -254,7 +275,7 @@ pub(crate) fn child_identity(
 ) -> Identity {
     let parent = identity();
     let mut child = Identity {
-        flags: parent.flags & !FLAGS_OF_HOLDER,
+        flags: flags_of_child(),
         holder,
         span_id: SpanId(RANDOM.next()),
         parent_id: parent.span_id,
@@ -271,5 +292,5 @@ pub(crate) fn child_identity(
 
 /// Whether this process has a ring already.
 pub(crate) fn has_ring() -> bool {
-    !RING.load(Ordering::Acquire).is_null()
+    own_ring().is_some()
 }

@@ -188,7 +188,7 @@ impl Launch<'_> {
         // Where processes are no spans, their programs may record some of their own.
         if self.untraceable.as_ref().is_none_or(Reason::keeps_preload) {
             if soft_limit(RLIMIT_FSIZE) < RING_SIZE as u64 {
-                messages.note("the limit on the size of files (ulimit -f) leaves no room for the tracer's memory; processes are seen from outside only");
+                messages.note("the limit on the size of files (ulimit -f) leaves no room for the tracer's memory; programs are seen from outside only");
             }
             match library::find() {
                 Ok(library) => environment.preload(&library),

@@ -133,7 +133,7 @@ impl Assembler {
             RecordBody::Span(body, end) => return self.general.whole(producer, record, &body, &end),
             RecordBody::SpanEnd(end) => self.general.ended(producer, record, &end),
             RecordBody::Resource => self.general.describe(producer, record),
-            RecordBody::Amend if self.general.amend(producer, record) => {}
+            RecordBody::Amend if !self.open.contains_key(&record.span_id) => self.general.amend_later(producer, record),
             _ if self.processes_given_up => {}
             _ => return self.feed_process(producer, record),
         }
@@ -146,6 +146,7 @@ impl Assembler {
             RecordBody::Open(open) => {
                 self.last_ns = self.last_ns.max(open.start_ns);
                 if open.role == ROLE_SELF {
+                    self.general.has_pid(producer, open.pid);
                     // Whatever the program before this one had begun, it cannot end any more.
                     self.general.replaced(producer, self.unix_ns(self.last_ns));
                 }

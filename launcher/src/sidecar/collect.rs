@@ -4,21 +4,23 @@
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
+use std::ptr::NonNull;
 
 use ddtrace::ids::SpanId;
-use ddtrace::record::{ROLE_CHILD, RecordBody, records};
+use ddtrace::record::{Name, RecordWriter, SpanFields};
 use ddtrace::ring::hash_rate_key;
 use ddtrace::sampling::AgentRateTable;
+use ddtrace::semconv::PROCESS_PID;
 use ddtrace::sys::{Usage, monotonic_ns};
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 
 use super::assemble::LATE_NEWS_NS;
 use super::death::Death;
 use super::journal::Journal;
-use super::listen::{Door, Guest, MappedRing, Unwelcome};
-use super::pidfd;
+use super::known_ring::{Drained, KnownRing, News};
+use super::listen::{Door, Guest, Unwelcome};
 use super::spool::{FrameKind, Full};
-use super::zombie;
+use super::{pidfd, silent, zombie};
 
 /// How long after a death the parent may take to wait for the process, before the death is told without a status.
 const REAP_WAIT_NS: u64 = 200_000_000;
@@ -26,12 +28,17 @@ const REAP_WAIT_NS: u64 = 200_000_000;
 /// How many processes that are gone are remembered before old ones are forgotten.
 const MOST_PAST: usize = 8192;
 
+/// How many rings of one process are read. A new program in it has a new one, and so have threads that needed the first
+/// one at the same time: theirs stay unused but for one.
+const MOST_RINGS: usize = 4;
+
 /// A process that is known.
 struct Tracked {
     pid: u32,
     producer: u64,
     pidfd: OwnedFd,
-    ring: Option<MappedRing>,
+    /// Oldest first.
+    rings: Vec<KnownRing>,
     /// Its ids mean the same to us: it is in our pid namespace.
     same_namespace: bool,
     died_ns: Option<u64>,
@@ -46,8 +53,6 @@ pub struct Collector {
     next_producer: u64,
     /// Processes that are gone: their parents may speak of them late.
     past: HashMap<SpanId, u64>,
-    /// What each ring had counted as lost when it was last looked at.
-    lost_by: HashMap<u64, u64>,
     /// Records that processes could not write into their rings.
     lost_in_rings: u64,
     /// Records that could not be kept in the segment.
@@ -55,35 +60,15 @@ pub struct Collector {
     told_full: bool,
     /// Told to every new ring, too.
     news: News,
-}
-
-/// What flows back to the processes.
-#[derive(Default)]
-struct News {
-    stopped: bool,
-    process_spans_stopped: bool,
-    /// The Agent's sampling rates.
-    rates: Vec<(u64, f64)>,
-}
-
-impl News {
-    fn tell(&self, ring: &mut MappedRing) {
-        let ring = ring.reader();
-        if self.stopped {
-            ring.stop();
-        }
-        if self.process_spans_stopped {
-            ring.stop_process_spans();
-        }
-        if !self.rates.is_empty() {
-            ring.set_rates(&self.rates);
-        }
-    }
+    run: u128,
+    /// Processes come only when they have something to say, as they are no spans.
+    are_silent: bool,
 }
 
 impl Collector {
     /// Collects what comes to `listener`; readiness of deaths is reported to `epoll` under the process's span id.
-    pub fn new(listener: OwnedFd, epoll: Epoll, journal: Journal) -> Self {
+    /// Where processes are no spans (`are_silent`), they come only when they have something to say.
+    pub fn new(listener: OwnedFd, epoll: Epoll, journal: Journal, run: u128, are_silent: bool) -> Self {
         Collector {
             door: Door::new(listener),
             epoll,
@@ -91,11 +76,12 @@ impl Collector {
             journal,
             next_producer: 1,
             past: HashMap::new(),
-            lost_by: HashMap::new(),
             lost_in_rings: 0,
             lost_in_segment: 0,
             told_full: false,
             news: News::default(),
+            run,
+            are_silent,
         }
     }
 
@@ -123,7 +109,21 @@ impl Collector {
     /// Tells every process to record no processes any more.
     pub fn stop_process_spans(&mut self) {
         self.news.process_spans_stopped = true;
+        self.are_silent = true;
         self.tell_all();
+    }
+
+    /// Whether a process of the run lives that has not come. They are watched from now on.
+    pub fn finds_silent_processes(&mut self) -> bool {
+        if !self.are_silent {
+            return false;
+        }
+        for (span, pid) in silent::processes_of(self.run) {
+            if let Ok(pidfd) = pidfd::open(pid) {
+                self.track(span, pid, pidfd);
+            }
+        }
+        self.living() > 0
     }
 
     /// Tells every process the Agent's sampling rates.
@@ -133,8 +133,8 @@ impl Collector {
     }
 
     fn tell_all(&mut self) {
-        for ring in self.processes.values_mut().filter_map(|tracked| tracked.ring.as_mut()) {
-            self.news.tell(ring);
+        for known in self.processes.values_mut().flat_map(|tracked| &mut tracked.rings) {
+            known.hear(&self.news);
         }
     }
 
@@ -176,7 +176,7 @@ impl Collector {
         }
         let producer = self.next_producer;
         self.next_producer += 1;
-        let tracked = Tracked { pid, producer, pidfd, ring: None, same_namespace: true, died_ns: None };
+        let tracked = Tracked { pid, producer, pidfd, rings: Vec::new(), same_namespace: true, died_ns: None };
         self.processes.insert(span, tracked);
     }
 
@@ -199,28 +199,34 @@ impl Collector {
 
     fn welcome(&mut self, guest: Guest) {
         let span = guest.hello.span_id;
-        let mut ring = guest.ring;
-        self.news.tell(&mut ring);
+        let mut known = KnownRing::new(guest.ring);
+        known.hear(&self.news);
         match guest.pidfd {
             Some(pidfd) => self.track(span, guest.pid, pidfd),
             None if !self.processes.contains_key(&span) => {
                 // Gone so long that the kernel has no descriptor for it: its ring still says all.
                 let producer = self.next_producer;
                 self.next_producer += 1;
-                self.drain_ring(producer, &mut ring);
+                self.drain_ring(producer, &mut known);
                 self.append_unseen_death(producer, span);
                 return;
             }
             None => {}
         }
+        // The same process with another program: the last words of the one before come first.
+        self.drain(span);
         let Some(tracked) = self.processes.get_mut(&span) else { return };
         tracked.same_namespace = guest.pid == guest.hello.pid;
         tracked.pid = guest.pid;
-        // The same process with another program: the last words of the one before come first.
-        if let Some(mut before) = tracked.ring.replace(ring) {
+        if tracked.rings.len() == MOST_RINGS {
+            let unused = tracked.rings.iter().position(|known| !known.is_used());
+            tracked.rings.remove(unused.unwrap_or(0));
+        }
+        tracked.rings.push(known);
+        if self.are_silent {
+            // Where processes are spans, they say it themselves.
             let producer = tracked.producer;
-            let drained = self.drain_ring(producer, &mut before);
-            self.adopt(drained.children);
+            self.append(FrameKind::Records, producer, &pid_record(span, guest.hello.pid));
         }
     }
 
@@ -233,38 +239,28 @@ impl Collector {
 
     fn drain(&mut self, span: SpanId) -> usize {
         let Some(tracked) = self.processes.get_mut(&span) else { return 0 };
-        let Some(mut ring) = tracked.ring.take() else { return 0 };
         let (producer, same_namespace) = (tracked.producer, tracked.same_namespace);
-        let drained = self.drain_ring(producer, &mut ring);
-        if let Some(tracked) = self.processes.get_mut(&span)
-            && !drained.corrupt
-        {
-            tracked.ring = Some(ring);
+        let mut rings = std::mem::take(&mut tracked.rings);
+        let mut bytes = 0;
+        let mut children = Vec::new();
+        rings.retain_mut(|known| {
+            let mut drained = self.drain_ring(producer, known);
+            bytes += drained.bytes;
+            children.append(&mut drained.children);
+            !drained.corrupt
+        });
+        if let Some(tracked) = self.processes.get_mut(&span) {
+            tracked.rings = rings;
         }
         if same_namespace {
-            self.adopt(drained.children);
+            self.adopt(children);
         }
-        drained.bytes
+        bytes
     }
 
-    fn drain_ring(&mut self, producer: u64, ring: &mut MappedRing) -> Drained {
-        let mut drained = Drained::default();
-        let result = ring.reader().drain(|bytes| {
-            drained.bytes += bytes.len();
-            drained.children.extend(children(bytes));
-            self.append(FrameKind::Records, producer, bytes);
-        });
-        match result {
-            Ok(now) => {
-                // The ring counts for ever; what was counted before is not lost again.
-                let before = self.lost_by.insert(producer, now.lost).unwrap_or_default();
-                self.lost_in_rings += now.lost.saturating_sub(before);
-            }
-            Err(corrupt) => {
-                tracing::warn!("{corrupt}; nothing more is read from this process");
-                drained.corrupt = true;
-            }
-        }
+    fn drain_ring(&mut self, producer: u64, known: &mut KnownRing) -> Drained {
+        let drained = known.drain(|bytes| self.append(FrameKind::Records, producer, bytes));
+        self.lost_in_rings += drained.lost;
         drained
     }
 
@@ -343,18 +339,13 @@ impl Collector {
     }
 }
 
-#[derive(Default)]
-struct Drained {
-    bytes: usize,
-    children: Vec<(SpanId, u32)>,
-    corrupt: bool,
-}
-
-/// The children that these records speak of.
-fn children(bytes: &[u8]) -> Vec<(SpanId, u32)> {
-    let opened = records(bytes).flatten().filter_map(|record| match record.body {
-        RecordBody::Open(open) if open.role == ROLE_CHILD && open.pid != 0 => Some((record.span_id, open.pid)),
-        _ => None,
-    });
-    opened.collect()
+/// A record that tells the id of a process.
+fn pid_record(process: SpanId, pid: u32) -> Vec<u8> {
+    let mut bytes = vec![0u8; 256];
+    // SAFETY: the vector's own bytes, used by nobody else until the record is finished.
+    let mut record = unsafe { RecordWriter::new(NonNull::from(bytes.as_mut_slice()).cast(), bytes.len()) };
+    record.resource(process);
+    record.attribute_integer(Name(PROCESS_PID.as_bytes()), pid.into());
+    bytes.truncate(record.finish().unwrap_or(0) as usize);
+    bytes
 }

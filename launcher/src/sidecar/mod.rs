@@ -7,8 +7,10 @@ mod collect;
 mod death;
 mod deliver;
 mod detach;
+mod early;
 mod journal;
 mod judge;
+mod known_ring;
 mod leftover;
 mod listen;
 mod log;
@@ -18,6 +20,7 @@ mod process_span;
 mod queues;
 mod recorded_span;
 mod run;
+mod silent;
 mod spool;
 mod traces;
 #[cfg(test)]

@@ -139,7 +139,8 @@ pub fn run(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
     }
     // A second handle, as the collector adds processes to it.
     let for_collector = Epoll(epoll.0.try_clone().map_err(|_| nix::Error::EMFILE)?);
-    let mut collector = Collector::new(order.listener, for_collector, journal);
+    let mut collector =
+        Collector::new(order.listener, for_collector, journal, order.first.identity.run, !order.process_spans);
     let supervised = order.control.is_some();
     let first = SpanRecord::of(&order.first, pid);
     if order.process_spans {
@@ -278,7 +279,7 @@ fn watch(
         } else {
             tick = (tick * 2).min(IDLE_TICK);
         }
-        if collector.living() == 0 {
+        if collector.living() == 0 && (command_ended.is_some() || !collector.finds_silent_processes()) {
             let since = *quiet_since.get_or_insert_with(Instant::now);
             if since.elapsed() >= LINGER || (supervised && command_ended.is_some()) {
                 return false;

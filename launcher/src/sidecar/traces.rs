@@ -6,10 +6,12 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use ddtrace::ids::{SpanId, TraceId};
-use ddtrace::record::{EndBody, Record, SpanBody};
-use ddtrace::span::{Resource, Span, TraceChunk};
+use ddtrace::record::{EndBody, Record, RecordBody, SpanBody, records};
+use ddtrace::semconv::PROCESS_PID;
+use ddtrace::span::{Resource, Span, TraceChunk, Value};
 
 use super::death::Death;
+use super::early::Early;
 use super::judge::Judge;
 use super::recorded_span::{RecordedSpan, ScopeKey, set};
 use super::verdict::Verdict;
@@ -25,6 +27,9 @@ const MOST_REMEMBERED: usize = 4096;
 /// not all looked at in the same instant.
 const WAIT_FOR_ROOT_NS: u64 = 500_000_000;
 
+/// The conventions' name for what Datadog's tracers call `runtime-id`.
+const INSTANCE_ID: &[u8] = b"service.instance.id";
+
 /// Other scopes than the first so many are not shared between spans.
 const MOST_SCOPES: usize = 1024;
 
@@ -34,12 +39,18 @@ pub struct Traces {
     resource: Arc<Resource>,
     partial_flush: Option<usize>,
     processes: HashMap<u64, Process>,
+    early: Early,
     /// Spans that were given up since this was last asked.
     given_up: u64,
 }
 
 struct Process {
+    /// As the process sees itself.
+    pid: Option<u32>,
+    /// What the process is, so far without its id.
     resource: Arc<Resource>,
+    /// The same with its id, once a span needs it.
+    complete: Option<Arc<Resource>>,
     open: HashMap<SpanId, RecordedSpan>,
     /// In the order in which they were begun, with some that have ended since.
     begun: VecDeque<SpanId>,
@@ -65,7 +76,7 @@ struct Trace {
 impl Traces {
     /// For a run that is `resource`; a part of a trace is handed on at `partial_flush` finished spans.
     pub fn new(resource: Arc<Resource>, partial_flush: Option<usize>) -> Traces {
-        Traces { resource, partial_flush, processes: HashMap::new(), given_up: 0 }
+        Traces { resource, partial_flush, processes: HashMap::new(), early: Early::default(), given_up: 0 }
     }
 
     fn process(&mut self, producer: u64) -> &mut Process {
@@ -85,23 +96,40 @@ impl Traces {
         process.begun.push_back(record.span_id);
         let given_up = process.keep_within(MOST_OPEN);
         self.given_up += given_up;
+        for bytes in self.early.take(producer, record.span_id) {
+            for record in records(&bytes).flatten() {
+                match record.body {
+                    RecordBody::SpanEnd(end) => self.ended(producer, &record, &end),
+                    _ => self.amend_later(producer, &record),
+                }
+            }
+        }
         1
     }
 
     /// More is known of an open span. Gives whether there is one.
-    pub fn amend(&mut self, producer: u64, record: &Record<'_>) -> bool {
+    fn amend(&mut self, producer: u64, record: &Record<'_>) -> bool {
         let span = self.processes.get_mut(&producer).and_then(|process| process.open.get_mut(&record.span_id));
         span.map(|span| span.amend(record)).is_some()
     }
 
-    /// An open span has ended.
+    /// More is known of a span, which is open or about to be.
+    pub fn amend_later(&mut self, producer: u64, record: &Record<'_>) {
+        if !self.amend(producer, record) {
+            self.early.keep(producer, record);
+        }
+    }
+
+    /// A span has ended, which is open or about to be.
     pub fn ended(&mut self, producer: u64, record: &Record<'_>, end: &EndBody) {
-        if let Some(process) = self.processes.get_mut(&producer)
-            && let Some(mut span) = process.open.remove(&record.span_id)
-        {
-            span.amend(record);
-            span.ended(end);
-            process.close(span);
+        let process = self.processes.get_mut(&producer);
+        match process.and_then(|process| Some((process.open.remove(&record.span_id)?, process))) {
+            Some((mut span, process)) => {
+                span.amend(record);
+                span.ended(end);
+                process.close(span);
+            }
+            None => self.early.keep(producer, record),
         }
     }
 
@@ -126,9 +154,17 @@ impl Traces {
         let process = self.process(producer);
         let mut attributes = process.resource.attributes.clone();
         for field in record.fields().filter(|field| !field.name.is_empty()) {
-            set(&mut attributes, field.name, field.value);
+            let name = if field.name == b"runtime-id" { INSTANCE_ID } else { field.name };
+            set(&mut attributes, name, field.value);
         }
-        process.resource = Arc::new(Resource { attributes });
+        process.is_now(Arc::new(Resource { attributes }));
+    }
+
+    /// A process with this id, as it sees itself.
+    pub fn has_pid(&mut self, producer: u64, pid: u32) {
+        let process = self.process(producer);
+        process.pid = Some(pid);
+        process.complete = None;
     }
 
     /// A process goes on with another program: what was open in the one before will not be ended by anybody.
@@ -136,7 +172,7 @@ impl Traces {
         if let Some(process) = self.processes.get_mut(&producer) {
             process.cut_off(now_unix_ns, None);
             // The next program says anew what it is.
-            process.resource = Arc::clone(&self.resource);
+            process.is_now(Arc::clone(&self.resource));
         }
     }
 
@@ -162,6 +198,7 @@ impl Traces {
 
     /// Hands on the traces that are ready, or all. Processes that are gone are forgotten then.
     pub fn collect(&mut self, judge: &Judge, now_ns: u64, everything: bool) -> Vec<TraceChunk> {
+        self.early.forget_old(now_ns);
         let mut ready = Vec::new();
         let partial_flush = self.partial_flush;
         for process in self.processes.values_mut() {
@@ -188,7 +225,9 @@ impl Traces {
 impl Process {
     fn new(resource: Arc<Resource>) -> Process {
         Process {
+            pid: None,
             resource,
+            complete: None,
             open: HashMap::new(),
             begun: VecDeque::new(),
             traces: HashMap::new(),
@@ -197,6 +236,25 @@ impl Process {
             scopes: HashSet::new(),
             death: None,
         }
+    }
+
+    fn is_now(&mut self, resource: Arc<Resource>) {
+        self.resource = resource;
+        self.complete = None;
+    }
+
+    /// What the process is, with its id.
+    fn complete(&mut self) -> Arc<Resource> {
+        let complete = self.complete.get_or_insert_with(|| {
+            let Some(pid) = self.pid.filter(|_| self.resource.attributes.iter().all(|(key, _)| key != PROCESS_PID))
+            else {
+                return Arc::clone(&self.resource);
+            };
+            let mut attributes = self.resource.attributes.clone();
+            attributes.push((Cow::Borrowed(PROCESS_PID), Value::I64(pid.into())));
+            Arc::new(Resource { attributes })
+        });
+        Arc::clone(complete)
     }
 
     fn trace(&mut self, id: TraceId) -> &mut Trace {
@@ -280,6 +338,7 @@ impl Process {
     }
 
     fn hand_on(&mut self, id: TraceId, judge: &Judge, ready: &mut Vec<TraceChunk>) {
+        let resource = self.complete();
         let Some(trace) = self.traces.get_mut(&id) else { return };
         let mut spans = std::mem::take(&mut trace.finished);
         if !spans.is_empty() {
@@ -293,12 +352,12 @@ impl Process {
                     trace.verdict = open.verdict.clone();
                 }
                 if let Some(first) = open.map(|open| &open.span).or(spans.first()) {
-                    judge.decide(&mut trace.verdict, first, &self.resource);
+                    judge.decide(&mut trace.verdict, first, &resource);
                 }
             }
             remember(&mut self.decided, &mut self.sent, id, &trace.verdict);
-            judge.pick(&trace.verdict, &mut spans, &self.resource);
-            ready.push(trace.verdict.chunk(&self.resource, spans, root.is_some()));
+            judge.pick(&trace.verdict, &mut spans, &resource);
+            ready.push(trace.verdict.chunk(&resource, spans, root.is_some()));
         }
         if trace.open == 0 {
             self.traces.remove(&id);

@@ -267,6 +267,71 @@ fn another_program_in_the_same_process_ends_what_was_open() {
     assert_eq!(ids(&story.chunks(0)[0]), [1]);
 }
 
+#[test]
+fn what_another_thread_says_of_a_span_may_be_read_before_the_span_begins() {
+    let start = record(|record| {
+        record.span_start(SpanId(1), &root(7));
+        record.attribute_text(Name(b"a"), b"first");
+    });
+    let amend = record(|record| {
+        record.amend(SpanId(1));
+        record.attribute_text(Name(b"a"), b"second");
+    });
+    let end = record(|record| record.span_end(SpanId(1), &END));
+    for order in [[&start, &amend, &end], [&amend, &start, &end], [&amend, &end, &start]] {
+        let mut story = Story::new();
+        for bytes in order {
+            story.feed(1, bytes);
+            // Another process's span of that number is another span.
+            story.feed(2, &amend);
+        }
+        let chunks = story.chunks(0);
+        assert_eq!(chunks.len(), 1);
+        assert_eq!(chunks[0].spans[0].attributes, [("a".into(), Value::from("second"))]);
+        assert_eq!(story.recorded, 1);
+    }
+}
+
+#[test]
+fn what_is_said_of_a_span_that_never_begins_is_forgotten() {
+    let mut story = Story::new();
+    story.record(1, |record| record.span_end(SpanId(1), &END));
+    assert_eq!(story.chunks(0), []);
+    assert_eq!(story.chunks(10 * SECOND), []);
+    story.record(1, |record| record.span_start(SpanId(1), &root(7)));
+    assert_eq!(story.chunks(11 * SECOND), [], "it is another span, and open");
+}
+
+#[test]
+fn a_process_is_known_by_its_id_and_by_that_of_its_runtime() {
+    let mut story = Story::new();
+    let open = ddtrace::record::OpenBody {
+        trace_id: TraceId(1),
+        parent_id: SpanId(0),
+        start_ns: 4,
+        pid: 10,
+        ppid: 1,
+        trace_flags: 1,
+        role: ddtrace::record::ROLE_SELF,
+        remote_parent: false,
+    };
+    story.record(1, |record| record.open(SpanId(999), &open));
+    for (process, id) in [(1, 10), (2, 20)] {
+        story.record(process, |record| {
+            record.resource(SpanId(999));
+            record.attribute_text(Name(b"runtime-id"), b"cafe");
+            if process == 2 {
+                record.attribute_integer(Name(b"process.pid"), 20);
+            }
+        });
+        story.record(process, |record| record.span(SpanId(process), &root(7), &END));
+        let chunks = story.chunks(0);
+        let attributes = &chunks[0].resource.attributes;
+        assert!(attributes.contains(&("process.pid".into(), Value::I64(id))), "{attributes:?}");
+        assert_eq!(chunks[0].resource.text("service.instance.id"), Some("cafe"));
+    }
+}
+
 proptest! {
     /// Records of one process keep their order; how those of several mix changes nothing.
     #[test]
