@@ -9,6 +9,9 @@ use std::vec::Vec;
 use std::{format, vec};
 
 /// A record, read.
+/// Trace, span, flags, state and fields.
+pub(super) type RecordedLink = (TraceId, SpanId, u8, String, BTreeMap<String, String>);
+
 #[derive(Debug, Default)]
 pub(super) struct Recorded {
     pub(super) kind: &'static str,
@@ -24,8 +27,7 @@ pub(super) struct Recorded {
     pub(super) fields: BTreeMap<String, String>,
     /// Names and fields of events.
     pub(super) events: Vec<(String, BTreeMap<String, String>)>,
-    /// Trace, span, flags, state and fields of links.
-    pub(super) links: Vec<(TraceId, SpanId, u8, String, BTreeMap<String, String>)>,
+    pub(super) links: Vec<RecordedLink>,
     /// Attributes whose text goes on.
     pub(super) continued: Vec<(String, String)>,
 }
