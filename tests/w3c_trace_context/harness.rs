@@ -39,14 +39,13 @@ impl Harness {
         let mut stream = TcpStream::connect(("127.0.0.1", self.service)).expect("the service listens");
         stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout can be set");
         stream.write_all(format!("{head}\r\n{body}").as_bytes()).expect("the service reads");
-        let calls = thread::scope(|scope| {
+        thread::scope(|scope| {
             let calls = scope.spawn(|| (0..count).map(|_| Call::take(&self.listener)).collect());
             let mut answer = String::new();
             stream.read_to_string(&mut answer).expect("the service answers");
             assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
             calls.join().expect("the calls can be read")
-        });
-        calls
+        })
     }
 }
 

@@ -8,10 +8,10 @@ use std::string::String;
 use std::vec::Vec;
 use std::{format, vec};
 
-/// A record, read.
 /// Trace, span, flags, state and fields.
 pub(super) type RecordedLink = (TraceId, SpanId, u8, String, BTreeMap<String, String>);
 
+/// A record, read.
 #[derive(Debug, Default)]
 pub(super) struct Recorded {
     pub(super) kind: &'static str,
