@@ -158,6 +158,10 @@ impl<'a> RuleSet<'a> {
     /// The first rule that matches the span.
     #[must_use]
     pub fn find(&self, span: &dyn Sampled) -> Option<Rule> {
+        if self.is_empty() {
+            // To work the names out may cost more than all else.
+            return None;
+        }
         let (service, name, resource) = (span.service(), span.name(), span.resource());
         let matches = |rule: &RuleSpan| {
             // The most telling first: most local roots of a process have the same service.

@@ -2,7 +2,9 @@
 
 use super::trace::ActiveTrace;
 use crate::ids::TraceId;
+use core::hash::{BuildHasher, Hasher};
 use std::collections::HashMap;
+use std::hash::RandomState;
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError, Weak};
 
 /// So many threads can look at once without waiting for each other, by chance.
@@ -11,13 +13,21 @@ const SHARDS: usize = 16;
 /// very moment: the child then does without rather than wait for a thread that it does not have.
 const TRIES: u32 = 10_000;
 
-// The standard hasher, which is seeded: ids come from outside.
-type Shard = HashMap<TraceId, Weak<ActiveTrace>>;
+type Shard = HashMap<TraceId, Weak<ActiveTrace>, Keyed>;
 
 /// Traces by their ids.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Registry {
     shards: [Mutex<Shard>; SHARDS],
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        // What the standard library seeds its own tables by.
+        let seeds = RandomState::new();
+        let keys = Keyed([seeds.hash_one(0), seeds.hash_one(1)]);
+        Registry { shards: std::array::from_fn(|_| Mutex::new(HashMap::with_hasher(keys))) }
+    }
 }
 
 impl Registry {
@@ -43,6 +53,40 @@ impl Registry {
 
     fn shard(&self, trace_id: TraceId) -> Option<MutexGuard<'_, Shard>> {
         patiently(&self.shards[trace_id.low() as usize % SHARDS])
+    }
+}
+
+/// Hashes ids, one multiplication each, with keys that nobody outside knows: ids come from outside, too.
+#[derive(Clone, Copy, Debug)]
+struct Keyed([u64; 2]);
+
+impl BuildHasher for Keyed {
+    type Hasher = IdHasher;
+
+    fn build_hasher(&self) -> IdHasher {
+        IdHasher { keys: self.0, hash: 0 }
+    }
+}
+
+struct IdHasher {
+    keys: [u64; 2],
+    hash: u64,
+}
+
+impl Hasher for IdHasher {
+    fn write_u128(&mut self, id: u128) {
+        let [low, high] = [id as u64 ^ self.keys[0], (id >> 64) as u64 ^ self.keys[1]];
+        let product = u128::from(low) * u128::from(high);
+        self.hash ^= product as u64 ^ (product >> 64) as u64;
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        // An id is one number; this is for whatever else may come.
+        bytes.iter().for_each(|byte| self.write_u128(u128::from(self.hash) << 8 | u128::from(*byte)));
+    }
+
+    fn finish(&self) -> u64 {
+        self.hash
     }
 }
 

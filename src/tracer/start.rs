@@ -64,14 +64,18 @@ impl<'a> Start<'a> {
 
 /// Where a span that is the first of its trace in the process hangs.
 struct Place {
-    context: TraceContext,
+    trace_id: TraceId,
+    parent_id: SpanId,
+    /// What is continued; `None` for a new trace.
+    context: Option<Arc<TraceContext>>,
     /// A native span of this process is the local root, and tells of the trace.
     is_below_native: bool,
 }
 
 impl Place {
     fn of(context: TraceContext) -> Place {
-        Place { context, is_below_native: false }
+        let SpanContext { trace_id, span_id: parent_id, .. } = context.span;
+        Place { trace_id, parent_id, context: Some(Arc::new(context)), is_below_native: false }
     }
 }
 
@@ -82,8 +86,9 @@ impl Tracer {
     /// Without a parent it hangs under the span that native code has active on this thread. Else, if it is the work of
     /// the program as a whole and not a request that reached it (a server's, a consumer's), under the process's own span,
     /// where that is recorded. Else it begins a new trace.
-    pub fn start(self: &Arc<Tracer>, start: Start<'_>, fill: impl FnOnce(&mut SpanData)) -> LiveSpan {
+    pub fn start(self: &Arc<Tracer>, mut start: Start<'_>, fill: impl FnOnce(&mut SpanData)) -> LiveSpan {
         let process = self.process();
+        let start_ns = *start.start_unix_ns.get_or_insert_with(now_unix_ns);
         let place = match start.parent {
             Parent::Local(trace, parent_id) if trace.is_of(process) => {
                 let trace = Arc::clone(trace);
@@ -97,7 +102,7 @@ impl Tracer {
                 Place::of(TraceContext { is_remote: true, ..trace.context_so_far(parent_id) })
             }
             Parent::Context(context) => Place::of(context.clone()),
-            Parent::None => self.place_of_root(process, start.kind),
+            Parent::None => self.place_of_root(process, start.kind, start_ns),
         };
         self.start_at(start, process, place, fill)
     }
@@ -106,13 +111,13 @@ impl Tracer {
         self: &Arc<Tracer>,
         start: Start<'_>,
         process: &'static Process,
-        Place { context, is_below_native }: Place,
+        place: Place,
         fill: impl FnOnce(&mut SpanData),
     ) -> LiveSpan {
         let (incoming, baggage) = (start.incoming, start.incoming_baggage);
-        let mut data = self.data(start, process, context.span.trace_id, context.span.span_id);
-        data.flags = if is_below_native { 0 } else { SPAN_LOCAL_ROOT };
-        if context.is_remote {
+        let mut data = self.data(start, process, place.trace_id, place.parent_id);
+        data.flags = if place.is_below_native { 0 } else { SPAN_LOCAL_ROOT };
+        if place.context.as_ref().is_some_and(|context| context.is_remote) {
             data.flags |= SPAN_REMOTE_PARENT;
         }
         fill(&mut data);
@@ -123,14 +128,16 @@ impl Tracer {
             self.show_baggage(&mut data, baggage);
         }
         // The same trace can come into a process in several ways: it is kept or dropped as a whole.
-        let known = self.active(context.span.trace_id).filter(|trace| trace.agrees_with(&context));
-        if let Some(trace) = known {
+        if let Some(context) = &place.context
+            && let Some(trace) = self.active(place.trace_id).filter(|trace| trace.agrees_with(context))
+        {
             follow(&mut data, &trace);
-            trace.start_further_root(&mut data, &context);
+            trace.start_further_root(&mut data, context);
             return LiveSpan::below(trace, data);
         }
-        let mut verdict = Verdict::new(context, self.settings.sampler.sampler().respects_parent);
-        if is_below_native {
+        let respects_parent = self.settings.sampler.sampler().respects_parent;
+        let mut verdict = Verdict::new(place.trace_id, place.context, respects_parent);
+        if place.is_below_native {
             verdict = verdict.told_by_others();
         }
         let manual = data.take_manual();
@@ -153,16 +160,20 @@ impl Tracer {
         data
     }
 
-    fn place_of_root(&self, process: &Process, kind: SpanKind) -> Place {
+    fn place_of_root(&self, process: &Process, kind: SpanKind, now_ns: u64) -> Place {
         if let Some(native) = self.recorder.native_span() {
-            return Place { context: of_native(&native), is_below_native: true };
+            return Place { is_below_native: true, ..Place::of(of_native(&native)) };
         }
         let is_request = matches!(kind, SpanKind::Server | SpanKind::Consumer);
         if process.is_span() && !is_request {
             return Place::of(self.context_of(process));
         }
-        let span = SpanContext { trace_id: self.new_trace_id(process), ..SpanContext::default() };
-        Place::of(TraceContext { span, ..TraceContext::default() })
+        Place {
+            trace_id: self.new_trace_id(process, now_ns),
+            parent_id: SpanId(0),
+            context: None,
+            is_below_native: false,
+        }
     }
 
     /// The context of the process's own span. Its trace was handed on to children as kept or not when it began.
@@ -181,8 +192,9 @@ impl Tracer {
         context
     }
 
-    fn new_trace_id(&self, process: &Process) -> TraceId {
-        let seconds = if self.settings.trace_id_128_bit { (now_unix_ns() / 1_000_000_000) as u32 } else { 0 };
+    /// In Datadog's layout, which has the seconds of its beginning.
+    fn new_trace_id(&self, process: &Process, now_ns: u64) -> TraceId {
+        let seconds = if self.settings.trace_id_128_bit { (now_ns / 1_000_000_000) as u32 } else { 0 };
         TraceId::new(seconds, process.random.next())
     }
 

@@ -53,7 +53,7 @@ impl ActiveTrace {
             process,
             trace_id: root.trace_id,
             root_id: root.span_id,
-            random_flag: verdict.context().span.flags & FLAG_RANDOM,
+            random_flag: verdict.carried().map_or(0, |context| context.span.flags & FLAG_RANDOM),
             outcome: AtomicU8::new(outcome(&verdict).unwrap_or(OPEN)),
             root: Mutex::new(root),
             verdict: Mutex::new(verdict),
@@ -115,8 +115,8 @@ impl ActiveTrace {
     #[must_use]
     pub fn context_so_far(&self, span_id: SpanId) -> TraceContext {
         // In a forked child the lock may be held by a thread that does not exist there.
-        let mut context =
-            patiently(&self.verdict).map(|verdict| TraceContext::clone(verdict.context())).unwrap_or_default();
+        let verdict = patiently(&self.verdict);
+        let mut context = verdict.as_ref().and_then(|verdict| verdict.carried().cloned()).unwrap_or_default();
         context.span = SpanContext { trace_id: self.trace_id, span_id, ..context.span };
         context.is_remote = false;
         context
@@ -172,8 +172,9 @@ impl ActiveTrace {
     fn decide(&self, root: &SpanData, verdict: &mut Verdict, is_leaving: bool) {
         let settings = &self.tracer.settings;
         let take = || {
-            let now_ns = self.tracer.monotonic_ns();
             let (sampler, env) = (settings.sampler.sampler(), settings.env.as_bytes());
+            // Only rules have limits that go by the time.
+            let now_ns = if sampler.rules.is_empty() { 0 } else { self.tracer.monotonic_ns() };
             view(root, settings, |root| sampler.decide(self.trace_id, root, env, &self.tracer.recorder, now_ns))
         };
         verdict.decide(take, is_leaving);
@@ -186,7 +187,7 @@ impl ActiveTrace {
 
     /// Whether what came in with a second context of this trace says the same as what is known.
     pub(super) fn agrees_with(&self, context: &TraceContext) -> bool {
-        let known = self.verdict().context().span.priority;
+        let known = self.verdict().priority();
         context.span.priority.is_none() || context.span.priority == known
     }
 
@@ -207,13 +208,15 @@ impl ActiveTrace {
         let mut root = self.root();
         let mut verdict = self.verdict();
         let tells = verdict.tell();
-        let (size, count) = Verdict::SIZE;
-        root.fields.append(size, count, |record| {
-            record.incoming(verdict.context());
-            if tells {
-                verdict.write(record);
-            }
-        });
+        if let Some(context) = verdict.carried() {
+            let (size, count) = Verdict::SIZE;
+            root.fields.append(size, count, |record| {
+                record.incoming(context);
+                if tells {
+                    verdict.write(record);
+                }
+            });
+        }
         drop(verdict);
         write::start(&self.tracer.recorder, &mut root, self.flags_so_far());
     }
@@ -251,5 +254,5 @@ impl Drop for ActiveTrace {
 }
 
 fn outcome(verdict: &Verdict) -> Option<u8> {
-    verdict.keeps().map(|keeps| if keeps { KEPT } else { DROPPED })
+    verdict.priority().map(|priority| if priority.keeps() { KEPT } else { DROPPED })
 }

@@ -1,6 +1,7 @@
 //! Whether a trace is kept: what came in, what was decided here, and what may still change.
 
-use crate::context::{Mechanism, PropagationError, TraceContext};
+use crate::context::{Mechanism, Priority, PropagationError, SpanContext, TraceContext};
+use crate::ids::TraceId;
 use crate::record::RecordWriter;
 use crate::sampling::Decision;
 use std::sync::Arc;
@@ -8,8 +9,9 @@ use std::sync::Arc;
 /// What a process knows and has decided about a trace.
 #[derive(Debug)]
 pub(super) struct Verdict {
-    /// What the trace carries; what has left the process is never changed.
-    context: Arc<TraceContext>,
+    trace_id: TraceId,
+    /// What the trace carries, once that is anything but its id; what has left the process is never changed.
+    context: Option<Arc<TraceContext>>,
     decision: Option<Decision>,
     /// Somebody outside of the process knows.
     is_propagated: bool,
@@ -20,11 +22,11 @@ pub(super) struct Verdict {
 impl Verdict {
     /// Of a trace that begins here, or continues what `context` has. Where parents are not respected, what came in with it
     /// as a decision does not count.
-    pub(super) fn new(mut context: TraceContext, respects_parent: bool) -> Verdict {
-        if context.is_remote && !respects_parent {
-            context.span.priority = None;
+    pub(super) fn new(trace_id: TraceId, mut context: Option<Arc<TraceContext>>, respects_parent: bool) -> Verdict {
+        if let Some(context) = context.as_mut().filter(|context| context.is_remote && !respects_parent) {
+            Arc::make_mut(context).span.priority = None;
         }
-        Verdict { context: Arc::new(context), decision: None, is_propagated: false, is_told: false }
+        Verdict { trace_id, context, decision: None, is_propagated: false, is_told: false }
     }
 
     /// The trace is somebody else's of this process, who tells of it.
@@ -33,13 +35,21 @@ impl Verdict {
         self
     }
 
-    pub(super) fn context(&self) -> &Arc<TraceContext> {
-        &self.context
+    /// What the trace carries, to be handed on.
+    pub(super) fn context(&mut self) -> &mut Arc<TraceContext> {
+        self.context.get_or_insert_with(|| {
+            let span = SpanContext { trace_id: self.trace_id, ..SpanContext::default() };
+            Arc::new(TraceContext { span, ..TraceContext::default() })
+        })
     }
 
-    /// Whether the trace is kept, if that is decided.
-    pub(super) fn keeps(&self) -> Option<bool> {
-        self.context.span.priority.map(|priority| priority.keeps())
+    /// What the trace carries, if that is anything but its id.
+    pub(super) fn carried(&self) -> Option<&TraceContext> {
+        self.context.as_deref()
+    }
+
+    pub(super) fn priority(&self) -> Option<Priority> {
+        self.carried()?.span.priority
     }
 
     /// Takes a decision over, if there is none yet.
@@ -47,7 +57,7 @@ impl Verdict {
     /// Where no rule matched and no Agent has told a rate, nothing binds: the trace stays open for what the sidecar knows,
     /// unless its context is about to leave the process.
     pub(super) fn decide(&mut self, take: impl FnOnce() -> Decision, is_leaving: bool) {
-        if self.context.span.priority.is_none() {
+        if self.priority().is_none() {
             let decision = take();
             if is_leaving || decision.mechanism != Mechanism::DEFAULT {
                 self.apply(decision);
@@ -67,26 +77,28 @@ impl Verdict {
 
     /// What could not be written into an outgoing context.
     pub(super) fn set_error(&mut self, error: PropagationError) -> bool {
-        let is_new = self.context.error.is_none();
+        let is_new = self.carried().is_none_or(|context| context.error.is_none());
         if is_new {
-            Arc::make_mut(&mut self.context).error = Some(error);
+            Arc::make_mut(self.context()).error = Some(error);
         }
         is_new
     }
 
     fn apply(&mut self, decision: Decision) {
-        decision.apply(Arc::make_mut(&mut self.context));
+        decision.apply(Arc::make_mut(self.context()));
         self.decision = Some(decision);
     }
 
     /// True once: the sidecar is to be told of the decision now.
     pub(super) fn tell(&mut self) -> bool {
-        self.context.span.priority.is_some() && !core::mem::replace(&mut self.is_told, true)
+        self.priority().is_some() && !core::mem::replace(&mut self.is_told, true)
     }
 
     /// Writes the decision and the tags of the trace into a record of the local root.
     pub(super) fn write(&self, record: &mut RecordWriter) {
-        record.verdict(&self.context, self.decision.as_ref());
+        if let Some(context) = self.carried() {
+            record.verdict(context, self.decision.as_ref());
+        }
     }
 
     /// At most so many bytes are written of a verdict and of what came in, in so many fields.

@@ -14,15 +14,18 @@ const ROOM: usize = MAX_RECORD - 128;
 pub(super) fn start(recorder: &Recorder, data: &mut SpanData, trace_flags: u8) {
     add_heading(data);
     let body = body(data, trace_flags);
-    let (parts, left_out) = parts(data.fields.as_bytes(), ROOM);
-    let mut parts = parts.iter();
-    let first = parts.next();
-    recorder.record(|record| {
-        record.span_start(data.span_id, &body);
-        first.inspect(|part| part.write(record));
-    });
-    amend(recorder, data, parts);
-    count(data, left_out);
+    let fields = data.fields.as_bytes();
+    if fields.len() <= ROOM {
+        recorder.record(|record| {
+            record.span_start(data.span_id, &body);
+            Part::Fields(fields).write(record);
+        });
+    } else {
+        recorder.record(|record| record.span_start(data.span_id, &body));
+        let (parts, left_out) = parts(fields, ROOM);
+        amend(recorder, data, parts.iter());
+        count(data, left_out);
+    }
     data.told = data.fields.as_bytes().len();
     data.phase = Phase::Started;
 }
