@@ -84,11 +84,11 @@ impl Direct {
 /// The limits as the SDK has them, which knows none on the length of texts.
 fn limits(of: &crate::span::SpanLimits) -> SpanLimits {
     let count = |most: usize| u32::try_from(most).unwrap_or(u32::MAX);
-    let mut limits = SpanLimits::default();
-    limits.max_attributes_per_span = count(of.attributes);
-    limits.max_events_per_span = count(of.events);
-    limits.max_links_per_span = count(of.links);
-    limits.max_attributes_per_event = count(of.event_attributes);
-    limits.max_attributes_per_link = count(of.link_attributes);
-    limits
+    SpanLimits {
+        max_attributes_per_span: count(of.attributes),
+        max_events_per_span: count(of.events),
+        max_links_per_span: count(of.links),
+        max_attributes_per_event: count(of.event_attributes),
+        max_attributes_per_link: count(of.link_attributes),
+    }
 }
