@@ -11,7 +11,9 @@ pub fn run() -> Done {
     setup::run()?;
     step::run("format", cargo().args(["fmt", "--all", "--check"]))?;
     step::run("lints", cargo().args(["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
-    // The feature that only Rust programs without the launcher take: by itself, so that nothing else is built with it.
+    // The features that only Rust programs take: by themselves, so that nothing else is built with them.
+    let otel = ["--locked", "--package", "ddtrace", "--features", "otel"];
+    step::run("lints: otel", cargo().arg("clippy").args(otel).args(["--all-targets", "--", "-D", "warnings"]))?;
     let direct = ["--locked", "--package", "ddtrace", "--features", "direct"];
     step::run("lints: direct", cargo().arg("clippy").args(direct).args(["--all-targets", "--", "-D", "warnings"]))?;
     let mut doc = cargo();
