@@ -129,7 +129,9 @@ fn a_request_that_a_datadog_tracer_sends_goes_through_two_services() {
 fn a_request_without_a_trace_begins_one_that_two_services_share() {
     let agent = Agent::start();
     let start = |sandbox: &Sandbox, arguments: &[&str]| Running::traced(sandbox, "web", arguments);
-    let spans = through_two(&to_otlp(&agent), &[], start, || agent.otlp_spans());
+    let mut settings = to_otlp(&agent);
+    settings.push(("DD_TRACE_PROCESS_SPANS", "auto".to_owned()));
+    let spans = through_two(&settings, &[], start, || agent.otlp_spans());
     assert_chain(&spans, None);
     let resource = |key: &str| spans[0].resource.get(key).and_then(|value| value.as_str());
     assert_eq!(resource("deployment.environment.name"), Some("test"));
@@ -170,6 +172,8 @@ fn rules_of_the_launcher_hold_in_the_program() {
     let agent = Agent::start();
     let mut settings = to_datadog(&agent);
     settings.push(("DD_TRACE_SAMPLING_RULES", rules.to_owned()));
+    // A service is traced whatever becomes of the spans of processes.
+    settings.push(("DD_TRACE_PROCESS_SPANS", "false".to_owned()));
     let start = |sandbox: &Sandbox, arguments: &[&str]| Running::traced(sandbox, "web", arguments);
     let spans = through_two(&settings, &[], start, || agent.datadog_spans());
     assert_chain(&spans, None);

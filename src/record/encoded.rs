@@ -136,20 +136,23 @@ fn push_text<'a>(parts: &mut Vec<Part<'a>>, name: &'a [u8], text: &'a [u8], room
     let mut rest = text;
     let mut continued = false;
     while !rest.is_empty() {
-        let (piece, after) = rest.split_at(floor_char_boundary(rest, room));
+        // In what is no UTF-8 there may be no boundary; it is cut anywhere then, as it must go on.
+        let boundary = Some(floor_char_boundary(rest, room)).filter(|boundary| *boundary > 0);
+        let (piece, after) = rest.split_at(boundary.unwrap_or(room));
         parts.push(Part::Text { name, text: piece, continued });
         (rest, continued) = (after, true);
     }
 }
 
-/// The largest index that is not above `most` and not inside of a UTF-8 character; in what is no UTF-8, `most`.
+/// The largest index that is not above `most` and not inside of a UTF-8 character; 0 where the first one is longer, or in
+/// what is no UTF-8.
 #[must_use]
 pub fn floor_char_boundary(text: &[u8], most: usize) -> usize {
     if most >= text.len() {
         return text.len();
     }
     let is_start = |index: &usize| text.get(*index).is_some_and(|byte| byte & 0b1100_0000 != 0b1000_0000);
-    (most.saturating_sub(3)..=most).rev().find(is_start).filter(|index| *index > 0).unwrap_or(most)
+    (most.saturating_sub(3)..=most).rev().find(is_start).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -186,7 +189,7 @@ mod tests {
 
     #[test]
     fn texts_are_cut_between_characters() {
-        for (text, most, expected) in [("aé", 2, 1), ("aé", 3, 3), ("😀😀", 7, 4), ("abc", 2, 2), ("é", 1, 1)] {
+        for (text, most, expected) in [("aé", 2, 1), ("aé", 3, 3), ("😀😀", 7, 4), ("abc", 2, 2), ("é", 1, 0), ("😀", 3, 0)] {
             assert_eq!(floor_char_boundary(text.as_bytes(), most), expected, "{text} {most}");
         }
     }

@@ -124,7 +124,7 @@ impl SpanData {
         }
     }
 
-    /// Sets a text that has a key of its own, such as [`Key::ResourceName`], or takes it away where it is empty.
+    /// Sets a text that has a key of its own, such as [`Key::ResourceName`]; an empty one counts as none.
     pub fn set_text(&mut self, key: Key, text: &str) {
         if let Some(place) = self.fields.find(key, b"") {
             self.forget(place);
@@ -143,7 +143,7 @@ impl SpanData {
     #[must_use]
     pub fn text(&self, key: Key) -> Option<&str> {
         match self.fields.get(key, b"")?.value {
-            FieldValue::Text(text) => core::str::from_utf8(text).ok(),
+            FieldValue::Text(text) => core::str::from_utf8(text).ok().filter(|text| !text.is_empty()),
             _ => None,
         }
     }
@@ -162,8 +162,9 @@ impl SpanData {
         }
         self.events += 1;
         let name = cut_name(name);
-        let dropped = attributes.len().saturating_sub(self.limits.event_attributes);
+        let given = attributes.len();
         let attributes = self.within(attributes.take(self.limits.event_attributes));
+        let dropped = given - attributes.len();
         let size: usize = attributes.iter().map(|(name, value)| name.len() + value.size()).sum();
         self.fields.append(name.len() + size, attributes.len() + 3, |record| {
             record.event(time_unix_ns, Name(name), |event| {
@@ -188,8 +189,9 @@ impl SpanData {
         }
         self.links += 1;
         let trace_state = cut_name(trace_state);
-        let dropped = attributes.len().saturating_sub(self.limits.link_attributes);
+        let given = attributes.len();
         let attributes = self.within(attributes.take(self.limits.link_attributes));
+        let dropped = given - attributes.len();
         let size: usize = attributes.iter().map(|(name, value)| name.len() + value.size()).sum();
         self.fields.append(trace_state.len() + size, attributes.len() + 3, |record| {
             record.link(trace_id, span_id, trace_flags, trace_state, |link| {

@@ -8,8 +8,10 @@ use super::{Tracer, write};
 use crate::context::{FLAG_RANDOM, FLAG_SAMPLED, PropagationError, SpanContext, TraceContext};
 use crate::ids::{SpanId, TraceId};
 use crate::propagation::{BaggageSource, CarrierMut, Outgoing};
+use crate::record::RecordWriter;
 use crate::recorder::Process;
 use crate::sampling::Sampler;
+use crate::semconv::Key;
 use core::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -196,7 +198,7 @@ impl ActiveTrace {
         let verdict = self.verdict();
         let (size, count) = Verdict::SIZE;
         data.fields.append(size, count, |record| {
-            record.incoming(context);
+            write_incoming(record, context);
             verdict.write(record);
         });
         drop(verdict);
@@ -211,7 +213,7 @@ impl ActiveTrace {
         if let Some(context) = verdict.carried() {
             let (size, count) = Verdict::SIZE;
             root.fields.append(size, count, |record| {
-                record.incoming(context);
+                write_incoming(record, context);
                 if tells {
                     verdict.write(record);
                 }
@@ -255,4 +257,11 @@ impl Drop for ActiveTrace {
 
 fn outcome(verdict: &Verdict) -> Option<u8> {
     verdict.priority().map(|priority| if priority.keeps() { KEPT } else { DROPPED })
+}
+
+fn write_incoming(record: &mut RecordWriter, context: &TraceContext) {
+    record.incoming(context);
+    if !context.trace_state.is_empty() {
+        record.text(Key::TraceState, context.trace_state.as_bytes());
+    }
 }

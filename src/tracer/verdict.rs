@@ -102,5 +102,5 @@ impl Verdict {
     }
 
     /// At most so many bytes are written of a verdict and of what came in, in so many fields.
-    pub(super) const SIZE: (usize, usize) = (1024, 8);
+    pub(super) const SIZE: (usize, usize) = (1536, 10);
 }

@@ -61,6 +61,7 @@ fn a_context_from_outside_is_continued_with_all_that_it_brought() {
     let mut context = remote(Some(2));
     context.origin.set(b"synthetics").unwrap();
     context.tags.set(b"_dd.p.dm", b"-4").unwrap();
+    context.trace_state.set(b"a=b").unwrap();
     context.last_parent = SpanId(0xdd);
     context.error = Some(crate::context::PropagationError::Decoding);
     bench.start("s", Parent::Context(&context));
@@ -73,6 +74,7 @@ fn a_context_from_outside_is_continued_with_all_that_it_brought() {
         ("_dd.origin", "synthetics"),
         ("_dd.parent_id", "00000000000000dd"),
         ("_dd.propagation_error", "decoding_error"),
+        ("tracestate", "a=b"),
     ] {
         assert_eq!(started.get(name), Some(value), "{name}");
     }
