@@ -41,7 +41,7 @@ pub(super) fn enter(context: &Context, extracted: Extracted, baggage: Members) -
     }
     let found = extracted.context.as_ref();
     let span = found.map(|found| values::span_context(&found.span, true, state_of(found)));
-    if span.is_some() || extracted.links.iter().any(Option::is_some) {
+    if span.is_some() || extracted.has_baggage || extracted.links.iter().any(Option::is_some) {
         entered = entered.with_value(Incoming(Arc::new(extracted)));
     }
     match span {

@@ -141,7 +141,8 @@ fn start(resolution: &Resolution, sources: &Sources) -> Result<Tracing, InitErro
                     settings.complete(&told);
                 }
                 propagation = settings.propagation;
-                let started_in = propagation.extract(&EnvironmentCarrier(variable), &mut NoBaggage).context;
+                let environment = EnvironmentCarrier(variable);
+                let started_in = propagation.of_process().extract(&environment, &mut NoBaggage).context;
                 let tracer = tracer.insert(Tracer::new(recorder, settings, started_in));
                 Active::Launched(RecordingProvider::new(tracer.clone()))
             }

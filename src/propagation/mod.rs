@@ -106,3 +106,17 @@ pub struct Outgoing<'a> {
     /// The baggage.
     pub baggage: &'a dyn BaggageSource,
 }
+
+impl Propagation {
+    /// How a process reads the context of its own span, which the launcher's variables carry in one form: whatever is to
+    /// become of contexts from outside, and in which styles.
+    #[must_use]
+    pub fn of_process(&self) -> Propagation {
+        Propagation {
+            extract: [Style::TraceContext, Style::Baggage].into_iter().collect(),
+            behaviour: ExtractBehaviour::Continue,
+            extract_first: false,
+            ..*self
+        }
+    }
+}

@@ -50,6 +50,12 @@ impl Style {
         }
     }
 
+    /// Whether Datadog's tracers know it: others are not handed on to them.
+    #[must_use]
+    pub fn is_known_to_datadog(self) -> bool {
+        !matches!(self, Style::Jaeger | Style::XRay | Style::OtTrace)
+    }
+
     /// The style of that name, in lower case.
     #[must_use]
     pub fn from_name(name: &[u8]) -> Option<Style> {

@@ -59,6 +59,10 @@ pub const SPAN_REMOTE_PARENT: u8 = 1;
 /// Bit of [`SpanBody::flags`]: the first span of its trace in this process.
 pub const SPAN_LOCAL_ROOT: u8 = 2;
 
+/// When so many spans below a local root have ended, the process decides whether the trace is kept, and tells: from 300 on
+/// (by default) the sidecar sends a trace in parts, and the first part says it for all.
+pub const DECIDE_AFTER: u32 = 256;
+
 /// The body of [`Kind::SpanStart`] and [`Kind::Span`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SpanBody {

@@ -94,6 +94,7 @@ impl LiveSpan {
         match &mut self.own {
             Some(data) if !data.has_ended() => {
                 write::end(&self.trace.tracer().recorder, data, end_unix_ns, self.trace.flags_so_far());
+                self.trace.part_ended();
             }
             Some(_) => {}
             None => self.trace.end_root(end_unix_ns),

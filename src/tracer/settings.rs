@@ -1,7 +1,7 @@
 //! What a tracer goes by.
 
 use crate::config::Config;
-use crate::propagation::Propagation;
+use crate::propagation::{Propagation, Styles};
 use crate::sampling::OwnedSampler;
 use crate::semconv::SERVICE;
 use crate::settings;
@@ -66,9 +66,12 @@ impl Settings {
             self.resource.attributes.push((Cow::Borrowed(SERVICE), Value::from(service.clone())));
             self.service = Some(service);
         }
+        // The variables of Datadog's tracers name only the styles that those know, and so the lists may be shorter.
+        let known = |styles: Styles| styles.iter().filter(|style| style.is_known_to_datadog()).collect::<Styles>();
+        let handed_on = |own: Styles, theirs: Styles| own == theirs || own == known(theirs);
         let (own, theirs) = (&mut self.propagation, told.propagation);
-        if own.inject == theirs.inject && own.extract == theirs.extract {
-            own.dialect = theirs.dialect;
+        if handed_on(own.inject, theirs.inject) && handed_on(own.extract, theirs.extract) {
+            *own = theirs;
         }
     }
 }
@@ -88,7 +91,10 @@ mod tests {
     fn a_program_under_the_launcher_decides_and_propagates_as_the_launcher_was_told() {
         for (name, value, dialect) in [
             ("OTEL_PROPAGATORS", "tracecontext,baggage", Dialect::OpenTelemetry),
+            ("OTEL_PROPAGATORS", "tracecontext,jaeger", Dialect::OpenTelemetry),
+            ("OTEL_PROPAGATORS", "xray", Dialect::OpenTelemetry),
             ("DD_TRACE_PROPAGATION_STYLE", "tracecontext", Dialect::Datadog),
+            ("DD_TRACE_PROPAGATION_STYLE", "ottrace,datadog", Dialect::Datadog),
             ("OTEL_TRACES_SAMPLER", "always_off", Dialect::Datadog),
             ("OTEL_TRACES_SAMPLER", "parentbased_always_off", Dialect::Datadog),
             ("DD_TRACE_SAMPLING_RULES", r#"[{"resource":"GET *","sample_rate":0.5}]"#, Dialect::Datadog),

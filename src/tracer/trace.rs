@@ -8,11 +8,12 @@ use super::{Tracer, write};
 use crate::context::{FLAG_RANDOM, FLAG_SAMPLED, PropagationError, SpanContext, TraceContext};
 use crate::ids::{SpanId, TraceId};
 use crate::propagation::{BaggageSource, CarrierMut, Outgoing};
+use crate::record::DECIDE_AFTER;
 use crate::record::RecordWriter;
 use crate::recorder::Process;
 use crate::sampling::Sampler;
 use crate::semconv::Key;
-use core::sync::atomic::{AtomicU8, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Nobody has asked yet whether the trace is kept.
@@ -39,6 +40,8 @@ pub struct ActiveTrace {
     verdict: Mutex<Verdict>,
     /// `FLAG_RANDOM`, if the trace came in with it.
     random_flag: u8,
+    /// How many spans below the local root have ended.
+    ended: AtomicU32,
     /// The verdict for those who only want to know whether the trace is kept.
     outcome: AtomicU8,
 }
@@ -56,6 +59,7 @@ impl ActiveTrace {
             trace_id: root.trace_id,
             root_id: root.span_id,
             random_flag: verdict.carried().map_or(0, |context| context.span.flags & FLAG_RANDOM),
+            ended: AtomicU32::new(0),
             outcome: AtomicU8::new(outcome(&verdict).unwrap_or(OPEN)),
             root: Mutex::new(root),
             verdict: Mutex::new(verdict),
@@ -138,6 +142,14 @@ impl ActiveTrace {
             });
         }
         Arc::clone(verdict.context())
+    }
+
+    /// A span below the local root has ended. Of a large trace the first part is about to be sent, and says for all of it
+    /// whether it is kept.
+    pub(super) fn part_ended(&self) {
+        if self.ended.fetch_add(1, Ordering::Relaxed) + 1 == DECIDE_AFTER {
+            let _ = self.leaving();
+        }
     }
 
     /// Writes the context of a span of this trace into a carrier, with baggage. Whether the trace is kept is decided now,

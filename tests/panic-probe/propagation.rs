@@ -51,7 +51,7 @@ probes! {
     }
 
     propagation {
-        let propagation = any(Propagation::default());
+        let propagation = any(any(Propagation::default()).of_process());
         used(propagation.extract(&any(Anything), &mut any(Anything)));
         let mut found = any(propagation.extract(&any(Anything), &mut any(NoBaggage)));
         propagation.extract_into(&any(Anything), &mut any(Anything), &mut found);
@@ -69,7 +69,7 @@ probes! {
             used(name);
             any(Some(bytes()))
         }));
-        let propagation = any(Propagation::default());
+        let propagation = any(any(Propagation::default()).of_process());
         used(propagation.extract(&carrier, &mut any(NoBaggage)));
         carrier.with_prefix(any("name"), &mut |name, value| used((name, value)));
         any(EnvironmentWriter(|name: &[u8], value: &[u8]| used((name, value)))).set(any("name"), bytes());
@@ -82,5 +82,6 @@ probes! {
         used((styles.contains(any(Style::B3)), styles.is_empty()));
         styles.iter().rev().for_each(|style| used(style.name()));
         used(Style::from_name(bytes()));
+        used(any(Style::B3).is_known_to_datadog());
     }
 }

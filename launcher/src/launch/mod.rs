@@ -182,7 +182,7 @@ impl Launch<'_> {
         let service = config.service.clone().unwrap_or_else(|| service::infer(&self.run.command));
         let (settings, shortened) = tracer::settings(&config, &service);
         if shortened.is_some() {
-            messages.complain("the sampling rules are longer than 16 KiB; programs that record spans of their own decide without them");
+            messages.complain("the sampling rules are longer than 16 KiB; what programs record through the C interface is decided without them");
         }
         environment.set(tracer::VARIABLE, settings);
         // Where processes are no spans, their programs may record some of their own.
@@ -376,6 +376,7 @@ impl Launch<'_> {
                 context: self.trace.context.clone(),
                 decision: self.trace.decision,
                 incoming: self.trace.incoming.clone(),
+                baggage_tags: self.trace.baggage_tags.clone(),
             },
             process_spans: self.decision.records(),
             hold: (self.decision == Decision::Held).then_some(process_spans::SERVICE_AFTER),

@@ -7,6 +7,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use ddtrace::config::Config;
 use ddtrace::context::{SpanContext, TraceContext};
 use ddtrace::ids::{SpanId, TraceId};
+use ddtrace::propagation::baggage::Baggage;
 use ddtrace::propagation::environment::{EnvironmentCarrier, EnvironmentWriter};
 use ddtrace::propagation::{ExtractBehaviour, Extracted, NoBaggage, Outgoing, Propagation, Style, Styles};
 use ddtrace::random::Random;
@@ -19,7 +20,7 @@ use super::environment::Environment;
 use crate::sidecar::process_operation;
 
 /// What was found in an environment.
-pub struct Incoming(Extracted);
+pub struct Incoming(Extracted, Baggage);
 
 impl Incoming {
     /// Reads the environment by the configured styles.
@@ -28,7 +29,9 @@ impl Incoming {
             let name = std::str::from_utf8(name).ok()?;
             environment.get(name).map(|value| value.as_bytes().to_vec())
         };
-        Incoming(config.propagation.extract(&EnvironmentCarrier(variable), &mut NoBaggage))
+        let mut baggage = Baggage::default();
+        let extracted = config.propagation.extract(&EnvironmentCarrier(variable), &mut baggage);
+        Incoming(extracted, baggage)
     }
 
     /// Whether somebody continues a trace here.
@@ -50,6 +53,8 @@ pub struct Trace {
     pub decision: Option<Decision>,
     /// What was handed in, with the traces that are not continued.
     pub incoming: Extracted,
+    /// What of the incoming baggage the first process's span shows, under the names of the tags.
+    pub baggage_tags: Vec<(String, String)>,
 }
 
 impl Trace {
@@ -72,7 +77,10 @@ impl Trace {
             taken.apply(&mut context);
             decision = Some(taken);
         }
-        Trace { context, decision, incoming: incoming.0 }
+        let is_wanted = |key: &str| config.baggage_tag_keys.iter().any(|wanted| wanted == "*" || wanted == key);
+        let members = incoming.1.iter().filter(|member| is_wanted(&member.key));
+        let baggage_tags = members.map(|member| (format!("baggage.{}", member.key), member.value.clone())).collect();
+        Trace { context, decision, incoming: incoming.0, baggage_tags }
     }
 
     /// Puts what the trace carries beside the trace's and the span's id into an environment: `TRACESTATE`. In

@@ -11,7 +11,7 @@ use ddtrace::span::{Attribute, Link, Span, SpanKind, Status, Value};
 use nix::sys::signal::Signal;
 
 use super::death::Death;
-use super::recorded_span::read_link;
+use super::recorded_span::{read_link, set};
 
 /// Datadog's operation name and type for a command that was run.
 const OPERATION_NAME: &str = "command_execution";
@@ -46,6 +46,8 @@ pub struct ProcessSpan {
     untraceable: Vec<u8>,
     trace_state: String,
     links: Vec<Link>,
+    /// What is said of it beyond that.
+    further: Vec<Attribute>,
     cpu_user: Option<f64>,
     cpu_system: Option<f64>,
     memory_peak: Option<i64>,
@@ -70,6 +72,7 @@ impl ProcessSpan {
             untraceable: Vec::new(),
             trace_state: String::new(),
             links: Vec::new(),
+            further: Vec::new(),
             cpu_user: None,
             cpu_system: None,
             memory_peak: None,
@@ -130,6 +133,7 @@ impl ProcessSpan {
                 (Key::ArgsCount, FieldValue::Integer(count)) => self.arguments_count = Some(count),
                 (Key::Untraceable, FieldValue::Text(reason)) => self.untraceable = reason.to_vec(),
                 (Key::TraceState, FieldValue::Text(state)) => self.trace_state = lossy(state),
+                (Key::Attribute, value) => set(&mut self.further, field.name, value),
                 (Key::Link, FieldValue::Link(link)) => self.links.push(read_link(link)),
                 (Key::ExitCode, FieldValue::Integer(code)) => self.exit_code = Some(code),
                 (Key::CpuUser, FieldValue::Float(seconds)) => self.cpu_user = Some(seconds),
@@ -258,6 +262,8 @@ impl ProcessSpan {
             }
             None => Status::Unset,
         };
+        let end_unix_nano = unix(self.end_ns(now_ns));
+        attributes.extend(self.further);
         let mut span = Span {
             trace_id: self.open.trace_id,
             span_id: self.span_id,
@@ -266,7 +272,7 @@ impl ProcessSpan {
             trace_state: self.trace_state.clone(),
             flags: self.open.trace_flags,
             start_unix_nano: unix(self.open.start_ns),
-            end_unix_nano: unix(self.end_ns(now_ns)),
+            end_unix_nano,
             attributes,
             links: self.links,
             status,

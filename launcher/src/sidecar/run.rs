@@ -13,7 +13,7 @@ use ddtrace::context::TraceContext;
 use ddtrace::identity::{FLAG_REMOTE_PARENT, Identity};
 use ddtrace::ids::SpanId;
 use ddtrace::propagation::Extracted;
-use ddtrace::record::{OpenBody, ROLE_CHILD, RecordWriter};
+use ddtrace::record::{Name, OpenBody, ROLE_CHILD, RecordWriter, SpanFields};
 use ddtrace::ring::layout::MAX_RECORD;
 use ddtrace::sampling::Decision;
 use ddtrace::scrub::ArgScrubber;
@@ -66,6 +66,8 @@ pub struct FirstProcess {
     pub decision: Option<Decision>,
     /// What was handed in, with the traces that are not continued.
     pub incoming: Extracted,
+    /// Tags that show some of the incoming baggage.
+    pub baggage_tags: Vec<(String, String)>,
 }
 
 /// What the sidecar is to do.
@@ -331,6 +333,9 @@ impl SpanRecord {
         record.verdict(&first.context, first.decision.as_ref());
         record.incoming(&first.context);
         record.terminated_links(&first.incoming);
+        for (name, value) in &first.baggage_tags {
+            record.attribute_text(Name(name.as_bytes()), value.as_bytes());
+        }
         record.integer(Key::ArgsCount, first.arguments.len() as i64);
         record.text_list(Key::CommandArgs, |list| {
             let mut scrubber = ArgScrubber::new();

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use ddtrace::ids::{SpanId, TraceId};
-use ddtrace::record::{EndBody, Record, RecordBody, SpanBody, records};
+use ddtrace::record::{DECIDE_AFTER, EndBody, Record, RecordBody, SpanBody, records};
 use ddtrace::semconv::PROCESS_PID;
 use ddtrace::span::{Resource, Span, TraceChunk, Value};
 
@@ -69,6 +69,8 @@ struct Trace {
     verdict: Verdict,
     /// The local root, where it is among the finished ones.
     root: Option<SpanId>,
+    /// The local root, while it is open.
+    open_root: Option<SpanId>,
     /// Since when it waits for a word of its local root, `CLOCK_MONOTONIC` nanoseconds.
     waits_since: Option<u64>,
 }
@@ -91,7 +93,11 @@ impl Traces {
         }
         let mut span = RecordedSpan::begun(record.span_id, body);
         span.amend(record);
-        process.trace(body.trace_id).open += 1;
+        let trace = process.trace(body.trace_id);
+        trace.open += 1;
+        if span.is_local_root {
+            trace.open_root = Some(record.span_id);
+        }
         process.open.insert(record.span_id, span);
         process.begun.push_back(record.span_id);
         let given_up = process.keep_within(MOST_OPEN);
@@ -325,7 +331,14 @@ impl Process {
     ) {
         let mut due = Vec::new();
         for (id, trace) in &mut self.traces {
-            let enough = partial_flush.is_some_and(|least| trace.finished.len() >= least);
+            // The process decides about a large trace by itself, as it is to say the same to those it calls. Until it has
+            // told, parts are sent only of what is too large to be kept.
+            let waits = trace.root.is_none() && !self.decided.contains_key(id) && {
+                let root = trace.open_root.and_then(|root| self.open.get(&root));
+                root.is_some_and(|root| root.verdict.priority.is_none())
+            };
+            let least = partial_flush.map(|least| if waits { least.max(2 * DECIDE_AFTER as usize) } else { least });
+            let enough = least.is_some_and(|least| trace.finished.len() >= least);
             let is_rootless = trace.root.is_none() && !self.decided.contains_key(id);
             let mut has_waited = || now_ns.saturating_sub(*trace.waits_since.get_or_insert(now_ns)) > WAIT_FOR_ROOT_NS;
             if everything || enough || trace.open == 0 && (!is_rootless || has_waited()) {
@@ -347,7 +360,7 @@ impl Process {
             spans.sort_by_key(|span| (Some(span.span_id) != root, span.start_unix_nano, span.end_unix_nano));
             if trace.verdict.priority.is_none() {
                 // The local root says what has been decided so far, even if it is still open.
-                let open = self.open.values().find(|span| span.is_local_root && span.span.trace_id == id);
+                let open = trace.open_root.and_then(|root| self.open.get(&root));
                 if let Some(open) = open {
                     trace.verdict = open.verdict.clone();
                 }

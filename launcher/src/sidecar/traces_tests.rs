@@ -218,21 +218,40 @@ fn what_nobody_decided_the_rules_and_the_agents_rates_decide() {
 
 #[test]
 fn enough_finished_spans_are_sent_ahead_under_one_decision() {
-    let (rules, _) = ddtrace::sampling::rules::parse_json(r#"[{"resource":"late","sample_rate":0},{"sample_rate":1}]"#);
-    let sampling = SamplingConfig { rules, ..SamplingConfig::default() };
-    let mut story = Story::with(Some(2), &sampling, "{}");
+    let mut story = Story::with(Some(2), &SamplingConfig::default(), "{}");
     story.record(1, |record| record.span_start(SpanId(1), &root(7)));
     for id in 2..4 {
         story.record(1, |record| record.span(SpanId(id), &body(7, 1, 0), &END));
     }
+    assert_eq!(story.chunks(0), [], "the process decides about a trace of which a part is to be sent");
+    story.record(1, |record| {
+        record.amend(SpanId(1));
+        record.integer(Key::SamplingPriority, -1);
+    });
     let ahead = story.chunks(0);
-    assert_eq!((ids(&ahead[0]), ahead[0].has_local_root, ahead[0].sampling_priority), (vec![2, 3], false, 2));
+    assert_eq!((ids(&ahead[0]), ahead[0].has_local_root, ahead[0].sampling_priority), (vec![2, 3], false, -1));
+    story.record(1, |record| record.span_end(SpanId(1), &END));
+    let rest = story.chunks(0);
+    assert_eq!((ids(&rest[0]), rest[0].has_local_root, rest[0].sampling_priority), (vec![1], true, -1));
+}
+
+#[test]
+fn a_process_that_never_decides_is_not_waited_for_for_ever() {
+    let (rules, _) = ddtrace::sampling::rules::parse_json(r#"[{"resource":"late","sample_rate":0},{"sample_rate":1}]"#);
+    let sampling = SamplingConfig { rules, rate_limit: -1, ..SamplingConfig::default() };
+    let mut story = Story::with(Some(2), &sampling, "{}");
+    story.record(1, |record| record.span_start(SpanId(1), &root(7)));
+    let many = u64::from(2 * ddtrace::record::DECIDE_AFTER);
+    for id in 2..2 + many {
+        story.record(1, |record| record.span(SpanId(id), &body(7, 1, 0), &END));
+    }
+    let ahead = story.chunks(0);
+    assert_eq!((ahead[0].spans.len() as u64, ahead[0].has_local_root, ahead[0].sampling_priority), (many, false, 2));
     story.record(1, |record| {
         record.span_end(SpanId(1), &END);
         record.text(Key::Name, b"late");
     });
-    let rest = story.chunks(0);
-    assert_eq!((ids(&rest[0]), rest[0].has_local_root, rest[0].sampling_priority), (vec![1], true, 2));
+    assert_eq!(story.chunks(0)[0].sampling_priority, 2, "what was said of the first part holds for all");
 }
 
 #[test]

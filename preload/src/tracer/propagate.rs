@@ -9,7 +9,7 @@ use crate::process;
 use ddtrace::context::SpanContext;
 use ddtrace::identity::Identity;
 use ddtrace::ids::SpanId;
-use ddtrace::propagation::{Carrier, ExtractBehaviour, Outgoing, Propagation, Style};
+use ddtrace::propagation::{Carrier, Outgoing};
 
 impl Tracer {
     /// Writes a context into headers: that of a span, which decides about its trace, or an extracted one as it came.
@@ -91,13 +91,7 @@ impl Tracer {
             return None;
         }
         let Some(mut taken) = self.take_trace() else { return Some(None) };
-        // Whatever is to become of contexts from outside, and in which styles: this one is the process's own, as the
-        // launcher's variables have it.
-        let propagation = Propagation {
-            extract: [Style::TraceContext, Style::Baggage].into_iter().collect(),
-            behaviour: ExtractBehaviour::Continue,
-            ..self.settings.propagation
-        };
+        let propagation = self.settings.propagation.of_process();
         taken.value().go_on(
             || identity.trace_id,
             true,

@@ -240,6 +240,9 @@ impl Tracer {
                 super::decide::describe(record, &span.trace, outcome);
             }
         });
+        if !span.is_local_root && span.trace.outgrows_one_part() {
+            let _ = self.settle(&span.trace);
+        }
         let thread = thread::current();
         if thread.active.load(Ordering::Relaxed) == number {
             let before = span.before.load(Ordering::Relaxed);

@@ -5,10 +5,11 @@ use super::pool::Held;
 use super::root_log::{About, RootLog};
 use super::verdict::{Outcome, Verdict};
 use core::mem::MaybeUninit;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use ddtrace::context::{Priority, SpanContext, TraceContext};
 use ddtrace::ids::{SpanId, TraceId};
 use ddtrace::propagation::Extracted;
+use ddtrace::record::DECIDE_AFTER;
 use ddtrace::sampling::{Sampled, TagValue};
 
 /// How many traces and extracted contexts a process can have open at the same time.
@@ -25,6 +26,8 @@ pub(crate) struct Trace {
     has_incoming: bool,
     /// The first span of the trace in this process; zero before that is started.
     local_root: AtomicU64,
+    /// How many spans below it have ended.
+    ended: AtomicU32,
     pub(crate) verdict: Verdict,
     pub(crate) root: RootLog,
     pub(crate) baggage: Baggage,
@@ -72,8 +75,14 @@ impl Trace {
         self.trace_id = trace_id;
         self.has_incoming = false;
         *self.local_root.get_mut() = 0;
+        *self.ended.get_mut() = 0;
         self.verdict.begin(inherited);
         self.root.clear();
+    }
+
+    /// A span below the local root has ended. True once: the trace is so large that it is about to be sent in parts.
+    pub(crate) fn outgrows_one_part(&self) -> bool {
+        self.ended.fetch_add(1, Ordering::Relaxed).wrapping_add(1) == DECIDE_AFTER
     }
 
     /// What came in with the trace.

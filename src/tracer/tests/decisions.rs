@@ -1,6 +1,7 @@
 //! Whether traces are kept: when that is decided, by what, and what it leaves.
 
 use super::*;
+use crate::record::DECIDE_AFTER;
 use crate::span::SpanKind;
 
 const PRIORITY: &str = "_sampling_priority_v1";
@@ -40,6 +41,21 @@ fn a_context_that_leaves_is_decided_and_told_at_once_and_for_good() {
     root.end();
     let records = bench.records();
     assert!(records.iter().all(|record| record.get(PRIORITY).is_none() && record.get("manual.drop").is_none()));
+}
+
+#[test]
+fn a_large_trace_is_decided_before_a_part_of_it_is_sent() {
+    let bench = Bench::new();
+    let mut root = bench.start("s", Parent::None);
+    for _ in 1..DECIDE_AFTER {
+        bench.start("c", child_of(&root)).end();
+    }
+    assert!(bench.records().iter().all(|record| record.get(PRIORITY).is_none()));
+    bench.start("c", child_of(&root)).end();
+    let records = bench.records();
+    let told = records.last().expect("the decision");
+    assert_eq!((told.kind, told.span, told.get(PRIORITY)), ("amend", root.id(), Some("1")));
+    assert!(!root.change(|root| root.set_attribute("manual.drop", AttributeValue::Bool(true))), "it is sent");
 }
 
 #[test]
