@@ -124,3 +124,22 @@ keys! {
 pub const MANUAL_KEEP: &str = "manual.keep";
 /// As [`MANUAL_KEEP`]: it wants the trace dropped.
 pub const MANUAL_DROP: &str = "manual.drop";
+
+/// Attributes of the stable HTTP conventions that Datadog's tags have older names for: the attribute, the tag.
+pub const DATADOG_NAMES: [(&str, &str); 10] = [
+    ("client.address", "http.client_ip"),
+    ("http.request.body.size", "http.request.content_length"),
+    ("http.request.header.referrer", "http.referrer"),
+    ("http.request.method", "http.method"),
+    ("http.response.body.size", "http.response.content_length"),
+    ("http.response.status_code", "http.status_code"),
+    ("network.protocol.version", "http.version"),
+    ("server.address", "http.server_name"),
+    ("url.full", "http.url"),
+    ("user_agent.original", "http.useragent"),
+];
+
+/// What the attribute of a request's header begins with; the header's name follows.
+pub const REQUEST_HEADER: &str = "http.request.header.";
+/// What Datadog's tag for it begins with.
+pub const DATADOG_REQUEST_HEADER: &str = "http.request.headers.";

@@ -211,6 +211,16 @@ fn rules_see_the_resource_and_the_tags() {
         let (out, _) = run(&mut sandbox, &agent, &["sample"]);
         assert_eq!(out, format!("before undecided\n{priority}\ntoo late -1\n{priority}\n"), "{rules}");
     }
+    // By the names that the span has at Datadog, too.
+    for rule in [
+        r#"{"tags":{"http.status_code":"5??"},"sample_rate":0}"#,
+        r#"{"tags":{"http.request.headers.x-kind":"probe"},"sample_rate":0}"#,
+        r#"{"name":"health.check","sample_rate":0}"#,
+    ] {
+        sandbox.set("DD_TRACE_SAMPLING_RULES", format!("[{rule}]"));
+        let (out, _) = run(&mut sandbox, &agent, &["sample"]);
+        assert_eq!(out, "before undecided\n-1\ntoo late -1\n-1\n", "{rule}");
+    }
     let spans = spans_of(&agent);
     let rates: BTreeSet<_> = spans.iter().map(|span| span["metrics"]["_dd.rule_psr"].to_string()).collect();
     assert_eq!(rates.len(), 2, "{spans:#?}");

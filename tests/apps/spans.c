@@ -63,6 +63,9 @@ static void sample(char **argv) {
     ddtrace_set_resource(span, "GET /health");
     ddtrace_tag_string(span, "tier", "gold");
     ddtrace_tag_int(span, "shard", 7);
+    ddtrace_tag_int(span, "http.response.status_code", 503);
+    ddtrace_tag_string(span, "http.request.header.x-kind", "probe");
+    ddtrace_tag_string(span, "operation.name", "health.check");
     if (argv[0] != NULL && strcmp(argv[0], "keep") == 0) printf("keep %d\n", ddtrace_keep(span));
     if (argv[0] != NULL && strcmp(argv[0], "drop") == 0) printf("drop %d\n", ddtrace_drop(span));
     if (argv[0] != NULL && strcmp(argv[0], "tag") == 0) ddtrace_tag_bool(span, "manual.keep", 1);

@@ -6,11 +6,12 @@ use super::root_log::{About, RootLog};
 use super::verdict::{Outcome, Verdict};
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use ddtrace::context::{Priority, SpanContext, TraceContext};
+use ddtrace::context::{Bounded, Priority, SpanContext, TraceContext};
 use ddtrace::ids::{SpanId, TraceId};
 use ddtrace::propagation::Extracted;
 use ddtrace::record::DECIDE_AFTER;
 use ddtrace::sampling::{Sampled, TagValue};
+use ddtrace::semconv::{DATADOG_NAMES, DATADOG_REQUEST_HEADER, REQUEST_HEADER};
 
 /// How many traces and extracted contexts a process can have open at the same time.
 pub(crate) const TRACES: usize = 4096;
@@ -149,20 +150,46 @@ pub(crate) struct Root<'a> {
     pub(crate) service: &'a [u8],
 }
 
+/// The tags that name a span, strongest first, come before what it was started with: so the mapping has it that makes a
+/// Datadog span of it (`ddtrace::span::datadog`).
 impl Sampled for Root<'_> {
     fn service(&self) -> &[u8] {
-        self.trace.root.part(About::Service).unwrap_or(self.service)
+        let tagged = self.tagged(&[b"datadog.service", b"service.name"]);
+        tagged.or_else(|| self.trace.root.part(About::Service)).unwrap_or(self.service)
     }
 
     fn name(&self) -> &[u8] {
-        self.trace.root.part(About::Name).unwrap_or_default()
+        let tagged = self.tagged(&[b"datadog.name", b"operation.name"]);
+        tagged.or_else(|| self.trace.root.part(About::Name)).unwrap_or_default()
     }
 
     fn resource(&self) -> &[u8] {
-        self.trace.root.part(About::Resource).unwrap_or_else(|| self.name())
+        let tagged = self.tagged(&[b"datadog.resource", b"resource.name"]);
+        tagged.or_else(|| self.trace.root.part(About::Resource)).unwrap_or_else(|| self.name())
     }
 
+    /// A tag by its own name or by Datadog's.
     fn tag(&self, name: &[u8]) -> Option<TagValue<'_>> {
-        self.trace.root.tag(name)
+        let root = &self.trace.root;
+        root.tag(name).or_else(|| {
+            if let Some(header) = name.strip_prefix(DATADOG_REQUEST_HEADER.as_bytes()) {
+                let mut attribute = Bounded::<256>::new();
+                attribute.push(REQUEST_HEADER.as_bytes()).ok()?;
+                attribute.push(header).ok()?;
+                return root.tag(attribute.as_bytes());
+            }
+            let (attribute, _) = DATADOG_NAMES.iter().find(|(_, tag)| tag.as_bytes() == name)?;
+            root.tag(attribute.as_bytes())
+        })
+    }
+}
+
+impl Root<'_> {
+    /// The first of these tags that is a text and not empty.
+    fn tagged(&self, names: &[&[u8]]) -> Option<&[u8]> {
+        names.iter().find_map(|name| match self.trace.root.tag(name) {
+            Some(TagValue::Text(text)) if !text.is_empty() => Some(text),
+            _ => None,
+        })
     }
 }

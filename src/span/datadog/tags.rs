@@ -1,6 +1,7 @@
 //! Attributes become tags: which are text, which are numbers, and what Datadog calls them.
 
 use super::text::{shortened, value_text};
+use crate::semconv::{DATADOG_NAMES, DATADOG_REQUEST_HEADER, REQUEST_HEADER};
 use crate::span::Value;
 use std::borrow::Cow;
 use std::vec::Vec;
@@ -105,26 +106,13 @@ fn is_field(key: &str) -> bool {
 
 /// The stable HTTP conventions have newer names than Datadog's tags.
 pub(super) fn datadogs_name(key: &str) -> Cow<'_, str> {
-    const REQUEST_HEADER: &str = "http.request.header.";
-    let name = match key {
-        "client.address" => "http.client_ip",
-        "http.request.body.size" => "http.request.content_length",
-        "http.request.header.referrer" => "http.referrer",
-        "http.request.method" => "http.method",
-        "http.response.body.size" => "http.response.content_length",
-        "http.response.status_code" => "http.status_code",
-        "network.protocol.version" => "http.version",
-        "server.address" => "http.server_name",
-        "url.full" => "http.url",
-        "user_agent.original" => "http.useragent",
-        _ => {
-            return match key.strip_prefix(REQUEST_HEADER) {
-                Some(header) => Cow::Owned(["http.request.headers.", header].concat()),
-                None => Cow::Borrowed(key),
-            };
-        }
-    };
-    Cow::Borrowed(name)
+    if let Some((_, name)) = DATADOG_NAMES.iter().find(|(attribute, _)| *attribute == key) {
+        return Cow::Borrowed(name);
+    }
+    match key.strip_prefix(REQUEST_HEADER) {
+        Some(header) => Cow::Owned([DATADOG_REQUEST_HEADER, header].concat()),
+        None => Cow::Borrowed(key),
+    }
 }
 
 #[cfg(test)]
