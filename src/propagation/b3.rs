@@ -65,7 +65,8 @@ pub(super) fn read_single(carrier: &dyn Carrier, dialect: Dialect, context: &mut
     first(carrier, SINGLE, |header| parse_single(header, dialect, &mut context.span)).flatten().is_some()
 }
 
-/// What follows a fourth dash, the parent of the span, is not looked at.
+/// A single part is a sampling state without ids, not a trace id without its span. What follows the third dash, the
+/// parent of the span, is not looked at.
 fn parse_single(header: &[u8], dialect: Dialect, span: &mut SpanContext) -> Option<()> {
     let mut parts = header.split(|byte| *byte == b'-');
     (span.trace_id, span.span_id) = ids(parts.next()?, parts.next()?, dialect)?;
@@ -79,23 +80,36 @@ pub(super) fn read_multi(carrier: &dyn Carrier, dialect: Dialect, context: &mut 
     if first(carrier, TRACE_ID, |value| trace.set(value)) != Some(Ok(())) {
         return false;
     }
-    let _ = first(carrier, SPAN_ID, |value| span.set(value));
+    // One that is too long is malformed, not missing.
+    if first(carrier, SPAN_ID, |value| span.set(value)).is_some_and(|kept| kept.is_err()) {
+        return false;
+    }
     let is_debug = first(carrier, FLAGS, |flags| flags == b"1") == Some(true);
-    let sampled = first(carrier, SAMPLED, |state| priority_of(state, dialect)).flatten();
+    let priority = first(carrier, SAMPLED, |state| sampled(state, dialect)).flatten();
     let Some(ids) = ids(trace.as_bytes(), span.as_bytes(), dialect) else { return false };
     (context.span.trace_id, context.span.span_id) = ids;
-    context.span.priority = if is_debug { Some(Priority::USER_KEEP) } else { sampled };
+    context.span.priority = if is_debug { Some(Priority::USER_KEEP) } else { priority };
     true
 }
 
-/// Datadog's tracers also take ids of fewer digits; OpenTelemetry knows 16 or 32 and 16.
+/// Datadog's tracers also take ids of fewer digits, and continue a trace without a span id if that is missing or zero;
+/// OpenTelemetry needs both, of 16 or 32 and 16 digits.
 fn ids(trace: &[u8], span: &[u8], dialect: Dialect) -> Option<(TraceId, SpanId)> {
     if dialect == Dialect::OpenTelemetry && !(matches!(trace.len(), 16 | 32) && span.len() == 16) {
         return None;
     }
     let trace = TraceId(parse_hex_any_case(trace)?);
-    let span = span_id(span)?;
-    (trace.is_valid() && span.is_valid()).then_some((trace, span))
+    let span = if span.is_empty() { SpanId(0) } else { span_id(span)? };
+    let suffices = span.is_valid() || dialect == Dialect::Datadog;
+    (trace.is_valid() && suffices).then_some((trace, span))
+}
+
+/// What `x-b3-sampled` says. Datadog's tracers know `d` in the single header only.
+fn sampled(state: &[u8], dialect: Dialect) -> Option<Priority> {
+    match (state, dialect) {
+        (b"d", Dialect::Datadog) => None,
+        _ => priority_of(state, dialect),
+    }
 }
 
 /// `None` where the decision is left to the receiver.

@@ -51,12 +51,13 @@ impl Propagation {
         if self.behaviour == ExtractBehaviour::Ignore {
             return;
         }
-        let mut styles = self.extract.iter().filter(|style| *style != Style::Baggage);
+        let mut listed = self.extract.iter();
         let style = match self.dialect {
-            _ if self.extract_first => styles.next().filter(|style| self.read(*style, carrier, &mut found.context)),
-            Dialect::Datadog => self.first_compared(styles, carrier, found),
+            // That may be `baggage`, in which no context is found.
+            _ if self.extract_first => listed.next().filter(|style| self.read(*style, carrier, &mut found.context)),
+            Dialect::Datadog => self.first_compared(listed, carrier, found),
             // What a later one finds replaces what earlier ones did.
-            Dialect::OpenTelemetry => styles.rev().find(|style| self.read(*style, carrier, &mut found.context)),
+            Dialect::OpenTelemetry => listed.rev().find(|style| self.read(*style, carrier, &mut found.context)),
         };
         if let (Some(style), ExtractBehaviour::Restart) = (style, self.behaviour) {
             restart(style, carrier, found);
@@ -116,7 +117,7 @@ impl Propagation {
         context.is_remote = true;
         let any_form = self.dialect == Dialect::OpenTelemetry;
         let found = match style {
-            Style::Datadog => datadog::read(carrier, self.tags_max_length, context),
+            Style::Datadog => datadog::read(carrier, context),
             Style::TraceContext => tracecontext::read(carrier, context),
             Style::Baggage => false,
             Style::B3 | Style::B3Multi if any_form => {

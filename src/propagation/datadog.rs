@@ -86,7 +86,7 @@ fn is_sound(tag: &[u8]) -> bool {
 }
 
 /// Reads the headers into a fresh context. `false` if they bring none.
-pub(super) fn read(carrier: &dyn Carrier, tags_max_length: u16, context: &mut TraceContext) -> bool {
+pub(super) fn read(carrier: &dyn Carrier, context: &mut TraceContext) -> bool {
     let Some(low) = first(carrier, TRACE_ID, parse_u64).flatten().filter(|low| *low != 0) else { return false };
     // Without its parent the trace goes on, with a new root; a parent or a priority that is no number voids everything.
     let parent = match first(carrier, PARENT_ID, parse_u64) {
@@ -100,22 +100,21 @@ pub(super) fn read(carrier: &dyn Carrier, tags_max_length: u16, context: &mut Tr
         Some(None) => return false,
     };
     first(carrier, ORIGIN, |origin| context.origin.set(origin));
-    let high = first(carrier, TAGS, |tags| read_tags(tags, tags_max_length, context)).unwrap_or(0);
+    let high = first(carrier, TAGS, |tags| read_tags(tags, context)).unwrap_or(0);
     context.span.trace_id = TraceId((u128::from(high) << 64) | u128::from(low));
     context.span.span_id = SpanId(parent);
     context.span.priority = priority;
     true
 }
 
-/// Takes in the tags; gives the high half of the trace id.
-fn read_tags(text: &[u8], max_length: u16, context: &mut TraceContext) -> u64 {
-    let max_length = usize::from(max_length).min(MAX_TAGS);
+/// Takes in the tags; gives the high half of the trace id. The configured limit is one for sending: what comes in may
+/// have [`MAX_TAGS`] bytes whatever it says.
+fn read_tags(text: &[u8], context: &mut TraceContext) -> u64 {
     if text.is_empty() {
         return 0;
     }
     context.error = match () {
-        () if max_length == 0 => Some(PropagationError::Disabled),
-        () if text.len() > max_length => Some(PropagationError::ExtractMaxSize),
+        () if text.len() > MAX_TAGS => Some(PropagationError::ExtractMaxSize),
         () if !text.split(|byte| *byte == b',').all(is_sound) => Some(PropagationError::Decoding),
         () => None,
     };
@@ -157,10 +156,18 @@ fn parse_tid(value: &[u8]) -> Option<u64> {
     if value.len() == 16 { parse_hex_u64(value).filter(|tid| *tid != 0) } else { None }
 }
 
+/// What [`PropagationError::MalformedTid`] keeps of a value: all of up to 16 bytes, with zeros behind; of a longer one
+/// 13 bytes and `...`, as its first 16 may look like a good one.
 fn start_of(value: &[u8]) -> [u8; 16] {
+    const CUT: &[u8; 3] = b"...";
     let mut start = [0; 16];
     for (to, from) in start.iter_mut().zip(value) {
         *to = *from;
+    }
+    if value.len() > start.len() {
+        for (to, from) in start.iter_mut().rev().zip(CUT) {
+            *to = *from;
+        }
     }
     start
 }

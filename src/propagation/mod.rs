@@ -57,11 +57,11 @@ pub struct Propagation {
     pub extract: Styles,
     /// Whose rules hold where they differ: those of the dialect that named the styles.
     pub dialect: Dialect,
-    /// Read the first style only, even if it finds nothing.
+    /// Read the first listed style only, even if it finds nothing, as `baggage` does. Baggage is read all the same.
     pub extract_first: bool,
     /// What becomes of what was read.
     pub behaviour: ExtractBehaviour,
-    /// The longest `x-datadog-tags`, 0 to 512 bytes; 0 writes and reads none.
+    /// The longest `x-datadog-tags` that is written, 0 to 512 bytes; 0 writes none. Up to 512 bytes are always read.
     pub tags_max_length: u16,
     /// The most members of a `baggage` header that are written and read.
     pub baggage_max_items: u16,

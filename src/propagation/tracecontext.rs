@@ -1,8 +1,8 @@
-//! W3C Trace Context, Level 2: `traceparent`, and OpenTelemetry's member of the `tracestate`.
+//! W3C Trace Context, Level 2: `traceparent`.
 
-use super::text::{split_once, trim};
+use super::text::trim;
 use super::{Carrier, CarrierMut, Dialect, Outgoing, tracestate};
-use crate::context::{Bounded, FLAG_RANDOM, FLAG_SAMPLED, MAX_OT_MEMBER, Priority, TraceContext};
+use crate::context::{FLAG_RANDOM, FLAG_SAMPLED, Priority, TraceContext};
 use crate::ids::{SpanId, TraceId, parse_hex_u64};
 
 const TRACEPARENT: &str = "traceparent";
@@ -102,62 +102,6 @@ fn priority_of(sampled: bool, priority: Option<Priority>, origin: &[u8]) -> Opti
         _ if sampled => Some(Priority::AUTO_KEEP),
         _ => Some(Priority::AUTO_REJECT),
     }
-}
-
-/// Writes OpenTelemetry's member of the `tracestate` for a decision that was taken here, in the place of what is in `out`.
-///
-/// `rate` is that of the sampler that decided by the trace id, 0 to 1; `None` for a decision by hand or by a limiter.
-/// `inherited` is the member that came in with the trace, without `ot=`.
-///
-/// A trace that began here gets `rv` and `th`, unless it was not decided by a rate above zero. Of an inherited member all
-/// but the threshold is kept, as that of others no longer holds; ours is added only if the randomness in the member is the
-/// one that we decide by. Nothing is written that would exceed the room of the member.
-pub fn ot_member(trace_id: TraceId, rate: Option<f64>, inherited: &[u8], out: &mut Bounded<MAX_OT_MEMBER>) {
-    out.clear();
-    let randomness = randomness(trace_id);
-    let threshold = rate.and_then(threshold);
-    let mut randomness_is_ours = inherited.is_empty();
-    for item in inherited.split(|byte| *byte == b';').filter(|item| !item.is_empty() && !item.starts_with(b"th:")) {
-        randomness_is_ours |= split_once(item, b':') == Some((b"rv", &randomness));
-        let _ = push_item(out, &[item]);
-    }
-    let Some((digits, length)) = threshold.filter(|_| randomness_is_ours) else { return };
-    if inherited.is_empty() {
-        let _ = push_item(out, &[b"rv:", &randomness]);
-    }
-    let _ = push_item(out, &[b"th:", digits.get(..length).unwrap_or_default()]);
-}
-
-fn push_item(out: &mut Bounded<MAX_OT_MEMBER>, parts: &[&[u8]]) -> Result<(), crate::context::DoesNotFit> {
-    let before = out.len();
-    let semicolon: &[u8] = if out.is_empty() { b"" } else { b";" };
-    let added = core::iter::once(&semicolon).chain(parts).try_for_each(|part| out.push(part));
-    if added.is_err() {
-        out.truncate(before);
-    }
-    added
-}
-
-/// What Datadog's tracers hash a trace id with to decide about it.
-const KNUTH_FACTOR: u64 = 1_111_111_111_111_111_111;
-
-/// OpenTelemetry's randomness that makes its comparison with the threshold come out as Datadog's hash does: 14 digits.
-fn randomness(trace_id: TraceId) -> [u8; 14] {
-    let value = !trace_id.low().wrapping_mul(KNUTH_FACTOR) >> 8;
-    *SpanId(value).to_hex().last_chunk().unwrap_or(&[b'0'; 14])
-}
-
-/// The rejection threshold of a rate: hexadecimal digits, and how many of them count. `None` where nothing is kept.
-fn threshold(rate: f64) -> Option<([u8; 14], usize)> {
-    const WHOLE: f64 = (1u64 << 56) as f64;
-    let rejected = ((1.0 - rate) * WHOLE + 0.5) as u64;
-    if rate.is_nan() || rejected >= 1 << 56 {
-        return None;
-    }
-    let hex = SpanId(rejected).to_hex();
-    let digits: &[u8; 14] = hex.last_chunk()?;
-    let length = digits.iter().rposition(|digit| *digit != b'0').map_or(1, |last| last.saturating_add(1));
-    Some((*digits, length))
 }
 
 /// A dash and `length` bytes.

@@ -2,11 +2,11 @@
 
 use crate::context::context;
 use crate::{any, bytes, probes, used};
-use ddtrace::context::{Bounded, MAX_OT_MEMBER};
+use ddtrace::context::Bounded;
 use ddtrace::ids::{SpanId, TraceId};
 use ddtrace::propagation::environment::{EnvironmentCarrier, EnvironmentWriter, normalised_name};
 use ddtrace::propagation::header_text::HeaderBaggage;
-use ddtrace::propagation::tracecontext::{TraceParent, ot_member};
+use ddtrace::propagation::tracecontext::TraceParent;
 use ddtrace::propagation::{BaggageSink, Carrier, CarrierMut, NoBaggage, Outgoing, Propagation, Style, Styles};
 
 /// A carrier that has anything.
@@ -45,9 +45,6 @@ probes! {
         used(TraceParent::parse(bytes()));
         let written = TraceParent { trace_id: any(TraceId(0)), span_id: any(SpanId(0)), flags: any(0) };
         used(written.format());
-        let mut member = any(Bounded::<MAX_OT_MEMBER>::new());
-        ot_member(any(TraceId(0)), any(None), bytes(), &mut member);
-        used(member);
     }
 
     propagation {

@@ -55,7 +55,7 @@ fn the_single_header() {
         ("640cfd8d00000000abcdefab123456780-00f067aa0ba902b7".into(), None, None),
         ("640cfd8d00000000abcdefab12345678-000f067aa0ba902b7".into(), None, None),
         ("00000000000000000000000000000000-00f067aa0ba902b7".into(), None, None),
-        ("640cfd8d00000000abcdefab12345678-0000000000000000".into(), None, None),
+        ("00000000000000000000000000000000-0000000000000000".into(), None, None),
     ] {
         let expect = |priority: Option<Option<i32>>| priority.map(|priority| (ids.0, ids.1, priority));
         assert_eq!(single(Dialect::Datadog, &header), expect(datadog), "{header}");
@@ -79,9 +79,9 @@ fn several_headers() {
         (&[trace, parent, ("X-B3-Flags", "1"), ("X-B3-Sampled", "0")], Some(Some(2))),
         (&[trace, parent, ("X-B3-Flags", "0"), ("X-B3-Sampled", "1")], Some(Some(1))),
         (&[trace, parent, ("X-B3-ParentSpanId", "nonsense")], Some(None)),
-        (&[trace], None),
+        (&[("X-B3-TraceId", "0"), parent], None),
         (&[parent], None),
-        (&[trace, ("X-B3-SpanId", "0")], None),
+        (&[trace, ("X-B3-SpanId", "x")], None),
         (&[("X-B3-TraceId", "xyz"), parent], None),
     ];
     for (headers, expected) in cases {
@@ -91,6 +91,57 @@ fn several_headers() {
     let full = [("x-b3-traceid", "0000000000000007"), ("x-b3-spanid", "0000000000000008"), ("x-b3-sampled", "True")];
     assert_eq!(context(Style::B3Multi, &full).as_ref().map(ids), Some((7, 8, None)));
     assert_eq!(read(of_otel(&[Style::B3Multi]), &full).context.as_ref().map(ids), Some((7, 8, Some(1))));
+}
+
+#[test]
+fn datadogs_dialect_continues_a_trace_without_a_span_id() {
+    const T: &str = "640cfd8d00000000abcdefab12345678";
+    let (trace, kept) = (("x-b3-traceid", T), ("x-b3-sampled", "1"));
+    let (zero, long) = ("0000000000000000", "00000000000000001");
+    let cases: [(Style, &[(&str, &str)], _); 14] = [
+        (Style::B3Multi, &[trace], Some(None)),
+        (Style::B3Multi, &[trace, kept], Some(Some(1))),
+        (Style::B3Multi, &[trace, ("x-b3-spanid", ""), kept], Some(Some(1))),
+        (Style::B3Multi, &[trace, ("x-b3-spanid", "0")], Some(None)),
+        (Style::B3Multi, &[trace, ("x-b3-spanid", zero), kept], Some(Some(1))),
+        // Malformed is not missing.
+        (Style::B3Multi, &[trace, ("x-b3-spanid", "x")], None),
+        (Style::B3Multi, &[trace, ("x-b3-spanid", long)], None),
+        (Style::B3Multi, &[("x-b3-traceid", zero), kept], None),
+        (Style::B3, &[("b3", &format!("{T}-{zero}"))], Some(None)),
+        (Style::B3, &[("b3", &format!("{T}-0-d"))], Some(Some(2))),
+        (Style::B3, &[("b3", &format!("{T}--1"))], Some(Some(1))),
+        (Style::B3, &[("b3", &format!("{T}-{long}"))], None),
+        (Style::B3, &[("b3", T)], None),
+        (Style::B3, &[("b3", "1")], None),
+    ];
+    for (style, headers, expected) in cases {
+        let expected = expected.map(|priority| (TRACE, 0, priority));
+        assert_eq!(context(style, headers).as_ref().map(ids), expected, "{headers:?}");
+        assert_eq!(read(of_otel(&[style]), headers).context, None, "{headers:?}");
+    }
+}
+
+#[test]
+fn the_header_sampled() {
+    for (state, datadog, otel) in [
+        ("0", Some(0), Some(0)),
+        ("1", Some(1), Some(1)),
+        ("d", None, Some(2)),
+        ("true", None, Some(1)),
+        ("True", None, Some(1)),
+        ("false", None, Some(0)),
+        ("D", None, None),
+        ("2", None, None),
+        ("-1", None, None),
+        ("", None, None),
+    ] {
+        let headers =
+            [("x-b3-traceid", "0000000000000007"), ("x-b3-spanid", "0000000000000008"), ("x-b3-sampled", state)];
+        assert_eq!(context(Style::B3Multi, &headers).as_ref().map(ids), Some((7, 8, datadog)), "{state}");
+        let found = read(of_otel(&[Style::B3Multi]), &headers).context;
+        assert_eq!(found.as_ref().map(ids), Some((7, 8, otel)), "{state}");
+    }
 }
 
 #[test]

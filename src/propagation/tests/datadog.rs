@@ -137,8 +137,40 @@ fn tags_are_read() {
         assert_eq!(seen, (tags, trace, error), "{header}");
         assert_eq!(found.span.span_id, SpanId(8));
     }
-    let found = datadog(&[("x-datadog-tags", "_dd.p.tid=1234567890abcdefEXTRA")]).unwrap();
-    assert_eq!(found.error, Some(PropagationError::MalformedTid(*b"1234567890abcdef")));
+}
+
+#[test]
+fn a_malformed_tid_is_told_and_looks_malformed() {
+    for (value, kept) in [
+        ("x", b"x\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"),
+        ("640cfd8d0000000", b"640cfd8d0000000\0"),
+        ("640CFD8D00000000", b"640CFD8D00000000"),
+        ("0000000000000000", b"0000000000000000"),
+        ("1234567890abcdef0", b"1234567890abc..."),
+        ("1234567890abcdefEXTRA", b"1234567890abc..."),
+    ] {
+        let found = datadog(&[("x-datadog-tags", &format!("_dd.p.tid={value}"))]).unwrap();
+        assert_eq!(found.error, Some(PropagationError::MalformedTid(*kept)), "{value}");
+    }
+}
+
+#[test]
+fn the_configured_limit_is_for_sending_only() {
+    let long = format!("_dd.p.x={}", "y".repeat(504));
+    let tid = "_dd.p.tid=640cfd8d00000000";
+    for limit in [0, 10, 512] {
+        let propagation = Propagation { tags_max_length: limit, ..styles(&[Style::Datadog]) };
+        for (header, tags, trace, error) in [
+            (tid, "", 0x640c_fd8d_0000_0000_0000_0000_0000_0007, ""),
+            ("_dd.p.dm=-4", "_dd.p.dm=-4", 7, ""),
+            (&long, &long, 7, ""),
+            (&format!("{long}y"), "", 7, "extract_max_size"),
+        ] {
+            let found = read(propagation, &[("x-datadog-trace-id", "7"), ("x-datadog-tags", header)]).context.unwrap();
+            let seen = (found.tags.as_bytes(), found.span.trace_id.0, name_of(found.error));
+            assert_eq!(seen, (tags.as_bytes(), trace, error), "{limit} {header}");
+        }
+    }
 }
 
 #[test]
@@ -176,11 +208,6 @@ fn tags_are_written_all_or_not_at_all() {
     let disabled = Propagation { tags_max_length: 0, ..styles(&[Style::Datadog]) };
     let outgoing = Outgoing { span: plain.span, is_local: false, trace: &plain, baggage: &NoBaggage };
     assert_eq!(disabled.inject(&outgoing, &mut Headers::default()), None);
-    let headers = [("x-datadog-trace-id", "7"), ("x-datadog-tags", "_dd.p.tid=640cfd8d00000000")];
-    let found = read(disabled, &headers).context.unwrap();
-    assert_eq!((found.span.trace_id, name_of(found.error)), (TraceId(7), "disabled"));
-    let short = Propagation { tags_max_length: 10, ..styles(&[Style::Datadog]) };
-    assert_eq!(name_of(read(short, &headers).context.unwrap().error), "extract_max_size");
 }
 
 /// `(tracestate, priority, origin, last parent, tags, forwarded)` with the flag "sampled".

@@ -139,10 +139,33 @@ fn the_first_only() {
     assert_eq!((found.has_baggage, baggage.get("k")), (true, Some("v")));
     // Even if it finds nothing.
     assert_eq!(propagation.extract(&Headers::of(&[T]), &mut NoBaggage).context, None);
-    // Baggage is no context, wherever it is listed.
-    let listed = [Style::Baggage, Style::TraceContext].into_iter().collect();
-    let found = Propagation { extract: listed, ..propagation }.extract(&each_its_own(), &mut NoBaggage);
-    assert_eq!(found.context.as_ref().map(ids), Some((2, 2, Some(0))));
+}
+
+#[test]
+fn the_first_is_the_first_listed_even_if_it_is_baggage() {
+    let w3c = Some((2, 2, Some(0)));
+    let cases: [(&[Style], _, bool); 6] = [
+        (&[Style::TraceContext, Style::Baggage], w3c, true),
+        (&[Style::TraceContext, Style::Datadog], w3c, false),
+        (&[Style::Baggage, Style::TraceContext], None, true),
+        (&[Style::Baggage, Style::Datadog, Style::TraceContext], None, true),
+        (&[Style::Baggage], None, true),
+        (&[], None, false),
+    ];
+    for (list, context, has_baggage) in cases {
+        for propagation in [styles(list), of_otel(list)] {
+            for behaviour in [ExtractBehaviour::Continue, ExtractBehaviour::Restart] {
+                let propagation = Propagation { extract_first: true, behaviour, ..propagation };
+                let mut baggage = Baggage::default();
+                let found = propagation.extract(&each_its_own(), &mut baggage);
+                let continued = context.filter(|_| behaviour == ExtractBehaviour::Continue);
+                assert_eq!(found.context.as_ref().map(ids), continued, "{list:?}");
+                let linked = context.is_some() && behaviour == ExtractBehaviour::Restart;
+                assert_eq!(links(&found).len(), usize::from(linked), "{list:?}");
+                assert_eq!((found.has_baggage, baggage.get("k").is_some()), (has_baggage, has_baggage), "{list:?}");
+            }
+        }
+    }
 }
 
 #[test]
