@@ -84,7 +84,8 @@ pub enum PropagationError {
     ExtractMaxSize,
     /// The incoming tags are malformed.
     Decoding,
-    /// The incoming `_dd.p.tid` is malformed; the tag's value continues with what came, of which this is the start.
+    /// The incoming `_dd.p.tid` is malformed; the tag's value continues with what came: of more than 16 bytes
+    /// the first 13 and `...`.
     MalformedTid([u8; 16]),
     /// The outgoing tags are too long.
     InjectMaxSize,

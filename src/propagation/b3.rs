@@ -65,8 +65,8 @@ pub(super) fn read_single(carrier: &dyn Carrier, dialect: Dialect, context: &mut
     first(carrier, SINGLE, |header| parse_single(header, dialect, &mut context.span)).flatten().is_some()
 }
 
-/// A single part is no trace id without its span but a sampling state without ids. What follows the third dash, the parent
-/// of the span, is not looked at.
+/// A single part is a sampling state without ids, not a trace id without its span. What follows the third dash, the
+/// parent of the span, is not looked at.
 fn parse_single(header: &[u8], dialect: Dialect, span: &mut SpanContext) -> Option<()> {
     let mut parts = header.split(|byte| *byte == b'-');
     (span.trace_id, span.span_id) = ids(parts.next()?, parts.next()?, dialect)?;

@@ -107,8 +107,8 @@ pub(super) fn read(carrier: &dyn Carrier, context: &mut TraceContext) -> bool {
     true
 }
 
-/// Takes in the tags; gives the high half of the trace id. The configured limit is one for sending: what comes in may have
-/// [`MAX_TAGS`] bytes whatever it says.
+/// Takes in the tags; gives the high half of the trace id. The configured limit is one for sending: what comes in may
+/// have [`MAX_TAGS`] bytes whatever it says.
 fn read_tags(text: &[u8], context: &mut TraceContext) -> u64 {
     if text.is_empty() {
         return 0;
@@ -156,8 +156,8 @@ fn parse_tid(value: &[u8]) -> Option<u64> {
     if value.len() == 16 { parse_hex_u64(value).filter(|tid| *tid != 0) } else { None }
 }
 
-/// What [`PropagationError::MalformedTid`] keeps of a value: all of up to 16 bytes, with zeros behind; of a longer one 13
-/// bytes and `...`, as its first 16 may look like a good one.
+/// What [`PropagationError::MalformedTid`] keeps of a value: all of up to 16 bytes, with zeros behind; of a longer one
+/// 13 bytes and `...`, as its first 16 may look like a good one.
 fn start_of(value: &[u8]) -> [u8; 16] {
     const CUT: &[u8; 3] = b"...";
     let mut start = [0; 16];

@@ -61,8 +61,7 @@ pub struct Propagation {
     pub extract_first: bool,
     /// What becomes of what was read.
     pub behaviour: ExtractBehaviour,
-    /// The longest `x-datadog-tags` that is written, 0 to 512 bytes; 0 writes none. Up to 512 bytes are read whatever it
-    /// says.
+    /// The longest `x-datadog-tags` that is written, 0 to 512 bytes; 0 writes none. Up to 512 bytes are always read.
     pub tags_max_length: u16,
     /// The most members of a `baggage` header that are written and read.
     pub baggage_max_items: u16,

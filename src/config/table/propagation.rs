@@ -73,7 +73,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         default: "512",
         dd: &["DD_TRACE_X_DATADOG_TAGS_MAX_LENGTH"],
         hand_on: HandOn::Datadog,
-        help: "The longest header of Datadog's tags, up to 512 bytes; 0 writes and reads none",
+        help: "The longest header of Datadog's tags that is written, up to 512 bytes; 0 writes none",
         example: "0",
         ..Setting::BLANK
     },

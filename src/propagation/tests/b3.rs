@@ -136,7 +136,8 @@ fn the_header_sampled() {
         ("-1", None, None),
         ("", None, None),
     ] {
-        let headers = [("x-b3-traceid", "0000000000000007"), ("x-b3-spanid", "0000000000000008"), ("x-b3-sampled", state)];
+        let headers =
+            [("x-b3-traceid", "0000000000000007"), ("x-b3-spanid", "0000000000000008"), ("x-b3-sampled", state)];
         assert_eq!(context(Style::B3Multi, &headers).as_ref().map(ids), Some((7, 8, datadog)), "{state}");
         let found = read(of_otel(&[Style::B3Multi]), &headers).context;
         assert_eq!(found.as_ref().map(ids), Some((7, 8, otel)), "{state}");
