@@ -3,24 +3,20 @@
 //! What is hidden in an address and in SQL is said in [`crate::scrub`]; here it is said in which attributes, and by which
 //! of the user's settings. Names and values that only the application knows the meaning of are not looked at.
 
-use super::{Span, SpanKind, Value};
+mod connection;
+mod keys;
+mod texts;
+
+use super::{Attribute, Span, SpanKind, Value};
 use crate::config::{Obfuscation, QueryObfuscation};
-use crate::scrub::REDACTED;
-use crate::scrub::sql::{Dialect, SqlPieces};
-use crate::scrub::url::UrlPieces;
-use regex::{NoExpand, Regex, RegexBuilder};
+use crate::scrub::sql::Dialect;
+use connection::scrubbed_connection;
+use keys::{Content, QUERY};
+use regex::{Regex, RegexBuilder};
 use std::borrow::Cow;
 use std::string::String;
 use std::vec::Vec;
-
-/// Attributes that hold an address, whole or from the path on: the conventions' names now, and before.
-const ADDRESSES: [&str; 4] = ["http.target", "http.url", "url.full", "url.original"];
-/// Holds a query string.
-const QUERY: &str = "url.query";
-/// Attributes that hold a statement: the conventions' name now, and before, and Datadog's.
-const STATEMENTS: [&str; 3] = ["db.query.text", "db.statement", "sql.query"];
-/// Attributes that hold the resource, which is the statement where the span's type is `sql`.
-const RESOURCES: [&str; 2] = ["datadog.resource", "resource.name"];
+use texts::{REDACTED_TEXT, scrubbed_address, scrubbed_query, scrubbed_sql, scrubbed_title};
 
 /// Compiles what a user wants to be hidden in query strings.
 ///
@@ -75,56 +71,124 @@ impl Rules {
     }
 }
 
+/// An attribute, of a span as the exporters have it or as the OpenTelemetry SDK has it.
+pub trait Pair {
+    /// Its key.
+    fn key(&self) -> &str;
+    /// Its value, if that is text.
+    fn text(&self) -> Option<&str>;
+    /// Applies `scrub` to the value if that is text, or to the texts of a list; `None` leaves them as they are.
+    fn edit(&mut self, scrub: &dyn Fn(&str) -> Option<String>);
+    /// Replaces the value, or those of a list, by `text`.
+    fn replace(&mut self, text: &'static str);
+}
+
+impl Pair for Attribute {
+    fn key(&self) -> &str {
+        &self.0
+    }
+
+    fn text(&self) -> Option<&str> {
+        match &self.1 {
+            Value::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    fn edit(&mut self, scrub: &dyn Fn(&str) -> Option<String>) {
+        each_text(&mut self.1, scrub);
+    }
+
+    fn replace(&mut self, text: &'static str) {
+        match &mut self.1 {
+            Value::Array(items) => items.fill(Value::from(text)),
+            value => *value = Value::from(text),
+        }
+    }
+}
+
+/// The rules for one span: those of its kind and of its database.
+#[derive(Clone, Copy, Debug)]
+pub struct SpanRules<'a> {
+    rules: &'a Rules,
+    shows_query: bool,
+    /// How statements are written; `None` where they are not touched.
+    statements: Option<Dialect>,
+    title: Title,
+}
+
+/// What a span's name and resource are.
+#[derive(Clone, Copy, Debug)]
+enum Title {
+    /// A statement, or what is no longer one.
+    Statement,
+    /// Words, among which an address may be.
+    Words,
+}
+
+impl<'a> SpanRules<'a> {
+    /// The rules for a span with these attributes; `span_type` is Datadog's, where it is known from elsewhere.
+    #[must_use]
+    pub fn new<P: Pair>(rules: &'a Rules, kind: SpanKind, span_type: Option<&str>, attributes: &[P]) -> Self {
+        let is_sql = span_type == Some("sql") || text(attributes, &["datadog.type", "span.type"]) == Some("sql");
+        let system = text(attributes, &["db.system.name", "db.system"]).map(str::to_ascii_lowercase);
+        let of_system = system.as_deref().map(Dialect::of_system);
+        let dialect = of_system.unwrap_or(Some(Dialect::Unknown)).or(is_sql.then_some(Dialect::Unknown));
+        let title = if is_sql || of_system.flatten().is_some() { Title::Statement } else { Title::Words };
+        let statements = dialect.filter(|_| rules.sql);
+        SpanRules { rules, shows_query: rules.shows_query(kind), statements, title }
+    }
+
+    /// Hides the secrets of a span's name.
+    pub fn scrub_name(&self, name: &mut Cow<'static, str>) {
+        let scrubbed = self.title(name);
+        replace(name, scrubbed);
+    }
+
+    /// Hides the secrets in attributes of the span, of its events or of its links.
+    pub fn scrub<P: Pair>(&self, attributes: &mut Vec<P>) {
+        if !self.shows_query {
+            attributes.retain(|pair| pair.key() != QUERY);
+        }
+        for pair in attributes {
+            let Some(content) = Content::of(pair.key()) else { continue };
+            match content {
+                Content::Address => pair.edit(&|address| scrubbed_address(address, self.rules, self.shows_query)),
+                Content::Query => pair.edit(&|query| scrubbed_query(query, 0, self.rules)),
+                Content::Statement => pair.edit(&|statement| self.statement(statement)),
+                Content::Title => pair.edit(&|title| self.title(title)),
+                Content::Connection => pair.edit(&scrubbed_connection),
+                Content::Credential => pair.replace(REDACTED_TEXT),
+            }
+        }
+    }
+
+    fn statement(&self, statement: &str) -> Option<String> {
+        scrubbed_sql(statement, self.statements?)
+    }
+
+    fn title(&self, title: &str) -> Option<String> {
+        match self.title {
+            Title::Statement => self.statement(title),
+            Title::Words => scrubbed_title(title, self.rules, self.shows_query),
+        }
+    }
+}
+
 /// Hides the secrets of a span, its events and its links. Doing it again changes nothing, unless the user's pattern finds what
 /// stands for a secret.
 pub fn scrub_span(span: &mut Span, rules: &Rules) {
-    let shows_query = rules.shows_query(span.kind);
-    let dialect = if rules.sql { dialect(span) } else { None };
-    let is_sql = span.span_type.as_deref() == Some("sql") || text(span, &["datadog.type", "span.type"]) == Some("sql");
-    if let Some(dialect) = dialect.filter(|_| is_sql) {
-        for resource in RESOURCES {
-            if let Some((_, value)) = span.attributes.iter_mut().find(|(key, _)| key == resource) {
-                each_text(value, &|statement| scrubbed_sql(statement, dialect));
-            }
-        }
-        let name = scrubbed_sql(&span.name, dialect);
-        replace(&mut span.name, name);
-    }
-    let events = span.events.iter_mut().map(|event| &mut event.attributes);
-    let links = span.links.iter_mut().map(|link| &mut link.attributes);
-    for attributes in [&mut span.attributes].into_iter().chain(events).chain(links) {
-        if !shows_query {
-            attributes.retain(|(key, _)| key != QUERY);
-        }
-        for (key, value) in attributes {
-            scrub_attribute(key, value, rules, shows_query, dialect);
-        }
-    }
+    let rules = SpanRules::new(rules, span.kind, span.span_type.as_deref(), &span.attributes);
+    rules.scrub_name(&mut span.name);
+    rules.scrub(&mut span.attributes);
+    span.events.iter_mut().for_each(|event| rules.scrub(&mut event.attributes));
+    span.links.iter_mut().for_each(|link| rules.scrub(&mut link.attributes));
 }
 
-fn scrub_attribute(key: &str, value: &mut Value, rules: &Rules, shows_query: bool, dialect: Option<Dialect>) {
-    if ADDRESSES.contains(&key) {
-        each_text(value, &|address| scrubbed_address(address, rules, shows_query));
-    } else if key == QUERY {
-        each_text(value, &|query| scrubbed_query(query, 0, rules));
-    } else if let Some(dialect) = dialect.filter(|_| STATEMENTS.contains(&key)) {
-        each_text(value, &|statement| scrubbed_sql(statement, dialect));
-    }
-}
-
-fn text<'a>(span: &'a Span, keys: &[&str]) -> Option<&'a str> {
-    keys.iter().find_map(|key| match span.attribute(key) {
-        Some(Value::String(text)) => Some(text.as_ref()),
-        _ => None,
-    })
-}
-
-/// How the span's statements are written; `None` where they are no SQL.
-fn dialect(span: &Span) -> Option<Dialect> {
-    match text(span, &["db.system.name", "db.system"]) {
-        Some(system) => Dialect::of_system(&system.to_ascii_lowercase()),
-        None => Some(Dialect::Unknown),
-    }
+/// The first of the attributes that is text and not empty.
+fn text<'a, P: Pair>(attributes: &'a [P], keys: &[&str]) -> Option<&'a str> {
+    keys.iter()
+        .find_map(|key| attributes.iter().find(|pair| pair.key() == *key)?.text().filter(|text| !text.is_empty()))
 }
 
 /// Applies `scrub` to a text, or to those of a list.
@@ -142,68 +206,6 @@ fn each_text(value: &mut Value, scrub: &dyn Fn(&str) -> Option<String>) {
 fn replace(text: &mut Cow<'static, str>, scrubbed: Option<String>) {
     if let Some(scrubbed) = scrubbed {
         *text = Cow::Owned(scrubbed);
-    }
-}
-
-/// `None` where nothing is hidden.
-fn scrubbed_sql(statement: &str, dialect: Dialect) -> Option<String> {
-    let shown = joined(SqlPieces::new(statement.as_bytes(), dialect));
-    (shown != statement).then_some(shown)
-}
-
-fn scrubbed_address(address: &str, rules: &Rules, shows_query: bool) -> Option<String> {
-    let query = address.find(['?', '#']);
-    let Some(query) = query else { return scrubbed_url(address, rules) };
-    if shows_query {
-        return match &rules.query {
-            QueryRule::Pattern(_) => {
-                let without_user = scrubbed_url(address, rules);
-                let address = without_user.as_deref().unwrap_or(address);
-                let query = address.find(['?', '#']).map_or(address.len(), |mark| mark + 1);
-                scrubbed_query(address, query, rules).or(without_user)
-            }
-            _ => scrubbed_url(address, rules),
-        };
-    }
-    let path = address.get(..query).unwrap_or_default();
-    Some(scrubbed_url(path, rules).unwrap_or_else(|| String::from(path)))
-}
-
-/// All but the user's own pattern.
-fn scrubbed_url(address: &str, rules: &Rules) -> Option<String> {
-    let pieces = UrlPieces::of_url(address.as_bytes(), matches!(rules.query, QueryRule::Shared));
-    (!pieces.is_unchanged()).then(|| joined(pieces))
-}
-
-/// Scrubs the query string that begins at `start`.
-fn scrubbed_query(text: &str, start: usize, rules: &Rules) -> Option<String> {
-    let (before, query) = text.split_at_checked(start)?;
-    let pieces = UrlPieces::of_query(query.as_bytes(), matches!(rules.query, QueryRule::Shared));
-    let signatures_hidden = (!pieces.is_unchanged()).then(|| joined(pieces));
-    let query = signatures_hidden.as_deref().unwrap_or(query);
-    let hidden = match &rules.query {
-        QueryRule::Pattern(pattern) => match pattern.replace_all(query, NoExpand(REDACTED_TEXT)) {
-            Cow::Owned(hidden) => Some(hidden),
-            Cow::Borrowed(_) => None,
-        },
-        _ => None,
-    };
-    Some([before, &hidden.or(signatures_hidden)?].concat())
-}
-
-/// [`REDACTED`] as text.
-const REDACTED_TEXT: &str = match std::str::from_utf8(REDACTED) {
-    Ok(text) => text,
-    Err(_) => "",
-};
-
-/// Text is cut between its characters only, so that what comes out is text again.
-fn joined<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> String {
-    let mut bytes = Vec::new();
-    pieces.for_each(|piece| bytes.extend_from_slice(piece));
-    match String::from_utf8_lossy(&bytes) {
-        Cow::Borrowed(text) => String::from(text),
-        Cow::Owned(text) => text,
     }
 }
 

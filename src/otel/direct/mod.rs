@@ -5,11 +5,13 @@ mod http;
 mod ids;
 mod resource;
 mod sampler;
+mod scrub;
 mod tls;
 
 use super::InitError;
 use crate::config::{Exporter, Resolution, Sources, table};
 use crate::recorder::Absent;
+use crate::span::scrub::Rules;
 use crate::tracer::Settings;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider, SpanLimits};
@@ -54,6 +56,7 @@ impl Direct {
                 return Err(error);
             }
         };
+        let exporter = scrub::Scrubbing::new(exporter, Rules::new(&config.obfuscation));
         let batches = BatchConfigBuilder::default().with_scheduled_delay(config.flush_interval).build();
         let provider = SdkTracerProvider::builder()
             .with_span_processor(BatchSpanProcessor::builder(exporter).with_batch_config(batches).build())

@@ -49,9 +49,9 @@ impl Dialect {
         })
     }
 
-    /// Whether double quotes are around strings, and not around names.
+    /// Whether double quotes are, or may be, around strings: SQLite takes a name that names nothing for one.
     pub(super) fn has_double_quoted_strings(self) -> bool {
-        matches!(self, Dialect::MySql | Dialect::Unknown)
+        matches!(self, Dialect::MySql | Dialect::Sqlite | Dialect::Unknown)
     }
 
     pub(super) fn backslash(self) -> Backslash {

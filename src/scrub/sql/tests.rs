@@ -65,7 +65,7 @@ fn as_each_database_writes_it() {
         (MySql, "SELECT 1 /*! 'x' */ /* /* */ + 2", "SELECT ? + ?"),
         (SqlServer, "SELECT [it's], [a]]b], N'x\\', $12.50, #t.a, @p1", "SELECT [it's], [a]]b], ?, ?, #t.a, @p1"),
         (Oracle, "SELECT q'[it's]', Q'!a'b!', nq'<x>', v$session.a#, :1", "SELECT ?, ?, ?, v$session.a#, :1"),
-        (Sqlite, r#"SELECT "a", `b`, [c d], ?1, ?, :x, $y"#, r#"SELECT "a", `b`, [c d], ?1, ?, :x, $y"#),
+        (Sqlite, r#"SELECT "a\", `b"`, [c d], ?1, ?, :x, $y"#, r#"SELECT ?, `b"`, [c d], ?1, ?, :x, $y"#),
         (Standard, r#"SELECT "a" WHERE b = 'c\'"#, r#"SELECT "a" WHERE b = ?"#),
         (Unknown, r#"SELECT "a" WHERE b = 'c' AND d = 'e\' OR f = 'g'"#, "SELECT ? WHERE b = ? AND d = ?"),
         (Unknown, "SELECT 'a\\\\', $1, $99999, ?2", "SELECT ?, $1, ?, ?2"),
@@ -127,7 +127,8 @@ fn literals(dialect: Dialect) -> Vec<&'static str> {
         MySql => vec![r"'\'s3cret'", r#""s3cret""#, r#""\"s3cret""#, "_latin1's3cret'"],
         SqlServer => vec![r"'s3cret\'", "$98765.4"],
         Oracle => vec!["q'['s3cret]'", "nq'!s3cret'!'", r"'s3cret\'"],
-        Sqlite | Standard => vec![r"'s3cret\'"],
+        Sqlite => vec![r"'s3cret\'", r#""s3cret\""#, r#""a""s3cret""#],
+        Standard => vec![r"'s3cret\'"],
         Unknown => vec![r#""s3cret""#, "$$s3cret$$"],
     });
     all
@@ -140,7 +141,7 @@ fn others(dialect: Dialect) -> Vec<&'static str> {
         MySql => vec!["`it's`", "# it's\n", "@v", "--"],
         SqlServer => vec!["[it's]", "#tmp", "@p"],
         Oracle => vec!["\"it's\"", ":1", "v$x"],
-        Sqlite => vec!["\"it's\"", "`it's`", "[it's]", "?1", "$x"],
+        Sqlite => vec!["`it's`", "[it's]", "?1", "$x"],
         Standard => vec!["\"it's\""],
         Unknown => vec!["`it's`", "# it's\n", "$1", "?1"],
     });

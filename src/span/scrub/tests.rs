@@ -1,3 +1,4 @@
+use super::keys::{ADDRESSES, STATEMENTS};
 use super::*;
 use crate::span::datadog::tests::{attribute, span};
 use crate::span::{Event, Link};
@@ -121,9 +122,97 @@ fn lists_events_and_links_are_scrubbed_too() {
     }
 }
 
+/// The name and the resource that are shown of a span with these attributes.
+fn titles(name: &'static str, attributes: &[(&'static str, &'static str)], rules: &Rules) -> [String; 2] {
+    let mut attributes: Vec<_> = attributes.iter().map(|(key, value)| attribute(key, *value)).collect();
+    attributes.push(attribute("resource.name", name));
+    let mut span = Span { kind: SpanKind::Client, name: Cow::Borrowed(name), attributes, ..span() };
+    scrub_span(&mut span, rules);
+    let once = span.clone();
+    scrub_span(&mut span, rules);
+    assert_eq!(span, once, "twice is once");
+    let resource = text(&span.attributes, &["resource.name"]).unwrap();
+    [span.name.into_owned(), String::from(resource)]
+}
+
+#[test]
+fn the_name_of_a_span_of_an_sql_database_is_a_statement() {
+    let shared = rules(QueryObfuscation::SharedRule);
+    let statement = "SELECT \"a\" FROM users WHERE password='hunter2'";
+    let names = "SELECT \"a\" FROM users WHERE password=?";
+    let strings = "SELECT ? FROM users WHERE password=?";
+    for (attributes, shown) in [
+        (&[("db.system", "postgresql")][..], names),
+        (&[("db.system.name", "PostgreSQL")], names),
+        (&[("db.system.name", ""), ("db.system", "postgresql")], names),
+        (&[("db.system", "clickhouse")], strings),
+        (&[("db.system", "sqlite")], strings),
+        (&[("span.type", "sql")], strings),
+        (&[("span.type", "sql"), ("db.system", "redis")], strings),
+        (&[("db.system", "redis")], statement),
+        (&[], statement),
+    ] {
+        assert_eq!(titles(statement, attributes, &shared), [shown, shown], "{attributes:?}");
+    }
+    let off = Rules::new(&Obfuscation { sql: false, client_query_string: false, ..Obfuscation::default() });
+    assert_eq!(titles("SELECT a ?| b", &[("db.system", "postgresql")], &off)[0], "SELECT a ?| b");
+}
+
+#[test]
+fn names_with_an_address_are_scrubbed() {
+    let shared = rules(QueryObfuscation::SharedRule);
+    let hidden = Rules::new(&Obfuscation { client_query_string: false, ..Obfuscation::default() });
+    let everything = pattern("(unclosed");
+    let session = pattern("session=[^&]+");
+    for (rules, name, shown) in [
+        (&shared, "GET /login?password=hunter2&a=1", "GET /login?<redacted>&a=1"),
+        (&shared, "GET https://u:p@h/x?sig=s", "GET https://REDACTED:REDACTED@h/x?sig=REDACTED"),
+        (&shared, "admin/Users#index", "admin/Users#index"),
+        (&session, "GET /x?session=1", "GET /x?<redacted>"),
+        (&hidden, "GET /login?b=c", "GET /login"),
+        (&hidden, "POST https://u:p@h/x?b=c", "POST https://REDACTED:REDACTED@h/x"),
+        (&hidden, "User#valid?", "User#valid?"),
+        (&hidden, "is it? GET /x?b", "is it? GET /x"),
+        (&everything, "GET /login?password=hunter2", "GET /login"),
+    ] {
+        assert_eq!(titles(name, &[], rules), [shown, shown], "{name}");
+    }
+}
+
+#[test]
+fn headers_and_connection_strings_are_scrubbed() {
+    let shared = rules(QueryObfuscation::SharedRule);
+    for key in [
+        "http.request.header.referer",
+        "http.request.headers.Referer",
+        "http.response.header.location",
+        "http.response.headers.location",
+    ] {
+        let shown = "https://REDACTED:REDACTED@h/x?<redacted>&session=s&sig=REDACTED&a=1";
+        assert_eq!(one(key, ADDRESS, &shared), shown, "{key}");
+    }
+    for key in [
+        "http.request.header.authorization",
+        "http.request.headers.Authorization",
+        "http.request.header.proxy-authorization",
+        "http.request.header.proxy_authorization",
+        "http.request.header.cookie",
+        "http.response.header.set-cookie",
+        "http.response.headers.set_cookie",
+    ] {
+        assert_eq!(one(key, "Basic x", &shared), "<redacted>", "{key}");
+        let list = Value::Array(vec![Value::from("a"), Value::from("b")]);
+        let mut span = Span { attributes: vec![(Cow::Borrowed(key), list)], ..span() };
+        scrub_span(&mut span, &shared);
+        assert_eq!(span.attributes[0].1, Value::Array(vec![Value::from("<redacted>"); 2]), "{key}");
+    }
+    assert_eq!(one("http.request.header.accept", "a?token=b", &shared), "a?token=b");
+    assert_eq!(one("db.connection_string", "Server=h;Pwd=p;", &shared), "Server=h;Pwd=<redacted>;");
+}
+
 proptest! {
     #[test]
-    fn any_text_is_scrubbed(text in "\\PC{0,60}|(https?://)?[a-z:@/?#&=%'é]{0,40}", key in prop::sample::select(vec!["url.full", "url.query", "db.statement"])) {
+    fn any_text_is_scrubbed(text in "\\PC{0,60}|(https?://)?[a-z:@/?#&=%'é]{0,40}", key in prop::sample::select(vec!["url.full", "url.query", "db.statement", "resource.name", "db.connection_string"])) {
         let leaked: &'static str = std::boxed::Box::leak(text.into_boxed_str());
         for query in [QueryObfuscation::SharedRule, QueryObfuscation::Pattern(String::from("é")), QueryObfuscation::Everything] {
             scrubbed(SpanKind::Client, &[(key, leaked)], &rules(query));

@@ -1,0 +1,153 @@
+//! Hides secrets in the spans that the SDK exports, by the rules of [`crate::span::scrub`].
+
+use crate::otel::values;
+use crate::span::scrub::{Pair, Rules, SpanRules};
+use opentelemetry::{Array, KeyValue, Value};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::trace::{SpanData, SpanExporter};
+use std::string::String;
+use std::time::Duration;
+use std::vec::Vec;
+
+/// An exporter that gets no secrets to see.
+#[derive(Debug)]
+pub(super) struct Scrubbing<E> {
+    exporter: E,
+    rules: Rules,
+}
+
+impl<E> Scrubbing<E> {
+    pub(super) fn new(exporter: E, rules: Rules) -> Self {
+        Scrubbing { exporter, rules }
+    }
+}
+
+impl<E: SpanExporter> SpanExporter for Scrubbing<E> {
+    fn export(&self, mut batch: Vec<SpanData>) -> impl Future<Output = OTelSdkResult> + Send {
+        batch.iter_mut().for_each(|span| scrub(span, &self.rules));
+        self.exporter.export(batch)
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.exporter.shutdown_with_timeout(timeout)
+    }
+
+    fn shutdown(&self) -> OTelSdkResult {
+        self.exporter.shutdown()
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.exporter.force_flush()
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.exporter.set_resource(resource);
+    }
+}
+
+fn scrub(span: &mut SpanData, rules: &Rules) {
+    let rules = SpanRules::new(rules, values::kind(&span.span_kind), None, &span.attributes);
+    rules.scrub_name(&mut span.name);
+    rules.scrub(&mut span.attributes);
+    span.events.events.iter_mut().for_each(|event| rules.scrub(&mut event.attributes));
+    span.links.links.iter_mut().for_each(|link| rules.scrub(&mut link.attributes));
+}
+
+impl Pair for KeyValue {
+    fn key(&self) -> &str {
+        self.key.as_str()
+    }
+
+    fn text(&self) -> Option<&str> {
+        match &self.value {
+            Value::String(text) => Some(text.as_str()),
+            _ => None,
+        }
+    }
+
+    fn edit(&mut self, scrub: &dyn Fn(&str) -> Option<String>) {
+        let texts = match &mut self.value {
+            Value::String(text) => std::slice::from_mut(text),
+            Value::Array(Array::String(texts)) => texts.as_mut_slice(),
+            _ => return,
+        };
+        for text in texts {
+            if let Some(scrubbed) = scrub(text.as_str()) {
+                *text = scrubbed.into();
+            }
+        }
+    }
+
+    fn replace(&mut self, text: &'static str) {
+        match &mut self.value {
+            Value::Array(Array::String(texts)) => texts.fill(text.into()),
+            value => *value = text.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Obfuscation;
+    use opentelemetry::trace::{
+        Event, Link, Span as _, SpanContext, SpanId, SpanKind, TraceFlags, TraceId, TraceState, Tracer, TracerProvider,
+    };
+    use opentelemetry_sdk::trace::SdkTracerProvider;
+    use std::sync::{Arc, Mutex};
+    use std::time::SystemTime;
+    use std::vec;
+
+    #[derive(Clone, Debug, Default)]
+    struct Kept(Arc<Mutex<Vec<SpanData>>>);
+
+    impl SpanExporter for Kept {
+        async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+            self.0.lock().unwrap().extend(batch);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_the_sdk_exports_is_scrubbed() {
+        let kept = Kept::default();
+        let rules = Rules::new(&Obfuscation { client_query_string: false, ..Obfuscation::default() });
+        let provider = SdkTracerProvider::builder().with_simple_exporter(Scrubbing::new(kept.clone(), rules)).build();
+        let tracer = provider.tracer("test");
+        let headers = Value::Array(Array::String(vec!["a=1".into(), "b=2".into()]));
+        let statements = Value::Array(Array::String(vec!["SELECT 'a'".into()]));
+        let attributes = [
+            KeyValue::new("db.system", "postgresql"),
+            KeyValue::new("db.query.text", statements.clone()),
+            KeyValue::new("url.query", "a=1"),
+            KeyValue::new("http.request.header.cookie", headers),
+            KeyValue::new("other", 5),
+        ];
+        let statement = || vec![KeyValue::new("db.query.text", statements.clone())];
+        let (trace, id) = (TraceId::from(1), SpanId::from(2));
+        let linked = SpanContext::new(trace, id, TraceFlags::SAMPLED, true, TraceState::NONE);
+        let mut span = tracer
+            .span_builder("SELECT * FROM users WHERE password='hunter2'")
+            .with_kind(SpanKind::Client)
+            .with_attributes(attributes)
+            .with_events(vec![Event::new("e", SystemTime::now(), statement(), 0)])
+            .with_links(vec![Link::new(linked, statement(), 0)])
+            .start(&tracer);
+        span.end();
+        let spans = kept.0.lock().unwrap();
+        let [span] = spans.as_slice() else { panic!("{spans:?}") };
+        assert_eq!(span.name, "SELECT * FROM users WHERE password=?");
+        let shown = KeyValue::new("db.query.text", Value::Array(Array::String(vec!["SELECT ?".into()])));
+        let redacted = Value::Array(Array::String(vec!["<redacted>".into(); 2]));
+        let expected = [
+            KeyValue::new("db.system", "postgresql"),
+            shown.clone(),
+            KeyValue::new("http.request.header.cookie", redacted),
+            KeyValue::new("other", 5),
+        ];
+        assert_eq!(span.attributes, expected);
+        assert_eq!(span.events.events[0].attributes, [shown.clone()]);
+        assert_eq!(span.links.links[0].attributes, [shown]);
+    }
+}
