@@ -147,7 +147,7 @@ mod tests {
             KeyValue::new("other", 5),
         ];
         assert_eq!(span.attributes, expected);
-        assert_eq!(span.events.events[0].attributes, [shown.clone()]);
+        assert_eq!(span.events.events[0].attributes, std::slice::from_ref(&shown));
         assert_eq!(span.links.links[0].attributes, [shown]);
     }
 }
