@@ -20,6 +20,7 @@ mod environment;
 mod hooks;
 mod host;
 mod inspect;
+mod net;
 mod process;
 pub mod protocol;
 mod settled;

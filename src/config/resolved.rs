@@ -180,6 +180,8 @@ pub struct Config {
     pub denylist: Vec<String>,
     /// Whether programs that are started with an emptied environment still get the tracer's variables.
     pub inject_cleared_env: bool,
+    /// Whether the requests on a program's connections become spans.
+    pub native: bool,
     /// How contexts are written and read.
     pub propagation: Propagation,
     /// Which incoming baggage becomes tags of the first span (`baggage.<key>`); `*` is all of it.

@@ -30,6 +30,8 @@ const OPEN_TELEMETRY: u64 = 4;
 const RESTART: u64 = 8;
 /// [`ExtractBehaviour::Ignore`].
 const IGNORE: u64 = 16;
+/// [`Settings::native`].
+const NATIVE: u64 = 32;
 
 /// The settings of the tracer inside of a process.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -42,6 +44,8 @@ pub struct Settings<'a> {
     pub version: &'a [u8],
     /// Whether new trace ids have 128 bits.
     pub trace_id_128_bit: bool,
+    /// Whether the program's connections are looked at for requests.
+    pub native: bool,
     /// How contexts are written and read.
     pub propagation: Propagation,
     /// Which members of the baggage become tags of local roots.
@@ -70,6 +74,7 @@ impl Default for Settings<'_> {
             env: b"",
             version: b"",
             trace_id_128_bit: true,
+            native: false,
             propagation: Propagation::default(),
             baggage_tags: BaggageTags(b""),
             sampling: HandedOn {
@@ -106,6 +111,7 @@ impl<'a> Settings<'a> {
             env,
             version,
             trace_id_128_bit: flags & LONG_IDS != 0,
+            native: flags & NATIVE != 0,
             propagation: Propagation {
                 inject,
                 extract,
@@ -147,6 +153,7 @@ mod tests {
             env: "prod",
             version: "1.2",
             trace_id_128_bit: true,
+            native: true,
             propagation,
             baggage_tags: tags,
             sampling,
@@ -180,7 +187,7 @@ mod tests {
             let read = Settings::parse(text.as_bytes()).unwrap();
             assert_eq!((read.service, read.env, read.version), (&b"shop"[..], &b"prod"[..], &b"1.2"[..]));
             assert_eq!(read.propagation, propagation);
-            assert!(read.trace_id_128_bit);
+            assert!(read.trace_id_128_bit && read.native);
             assert!(read.baggage_tags.contains(b"a,b") && !read.baggage_tags.contains(b"a"));
             assert_eq!(Some(read.sampling), HandedOn::parse(sampling.to_compact().as_bytes()), "it has no rules for spans");
             assert_eq!(read.sampling.rules, sampling.rules.to_compact().as_bytes());
@@ -194,6 +201,7 @@ mod tests {
             env: "",
             version: "",
             trace_id_128_bit: true,
+            native: false,
             propagation: &Propagation::default(),
             baggage_tags: &[],
             sampling: &SamplingConfig::default(),

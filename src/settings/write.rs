@@ -1,6 +1,6 @@
 //! Writing the settings: the launcher's side.
 
-use super::{EXTRACT_FIRST, FIELD_END, IGNORE, KEY_END, LONG_IDS, MAX_LENGTH, OPEN_TELEMETRY, RESTART};
+use super::{EXTRACT_FIRST, FIELD_END, IGNORE, KEY_END, LONG_IDS, MAX_LENGTH, NATIVE, OPEN_TELEMETRY, RESTART};
 use crate::propagation::{Dialect, ExtractBehaviour, Propagation, Style, Styles};
 use crate::sampling::SamplingConfig;
 use crate::sampling::rules::OwnedRules;
@@ -26,6 +26,8 @@ pub struct Given<'a> {
     pub version: &'a str,
     /// [`Settings::trace_id_128_bit`](super::Settings::trace_id_128_bit).
     pub trace_id_128_bit: bool,
+    /// [`Settings::native`](super::Settings::native).
+    pub native: bool,
     /// [`Settings::propagation`](super::Settings::propagation).
     pub propagation: &'a Propagation,
     /// [`Settings::baggage_tags`](super::Settings::baggage_tags); the first 32 count.
@@ -54,6 +56,7 @@ impl Given<'_> {
         let mut flags = 0;
         for (flag, is_set) in [
             (LONG_IDS, self.trace_id_128_bit),
+            (NATIVE, self.native),
             (EXTRACT_FIRST, propagation.extract_first),
             (OPEN_TELEMETRY, propagation.dialect == Dialect::OpenTelemetry),
             (RESTART, propagation.behaviour == ExtractBehaviour::Restart),

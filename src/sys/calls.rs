@@ -176,16 +176,18 @@ pub struct FileStatus {
     pub mode: u32,
     /// The owner.
     pub uid: u32,
+    /// The file's number: of a socket, one that no other socket has at the same time.
+    pub inode: u64,
 }
 
 /// Tells about an open file.
 pub fn file_status(fd: Fd) -> SysResult<FileStatus> {
-    // st_mode and st_uid are the 32-bit words at 24 and 28 of the kernel's 144 bytes.
+    // st_ino is the 64-bit word at 8, st_mode and st_uid are the 32-bit words at 24 and 28 of the kernel's 144 bytes.
     let mut words = [0u32; 36];
     // SAFETY: writable memory of the kernel's size.
     check(unsafe { syscall6(arch::FSTAT, fd as usize, words.as_mut_ptr() as usize, 0, 0, 0, 0) })?;
-    let [_, _, _, _, _, _, mode, uid, ..] = words;
-    Ok(FileStatus { mode, uid })
+    let [_, _, inode_low, inode_high, _, _, mode, uid, ..] = words;
+    Ok(FileStatus { mode, uid, inode: u64::from(inode_high) << 32 | u64::from(inode_low) })
 }
 
 /// The target of a symbolic link, as far as `buffer` holds it.

@@ -109,6 +109,7 @@ mod tests {
                 env: "",
                 version: "",
                 trace_id_128_bit: config.trace_id_128_bit,
+                native: config.native,
                 propagation: &config.propagation,
                 baggage_tags: &config.baggage_tag_keys,
                 sampling: &config.sampling,

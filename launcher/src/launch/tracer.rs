@@ -13,6 +13,7 @@ pub fn settings(config: &Config, service: &str) -> (String, Option<Shortened>) {
         env: config.env.as_deref().unwrap_or_default(),
         version: config.version.as_deref().unwrap_or_default(),
         trace_id_128_bit: config.trace_id_128_bit,
+        native: config.native,
         propagation: &config.propagation,
         baggage_tags: &config.baggage_tag_keys,
         sampling: &config.sampling,

@@ -11,7 +11,8 @@ mod clock;
 mod decide;
 mod exports;
 mod handle;
-mod pool;
+pub(crate) mod native;
+pub(crate) mod pool;
 mod propagate;
 mod root_log;
 mod span;
@@ -23,7 +24,7 @@ use crate::environment::{self, kept};
 use crate::process::{self, Caller, RANDOM};
 use crate::thread;
 use core::ptr::{NonNull, null_mut};
-use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use ddtrace::ids::TraceId;
 use ddtrace::record::{Name, SpanFields};
 use ddtrace::sampling::{Limiter, RuleSet, RuleSpan};
@@ -31,6 +32,7 @@ use ddtrace::semconv;
 use ddtrace::settings::Settings;
 use ddtrace::sys;
 use handle::Handle;
+pub(crate) use write::Told;
 use pool::{Pool, Taken};
 use span::{SPANS, Span};
 use trace::{TRACES, Trace, TraceRef};
@@ -141,6 +143,11 @@ fn settings() -> Settings<'static> {
     settings
 }
 
+/// Whether the program's connections are to be looked at.
+pub(crate) fn wants_connections() -> bool {
+    settings().native
+}
+
 /// Says what this process is, where it is not what the whole run is.
 fn tell_resource() {
     let text = kept().tracer.as_bytes().strip_prefix(environment::TRACER).unwrap_or_default();
@@ -207,13 +214,27 @@ impl Tracer {
 
     /// What is active on this thread; 0 for nothing.
     fn active(&'static self) -> u64 {
-        let thread = thread::current();
-        let number = thread.active.load(Ordering::Relaxed);
+        self.noted(&thread::current().active)
+    }
+
+    /// What new spans on this thread belong under: what is active, else the request that the thread serves.
+    fn surroundings(&'static self) -> u64 {
+        match self.active() {
+            0 => {
+                let request = self.noted(&thread::current().request);
+                if self.is_open(request) { request } else { 0 }
+            }
+            number => number,
+        }
+    }
+
+    fn noted(&'static self, place: &AtomicU64) -> u64 {
+        let number = place.load(Ordering::Relaxed);
         if number == 0 || self.handle(number).is_some() {
             return number;
         }
         let adopted = self.adopt(number).unwrap_or(0);
-        thread.active.store(adopted, Ordering::Relaxed);
+        place.store(adopted, Ordering::Relaxed);
         adopted
     }
 
@@ -243,11 +264,12 @@ impl Tracer {
 /// Before the process forks: its child takes part in the trace that is active on this thread, and both must agree on
 /// whether that is kept.
 pub(crate) fn before_fork() {
-    if thread::current().active.load(Ordering::Relaxed) == 0 {
+    let thread = thread::current();
+    if thread.active.load(Ordering::Relaxed) | thread.request.load(Ordering::Relaxed) == 0 {
         return;
     }
     if let Some(tracer) = tracer()
-        && let Some(span) = tracer.active_span()
+        && let Some(span) = tracer.span_or_active(0)
     {
         tracer.settle(&span.trace);
     }

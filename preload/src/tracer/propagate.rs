@@ -1,7 +1,6 @@
 //! Contexts that leave the process, and those that come in.
 
 use super::Tracer;
-use super::carriers::{HostHeaders, HostHeadersMut};
 use super::handle::Handle;
 use super::trace::{Trace, TraceRef};
 use crate::environment::{self, kept};
@@ -9,13 +8,13 @@ use crate::process;
 use ddtrace::context::SpanContext;
 use ddtrace::identity::Identity;
 use ddtrace::ids::SpanId;
-use ddtrace::propagation::{Carrier, Outgoing};
+use ddtrace::propagation::{Carrier, CarrierMut, Outgoing};
 
 impl Tracer {
     /// Writes a context into headers: that of a span, which decides about its trace, or an extracted one as it came.
     /// Whether there was one.
-    pub(super) fn inject(&'static self, number: u64, headers: &mut HostHeadersMut) -> bool {
-        let number = if number == 0 { self.active() } else { number };
+    pub(super) fn inject(&'static self, number: u64, headers: &mut dyn CarrierMut) -> bool {
+        let number = if number == 0 { self.surroundings() } else { number };
         match self.handle(number) {
             Some(Handle::Span(key)) => {
                 let Some(span) = self.spans.enter(key) else { return false };
@@ -40,7 +39,7 @@ impl Tracer {
         span_id: SpanId,
         is_local: bool,
         outcome: Option<super::verdict::Outcome>,
-        headers: &mut HostHeadersMut,
+        headers: &mut dyn CarrierMut,
     ) {
         let context = trace.context(outcome);
         let outgoing = Outgoing {
@@ -59,7 +58,7 @@ impl Tracer {
     }
 
     /// Reads a context from headers, and gives its handle; `None` where they bring nothing.
-    pub(super) fn extract(&'static self, headers: &HostHeaders) -> Option<u64> {
+    pub(super) fn extract(&'static self, headers: &dyn Carrier) -> Option<u64> {
         let mut taken = self.take_trace()?;
         let respected = self.settings.sampling.respects_parent;
         let brings = taken.value().go_on(

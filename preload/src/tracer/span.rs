@@ -1,10 +1,10 @@
 //! Spans: how they begin, which one is active, how they end.
 
 use super::handle::Handle;
-use super::pool::{Held, Key};
+use super::pool::Held;
 use super::root_log::About;
 use super::trace::{Trace, TraceRef};
-use super::write::{MAX_LABEL, cut};
+use super::write::{MAX_LABEL, Told, cut};
 use super::{Tracer, clock};
 use crate::process::{self, RANDOM};
 use crate::thread;
@@ -26,6 +26,8 @@ pub(crate) struct Span {
     pub(super) trace: TraceRef,
     pub(super) is_local_root: bool,
     pub(super) failed: AtomicBool,
+    /// The number of a `SpanKind`.
+    pub(super) kind: u8,
     /// What was active on the thread before this span was.
     before: AtomicU64,
     /// From the clock that never goes back to Unix time, as it was at the start, so that no change of the time makes the
@@ -50,7 +52,7 @@ pub(crate) struct Start<'a> {
 }
 
 /// Where a new span belongs.
-struct Place {
+pub(super) struct Place {
     trace: TraceRef,
     parent: SpanId,
     is_remote: bool,
@@ -77,7 +79,19 @@ impl Tracer {
     }
 
     fn try_start(&'static self, start: &Start<'_>) -> Option<u64> {
-        let Place { trace, parent, is_remote, is_local_root } = self.place_of(start)?;
+        let place = self.place_of(start.parent, start.context)?;
+        self.begin(place, start.kind, start.start_unix_ns, &mut |told| describe(told, start))
+    }
+
+    /// Begins a span at its place; `describe` says what is known of it.
+    pub(super) fn begin(
+        &'static self,
+        place: Place,
+        kind: u8,
+        start_unix_ns: u64,
+        describe: &mut dyn FnMut(&mut Told<'_>),
+    ) -> Option<u64> {
+        let Place { trace, parent, is_remote, is_local_root } = place;
         let (unix_ns, monotonic_ns) = (clock::unix_ns(), clock::monotonic_ns());
         let span_id = SpanId(RANDOM.next());
         // SAFETY: the slot is filled.
@@ -88,6 +102,7 @@ impl Tracer {
                     trace: trace.clone(),
                     is_local_root,
                     failed: AtomicBool::new(false),
+                    kind,
                     before: AtomicU64::new(0),
                     to_unix_ns: unix_ns.wrapping_sub(monotonic_ns),
                 });
@@ -95,26 +110,19 @@ impl Tracer {
         }?;
         if is_local_root {
             trace.set_local_root(span_id);
-            for (about, text) in
-                [(About::Name, start.name), (About::Resource, start.resource), (About::Service, start.service)]
-            {
-                if !text.is_empty() {
-                    trace.root.add(about, b"", text);
-                }
-            }
         }
         let remote = if is_remote { SPAN_REMOTE_PARENT } else { 0 };
         let body = SpanBody {
             trace_id: trace.trace_id(),
             parent_id: parent,
-            start_unix_ns: if start.start_unix_ns != 0 { start.start_unix_ns } else { unix_ns },
-            kind: start.kind,
+            start_unix_ns: if start_unix_ns != 0 { start_unix_ns } else { unix_ns },
+            kind,
             trace_flags: trace.span_context(span_id).trace_flags(),
             flags: if is_local_root { remote | SPAN_LOCAL_ROOT } else { remote },
         };
         process::record_span(|record| {
             record.span_start(span_id, &body);
-            describe(record, start);
+            describe(&mut Told { record, root: is_local_root.then_some(&trace.root) });
             if let Some(incoming) = trace.incoming().and_then(|incoming| incoming.context.as_ref())
                 && !incoming.trace_state.is_empty()
             {
@@ -128,16 +136,16 @@ impl Tracer {
         Some(Handle::Span(taken.open()).number(self.epoch))
     }
 
-    /// The trace and the parent of a new span.
-    fn place_of(&'static self, start: &Start<'_>) -> Option<Place> {
-        if let Some(Handle::Context(key)) = self.handle(start.context)
+    /// The trace and the parent of a new span, as [`Start`] names them.
+    pub(super) fn place_of(&'static self, parent: u64, context: u64) -> Option<Place> {
+        if let Some(Handle::Context(key)) = self.handle(context)
             && let Some(trace) = self.traces.close(key)
         {
             return Some(Place::at_the_root(trace));
         }
-        if start.parent != NO_PARENT {
+        if parent != NO_PARENT {
             // A parent that has ended says nothing any more; the active span is then the best guess.
-            for number in [start.parent, self.active()] {
+            for number in [parent, self.surroundings()] {
                 match self.handle(number) {
                     Some(Handle::Span(key)) => {
                         if let Some(span) = self.spans.enter(key) {
@@ -180,9 +188,9 @@ impl Tracer {
         });
     }
 
-    /// The open span with this handle, or with 0 the active one.
+    /// The open span with this handle, or with 0 the one that new spans would belong under.
     pub(super) fn span_or_active(&'static self, number: u64) -> Option<SpanRef> {
-        if number == 0 { self.active_span() } else { self.span(number) }
+        self.span(if number == 0 { self.surroundings() } else { number })
     }
 
     pub(super) fn span(&'static self, number: u64) -> Option<SpanRef> {
@@ -192,11 +200,7 @@ impl Tracer {
         }
     }
 
-    pub(super) fn active_span(&'static self) -> Option<SpanRef> {
-        self.span(self.active())
-    }
-
-    fn is_open(&'static self, number: u64) -> bool {
+    pub(super) fn is_open(&'static self, number: u64) -> bool {
         match self.handle(number) {
             Some(Handle::Span(key)) => self.spans.enter(key).is_some(),
             Some(Handle::Context(key)) => self.traces.enter(key).is_some(),
@@ -226,17 +230,25 @@ impl Tracer {
 
     /// Ends a span. Of several who do so at the same time, one does.
     pub(super) fn finish(&'static self, number: u64, end_unix_ns: u64) {
+        self.end(number, end_unix_ns, &mut |_| {});
+    }
+
+    /// Ends a span of which `describe` says what its end has shown.
+    pub(super) fn end(&'static self, number: u64, end_unix_ns: u64, describe: &mut dyn FnMut(&mut Told<'_>)) {
         let Some(Handle::Span(key)) = self.handle(number) else { return };
-        let Some(span) = self.close(key) else { return };
+        let Some(span) = self.spans.close(key) else { return };
         let now = || clock::monotonic_ns().wrapping_add(span.to_unix_ns);
         let end = EndBody {
             end_unix_ns: if end_unix_ns != 0 { end_unix_ns } else { now() },
             status: if span.failed.load(Ordering::Relaxed) { STATUS_ERROR } else { STATUS_UNSET },
         };
-        let decided = if span.is_local_root { self.settle_quietly(&span.trace) } else { None };
         process::record_span(|record| {
             record.span_end(span.span_id, &end);
-            if let Some(outcome) = decided {
+            let root = span.is_local_root.then_some(&span.trace.root);
+            describe(&mut Told { record, root });
+            if span.is_local_root
+                && let Some(outcome) = self.settle_quietly(&span.trace)
+            {
                 super::decide::describe(record, &span.trace, outcome);
             }
         });
@@ -248,18 +260,25 @@ impl Tracer {
             let before = span.before.load(Ordering::Relaxed);
             thread.active.store(if self.is_open(before) { before } else { 0 }, Ordering::Relaxed);
         }
-    }
-
-    fn close(&'static self, key: Key) -> Option<SpanRef> {
-        self.spans.close(key)
+        if thread.request.load(Ordering::Relaxed) == number {
+            thread.request.store(0, Ordering::Relaxed);
+        }
     }
 }
+
+/// Numbers of a `SpanKind` in OTLP.
+pub(super) const SERVER: u8 = 2;
+pub(super) const CLIENT: u8 = 3;
 
 /// Numbers of a status in OTLP.
 const STATUS_UNSET: u8 = 0;
 const STATUS_ERROR: u8 = 2;
 
-fn describe(record: &mut RecordWriter, start: &Start<'_>) {
+fn describe(told: &mut Told<'_>, start: &Start<'_>) {
+    for (about, text) in [(About::Name, start.name), (About::Resource, start.resource), (About::Service, start.service)] {
+        told.note(about, text);
+    }
+    let record = &mut *told.record;
     record.text(Attribute::OperationName, cut(start.name, MAX_LABEL));
     let resource = if start.resource.is_empty() { start.name } else { start.resource };
     // OTLP's name, and said again so that no resource is computed from the tags.

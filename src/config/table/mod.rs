@@ -56,6 +56,7 @@ pub enum Id {
     Denylist,
     InjectClearedEnv,
     NativeSpanEvents,
+    Native,
     SamplingRules,
     SamplingRate,
     SamplingRateLimit,

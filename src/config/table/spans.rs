@@ -80,4 +80,15 @@ pub(super) const SETTINGS: &[Setting] = &[
         example: "true",
         ..Setting::BLANK
     },
+    Setting {
+        id: Id::Native,
+        key: "native",
+        kind: Kind::Bool,
+        default: "false",
+        dd: &["DD_TRACE_NATIVE_ENABLED"],
+        hand_on: HandOn::Datadog,
+        help: "Whether the requests on a program's connections become spans, without its doing",
+        example: "true",
+        ..Setting::BLANK
+    },
 ];

@@ -84,6 +84,13 @@ impl<'a> Headers<'a> {
         self.is_complete
     }
 
+    /// Where the last line ends and the empty one begins.
+    #[must_use]
+    pub fn lines_end(&self) -> usize {
+        let end = self.head.len();
+        end.saturating_sub(if self.head.ends_with(b"\r\n") { 2 } else { 1 })
+    }
+
     /// The head's length in bytes, with the empty line at its end.
     #[must_use]
     pub fn head_length(&self) -> usize {

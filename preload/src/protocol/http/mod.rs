@@ -107,10 +107,10 @@ impl Http {
         self.requests.complete_with(bytes, room)
     }
 
-    /// Whether no message is under way in either direction.
+    /// Whether the client's next bytes begin a request, or go on with a head.
     #[must_use]
-    pub fn is_idle(&self) -> bool {
-        self.requests.is_between() && self.responses.is_between() && !self.is_pending()
+    pub fn expects_request(&self) -> bool {
+        self.requests.expects_head()
     }
 
     fn is_pending(&self) -> bool {

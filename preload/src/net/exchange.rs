@@ -1,0 +1,157 @@
+//! Requests and their answers as spans.
+
+use super::address::Address;
+use super::http;
+use crate::protocol::http::MOST_PENDING;
+use crate::protocol::{End, Event, Request, Response};
+use crate::tracer::native;
+use ddtrace::sys;
+
+/// Why a connection ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Why {
+    /// The program has closed it.
+    Closed,
+    /// The other side has.
+    ClosedByPeer,
+    /// A call has failed with this error.
+    Failed(i32),
+}
+
+/// An exchange that is not over.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Exchange {
+    /// The handle of its span; 0 for none.
+    pub(super) span: u64,
+    /// The status of its answer; 0 where there is none yet.
+    pub(super) status: u16,
+}
+
+/// The exchanges of a connection, in order.
+pub(super) struct Exchanges {
+    pub(super) is_accepted: bool,
+    pub(super) peer: Address,
+    /// The request that was served when the connection was made, to which the first one that goes out over it belongs.
+    pub(super) owner: u64,
+    /// The span of a request whose head is about to be sent.
+    pub(super) prepared: Option<u64>,
+    pub(super) why: Why,
+    pending: [Exchange; MOST_PENDING],
+    begun: u32,
+    ended: u32,
+}
+
+impl Exchanges {
+    pub(super) fn new(is_accepted: bool, peer: Address, owner: u64) -> Exchanges {
+        Exchanges {
+            is_accepted,
+            peer,
+            owner,
+            prepared: None,
+            why: Why::Closed,
+            pending: [Exchange::default(); MOST_PENDING],
+            begun: 0,
+            ended: 0,
+        }
+    }
+
+    /// Takes in what a parser tells.
+    pub(super) fn take(&mut self, event: Event<'_>, fd: i32) {
+        match event {
+            Event::Request(request) => {
+                let span = self.begin(&request, fd);
+                self.push(Exchange { span, status: 0 });
+            }
+            Event::Response(response) => {
+                if let Some(oldest) = self.oldest() {
+                    match response {
+                        Response::Http(head) => oldest.status = head.status,
+                    }
+                }
+            }
+            Event::End(end) => {
+                if let Some(exchange) = self.pop() {
+                    self.end(&exchange, &end);
+                }
+            }
+        }
+    }
+
+    fn begin(&mut self, request: &Request<'_>, fd: i32) -> u64 {
+        if let Some(span) = self.prepared.take() {
+            self.owner = 0;
+            return span;
+        }
+        match request {
+            Request::Http(head) => self.begin_http(head, fd),
+        }
+    }
+
+    /// Begins the span of a request that comes in or is about to go out.
+    pub(super) fn begin_http(&mut self, head: &crate::protocol::http::RequestHead<'_>, fd: i32) -> u64 {
+        self.know_peer(fd);
+        let peer = self.peer;
+        if self.is_accepted {
+            native::begin_server(&head.headers, &mut |told| http::describe_server(told, head, &peer))
+        } else {
+            let owner = core::mem::take(&mut self.owner);
+            native::begin_client(owner, &head.headers, &mut |told| http::describe_client(told, head, &peer))
+        }
+    }
+
+    fn know_peer(&mut self, fd: i32) {
+        if !self.peer.is_known() && fd >= 0 {
+            let mut bytes = [0u8; 112];
+            let length = sys::peer_name(fd, &mut bytes);
+            self.peer = bytes.get(..length).and_then(Address::of).unwrap_or(Address::UNKNOWN);
+        }
+    }
+
+    fn end(&self, exchange: &Exchange, end: &End) {
+        if exchange.span == 0 {
+            return;
+        }
+        let outcome = http::Outcome::of(exchange.status, end, self.is_accepted, self.why);
+        native::end(exchange.span, outcome.is_error(), &mut |told| outcome.describe(told));
+    }
+
+    /// What the connection's oldest request is, of those that are not answered; 0 for none.
+    pub(super) fn current(&self) -> u64 {
+        if self.begun == self.ended {
+            return 0;
+        }
+        self.pending.get(self.ended as usize % MOST_PENDING).map_or(0, |exchange| exchange.span)
+    }
+
+    /// The connection is not understood any more: what is open ends here, and nothing is said of how.
+    pub(super) fn give_up(&mut self) {
+        while let Some(exchange) = self.pop() {
+            native::end(exchange.span, false, &mut |_| {});
+        }
+        self.abandon_prepared();
+    }
+
+    /// The program has given up a request before any of it was sent.
+    pub(super) fn abandon_prepared(&mut self) {
+        if let Some(span) = self.prepared.take() {
+            native::end(span, false, &mut |_| {});
+        }
+    }
+
+    fn push(&mut self, exchange: Exchange) {
+        if let Some(place) = self.pending.get_mut(self.begun as usize % MOST_PENDING) {
+            *place = exchange;
+            self.begun = self.begun.wrapping_add(1);
+        }
+    }
+
+    fn oldest(&mut self) -> Option<&mut Exchange> {
+        if self.begun == self.ended { None } else { self.pending.get_mut(self.ended as usize % MOST_PENDING) }
+    }
+
+    fn pop(&mut self) -> Option<Exchange> {
+        let oldest = *self.oldest()?;
+        self.ended = self.ended.wrapping_add(1);
+        Some(oldest)
+    }
+}
