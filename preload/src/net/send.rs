@@ -5,7 +5,7 @@ use super::exchange::{Exchanges, Why};
 use super::memory::memory;
 use super::rewrite::{Rewrite, Segment};
 use super::{Vector, connection, give_up, receive};
-use crate::protocol::http::RequestHead;
+use crate::protocol::http::{self, RequestHead};
 use crate::protocol::{Lost, Side};
 use crate::tracer::native;
 use core::ptr::null;
@@ -13,9 +13,9 @@ use ddtrace::propagation::CarrierMut;
 use ddtrace::sys;
 
 /// The most buffers that a call is made with in place of the program's.
-pub(crate) const MOST_VECTORS: usize = 40;
+const MOST_VECTORS: usize = 96;
 /// The most buffers that the program may have given for that.
-const MOST_HOST_VECTORS: usize = 16;
+const MOST_HOST_VECTORS: usize = 64;
 /// Longer heads, and such with more lines, are left as they are: servers have limits, and ours must not break one.
 const MAX_HEAD: usize = 6 * 1024;
 const MOST_LINES: usize = 80;
@@ -58,19 +58,15 @@ pub(crate) unsafe fn prepare(fd: i32, vectors: &[Vector]) -> Option<Prepared> {
     prepared.flatten()
 }
 
-/// The first buffer that is not empty, as far as a head may reach into it.
+/// The bytes of a buffer, as far as a head may reach into it; `None` where they cannot be read.
 ///
 /// # Safety
 ///
 /// As for [`prepare`].
-unsafe fn first_buffer<'a>(vectors: &[Vector]) -> Option<&'a [u8]> {
+unsafe fn bytes_of<'a>(vector: &Vector) -> Option<&'a [u8]> {
     const PAGE: usize = 4096;
-    let first = vectors.iter().find(|vector| vector.length > 0)?;
-    if vectors.len() > MOST_HOST_VECTORS {
-        return None;
-    }
-    let length = first.length.min(crate::protocol::http::MAX_HEAD);
-    let start = first.base as usize;
+    let length = vector.length.min(http::MAX_HEAD);
+    let start = vector.base as usize;
     let last = start.checked_add(length)?.checked_sub(1)?;
     let mut page = start;
     while page <= last {
@@ -81,7 +77,26 @@ unsafe fn first_buffer<'a>(vectors: &[Vector]) -> Option<&'a [u8]> {
         page = (page | PAGE.wrapping_sub(1)).checked_add(1)?;
     }
     // SAFETY: all pages of it can be read (just tried), and the program does not change what it is sending.
-    Some(unsafe { core::slice::from_raw_parts(first.base, length) })
+    Some(unsafe { core::slice::from_raw_parts(vector.base, length) })
+}
+
+/// The beginning of what the buffers hold, if the first one does not hold a whole head: some send a line in each.
+///
+/// # Safety
+///
+/// As for [`prepare`].
+unsafe fn gather(vectors: &[Vector], room: &mut [u8]) -> Option<usize> {
+    let mut used = 0usize;
+    for vector in vectors.iter().filter(|vector| vector.length > 0) {
+        // SAFETY: the caller's promise.
+        let bytes = unsafe { bytes_of(vector) }?;
+        let free = room.get_mut(used..)?;
+        for (to, from) in free.iter_mut().zip(bytes) {
+            *to = *from;
+        }
+        used = used.wrapping_add(bytes.len().min(free.len()));
+    }
+    Some(used)
 }
 
 /// Makes up what is to be sent if the program's next bytes complete the head of a request.
@@ -94,8 +109,18 @@ unsafe fn begin(connection: &Connection, sending: &mut Option<Sending>, vectors:
         if !traffic.expects_request() {
             return Ok(None);
         }
+        let Some(first) = vectors.iter().find(|vector| vector.length > 0) else { return Ok(None) };
         // SAFETY: the caller's promise.
-        let Some(bytes) = (unsafe { first_buffer(vectors) }) else { return Ok(None) };
+        let Some(mut bytes) = (unsafe { bytes_of(first) }) else { return Ok(None) };
+        let mut room = None;
+        if vectors.len() > 1 && vectors.len() <= MOST_HOST_VECTORS && !http::has_whole_head(bytes) {
+            let Some(room) = memory().and_then(|memory| memory.take_room()).map(|new| room.insert(new)) else {
+                return Ok(None);
+            };
+            // SAFETY: as above.
+            let Some(used) = (unsafe { gather(vectors, room.bytes()) }) else { return Ok(None) };
+            bytes = room.as_bytes().get(..used).unwrap_or_default();
+        }
         let inode = traffic.inode;
         traffic.with_complete_request(bytes, |head, before, exchanges| {
             let known = hash(head);

@@ -7,6 +7,7 @@
 //! `docs/protocols.md` says how one is added. In-process code: no allocation, no reachable panic.
 
 pub mod http;
+pub mod redis;
 #[cfg(test)]
 mod testing;
 
@@ -22,6 +23,9 @@ pub enum Side {
 /// The connection is not understood, or not any more.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Lost;
+
+/// The most exchanges of a connection that can wait for their answers and are told of.
+pub const MOST_PENDING: usize = 32;
 
 /// How an exchange ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,12 +52,16 @@ pub enum Event<'a> {
 pub enum Request<'a> {
     /// HTTP/1.
     Http(&'a http::RequestHead<'a>),
+    /// Redis.
+    Redis(&'a redis::Command<'a>),
 }
 
 /// What is answered.
 pub enum Response<'a> {
     /// HTTP/1.
     Http(&'a http::ResponseHead<'a>),
+    /// An error of a database, with its code.
+    Failed(&'a [u8]),
 }
 
 /// Takes the events of a parser.
@@ -147,4 +155,6 @@ macro_rules! protocols {
 protocols! {
     /// HTTP/1.0 and 1.1.
     Http = http::Http, served: true;
+    /// Redis.
+    Redis = redis::Redis, served: false;
 }

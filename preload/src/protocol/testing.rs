@@ -47,6 +47,8 @@ fn line(event: Event<'_>) -> String {
             let headers: Vec<_> = head.headers.iter().map(|line| format!("{}={}", text(line.name), text(line.value))).collect();
             format!("! {} {} {headers:?}", head.status, head.minor)
         }
+        Event::Request(Request::Redis(command)) => format!("? {}: {}", text(command.name), text(command.text)),
+        Event::Response(Response::Failed(code)) => format!("! {}", text(code)),
         Event::End(end) => {
             let how = if end.is_complete { "." } else { "cut" };
             format!("{how} {} {}", end.request_bytes, end.response_bytes)

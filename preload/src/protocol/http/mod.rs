@@ -8,12 +8,15 @@ mod tests;
 
 pub use head::{Header, Headers, MAX_HEAD, MOST_LINES, RequestHead, ResponseHead};
 
-use super::{End, Event, Lost, Protocol, Request, Response, Room, Side, Tell};
+use super::{End, Event, Lost, MOST_PENDING, Protocol, Request, Response, Room, Side, Tell};
 use head::Framing;
 use messages::{Found, Messages};
 
-/// How many requests can wait for their answers on one connection (pipelining).
-pub const MOST_PENDING: usize = 16;
+/// Whether a whole head is at the beginning of the bytes.
+#[must_use]
+pub fn has_whole_head(bytes: &[u8]) -> bool {
+    head::end_of_head(bytes, 0).is_some()
+}
 
 /// A request that is not answered completely.
 #[derive(Clone, Copy, Default, Debug)]

@@ -209,8 +209,8 @@ fn a_head_that_is_too_long_is_given_up_at_the_same_place() {
 
 #[test]
 fn too_many_pipelined_requests_are_given_up() {
-    let (log, is_lost) = whole(&[(CLIENT, &GET.repeat(17))]);
-    assert!(is_lost && log.len() == 16);
+    let (log, is_lost) = whole(&[(CLIENT, &GET.repeat(33))]);
+    assert!(is_lost && log.len() == 32);
 }
 
 #[test]
