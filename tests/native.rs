@@ -373,3 +373,105 @@ fn nothing_is_looked_at_unless_it_is_asked_for() {
     assert_eq!(without_ours(&arrived.lock().expect("nobody panics")[0]).1, Vec::<String>::new());
     assert!(sandbox.spans().is_empty());
 }
+
+fn root() -> bool {
+    Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n")
+}
+
+/// A PostgreSQL server with a database of its own, and the directory of its socket. It refuses to be root.
+fn postgres(sandbox: &Sandbox) -> (Server, String) {
+    let programs = std::fs::read_dir("/usr/lib/postgresql").expect("it is installed: cargo xtask setup");
+    let programs = programs.flatten().map(|version| version.path().join("bin")).max().expect("a version");
+    let home = sandbox.path().join("postgres");
+    std::fs::create_dir_all(&home).expect("a directory");
+    let directory = home.display().to_string();
+    let as_user: &[&str] = if root() { &["runuser", "-u", "postgres", "--"] } else { &[] };
+    if root() {
+        // The sandbox is for its owner alone.
+        for arguments in [&["chmod", "o+x"][..], &["chown", "postgres"]] {
+            let path = if arguments[0] == "chmod" { sandbox.path().display().to_string() } else { directory.clone() };
+            assert_eq!(Outcome::of(Command::new(arguments[0]).args(&arguments[1..]).arg(path)).code, Some(0));
+        }
+    }
+    let run = |program: &str, arguments: &[&str]| {
+        let program = programs.join(program).display().to_string();
+        sandbox.bare([as_user, &[program.as_str()], arguments].concat())
+    };
+    let data = format!("{directory}/data");
+    let made = Outcome::of(&mut run("initdb", &["-D", &data, "-A", "trust", "-U", "me", "--no-sync", "-E", "UTF8"]));
+    assert_eq!(made.code, Some(0), "{made:?}");
+    let options = ["-D", &data, "-k", &directory, "-c", "listen_addresses=", "-F"];
+    let child = run("postgres", &options).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    let server = Server(child.expect("it starts"));
+    wait_for("PostgreSQL to listen", || {
+        Outcome::of(&mut run("pg_isready", &["-h", &directory, "-U", "me"])).code.filter(|code| *code == 0)
+    });
+    (server, directory)
+}
+
+#[test]
+fn statements_for_postgresql_are_spans() {
+    let mut sandbox = sandbox();
+    let (_server, directory) = postgres(&sandbox);
+    sandbox.set("DD_SERVICE", "psql").set("PGHOST", &directory).set("PGUSER", "me").set("PGDATABASE", "postgres");
+    let argv = [
+        "psql", "-X", "-c", "CREATE TABLE IF NOT EXISTS things (name text)", "-c",
+        "INSERT INTO things SELECT 'secret' FROM generate_series(1, 2000)", "-c",
+        "SELECT t.name FROM things t WHERE t.name = 'secret'", "-c", "DROP TABLE things", "-c", "SELECT * FROM none",
+    ];
+    sandbox.assert_same(&argv);
+    let script = sandbox.write("script.sql", "SELECT 1 + :client_id AS sum;\n").display().to_string();
+    for mode in ["simple", "extended", "prepared"] {
+        let argv = ["pgbench", "-n", "-t", "5", "-M", mode, "-f", &script];
+        sandbox.set("DD_SERVICE", mode);
+        let outcome = sandbox.run_traced(argv);
+        assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    }
+    let spans = sandbox.spans();
+    let select = only(&spans, |span| span.name == "SELECT things");
+    assert_eq!((select.text("db.system.name"), select.text("db.namespace")), (Some("postgresql"), Some("postgres")));
+    assert_eq!(select.text("db.query.text"), Some("SELECT t.name FROM things t WHERE t.name = ?"));
+    assert_eq!((select.text("network.transport"), select.failed), (Some("unix"), false));
+    assert!(select.text("server.address").is_some_and(|path| path.starts_with(&directory)), "{select:#?}");
+    let failed = only(&spans, |span| span.name == "SELECT none");
+    assert_eq!((failed.failed, failed.error_type()), (true, Some("42P01")));
+    assert_eq!(failed.text("db.response.status_code"), Some("42P01"));
+    for name in ["CREATE things", "INSERT things SELECT generate_series", "DROP things"] {
+        only(&spans, |span| span.name == name && !span.failed);
+    }
+    for mode in ["simple", "extended", "prepared"] {
+        let of_mode = |span: &&Span| span.resource["service.name"] == mode && span.name == "SELECT";
+        let texts: Vec<_> = spans.iter().filter(of_mode).filter_map(|span| span.text("db.query.text")).collect();
+        let sums = texts.iter().filter(|text| text.ends_with("AS sum")).count();
+        assert_eq!(sums, 5, "{mode}: {texts:?}");
+    }
+}
+
+#[test]
+fn commands_for_redis_are_spans() {
+    let mut sandbox = sandbox();
+    let port = free_port();
+    let port_text = port.to_string();
+    let argv = ["redis-server", "--port", &port_text, "--save", "", "--bind", "127.0.0.1"];
+    let _server = Server::of(&mut sandbox, true, "server", port, &argv);
+    sandbox.set("DD_SERVICE", "client");
+    let script = "SET key 'secret value'\nGET key\nLPUSH key x\nHGETALL none\nDEL key\n";
+    let cli = format!("printf '%s' \"$0\" | redis-cli -p {port_text}");
+    let argv = ["sh", "-c", &cli, script];
+    sandbox.assert_same(&argv);
+    let benchmark = ["redis-benchmark", "-p", &port_text, "-n", "2000", "-P", "16", "-c", "4", "-t", "get", "--csv"];
+    sandbox.set("DD_SERVICE", "benchmark");
+    assert_eq!(sandbox.run_traced(benchmark).code, Some(0));
+    let spans = sandbox.spans();
+    let of_client = |name: &str| only(&spans, |span| span.resource["service.name"] == "client" && span.name == name);
+    let set = of_client("SET");
+    assert_eq!((set.text("db.system.name"), set.text("db.query.text")), (Some("redis"), Some("SET key ?")));
+    assert_eq!((set.text("server.address"), set.number("server.port")), (Some("127.0.0.1"), Some(port.into())));
+    assert_eq!(of_client("LPUSH").error_type(), Some("WRONGTYPE"));
+    for name in ["GET", "HGETALL", "DEL"] {
+        assert!(!of_client(name).failed);
+    }
+    let of_benchmark = |span: &&Span| span.resource["service.name"] == "benchmark" && span.name == "GET";
+    assert_eq!(spans.iter().filter(of_benchmark).count(), 2000);
+    assert!(spans.iter().all(|span| span.resource["service.name"] != "server"), "a server of commands has no spans");
+}

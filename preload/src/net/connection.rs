@@ -186,6 +186,7 @@ impl Traffic {
             _ if self.is_accepted => false,
             None => true,
             Some(Parser::Http(http)) => http.expects_request(),
+            Some(_) => false,
         }
     }
 

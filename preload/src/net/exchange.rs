@@ -1,10 +1,10 @@
 //! Requests and their answers as spans.
 
 use super::address::Address;
-use super::http;
-use crate::protocol::http::MOST_PENDING;
-use crate::protocol::{End, Event, Request, Response};
-use crate::tracer::native;
+use super::{database, http};
+use crate::protocol::{End, Event, MOST_PENDING, Request, Response};
+use crate::tracer::{Told, native};
+use ddtrace::context::Bounded;
 use ddtrace::sys;
 
 /// Why a connection ends.
@@ -19,12 +19,18 @@ pub(super) enum Why {
 }
 
 /// An exchange that is not over.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone)]
 pub(super) struct Exchange {
     /// The handle of its span; 0 for none.
     pub(super) span: u64,
     /// The status of its answer; 0 where there is none yet.
     pub(super) status: u16,
+    /// It is a database's, and so the code of its error, empty for none.
+    pub(super) code: Option<Bounded<14>>,
+}
+
+impl Exchange {
+    const NONE: Exchange = Exchange { span: 0, status: 0, code: None };
 }
 
 /// The exchanges of a connection, in order.
@@ -49,7 +55,7 @@ impl Exchanges {
             owner,
             prepared: None,
             why: Why::Closed,
-            pending: [Exchange::default(); MOST_PENDING],
+            pending: [const { Exchange::NONE }; MOST_PENDING],
             begun: 0,
             ended: 0,
         }
@@ -60,12 +66,18 @@ impl Exchanges {
         match event {
             Event::Request(request) => {
                 let span = self.begin(&request, fd);
-                self.push(Exchange { span, status: 0 });
+                let code = (!matches!(request, Request::Http(_))).then(Bounded::new);
+                self.push(Exchange { span, status: 0, code });
             }
             Event::Response(response) => {
                 if let Some(oldest) = self.oldest() {
                     match response {
                         Response::Http(head) => oldest.status = head.status,
+                        Response::Failed(code) => {
+                            let mut kept = Bounded::new();
+                            let _ = kept.push(code);
+                            oldest.code = Some(kept);
+                        }
                     }
                 }
             }
@@ -84,7 +96,20 @@ impl Exchanges {
         }
         match request {
             Request::Http(head) => self.begin_http(head, fd),
+            Request::Postgres(statement) => {
+                self.begin_database(fd, |told, peer| database::describe_postgres(told, statement, peer))
+            }
+            Request::Redis(command) => {
+                self.begin_database(fd, |told, peer| database::describe_redis(told, command, peer))
+            }
         }
+    }
+
+    fn begin_database(&mut self, fd: i32, describe: impl Fn(&mut Told<'_>, &Address)) -> u64 {
+        self.know_peer(fd);
+        let peer = self.peer;
+        let owner = core::mem::take(&mut self.owner);
+        native::begin_client(owner, None, &mut |told| describe(told, &peer))
     }
 
     /// Begins the span of a request that comes in or is about to go out.
@@ -95,7 +120,7 @@ impl Exchanges {
             native::begin_server(&head.headers, &mut |told| http::describe_server(told, head, &peer))
         } else {
             let owner = core::mem::take(&mut self.owner);
-            native::begin_client(owner, &head.headers, &mut |told| http::describe_client(told, head, &peer))
+            native::begin_client(owner, Some(&head.headers), &mut |told| http::describe_client(told, head, &peer))
         }
     }
 
@@ -110,6 +135,11 @@ impl Exchanges {
     fn end(&self, exchange: &Exchange, end: &End) {
         if exchange.span == 0 {
             return;
+        }
+        if let Some(code) = &exchange.code {
+            // What the server did not do, as something before it has failed, has no code of its own.
+            let is_error = !code.is_empty() || !end.is_complete;
+            return native::end(exchange.span, is_error, &mut |told| database::describe_error(told, code.as_bytes()));
         }
         let outcome = http::Outcome::of(exchange.status, end, self.is_accepted, self.why);
         native::end(exchange.span, outcome.is_error(), &mut |told| outcome.describe(told));
@@ -150,7 +180,7 @@ impl Exchanges {
     }
 
     fn pop(&mut self) -> Option<Exchange> {
-        let oldest = *self.oldest()?;
+        let oldest = self.oldest()?.clone();
         self.ended = self.ended.wrapping_add(1);
         Some(oldest)
     }

@@ -8,6 +8,7 @@
 
 mod address;
 mod connection;
+mod database;
 mod exchange;
 mod http;
 mod memory;

@@ -7,6 +7,7 @@
 //! `docs/protocols.md` says how one is added. In-process code: no allocation, no reachable panic.
 
 pub mod http;
+pub mod postgres;
 pub mod redis;
 #[cfg(test)]
 mod testing;
@@ -52,6 +53,8 @@ pub enum Event<'a> {
 pub enum Request<'a> {
     /// HTTP/1.
     Http(&'a http::RequestHead<'a>),
+    /// PostgreSQL.
+    Postgres(&'a postgres::Statement<'a>),
     /// Redis.
     Redis(&'a redis::Command<'a>),
 }
@@ -155,6 +158,8 @@ macro_rules! protocols {
 protocols! {
     /// HTTP/1.0 and 1.1.
     Http = http::Http, served: true;
+    /// PostgreSQL.
+    Postgres = postgres::Postgres, served: false;
     /// Redis.
     Redis = redis::Redis, served: false;
 }

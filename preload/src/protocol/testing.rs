@@ -47,6 +47,9 @@ fn line(event: Event<'_>) -> String {
             let headers: Vec<_> = head.headers.iter().map(|line| format!("{}={}", text(line.name), text(line.value))).collect();
             format!("! {} {} {headers:?}", head.status, head.minor)
         }
+        Event::Request(Request::Postgres(statement)) => {
+            format!("? {}: {}", text(statement.database), text(statement.text))
+        }
         Event::Request(Request::Redis(command)) => format!("? {}: {}", text(command.name), text(command.text)),
         Event::Response(Response::Failed(code)) => format!("! {}", text(code)),
         Event::End(end) => {

@@ -21,12 +21,12 @@ pub(crate) fn begin_server(headers: &dyn Carrier, describe: &mut dyn FnMut(&mut 
 
 /// A request that goes out: begins its span, below `owner` where the thread has nothing better to say. 0 where no span
 /// could be made, or the program has made one of its own for the request: it is active, or its context is in `headers`.
-pub(crate) fn begin_client(owner: u64, headers: &dyn Carrier, describe: &mut dyn FnMut(&mut Told<'_>)) -> u64 {
+pub(crate) fn begin_client(owner: u64, headers: Option<&dyn Carrier>, describe: &mut dyn FnMut(&mut Told<'_>)) -> u64 {
     let Some(tracer) = tracer_of_this_process() else { return 0 };
     let surroundings = tracer.surroundings();
     let parent = if surroundings == 0 { owner } else { surroundings };
     let is_traced = tracer.span(surroundings).is_some_and(|span| span.kind == CLIENT);
-    if is_traced || tracer.brings_foreign_context(parent, headers) {
+    if is_traced || headers.is_some_and(|headers| tracer.brings_foreign_context(parent, headers)) {
         return 0;
     }
     let place = tracer.place_of(parent, 0);

@@ -6,6 +6,7 @@ use super::span::SpanRef;
 use super::{clock, span::Span};
 use crate::process;
 use core::sync::atomic::Ordering;
+use ddtrace::context::Bounded;
 use ddtrace::interface::Part;
 use ddtrace::record::{MAX_NAME, Name, RecordWriter, SpanFields};
 use ddtrace::sampling::TagValue;
@@ -53,6 +54,18 @@ impl Told<'_> {
         self.note(About::Name, operation);
         self.note(About::Resource, name);
         self.record.text(Key::Name, cut(name, MAX_LABEL));
+    }
+
+    /// As [`Told::name`], in pieces; `default` where there are none.
+    pub(crate) fn name_of_pieces(&mut self, pieces: &[&[u8]], default: &[u8], operation: &[u8]) {
+        self.note(About::Name, operation);
+        let mut name = Bounded::<256>::new();
+        for piece in pieces {
+            let _ = name.push(piece);
+        }
+        let name = if name.is_empty() { default } else { name.as_bytes() };
+        self.note(About::Resource, name);
+        self.record.text(Key::Name, name);
     }
 
     /// A text; nothing where it is empty.

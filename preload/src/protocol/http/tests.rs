@@ -247,7 +247,7 @@ fn a_head_is_seen_before_it_is_sent() {
     assert_eq!(parser.complete_request(&GET.as_bytes()[..20], &mut room), None);
     let mut parser = Parser::Http(parser);
     parser.feed(CLIENT, &GET.as_bytes()[..20], &mut room, &mut |_| {}).unwrap();
-    let Parser::Http(parser) = parser;
+    let Parser::Http(parser) = parser else { unreachable!() };
     let rest = [&GET.as_bytes()[20..], b"body"].concat();
     assert_eq!(parser.complete_request(&rest, &mut room), Some((GET.as_bytes(), 20)));
 }
