@@ -412,7 +412,7 @@ fn postgres(sandbox: &Sandbox) -> (Server, String) {
 #[test]
 fn statements_for_postgresql_are_spans() {
     let mut sandbox = sandbox();
-    let (_server, directory) = postgres(&sandbox);
+    let (server, directory) = postgres(&sandbox);
     sandbox.set("DD_SERVICE", "psql").set("PGHOST", &directory).set("PGUSER", "me").set("PGDATABASE", "postgres");
     let argv = [
         "psql", "-X", "-c", "CREATE TABLE IF NOT EXISTS things (name text)", "-c",
@@ -427,6 +427,7 @@ fn statements_for_postgresql_are_spans() {
         let outcome = sandbox.run_traced(argv);
         assert_eq!(outcome.code, Some(0), "{outcome:?}");
     }
+    drop(server);
     let spans = sandbox.spans();
     let select = only(&spans, |span| span.name == "SELECT things");
     assert_eq!((select.text("db.system.name"), select.text("db.namespace")), (Some("postgresql"), Some("postgres")));
@@ -453,7 +454,7 @@ fn commands_for_redis_are_spans() {
     let port = free_port();
     let port_text = port.to_string();
     let argv = ["redis-server", "--port", &port_text, "--save", "", "--bind", "127.0.0.1"];
-    let _server = Server::of(&mut sandbox, true, "server", port, &argv);
+    let server = Server::of(&mut sandbox, true, "server", port, &argv);
     sandbox.set("DD_SERVICE", "client");
     let script = "SET key 'secret value'\nGET key\nLPUSH key x\nHGETALL none\nDEL key\n";
     let cli = format!("printf '%s' \"$0\" | redis-cli -p {port_text}");
@@ -462,6 +463,7 @@ fn commands_for_redis_are_spans() {
     let benchmark = ["redis-benchmark", "-p", &port_text, "-n", "2000", "-P", "16", "-c", "4", "-t", "get", "--csv"];
     sandbox.set("DD_SERVICE", "benchmark");
     assert_eq!(sandbox.run_traced(benchmark).code, Some(0));
+    drop(server);
     let spans = sandbox.spans();
     let of_client = |name: &str| only(&spans, |span| span.resource["service.name"] == "client" && span.name == name);
     let set = of_client("SET");

@@ -144,20 +144,24 @@ impl Traffic {
     }
 
     /// The parser, chosen by what the client sends first.
-    fn parser(&mut self, side: Side, first: u8) -> Result<&mut Parser, Lost> {
+    fn parser(&mut self, side: Side, bytes: &[u8]) -> Result<&mut Parser, Lost> {
         if self.parser.is_none() {
             if side == Side::Server {
                 return Err(Lost);
             }
-            self.parser = Some(Parser::recognise(first, self.is_accepted).ok_or(Lost)?);
+            let first = bytes.first().ok_or(Lost)?;
+            self.parser = Some(Parser::recognise(*first, self.is_accepted).ok_or(Lost)?);
         }
         self.parser.as_mut().ok_or(Lost)
     }
 
     /// Takes in what one side has sent.
     pub(super) fn feed(&mut self, side: Side, bytes: &[u8], fd: i32) -> Result<(), Lost> {
-        let Some(first) = bytes.first() else { return Ok(()) };
-        self.parser(side, *first)?;
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        // Bytes of bodies are never touched: the program may send a file that it has mapped, and that may shrink.
+        self.parser(side, bytes)?;
         let Traffic { parser: Some(parser), rooms: [of_client, of_server], exchanges, .. } = self else {
             return Err(Lost);
         };
@@ -197,8 +201,10 @@ impl Traffic {
         bytes: &[u8],
         look: impl FnOnce(&[u8], usize, &mut Exchanges) -> Result<Option<R>, Lost>,
     ) -> Result<Option<R>, Lost> {
-        let Some(first) = bytes.first() else { return Ok(None) };
-        self.parser(Side::Client, *first)?;
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        self.parser(Side::Client, bytes)?;
         let Traffic { parser, rooms: [of_client, _], exchanges, .. } = self;
         let Some(Parser::Http(http)) = parser else { return Ok(None) };
         match http.complete_request(bytes, of_client) {

@@ -68,6 +68,15 @@ pub(crate) fn tracer() -> Option<&'static Tracer> {
     }
 }
 
+/// The tracer, if something was made by it in this process.
+fn existing_tracer() -> Option<&'static Tracer> {
+    if !process::is_recorded() {
+        return None;
+    }
+    // SAFETY: as in `tracer`.
+    unsafe { TRACER.load(Ordering::Acquire).as_ref() }
+}
+
 /// The tracer, for those who want to make something: not in a vfork child, whose memory is its parent's.
 fn tracer_of_this_process() -> Option<&'static Tracer> {
     if process::caller() == Some(Caller::Itself) { tracer() } else { None }

@@ -3,7 +3,7 @@
 use super::handle::Handle;
 use super::span::{CLIENT, SERVER};
 use super::write::Told;
-use super::{Tracer, tracer_of_this_process};
+use super::{Tracer, existing_tracer, tracer_of_this_process};
 use crate::process;
 use crate::thread;
 use core::sync::atomic::Ordering;
@@ -44,7 +44,8 @@ fn or_lost(span: Option<u64>) -> u64 {
 
 /// Ends a span; `failed`: what it stands for has failed.
 pub(crate) fn end(span: u64, failed: bool, describe: &mut dyn FnMut(&mut Told<'_>)) {
-    let Some(tracer) = super::tracer() else { return };
+    // A forked child that closes what it has inherited needs no tracer for that.
+    let Some(tracer) = existing_tracer().filter(|_| span != 0) else { return };
     if failed && let Some(span) = tracer.span(span) {
         span.failed.store(true, Ordering::Relaxed);
     }
@@ -53,7 +54,7 @@ pub(crate) fn end(span: u64, failed: bool, describe: &mut dyn FnMut(&mut Told<'_
 
 /// Writes the context of a span into headers. Whether there was one.
 pub(crate) fn inject(span: u64, headers: &mut dyn CarrierMut) -> bool {
-    super::tracer().is_some_and(|tracer| tracer.inject(span, headers))
+    existing_tracer().is_some_and(|tracer| tracer.inject(span, headers))
 }
 
 /// What the calling thread serves, if that has not ended.
@@ -62,7 +63,7 @@ pub(crate) fn current_request() -> u64 {
     if number == 0 {
         return 0;
     }
-    super::tracer().filter(|tracer| tracer.span(number).is_some()).map_or(0, |_| number)
+    existing_tracer().filter(|tracer| tracer.span(number).is_some()).map_or(0, |_| number)
 }
 
 /// The calling thread serves this request from now on; 0 for none.
