@@ -443,7 +443,7 @@ fn statements_for_postgresql_are_spans() {
     for mode in ["simple", "extended", "prepared"] {
         let of_mode = |span: &&Span| span.resource["service.name"] == mode && span.name == "SELECT";
         let texts: Vec<_> = spans.iter().filter(of_mode).filter_map(|span| span.text("db.query.text")).collect();
-        let sums = texts.iter().filter(|text| text.ends_with("AS sum")).count();
+        let sums = texts.iter().filter(|text| text.contains(" AS sum")).count();
         assert_eq!(sums, 5, "{mode}: {texts:?}");
     }
 }

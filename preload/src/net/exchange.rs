@@ -117,10 +117,10 @@ impl Exchanges {
         self.know_peer(fd);
         let peer = self.peer;
         if self.is_accepted {
-            native::begin_server(&head.headers, &mut |told| http::describe_server(told, head, &peer))
+            native::begin_server(http::context_headers(head), &mut |told| http::describe_server(told, head, &peer))
         } else {
             let owner = core::mem::take(&mut self.owner);
-            native::begin_client(owner, Some(&head.headers), &mut |told| http::describe_client(told, head, &peer))
+            native::begin_client(owner, http::context_headers(head), &mut |told| http::describe_client(told, head, &peer))
         }
     }
 

@@ -6,6 +6,7 @@ use crate::protocol::End;
 use crate::protocol::http::RequestHead;
 use crate::tracer::Told;
 use ddtrace::decimal::Decimal;
+use ddtrace::propagation::Carrier;
 use ddtrace::semconv::ERROR_TYPE;
 use ddtrace::semconv::network::*;
 
@@ -15,6 +16,15 @@ const KNOWN_METHODS: [&[u8]; 10] =
 
 /// What `url.path`, `url.query` and `user_agent.original` hold at most, in bytes.
 const MAX_TEXT: usize = 2048;
+
+/// The headers, if there are any in which a context can be: that is quickly seen by how their names begin.
+pub(super) fn context_headers<'a>(head: &'a RequestHead<'_>) -> Option<&'a dyn Carrier> {
+    const BEGINNINGS: [&[u8]; 6] = [b"trace", b"x-", b"b3", b"baggage", b"uber", b"ot"];
+    let can_be = |name: &[u8]| {
+        BEGINNINGS.iter().any(|start| name.get(..start.len()).is_some_and(|found| found.eq_ignore_ascii_case(start)))
+    };
+    if head.headers.iter().any(|header| can_be(header.name)) { Some(&head.headers) } else { None }
+}
 
 /// The request that came in.
 pub(super) fn describe_server(told: &mut Told<'_>, head: &RequestHead<'_>, peer: &Address) {
@@ -232,6 +242,22 @@ fn cut(text: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ddtrace::propagation::{Propagation, Style};
+
+    /// Whatever name a style writes must be seen.
+    #[test]
+    fn contexts_are_looked_for_where_they_can_be() {
+        let propagation = Propagation { inject: Style::ALL.into_iter().collect(), ..Propagation::default() };
+        let mut count = 0;
+        propagation.fields(&mut |name| {
+            count += 1;
+            let head = std::format!("GET / HTTP/1.1\r\n{}: x\r\n\r\n", name.to_uppercase());
+            assert!(context_headers(&RequestHead::parse(head.as_bytes()).unwrap()).is_some(), "{name}");
+        });
+        assert!(count > 10);
+        let head = b"GET / HTTP/1.1\r\nHost: x\r\nAccept: */*\r\n\r\n";
+        assert!(context_headers(&RequestHead::parse(head).unwrap()).is_none());
+    }
 
     #[test]
     fn targets_of_all_forms() {

@@ -155,7 +155,8 @@ fn plan(exchanges: &mut Exchanges, head: &RequestHead<'_>, before: usize, known:
         return None;
     }
     let mut text = memory()?.take_room()?;
-    let mut lines = Lines { room: text.bytes().get_mut(..MAX_TEXT)?, used: 0, is_full: false };
+    let room = text.bytes().get_mut(..MAX_TEXT)?;
+    let mut lines = Lines { room, used: 0, names: [(0, 0); MOST_OWN_LINES], count: 0, is_full: false };
     if !native::inject(span, &mut lines) || lines.is_full || lines.used == 0 {
         return None;
     }
@@ -170,10 +171,16 @@ fn plan(exchanges: &mut Exchanges, head: &RequestHead<'_>, before: usize, known:
     Some(Sending { rewrite, text, head: known })
 }
 
+/// The most header lines that all styles together write.
+const MOST_OWN_LINES: usize = 24;
+
 /// Header lines in the making.
 struct Lines<'a> {
     room: &'a mut [u8],
     used: usize,
+    /// Where their names are.
+    names: [(u16, u16); MOST_OWN_LINES],
+    count: usize,
     is_full: bool,
 }
 
@@ -192,8 +199,11 @@ impl Lines<'_> {
     }
 
     fn has(&self, name: &[u8]) -> bool {
-        let lines = self.room.get(..self.used).unwrap_or_default().split(|byte| *byte == b'\n');
-        lines.filter_map(|line| line.get(..line.iter().position(|byte| *byte == b':')?)).any(|own| own.eq_ignore_ascii_case(name))
+        let names = self.names.get(..self.count).unwrap_or_default().iter();
+        names.map(|(start, end)| (usize::from(*start), usize::from(*end))).any(|(start, end)| {
+            end.wrapping_sub(start) == name.len()
+                && self.room.get(start..end).is_some_and(|own| own.eq_ignore_ascii_case(name))
+        })
     }
 }
 
@@ -203,6 +213,12 @@ impl CarrierMut for Lines<'_> {
         if self.has(name.as_bytes()) {
             return;
         }
+        match self.names.get_mut(self.count) {
+            // The room is smaller than 64 KiB.
+            Some(place) => *place = (self.used as u16, self.used.saturating_add(name.len()) as u16),
+            None => self.is_full = true,
+        }
+        self.count = self.count.saturating_add(1);
         for piece in [name.as_bytes(), b": ", value, b"\r\n"] {
             self.put(piece);
         }

@@ -12,9 +12,9 @@ use ddtrace::propagation::{Carrier, CarrierMut};
 
 /// A request that came in: begins its span, of the trace that its headers name. It is what the calling thread serves from
 /// now on. 0 where no span could be made.
-pub(crate) fn begin_server(headers: &dyn Carrier, describe: &mut dyn FnMut(&mut Told<'_>)) -> u64 {
+pub(crate) fn begin_server(headers: Option<&dyn Carrier>, describe: &mut dyn FnMut(&mut Told<'_>)) -> u64 {
     let Some(tracer) = tracer_of_this_process() else { return 0 };
-    let context = tracer.extract(headers).unwrap_or(0);
+    let context = headers.and_then(|headers| tracer.extract(headers)).unwrap_or(0);
     let place = tracer.place_of(NO_PARENT, context);
     or_lost(place.and_then(|place| tracer.begin(place, SERVER, 0, describe)))
 }

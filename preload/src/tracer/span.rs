@@ -122,7 +122,8 @@ impl Tracer {
         };
         process::record_span(|record| {
             record.span_start(span_id, &body);
-            describe(&mut Told { record, root: is_local_root.then_some(&trace.root) });
+            let root = (is_local_root && trace.verdict.outcome().is_none()).then_some(&trace.root);
+            describe(&mut Told { record, root, has_rules: !self.rules.is_empty() });
             if let Some(incoming) = trace.incoming().and_then(|incoming| incoming.context.as_ref())
                 && !incoming.trace_state.is_empty()
             {
@@ -244,8 +245,8 @@ impl Tracer {
         };
         process::record_span(|record| {
             record.span_end(span.span_id, &end);
-            let root = span.is_local_root.then_some(&span.trace.root);
-            describe(&mut Told { record, root });
+            let root = (span.is_local_root && span.trace.verdict.outcome().is_none()).then_some(&span.trace.root);
+            describe(&mut Told { record, root, has_rules: !self.rules.is_empty() });
             if span.is_local_root
                 && let Some(outcome) = self.settle_quietly(&span.trace)
             {

@@ -37,8 +37,10 @@ pub(super) fn cut(text: &[u8], most: usize) -> &[u8] {
 /// Takes what is said of a span in one record, and keeps of it what sampling rules may want to know.
 pub(crate) struct Told<'a> {
     pub(super) record: &'a mut RecordWriter,
-    /// Where it is a local root.
+    /// Of a local root that is not decided about.
     pub(super) root: Option<&'a RootLog>,
+    /// Whether there are rules that may ask for tags.
+    pub(super) has_rules: bool,
 }
 
 impl Told<'_> {
@@ -73,7 +75,7 @@ impl Told<'_> {
         if text.is_empty() {
             return;
         }
-        if let Some(root) = self.root {
+        if let Some(root) = self.root.filter(|_| self.has_rules) {
             root.add(About::Text, name, text);
         }
         self.record.attribute_text(Name(name), cut(text, MAX_NATIVE_TEXT));
@@ -86,7 +88,7 @@ impl Told<'_> {
 
     /// Texts, as a list of one.
     pub(crate) fn list(&mut self, name: &[u8], text: &[u8]) {
-        if let Some(root) = self.root {
+        if let Some(root) = self.root.filter(|_| self.has_rules) {
             root.add(About::Text, name, text);
         }
         self.record.attribute_texts(Name(name), core::iter::once(cut(text, MAX_NATIVE_TEXT)));
@@ -94,7 +96,7 @@ impl Told<'_> {
 
     /// A number.
     pub(crate) fn integer(&mut self, name: &[u8], number: i64) {
-        if let Some(root) = self.root {
+        if let Some(root) = self.root.filter(|_| self.has_rules) {
             root.add(About::Integer, name, &number.to_le_bytes());
         }
         self.record.attribute_integer(Name(name), number);
