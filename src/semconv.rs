@@ -143,6 +143,10 @@ pub const DATADOG_NAMES: [(&str, &str); 10] = [
 pub const REQUEST_HEADER: &str = "http.request.header.";
 /// What Datadog's tag for it begins with.
 pub const DATADOG_REQUEST_HEADER: &str = "http.request.headers.";
+/// As [`REQUEST_HEADER`], of a response.
+pub const RESPONSE_HEADER: &str = "http.response.header.";
+/// As [`DATADOG_REQUEST_HEADER`], of a response.
+pub const DATADOG_RESPONSE_HEADER: &str = "http.response.headers.";
 
 macro_rules! names {
     ($($constant:ident = $name:literal;)*) => {

@@ -1,8 +1,8 @@
 //! Requests on the connections of programs that nobody prepared: what becomes of them, and that the programs do not notice.
 
+use ddtrace_test_support::agent::free_port;
 use ddtrace_test_support::programs::compile;
 use ddtrace_test_support::spans::Span;
-use ddtrace_test_support::agent::free_port;
 use ddtrace_test_support::{Agent, Outcome, Sandbox, http, wait_for};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -136,19 +136,21 @@ fn a_trace_goes_through_a_chain_of_proxies() {
     }
     assert!(answers[0] == answers[1], "the answers differ");
     let spans = sandbox.spans();
-    let last = only(&spans, |span| {
-        span.resource["service.name"] == "python" && span.text("url.path") == Some("/long")
-    });
+    let last = only(&spans, |span| span.resource["service.name"] == "python" && span.text("url.path") == Some("/long"));
     let expected = ["python serves", "middle asks", "middle serves", "front asks", "front serves", "curl asks"];
     assert_eq!(chain(&spans, last), expected);
-    let asked = only(&spans, |span| span.text("url.full").is_some_and(|url| url.contains(&format!(":{front}/up/long"))));
+    let asked =
+        only(&spans, |span| span.text("url.full").is_some_and(|url| url.contains(&format!(":{front}/up/long"))));
     assert_eq!(asked.text("url.full"), Some(format!("http://127.0.0.1:{front}/up/long?<redacted>&page=2").as_str()));
     assert_eq!((asked.text("server.address"), asked.number("server.port")), (Some("127.0.0.1"), Some(front.into())));
     let serves = |span: &&Span| span.resource["service.name"] == "front" && !span.attributes.contains_key("url.full");
     let served = only(&spans, |span| serves(span) && span.text("url.path") == Some("/up/long"));
     assert_eq!((served.name.as_str(), served.text("http.request.method")), ("GET", Some("GET")));
     assert_eq!((served.text("url.query"), served.text("url.scheme")), (Some("<redacted>&page=2"), Some("http")));
-    assert_eq!((served.text("user_agent.original"), served.text("client.address")), (Some("tester"), Some("127.0.0.1")));
+    assert_eq!(
+        (served.text("user_agent.original"), served.text("client.address")),
+        (Some("tester"), Some("127.0.0.1"))
+    );
     assert_eq!(served.text("network.protocol.version"), Some("1.1"));
     assert_eq!(
         (served.number("http.response.status_code"), served.number("http.response.body.size"), served.failed),
@@ -222,7 +224,10 @@ fn what_a_request_asks_for_belongs_to_it_in_many_languages() {
         let clients: [(&str, Vec<String>); 4] = [
             ("ruby", vec!["-rnet/http".into(), "-e".into(), format!("print Net::HTTP.get(URI('{url}'))")]),
             ("perl", vec!["-MLWP::Simple".into(), "-e".into(), format!("getprint('{url}')")]),
-            ("python3", vec!["-c".into(), format!("import urllib.request as u; print(end=u.urlopen('{url}').read().decode())")]),
+            (
+                "python3",
+                vec!["-c".into(), format!("import urllib.request as u; print(end=u.urlopen('{url}').read().decode())")],
+            ),
             ("wget", vec!["-q".into(), "-O-".into(), url.clone()]),
         ];
         for (program, arguments) in clients {
@@ -238,7 +243,9 @@ fn what_a_request_asks_for_belongs_to_it_in_many_languages() {
         *chains.entry(chain(&spans, span)).or_default() += 1;
     }
     let through = |service: &str| {
-        ["python serves", &format!("{service} asks"), &format!("{service} serves"), "curl asks"].map(str::to_owned).to_vec()
+        ["python serves", &format!("{service} asks"), &format!("{service} serves"), "curl asks"]
+            .map(str::to_owned)
+            .to_vec()
     };
     let alone = |service: &str| ["python serves", &format!("{service} alone asks")].map(str::to_owned).to_vec();
     let expected = ["php", "ruby", "perl", "apache"].map(through);
@@ -335,6 +342,7 @@ fn a_datadog_agent_gets_them_under_its_names() {
     sandbox.set("DD_TRACE_AGENT_URL", agent.url()).unset("DD_TRACE_EXPORTER");
     let rules = r#"[{"resource":"HEAD","sample_rate":0}]"#;
     sandbox.set("DD_TRACE_SAMPLING_RULES", rules).set("DD_TRACE_PROPAGATION_STYLE", "b3multi");
+    sandbox.set("DD_TRACE_HEADER_TAGS", "Accept,content-type,server:software,x-none");
     let server = python_server(&mut sandbox, true, back, &root);
     let url = format!("http://127.0.0.1:{back}/short");
     curl(&mut sandbox, true, &[&url]);
@@ -355,10 +363,17 @@ fn a_datadog_agent_gets_them_under_its_names() {
     assert_eq!((&asked["type"], &served["type"]), (&"http".into(), &"web".into()));
     assert_eq!((&served["meta"]["http.status_code"], &served["error"]), (&"200".into(), &0.into()));
     assert_eq!(served["meta"]["http.useragent"].as_str().map(|agent| agent.starts_with("curl/")), Some(true));
+    let (meta, software) = (&served["meta"], served["meta"]["software"].as_str().unwrap_or_default());
+    assert_eq!(meta["http.request.headers.accept"], "*/*");
+    assert_eq!(meta["http.response.headers.content-type"], "application/octet-stream");
+    assert!(software.starts_with("SimpleHTTP") && meta["software"] == asked["meta"]["software"], "{served:#?}");
     // By the rule for its resource, and the server goes by what it is told.
     for name in ["http.client.request", "http.server.request"] {
         let dropped = of(name, "HEAD");
-        assert!(dropped["metrics"]["_sampling_priority_v1"].as_f64().is_some_and(|priority| priority <= 0.0), "{dropped:#?}");
+        assert!(
+            dropped["metrics"]["_sampling_priority_v1"].as_f64().is_some_and(|priority| priority <= 0.0),
+            "{dropped:#?}"
+        );
     }
 }
 
@@ -415,9 +430,18 @@ fn statements_for_postgresql_are_spans() {
     let (server, directory) = postgres(&sandbox);
     sandbox.set("DD_SERVICE", "psql").set("PGHOST", &directory).set("PGUSER", "me").set("PGDATABASE", "postgres");
     let argv = [
-        "psql", "-X", "-c", "CREATE TABLE IF NOT EXISTS things (name text)", "-c",
-        "INSERT INTO things SELECT 'secret' FROM generate_series(1, 2000)", "-c",
-        "SELECT t.name FROM things t WHERE t.name = 'secret'", "-c", "DROP TABLE things", "-c", "SELECT * FROM none",
+        "psql",
+        "-X",
+        "-c",
+        "CREATE TABLE IF NOT EXISTS things (name text)",
+        "-c",
+        "INSERT INTO things SELECT 'secret' FROM generate_series(1, 2000)",
+        "-c",
+        "SELECT t.name FROM things t WHERE t.name = 'secret'",
+        "-c",
+        "DROP TABLE things",
+        "-c",
+        "SELECT * FROM none",
     ];
     sandbox.assert_same(&argv);
     let script = sandbox.write("script.sql", "SELECT 1 + :client_id AS sum;\n").display().to_string();
@@ -476,4 +500,32 @@ fn commands_for_redis_are_spans() {
     let of_benchmark = |span: &&Span| span.resource["service.name"] == "benchmark" && span.name == "GET";
     assert_eq!(spans.iter().filter(of_benchmark).count(), 2000);
     assert!(spans.iter().all(|span| span.resource["service.name"] != "server"), "a server of commands has no spans");
+}
+
+#[test]
+fn descriptors_may_be_closed_copied_and_used_again() {
+    let mut sandbox = sandbox();
+    let program = compile(&sandbox, "descriptors");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port().to_string();
+    let arrived = keeper(listener, b"\r\n\r\n");
+    let file = sandbox.path().join("file").display().to_string();
+    let argv = [program.as_str(), &port, &file];
+    sandbox.set("DD_SERVICE", "descriptors");
+    let outcome = sandbox.assert_same(&argv);
+    let expected = ["dup: yes", "dup2: yes", "child: yes", "parent: yes", "changed: yes"];
+    assert_eq!(outcome.out().lines().collect::<Vec<_>>(), expected);
+    let request = "GET /a HTTP/1.1\r\nHost: x\r\n\r\n";
+    assert_eq!(std::fs::read_to_string(&file).expect("it was written"), request);
+    let arrived = arrived.lock().expect("nobody panics");
+    let sent: Vec<_> = arrived.iter().map(|message| without_ours(message).0).filter(|text| !text.is_empty()).collect();
+    assert_eq!(sent.iter().filter(|text| *text == request).count(), 2 * 4, "{sent:?}");
+    assert_eq!(sent.iter().filter(|text| text.starts_with("HEAD /b")).count(), 2, "{sent:?}");
+    // Of the connection with two numbers nothing is certain, nor of the one that the first number had.
+    let spans = sandbox.spans();
+    assert_eq!(
+        spans.iter().filter(|span| span.number("http.response.status_code") == Some(200)).count(),
+        3,
+        "{spans:#?}"
+    );
 }

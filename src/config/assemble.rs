@@ -68,6 +68,7 @@ pub(crate) fn assemble(picks: &Picks, sources: &Sources, warnings: &mut Vec<Warn
         denylist: list(picks, Id::Denylist),
         inject_cleared_env: picks.flag(Id::InjectClearedEnv),
         native: picks.flag(Id::Native),
+        header_tags: list(picks, Id::HeaderTags),
         propagation: propagation(picks),
         baggage_tag_keys: list(picks, Id::BaggageTagKeys),
         native_span_events: picks.flag(Id::NativeSpanEvents),

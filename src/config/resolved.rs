@@ -182,6 +182,8 @@ pub struct Config {
     pub inject_cleared_env: bool,
     /// Whether the requests on a program's connections become spans.
     pub native: bool,
+    /// Headers that become tags: `header`, or `header:tag`.
+    pub header_tags: Vec<String>,
     /// How contexts are written and read.
     pub propagation: Propagation,
     /// Which incoming baggage becomes tags of the first span (`baggage.<key>`); `*` is all of it.

@@ -8,7 +8,7 @@ use std::format;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
-/// More keys of baggage than this are nobody's.
+/// More keys of baggage, or headers, than this are nobody's.
 const MOST_KEYS: usize = 32;
 
 /// The text has no room for the sampling rules.
@@ -32,6 +32,8 @@ pub struct Given<'a> {
     pub propagation: &'a Propagation,
     /// [`Settings::baggage_tags`](super::Settings::baggage_tags); the first 32 count.
     pub baggage_tags: &'a [String],
+    /// [`Settings::header_tags`](super::Settings::header_tags); the first 32 count.
+    pub header_tags: &'a [String],
     /// [`Settings::sampling`](super::Settings::sampling).
     pub sampling: &'a SamplingConfig,
 }
@@ -66,11 +68,14 @@ impl Given<'_> {
                 flags |= flag;
             }
         }
-        let keys: Vec<String> = self.baggage_tags.iter().take(MOST_KEYS).map(|key| printable(key)).collect();
+        let list = |texts: &[String]| {
+            let texts: Vec<String> = texts.iter().take(MOST_KEYS).map(|text| printable(text)).collect();
+            texts.join(&char::from(KEY_END).to_string())
+        };
         let limits = [propagation.tags_max_length, propagation.baggage_max_items, propagation.baggage_max_bytes];
         let [tags, items, bytes] = limits.map(|limit| format!("{limit:x}"));
         [
-            "1",
+            "2",
             &printable(self.service),
             &printable(self.env),
             &printable(self.version),
@@ -80,7 +85,8 @@ impl Given<'_> {
             &bytes,
             &names(propagation.inject),
             &names(propagation.extract),
-            &keys.join(&char::from(KEY_END).to_string()),
+            &list(self.baggage_tags),
+            &list(self.header_tags),
             &sampling.to_compact(),
         ]
         .join(&char::from(FIELD_END).to_string())

@@ -112,6 +112,7 @@ mod tests {
                 native: config.native,
                 propagation: &config.propagation,
                 baggage_tags: &config.baggage_tag_keys,
+                header_tags: &config.header_tags,
                 sampling: &config.sampling,
             }
             .to_text();

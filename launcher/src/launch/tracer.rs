@@ -16,6 +16,7 @@ pub fn settings(config: &Config, service: &str) -> (String, Option<Shortened>) {
         native: config.native,
         propagation: &config.propagation,
         baggage_tags: &config.baggage_tag_keys,
+        header_tags: &config.header_tags,
         sampling: &config.sampling,
     }
     .to_text()

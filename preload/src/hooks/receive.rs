@@ -95,13 +95,7 @@ pub(crate) unsafe extern "C" fn recv(fd: i32, buffer: *mut u8, count: usize, fla
 ///
 /// As for `recv(2)`; `size` is that of the buffer.
 #[cfg_attr(preload_so, unsafe(no_mangle))]
-pub(crate) unsafe extern "C" fn __recv_chk(
-    fd: i32,
-    buffer: *mut u8,
-    count: usize,
-    size: usize,
-    flags: i32,
-) -> isize {
+pub(crate) unsafe extern "C" fn __recv_chk(fd: i32, buffer: *mut u8, count: usize, size: usize, flags: i32) -> isize {
     type RecvChk = unsafe extern "C" fn(i32, *mut u8, usize, usize, i32) -> isize;
     // SAFETY: the type of __recv_chk.
     let Some(real) = (unsafe { real::<RecvChk>(Function::RecvChk) }) else { return table::missing() as isize };

@@ -192,15 +192,8 @@ pub(crate) unsafe extern "C" fn splice(
     result
 }
 
-const EMPTY: Message = Message {
-    name: null(),
-    name_length: 0,
-    vectors: null(),
-    count: 0,
-    control: null(),
-    control_length: 0,
-    flags: 0,
-};
+const EMPTY: Message =
+    Message { name: null(), name_length: 0, vectors: null(), count: 0, control: null(), control_length: 0, flags: 0 };
 
 /// The host's vectors, if they are few and can be read; else none.
 ///

@@ -51,8 +51,9 @@ pub(crate) unsafe extern "C" fn accept4(fd: i32, address: *mut u8, length: *mut 
 ///
 /// `call` accepts a connection, and fills in the two.
 unsafe fn accepted(address: *mut u8, length: *mut u32, call: impl FnOnce() -> i32) -> i32 {
-    // SAFETY: null or the host's own number; a bad pointer is left to the kernel.
-    let room = if length.is_null() || !ddtrace::sys::is_readable(length as usize) { None } else { unsafe { Some(*length) } };
+    let is_bad = length.is_null() || !ddtrace::sys::is_readable(length as usize);
+    // SAFETY: it can be read (just tried); a bad pointer is left to the kernel.
+    let room = if is_bad { None } else { Some(unsafe { *length }) };
     let fd = call();
     if fd >= 0 {
         // SAFETY: the kernel has written the length, and so much of the address as there was room for.

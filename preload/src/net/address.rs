@@ -113,7 +113,8 @@ fn put_v6(text: &mut Text, bytes: &[u8]) {
             let digit = (number >> shift & 0xf) as u8;
             is_leading = is_leading && digit == 0 && shift != 0;
             if !is_leading {
-                let letter = if digit < 10 { b'0'.wrapping_add(digit) } else { b'a'.wrapping_sub(10).wrapping_add(digit) };
+                let letter =
+                    if digit < 10 { b'0'.wrapping_add(digit) } else { b'a'.wrapping_sub(10).wrapping_add(digit) };
                 let _ = text.push(&[letter]);
             }
         }

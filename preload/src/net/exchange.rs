@@ -72,7 +72,10 @@ impl Exchanges {
             Event::Response(response) => {
                 if let Some(oldest) = self.oldest() {
                     match response {
-                        Response::Http(head) => oldest.status = head.status,
+                        Response::Http(head) => {
+                            oldest.status = head.status;
+                            http::tag_response(oldest.span, head);
+                        }
                         Response::Failed(code) => {
                             let mut kept = Bounded::new();
                             let _ = kept.push(code);
@@ -120,7 +123,9 @@ impl Exchanges {
             native::begin_server(http::context_headers(head), &mut |told| http::describe_server(told, head, &peer))
         } else {
             let owner = core::mem::take(&mut self.owner);
-            native::begin_client(owner, http::context_headers(head), &mut |told| http::describe_client(told, head, &peer))
+            native::begin_client(owner, http::context_headers(head), &mut |told| {
+                http::describe_client(told, head, &peer)
+            })
         }
     }
 

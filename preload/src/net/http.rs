@@ -3,12 +3,13 @@
 use super::address::Address;
 use super::exchange::Why;
 use crate::protocol::End;
-use crate::protocol::http::RequestHead;
-use crate::tracer::Told;
+use crate::protocol::http::{Headers, RequestHead, ResponseHead};
+use crate::tracer::{Told, native};
+use ddtrace::context::Bounded;
 use ddtrace::decimal::Decimal;
 use ddtrace::propagation::Carrier;
-use ddtrace::semconv::ERROR_TYPE;
 use ddtrace::semconv::network::*;
+use ddtrace::semconv::{ERROR_TYPE, REQUEST_HEADER, RESPONSE_HEADER};
 
 /// The methods that a span may be named by (RFC 9110, RFC 5789, and QUERY).
 const KNOWN_METHODS: [&[u8]; 10] =
@@ -55,6 +56,7 @@ pub(super) fn describe_server(told: &mut Told<'_>, head: &RequestHead<'_>, peer:
     }
     told.text(USER_AGENT_ORIGINAL, cut(headers.get(b"user-agent").unwrap_or_default()));
     describe_connection(told, head.minor, peer);
+    describe_headers(told, headers, REQUEST_HEADER);
 }
 
 /// The request that goes out.
@@ -72,6 +74,7 @@ pub(super) fn describe_client(told: &mut Told<'_>, head: &RequestHead<'_>, peer:
     let default = if head.headers.get(b"host").is_none() { peer.port().unwrap_or(80) } else { 80 };
     describe_server_address(told, host, default);
     describe_connection(told, head.minor, peer);
+    describe_headers(told, &head.headers, REQUEST_HEADER);
 }
 
 fn describe_method(told: &mut Told<'_>, head: &RequestHead<'_>, operation: &[u8]) {
@@ -100,6 +103,33 @@ fn describe_connection(told: &mut Told<'_>, minor: u8, peer: &Address) {
         Some(port) => told.integer(NETWORK_PEER_PORT, i64::from(port)),
         None if peer.is_unix() => told.text(NETWORK_TRANSPORT, b"unix"),
         None => {}
+    }
+}
+
+/// The headers of a message that the user wants as tags. A header that has no tag's name of its own gets the conventions'
+/// attribute: its name behind `prefix`.
+fn describe_headers(told: &mut Told<'_>, headers: &Headers<'_>, prefix: &str) {
+    let Some(wanted) = native::header_tags() else { return };
+    for (header, tag) in wanted.iter() {
+        let Some(value) = headers.get(header) else { continue };
+        if tag.is_empty() {
+            let mut name = Bounded::<256>::new();
+            let _ = name.push(prefix.as_bytes());
+            for byte in header.iter().take(200) {
+                let _ = name.push(&[byte.to_ascii_lowercase()]);
+            }
+            told.list(name.as_bytes(), value);
+        } else {
+            told.text(tag, value);
+        }
+    }
+}
+
+/// Adds what the user wants of an answer's headers.
+pub(super) fn tag_response(span: u64, head: &ResponseHead<'_>) {
+    let Some(wanted) = native::header_tags().filter(|_| span != 0) else { return };
+    if wanted.iter().any(|(header, _)| head.headers.get(header).is_some()) {
+        native::amend(span, &mut |told| describe_headers(told, &head.headers, RESPONSE_HEADER));
     }
 }
 

@@ -114,8 +114,7 @@ impl Rewrite {
                 }
             };
             let (start, from) = (at.wrapping_sub(self.taken), end.wrapping_sub(self.taken));
-            let segment =
-                if is_cut { Segment::Skipped { end: from } } else { Segment::Host { start, end: from } };
+            let segment = if is_cut { Segment::Skipped { end: from } } else { Segment::Host { start, end: from } };
             if !each(segment) {
                 return;
             }

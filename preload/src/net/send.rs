@@ -252,10 +252,7 @@ fn assemble(sending: &Sending, host: &[Vector], length: usize) -> Option<Prepare
                 let to = end.saturating_sub(before).min(vector.length);
                 before = before.saturating_add(vector.length);
                 from >= to
-                    || prepared.push(Vector {
-                        base: vector.base.wrapping_add(from),
-                        length: to.wrapping_sub(from),
-                    })
+                    || prepared.push(Vector { base: vector.base.wrapping_add(from), length: to.wrapping_sub(from) })
             })
         }
     });

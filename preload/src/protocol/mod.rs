@@ -102,6 +102,7 @@ pub trait Protocol: Default {
 macro_rules! protocols {
     ($($(#[$doc:meta])* $name:ident = $parser:ty, served: $served:literal;)*) => {
         /// The parser of a connection.
+        #[expect(clippy::large_enum_variant, reason = "it lies in the connection's slot, and nothing can be allocated")]
         pub enum Parser {
             $($(#[$doc])* $name($parser),)*
         }

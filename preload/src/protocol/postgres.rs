@@ -162,9 +162,12 @@ fn text(bytes: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-/// Goes on in a message. Gives how many bytes it took; and once all is there that is to be looked at, the message's kind,
-/// and how much of the bytes that is. `None` for what came in pieces: it is at the beginning of the room.
-fn body(at: &mut At, bytes: &[u8], room: &mut dyn Room) -> Result<(usize, Option<(u8, Option<usize>)>), Lost> {
+/// A message of which all is there that is to be looked at: its kind, and how much of the present bytes that is; `None` for
+/// what came in pieces and is at the beginning of the room.
+type Seen = (u8, Option<usize>);
+
+/// Goes on in a message. Gives how many bytes it took, and the message when there is enough of it.
+fn body(at: &mut At, bytes: &[u8], room: &mut dyn Room) -> Result<(usize, Option<Seen>), Lost> {
     let At::Body { kind, left, gathered, wanted } = at else { return Err(Lost) };
     let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
     let (kind, had) = (*kind, usize::from(*gathered));
@@ -220,20 +223,12 @@ impl Postgres {
         Ok(taken)
     }
 
-    fn client_content(
-        &mut self,
-        kind: u8,
-        content: &[u8],
-        store: &mut [u8],
-        tell: &mut Tell<'_>,
-    ) -> Result<(), Lost> {
+    fn client_content(&mut self, kind: u8, content: &[u8], store: &mut [u8], tell: &mut Tell<'_>) -> Result<(), Lost> {
         match kind {
             0 => self.start(content)?,
-            b'Q' => {
-                if self.note(Due::Query) {
-                    let statement = Statement { text: text(content).0, database: self.database.as_bytes() };
-                    tell(Event::Request(Request::Postgres(&statement)));
-                }
+            b'Q' if self.note(Due::Query) => {
+                let statement = Statement { text: text(content).0, database: self.database.as_bytes() };
+                tell(Event::Request(Request::Postgres(&statement)));
             }
             b'P' => {
                 let (name, rest) = text(content);
@@ -334,24 +329,15 @@ impl Postgres {
     }
 
     /// A message that only matters by its kind.
-    fn client_message(
-        &mut self,
-        kind: u8,
-        length: u32,
-        room: &mut dyn Room,
-        tell: &mut Tell<'_>,
-    ) -> Result<(), Lost> {
+    fn client_message(&mut self, kind: u8, length: u32, room: &mut dyn Room, tell: &mut Tell<'_>) -> Result<(), Lost> {
         match kind {
             0 if !(4..10_000).contains(&length) => return Err(Lost),
-            b'E' => {
-                if self.note(Due::Execute) {
-                    let (start, length) = (usize::from(self.bound.0), usize::from(self.bound.1));
-                    let store = if length > 0 { room.bytes().and_then(|all| all.get(MOST_SEEN..)) } else { None };
-                    let text = store.and_then(|store| store.get(start..start.wrapping_add(length)));
-                    let statement =
-                        Statement { text: text.unwrap_or_default(), database: self.database.as_bytes() };
-                    tell(Event::Request(Request::Postgres(&statement)));
-                }
+            b'E' if self.note(Due::Execute) => {
+                let (start, length) = (usize::from(self.bound.0), usize::from(self.bound.1));
+                let store = if length > 0 { room.bytes().and_then(|all| all.get(MOST_SEEN..)) } else { None };
+                let text = store.and_then(|store| store.get(start..start.wrapping_add(length)));
+                let statement = Statement { text: text.unwrap_or_default(), database: self.database.as_bytes() };
+                tell(Event::Request(Request::Postgres(&statement)));
             }
             b'S' | b'F' => drop(self.note(Due::Ready)),
             // Every message of a client has a kind of letters.
@@ -557,20 +543,48 @@ mod tests {
     fn prepared_statements_and_pipelines() {
         tells(
             Vec::from([
-                ask(&[(b'P', b"\0SELECT $1\0\0\0"), (b'B', b"\0\0\0\0"), (b'D', b"P\0"), (b'E', b"\0\0\0\0\0"), (b'S', b"")]),
+                ask(&[
+                    (b'P', b"\0SELECT $1\0\0\0"),
+                    (b'B', b"\0\0\0\0"),
+                    (b'D', b"P\0"),
+                    (b'E', b"\0\0\0\0\0"),
+                    (b'S', b""),
+                ]),
                 say(&[(b'1', b""), (b'2', b""), (b'T', b"x"), (b'D', b"x"), (b'C', b"SELECT 1\0"), (b'Z', b"I")]),
                 ask(&[(b'P', b"one\0SELECT 1\0\0\0"), (b'P', b"two\0SELECT 2\0\0\0"), (b'S', b"")]),
                 say(&[(b'1', b""), (b'1', b""), (b'Z', b"I")]),
                 ask(&[
-                    (b'B', b"\0two\0"), (b'E', b"\0\0\0\0\0"), (b'B', b"\0one\0"), (b'E', b"\0\0\0\0\0"),
-                    (b'B', b"\0gone\0"), (b'E', b"\0\0\0\0\0"), (b'S', b""), (b'Q', b"COMMIT\0"),
+                    (b'B', b"\0two\0"),
+                    (b'E', b"\0\0\0\0\0"),
+                    (b'B', b"\0one\0"),
+                    (b'E', b"\0\0\0\0\0"),
+                    (b'B', b"\0gone\0"),
+                    (b'E', b"\0\0\0\0\0"),
+                    (b'S', b""),
+                    (b'Q', b"COMMIT\0"),
                 ]),
-                say(&[(b'2', b""), (b's', b""), (b'2', b""), (b'E', ERROR), (b'Z', b"E"), (b'C', b"ROLLBACK\0"), (b'Z', b"I")]),
+                say(&[
+                    (b'2', b""),
+                    (b's', b""),
+                    (b'2', b""),
+                    (b'E', ERROR),
+                    (b'Z', b"E"),
+                    (b'C', b"ROLLBACK\0"),
+                    (b'Z', b"I"),
+                ]),
             ]),
             &[
-                "? shop: SELECT $1", ". 0 0",
-                "? shop: SELECT 2", "? shop: SELECT 1", "? shop: ", "? shop: COMMIT",
-                ". 0 0", "! 42P01", ". 0 0", "cut 0 0", ". 0 0",
+                "? shop: SELECT $1",
+                ". 0 0",
+                "? shop: SELECT 2",
+                "? shop: SELECT 1",
+                "? shop: ",
+                "? shop: COMMIT",
+                ". 0 0",
+                "! 42P01",
+                ". 0 0",
+                "cut 0 0",
+                ". 0 0",
             ],
         );
     }

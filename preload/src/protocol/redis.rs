@@ -17,7 +17,17 @@ const MOST_ELEMENTS: u64 = 1 << 40;
 
 /// Commands of which no argument is shown: they carry passwords, scripts or whatever the program likes.
 const CLOSED: [&[u8]; 12] = [
-    b"AUTH", b"HELLO", b"EVAL", b"EVALSHA", b"EVAL_RO", b"EVALSHA_RO", b"FCALL", b"FCALL_RO", b"ECHO", b"PING", b"MIGRATE",
+    b"AUTH",
+    b"HELLO",
+    b"EVAL",
+    b"EVALSHA",
+    b"EVAL_RO",
+    b"EVALSHA_RO",
+    b"FCALL",
+    b"FCALL_RO",
+    b"ECHO",
+    b"PING",
+    b"MIGRATE",
     b"ACL",
 ];
 
@@ -326,7 +336,8 @@ impl Redis {
                             b'|' => (count.checked_mul(2).ok_or(Lost)?, 0),
                             _ => (count, 1),
                         };
-                        answers.left = answers.left.checked_add(elements).filter(|left| *left < MOST_ELEMENTS).ok_or(Lost)?;
+                        answers.left =
+                            answers.left.checked_add(elements).filter(|left| *left < MOST_ELEMENTS).ok_or(Lost)?;
                         is_over = itself == 1;
                         answers.state = Element::Kind;
                     }
@@ -429,13 +440,22 @@ mod tests {
         assert_eq!(
             log,
             [
-                "? SET: SET key ?", ". 0 0",
-                "? hgetall: hgetall key", ". 0 0",
-                "? GET: GET none", ". 0 0",
-                "? LPUSH: LPUSH a ?", "! WRONGTYPE", ". 0 0",
-                "? AUTH: AUTH ? ?", "! SYNTAX", ". 0 0",
-                "? MGET: MGET 1 ? ? ? ? ? ? ...", ". 0 0",
-                "? PING: PING", ". 0 0",
+                "? SET: SET key ?",
+                ". 0 0",
+                "? hgetall: hgetall key",
+                ". 0 0",
+                "? GET: GET none",
+                ". 0 0",
+                "? LPUSH: LPUSH a ?",
+                "! WRONGTYPE",
+                ". 0 0",
+                "? AUTH: AUTH ? ?",
+                "! SYNTAX",
+                ". 0 0",
+                "? MGET: MGET 1 ? ? ? ? ? ? ...",
+                ". 0 0",
+                "? PING: PING",
+                ". 0 0",
             ]
         );
     }

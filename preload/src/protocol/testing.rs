@@ -40,11 +40,13 @@ fn text(bytes: &[u8]) -> String {
 fn line(event: Event<'_>) -> String {
     match event {
         Event::Request(Request::Http(head)) => {
-            let headers: Vec<_> = head.headers.iter().map(|line| format!("{}={}", text(line.name), text(line.value))).collect();
+            let headers: Vec<_> =
+                head.headers.iter().map(|line| format!("{}={}", text(line.name), text(line.value))).collect();
             format!("? {} {} {} {headers:?}", text(head.method), text(head.target), head.minor)
         }
         Event::Response(Response::Http(head)) => {
-            let headers: Vec<_> = head.headers.iter().map(|line| format!("{}={}", text(line.name), text(line.value))).collect();
+            let headers: Vec<_> =
+                head.headers.iter().map(|line| format!("{}={}", text(line.name), text(line.value))).collect();
             format!("! {} {} {headers:?}", head.status, head.minor)
         }
         Event::Request(Request::Postgres(statement)) => {

@@ -32,10 +32,10 @@ use ddtrace::semconv;
 use ddtrace::settings::Settings;
 use ddtrace::sys;
 use handle::Handle;
-pub(crate) use write::Told;
 use pool::{Pool, Taken};
 use span::{SPANS, Span};
 use trace::{TRACES, Trace, TraceRef};
+pub(crate) use write::Told;
 
 static TRACER: AtomicPtr<Tracer> = AtomicPtr::new(null_mut());
 /// The tracer of the process that this one was forked from, as it was then.

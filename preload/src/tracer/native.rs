@@ -9,6 +9,7 @@ use crate::thread;
 use core::sync::atomic::Ordering;
 use ddtrace::interface::NO_PARENT;
 use ddtrace::propagation::{Carrier, CarrierMut};
+use ddtrace::settings::HeaderTags;
 
 /// A request that came in: begins its span, of the trace that its headers name. It is what the calling thread serves from
 /// now on. 0 where no span could be made.
@@ -40,6 +41,22 @@ fn or_lost(span: Option<u64>) -> u64 {
         ring.lose();
     }
     span.unwrap_or(0)
+}
+
+/// The headers that become tags.
+pub(crate) fn header_tags() -> Option<HeaderTags<'static>> {
+    existing_tracer().map(|tracer| tracer.settings.header_tags)
+}
+
+/// More is known of a span.
+pub(crate) fn amend(span: u64, describe: &mut dyn FnMut(&mut Told<'_>)) {
+    let Some(tracer) = existing_tracer() else { return };
+    if let Some(span) = tracer.span(span) {
+        process::record_span(|record| {
+            record.amend(span.span_id);
+            describe(&mut Told { record, root: None, has_rules: false });
+        });
+    }
 }
 
 /// Ends a span; `failed`: what it stands for has failed.
@@ -84,8 +101,8 @@ impl Tracer {
         let (sender, _) = found.parent();
         // Baggage alone is no context.
         sender.is_valid()
-            && self.span(parent).is_none_or(|parent| {
-                found.trace_id() != parent.trace.trace_id() || sender != parent.trace.parent().0
-            })
+            && self
+                .span(parent)
+                .is_none_or(|parent| found.trace_id() != parent.trace.trace_id() || sender != parent.trace.parent().0)
     }
 }

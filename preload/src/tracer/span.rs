@@ -276,7 +276,8 @@ const STATUS_UNSET: u8 = 0;
 const STATUS_ERROR: u8 = 2;
 
 fn describe(told: &mut Told<'_>, start: &Start<'_>) {
-    for (about, text) in [(About::Name, start.name), (About::Resource, start.resource), (About::Service, start.service)] {
+    for (about, text) in [(About::Name, start.name), (About::Resource, start.resource), (About::Service, start.service)]
+    {
         told.note(about, text);
     }
     let record = &mut *told.record;

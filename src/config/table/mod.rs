@@ -57,6 +57,7 @@ pub enum Id {
     InjectClearedEnv,
     NativeSpanEvents,
     Native,
+    HeaderTags,
     SamplingRules,
     SamplingRate,
     SamplingRateLimit,

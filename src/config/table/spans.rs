@@ -91,4 +91,15 @@ pub(super) const SETTINGS: &[Setting] = &[
         example: "true",
         ..Setting::BLANK
     },
+    Setting {
+        id: Id::HeaderTags,
+        key: "header_tags",
+        kind: Kind::List,
+        unset: "none",
+        dd: &["DD_TRACE_HEADER_TAGS"],
+        hand_on: HandOn::Datadog,
+        help: "Headers of requests and answers that become tags: `header` or `header:tag`",
+        example: "[\"x-request-id\", \"x-tenant:tenant\"]",
+        ..Setting::BLANK
+    },
 ];

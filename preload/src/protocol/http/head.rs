@@ -64,7 +64,7 @@ impl<'a> Headers<'a> {
         Some(Header { name, value, start, end })
     }
 
-    /// The value of the first line with this name; `name` is lower case.
+    /// The value of the first line with this name, in any letter case.
     #[must_use]
     pub fn get(&self, name: &[u8]) -> Option<&'a [u8]> {
         let is_it = |line: &&Line| {
@@ -220,8 +220,25 @@ pub(super) fn end_of_head(bytes: &[u8], from: usize) -> Option<usize> {
     }
 }
 
+/// What names of methods and headers are made of (RFC 9110, section 5.6.2), one entry for each byte.
+#[expect(clippy::indexing_slicing, reason = "the compiler evaluates it")]
+static TOKENS: [bool; 256] = {
+    let mut tokens = [false; 256];
+    let (mut byte, punctuation) = (0usize, b"!#$%&'*+-.^_`|~");
+    while byte < 256 {
+        tokens[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let mut index = 0;
+    while index < punctuation.len() {
+        tokens[punctuation[index] as usize] = true;
+        index += 1;
+    }
+    tokens
+};
+
 fn is_token(byte: &u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte)
+    TOKENS.get(usize::from(*byte)) == Some(&true)
 }
 
 fn is_method(method: &[u8]) -> bool {

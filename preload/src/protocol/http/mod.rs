@@ -131,12 +131,7 @@ impl Http {
     }
 
     /// Takes in bytes of requests. Gives how many; `None` where all are.
-    fn request_bytes(
-        &mut self,
-        bytes: &[u8],
-        room: &mut dyn Room,
-        tell: &mut Tell<'_>,
-    ) -> Result<Option<usize>, Lost> {
+    fn request_bytes(&mut self, bytes: &[u8], room: &mut dyn Room, tell: &mut Tell<'_>) -> Result<Option<usize>, Lost> {
         match self.requests.next(bytes, room)? {
             Found::Head(head, taken) => {
                 let head = RequestHead::parse(head)?;
@@ -201,8 +196,8 @@ impl Http {
             // The answer is still to come.
             return Ok(());
         }
-        let tunnel = (head.status == 101 && pending.wants_upgrade)
-            || (pending.is_connect && (200..300).contains(&head.status));
+        let tunnel =
+            (head.status == 101 && pending.wants_upgrade) || (pending.is_connect && (200..300).contains(&head.status));
         if head.status == 101 && !tunnel {
             return Err(Lost);
         }

@@ -62,8 +62,14 @@ fn keep_alive_and_bodies_of_known_length() {
 fn chunked_bodies_both_ways() {
     tells(
         &[
-            (CLIENT, "PUT / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n3\r\nabc\r\nA;x=\"y\"\r\n0123456789\r\n0\r\n\r\n"),
-            (SERVER, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 7\r\n\r\n1\r\na\r\n0\r\nTrailer: 1\r\n\r\n"),
+            (
+                CLIENT,
+                "PUT / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n3\r\nabc\r\nA;x=\"y\"\r\n0123456789\r\n0\r\n\r\n",
+            ),
+            (
+                SERVER,
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 7\r\n\r\n1\r\na\r\n0\r\nTrailer: 1\r\n\r\n",
+            ),
             (CLIENT, GET),
             (SERVER, "HTTP/1.1 204 No Content\r\n\r\n"),
         ],
@@ -152,7 +158,14 @@ fn an_answer_may_come_before_the_request_is_complete() {
             (CLIENT, GET),
             (SERVER, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
         ],
-        &["? POST / 1 [\"Content-Length=5\"]", "! 413 1 [\"Content-Length=0\"]", ". 2 0", GOT, "! 200 1 [\"Content-Length=0\"]", ". 0 0"],
+        &[
+            "? POST / 1 [\"Content-Length=5\"]",
+            "! 413 1 [\"Content-Length=0\"]",
+            ". 2 0",
+            GOT,
+            "! 200 1 [\"Content-Length=0\"]",
+            ". 0 0",
+        ],
     );
 }
 
@@ -185,7 +198,13 @@ fn what_is_no_http_is_left_alone() {
     ] {
         assert_eq!(whole(&[(CLIENT, stream)]), (Vec::new(), true), "{stream:?}");
     }
-    for answer in ["HTTP/2 200\r\n\r\n", "HTTP/1.1 20 OK\r\n\r\n", "HTTP/1.1 2000\r\n\r\n", "ICY 200 OK\r\n\r\n", "HTTP/1.1 101 x\r\n\r\n"] {
+    for answer in [
+        "HTTP/2 200\r\n\r\n",
+        "HTTP/1.1 20 OK\r\n\r\n",
+        "HTTP/1.1 2000\r\n\r\n",
+        "ICY 200 OK\r\n\r\n",
+        "HTTP/1.1 101 x\r\n\r\n",
+    ] {
         assert_eq!(whole(&[(CLIENT, GET), (SERVER, answer)]), (Vec::from([GOT.to_string()]), true), "{answer:?}");
     }
     assert!(whole(&[(SERVER, "HTTP/1.1 408 Timeout\r\n\r\n")]).1, "nobody has asked");
