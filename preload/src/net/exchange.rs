@@ -23,6 +23,8 @@ pub(super) enum Why {
 pub(super) struct Exchange {
     /// The handle of its span; 0 for none.
     pub(super) span: u64,
+    /// The request that was served when it was sent, of one that goes out; 0 for none.
+    pub(super) request: u64,
     /// The status of its answer; 0 where there is none yet.
     pub(super) status: u16,
     /// It is a database's, and so the code of its error, empty for none.
@@ -30,7 +32,7 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    const NONE: Exchange = Exchange { span: 0, status: 0, code: None };
+    const NONE: Exchange = Exchange { span: 0, request: 0, status: 0, code: None };
 }
 
 /// The exchanges of a connection, in order.
@@ -41,6 +43,8 @@ pub(super) struct Exchanges {
     pub(super) owner: u64,
     /// The span of a request whose head is about to be sent.
     pub(super) prepared: Option<u64>,
+    /// The request that was served when the last one that goes out was begun.
+    served: u64,
     pub(super) why: Why,
     pending: [Exchange; MOST_PENDING],
     begun: u32,
@@ -54,6 +58,7 @@ impl Exchanges {
             peer,
             owner,
             prepared: None,
+            served: 0,
             why: Why::Closed,
             pending: [const { Exchange::NONE }; MOST_PENDING],
             begun: 0,
@@ -67,7 +72,7 @@ impl Exchanges {
             Event::Request(request) => {
                 let span = self.begin(&request, fd);
                 let code = (!matches!(request, Request::Http(_))).then(Bounded::new);
-                self.push(Exchange { span, status: 0, code });
+                self.push(Exchange { span, request: self.served, status: 0, code });
             }
             Event::Response(response) => {
                 if let Some(oldest) = self.oldest() {
@@ -111,7 +116,7 @@ impl Exchanges {
     fn begin_database(&mut self, fd: i32, describe: impl Fn(&mut Told<'_>, &Address)) -> u64 {
         self.know_peer(fd);
         let peer = self.peer;
-        let owner = core::mem::take(&mut self.owner);
+        let owner = self.take_owner();
         native::begin_client(owner, None, &mut |told| describe(told, &peer))
     }
 
@@ -122,11 +127,21 @@ impl Exchanges {
         if self.is_accepted {
             native::begin_server(http::context_headers(head), &mut |told| http::describe_server(told, head, &peer))
         } else {
-            let owner = core::mem::take(&mut self.owner);
+            let owner = self.take_owner();
             native::begin_client(owner, http::context_headers(head), &mut |told| {
                 http::describe_client(told, head, &peer)
             })
         }
+    }
+
+    /// What a request that goes out belongs to, if the thread itself has nothing to say.
+    fn take_owner(&mut self) -> u64 {
+        let owner = core::mem::take(&mut self.owner);
+        self.served = match native::current_request() {
+            0 => owner,
+            request => request,
+        };
+        owner
     }
 
     fn know_peer(&mut self, fd: i32) {
@@ -150,12 +165,14 @@ impl Exchanges {
         native::end(exchange.span, outcome.is_error(), &mut |told| outcome.describe(told));
     }
 
-    /// What the connection's oldest request is, of those that are not answered; 0 for none.
+    /// Of the exchanges that are not over, the oldest one's request: itself where it came in, and where it goes out the one
+    /// that was served then. 0 for none.
     pub(super) fn current(&self) -> u64 {
         if self.begun == self.ended {
             return 0;
         }
-        self.pending.get(self.ended as usize % MOST_PENDING).map_or(0, |exchange| exchange.span)
+        let oldest = self.pending.get(self.ended as usize % MOST_PENDING);
+        oldest.map_or(0, |exchange| if self.is_accepted { exchange.span } else { exchange.request })
     }
 
     /// The connection is not understood any more: what is open ends here, and nothing is said of how.

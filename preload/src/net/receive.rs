@@ -18,6 +18,11 @@ pub(crate) unsafe fn received(fd: i32, vectors: &[Vector], count: usize) {
     let Some(connection) = connection(fd) else { return };
     let result = connection.with_traffic(|traffic| {
         let side = traffic.other_side();
+        if !traffic.is_accepted && native::current_request() != traffic.exchanges.current() {
+            // An answer for another request than the present one: the thread serves several, and which one what it does
+            // next is for is not certain.
+            native::set_current_request(0);
+        }
         if count == 0 {
             traffic.ended(side, Why::ClosedByPeer);
         }
