@@ -30,6 +30,8 @@ const OPEN_TELEMETRY: u64 = 4;
 const RESTART: u64 = 8;
 /// [`ExtractBehaviour::Ignore`].
 const IGNORE: u64 = 16;
+/// [`Propagation::http_baggage`].
+const HTTP_BAGGAGE: u64 = 32;
 
 /// The settings of the tracer inside of a process.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -113,6 +115,7 @@ impl<'a> Settings<'a> {
                 extract_first: flags & EXTRACT_FIRST != 0,
                 behaviour,
                 tags_max_length,
+                http_baggage: flags & HTTP_BAGGAGE != 0,
                 baggage_max_items,
                 baggage_max_bytes,
             },
@@ -171,6 +174,7 @@ mod tests {
                 extract_first: true,
                 behaviour,
                 tags_max_length: 0,
+                http_baggage: behaviour == ExtractBehaviour::Restart,
                 baggage_max_items: 7,
                 baggage_max_bytes: 65535,
             };

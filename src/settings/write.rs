@@ -1,6 +1,6 @@
 //! Writing the settings: the launcher's side.
 
-use super::{EXTRACT_FIRST, FIELD_END, IGNORE, KEY_END, LONG_IDS, MAX_LENGTH, OPEN_TELEMETRY, RESTART};
+use super::{EXTRACT_FIRST, FIELD_END, HTTP_BAGGAGE, IGNORE, KEY_END, LONG_IDS, MAX_LENGTH, OPEN_TELEMETRY, RESTART};
 use crate::propagation::{Dialect, ExtractBehaviour, Propagation, Style, Styles};
 use crate::sampling::SamplingConfig;
 use crate::sampling::rules::OwnedRules;
@@ -58,6 +58,7 @@ impl Given<'_> {
             (OPEN_TELEMETRY, propagation.dialect == Dialect::OpenTelemetry),
             (RESTART, propagation.behaviour == ExtractBehaviour::Restart),
             (IGNORE, propagation.behaviour == ExtractBehaviour::Ignore),
+            (HTTP_BAGGAGE, propagation.http_baggage),
         ] {
             if is_set {
                 flags |= flag;

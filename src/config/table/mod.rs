@@ -69,6 +69,7 @@ pub enum Id {
     PropagationExtractFirst,
     PropagationBehaviour,
     TagsMaxLength,
+    HttpBaggage,
     BaggageTagKeys,
     BaggageMaxItems,
     BaggageMaxBytes,
