@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 
 use ddtrace::ids::SpanId;
 use ddtrace::record::{Name, RecordWriter, SpanFields};
-use ddtrace::ring::hash_rate_key;
+use ddtrace::ring::hashed_rates;
 use ddtrace::sampling::AgentRateTable;
 use ddtrace::semconv::PROCESS_PID;
 use ddtrace::sys::{Usage, monotonic_ns};
@@ -128,7 +128,7 @@ impl Collector {
 
     /// Tells every process the Agent's sampling rates.
     pub fn set_rates(&mut self, rates: &AgentRateTable) {
-        self.news.rates = rates.iter().map(|(key, rate)| (hash_rate_key(key), rate)).collect();
+        self.news.rates = hashed_rates(rates);
         self.tell_all();
     }
 
