@@ -190,6 +190,36 @@ fn children_see_only_the_documented_variables_besides_their_own() {
 }
 
 #[test]
+fn what_the_process_has_replaced_is_not_handed_on() {
+    let mut sandbox = sandbox();
+    sandbox.set("B3", "000000000000000700000000000000aa-0000000000000008-1").set("X_DATADOG_TRACE_ID", "7");
+    let variables = |sandbox: &Sandbox| {
+        let outcome = sandbox.run_traced(["env"]);
+        let is_context = |line: &&str| ["B3=", "X_DATADOG", "TRACEPARENT="].iter().any(|name| line.starts_with(name));
+        outcome.out().lines().filter(is_context).map(str::to_owned).collect::<Vec<_>>()
+    };
+    sandbox.set("OTEL_PROPAGATORS", "b3");
+    let [datadogs, parent] = &variables(&sandbox)[..] else { panic!("{:?}", variables(&sandbox)) };
+    assert_eq!(datadogs, "X_DATADOG_TRACE_ID=7", "it is not read, so it is none of ours");
+    assert!(parent.starts_with("TRACEPARENT=00-000000000000000700000000000000aa-"), "{parent}");
+    // Without a context there is nothing to replace.
+    sandbox.set("B3", "0");
+    assert!(variables(&sandbox).contains(&"B3=0".to_owned()));
+}
+
+#[test]
+fn rules_see_what_is_known_of_a_process_when_it_starts() {
+    let mut sandbox = sandbox();
+    for (name, flags) in [("env", "00"), ("other", "01")] {
+        let rule = format!(r#"[{{"tags":{{"process.executable.name":"{name}"}},"sample_rate":0}}]"#);
+        sandbox.set("DD_TRACE_SAMPLING_RULES", rule);
+        let out = sandbox.run_traced(["env"]).out();
+        let parent = out.lines().find_map(|line| line.strip_prefix("TRACEPARENT=")).expect("it is there");
+        assert!(parent.ends_with(flags), "{name}: {parent}");
+    }
+}
+
+#[test]
 fn an_existing_preload_stays_first() {
     let sandbox = sandbox();
     // The loader complains about what it cannot find in each new process, and runs the program.

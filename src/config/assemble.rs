@@ -88,10 +88,14 @@ pub(crate) fn assemble(picks: &Picks, sources: &Sources, warnings: &mut Vec<Warn
         spool_max_bytes: picks.number(Id::SpoolMaxBytes).unwrap_or(u64::MAX),
         shutdown_timeout: picks.duration(Id::ShutdownTimeout),
         external_env: owned(Id::ExternalEnv).filter(|text| !text.is_empty()),
-        git: GitMetadata {
-            repository_url: owned(Id::GitRepositoryUrl),
-            commit_sha: owned(Id::GitCommitSha),
-            main_package: owned(Id::MainPackage),
+        git: if picks.flag(Id::GitMetadata) {
+            GitMetadata {
+                repository_url: owned(Id::GitRepositoryUrl),
+                commit_sha: owned(Id::GitCommitSha),
+                main_package: owned(Id::MainPackage),
+            }
+        } else {
+            GitMetadata::default()
         },
         process_tags: picks.flag(Id::ProcessTags),
     };

@@ -40,8 +40,11 @@ pub(super) fn enter(context: &Context, extracted: Extracted, baggage: Members) -
         entered = entered.with_baggage(baggage.0);
     }
     let found = extracted.context.as_ref();
-    let span = found.map(|found| values::span_context(&found.span, true, state_of(found)));
-    if span.is_some() || extracted.has_baggage || extracted.links.iter().any(Option::is_some) {
+    let said = found.is_some();
+    let span = found
+        .filter(|found| found.span.trace_id.is_valid())
+        .map(|found| values::span_context(&found.span, true, state_of(found)));
+    if said || extracted.has_baggage || extracted.links.iter().any(Option::is_some) {
         entered = entered.with_value(Incoming(Arc::new(extracted)));
     }
     match span {

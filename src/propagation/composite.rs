@@ -60,8 +60,10 @@ impl Propagation {
             // What a later one finds replaces what earlier ones did.
             Dialect::OpenTelemetry => listed.rev().find(|style| self.read(*style, carrier, &mut found.context)),
         };
-        if let (Some(style), ExtractBehaviour::Restart) = (style, self.behaviour) {
-            restart(style, carrier, found);
+        match (style, self.behaviour) {
+            (Some(style), ExtractBehaviour::Restart) => restart(style, carrier, found),
+            (None, ExtractBehaviour::Continue) => self.read_state_alone(carrier, &mut found.context),
+            _ => {}
         }
         found.has_baggage = self.read_baggage(carrier, baggage);
     }
@@ -185,6 +187,19 @@ impl Propagation {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Datadog's rule: B3 may say without a trace whether the one that begins here is kept.
+    fn read_state_alone(&self, carrier: &dyn Carrier, place: &mut Option<TraceContext>) {
+        if self.dialect == Dialect::OpenTelemetry {
+            return;
+        }
+        let mut of_b3 = self.extract.iter().filter(|style| matches!(style, Style::B3 | Style::B3Multi));
+        if let Some(priority) = of_b3.find_map(|style| b3::state_alone(carrier, style)) {
+            let context = place.insert(TraceContext::default());
+            context.is_remote = true;
+            context.span.priority = Some(priority);
         }
     }
 

@@ -75,7 +75,7 @@ pub struct Propagation {
 /// What a carrier brought.
 #[derive(Clone, Debug, Default)]
 pub struct Extracted {
-    /// The context to continue, if there was one.
+    /// The context to continue, if there was one. Without a trace id it only says whether the trace that begins is kept.
     pub context: Option<TraceContext>,
     /// Contexts of other traces, to be linked from the next local root.
     pub links: [Option<TerminatedLink>; 8],

@@ -53,6 +53,8 @@ pub enum TagValue<'a> {
     Float(f64),
     /// A truth value.
     Bool(bool),
+    /// A list, which how it is written depends on the receiver: only wildcards match it.
+    List,
 }
 
 /// A span as rules see it: the local root as it is when the decision is taken, or a single span at its end.

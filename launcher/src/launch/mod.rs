@@ -137,8 +137,7 @@ pub fn run(run: &Run, given: Given, colour: ColourChoice, messages: &mut Message
         process_tags::of(entry.as_ref(), &path, &directory, &service, config.service.is_some())
     });
     let resource = Arc::new(resource::of(&config, service, process_tags, &random));
-    let program = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-    let trace = Trace::of(&config, incoming, &program, &resource, &random);
+    let trace = Trace::of(&config, incoming, &path, run.command.len(), &resource, &random);
     let launch = Launch { run, path, trace, continued, resource, view, decision, untraceable, colour, random };
     launch.start(config, environment, messages)
 }
@@ -185,6 +184,9 @@ impl Launch<'_> {
             messages.complain("DD_TAGS and DD_SERVICE_MAPPING are longer than 20 KiB; sampling rules do not see them inside of programs that use the C interface");
         }
         environment.set(tracer::VARIABLE, settings);
+        if self.continued && self.decision.records() {
+            trace::remove_outdated(&config.propagation, &mut environment);
+        }
         // Where processes are no spans, their programs may record some of their own.
         if self.untraceable.as_ref().is_none_or(Reason::keeps_preload) {
             if soft_limit(RLIMIT_FSIZE) < RING_SIZE as u64 {

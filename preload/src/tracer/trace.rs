@@ -65,9 +65,10 @@ impl Trace {
         let incoming = self.incoming.write(Extracted::default());
         read(incoming, &mut self.baggage);
         let brings = incoming.context.is_some() || incoming.has_baggage || incoming.links.iter().any(Option::is_some);
-        let context = incoming.context.as_ref().filter(|context| context.span.trace_id.is_valid());
+        let context = incoming.context.as_ref();
         let inherited = respected && context.is_some_and(|context| context.span.priority.is_some());
-        let trace_id = context.map_or_else(fresh, |context| context.span.trace_id);
+        let continued = context.map(|context| context.span.trace_id).filter(|trace_id| trace_id.is_valid());
+        let trace_id = continued.unwrap_or_else(fresh);
         self.restart(trace_id, inherited);
         self.has_incoming = true;
         brings
@@ -103,7 +104,9 @@ impl Trace {
 
     /// The span that the local root is to have as its parent, and whether that is in another process.
     pub(crate) fn parent(&self) -> (SpanId, bool) {
-        self.incoming_context().map_or((SpanId(0), false), |context| (context.span.span_id, context.is_remote))
+        self.incoming_context().map_or((SpanId(0), false), |context| {
+            (context.span.span_id, context.is_remote && context.span.trace_id.is_valid())
+        })
     }
 
     /// W3C trace flags as they came.

@@ -120,6 +120,17 @@ pub(super) const SETTINGS: &[Setting] = &[
         ..Setting::BLANK
     },
     Setting {
+        id: Id::GitMetadata,
+        key: "git.enabled",
+        kind: Kind::Bool,
+        default: "true",
+        dd: &["DD_TRACE_GIT_METADATA_ENABLED"],
+        hand_on: HandOn::Datadog,
+        help: "Whether Datadog is told what the program was built from",
+        example: "false",
+        ..Setting::BLANK
+    },
+    Setting {
         id: Id::GitRepositoryUrl,
         key: "git.repository_url",
         kind: Kind::Repository,

@@ -29,6 +29,7 @@ pub enum Id {
     PeerServiceMapping,
     ReportHostname,
     Hostname,
+    GitMetadata,
     GitRepositoryUrl,
     GitCommitSha,
     MainPackage,

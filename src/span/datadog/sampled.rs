@@ -45,6 +45,9 @@ impl Sampled for SampledSpan<'_> {
     /// environment and version as well.
     fn tag(&self, name: &[u8]) -> Option<TagValue<'_>> {
         let name = core::str::from_utf8(name).ok()?;
+        if name == "span.kind" && self.span.attribute(name).is_none() {
+            return Some(TagValue::Text(names::kind_name(self.span.kind).as_bytes()));
+        }
         let by_datadogs_name =
             || self.span.attributes.iter().find(|(key, _)| datadogs_name(key) == name).map(|(_, value)| value);
         let in_resource =
@@ -59,7 +62,7 @@ impl Sampled for SampledSpan<'_> {
             Value::I64(number) => Some(TagValue::Integer(*number)),
             Value::F64(number) => Some(TagValue::Float(*number)),
             Value::Bool(truth) => Some(TagValue::Bool(*truth)),
-            Value::Array(_) => None,
+            Value::Array(_) => Some(TagValue::List),
         }
     }
 }
@@ -94,6 +97,7 @@ mod tests {
             ("team", Some(TagValue::Text(b"a"))),
             ("env", Some(TagValue::Text(b"prod"))),
             ("version", Some(TagValue::Text(b"7"))),
+            ("span.kind", Some(TagValue::Text(b"server"))),
             ("other", None),
         ] {
             assert_eq!(sampled.tag(tag.as_bytes()), value, "{tag}");
