@@ -11,6 +11,7 @@ mod info;
 mod launch;
 mod message;
 mod sidecar;
+mod spool;
 mod state_dir;
 mod target;
 mod view;

@@ -1,9 +1,11 @@
 //! The one rule for retrying, splitting and giving up.
 
-use super::{Backend, Batch, Outcome};
+use super::{Backend, Outcome};
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout_at};
 
 /// The first wait before trying again.
@@ -11,15 +13,16 @@ const FIRST_WAIT: Duration = Duration::from_millis(200);
 /// The longest wait that is chosen here; a receiver may ask for more.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
-/// What became of a batch in the end. Each of its spans is in exactly one of the three.
+/// What became of a payload.
 #[derive(Debug, Default)]
 pub struct Delivery {
-    /// How many spans the receiver has.
-    pub delivered: u64,
-    /// How many spans the receiver will never take.
-    pub dropped: u64,
-    /// What could not be delivered in time; it may be tried again.
-    pub left: Batch,
+    /// How many of its spans the receiver will never take, once it has answered about all of them. `None` where that
+    /// could not be had in time; it may be tried again.
+    pub settled: Option<u64>,
+    /// How many requests were sent, and how many of them in vain.
+    pub requests: u64,
+    /// Those that are to be tried again.
+    pub retries: u64,
     /// What went wrong or was remarked, for people; each message once, without secrets.
     pub messages: Vec<String>,
 }
@@ -32,60 +35,66 @@ impl Delivery {
     }
 }
 
-/// Delivers a batch: tries again with growing, jittered waits while `limit` allows, waits as long as the receiver asks
-/// to, and splits what is too large. When the time is over, an attempt under way is abandoned.
-pub async fn deliver<B: Backend>(backend: &mut B, batch: Batch, limit: Duration) -> Delivery {
+/// Delivers a payload of so many spans: tries again with growing, jittered waits while `limit` allows, waits as long as
+/// the receiver asks to, and splits what is too large. When the time is over, an attempt under way is abandoned. `ending`
+/// ends a wait that the receiver has not asked for: there will not be much time any more.
+pub async fn deliver<B: Backend>(
+    backend: &mut B,
+    payload: &[u8],
+    spans: u64,
+    limit: Duration,
+    ending: &Notify,
+) -> Delivery {
     let deadline = Instant::now() + limit;
     let mut delivery = Delivery::default();
-    let mut waiting = VecDeque::from([batch]);
-    let mut failures = 0;
-    while let Some(batch) = waiting.pop_front() {
-        let spans = batch.spans();
-        if spans == 0 {
-            continue;
-        }
-        let outcome = timeout_at(deadline, backend.send(&batch)).await.unwrap_or_else(|_| Outcome::Retry {
+    let mut waiting = VecDeque::from([(Cow::Borrowed(payload), spans)]);
+    let (mut failures, mut dropped) = (0, 0);
+    while let Some((payload, spans)) = waiting.pop_front() {
+        delivery.requests += 1;
+        let outcome = timeout_at(deadline, backend.send(&payload)).await.unwrap_or_else(|_| Outcome::Retry {
             after: None,
             reason: format!("{} at {} gave no answer in time", backend.name(), backend.destination()),
         });
         match outcome {
             Outcome::Delivered { rejected, message } => {
                 failures = 0;
-                let rejected = rejected.min(spans);
-                delivery.delivered += spans - rejected;
-                delivery.dropped += rejected;
+                dropped += rejected.min(spans);
                 if let Some(message) = message {
                     delivery.say(message);
                 }
             }
             Outcome::Refused { reason } => {
                 failures = 0;
-                delivery.dropped += spans;
+                dropped += spans;
                 delivery.say(reason);
             }
-            Outcome::TooLarge => match batch.halves() {
-                Ok((first, second)) => {
-                    waiting.push_front(second);
-                    waiting.push_front(first);
+            Outcome::TooLarge => match backend.format().halves(&payload) {
+                Some((first, second)) => {
+                    waiting.push_front((Cow::Owned(second.body), second.spans));
+                    waiting.push_front((Cow::Owned(first.body), first.spans));
                 }
-                Err(_) => {
-                    delivery.dropped += spans;
+                None => {
+                    dropped += spans;
                     delivery.say(format!("a span is larger than {} takes", backend.name()));
                 }
             },
             Outcome::Retry { after, reason } => {
                 delivery.say(reason);
+                delivery.retries += 1;
                 let wait = after.unwrap_or_default().max(backoff(failures));
                 failures += 1;
-                waiting.push_front(batch);
+                waiting.push_front((payload, spans));
                 if Instant::now() + wait >= deadline {
                     break;
                 }
-                sleep(wait).await;
+                tokio::select! {
+                    () = sleep(wait) => {}
+                    () = ending.notified(), if after.is_none() => {}
+                }
             }
         }
     }
-    delivery.left.chunks = waiting.into_iter().flat_map(|batch| batch.chunks).collect();
+    delivery.settled = waiting.is_empty().then_some(dropped);
     delivery
 }
 
@@ -103,25 +112,33 @@ fn random_fraction() -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{batch, span_ids};
+    use super::super::testing::batch;
+    use super::super::{Batch, Format};
     use super::*;
+    use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+    use prost::Message;
 
     /// Answers as told and remembers what it was sent, and when.
     #[derive(Default)]
     struct Scripted {
         answers: VecDeque<Outcome>,
-        most_spans: Option<u64>,
+        most_spans: Option<usize>,
         mute: bool,
         calls: Vec<(Instant, Vec<u64>)>,
     }
 
     impl Backend for Scripted {
-        async fn send(&mut self, batch: &Batch) -> Outcome {
-            self.calls.push((Instant::now(), span_ids(batch)));
+        fn format(&self) -> Format {
+            Format::Otlp
+        }
+
+        async fn send(&mut self, payload: &[u8]) -> Outcome {
+            let ids = ids(payload);
+            self.calls.push((Instant::now(), ids.clone()));
             if self.mute {
                 std::future::pending::<()>().await;
             }
-            if self.most_spans.is_some_and(|most| batch.spans() > most) {
+            if self.most_spans.is_some_and(|most| ids.len() > most) {
                 return Outcome::TooLarge;
             }
             self.answers.pop_front().unwrap_or(Outcome::Delivered { rejected: 0, message: None })
@@ -136,15 +153,26 @@ mod tests {
         }
     }
 
+    fn ids(payload: &[u8]) -> Vec<u64> {
+        let request = ExportTraceServiceRequest::decode(payload).unwrap();
+        let scopes = request.resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
+        scopes.flat_map(|scope| scope.spans).map(|span| u64::from_be_bytes(span.span_id.try_into().unwrap())).collect()
+    }
+
     fn later(after: Option<u64>) -> Outcome {
         Outcome::Retry { after: after.map(Duration::from_secs), reason: String::from("busy") }
+    }
+
+    async fn deliver(backend: &mut Scripted, batch: Batch, limit: Duration) -> Delivery {
+        let payload = Format::Otlp.encode(&batch, Default::default()).unwrap();
+        super::deliver(backend, &payload, batch.spans(), limit, &Notify::new()).await
     }
 
     #[tokio::test(start_paused = true)]
     async fn waits_double_with_jitter_and_stop_growing() {
         let mut backend = Scripted { answers: std::iter::repeat_n(later(None), 9).collect(), ..Default::default() };
         let delivery = deliver(&mut backend, batch(&[1]), Duration::from_secs(120)).await;
-        assert_eq!((delivery.delivered, delivery.dropped), (1, 0));
+        assert_eq!((delivery.settled, delivery.requests, delivery.retries), (Some(0), 10, 9));
         assert_eq!(delivery.messages, ["busy"]);
         let waits: Vec<Duration> = backend.calls.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
         for (i, wait) in waits.iter().enumerate() {
@@ -168,8 +196,7 @@ mod tests {
         let start = Instant::now();
         let delivery = deliver(&mut backend, batch(&[1, 2]), Duration::from_secs(5)).await;
         assert_eq!(start.elapsed(), Duration::ZERO, "waiting for nothing");
-        assert_eq!(span_ids(&delivery.left), [1, 2]);
-        assert_eq!((delivery.delivered, delivery.dropped), (0, 0));
+        assert_eq!(delivery.settled, None);
     }
 
     #[tokio::test(start_paused = true)]
@@ -178,7 +205,7 @@ mod tests {
         let start = Instant::now();
         let delivery = deliver(&mut backend, batch(&[1]), Duration::from_secs(5)).await;
         assert!(start.elapsed() < Duration::from_millis(5_010));
-        assert_eq!(span_ids(&delivery.left), [1]);
+        assert_eq!(delivery.settled, None);
         assert_eq!(delivery.messages, ["receiver at nowhere gave no answer in time"]);
     }
 
@@ -186,7 +213,7 @@ mod tests {
     async fn too_large_is_split_in_order_down_to_single_spans() {
         let mut backend = Scripted { most_spans: Some(2), ..Default::default() };
         let delivery = deliver(&mut backend, batch(&[1, 2, 3, 4, 5]), Duration::from_secs(5)).await;
-        assert_eq!(delivery.delivered, 5);
+        assert_eq!(delivery.settled, Some(0));
         let taken: Vec<u64> =
             backend.calls.iter().filter(|(_, ids)| ids.len() <= 2).flat_map(|c| c.1.clone()).collect();
         assert_eq!(taken, [1, 2, 3, 4, 5]);
@@ -196,7 +223,7 @@ mod tests {
     async fn a_span_too_large_alone_is_dropped_and_counted() {
         let mut backend = Scripted { most_spans: Some(0), ..Default::default() };
         let delivery = deliver(&mut backend, batch(&[1, 2]), Duration::from_secs(5)).await;
-        assert_eq!((delivery.delivered, delivery.dropped), (0, 2));
+        assert_eq!(delivery.settled, Some(2));
         assert_eq!(delivery.messages, ["a span is larger than receiver takes"]);
     }
 
@@ -205,11 +232,11 @@ mod tests {
         let refused = Outcome::Refused { reason: String::from("bad") };
         let mut backend = Scripted { answers: [refused].into(), ..Default::default() };
         let delivery = deliver(&mut backend, batch(&[1, 2]), Duration::from_secs(5)).await;
-        assert_eq!((delivery.delivered, delivery.dropped, backend.calls.len()), (0, 2, 1));
+        assert_eq!((delivery.settled, backend.calls.len()), (Some(2), 1));
         let partly = Outcome::Delivered { rejected: 3, message: Some(String::from("too old")) };
         let mut backend = Scripted { answers: [partly].into(), ..Default::default() };
         let delivery = deliver(&mut backend, batch(&[1, 2, 3, 4]), Duration::from_secs(5)).await;
-        assert_eq!((delivery.delivered, delivery.dropped, backend.calls.len()), (1, 3, 1));
+        assert_eq!((delivery.settled, backend.calls.len()), (Some(3), 1));
         assert_eq!(delivery.messages, ["too old"]);
     }
 

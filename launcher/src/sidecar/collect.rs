@@ -5,6 +5,8 @@
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::ptr::NonNull;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use ddtrace::ids::SpanId;
 use ddtrace::record::{Name, RecordWriter, SpanFields};
@@ -16,11 +18,10 @@ use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 
 use super::assemble::LATE_NEWS_NS;
 use super::death::Death;
-use super::journal::Journal;
 use super::known_ring::{Drained, KnownRing, News};
 use super::listen::{Door, Guest, Unwelcome};
-use super::spool::{FrameKind, Full};
 use super::{pidfd, silent, zombie};
+use crate::spool::{Account, Counter, FrameKind, RecordsWriter};
 
 /// How long after a death the parent may take to wait for the process, before the death is told without a status.
 const REAP_WAIT_NS: u64 = 200_000_000;
@@ -32,6 +33,12 @@ const MOST_PAST: usize = 8192;
 /// one at the same time: theirs stay unused but for one.
 const MOST_RINGS: usize = 4;
 
+/// How long the collector waits for room for what is in no ring, and what it had drained last at the end of the run: the
+/// exporting thread is behind.
+const ROOM: Duration = Duration::from_secs(5);
+const ROOM_AT_END: Duration = Duration::from_secs(30);
+const NEXT_LOOK: Duration = Duration::from_millis(5);
+
 /// A process that is known.
 struct Tracked {
     pid: u32,
@@ -42,6 +49,8 @@ struct Tracked {
     /// Its ids mean the same to us: it is in our pid namespace.
     same_namespace: bool,
     died_ns: Option<u64>,
+    /// How it died, where that is known and what it has left behind finds no room yet.
+    fate: Option<(Option<u32>, Option<Usage>)>,
     /// Something was found in its rings when they were last looked at.
     was_active: bool,
 }
@@ -51,15 +60,13 @@ pub struct Collector {
     door: Door,
     epoll: Epoll,
     processes: HashMap<SpanId, Tracked>,
-    journal: Journal,
+    records: RecordsWriter,
+    account: Arc<Account>,
     next_producer: u64,
     /// Processes that are gone: their parents may speak of them late.
     past: HashMap<SpanId, u64>,
-    /// Records that processes could not write into their rings.
-    lost_in_rings: u64,
-    /// Records that could not be kept in the segment.
-    lost_in_segment: u64,
     told_full: bool,
+    is_cut_short: bool,
     /// Told to every new ring, too.
     news: News,
     run: u128,
@@ -70,17 +77,24 @@ pub struct Collector {
 impl Collector {
     /// Collects what comes to `listener`; readiness of deaths is reported to `epoll` under the process's span id.
     /// Where processes are no spans (`are_silent`), they come only when they have something to say.
-    pub fn new(listener: OwnedFd, epoll: Epoll, journal: Journal, run: u128, are_silent: bool) -> Self {
+    pub fn new(
+        listener: OwnedFd,
+        epoll: Epoll,
+        records: RecordsWriter,
+        account: Arc<Account>,
+        run: u128,
+        are_silent: bool,
+    ) -> Self {
         Collector {
             door: Door::new(listener),
             epoll,
             processes: HashMap::new(),
-            journal,
+            records,
+            account,
             next_producer: 1,
             past: HashMap::new(),
-            lost_in_rings: 0,
-            lost_in_segment: 0,
             told_full: false,
+            is_cut_short: false,
             news: News::default(),
             run,
             are_silent,
@@ -92,14 +106,9 @@ impl Collector {
         self.processes.len()
     }
 
-    /// Records that were lost: in the rings, and in the segment.
-    pub fn lost(&self) -> (u64, u64) {
-        (self.lost_in_rings, self.lost_in_segment)
-    }
-
     /// What was collected, after the end.
-    pub fn into_journal(self) -> Journal {
-        self.journal
+    pub fn into_records(self) -> RecordsWriter {
+        self.records
     }
 
     /// Tells every process to record nothing any more.
@@ -142,28 +151,45 @@ impl Collector {
 
     /// The sidecar's own records, such as that of the first process.
     pub fn append_own(&mut self, record: &[u8]) {
-        self.append(FrameKind::Records, 0, record);
+        self.append_or_lose(FrameKind::Records, 0, record);
     }
 
-    /// Notes which spans need not be delivered again.
-    pub fn settle(&mut self, ids: &[u8]) {
-        self.journal.settle(ids);
-    }
-
-    /// Ends the segment.
-    pub fn end(&mut self) {
-        self.append(FrameKind::End, 0, &monotonic_ns().to_le_bytes());
-    }
-
-    fn append(&mut self, kind: FrameKind, producer: u64, payload: &[u8]) {
-        if let Err(full) = self.journal.append(kind, producer, payload) {
-            self.lost_in_segment += 1;
-            if !std::mem::replace(&mut self.told_full, true) {
-                match full {
-                    Full::Bound => tracing::error!("the spool has reached its bound; what comes now is dropped"),
-                    Full::Disk(error) => tracing::error!("the spool cannot grow: {error}; what comes now is dropped"),
-                }
+    /// Drains all that is left and ends the records. Where there is no room, waits for as long as `reader_works`.
+    pub fn end(&mut self, reader_works: impl Fn() -> bool) {
+        let deadline = Instant::now() + ROOM_AT_END;
+        loop {
+            self.drain_all();
+            self.bury_unreaped(true);
+            let is_done = !self.is_cut_short && self.append(FrameKind::End, 0, &monotonic_ns().to_le_bytes());
+            if is_done || Instant::now() > deadline || !reader_works() {
+                return;
             }
+            std::thread::sleep(NEXT_LOOK);
+        }
+    }
+
+    /// Appends a frame, if there is room.
+    fn append(&mut self, kind: FrameKind, producer: u64, payload: &[u8]) -> bool {
+        match self.records.append(kind, producer, payload) {
+            Ok(()) => true,
+            Err(full) => {
+                if !std::mem::replace(&mut self.told_full, true) {
+                    tracing::warn!("the spool has no room: {full}; records wait in their processes");
+                }
+                false
+            }
+        }
+    }
+
+    /// Appends a frame that nobody has a second time.
+    fn append_or_lose(&mut self, kind: FrameKind, producer: u64, payload: &[u8]) {
+        let deadline = Instant::now() + ROOM;
+        while !self.append(kind, producer, payload) {
+            if Instant::now() > deadline {
+                self.account.add(Counter::LostInSpool, 1);
+                return;
+            }
+            std::thread::sleep(NEXT_LOOK);
         }
     }
 
@@ -179,7 +205,16 @@ impl Collector {
         let producer = self.next_producer;
         self.next_producer += 1;
         let tracked =
-            Tracked { pid, producer, pidfd, rings: Vec::new(), same_namespace: true, died_ns: None, was_active: false };
+            Tracked {
+                pid,
+                producer,
+                pidfd,
+                rings: Vec::new(),
+                same_namespace: true,
+                died_ns: None,
+                fate: None,
+                was_active: false,
+            };
         self.processes.insert(span, tracked);
     }
 
@@ -201,6 +236,7 @@ impl Collector {
     }
 
     fn welcome(&mut self, guest: Guest) {
+        self.account.add(Counter::Processes, 1);
         let span = guest.hello.span_id;
         let mut known = KnownRing::new(guest.ring);
         known.hear(&self.news);
@@ -210,7 +246,10 @@ impl Collector {
                 // Gone so long that the kernel has no descriptor for it: its ring still says all.
                 let producer = self.next_producer;
                 self.next_producer += 1;
-                self.drain_ring(producer, &mut known);
+                let deadline = Instant::now() + ROOM;
+                while self.drain_ring(producer, &mut known).is_cut_short && Instant::now() < deadline {
+                    std::thread::sleep(NEXT_LOOK);
+                }
                 self.append_unseen_death(producer, span);
                 return;
             }
@@ -229,33 +268,37 @@ impl Collector {
         if self.are_silent {
             // Where processes are spans, they say it themselves.
             let producer = tracked.producer;
-            self.append(FrameKind::Records, producer, &pid_record(span, guest.hello.pid));
+            self.append_or_lose(FrameKind::Records, producer, &pid_record(span, guest.hello.pid));
         }
     }
 
     /// Drains every ring. Gives not zero where there was anything for the exporters.
     pub fn drain_all(&mut self) -> usize {
-        self.journal.tidy();
+        self.records.tidy();
+        self.is_cut_short = false;
         let spans: Vec<SpanId> = self.processes.keys().copied().collect();
-        spans.into_iter().map(|span| self.drain(span)).sum()
+        spans.into_iter().map(|span| self.drain(span).0).sum()
     }
 
-    fn drain(&mut self, span: SpanId) -> usize {
-        let Some(tracked) = self.processes.get_mut(&span) else { return 0 };
+    /// Gives how many bytes came, and whether there was room for all of them.
+    fn drain(&mut self, span: SpanId) -> (usize, bool) {
+        let Some(tracked) = self.processes.get_mut(&span) else { return (0, true) };
         let (producer, same_namespace) = (tracked.producer, tracked.same_namespace);
         let mut rings = std::mem::take(&mut tracked.rings);
-        let mut bytes = 0;
+        let (mut bytes, mut is_whole) = (0, true);
         let mut children = Vec::new();
         rings.retain_mut(|known| {
             let mut drained = self.drain_ring(producer, known);
             bytes += drained.bytes;
+            is_whole &= !drained.is_cut_short;
             children.append(&mut drained.children);
             !drained.corrupt
         });
         let mut ends_pass = false;
         if let Some(tracked) = self.processes.get_mut(&span) {
             tracked.rings = rings;
-            ends_pass = std::mem::replace(&mut tracked.was_active, bytes > 0) || bytes > 0;
+            let was_active = std::mem::replace(&mut tracked.was_active, bytes > 0 || !is_whole);
+            ends_pass = is_whole && (was_active || bytes > 0);
         }
         if ends_pass {
             self.append(FrameKind::Pass, producer, b"");
@@ -263,12 +306,14 @@ impl Collector {
         if same_namespace {
             self.adopt(children);
         }
-        bytes + usize::from(ends_pass)
+        self.is_cut_short |= !is_whole;
+        (bytes + usize::from(ends_pass), is_whole)
     }
 
     fn drain_ring(&mut self, producer: u64, known: &mut KnownRing) -> Drained {
         let drained = known.drain(|bytes| self.append(FrameKind::Records, producer, bytes));
-        self.lost_in_rings += drained.lost;
+        self.account.add(Counter::LostInProcesses, drained.lost);
+        self.account.add(Counter::RecordBytes, drained.bytes as u64);
         drained
     }
 
@@ -307,14 +352,16 @@ impl Collector {
     /// Gives up waiting for the status of processes that nobody reaps.
     pub fn bury_unreaped(&mut self, all: bool) {
         let now = monotonic_ns();
-        let due: Vec<(SpanId, u64)> = self
+        let is_due = |died_ns: u64| all || now.saturating_sub(died_ns) > REAP_WAIT_NS;
+        let due: Vec<(SpanId, u64, _)> = self
             .processes
             .iter()
-            .filter_map(|(span, tracked)| tracked.died_ns.map(|died_ns| (*span, died_ns)))
-            .filter(|(_, died_ns)| all || now.saturating_sub(*died_ns) > REAP_WAIT_NS)
+            .filter_map(|(span, tracked)| Some((*span, tracked.died_ns?, tracked.fate)))
+            .filter(|(_, died_ns, fate)| fate.is_some() || is_due(*died_ns))
             .collect();
-        for (span, died_ns) in due {
-            self.bury(span, died_ns, None, None);
+        for (span, died_ns, fate) in due {
+            let (status, usage) = fate.unwrap_or_default();
+            self.bury(span, died_ns, status, usage);
         }
     }
 
@@ -327,7 +374,13 @@ impl Collector {
     fn bury(&mut self, span: SpanId, died_ns: u64, status: Option<u32>, usage: Option<Usage>) {
         // Its ring may still wait at the socket, and its parent may have written that it started it.
         self.accept_all();
-        self.drain(span);
+        if !self.drain(span).1
+            && let Some(tracked) = self.processes.get_mut(&span)
+        {
+            // The rest of what it has left comes first.
+            tracked.fate = Some((status, usage));
+            return;
+        }
         let producer = self.processes.remove(&span).map_or(0, |tracked| tracked.producer);
         self.append_death(producer, Death { span_id: span.0, time_ns: died_ns, status, usage });
     }
@@ -343,7 +396,7 @@ impl Collector {
             let newest = death.time_ns;
             self.past.retain(|_, time_ns| newest.saturating_sub(*time_ns) < LATE_NEWS_NS);
         }
-        self.append(FrameKind::Death, producer, &death.format());
+        self.append_or_lose(FrameKind::Death, producer, &death.format());
     }
 }
 

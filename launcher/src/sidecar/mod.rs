@@ -8,7 +8,7 @@ mod death;
 mod deliver;
 mod detach;
 mod early;
-mod journal;
+mod groups;
 mod judge;
 mod known_ring;
 mod leftover;
@@ -21,7 +21,6 @@ mod queues;
 mod recorded_span;
 mod run;
 mod silent;
-mod spool;
 mod traces;
 #[cfg(test)]
 mod traces_tests;

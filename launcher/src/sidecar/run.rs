@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,9 +26,9 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use super::collect::Collector;
 use super::deliver::{Exporting, Plan};
-use super::journal::Journal;
 use super::origin::Origin;
 use super::{leftover, log};
+use crate::spool::{Account, Counter, RunDirectory, begin_records};
 
 const LISTENER: u64 = u64::MAX;
 const SIGNALS: u64 = u64::MAX - 1;
@@ -107,18 +107,29 @@ pub fn run(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
     let spool_dir = order.state_dir.as_ref().map(|directory| directory.join("spool"));
     let clock_offset = i128::from(realtime_ns()) - i128::from(monotonic_ns());
     let origin = Origin { resource: Resource::clone(&order.resource), clock_offset };
-    let (journal, reader, reason) = Journal::begin(spool_dir.as_deref(), spool_bound, &origin)
-        .map_err(|error| nix::Error::try_from(error).unwrap_or(nix::Error::EIO))?;
+    let directory = spool_dir.as_deref().and_then(|spool| match RunDirectory::create(spool) {
+        Ok(directory) => Some(directory),
+        Err(error) => {
+            tracing::warn!("cannot keep spans in {}: {error}; keeping them in memory", spool.display());
+            None
+        }
+    });
+    let path = directory.as_ref().map(|directory| directory.path().to_owned());
+    let failed = |error| nix::Error::try_from(error).unwrap_or(nix::Error::EIO);
+    let account = Arc::new(Account::begin(path.as_deref()).map_err(failed)?);
+    account.set(Counter::SidecarPid, std::process::id().into());
+    let (records, reader, reason) = begin_records(path.as_deref(), spool_bound, &origin.format()).map_err(failed)?;
     if let Some(reason) = reason {
         tracing::warn!("{reason}");
     }
-    if let Some(path) = journal.path() {
+    if let Some(path) = &path {
         tracing::debug!("spooling to {}", path.display());
     }
     let plan = Plan {
         clock_offset,
-        spool: spool_dir,
-        own_segment: journal.path().map(Path::to_owned),
+        spool: spool_dir.clone(),
+        directory: path,
+        account: Arc::clone(&account),
         config: order.config,
         resource: order.resource,
         state_dir: order.state_dir,
@@ -141,8 +152,14 @@ pub fn run(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
     }
     // A second handle, as the collector adds processes to it.
     let for_collector = Epoll(epoll.0.try_clone().map_err(|_| nix::Error::EMFILE)?);
-    let mut collector =
-        Collector::new(order.listener, for_collector, journal, order.first.identity.run, !order.process_spans);
+    let mut collector = Collector::new(
+        order.listener,
+        for_collector,
+        records,
+        Arc::clone(&account),
+        order.first.identity.run,
+        !order.process_spans,
+    );
     let supervised = order.control.is_some();
     let first = SpanRecord::of(&order.first, pid);
     if order.process_spans {
@@ -152,14 +169,15 @@ pub fn run(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
 
     let told_to_go = watch(&epoll, &signals, &mut collector, &exporting, supervised);
 
-    collector.accept_all();
-    collector.drain_all();
-    collector.bury_unreaped(true);
-    collector.end();
-    exporting.wake();
     if told_to_go {
         exporting.hurry();
     }
+    collector.accept_all();
+    collector.end(|| {
+        exporting.wake();
+        !exporting.is_finished()
+    });
+    exporting.wake();
     while !exporting.is_finished() {
         // SIGTERM while delivering: what is left stays in the spool.
         let mut events = [EpollEvent::empty()];
@@ -172,19 +190,19 @@ pub fn run(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
         }
     }
     let ended = exporting.join();
-    let settled: Vec<u8> = ended.settled.iter().flat_map(|id| id.to_le_bytes()).collect();
-    if !settled.is_empty() {
-        collector.settle(&settled);
+    if ended.lost > 0 {
+        tracing::error!("{} spans that no receiver took were in memory alone and are dropped", ended.lost);
+        account.add(Counter::Dropped, ended.lost);
     }
-    let (in_rings, in_segment) = collector.lost();
-    let journal = collector.into_journal();
-    let account = journal.account();
+    let count = |counter| account.get(counter);
     tracing::info!(
-        "recorded {} spans: {} delivered, {} dropped, {} waiting; records lost in processes {in_rings}, in the spool {in_segment}",
-        account.recorded,
-        account.delivered,
-        account.dropped,
-        account.waiting()
+        "recorded {} spans: {} delivered, {} dropped, {} waiting; records lost in processes {}, in the spool {}",
+        count(Counter::Recorded),
+        count(Counter::Delivered),
+        count(Counter::Dropped),
+        account.waiting(),
+        count(Counter::LostInProcesses),
+        count(Counter::LostInSpool),
     );
     let usage = usage_of_self();
     tracing::debug!(
@@ -192,15 +210,19 @@ pub fn run(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
         (usage.user_ns + usage.system_ns) as f64 / 1e6,
         usage.max_rss as f64 / f64::from(1 << 20)
     );
-    match journal.finish() {
-        Ok(Some(left)) => {
-            tracing::warn!("{} spans wait in {}", account.waiting(), left.display());
-            if let Some(directory) = left.parent() {
-                leftover::keep_within(directory, spool_bound);
+    let records = collector.into_records();
+    account.set(Counter::SidecarPid, 0);
+    if let Some(directory) = directory {
+        if ended.is_complete && account.waiting() == 0 {
+            directory.remove();
+        } else {
+            tracing::warn!("{} spans wait in {}", account.waiting(), directory.path().display());
+            records.leave();
+            drop(directory);
+            if let Some(spool) = &spool_dir {
+                leftover::keep_within(spool, spool_bound);
             }
         }
-        Ok(None) => {}
-        Err(error) => tracing::warn!("cannot tidy up the spool: {error}"),
     }
     if let Some(control) = order.control {
         tell(control, &ended.complaints, account.waiting());

@@ -2,7 +2,7 @@
 //! open in its process any more, or when enough of it is finished.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use ddtrace::ids::{SpanId, TraceId};
@@ -10,6 +10,7 @@ use ddtrace::record::{DECIDE_AFTER, EndBody, Record, RecordBody, SpanBody, recor
 use ddtrace::semconv::PROCESS_PID;
 use ddtrace::span::{Resource, Span, TraceChunk, Value};
 
+use super::assemble::SegmentsOf;
 use super::death::Death;
 use super::early::Early;
 use super::judge::Judge;
@@ -42,6 +43,10 @@ pub struct Traces {
     early: Early,
     /// Spans that were given up since this was last asked.
     given_up: u64,
+    /// The segment that is read from.
+    segment: u32,
+    /// The segments that traces were begun in of which something was handed on since this was last asked.
+    handed_on: BTreeSet<u32>,
 }
 
 struct Process {
@@ -79,12 +84,43 @@ struct Trace {
     open_root: Option<SpanId>,
     /// Since when it waits for a word of its local root, `CLOCK_MONOTONIC` nanoseconds.
     waits_since: Option<u64>,
+    segments: SegmentsOf,
+}
+
+/// What is handed on.
+struct Ready<'a> {
+    chunks: Vec<TraceChunk>,
+    segments: &'a mut BTreeSet<u32>,
 }
 
 impl Traces {
     /// For a run that is `resource`; a part of a trace is handed on at `partial_flush` finished spans.
     pub fn new(resource: Arc<Resource>, partial_flush: Option<usize>) -> Traces {
-        Traces { resource, partial_flush, processes: HashMap::new(), early: Early::default(), given_up: 0 }
+        Traces {
+            resource,
+            partial_flush,
+            processes: HashMap::new(),
+            early: Early::default(),
+            given_up: 0,
+            segment: 0,
+            handed_on: BTreeSet::new(),
+        }
+    }
+
+    /// What comes from now on is in the segment of this number.
+    pub fn reads(&mut self, segment: u32) {
+        self.segment = segment;
+    }
+
+    /// The segments in which spans were begun that are not handed on yet.
+    pub fn segments(&self) -> impl Iterator<Item = u32> {
+        let traces = self.processes.values().flat_map(|process| process.traces.values());
+        traces.flat_map(|trace| trace.segments.numbers())
+    }
+
+    /// The segments that traces were begun in of which something was handed on since this was last asked.
+    pub fn take_handed_on(&mut self) -> BTreeSet<u32> {
+        std::mem::take(&mut self.handed_on)
     }
 
     fn process(&mut self, producer: u64) -> &mut Process {
@@ -93,6 +129,7 @@ impl Traces {
 
     /// A span has begun. Gives how many spans that are new.
     pub fn begun(&mut self, producer: u64, record: &Record<'_>, body: &SpanBody) -> u64 {
+        let segment = self.segment;
         let process = self.process(producer);
         if process.open.contains_key(&record.span_id) {
             return 0;
@@ -101,6 +138,7 @@ impl Traces {
         span.amend(record);
         let trace = process.trace(body.trace_id);
         trace.open += 1;
+        trace.segments.add(segment);
         if span.is_local_root {
             trace.open_root = Some(record.span_id);
         }
@@ -158,11 +196,14 @@ impl Traces {
 
     /// A span from its beginning to its end. Gives how many spans that are new.
     pub fn whole(&mut self, producer: u64, record: &Record<'_>, body: &SpanBody, end: &EndBody) -> u64 {
+        let segment = self.segment;
         let process = self.process(producer);
         let (mut span, is_new) = match process.open.remove(&record.span_id) {
             Some(span) => (span, 0),
             None => {
-                process.trace(body.trace_id).open += 1;
+                let trace = process.trace(body.trace_id);
+                trace.open += 1;
+                trace.segments.add(segment);
                 (RecordedSpan::begun(record.span_id, body), 1)
             }
         };
@@ -224,14 +265,15 @@ impl Traces {
     /// Hands on the traces that are ready, or all. Processes that are gone are forgotten then.
     pub fn collect(&mut self, judge: &Judge, now_ns: u64, everything: bool) -> Vec<TraceChunk> {
         self.early.forget_old(now_ns);
-        let mut ready = Vec::new();
         let partial_flush = self.partial_flush;
+        let mut ready = Ready { chunks: Vec::new(), segments: &mut self.handed_on };
         for process in self.processes.values_mut() {
             let everything = everything || process.death.is_some() && process.open.is_empty();
             process.collect(judge, now_ns, everything, partial_flush, &mut ready);
         }
+        let chunks = ready.chunks;
         self.processes.retain(|_, process| process.death.is_none() || !process.open.is_empty());
-        ready
+        chunks
     }
 
     /// Ends all that is still open: nothing more will come.
@@ -364,7 +406,7 @@ impl Process {
         now_ns: u64,
         everything: bool,
         partial_flush: Option<usize>,
-        ready: &mut Vec<TraceChunk>,
+        ready: &mut Ready<'_>,
     ) {
         let mut due = Vec::new();
         for (id, trace) in &mut self.traces {
@@ -387,7 +429,7 @@ impl Process {
         }
     }
 
-    fn hand_on(&mut self, id: TraceId, judge: &Judge, ready: &mut Vec<TraceChunk>) {
+    fn hand_on(&mut self, id: TraceId, judge: &Judge, ready: &mut Ready<'_>) {
         let resource = self.complete();
         let Some(trace) = self.traces.get_mut(&id) else { return };
         let mut spans = std::mem::take(&mut trace.finished);
@@ -407,7 +449,8 @@ impl Process {
             }
             remember(&mut self.decided, &mut self.sent, id, &trace.verdict);
             judge.pick(&trace.verdict, &mut spans, &resource);
-            ready.push(trace.verdict.chunk(&resource, spans, root.is_some()));
+            ready.segments.extend(trace.segments.numbers());
+            ready.chunks.push(trace.verdict.chunk(&resource, spans, root.is_some()));
         }
         if trace.open == 0 {
             self.traces.remove(&id);

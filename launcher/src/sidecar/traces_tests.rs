@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use super::assemble::{Assembler, Policy};
 use super::death::Death;
 use super::judge::Judge;
-use super::spool::{Frame, FrameKind};
+use crate::spool::{Frame, FrameKind};
 
 const SECOND: u64 = 1_000_000_000;
 
