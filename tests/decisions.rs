@@ -5,6 +5,7 @@ use ddtrace_test_support::programs::compile_strictly;
 use ddtrace_test_support::services::Running;
 use ddtrace_test_support::{Agent, Outcome, Sandbox, http, repository, wait_for};
 use serde_json::Value;
+use std::sync::OnceLock;
 
 fn sandbox(agent: &Agent, settings: &[(&str, &str)]) -> Sandbox {
     let mut sandbox = Sandbox::new(env!("CARGO_BIN_EXE_ddtrace-run"));
@@ -15,12 +16,19 @@ fn sandbox(agent: &Agent, settings: &[(&str, &str)]) -> Sandbox {
     sandbox
 }
 
-fn program(sandbox: &Sandbox) -> String {
-    compile_strictly(sandbox, &repository().join("tests/apps/decisions.c"), "cc", &[])
+/// The test program, compiled once.
+fn program() -> &'static str {
+    static PROGRAM: OnceLock<(Sandbox, String)> = OnceLock::new();
+    let compile = || {
+        let sandbox = Sandbox::new(env!("CARGO_BIN_EXE_ddtrace-run"));
+        let program = compile_strictly(&sandbox, &repository().join("tests/apps/decisions.c"), "cc", &[]);
+        (sandbox, program)
+    };
+    &PROGRAM.get_or_init(compile).1
 }
 
 fn run(sandbox: &Sandbox, how: &str) -> Outcome {
-    sandbox.run_traced([program(sandbox).as_str(), how])
+    sandbox.run_traced([program(), how])
 }
 
 fn json(agent: &Agent, path: &str) -> Value {
@@ -73,7 +81,6 @@ const NOBODY: &str = "1.0 -0";
 
 #[test]
 fn whoever_decides_decides_the_same() {
-    let agent = Agent::start();
     let rule = |conditions: &str| format!(r#"[{{{conditions}"sample_rate":0}}]"#);
     let rules = "DD_TRACE_SAMPLING_RULES";
     let long = format!(
@@ -101,12 +108,18 @@ fn whoever_decides_decides_the_same() {
         (vec![(rules, rule(r#""tags":{"env":"prod"},"#))], NOBODY),
         (vec![(rules, long)], DROPPED),
     ];
-    for (settings, expected) in &cases {
-        let settings: Vec<(&str, &str)> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        for way in ["ended", "injected", "killed", "rust"] {
+    let decide_all = &|way| {
+        let agent = Agent::start();
+        for (settings, expected) in &cases {
+            let settings: Vec<(&str, &str)> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
             assert_eq!(decided(&agent, &settings, way), *expected, "{way} with {settings:?}");
         }
-    }
+    };
+    std::thread::scope(|scope| {
+        for way in ["ended", "injected", "killed", "rust"] {
+            scope.spawn(move || decide_all(way));
+        }
+    });
 }
 
 #[test]
@@ -130,7 +143,7 @@ fn what_another_thread_said_of_a_span_before_its_end_arrives() {
     let agent = Agent::start();
     let sandbox = sandbox(&agent, &[]);
     let mut child =
-        sandbox.traced([program(&sandbox).as_str(), "helped"]).spawn().expect("the launcher can be started");
+        sandbox.traced([program(), "helped"]).spawn().expect("the launcher can be started");
     // The process lives on, so that nothing is known by its death.
     let spans = wait_for("all spans", || Some(requests(&agent)).filter(|spans| spans.len() == 20));
     child.kill().expect("it lives");
