@@ -7,7 +7,7 @@ use crate::store;
 use crate::values::{self, Value, shown};
 use ddtrace::ids::{SpanId, TraceId};
 use ddtrace::semconv::Key;
-use ddtrace::span::Status;
+use ddtrace::span::{Scope, Status};
 use ddtrace::tracer::{ActiveTrace, LiveSpan, SpanData, now_unix_ns};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -39,10 +39,19 @@ pub(crate) struct Span {
     context: PyOnceLock<Py<Context>>,
     /// Made through OpenTelemetry's API.
     pub(crate) is_otel: bool,
+    /// What made it.
+    pub(crate) scope: Option<Arc<Scope>>,
 }
 
 impl Span {
-    pub(crate) fn of(live: LiveSpan, start_ns: u64, above: Above, shared: Arc<Shared>, is_otel: bool) -> Span {
+    pub(crate) fn of(
+        live: LiveSpan,
+        start_ns: u64,
+        above: Above,
+        shared: Arc<Shared>,
+        is_otel: bool,
+        scope: Option<Arc<Scope>>,
+    ) -> Span {
         Span {
             trace: Arc::clone(live.trace()),
             id: live.id(),
@@ -53,6 +62,7 @@ impl Span {
             shared,
             context: PyOnceLock::new(),
             is_otel,
+            scope,
         }
     }
 
