@@ -2,7 +2,7 @@
 //!
 //! It never waits for an exporter. What a process wrote before its end is in the segment before its death is.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, OwnedFd};
 use std::ptr::NonNull;
 
@@ -18,7 +18,7 @@ use super::assemble::LATE_NEWS_NS;
 use super::death::Death;
 use super::journal::Journal;
 use super::known_ring::{Drained, KnownRing, News};
-use super::listen::{Door, Guest, Unwelcome};
+use super::listen::{Door, Guest, Unwelcome, Visitor};
 use super::spool::{FrameKind, Full};
 use super::{pidfd, silent, zombie};
 
@@ -31,6 +31,9 @@ const MOST_PAST: usize = 8192;
 /// How many rings of one process are read. A new program in it has a new one, and so have threads that needed the first
 /// one at the same time: theirs stay unused but for one.
 const MOST_RINGS: usize = 4;
+
+/// How many different things processes may have logged.
+const MOST_NOTES: usize = 64;
 
 /// A process that is known.
 struct Tracked {
@@ -58,6 +61,8 @@ pub struct Collector {
     /// Records that could not be kept in the segment.
     lost_in_segment: u64,
     told_full: bool,
+    /// What processes had to say, each once.
+    notes: HashSet<String>,
     /// Told to every new ring, too.
     news: News,
     run: u128,
@@ -79,6 +84,7 @@ impl Collector {
             lost_in_rings: 0,
             lost_in_segment: 0,
             told_full: false,
+            notes: HashSet::new(),
             news: News::default(),
             run,
             are_silent,
@@ -183,11 +189,16 @@ impl Collector {
     /// Takes in all processes that wait at the socket.
     pub fn accept_all(&mut self) -> usize {
         let mut accepted = 0;
-        for guest in self.door.guests() {
-            match guest {
-                Ok(guest) => {
+        for visitor in self.door.visitors() {
+            match visitor {
+                Ok(Visitor::Guest(guest)) => {
                     self.welcome(guest);
                     accepted += 1;
+                }
+                Ok(Visitor::Note { pid, text }) => {
+                    if self.notes.len() < MOST_NOTES && self.notes.insert(text.clone()) {
+                        tracing::warn!("process {pid}: {text}");
+                    }
                 }
                 // An inner launcher only asks whether somebody is there.
                 Err(Unwelcome::Gone) => {}

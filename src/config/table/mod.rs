@@ -55,6 +55,7 @@ pub enum Id {
     PartialFlushMinSpans,
     Denylist,
     InjectClearedEnv,
+    PythonProvider,
     NativeSpanEvents,
     SamplingRules,
     SamplingRate,
