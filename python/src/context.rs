@@ -137,7 +137,8 @@ impl Context {
                 }
                 if key == "tracestate" {
                     let (trace_id, span_id) = (context.span.trace_id, context.span.span_id);
-                    let read = w3c_form::read(TraceParent { trace_id, span_id, flags: FLAG_SAMPLED }, &value, is_remote);
+                    let read =
+                        w3c_form::read(TraceParent { trace_id, span_id, flags: FLAG_SAMPLED }, &value, is_remote);
                     (context.trace_state, context.ot) = (read.trace_state, read.ot);
                 }
             }

@@ -43,9 +43,9 @@ mod native {
     use crate::span::Span;
     #[pymodule_export]
     use crate::tracer::{ContextProvider, Tracer};
-    #[pymodule_export]
-    use crate::why_not;
     use crate::{ffi, otel, span, tracer};
+    #[pymodule_export]
+    use crate::{resource_attributes, why_not};
     use pyo3::prelude::*;
 
     #[pymodule_init]
@@ -84,4 +84,21 @@ fn why_not() -> Option<String> {
         return Some(String::from("tracing is switched off"));
     }
     engine.absent.map(|absent| absent.to_string())
+}
+
+/// What records, as far as the configuration names it.
+#[pyfunction]
+fn resource_attributes(py: Python<'_>) -> PyResult<Bound<'_, pyo3::types::PyDict>> {
+    let settings = engine::engine().tracer.settings();
+    let attributes = pyo3::types::PyDict::new(py);
+    attributes.set_item("telemetry.sdk.language", settings.language)?;
+    attributes.set_item("telemetry.sdk.name", "ddtrace-run")?;
+    attributes.set_item("telemetry.sdk.version", env!("CARGO_PKG_VERSION"))?;
+    attributes.set_item("service.name", settings.service.as_deref().unwrap_or("unknown_service"))?;
+    for (name, value) in &settings.resource.attributes {
+        if let ddtrace::span::Value::String(value) = value {
+            attributes.set_item(name.as_ref(), value.as_ref())?;
+        }
+    }
+    Ok(attributes)
 }

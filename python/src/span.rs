@@ -2,6 +2,7 @@
 
 use crate::context::Context;
 use crate::ffi::{fast, text};
+use crate::otel::span::OtelSpan;
 use crate::shared::Shared;
 use crate::store;
 use crate::values::{self, Value, shown};
@@ -35,6 +36,8 @@ pub(crate) struct Span {
     duration_ns: AtomicI64,
     pub(crate) above: Above,
     pub(crate) shared: Arc<Shared>,
+    /// What stood in the context of OpenTelemetry's API before it.
+    pub(crate) replaced: PyOnceLock<Py<OtelSpan>>,
     /// Its `context`, once that was asked for.
     context: PyOnceLock<Py<Context>>,
     /// Made through OpenTelemetry's API.
@@ -60,6 +63,7 @@ impl Span {
             duration_ns: AtomicI64::new(-1),
             above,
             shared,
+            replaced: PyOnceLock::new(),
             context: PyOnceLock::new(),
             is_otel,
             scope,

@@ -3,7 +3,7 @@
 use super::span::OtelSpan;
 use crate::context::Context;
 use crate::engine::engine;
-use crate::span::Span;
+use crate::span::{Above, Span};
 use crate::store::Active;
 use crate::variable::Variable;
 use ddtrace::context::TraceContext;
@@ -38,13 +38,19 @@ pub(crate) struct Binding {
     kinds: [Py<PyAny>; 5],
     /// The module `opentelemetry.trace`, whose provider may be set at any time.
     trace_names: Py<PyDict>,
+    /// The provider that is set, and whether it is one of ours.
+    known_provider: PyOnceLock<(Py<PyAny>, bool)>,
 }
 
 static BINDING: PyOnceLock<Binding> = PyOnceLock::new();
 
 /// Takes note of the API: from now on, what is active is kept in its context.
 #[pyfunction]
-pub(crate) fn bind_otel(trace: &Bound<'_, PyModule>, variable: Bound<'_, PyAny>, keys: [Py<PyString>; 2]) -> PyResult<()> {
+pub(crate) fn bind_otel(
+    trace: &Bound<'_, PyModule>,
+    variable: Bound<'_, PyAny>,
+    keys: [Py<PyString>; 2],
+) -> PyResult<()> {
     let py = trace.py();
     let context_class = py.import("opentelemetry.context.context")?.getattr("Context")?.unbind();
     let named = |name: &str| Ok::<_, PyErr>(trace.getattr(name)?.unbind());
@@ -66,6 +72,7 @@ pub(crate) fn bind_otel(trace: &Bound<'_, PyModule>, variable: Bound<'_, PyAny>,
         no_state: trace.getattr("TraceState")?.call0()?.unbind(),
         kinds: [kind("INTERNAL")?, kind("SERVER")?, kind("CLIENT")?, kind("PRODUCER")?, kind("CONSUMER")?],
         trace_names: trace.dict().unbind(),
+        known_provider: PyOnceLock::new(),
     };
     if BINDING.set(py, binding).is_ok() && !matches!(before, Active::Nothing) {
         crate::store::activate(py, &before)?;
@@ -83,6 +90,25 @@ impl Binding {
     /// The API, if the program uses it.
     pub(crate) fn get(py: Python<'_>) -> Option<&'static Binding> {
         BINDING.get(py)
+    }
+
+    /// The API, if what is active is kept in its context: not where the program has set a provider of its own, whose spans
+    /// are nothing to us, and ours nothing to them.
+    pub(crate) fn in_use(py: Python<'_>) -> Option<&'static Binding> {
+        BINDING.get(py).filter(|binding| match binding.provider(py) {
+            None => true,
+            Some(provider) => binding.is_ours(&provider),
+        })
+    }
+
+    /// Whether a provider is one of ours.
+    fn is_ours(&self, provider: &Bound<'_, PyAny>) -> bool {
+        let py = provider.py();
+        let (known, ours) = self.known_provider.get_or_init(py, || {
+            (provider.clone().unbind(), provider.hasattr(intern!(py, "_is_ddtrace_run")).unwrap_or(false))
+        });
+        // It can be set only once.
+        provider.is(known) && *ours
     }
 
     /// The current context.
@@ -166,7 +192,10 @@ impl Binding {
         let Ok(told) = span.call_method0(intern!(py, "get_span_context")) else { return Ok(Active::Nothing) };
         if told.is_none() || !told.getattr(intern!(py, "is_valid"))?.is_truthy()? {
             // There may be baggage alone, or links to what is not continued.
-            return Ok(self.incoming(context).filter(|incoming| incoming.get().span_context().trace_id.0 == 0).map_or(Active::Nothing, Active::Context));
+            return Ok(self
+                .incoming(context)
+                .filter(|incoming| incoming.get().span_context().trace_id.0 == 0)
+                .map_or(Active::Nothing, Active::Context));
         }
         let told = self.read(&told)?;
         if let Some(incoming) = self.incoming(context) {
@@ -223,13 +252,35 @@ impl Binding {
         self.non_recording_class.bind(py).call1((shown,))
     }
 
-    /// Makes a span, a context or nothing the active one, in a copy of the current context.
-    pub(crate) fn activate<'py>(&self, py: Python<'py>, active: &Active<'py>) -> PyResult<()> {
+    /// Makes a span, a context or nothing the active one, in a copy of the current context. `left` is the span in whose
+    /// place that is, if one has ended: what it was put in the place of comes back as it was.
+    pub(crate) fn activate<'py>(
+        &self,
+        py: Python<'py>,
+        active: &Active<'py>,
+        left: Option<&Bound<'py, Span>>,
+    ) -> PyResult<()> {
         let current = self.current(py)?;
         let current = current.as_ref();
         let next = match active {
             Active::Nothing => self.with_span(py, current, self.invalid_span.bind(py))?,
-            Active::Span(span) => self.with_span(py, current, OtelSpan::showing(span)?.as_any())?,
+            Active::Span(span) => {
+                let before = left.and_then(|left| left.get().replaced.get(py));
+                let shows_it = |before: &&Py<OtelSpan>| before.get().span.is(span);
+                let shown = match before.filter(shows_it) {
+                    Some(before) => before.bind(py).clone(),
+                    None => {
+                        if let Some(present) = current.and_then(|current| self.value(current, &self.span_key))
+                            && let Ok(present) = present.cast_into::<OtelSpan>()
+                            && matches!(&span.get().above, Above::Span(above) if above.is(&present.get().span))
+                        {
+                            let _ = span.get().replaced.set(py, present.unbind());
+                        }
+                        OtelSpan::showing(span)?
+                    }
+                };
+                self.with_span(py, current, shown.as_any())?
+            }
             Active::Context(context) => self.with_incoming(py, current, context)?,
         };
         self.attach(&next).map(drop)
@@ -256,7 +307,8 @@ impl Binding {
             return self.with(py, current, [(&self.span_key, &span), (&self.incoming_key, context.as_any())]);
         }
         let items = super::baggage::merged(self, py, current, baggage)?;
-        let values = [(&self.span_key, &span), (&self.incoming_key, context.as_any()), (&self.baggage_key, items.as_any())];
+        let values =
+            [(&self.span_key, &span), (&self.incoming_key, context.as_any()), (&self.baggage_key, items.as_any())];
         self.with(py, current, values)
     }
 
@@ -291,7 +343,11 @@ pub(crate) fn context_of(told: TraceContext) -> Context {
 }
 
 /// The span in a context, or what is active here if there is no context: what a new span hangs under.
-pub(crate) fn parent<'py>(py: Python<'py>, binding: &Binding, context: Option<&Bound<'py, PyAny>>) -> PyResult<Active<'py>> {
+pub(crate) fn parent<'py>(
+    py: Python<'py>,
+    binding: &Binding,
+    context: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Active<'py>> {
     match context {
         Some(context) => Ok(binding.active_in(context)?.unwrap_or(Active::Nothing)),
         None => match binding.active(py)? {
@@ -300,12 +356,4 @@ pub(crate) fn parent<'py>(py: Python<'py>, binding: &Binding, context: Option<&B
             None => crate::store::active(py),
         },
     }
-}
-
-/// The span of either API that an object is.
-pub(crate) fn span_of<'py>(object: &Bound<'py, PyAny>) -> Option<Bound<'py, Span>> {
-    if let Ok(span) = object.cast::<OtelSpan>() {
-        return Some(span.get().span.bind(object.py()).clone());
-    }
-    object.cast::<Span>().ok().cloned()
 }

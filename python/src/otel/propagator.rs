@@ -120,9 +120,7 @@ pub(crate) fn otel_inject(
         }
     }
     let items = Members(items);
-    let set = |name: &str, value: &str| {
-        setter.call_method1(intern!(py, "set"), (carrier, name, value)).map(drop)
-    };
+    let set = |name: &str, value: &str| setter.call_method1(intern!(py, "set"), (carrier, name, value)).map(drop);
     headers::set_each(|out| write(&parent, &items, out), set)
 }
 

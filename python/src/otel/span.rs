@@ -30,7 +30,7 @@ impl Conduct {
 }
 
 /// A span as OpenTelemetry's API shows it.
-#[pyclass(frozen, weakref, name = "Span", module = "ddtrace_run.otel")]
+#[pyclass(frozen, weakref, module = "ddtrace_run.otel")]
 pub(crate) struct OtelSpan {
     pub(crate) span: Py<Span>,
     conduct: Conduct,
@@ -68,7 +68,8 @@ fn link_to(
     if context.is_none() {
         return Ok(None);
     }
-    let attributes = attributes.filter(|given| !given.is_none()).map(values::attributes).transpose()?.unwrap_or_default();
+    let attributes =
+        attributes.filter(|given| !given.is_none()).map(values::attributes).transpose()?.unwrap_or_default();
     let told = binding.read(context)?;
     let py = context.py();
     let state = context.getattr(intern!(py, "trace_state"))?;
@@ -92,15 +93,6 @@ impl OtelSpan {
     /// A span of either API as this one shows it.
     pub(crate) fn showing<'py>(span: &Bound<'py, Span>) -> PyResult<Bound<'py, OtelSpan>> {
         Bound::new(span.py(), OtelSpan::new(span.clone(), Conduct::USUAL))
-    }
-
-    fn inner<'a>(&'a self, py: Python<'_>) -> &'a Span {
-        self.span.bind(py);
-        self.span.get()
-    }
-
-    pub(super) fn conduct(&self) -> Conduct {
-        self.conduct
     }
 
     pub(super) fn is_recording(&self) -> bool {
@@ -150,7 +142,8 @@ impl OtelSpan {
             let span = self.span.get();
             let flags = u8::from(span.trace().is_kept());
             let carried = span.trace().context_so_far(span.id());
-            let ids = (span.trace().trace_id(), span.id(), flags | (carried.span.flags & ddtrace::context::FLAG_RANDOM));
+            let ids =
+                (span.trace().trace_id(), span.id(), flags | (carried.span.flags & ddtrace::context::FLAG_RANDOM));
             Ok::<_, PyErr>(bound(py)?.span_context(py, ids, false, &w3c_form::state_of(&carried))?.unbind())
         };
         Ok(self.context.get_or_try_init(py, make)?.bind(py).clone())
@@ -215,7 +208,11 @@ fast! {
 }
 
 /// What `_readable` in Python makes of raw values: what the SDK's spans show.
-fn readable<'py>(py: Python<'py>, name: &str, arguments: impl pyo3::call::PyCallArgs<'py>) -> PyResult<Bound<'py, PyAny>> {
+fn readable<'py>(
+    py: Python<'py>,
+    name: &str,
+    arguments: impl pyo3::call::PyCallArgs<'py>,
+) -> PyResult<Bound<'py, PyAny>> {
     static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
     let module = MODULE.get_or_try_init(py, || Ok::<_, PyErr>(py.import("ddtrace_run._readable")?.unbind()))?;
     module.bind(py).getattr(name)?.call1(arguments)
@@ -335,7 +332,7 @@ impl OtelSpan {
     /// Its kind.
     #[getter]
     fn kind(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let kind = self.inner(py).read(SpanData::kind);
+        let kind = self.span.get().read(SpanData::kind);
         Ok(bound(py)?.kind_object(py, kind))
     }
 
@@ -348,7 +345,7 @@ impl OtelSpan {
     /// The context of what it is under; None for a root.
     #[getter]
     fn parent<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let span = self.inner(py);
+        let span = self.span.get();
         let binding = bound(py)?;
         let parent_id = span.read(SpanData::parent_id);
         if parent_id.0 == 0 {
@@ -372,7 +369,7 @@ impl OtelSpan {
     /// Its attributes, as a mapping that cannot be changed.
     #[getter]
     fn attributes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let pairs: Pairs = self.inner(py).read(|data| {
+        let pairs: Pairs = self.span.get().read(|data| {
             data.attributes().filter_map(|(name, value)| Some((name.into(), Value::read(&value)?))).collect()
         });
         readable(py, "attributes", (python_pairs(py, &pairs)?,))
@@ -381,7 +378,8 @@ impl OtelSpan {
     /// Its events, in the order in which they were added.
     #[getter]
     fn events<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let details: Vec<Detail> = self.inner(py).read(|data| data.details().filter_map(|value| Detail::read(&value)).collect());
+        let details: Vec<Detail> =
+            self.span.get().read(|data| data.details().filter_map(|value| Detail::read(&value)).collect());
         let mut events = Vec::new();
         for detail in details {
             if let Detail::Event(name, time, pairs) = detail {
@@ -394,7 +392,8 @@ impl OtelSpan {
     /// Its links, in the order in which they were added.
     #[getter]
     fn links<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let details: Vec<Detail> = self.inner(py).read(|data| data.details().filter_map(|value| Detail::read(&value)).collect());
+        let details: Vec<Detail> =
+            self.span.get().read(|data| data.details().filter_map(|value| Detail::read(&value)).collect());
         let mut links = Vec::new();
         for detail in details {
             if let Detail::Link((trace_id, span_id), flags, state, pairs) = detail {
@@ -408,7 +407,7 @@ impl OtelSpan {
     /// How it ended, so far.
     #[getter]
     fn status<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let (code, description) = match self.inner(py).read(|data| data.status().clone()) {
+        let (code, description) = match self.span.get().read(|data| data.status().clone()) {
             Status::Unset => (0, None),
             Status::Ok => (1, None),
             Status::Error(description) => (2, Some(description).filter(|description| !description.is_empty())),
@@ -455,7 +454,7 @@ impl OtelSpan {
     /// What made it.
     #[getter]
     fn instrumentation_scope<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let scope = self.inner(py).scope.clone();
+        let scope = self.span.get().scope.clone();
         let scope = scope.map(|scope| (scope.name.clone(), scope.version.clone()));
         readable(py, "scope", (scope,))
     }
@@ -488,6 +487,11 @@ impl OtelSpan {
 
     fn __repr__(&self) -> String {
         let span = self.span.get();
-        format!("Span(name=\"{}\", trace_id=0x{:032x}, span_id=0x{:016x})", self.name(), span.trace().trace_id().0, span.id().0)
+        format!(
+            "Span(name=\"{}\", trace_id=0x{:032x}, span_id=0x{:016x})",
+            self.name(),
+            span.trace().trace_id().0,
+            span.id().0
+        )
     }
 }

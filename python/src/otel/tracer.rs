@@ -15,7 +15,7 @@ use pyo3::sync::PyOnceLock;
 use std::sync::Arc;
 
 /// Starts spans for one instrumentation.
-#[pyclass(frozen, weakref, name = "Tracer", module = "ddtrace_run.otel")]
+#[pyclass(frozen, weakref, module = "ddtrace_run.otel")]
 pub(crate) struct OtelTracer {
     scope: Arc<InstrumentationScope>,
     schema_url: Option<Py<PyAny>>,
@@ -111,9 +111,9 @@ impl<'a, 'py> Given<'a, 'py> {
             ],
         )?;
         let given = |value: Option<Borrowed<'a, 'py, PyAny>>| value.filter(|value| !value.is_none());
-        let flag = |value: Option<Borrowed<'a, 'py, PyAny>>| value.is_none_or(|value| value.is_truthy().unwrap_or(true));
-        let conduct =
-            Conduct { records_exception: flag(record), sets_status: flag(status), ends_on_exit: flag(end) };
+        let flag =
+            |value: Option<Borrowed<'a, 'py, PyAny>>| value.is_none_or(|value| value.is_truthy().unwrap_or(true));
+        let conduct = Conduct { records_exception: flag(record), sets_status: flag(status), ends_on_exit: flag(end) };
         if name.is_none() {
             return Err(pyo3::exceptions::PyTypeError::new_err(format!("{what}() needs a name")));
         }
@@ -135,7 +135,12 @@ pub(super) fn bound(py: Python<'_>) -> PyResult<&'static Binding> {
 }
 
 /// Calls a method of the tracer that the program has set, with the arguments as they were given.
-fn hand_over<'py>(real: &Bound<'py, PyAny>, method: &str, given: &Given<'_, 'py>, with_end: bool) -> PyResult<Bound<'py, PyAny>> {
+fn hand_over<'py>(
+    real: &Bound<'py, PyAny>,
+    method: &str,
+    given: &Given<'_, 'py>,
+    with_end: bool,
+) -> PyResult<Bound<'py, PyAny>> {
     let py = real.py();
     let named = pyo3::types::PyDict::new(py);
     let values = [
