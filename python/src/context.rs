@@ -68,6 +68,14 @@ impl Context {
         }
     }
 
+    /// The W3C flags of it. Asking decides whether a trace of this process is kept, where a rule can.
+    pub(crate) fn flags(&self) -> u8 {
+        match self.trace() {
+            Some((trace, _)) => u8::from(trace.is_kept()),
+            None => self.span_context().trace_flags(),
+        }
+    }
+
     /// The W3C `tracestate` of it.
     pub(crate) fn state(&self) -> String {
         self.with(|context| w3c_form::state_of(context))

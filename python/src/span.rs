@@ -189,6 +189,11 @@ impl Span {
         if key == "_dd.measured" {
             return self.set(key, &Value::Integer(value.is_truthy().unwrap_or(true).into()));
         }
+        if key == "network.destination.port"
+            && let Some(number) = values::metric(value)
+        {
+            return self.set(key, &number);
+        }
         if let Some(value) = values::tag(value) {
             self.set(key, &value);
         }
@@ -540,7 +545,7 @@ impl Span {
         exception: &Bound<'_, PyAny>,
         attributes: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        crate::errors::record(slf, exception, attributes, None, None)
+        crate::errors::record(slf, exception, attributes, None, crate::errors::Naming::Datadog)
     }
 
     /// Adds an event.
@@ -561,8 +566,10 @@ impl Span {
     #[pyo3(signature = (context, attributes=None))]
     fn link_span(&self, context: &Bound<'_, Context>, attributes: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let attributes = attributes.map(values::attributes).transpose()?.unwrap_or_default();
-        let span = context.get().span_context();
-        self.link((span.trace_id, span.span_id), span.trace_flags(), "", &attributes);
+        let context = context.get();
+        let flags = context.flags();
+        let span = context.span_context();
+        self.link((span.trace_id, span.span_id), flags, &context.state(), &attributes);
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use super::binding::Binding;
 use super::processors;
 use super::tracer::bound;
-use crate::errors;
+use crate::errors::{self, Naming};
 use crate::ffi::fast;
 use crate::span::{Above, Span};
 use crate::values::{self, Value, shown};
@@ -116,7 +116,7 @@ impl OtelSpan {
         let py = slf.py();
         let span = slf.get().span.bind(py);
         if conduct.records_exception {
-            errors::record(span, exception, None, None, Some(escaped))?;
+            errors::record(span, exception, None, None, Naming::OpenTelemetry { escaped })?;
         }
         if conduct.sets_status {
             let description = format!("{}: {}", exception.get_type().name()?, shown(exception));
@@ -320,7 +320,7 @@ impl OtelSpan {
         if !self.is_recording() {
             return Ok(());
         }
-        errors::record(self.span.bind(exception.py()), exception, attributes, timestamp, Some(escaped))
+        errors::record(self.span.bind(exception.py()), exception, attributes, timestamp, Naming::OpenTelemetry { escaped })
     }
 
     /// Its name.
