@@ -42,6 +42,8 @@ def _bind():
     from opentelemetry import baggage
     from opentelemetry.trace import propagation
 
+    # Older releases look for it only when it is used.
+    _context_api.get_current()
     runtime = _context_api._RUNTIME_CONTEXT
     variable = getattr(runtime, "_current_context", None)
     if variable is None or not hasattr(variable, "reset"):

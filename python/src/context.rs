@@ -323,7 +323,11 @@ impl Context {
     fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
         let Ok(other) = other.cast::<Context>() else { return false };
         let other = other.get();
-        self.span_context() == other.span_context() && self.shared.all_baggage() == other.shared.all_baggage()
+        let identity = |context: &Context| {
+            let span = context.span_context();
+            (span.trace_id, span.span_id, span.priority, context.shared.all_baggage())
+        };
+        identity(self) == identity(other)
     }
 
     fn __hash__(&self) -> u64 {

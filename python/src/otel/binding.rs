@@ -207,6 +207,21 @@ impl Binding {
         Ok(Active::Context(Bound::new(py, context_of(told))?))
     }
 
+    /// The `SpanContext` of the span in a context, or in the current one.
+    pub(crate) fn told<'py>(
+        &self,
+        py: Python<'py>,
+        context: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let current = match context {
+            Some(context) => Some(context.clone()),
+            None => self.current(py)?,
+        };
+        let Some(span) = current.and_then(|current| self.value(&current, &self.span_key)) else { return Ok(None) };
+        let told = span.call_method0(intern!(py, "get_span_context"))?;
+        Ok(Some(told).filter(|told| told.getattr(intern!(py, "is_valid")).is_ok_and(|valid| valid.is_truthy().unwrap_or(false))))
+    }
+
     /// What came in with a request, if ours has read it.
     pub(crate) fn incoming<'py>(&self, context: &Bound<'py, PyAny>) -> Option<Bound<'py, Context>> {
         self.value(context, &self.incoming_key)?.cast_into::<Context>().ok()

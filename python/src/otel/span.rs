@@ -34,6 +34,8 @@ impl Conduct {
 pub(crate) struct OtelSpan {
     pub(crate) span: Py<Span>,
     conduct: Conduct,
+    /// The `SpanContext` of its parent, where that is no span of ours.
+    parent: Option<Py<PyAny>>,
     /// Its `SpanContext`, once that was asked for.
     context: PyOnceLock<Py<PyAny>>,
 }
@@ -86,13 +88,13 @@ fn link_to(
 }
 
 impl OtelSpan {
-    pub(super) fn new(span: Bound<'_, Span>, conduct: Conduct) -> OtelSpan {
-        OtelSpan { span: span.unbind(), conduct, context: PyOnceLock::new() }
+    pub(super) fn new(span: Bound<'_, Span>, conduct: Conduct, parent: Option<Py<PyAny>>) -> OtelSpan {
+        OtelSpan { span: span.unbind(), conduct, parent, context: PyOnceLock::new() }
     }
 
     /// A span of either API as this one shows it.
     pub(crate) fn showing<'py>(span: &Bound<'py, Span>) -> PyResult<Bound<'py, OtelSpan>> {
-        Bound::new(span.py(), OtelSpan::new(span.clone(), Conduct::USUAL))
+        Bound::new(span.py(), OtelSpan::new(span.clone(), Conduct::USUAL, None))
     }
 
     pub(super) fn is_recording(&self) -> bool {
@@ -345,6 +347,9 @@ impl OtelSpan {
     /// The context of what it is under; None for a root.
     #[getter]
     fn parent<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        if let Some(parent) = &self.parent {
+            return Ok(Some(parent.bind(py).clone()));
+        }
         let span = self.span.get();
         let binding = bound(py)?;
         let parent_id = span.read(SpanData::parent_id);

@@ -5,6 +5,7 @@ use super::processors;
 use super::scope::Scope;
 use super::span::{Conduct, OtelSpan, link};
 use crate::ffi::{Arguments, fast};
+use crate::store::Active;
 use crate::values::{self, shown};
 use ddtrace::span::Scope as InstrumentationScope;
 use ddtrace::tracer::{Parent, SpanData, Start};
@@ -51,6 +52,10 @@ impl OtelTracer {
     ) -> PyResult<Bound<'py, OtelSpan>> {
         let context = given.context.as_deref();
         let parent = parent(py, binding, context)?;
+        let told = match &parent {
+            Active::Context(_) => binding.told(py, context)?,
+            _ => None,
+        };
         let attributes = given.attributes.as_deref().map(values::attributes).transpose()?.unwrap_or_default();
         let mut links = Vec::new();
         if let Some(given) = given.links.as_deref() {
@@ -70,7 +75,7 @@ impl OtelTracer {
             links.iter().for_each(|link| link.add(data));
         };
         let span = crate::tracer::start(py, start, parent, true, fill)?;
-        let shown = Bound::new(py, OtelSpan::new(span, given.conduct))?;
+        let shown = Bound::new(py, OtelSpan::new(span, given.conduct, told.map(Bound::unbind)))?;
         processors::started(&shown, context);
         Ok(shown)
     }
