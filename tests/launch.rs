@@ -176,7 +176,8 @@ fn children_see_only_the_documented_variables_besides_their_own() {
     let traced = environment(sandbox.run_traced(argv));
     assert!(traced["LD_PRELOAD"].contains("libddtrace_preload.so"), "{traced:#?}");
     let ours = |name: &str| {
-        ["LD_PRELOAD", "_DDTRACE_RUN", "_DDTRACE_TRACER", "TRACEPARENT", "TRACESTATE", "BAGGAGE"].contains(&name)
+        ["LD_PRELOAD", "PYTHONPATH", "_DDTRACE_RUN", "_DDTRACE_TRACER", "TRACEPARENT", "TRACESTATE", "BAGGAGE"]
+            .contains(&name)
             || name.starts_with("DD_")
             || name.starts_with("OTEL_")
     };

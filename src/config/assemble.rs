@@ -11,7 +11,7 @@ use super::table::{Id, settings};
 use super::value::Value;
 use super::{
     AgentConfig, AgentUrl, Config, Exporter, GitMetadata, LogLevel, Obfuscation, OtlpConfig, OtlpProtocol,
-    ProcessSpans, QueryObfuscation,
+    ProcessSpans, PythonProvider, QueryObfuscation,
 };
 use crate::span::SpanLimits;
 use crate::span::scrub::compile;
@@ -72,6 +72,11 @@ pub(crate) fn assemble(picks: &Picks, sources: &Sources, warnings: &mut Vec<Warn
         sampling: sampling(picks, warnings),
         denylist: list(picks, Id::Denylist),
         inject_cleared_env: picks.flag(Id::InjectClearedEnv),
+        python_provider: match picks.name(Id::PythonProvider) {
+            "ddtrace-run" => PythonProvider::DdtraceRun,
+            "none" => PythonProvider::None,
+            _ => PythonProvider::Auto,
+        },
         propagation: propagation(picks),
         baggage_tag_keys: list(picks, Id::BaggageTagKeys),
         native_span_events: picks.flag(Id::NativeSpanEvents),

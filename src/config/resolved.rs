@@ -120,6 +120,17 @@ pub enum ProcessSpans {
     Off,
 }
 
+/// Whose tracer `import ddtrace` gives in Python.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PythonProvider {
+    /// One that is installed, else that of `ddtrace-run`.
+    Auto,
+    /// That of `ddtrace-run`, whatever is installed.
+    DdtraceRun,
+    /// Nothing of `ddtrace-run` is put into Pythons.
+    None,
+}
+
 /// How much the launcher and the sidecar log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LogLevel {
@@ -185,6 +196,8 @@ pub struct Config {
     pub denylist: Vec<String>,
     /// Whether programs that are started with an emptied environment still get the tracer's variables.
     pub inject_cleared_env: bool,
+    /// Whose tracer Python programs get by the name `ddtrace`.
+    pub python_provider: PythonProvider,
     /// How contexts are written and read.
     pub propagation: Propagation,
     /// Which incoming baggage becomes tags of the first span (`baggage.<key>`); `*` is all of it.

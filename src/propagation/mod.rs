@@ -26,6 +26,8 @@ mod style;
 mod text;
 pub mod tracecontext;
 mod tracestate;
+#[cfg(feature = "std")]
+pub mod w3c_form;
 mod xray;
 
 #[cfg(test)]

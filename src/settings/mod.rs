@@ -13,6 +13,10 @@ use crate::sampling::{Base, HandedOn, Pairs};
 /// The variable's name.
 pub const VARIABLE: &[u8] = b"_DDTRACE_TRACER";
 
+/// How the path of the directory ends that the launcher puts in front of `PYTHONPATH`: Pythons run the `sitecustomize.py`
+/// in it when they start.
+pub const PYTHON_BOOTSTRAP: &[u8] = b"/ddtrace_run/bootstrap";
+
 /// The longest text, in bytes: the longest rules with room for all else, within what the kernel takes as one variable
 /// (128 KiB). A traced process keeps a copy, in memory that takes no room until it is used.
 pub const MAX_LENGTH: usize = 96 * 1024;

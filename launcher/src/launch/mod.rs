@@ -6,6 +6,7 @@ mod inform;
 mod library;
 mod process_spans;
 mod process_tags;
+mod python;
 mod resource;
 mod service;
 pub mod stdio;
@@ -25,7 +26,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ddtrace::config::{Config, Exporter, Resolution, Sources, resolve};
+use ddtrace::config::{Config, Exporter, PythonProvider, Resolution, Sources, resolve};
 use ddtrace::handshake::socket_name;
 use ddtrace::identity::{
     FLAG_FORCED, FLAG_INJECT_CLEARED, FLAG_PROCESS_SPANS, FLAG_PROCESS_SPANS_HELD, FLAG_REMOTE_PARENT, Holder, Identity,
@@ -100,6 +101,10 @@ pub fn run(run: &Run, given: Given, colour: ColourChoice, messages: &mut Message
     for (name, value) in &resolution.hand_on {
         environment.set(name, value);
     }
+    let python = if config.python_provider == PythonProvider::None { None } else { python::bootstrap() };
+    if let Some(python) = &python {
+        environment.lead_python_path(python);
+    }
     let nested = is_traced_already(&environment);
     if nested {
         messages.debug("an outer ddtrace-run traces this program already");
@@ -123,6 +128,8 @@ pub fn run(run: &Run, given: Given, colour: ColourChoice, messages: &mut Message
         .filter(|reason| !(run.force && matches!(reason, target::Reason::Denied(_))));
     if let Some(reason) = &untraceable {
         messages.note(reason);
+    } else if let Some(obstacle) = looked.python_obstacle(&run.command).filter(|_| python.is_some()) {
+        messages.note(inform::untraced_python(&looked, obstacle));
     }
     let view = run.view || config.exporters.contains(&Exporter::Console);
     let incoming = Incoming::read(&config, &environment);
@@ -138,7 +145,7 @@ pub fn run(run: &Run, given: Given, colour: ColourChoice, messages: &mut Message
     });
     let resource = Arc::new(resource::of(&config, service, process_tags, &random));
     let trace = Trace::of(&config, incoming, &path, run.command.len(), &resource, &random);
-    let launch = Launch { run, path, trace, continued, resource, view, decision, untraceable, colour, random };
+    let launch = Launch { run, path, python, trace, continued, resource, view, decision, untraceable, colour, random };
     launch.start(config, environment, messages)
 }
 
@@ -164,6 +171,8 @@ fn become_program(command: &Command, word: &OsStr) -> i32 {
 struct Launch<'a> {
     run: &'a Run,
     path: PathBuf,
+    /// The directory in front of `PYTHONPATH`.
+    python: Option<PathBuf>,
     trace: Trace,
     /// Somebody continues a trace here.
     continued: bool,
@@ -201,7 +210,7 @@ impl Launch<'_> {
             Ok(listener) => listener,
             Err(error) => {
                 messages.note(format_args!("cannot make the sidecar's socket ({error}); the program runs untraced"));
-                return become_program(&self.command(&Environment::inherited()), self.word());
+                return self.become_untraced();
             }
         };
         if self.view || self.run.supervise || supervise::is_needed() {
@@ -209,6 +218,15 @@ impl Launch<'_> {
         } else {
             self.replace(config, environment, identity, listener, messages)
         }
+    }
+
+    /// Becomes the program, without anything of the tracer but the names that its Python code may import.
+    fn become_untraced(&self) -> i32 {
+        let mut environment = Environment::inherited();
+        if let Some(python) = &self.python {
+            environment.lead_python_path(python);
+        }
+        become_program(&self.command(&environment), self.word())
     }
 
     fn word(&self) -> &OsStr {
@@ -279,7 +297,7 @@ impl Launch<'_> {
         let started = order.and_then(|order| start_sidecar(order, pid));
         if let Err(error) = started {
             messages.note(format_args!("cannot start the sidecar ({error}); the program runs untraced"));
-            return become_program(&self.command(&Environment::inherited()), self.word());
+            return self.become_untraced();
         }
         become_program(&self.command(&environment), self.word())
     }
@@ -305,7 +323,7 @@ impl Launch<'_> {
             (Ok(order), Ok(held)) => (order, held),
             (Err(error), _) | (_, Err(error)) => {
                 messages.note(format_args!("cannot start the program under supervision ({error}); it runs untraced"));
-                return become_program(&self.command(&Environment::inherited()), self.word());
+                return self.become_untraced();
             }
         };
         let pipes = UnixStream::pair().and_then(|control| Ok((control, nix::unistd::pipe2(OFlag::O_CLOEXEC)?)));

@@ -2,7 +2,7 @@
 //!
 //! It never waits for an exporter. What a process wrote before its end is in the segment before its death is.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 use super::assemble::LATE_NEWS_NS;
 use super::death::Death;
 use super::known_ring::{Drained, KnownRing, News};
-use super::listen::{Door, Guest, Unwelcome};
+use super::listen::{Door, Guest, Unwelcome, Visitor};
 use super::{pidfd, silent, zombie};
 use crate::spool::{Account, Counter, FrameKind, RecordsWriter};
 
@@ -38,6 +38,9 @@ const MOST_RINGS: usize = 4;
 const ROOM: Duration = Duration::from_secs(5);
 const ROOM_AT_END: Duration = Duration::from_secs(30);
 const NEXT_LOOK: Duration = Duration::from_millis(5);
+
+/// How many different things processes may have logged.
+const MOST_NOTES: usize = 64;
 
 /// A process that is known.
 struct Tracked {
@@ -67,6 +70,8 @@ pub struct Collector {
     past: HashMap<SpanId, u64>,
     told_full: bool,
     is_cut_short: bool,
+    /// What processes had to say, each once.
+    notes: HashSet<String>,
     /// Told to every new ring, too.
     news: News,
     run: u128,
@@ -95,6 +100,7 @@ impl Collector {
             past: HashMap::new(),
             told_full: false,
             is_cut_short: false,
+            notes: HashSet::new(),
             news: News::default(),
             run,
             are_silent,
@@ -221,11 +227,16 @@ impl Collector {
     /// Takes in all processes that wait at the socket.
     pub fn accept_all(&mut self) -> usize {
         let mut accepted = 0;
-        for guest in self.door.guests() {
-            match guest {
-                Ok(guest) => {
+        for visitor in self.door.visitors() {
+            match visitor {
+                Ok(Visitor::Guest(guest)) => {
                     self.welcome(guest);
                     accepted += 1;
+                }
+                Ok(Visitor::Note { pid, text }) => {
+                    if self.notes.len() < MOST_NOTES && self.notes.insert(text.clone()) {
+                        tracing::warn!("process {pid}: {text}");
+                    }
                 }
                 // An inner launcher only asks whether somebody is there.
                 Err(Unwelcome::Gone) => {}

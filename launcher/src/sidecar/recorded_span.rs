@@ -13,6 +13,9 @@ use ddtrace::span::{Attribute, Event, Link, Scope, Span, SpanKind, Status, Value
 
 use super::verdict::Verdict;
 
+/// The tag that says what Datadog's APIs have no other word for.
+const SPAN_KIND: &str = "span.kind";
+
 /// A span, and what it says of its trace if it is the local root.
 #[derive(Debug)]
 pub struct RecordedSpan {
@@ -112,8 +115,28 @@ impl RecordedSpan {
         }
     }
 
+    /// Datadog's APIs have no word for the kind but a tag.
+    fn take_kind(&mut self) {
+        let span = &mut self.span;
+        let place = span.attributes.iter().position(|(name, _)| name == SPAN_KIND);
+        if let (SpanKind::Internal, Some(place)) = (span.kind, place)
+            && let Some((_, Value::String(kind))) = span.attributes.get(place)
+        {
+            span.kind = match kind.as_ref() {
+                "server" => SpanKind::Server,
+                "client" => SpanKind::Client,
+                "producer" => SpanKind::Producer,
+                "consumer" => SpanKind::Consumer,
+                "internal" => SpanKind::Internal,
+                _ => return,
+            };
+            span.attributes.remove(place);
+        }
+    }
+
     /// The span, complete. Scopes that are there already are shared.
     pub fn finish(mut self, scopes: &mut HashSet<ScopeKey>) -> (Span, Verdict, bool) {
+        self.take_kind();
         if let (Status::Error(text), Some(message)) = (&mut self.span.status, self.message)
             && text.is_empty()
         {

@@ -59,6 +59,7 @@ pub enum Id {
     PartialFlushMinSpans,
     Denylist,
     InjectClearedEnv,
+    PythonProvider,
     NativeSpanEvents,
     SamplingRules,
     SamplingRate,
