@@ -12,11 +12,12 @@ struct Tool {
     packages: &'static [&'static str],
 }
 
-const TOOLS: [Tool; 7] = [
+const TOOLS: [Tool; 8] = [
     Tool { name: "cc", is_there: || is_installed("cc"), packages: &["gcc", "libc6-dev"] },
     Tool { name: "make", is_there: || is_installed("make"), packages: &["make"] },
     Tool { name: "bash", is_there: || is_installed("bash"), packages: &["bash"] },
     Tool { name: "strace", is_there: || is_installed("strace"), packages: &["strace"] },
+    Tool { name: "setcap", is_there: || is_installed("setcap"), packages: &["libcap2-bin"] },
     Tool { name: "hyperfine", is_there: || is_installed("hyperfine"), packages: &["hyperfine"] },
     Tool { name: "musl-gcc", is_there: || is_installed("musl-gcc"), packages: &["musl-tools"] },
     Tool {
