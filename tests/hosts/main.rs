@@ -115,7 +115,9 @@ fn difference(bare: &Traces, traced: &Traces) -> String {
     let only = |mark: &str, these: &[String], those: &[String]| {
         these.iter().filter(|line| !those.contains(line)).map(|line| format!("{mark} {line}\n")).collect::<String>()
     };
-    only("bare:  ", &bare, &traced) + &only("traced:", &traced, &bare)
+    let first = bare.iter().zip(&traced).find(|(bare, traced)| bare != traced);
+    let order = first.map_or_else(String::new, |(bare, traced)| format!("first:  {bare}\nwhere:  {traced}\n"));
+    order + &only("bare:   ", &bare, &traced) + &only("traced: ", &traced, &bare)
 }
 
 /// All files below a directory, with their content as far as it says nothing of process ids and the tracer.

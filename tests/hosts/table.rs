@@ -20,7 +20,7 @@ x=$(echo a | tr a b); echo "$x"; (exit 3); echo $?
 for i in 1 2 3; do echo $i & done | sort; wait
 trap 'echo bye' EXIT
 sh -c 'kill -TERM $$' 2>/dev/null; echo $?
-sleep 60 & kill $!; wait $! 2>/dev/null; echo $?
+sleep 60 & p=$!; kill $p; { wait $p; } 2>/dev/null; echo $?
 /nonexistent 2>/dev/null; echo $?
 cat <<EOF | wc -l
 a
@@ -135,7 +135,8 @@ if __name__ == '__main__':
     a, b = socket.socketpair(); a.send(b'x'); print(b.recv(1))
     subprocess.run([os.environ['STATE'], 'state']); sys.stdout.flush(); os.kill(os.getpid(), signal.SIGABRT)
 END
-python3 work.py; echo $?; rm -rf __pycache__"#,
+# What is left of semaphores is complained of when it is found.
+python3 work.py 2> /dev/null; echo $?; rm -rf __pycache__"#,
     },
     Host {
         name: "ruby",

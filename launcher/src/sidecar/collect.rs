@@ -32,6 +32,9 @@ const MOST_PAST: usize = 8192;
 /// one at the same time: theirs stay unused but for one.
 const MOST_RINGS: usize = 4;
 
+/// How many spans one process may be. It is one, and now and then, for a moment, another one's that had its id before.
+const MOST_SPANS: usize = 8;
+
 /// A process that is known.
 struct Tracked {
     pid: u32,
@@ -61,6 +64,8 @@ pub struct Collector {
     /// Told to every new ring, too.
     news: News,
     run: u128,
+    /// When the first process began, in ticks since the machine's start.
+    began: Option<u64>,
     /// Processes come only when they have something to say, as they are no spans.
     are_silent: bool,
 }
@@ -81,6 +86,7 @@ impl Collector {
             told_full: false,
             news: News::default(),
             run,
+            began: None,
             are_silent,
         }
     }
@@ -170,6 +176,9 @@ impl Collector {
         if self.processes.contains_key(&span) {
             return;
         }
+        if self.began.is_none() {
+            self.began = zombie::began(pid);
+        }
         let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLHUP | EpollFlags::EPOLLET;
         if let Err(error) = self.epoll.add(pidfd.as_fd(), EpollEvent::new(flags, span.0)) {
             tracing::warn!("cannot watch process {pid}: {error}");
@@ -185,16 +194,29 @@ impl Collector {
         let mut accepted = 0;
         for guest in self.door.guests() {
             match guest {
-                Ok(guest) => {
-                    self.welcome(guest);
-                    accepted += 1;
-                }
+                Ok(guest) => match self.objection(&guest) {
+                    None => {
+                        self.welcome(guest);
+                        accepted += 1;
+                    }
+                    Some(reason) => tracing::warn!("process {} was sent away: {reason}", guest.pid),
+                },
                 // An inner launcher only asks whether somebody is there.
                 Err(Unwelcome::Gone) => {}
                 Err(reason) => tracing::warn!("a process was sent away: {reason}"),
             }
         }
         accepted
+    }
+
+    /// Why a process cannot be who it says it is.
+    fn objection(&self, guest: &Guest) -> Option<Unwelcome> {
+        let known = self.processes.get(&guest.hello.span_id);
+        if known.is_some_and(|tracked| tracked.pid != guest.pid && tracked.died_ns.is_none()) {
+            return Some(Unwelcome::Taken);
+        }
+        let own = self.processes.values().filter(|tracked| tracked.pid == guest.pid && tracked.died_ns.is_none());
+        (known.is_none() && own.count() >= MOST_SPANS).then_some(Unwelcome::Many)
     }
 
     fn welcome(&mut self, guest: Guest) {
@@ -239,7 +261,7 @@ impl Collector {
 
     fn drain(&mut self, span: SpanId) -> usize {
         let Some(tracked) = self.processes.get_mut(&span) else { return 0 };
-        let (producer, same_namespace) = (tracked.producer, tracked.same_namespace);
+        let (producer, same_namespace, pid) = (tracked.producer, tracked.same_namespace, tracked.pid);
         let mut rings = std::mem::take(&mut tracked.rings);
         let mut bytes = 0;
         let mut children = Vec::new();
@@ -253,7 +275,7 @@ impl Collector {
             tracked.rings = rings;
         }
         if same_namespace {
-            self.adopt(children);
+            self.adopt(pid, children);
         }
         bytes
     }
@@ -265,9 +287,12 @@ impl Collector {
     }
 
     /// Children that a process started, known by its word alone until they speak for themselves.
-    fn adopt(&mut self, children: Vec<(SpanId, u32)>) {
+    fn adopt(&mut self, by: u32, children: Vec<(SpanId, u32)>) {
         for (span, pid) in children {
             if self.processes.contains_key(&span) || self.past.contains_key(&span) {
+                continue;
+            }
+            if !self.can_be_child(by, pid) {
                 continue;
             }
             match pidfd::open(pid) {
@@ -281,6 +306,15 @@ impl Collector {
                 }
             }
         }
+    }
+
+    /// Whether a process that is there is what another one says of it. If it is not, waiting for its end might be for
+    /// ever.
+    fn can_be_child(&self, by: u32, pid: u32) -> bool {
+        let Some(parent) = zombie::parent(pid) else { return true };
+        // Of one whose parent is gone it is only known that it is not older than the run, and not this process itself.
+        let is_orphan = || zombie::parent(by).is_none_or(|_| zombie::look(by).is_some());
+        parent == by || is_orphan() && zombie::began(pid) >= self.began && pid != std::process::id()
     }
 
     /// What the kernel has to tell of a process. Gives whether it is over with it.
