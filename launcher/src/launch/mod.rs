@@ -359,7 +359,7 @@ impl Launch<'_> {
         };
         let state_dir = state_dir::choose(&config, |name| environment.get(name).map(PathBuf::from));
         if state_dir.is_none() {
-            messages.complain(format_args!(
+            messages.note(format_args!(
                 "neither {} nor a directory for temporary files can be written; spans that no backend takes at once are lost",
                 state_dir::preferred(&config, |name| environment.get(name).map(PathBuf::from)).display()
             ));
