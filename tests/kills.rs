@@ -43,7 +43,7 @@ fn what_was_ended_before_the_kill_arrives_and_nothing_else() {
         let mut spans = delivered.remove(&place).unwrap_or_default();
         spans.sort_unstable();
         let numbers = spans.iter().map(|(number, _)| *number);
-        let last = numbers.clone().last().unwrap_or(0);
+        let last = numbers.clone().next_back().unwrap_or(0);
         assert!(numbers.eq(1..=last), "{place:?} of seed {seed}: {spans:?}");
         assert!(
             last == count || last == count + 1,

@@ -18,9 +18,9 @@ const SHELL_WORK: &str = r#"
 cat > work.sh <<'END'
 x=$(echo a | tr a b); echo "$x"; (exit 3); echo $?
 for i in 1 2 3; do echo $i & done | sort; wait
-trap 'echo bye' EXIT
 sh -c 'kill -TERM $$' 2>/dev/null; echo $?
-sleep 60 & p=$!; kill $p; { wait $p; } 2>/dev/null; echo $?
+sleep 60 & p=$!; sleep 0.3; kill $p; { wait $p; } 2>/dev/null; echo $?
+trap 'echo bye' EXIT
 /nonexistent 2>/dev/null; echo $?
 cat <<EOF | wc -l
 a
