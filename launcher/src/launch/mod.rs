@@ -9,11 +9,13 @@ mod process_tags;
 mod resource;
 mod service;
 pub mod stdio;
+mod stored;
 mod supervise;
 mod trace;
 mod tracer;
 
 pub use inform::inform;
+pub use stored::{flush, local_store, status};
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -41,7 +43,6 @@ use nix::fcntl::OFlag;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 
 use crate::cli::{ColourChoice, EXIT_OWN_FAILURE, Run};
-use crate::export::LOCAL_STORE;
 use crate::message::{self, Messages};
 use crate::sidecar::{self, FirstProcess, Lineage, Order};
 use crate::target::Reason;
@@ -417,12 +418,4 @@ fn finish(end: nix::Result<End>, word: &OsStr, why_not: impl Fn(Errno) -> &'stat
             EXIT_OWN_FAILURE
         }
     }
-}
-
-/// The file of the local store, as the configuration has it.
-pub fn local_store(given: Given) -> Option<PathBuf> {
-    let environment = Environment::inherited();
-    let config = given.resolve(&environment, &[]).config;
-    let directory = state_dir::choose(&config, |name| environment.get(name).map(PathBuf::from))?;
-    Some(directory.join(LOCAL_STORE))
 }

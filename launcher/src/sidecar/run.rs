@@ -26,6 +26,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use super::collect::Collector;
 use super::deliver::{Exporting, Plan};
+use super::flush::SPOOL;
 use super::origin::Origin;
 use super::{leftover, log};
 use crate::spool::{Account, Counter, RunDirectory, begin_records};
@@ -104,7 +105,7 @@ pub fn run(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
         tracing::warn!("{note}");
     }
     let spool_bound = order.config.spool_max_bytes;
-    let spool_dir = order.state_dir.as_ref().map(|directory| directory.join("spool"));
+    let spool_dir = order.state_dir.as_ref().map(|directory| directory.join(SPOOL));
     let clock_offset = i128::from(realtime_ns()) - i128::from(monotonic_ns());
     let origin = Origin { resource: Resource::clone(&order.resource), clock_offset };
     let directory = spool_dir.as_deref().and_then(|spool| match RunDirectory::create(spool) {

@@ -314,14 +314,12 @@ impl Outbox {
     /// Lets go of what is settled; `records` are the segments of records that are still there.
     pub fn tidy(&mut self, records: &BTreeSet<u32>) {
         let last = self.open.len().saturating_sub(1);
-        let mut place = 0;
-        for mut open in std::mem::take(&mut self.open) {
+        for (place, mut open) in std::mem::take(&mut self.open).into_iter().enumerate() {
             if place != last && open.is_settled() && open.speaks_of.is_disjoint(records) {
                 open.delete();
             } else {
                 self.open.push_back(open);
             }
-            place += 1;
         }
     }
 
