@@ -301,7 +301,7 @@ impl Server {
             }
         };
         let settled = tokio::select! {
-            settled = deliver(&mut self.backend, body, spans, &self.patience.shortened, &mut tell) => settled,
+            settled = deliver(&mut self.backend, &body, spans, &self.patience.shortened, &mut tell) => settled,
             () = self.patience.over() => {
                 // A receiver that says nothing has said nothing yet either.
                 if last_said.borrow().is_empty() {

@@ -56,7 +56,8 @@ struct Process {
     resource: Arc<Resource>,
     /// The same with its id, once a span needs it.
     complete: Option<Arc<Resource>>,
-    open: HashMap<SpanId, RecordedSpan>,
+    /// Boxed, as they are large and the map moves them.
+    open: HashMap<SpanId, Box<RecordedSpan>>,
     /// In the order in which they were begun, with some that have ended since.
     begun: VecDeque<SpanId>,
     traces: HashMap<TraceId, Trace>,
@@ -128,7 +129,7 @@ impl Traces {
         if process.open.contains_key(&record.span_id) {
             return 0;
         }
-        let mut span = RecordedSpan::begun(record.span_id, body);
+        let mut span = Box::new(RecordedSpan::begun(record.span_id, body));
         span.amend(record);
         let trace = process.trace(body.trace_id);
         trace.open += 1;
@@ -187,7 +188,7 @@ impl Traces {
                 let trace = process.trace(body.trace_id);
                 trace.open += 1;
                 trace.segments.add(segment);
-                (RecordedSpan::begun(record.span_id, body), 1)
+                (Box::new(RecordedSpan::begun(record.span_id, body)), 1)
             }
         };
         span.amend(record);
@@ -314,7 +315,7 @@ impl Process {
     }
 
     /// Takes in a span that has ended.
-    fn close(&mut self, span: RecordedSpan) {
+    fn close(&mut self, span: Box<RecordedSpan>) {
         if self.scopes.len() > MOST_SCOPES {
             self.scopes.clear();
         }

@@ -17,8 +17,9 @@ use super::segment::{self, Full, Progress, Reader, Writer};
 const SERIES: &str = "records";
 /// Into how many segments the bound is divided.
 const SEGMENTS: u64 = 8;
-/// Which part of the spool's bound is for records; the others are for payloads.
-const SHARE: u64 = 4;
+/// Which part of the spool's bound is for records; the others are for payloads. Records come faster than they can be put
+/// together where a program does nothing else than record.
+const SHARE: u64 = 2;
 
 /// Segments that are begun and not yet read from, with their numbers.
 type Begun = Arc<Mutex<VecDeque<(u32, Reader)>>>;
@@ -204,7 +205,7 @@ mod tests {
 
     fn records(directory: &Path) -> (RecordsWriter, RecordsReader) {
         // Segments of a quarter of a MiB.
-        let (writer, reader, reason) = begin_records(Some(directory), 8 << 20, b"origin").unwrap();
+        let (writer, reader, reason) = begin_records(Some(directory), 4 << 20, b"origin").unwrap();
         assert_eq!(reason, None);
         (writer, reader)
     }

@@ -66,10 +66,10 @@ pub(super) const SETTINGS: &[Setting] = &[
         id: Id::SpoolMaxBytes,
         key: "spool.max_bytes",
         kind: Kind::Bytes { min: 1 << 20, max: 1 << 40 },
-        default: "256MiB",
+        default: "512MiB",
         dd: &["DD_TRACE_SPOOL_MAX_BYTES"],
-        help: "Most that may wait on disk for a backend; beyond it what is new is dropped, and of what earlier runs left the oldest",
-        example: "\"256MiB\"",
+        help: "Most that may wait on disk; beyond it the oldest is dropped",
+        example: "\"1GiB\"",
         ..Setting::BLANK
     },
     Setting {
