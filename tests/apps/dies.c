@@ -28,6 +28,17 @@ static void note(ddtrace_span span) {
     if (write(ledger, line, (size_t)length) != length) _exit(99);
 }
 
+/* Text that cannot be compressed much. */
+static const char *noise(void) {
+    static _Thread_local char text[257];
+    static _Thread_local uint32_t state = 1;
+    for (int place = 0; place < 256; place++) {
+        state = state * 1664525 + 1013904223;
+        text[place] = "0123456789abcdef"[state >> 28];
+    }
+    return text;
+}
+
 /* A root that is left open, and spans below it that have ended. */
 static void record(void) {
     struct ddtrace_options options = ddtrace_options();
@@ -36,6 +47,7 @@ static void record(void) {
     for (int number = 0; number < count; number++) {
         ddtrace_span span = ddtrace_start("step", &options);
         ddtrace_tag_int(span, "number", number);
+        ddtrace_tag_string(span, "noise", noise());
         note(span);
         ddtrace_finish(span);
     }

@@ -301,7 +301,7 @@ fn watch(
             let bytes = collector.drain_all();
             // Where there is no room for more, the exporting thread needs the processor.
             is_flooded = bytes >= FLOOD && !collector.is_cut_short();
-            active |= bytes > 0;
+            active |= bytes > 0 || collector.is_cut_short();
             last_drain = Instant::now();
         }
         collector.bury_unreaped(false);

@@ -278,18 +278,17 @@ impl Outbox {
     }
 
     fn append(&mut self, frames: &[Appended<'_>]) -> Result<usize, Full> {
-        let mut on_disk = true;
-        if let Some(writer) = self.open.back_mut().and_then(|open| open.writer.as_mut()) {
-            match writer.append_all(frames) {
-                Err(Full::Disk(error)) => {
-                    tracing::warn!("the spool cannot grow: {error}; keeping what comes in memory");
-                    on_disk = false;
-                }
-                Err(Full::Bound) => {}
-                done => return done,
-            }
+        let current = self.open.back_mut().and_then(|open| open.writer.as_mut());
+        let mut appended = current.map_or(Err(Full::Bound), |writer| writer.append_all(frames));
+        if let Err(Full::Bound) = appended {
+            appended = self.begin_next(true).and_then(|writer| writer.append_all(frames));
         }
-        self.begin_next(on_disk)?.append_all(frames)
+        if let Err(Full::Disk(error)) = &appended {
+            // What the disk has no room for, memory may have.
+            tracing::warn!("the spool cannot grow: {error}; keeping what comes in memory");
+            appended = self.begin_next(false).and_then(|writer| writer.append_all(frames));
+        }
+        appended
     }
 
     fn begin_next(&mut self, on_disk: bool) -> Result<&mut Writer, Full> {

@@ -65,7 +65,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting {
         id: Id::SpoolMaxBytes,
         key: "spool.max_bytes",
-        kind: Kind::Bytes { min: 1 << 20, max: 1 << 40 },
+        kind: Kind::Bytes { min: 4 << 20, max: 1 << 40 },
         default: "512MiB",
         dd: &["DD_TRACE_SPOOL_MAX_BYTES"],
         help: "Most that may wait on disk; beyond it the oldest is dropped",
