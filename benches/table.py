@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What the launcher costs, beside the bare program and beside its peers: one table.
 
-    benches/table.py [--launcher PATH] [--peers VENV] [--rounds N] [--spans N]
+    benches/table.py [--launcher PATH] [--peers VENV] [--rounds N] [--spans N] [--only PART]
 
 VENV is a virtual environment with `ddtrace` and `opentelemetry-distro`, which is made if it is not there. Everything
 compared is run in turns within one run, and the fastest of each counts: the others were disturbed. The numbers are for
@@ -93,6 +93,7 @@ def main():
     parser.add_argument("--peers", default=ROOT / "target/bench-venv", type=pathlib.Path)
     parser.add_argument("--rounds", default=20, type=int)
     parser.add_argument("--spans", default=1_000_000, type=int)
+    parser.add_argument("--only", choices=["start", "dead-agent", "record", "sidecar"], help="only this part")
     options = parser.parse_args()
     ours = str(options.launcher)
     if not (options.peers / "bin/ddtrace-run").exists():
@@ -112,14 +113,19 @@ def main():
         print("| what | by | fastest | more | ratio |\n| --- | --- | --- | --- | --- |")
         receiver = Receiver()
         agent = {"DD_TRACE_AGENT_URL": receiver.url, "DD_INSTRUMENTATION_TELEMETRY_ENABLED": "false"}
-        start_up(work, ours, options, python, agent)
-        dead = f"http://127.0.0.1:{free_port()}"
-        exit_with_dead_agent(work, ours, options, python, dead)
-        recording(work, ours, load, options, agent)
+        wanted = lambda part: options.only in (None, part)
+        if wanted("start"):
+            start_up(work, ours, options, python, agent)
+        if wanted("dead-agent"):
+            exit_with_dead_agent(work, ours, options, python, f"http://127.0.0.1:{free_port()}")
+        if wanted("record"):
+            recording(work, ours, load, options, agent)
+        if not wanted("sidecar"):
+            return
         print("\n| sidecar | spans received | of | spans a second | CPU per million spans | anonymous memory at most |")
         print("| --- | --- | --- | --- | --- | --- |")
         for processes, threads in ((1, 1), (1, 4), (4, 1)):
-            sidecar(work, ours, load, options, receiver, agent, processes, threads)
+            sidecar(work, ours, load, options, processes, threads)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -173,9 +179,12 @@ def recording(work, ours, load, options, agent):
         row(f"a span with two tags, {threads} threads", best, "µs", 1e6)
 
 
-def sidecar(work, ours, load, options, receiver, agent, processes, threads):
+def sidecar(work, ours, load, options, processes, threads):
     state = tempfile.mkdtemp(dir=work)
-    before, start, most = receiver.spans, time.perf_counter(), 0
+    # Its own: sidecars of the runs before may still be sending to the other one.
+    receiver = Receiver()
+    agent = {"DD_TRACE_AGENT_URL": receiver.url}
+    start, most = time.perf_counter(), 0
     command = [ours, "--supervise", "--process-spans=false", "--set", "log.level=debug", "--set", "shutdown_timeout=120s"]
     run = subprocess.Popen([*command, load, str(processes), str(threads), str(options.spans)],
                            env=environment(state, **agent), stderr=subprocess.DEVNULL)
@@ -183,15 +192,18 @@ def sidecar(work, ours, load, options, receiver, agent, processes, threads):
         for status in pathlib.Path("/proc").glob("[0-9]*/status"):
             try:
                 text = status.read_text()
+                if not text.startswith("Name:\tddtrace-sidecar"):
+                    continue
+                owner = (status.parent / "environ").read_bytes().decode(errors="replace")
             except OSError:
                 continue
-            if text.startswith("Name:\tddtrace-sidecar") and state in (status.parent / "environ").read_bytes().decode(errors="replace"):
+            if state in owner:
                 most = max(most, int(re.search(r"RssAnon:\s+(\d+)", text).group(1)))
         time.sleep(0.05)
     took = time.perf_counter() - start
     log = pathlib.Path(state, "ddtrace/sidecar.log").read_text()
     cpu = float(re.search(r"used ([\d.]+) ms of CPU", log).group(1)) / 1e3
-    spans = receiver.spans - before
+    spans = receiver.spans
     print(f"| {processes} processes, {threads} threads each | {spans:,} | {options.spans:,} | {spans / took:,.0f} "
           f"| {cpu / spans * 1e6:.2f} s | {most / 1024:.1f} MiB |")
 
