@@ -50,6 +50,36 @@ fn records_come_out_once_and_in_order() {
 }
 
 #[test]
+fn what_there_is_no_room_for_stays_for_the_next_time() {
+    let mapping = Mapping::new();
+    let (ring, mut reader) = pair(&mapping);
+    let slot = ThreadSlot::new();
+    for id in 1..=3 * MAX_RECORD as u64 {
+        ring.append(&slot, |record| record.close(SpanId(id), id)).unwrap();
+    }
+    let mut seen = 0;
+    let mut rounds = 0u64;
+    loop {
+        // There is room for one chunk each time.
+        let mut room = 1;
+        let drained = reader.drain_while(|bytes| {
+            room -= 1;
+            if room == 0 {
+                seen += records(bytes).count();
+            }
+            room == 0
+        });
+        rounds += 1;
+        if !drained.unwrap().is_cut_short {
+            break;
+        }
+    }
+    assert_eq!(seen, 3 * MAX_RECORD);
+    assert!(rounds > 10, "{rounds}");
+    assert_eq!(drain_ids(&mut reader), [0u64; 0]);
+}
+
+#[test]
 fn many_threads_lose_nothing_while_the_reader_drains() {
     const THREADS: u64 = 4;
     const RECORDS: u64 = 50_000;

@@ -53,6 +53,16 @@ pub fn spans_program(sandbox: &Sandbox) -> String {
     compile_strictly(sandbox, &repository().join("tests/apps/spans.c"), "cc", &[])
 }
 
+/// Compiles `tests/apps/dies.c`.
+///
+/// # Panics
+/// As [`compile_strictly`].
+#[must_use]
+pub fn dying_program(sandbox: &Sandbox) -> String {
+    // That it overflows the stack is what it is for, and not to be optimised away or complained of.
+    compile_strictly(sandbox, &repository().join("tests/apps/dies.c"), "cc", &["-O0", "-Wno-infinite-recursion"])
+}
+
 /// Whether a program that tells its version can be found.
 #[must_use]
 pub fn has_program(program: &str) -> bool {

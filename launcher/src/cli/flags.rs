@@ -31,11 +31,17 @@ pub mod id {
     pub const FILE: &str = "file";
     /// Of `completions`: the shell to write for.
     pub const SHELL: &str = "shell";
+    /// Of `flush`: how long it tries.
+    pub const WAIT: &str = "wait";
+    /// Of `status`: the form of metrics.
+    pub const METRICS: &str = "metrics";
 }
 
 /// First words that are ours and not the name of a program to trace.
 pub mod word {
     pub const VIEW: &str = "view";
+    pub const STATUS: &str = "status";
+    pub const FLUSH: &str = "flush";
     pub const COMPLETIONS: &str = "completions";
     pub const MAN: &str = "man";
 }
@@ -53,7 +59,9 @@ const URL: &str = "URL";
 const USAGE: &str = "\
 ddtrace-run [FLAGS] [--] PROGRAM [ARG...]
        ddtrace-run --info [--json] [PROGRAM [ARG...]]
-       ddtrace-run view [FILE]";
+       ddtrace-run view [FILE]
+       ddtrace-run status [--json]
+       ddtrace-run flush [--wait SECONDS]";
 
 /// A flag that is another name for one setting.
 pub struct SettingFlag {
@@ -272,6 +280,36 @@ fn view() -> Command {
         .args(printing())
 }
 
+fn status() -> Command {
+    Command::new(word::STATUS)
+        .about("Show which spans wait for delivery, and what the sidecars that run now have done")
+        .override_usage("ddtrace-run status [--json | --metrics]")
+        .arg(switch(id::JSON, "Write JSON"))
+        .arg(switch(id::METRICS, "Write metrics in the text format of Prometheus").conflicts_with(id::JSON))
+        .next_help_heading("Other")
+        .args(configuring())
+        .args(printing())
+}
+
+fn flush() -> Command {
+    let wait = Arg::new(id::WAIT)
+        .long(id::WAIT)
+        .value_name("SECONDS")
+        .value_parser(value_parser!(u32).range(0..=86_400))
+        .value_hint(ValueHint::Other)
+        .default_value("30")
+        .help("How long to try");
+    Command::new(word::FLUSH)
+        .about("Deliver the spans that wait from earlier runs; exit code 1 if any still wait then")
+        .override_usage("ddtrace-run flush [OPTIONS]")
+        .arg(wait)
+        .next_help_heading("Where to send")
+        .args(SENDING.iter().map(SettingFlag::arg))
+        .next_help_heading("Other")
+        .args(configuring())
+        .args(printing())
+}
+
 fn completions() -> Command {
     let shell = Arg::new(id::SHELL)
         .value_name("SHELL")
@@ -291,7 +329,7 @@ pub fn command() -> Command {
 
 /// Adds the subcommands. Most command lines have none of them, and building them takes as long as parsing does.
 pub fn with_subcommands(command: Command) -> Command {
-    command.subcommands([view(), completions(), man()])
+    command.subcommands([view(), status(), flush(), completions(), man()])
 }
 
 /// The flags that stand before a program or a subcommand.

@@ -6,67 +6,51 @@ use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::sleep;
 
 /// The first wait before trying again.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 /// The longest wait that is chosen here; a receiver may ask for more.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
-/// What became of a payload.
-#[derive(Debug, Default)]
-pub struct Delivery {
-    /// How many of its spans the receiver will never take, once it has answered about all of them. `None` where that
-    /// could not be had in time; it may be tried again.
-    pub settled: Option<u64>,
-    /// How many requests were sent, and how many of them in vain.
-    pub requests: u64,
-    /// Those that are to be tried again.
-    pub retries: u64,
-    /// What went wrong or was remarked, for people; each message once, without secrets.
-    pub messages: Vec<String>,
+/// What is to be told while a payload is being delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Remark {
+    /// A request is sent.
+    Sent,
+    /// It is to be tried again.
+    InVain,
+    /// What went wrong or was remarked, for people; without secrets.
+    Said(String),
 }
 
-impl Delivery {
-    fn say(&mut self, message: String) {
-        if !self.messages.contains(&message) {
-            self.messages.push(message);
-        }
-    }
-}
-
-/// Delivers a payload of so many spans: tries again with growing, jittered waits while `limit` allows, waits as long as
-/// the receiver asks to, and splits what is too large. When the time is over, an attempt under way is abandoned. `ending`
-/// ends a wait that the receiver has not asked for: there will not be much time any more.
+/// Delivers a payload of so many spans: tries again with growing, jittered waits, waits as long as the receiver asks to,
+/// and splits what is too large. Gives how many of the spans the receiver will never take, once it has answered about all
+/// of them.
+///
+/// When `ending` is told there will not be much time any more, and whoever waits here is soon abandoned: a wait of our own
+/// is cut short then. One that the receiver has asked for ends it; `None` says so, and the payload may be tried again.
 pub async fn deliver<B: Backend>(
     backend: &mut B,
     payload: &[u8],
     spans: u64,
-    limit: Duration,
     ending: &Notify,
-) -> Delivery {
-    let deadline = Instant::now() + limit;
-    let mut delivery = Delivery::default();
+    tell: &mut dyn FnMut(Remark),
+) -> Option<u64> {
     let mut waiting = VecDeque::from([(Cow::Borrowed(payload), spans)]);
     let (mut failures, mut dropped) = (0, 0);
     while let Some((payload, spans)) = waiting.pop_front() {
-        delivery.requests += 1;
-        let outcome = timeout_at(deadline, backend.send(&payload)).await.unwrap_or_else(|_| Outcome::Retry {
-            after: None,
-            reason: format!("{} at {} gave no answer in time", backend.name(), backend.destination()),
-        });
-        match outcome {
+        tell(Remark::Sent);
+        match backend.send(&payload).await {
             Outcome::Delivered { rejected, message } => {
                 failures = 0;
                 dropped += rejected.min(spans);
-                if let Some(message) = message {
-                    delivery.say(message);
-                }
+                message.into_iter().for_each(|message| tell(Remark::Said(message)));
             }
             Outcome::Refused { reason } => {
                 failures = 0;
                 dropped += spans;
-                delivery.say(reason);
+                tell(Remark::Said(reason));
             }
             Outcome::TooLarge => match backend.format().halves(&payload) {
                 Some((first, second)) => {
@@ -75,27 +59,23 @@ pub async fn deliver<B: Backend>(
                 }
                 None => {
                     dropped += spans;
-                    delivery.say(format!("a span is larger than {} takes", backend.name()));
+                    tell(Remark::Said(format!("a span is larger than {} takes", backend.name())));
                 }
             },
             Outcome::Retry { after, reason } => {
-                delivery.say(reason);
-                delivery.retries += 1;
+                tell(Remark::Said(reason));
+                tell(Remark::InVain);
                 let wait = after.unwrap_or_default().max(backoff(failures));
                 failures += 1;
                 waiting.push_front((payload, spans));
-                if Instant::now() + wait >= deadline {
-                    break;
-                }
                 tokio::select! {
                     () = sleep(wait) => {}
-                    () = ending.notified(), if after.is_none() => {}
+                    () = ending.notified() => if after.is_some() { return None },
                 }
             }
         }
     }
-    delivery.settled = waiting.is_empty().then_some(dropped);
-    delivery
+    Some(dropped)
 }
 
 /// The wait after so many failures in a row: doubled each time, then somewhere between its half and its whole, so that
@@ -117,6 +97,7 @@ mod tests {
     use super::*;
     use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
     use prost::Message;
+    use tokio::time::Instant;
 
     /// Answers as told and remembers what it was sent, and when.
     #[derive(Default)]
@@ -163,17 +144,27 @@ mod tests {
         Outcome::Retry { after: after.map(Duration::from_secs), reason: String::from("busy") }
     }
 
-    async fn deliver(backend: &mut Scripted, batch: Batch, limit: Duration) -> Delivery {
+    /// What came of it in so much time, how often it was tried, and what was said.
+    async fn deliver(backend: &mut Scripted, batch: Batch, limit: Duration) -> (Option<u64>, usize, Vec<String>) {
         let payload = Format::Otlp.encode(&batch, Default::default()).unwrap();
-        super::deliver(backend, &payload, batch.spans(), limit, &Notify::new()).await
+        let mut remarks = Vec::new();
+        let ending = Notify::new();
+        let mut tell = |remark| remarks.push(remark);
+        let delivering = super::deliver(backend, &payload, batch.spans(), &ending, &mut tell);
+        let settled = tokio::time::timeout(limit, delivering).await.ok().flatten();
+        let sent = remarks.iter().filter(|remark| **remark == Remark::Sent).count();
+        let said = remarks.into_iter().filter_map(|remark| match remark {
+            Remark::Said(text) => Some(text),
+            _ => None,
+        });
+        (settled, sent, said.collect())
     }
 
     #[tokio::test(start_paused = true)]
     async fn waits_double_with_jitter_and_stop_growing() {
         let mut backend = Scripted { answers: std::iter::repeat_n(later(None), 9).collect(), ..Default::default() };
-        let delivery = deliver(&mut backend, batch(&[1]), Duration::from_secs(120)).await;
-        assert_eq!((delivery.settled, delivery.requests, delivery.retries), (Some(0), 10, 9));
-        assert_eq!(delivery.messages, ["busy"]);
+        let (settled, sent, said) = deliver(&mut backend, batch(&[1]), Duration::from_secs(120)).await;
+        assert_eq!((settled, sent, said), (Some(0), 10, vec![String::from("busy"); 9]));
         let waits: Vec<Duration> = backend.calls.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
         for (i, wait) in waits.iter().enumerate() {
             let whole = FIRST_WAIT.saturating_mul(1 << i).min(LONGEST_WAIT);
@@ -184,36 +175,39 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_receivers_wish_is_honoured() {
-        let mut backend = Scripted { answers: [later(Some(7))].into(), ..Default::default() };
-        let start = Instant::now();
-        deliver(&mut backend, batch(&[1]), Duration::from_secs(60)).await;
-        assert!(backend.calls[1].0 - start >= Duration::from_secs(7));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_would_come_after_the_limit_is_left_at_once() {
         let mut backend = Scripted { answers: [later(Some(3600))].into(), ..Default::default() };
         let start = Instant::now();
-        let delivery = deliver(&mut backend, batch(&[1, 2]), Duration::from_secs(5)).await;
-        assert_eq!(start.elapsed(), Duration::ZERO, "waiting for nothing");
-        assert_eq!(delivery.settled, None);
+        assert_eq!(deliver(&mut backend, batch(&[1]), Duration::from_secs(9999)).await.0, Some(0));
+        assert!(backend.calls[1].0 - start >= Duration::from_secs(3600));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_mute_receiver_is_abandoned_at_the_limit() {
+    async fn towards_the_end_it_is_tried_once_more_unless_the_receiver_asked_to_wait() {
+        for (wish, settled) in [(None, Some(0)), (Some(5), None)] {
+            let mut backend = Scripted { answers: [later(wish)].into(), ..Default::default() };
+            let payload = Format::Otlp.encode(&batch(&[1]), Default::default()).unwrap();
+            let ending = Notify::new();
+            let start = Instant::now();
+            let mut silent = |_| {};
+            let (came, ()) = tokio::join!(super::deliver(&mut backend, &payload, 1, &ending, &mut silent), async {
+                sleep(Duration::from_millis(10)).await;
+                ending.notify_waiters();
+            });
+            assert_eq!((came, start.elapsed()), (settled, Duration::from_millis(10)));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_mute_receiver_settles_nothing() {
         let mut backend = Scripted { mute: true, ..Default::default() };
-        let start = Instant::now();
-        let delivery = deliver(&mut backend, batch(&[1]), Duration::from_secs(5)).await;
-        assert!(start.elapsed() < Duration::from_millis(5_010));
-        assert_eq!(delivery.settled, None);
-        assert_eq!(delivery.messages, ["receiver at nowhere gave no answer in time"]);
+        assert_eq!(deliver(&mut backend, batch(&[1]), Duration::from_secs(5)).await, (None, 1, vec![]));
     }
 
     #[tokio::test(start_paused = true)]
     async fn too_large_is_split_in_order_down_to_single_spans() {
         let mut backend = Scripted { most_spans: Some(2), ..Default::default() };
-        let delivery = deliver(&mut backend, batch(&[1, 2, 3, 4, 5]), Duration::from_secs(5)).await;
-        assert_eq!(delivery.settled, Some(0));
+        let (settled, ..) = deliver(&mut backend, batch(&[1, 2, 3, 4, 5]), Duration::from_secs(5)).await;
+        assert_eq!(settled, Some(0));
         let taken: Vec<u64> =
             backend.calls.iter().filter(|(_, ids)| ids.len() <= 2).flat_map(|c| c.1.clone()).collect();
         assert_eq!(taken, [1, 2, 3, 4, 5]);
@@ -222,22 +216,20 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_span_too_large_alone_is_dropped_and_counted() {
         let mut backend = Scripted { most_spans: Some(0), ..Default::default() };
-        let delivery = deliver(&mut backend, batch(&[1, 2]), Duration::from_secs(5)).await;
-        assert_eq!(delivery.settled, Some(2));
-        assert_eq!(delivery.messages, ["a span is larger than receiver takes"]);
+        let (settled, _, said) = deliver(&mut backend, batch(&[1, 2]), Duration::from_secs(5)).await;
+        assert_eq!((settled, said), (Some(2), vec![String::from("a span is larger than receiver takes"); 2]));
     }
 
     #[tokio::test(start_paused = true)]
     async fn refused_and_rejected_spans_are_never_sent_again() {
         let refused = Outcome::Refused { reason: String::from("bad") };
         let mut backend = Scripted { answers: [refused].into(), ..Default::default() };
-        let delivery = deliver(&mut backend, batch(&[1, 2]), Duration::from_secs(5)).await;
-        assert_eq!((delivery.settled, backend.calls.len()), (Some(2), 1));
+        let (settled, sent, _) = deliver(&mut backend, batch(&[1, 2]), Duration::from_secs(5)).await;
+        assert_eq!((settled, sent), (Some(2), 1));
         let partly = Outcome::Delivered { rejected: 3, message: Some(String::from("too old")) };
         let mut backend = Scripted { answers: [partly].into(), ..Default::default() };
-        let delivery = deliver(&mut backend, batch(&[1, 2, 3, 4]), Duration::from_secs(5)).await;
-        assert_eq!((delivery.settled, backend.calls.len()), (Some(3), 1));
-        assert_eq!(delivery.messages, ["too old"]);
+        let (settled, sent, said) = deliver(&mut backend, batch(&[1, 2, 3, 4]), Duration::from_secs(5)).await;
+        assert_eq!((settled, sent, said), (Some(3), 1, vec![String::from("too old")]));
     }
 
     #[test]

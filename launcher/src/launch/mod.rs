@@ -11,11 +11,13 @@ mod resource;
 mod service;
 mod signals;
 pub mod stdio;
+mod stored;
 mod supervise;
 mod trace;
 mod tracer;
 
 pub use inform::inform;
+pub use stored::{flush, local_store, status};
 
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
@@ -42,7 +44,6 @@ use nix::fcntl::OFlag;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 
 use crate::cli::{ColourChoice, Run};
-use crate::export::LOCAL_STORE;
 use crate::message::{self, Messages};
 use crate::sidecar::{self, FirstProcess, Lineage, Order};
 use crate::target::Reason;
@@ -431,12 +432,4 @@ fn finish(end: End, word: &OsStr, why_not: impl Fn(Errno) -> &'static str) -> i3
         message::error(&format_args!("cannot run {word:?}: {}", why_not(error)));
     }
     supervise::end_as(end)
-}
-
-/// The file of the local store, as the configuration has it.
-pub fn local_store(given: Given) -> Option<PathBuf> {
-    let environment = Environment::inherited();
-    let config = given.resolve(&environment, &[]).config;
-    let directory = state_dir::choose(&config, |name| environment.get(name).map(PathBuf::from))?;
-    Some(directory.join(LOCAL_STORE))
 }

@@ -180,6 +180,16 @@ impl Collector {
         }
     }
 
+    /// Whether something waits in a ring because there was no room for it.
+    pub fn is_cut_short(&self) -> bool {
+        self.is_cut_short
+    }
+
+    /// What is counted.
+    pub fn account(&self) -> &Account {
+        &self.account
+    }
+
     /// Appends a frame, if there is room.
     fn append(&mut self, kind: FrameKind, producer: u64, payload: &[u8]) -> bool {
         match self.records.append(kind, producer, payload) {
@@ -219,17 +229,16 @@ impl Collector {
         }
         let producer = self.next_producer;
         self.next_producer += 1;
-        let tracked =
-            Tracked {
-                pid,
-                producer,
-                pidfd,
-                rings: Vec::new(),
-                same_namespace: true,
-                died_ns: None,
-                fate: None,
-                was_active: false,
-            };
+        let tracked = Tracked {
+            pid,
+            producer,
+            pidfd,
+            rings: Vec::new(),
+            same_namespace: true,
+            died_ns: None,
+            fate: None,
+            was_active: false,
+        };
         self.processes.insert(span, tracked);
     }
 

@@ -8,6 +8,7 @@ mod death;
 mod deliver;
 mod detach;
 mod early;
+mod flush;
 mod groups;
 mod judge;
 mod known_ring;
@@ -28,6 +29,7 @@ mod verdict;
 mod zombie;
 
 pub use detach::{Lineage, start};
+pub use flush::{SPOOL, count_unsent, flush};
 pub use listen::bind;
 pub use log::log_file;
 pub use pidfd::open as open_process;

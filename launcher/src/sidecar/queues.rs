@@ -14,14 +14,11 @@ use ddtrace::span::datadog::AgentOptions;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use crate::export::{AnyBackend, Backend, Destination, Format, deliver, probe};
+use crate::export::{AnyBackend, Backend, Destination, Format, Remark, deliver, probe};
 use crate::spool::{Counter, Destinations, Parcel};
 
 /// How long the sidecar still tries when it was told to go.
 const LAST_MOMENT: Duration = Duration::from_millis(500);
-
-/// How long a receiver is tried until the sidecar looks whether it has been told to go.
-const ONE_TRY: Duration = Duration::from_secs(30);
 
 /// More different things to say are in the log only.
 const MOST_COMPLAINTS: usize = 5;
@@ -50,19 +47,13 @@ impl Patience {
         self.end_within(LAST_MOMENT);
     }
 
-    fn time_left(&self) -> Duration {
-        match self.deadline.get() {
-            Some(deadline) => deadline.saturating_duration_since(Instant::now()),
-            None => ONE_TRY,
-        }
-    }
-
     /// Waits until the time is over.
     async fn over(&self) {
-        while !self.is_over() {
-            let left = self.deadline.get().map(|_| self.time_left());
+        loop {
+            let left = self.deadline.get().map(|deadline| deadline.saturating_duration_since(Instant::now()));
             let shortened = self.shortened.notified();
             match left {
+                Some(Duration::ZERO) => return,
                 Some(left) => drop(timeout(left, shortened).await),
                 None => shortened.await,
             }
@@ -71,7 +62,7 @@ impl Patience {
 
     /// Whether the time is over.
     pub fn is_over(&self) -> bool {
-        self.time_left().is_zero()
+        self.deadline.get().is_some_and(|deadline| deadline <= Instant::now())
     }
 }
 
@@ -80,6 +71,8 @@ struct Queue {
     parcels: RefCell<VecDeque<Rc<Parcel>>>,
     news: Notify,
     busy: Cell<bool>,
+    /// Nothing more will be sent: what waits stays where it is.
+    gave_up: Cell<bool>,
     /// The receiver has taken something.
     answers: Cell<bool>,
     delivered: Cell<u64>,
@@ -172,6 +165,7 @@ impl Queues {
             parcels: RefCell::default(),
             news: Notify::new(),
             busy: Cell::new(false),
+            gave_up: Cell::new(false),
             answers: Cell::new(false),
             delivered: Cell::new(0),
             dropped: Cell::new(0),
@@ -225,9 +219,9 @@ impl Queues {
         self.queues.iter().any(|queue| queue.answers.get())
     }
 
-    /// Whether nothing is left to be sent.
+    /// Whether nothing is left to be sent, or nothing more will be.
     pub fn are_served(&self) -> bool {
-        !self.queues.iter().any(|queue| queue.busy.get() || !queue.parcels.borrow().is_empty())
+        self.queues.iter().all(|queue| queue.gave_up.get() || !queue.busy.get() && queue.parcels.borrow().is_empty())
     }
 
     /// Waits for a moment, or until one of the queues has become empty.
@@ -261,13 +255,14 @@ impl Server {
                 continue;
             };
             self.queue.busy.set(true);
-            while !parcel.is_settled() && !self.patience.is_over() {
+            if !parcel.is_settled() {
                 self.send(&parcel).await;
             }
             if !parcel.is_settled() {
-                // The time is over: it stays where it is.
+                // The time is over: it stays where it is, on disk.
                 self.queue.parcels.borrow_mut().push_front(parcel);
-                self.queue.busy.set(false);
+                self.queue.gave_up.set(true);
+                self.served.notify_one();
                 return;
             }
             self.queue.busy.set(false);
@@ -286,31 +281,42 @@ impl Server {
         }
     }
 
-    /// Tries to send a parcel, for as long as there is time.
+    /// Sends a parcel, trying for as long as there is time.
     async fn send(&mut self, parcel: &Parcel) {
-        let (body, spans) = (parcel.body(), parcel.spans());
-        let limit = self.patience.time_left();
-        let delivery = tokio::select! {
-            delivery = deliver(&mut self.backend, body, spans, limit, &self.patience.shortened) => delivery,
-            () = self.patience.over() => return,
+        let (body, spans, account) = (parcel.body(), parcel.spans(), parcel.account());
+        let complaints = Rc::clone(&self.complaints);
+        let last_said = RefCell::new(String::new());
+        let mut tell = |remark| match remark {
+            Remark::Sent => account.add(Counter::Requests, 1),
+            Remark::InVain => account.add(Counter::Retries, 1),
+            // The same is not said again at each try.
+            Remark::Said(text) if text == *last_said.borrow() => {}
+            Remark::Said(text) => {
+                tracing::warn!("{text}");
+                last_said.borrow_mut().clone_from(&text);
+                let mut complaints = complaints.borrow_mut();
+                if complaints.len() < MOST_COMPLAINTS && !complaints.contains(&text) {
+                    complaints.push(text);
+                }
+            }
         };
-        let account = parcel.account();
-        account.add(Counter::Requests, delivery.requests);
-        account.add(Counter::Retries, delivery.retries);
-        if let Some(dropped) = delivery.settled {
+        let settled = tokio::select! {
+            settled = deliver(&mut self.backend, &body, spans, &self.patience.shortened, &mut tell) => settled,
+            () = self.patience.over() => {
+                // A receiver that says nothing has said nothing yet either.
+                if last_said.borrow().is_empty() {
+                    tell(Remark::Said(format!("{} gave no answer in time", self.queue.name)));
+                }
+                None
+            }
+        };
+        if let Some(dropped) = settled {
             account.add(Counter::SentBytes, body.len() as u64);
             parcel.settle(dropped);
             self.queue.answers.set(true);
             self.queue.dropped.set(self.queue.dropped.get() + dropped);
             self.queue.delivered.set(self.queue.delivered.get() + spans - dropped.min(spans));
             self.tell_keep_rate();
-        }
-        for message in delivery.messages {
-            tracing::warn!("{message}");
-            let mut complaints = self.complaints.borrow_mut();
-            if complaints.len() < MOST_COMPLAINTS && !complaints.contains(&message) {
-                complaints.push(message);
-            }
         }
         self.note_rates();
     }

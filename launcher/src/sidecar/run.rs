@@ -26,6 +26,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use super::collect::Collector;
 use super::deliver::{Exporting, Plan};
+use super::flush::SPOOL;
 use super::origin::Origin;
 use super::{leftover, log};
 use crate::spool::{Account, Counter, RunDirectory, begin_records};
@@ -37,6 +38,12 @@ const CONTROL: u64 = u64::MAX - 2;
 /// How often rings are looked at while something happens in them, and at most while nothing does.
 const BUSY_TICK: Duration = Duration::from_millis(20);
 const IDLE_TICK: Duration = Duration::from_millis(160);
+/// The same where programs record much of their own, by what they have recorded so far: several threads that begin to do
+/// nothing else fill a ring within a tenth of a second.
+const RECORDING_TICK: Duration = Duration::from_millis(40);
+const MUCH: u64 = 1 << 20;
+/// After a look that brought so many bytes the next one follows at once.
+const FLOOD: usize = 2 << 20;
 /// What happens within this time is handled in one go: fewer turns on the processor that the traced program needs.
 const GATHER: Duration = Duration::from_millis(2);
 /// How long the sidecar waits for another process to come, after the last one has gone.
@@ -104,7 +111,7 @@ pub fn run(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
         tracing::warn!("{note}");
     }
     let spool_bound = order.config.spool_max_bytes;
-    let spool_dir = order.state_dir.as_ref().map(|directory| directory.join("spool"));
+    let spool_dir = order.state_dir.as_ref().map(|directory| directory.join(SPOOL));
     let clock_offset = i128::from(realtime_ns()) - i128::from(monotonic_ns());
     let origin = Origin { resource: Resource::clone(&order.resource), clock_offset };
     let directory = spool_dir.as_deref().and_then(|spool| match RunDirectory::create(spool) {
@@ -254,6 +261,7 @@ fn watch(
     supervised: bool,
 ) -> bool {
     let mut tick = BUSY_TICK;
+    let mut is_flooded = false;
     let mut last_drain = Instant::now();
     let mut quiet_since: Option<Instant> = None;
     let mut command_ended: Option<Instant> = None;
@@ -263,7 +271,11 @@ fn watch(
         if collector.is_expectant() {
             collector.accept_all();
         }
-        let wait = if collector.is_expectant() || quiet_since.is_some() { BUSY_TICK } else { tick };
+        let wait = match () {
+            () if is_flooded => Duration::ZERO,
+            () if collector.is_expectant() || quiet_since.is_some() => BUSY_TICK,
+            () => tick,
+        };
         let count = epoll.wait(&mut events, EpollTimeout::try_from(wait).unwrap_or(EpollTimeout::ZERO)).unwrap_or(0);
         let mut active = false;
         for event in events.iter().take(count) {
@@ -286,7 +298,10 @@ fn watch(
             }
         }
         if last_drain.elapsed() >= BUSY_TICK || count == 0 {
-            active |= collector.drain_all() > 0;
+            let bytes = collector.drain_all();
+            // Where there is no room for more, the exporting thread needs the processor.
+            is_flooded = bytes >= FLOOD && !collector.is_cut_short();
+            active |= bytes > 0 || collector.is_cut_short();
             last_drain = Instant::now();
         }
         collector.bury_unreaped(false);
@@ -301,7 +316,8 @@ fn watch(
             tick = BUSY_TICK;
             exporting.wake();
         } else {
-            tick = (tick * 2).min(IDLE_TICK);
+            let longest = if collector.account().get(Counter::RecordBytes) > MUCH { RECORDING_TICK } else { IDLE_TICK };
+            tick = (tick * 2).min(longest);
         }
         if collector.living() == 0 && (command_ended.is_some() || !collector.finds_silent_processes()) {
             let since = *quiet_since.get_or_insert_with(Instant::now);

@@ -57,7 +57,8 @@ struct Process {
     /// The same with its id, once a span needs it.
     complete: Option<Arc<Resource>>,
     /// Spans that have not ended, and those of `ending`.
-    open: HashMap<SpanId, RecordedSpan>,
+    /// Boxed, as they are large and the map moves them.
+    open: HashMap<SpanId, Box<RecordedSpan>>,
     /// Spans that have ended, oldest first, with the pass in which that was read. What another thread said of them before
     /// is read in the next pass at the latest.
     ending: VecDeque<(u64, SpanId)>,
@@ -134,7 +135,7 @@ impl Traces {
         if process.open.contains_key(&record.span_id) {
             return 0;
         }
-        let mut span = RecordedSpan::begun(record.span_id, body);
+        let mut span = Box::new(RecordedSpan::begun(record.span_id, body));
         span.amend(record);
         let trace = process.trace(body.trace_id);
         trace.open += 1;
@@ -204,7 +205,7 @@ impl Traces {
                 let trace = process.trace(body.trace_id);
                 trace.open += 1;
                 trace.segments.add(segment);
-                (RecordedSpan::begun(record.span_id, body), 1)
+                (Box::new(RecordedSpan::begun(record.span_id, body)), 1)
             }
         };
         span.amend(record);
@@ -335,7 +336,7 @@ impl Process {
     }
 
     /// Takes in a span that has ended.
-    fn close(&mut self, span: RecordedSpan) {
+    fn close(&mut self, span: Box<RecordedSpan>) {
         if self.scopes.len() > MOST_SCOPES {
             self.scopes.clear();
         }

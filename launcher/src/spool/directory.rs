@@ -90,7 +90,7 @@ mod tests {
         let spool = tempfile::tempdir().unwrap();
         let run = RunDirectory::create(spool.path()).unwrap();
         let path = run.path().to_owned();
-        assert_eq!(runs(spool.path()), [path.clone()]);
+        assert_eq!(runs(spool.path()), std::slice::from_ref(&path));
         assert!(RunDirectory::adopt(&path).is_none());
         drop(run);
         let run = RunDirectory::adopt(&path).unwrap();

@@ -11,9 +11,11 @@ mod frame;
 mod outbox;
 mod records;
 mod segment;
+mod status;
 
 pub use account::{Account, Counter};
 pub use directory::{RunDirectory, runs};
 pub use frame::{Frame, FrameKind};
 pub use outbox::{Destinations, Outbox, Parcel, spans_of};
 pub use records::{RecordsReader, RecordsWriter, begin_records, old_records};
+pub use status::Status;

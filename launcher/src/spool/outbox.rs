@@ -21,9 +21,12 @@ use crate::export::Format;
 
 /// The name of the series.
 const SERIES: &str = "payloads";
-/// Into how many segments the bound is divided: three quarters of them are for payloads.
+/// Into how many segments the bound is divided: half of them are for payloads.
 const SEGMENTS: u64 = 16;
-const MOST_SEGMENTS: usize = 12;
+const MOST_SEGMENTS: usize = 8;
+
+/// No payload is longer than this, whatever the spool says: it is what receivers take at most.
+const LONGEST: usize = 64 << 20;
 
 /// Of a payload's first word: it is settled. What is below it says how many of its spans were dropped.
 const SETTLED: u64 = 1 << 63;
@@ -85,9 +88,10 @@ pub struct Parcel {
 }
 
 impl Parcel {
-    /// What is to be sent.
-    pub fn body(&self) -> &[u8] {
-        self.segment.bytes_from(self.body.start).get(..self.body.len()).unwrap_or_default()
+    /// What is to be sent; empty where it cannot be read.
+    pub fn body(&self) -> Vec<u8> {
+        let kept = self.segment.bytes_from(self.body.start).get(..self.body.len()).unwrap_or_default();
+        unpack(kept).unwrap_or_default()
     }
 
     /// How many spans are in it at most.
@@ -112,6 +116,12 @@ impl Parcel {
             self.group.settle(dropped);
         }
     }
+}
+
+/// Payloads are kept compressed, by a method that costs less than the pages that it saves.
+fn unpack(kept: &[u8]) -> Option<Vec<u8>> {
+    let (length, _) = lz4_flex::block::uncompressed_size(kept).ok()?;
+    (length <= LONGEST).then(|| lz4_flex::decompress_size_prepended(kept).ok())?
 }
 
 /// A segment and what waits in it.
@@ -212,7 +222,7 @@ impl Outbox {
         &self.destinations
     }
 
-    /// Most bytes of one payload that find room.
+    /// Most bytes of one payload that find room, even where they cannot be compressed.
     pub fn most_bytes(&self) -> usize {
         (self.segment_bound as usize / 4).max(64 * 1024)
     }
@@ -230,6 +240,8 @@ impl Outbox {
     ) -> Result<Vec<Rc<Parcel>>, Full> {
         let id_bytes: Vec<u8> = ids.iter().flat_map(|id| id.to_le_bytes()).collect();
         let waiting = [0u8; WORD];
+        let payloads: Vec<(usize, Vec<u8>)> =
+            payloads.iter().map(|(to, body)| (*to, lz4_flex::compress_prepend_size(body))).collect();
         let mut frames: Vec<Appended<'_>> = vec![(FrameKind::Group, 0, [&id_bytes, &[]])];
         frames.extend(payloads.iter().map(|(to, body)| (FrameKind::Payload, *to as u64, [&waiting[..], &body[..]])));
         let start = self.append(&frames)?;
@@ -249,7 +261,7 @@ impl Outbox {
         }
         let mut at = start + frame::size(id_bytes.len());
         let mut parcels = Vec::with_capacity(payloads.len());
-        for (destination, body) in payloads {
+        for (destination, body) in &payloads {
             let word = at + FRAME_HEADER;
             let parcel = Rc::new(Parcel {
                 segment: Arc::clone(writer.segment()),
@@ -266,18 +278,17 @@ impl Outbox {
     }
 
     fn append(&mut self, frames: &[Appended<'_>]) -> Result<usize, Full> {
-        let mut on_disk = true;
-        if let Some(writer) = self.open.back_mut().and_then(|open| open.writer.as_mut()) {
-            match writer.append_all(frames) {
-                Err(Full::Disk(error)) => {
-                    tracing::warn!("the spool cannot grow: {error}; keeping what comes in memory");
-                    on_disk = false;
-                }
-                Err(Full::Bound) => {}
-                done => return done,
-            }
+        let current = self.open.back_mut().and_then(|open| open.writer.as_mut());
+        let mut appended = current.map_or(Err(Full::Bound), |writer| writer.append_all(frames));
+        if let Err(Full::Bound) = appended {
+            appended = self.begin_next(true).and_then(|writer| writer.append_all(frames));
         }
-        self.begin_next(on_disk)?.append_all(frames)
+        if let Err(Full::Disk(error)) = &appended {
+            // What the disk has no room for, memory may have.
+            tracing::warn!("the spool cannot grow: {error}; keeping what comes in memory");
+            appended = self.begin_next(false).and_then(|writer| writer.append_all(frames));
+        }
+        appended
     }
 
     fn begin_next(&mut self, on_disk: bool) -> Result<&mut Writer, Full> {
@@ -314,14 +325,12 @@ impl Outbox {
     /// Lets go of what is settled; `records` are the segments of records that are still there.
     pub fn tidy(&mut self, records: &BTreeSet<u32>) {
         let last = self.open.len().saturating_sub(1);
-        let mut place = 0;
-        for mut open in std::mem::take(&mut self.open) {
+        for (place, mut open) in std::mem::take(&mut self.open).into_iter().enumerate() {
             if place != last && open.is_settled() && open.speaks_of.is_disjoint(records) {
                 open.delete();
             } else {
                 self.open.push_back(open);
             }
-            place += 1;
         }
     }
 
@@ -467,6 +476,28 @@ mod tests {
         vec![(0, body.to_vec()), (1, [body, b"!"].concat())]
     }
 
+    /// Bytes that cannot be compressed.
+    fn noise(length: usize) -> Vec<u8> {
+        let mut state = 1u32;
+        let next = |_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        };
+        (0..length).map(next).collect()
+    }
+
+    #[test]
+    fn what_is_kept_is_read_back_and_damage_does_no_harm() {
+        for body in [Vec::new(), vec![7; 100_000], noise(100_000)] {
+            let mut kept = lz4_flex::compress_prepend_size(&body);
+            assert_eq!(unpack(&kept), Some(body.clone()));
+            kept[..4].copy_from_slice(&u32::MAX.to_le_bytes());
+            assert_eq!(unpack(&kept), None);
+            kept.truncate(2);
+            assert_eq!(unpack(&kept), None);
+        }
+    }
+
     #[test]
     fn destinations_are_read_back() {
         for destinations in [destinations(), Destinations::default()] {
@@ -480,7 +511,7 @@ mod tests {
         let account = account();
         let mut outbox = Outbox::new(None, BOUND, destinations(), Arc::clone(&account));
         let parcels = outbox.push(&[1, 2, 3], &both(b"body"), &BTreeSet::new()).unwrap();
-        assert_eq!((parcels[0].body(), parcels[1].body()), (&b"body"[..], &b"body!"[..]));
+        assert_eq!((parcels[0].body(), parcels[1].body()), (b"body".to_vec(), b"body!".to_vec()));
         parcels[0].settle(1);
         parcels[0].settle(0);
         assert_eq!(counts(&account), (0, 0), "once is enough");
@@ -508,7 +539,7 @@ mod tests {
         let mut found = Outbox::adopt(directory.path(), BOUND, Destinations::default(), Arc::clone(&account));
         assert_eq!(found.outbox.destinations(), &destinations());
         assert_eq!(found.moved, HashSet::from([1, 2, 3, 4]));
-        let bodies: Vec<_> = found.waiting.iter().map(|parcel| (parcel.destination, parcel.body().to_vec())).collect();
+        let bodies: Vec<_> = found.waiting.iter().map(|parcel| (parcel.destination, parcel.body())).collect();
         assert_eq!(bodies, [(1, b"b!".to_vec()), (1, b"c".to_vec())]);
         assert_eq!(spans_of(&found.waiting), 2);
         let more = found.outbox.push(&[5], &both(b"d"), &BTreeSet::new()).unwrap();
@@ -523,7 +554,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let account = account();
         let mut outbox = Outbox::new(Some(directory.path()), BOUND, destinations(), Arc::clone(&account));
-        let body = vec![7; 200_000];
+        let body = noise(200_000);
         let mut parcels = Vec::new();
         for id in 0..100 {
             parcels.extend(outbox.push(&[id], &[(0, body.clone())], &BTreeSet::new()).unwrap());
@@ -539,7 +570,7 @@ mod tests {
     fn what_is_settled_goes_when_its_records_have_gone() {
         let directory = tempfile::tempdir().unwrap();
         let mut outbox = Outbox::new(Some(directory.path()), BOUND, destinations(), account());
-        let body = vec![7; 900_000];
+        let body = noise(900_000);
         for id in 0..5 {
             let parcels = outbox.push(&[id], &[(0, body.clone())], &BTreeSet::from([id as u32])).unwrap();
             if id != 2 {

@@ -17,8 +17,9 @@ use super::segment::{self, Full, Progress, Reader, Writer};
 const SERIES: &str = "records";
 /// Into how many segments the bound is divided.
 const SEGMENTS: u64 = 8;
-/// Which part of the spool's bound is for records; the others are for payloads.
-const SHARE: u64 = 4;
+/// Which part of the spool's bound is for records; the others are for payloads. Records come faster than they can be put
+/// together where a program does nothing else than record.
+const SHARE: u64 = 2;
 
 /// Segments that are begun and not yet read from, with their numbers.
 type Begun = Arc<Mutex<VecDeque<(u32, Reader)>>>;
@@ -79,16 +80,18 @@ impl RecordsWriter {
     /// # Errors
     /// The bound is reached: the reader is behind. Later there will be room.
     pub fn append(&mut self, kind: FrameKind, producer: u64, payload: &[u8]) -> Result<(), Full> {
-        match self.current.append(kind, producer, payload) {
-            Ok(()) => Ok(()),
-            Err(full) => {
-                self.begin_next(&full)?;
-                self.current.append(kind, producer, payload)
-            }
+        let mut appended = self.current.append(kind, producer, payload);
+        if let Err(Full::Bound) = appended {
+            appended = self.begin_next(true).and_then(|()| self.current.append(kind, producer, payload));
         }
+        if let Err(Full::Disk(error)) = &appended {
+            tracing::warn!("the spool cannot grow: {error}; keeping what comes in memory");
+            appended = self.begin_next(false).and_then(|()| self.current.append(kind, producer, payload));
+        }
+        appended
     }
 
-    fn begin_next(&mut self, full: &Full) -> Result<(), Full> {
+    fn begin_next(&mut self, on_disk: bool) -> Result<(), Full> {
         self.tidy();
         if self.full.len() as u64 + 1 >= SEGMENTS {
             let oldest_is_read = self.full.front().is_some_and(|oldest| oldest.segment().progress() >= Progress::Read);
@@ -102,11 +105,7 @@ impl RecordsWriter {
         }
         self.number += 1;
         let path = self.directory.as_ref().map(|directory| segment_path(directory, SERIES, self.number));
-        // What the disk has no room for, memory may have.
-        let path = path.filter(|_| matches!(full, Full::Bound));
-        if let Full::Disk(error) = full {
-            tracing::warn!("the spool cannot grow: {error}; keeping what comes in memory");
-        }
+        let path = path.filter(|_| on_disk);
         let (mut next, reason) = Writer::create(path.as_deref(), self.segment_bound).map_err(Full::Disk)?;
         if let Some(reason) = reason {
             tracing::warn!("{reason}");
@@ -204,7 +203,7 @@ mod tests {
 
     fn records(directory: &Path) -> (RecordsWriter, RecordsReader) {
         // Segments of a quarter of a MiB.
-        let (writer, reader, reason) = begin_records(Some(directory), 8 << 20, b"origin").unwrap();
+        let (writer, reader, reason) = begin_records(Some(directory), 4 << 20, b"origin").unwrap();
         assert_eq!(reason, None);
         (writer, reader)
     }
