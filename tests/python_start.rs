@@ -1,0 +1,170 @@
+//! Pythons under the launcher: all of them start as without it, and all that can be traced get the tracer.
+
+use ddtrace_test_support::programs::pythons;
+use ddtrace_test_support::{Outcome, Sandbox, repository};
+use std::fs;
+
+/// Says whether the tracer could be imported, and nothing else.
+const LENT: &str = "import sys\nsys.stdout.write('lent' if 'ddtrace_run' in repr(sys.meta_path[-1]) else 'not lent')\n";
+
+fn sandbox() -> Sandbox {
+    let mut sandbox = Sandbox::new(env!("CARGO_BIN_EXE_ddtrace-run"));
+    sandbox.set("DD_TRACE_PROCESS_SPANS", "false");
+    fs::copy(repository().join("tests/python/state.py"), sandbox.work().join("state.py")).expect("a program");
+    sandbox
+}
+
+/// The log of the sidecar, when all is over.
+fn log(sandbox: &Sandbox) -> String {
+    sandbox.settle();
+    fs::read_to_string(sandbox.local_store().with_file_name("sidecar.log")).unwrap_or_default()
+}
+
+/// In whatever way a Python is started, its program finds it as without the launcher.
+#[test]
+fn start_forms() {
+    let sandbox = sandbox();
+    fs::create_dir_all(sandbox.work().join("application")).unwrap();
+    fs::copy(sandbox.work().join("state.py"), sandbox.work().join("application/__main__.py")).unwrap();
+    for python in pythons() {
+        let archive = Outcome::of(&mut sandbox.bare([&python, "-m", "zipapp", "application", "-o", "archive.pyz"]));
+        assert_eq!(archive.code, Some(0), "{archive:?}");
+        for options in [
+            &["state.py", "-I", "argument"][..],
+            &["./state.py"],
+            &["-m", "state"],
+            &["-m", "application"],
+            &["application"],
+            &["archive.pyz"],
+            &["-c", "import state"],
+            &["-W", "error", "-bb", "-X", "dev", "state.py"],
+            &["-s", "-B", "-u", "state.py"],
+            &["-O", "-X", "utf8", "state.py"],
+            &["-I", "state.py"],
+            &["-E", "state.py"],
+        ] {
+            let argv: Vec<&str> = [python.as_str()].into_iter().chain(options.iter().copied()).collect();
+            let outcome = sandbox.assert_same(&argv);
+            assert_eq!(outcome.code, Some(0), "{argv:?}: {outcome:?}");
+        }
+        let shell = format!("{python} < state.py; {python} - < state.py; PYTHONSAFEPATH=1 {python} state.py");
+        sandbox.assert_same(&["sh", "-c", &shell]);
+    }
+}
+
+/// Every version that can be traced gets the finder, in whatever way its program is started.
+#[test]
+fn the_tracer_is_there() {
+    let sandbox = sandbox();
+    let program = sandbox.write("lent.py", LENT);
+    let program = program.to_str().unwrap();
+    for python in pythons() {
+        for argv in [
+            vec![python.as_str(), "-c", LENT],
+            vec![python.as_str(), "-W", "error", program],
+            vec![python.as_str(), "-m", "lent"],
+            vec!["sh", "-c", &format!("{python} < lent.py")],
+        ] {
+            assert_eq!(sandbox.run_traced(&argv).out(), "lent", "{argv:?}");
+        }
+        // The extension can be loaded, and whatever installed modules there are come first.
+        let imports = "import ddtrace_run._native, ddtrace; print(ddtrace.__spec__.origin)";
+        let outcome = sandbox.run_traced([&python, "-c", imports]);
+        assert!(outcome.out().ends_with("/ddtrace_run/compat/ddtrace/__init__.py\n"), "{python}: {outcome:?}");
+    }
+}
+
+/// Set aside by the options of the command: said, and not done.
+#[test]
+fn what_keeps_it_out_is_said() {
+    let sandbox = sandbox();
+    for python in pythons() {
+        for (option, reason) in [
+            ("-I", "-I makes Python ignore PYTHONPATH"),
+            ("-E", "-E makes Python ignore PYTHONPATH"),
+            ("-S", "-S makes Python start without its module site"),
+        ] {
+            let script = sandbox.write_program("isolated", format!("#!{python} {option}\n{LENT}"));
+            let script = script.to_str().unwrap().to_owned();
+            for argv in [vec!["--debug", &python, option, "-c", LENT], vec!["--debug", &script]] {
+                let outcome = sandbox.run_traced(&argv);
+                assert_eq!(outcome.out(), "not lent", "{argv:?}");
+                assert!(outcome.err().contains(reason), "{argv:?}: {outcome:?}");
+            }
+        }
+    }
+}
+
+/// `sitecustomize` and `usercustomize` of the user's own, also those that fail.
+#[test]
+fn hooks_of_the_users_own() {
+    let sandbox = sandbox();
+    let hooks = sandbox.work().join("hooks");
+    let user = sandbox.path().join("home/site");
+    for python in pythons() {
+        let place = "import site; print(site.getusersitepackages())";
+        let mut command = sandbox.bare([&python, "-c", place]);
+        let packages = Outcome::of(command.env("PYTHONUSERBASE", &user)).out();
+        for (name, code) in [
+            (
+                "sitecustomize",
+                "import sys; print('hook', __file__, __name__, sys.path, sorted(sys.modules['sitecustomize'].__dict__))",
+            ),
+            ("sitecustomize", "raise RuntimeError('on purpose')"),
+            ("sitecustomize", "raise ImportError('on purpose', name='other')"),
+            ("sitecustomize", "import no_such_module"),
+            ("sitecustomize", "import sys; sys.exit('on purpose')"),
+            ("sitecustomize", "import os; print('ends'); os._exit(3)"),
+            ("sitecustomize", "syntax error"),
+            ("usercustomize", "import sys; print('user', __file__, sys.path)"),
+            ("usercustomize", "raise RuntimeError('on purpose')"),
+        ] {
+            for directory in [hooks.as_path(), packages.trim().as_ref()] {
+                fs::create_dir_all(directory).unwrap();
+                fs::write(directory.join(name).with_extension("py"), code).unwrap();
+                let run = |mut command: std::process::Command| {
+                    Outcome::of(command.env("PYTHONPATH", &hooks).env("PYTHONUSERBASE", &user))
+                };
+                let argv =
+                    [python.as_str(), "-B", "-c", "import sys; print(sys.path, sys.modules.get('sitecustomize'))"];
+                let (bare, traced) = (run(sandbox.bare(argv)), run(sandbox.traced(argv)));
+                assert_eq!(traced, bare, "{python}: {code}");
+                fs::remove_file(directory.join(name).with_extension("py")).unwrap();
+            }
+        }
+    }
+}
+
+/// Processes that a Python starts, and Pythons that others start, whatever they set for them.
+#[test]
+fn children_have_it_too() {
+    let sandbox = sandbox();
+    sandbox.write("lent.py", LENT);
+    sandbox.write(
+        "pools.py",
+        "import multiprocessing, sys\n\
+         def lent(_): return 'ddtrace_run' in repr(sys.meta_path[-1])\n\
+         if __name__ == '__main__':\n\
+         \x20   for way in ('fork', 'spawn', 'forkserver'):\n\
+         \x20       with multiprocessing.get_context(way).Pool(2) as pool: print(way, all(pool.map(lent, range(4))))\n",
+    );
+    for python in pythons() {
+        for script in [
+            format!("{python} -c 'import subprocess, sys; subprocess.run([sys.executable, \"lent.py\"])'"),
+            format!("{python} -c 'import os, sys; os.execv(sys.executable, [sys.executable, \"lent.py\"])'"),
+            format!("{python} -c 'import os, sys; os.execve(sys.executable, [sys.executable, \"lent.py\"], {{}})'"),
+            format!("PYTHONPATH=/nonexistent {python} lent.py"),
+            format!("PYTHONPATH=/nonexistent:$PYTHONPATH {python} lent.py"),
+            format!("env -u PYTHONPATH {python} lent.py"),
+            format!("env -i {python} lent.py"),
+            format!("(cd / && {python} {}/lent.py)", sandbox.work().display()),
+        ] {
+            assert_eq!(sandbox.run_traced(["sh", "-c", &script]).out(), "lent", "{script}");
+        }
+        // What a program sets for its children they find, behind ours, which is gone when they look.
+        let set = format!("PYTHONPATH=/a::/b/ {python} -c 'import sys; print(sys.path)'");
+        sandbox.assert_same(&["sh", "-c", &set]);
+        let outcome = sandbox.run_traced([&python, "pools.py"]);
+        assert_eq!(outcome.out(), "fork True\nspawn True\nforkserver True\n", "{python}: {outcome:?}");
+    }
+}
