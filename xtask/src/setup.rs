@@ -33,7 +33,11 @@ const TOOLS: [Tool; 7] = [
 /// When an installation fails; the message says which.
 pub fn run() -> Done {
     install_tools()?;
-    make_venv()?;
+    // Datadog's test agent, and the programs that are traced: neither sees the packages of the other.
+    make_venv("test-venv", "tests/requirements.txt")?;
+    make_venv("otel-venv", "tests/python_api/requirements.txt")?;
+    make_venv("otel-older-venv", "tests/python_api/requirements-older.txt")?;
+    make_venv("ddtrace-venv", "tests/python_api/requirements-ddtrace.txt")?;
     fetch_sources()
 }
 
@@ -82,13 +86,16 @@ fn is_root() -> bool {
     uid.and_then(|ids| ids.split_whitespace().nth(1)) == Some("0")
 }
 
-/// The receivers of PyPI, in an environment of their own.
-fn make_venv() -> Done {
-    let venv = target_dir().join("test-venv");
-    let requirements = root().join("tests/requirements.txt");
+/// Packages of PyPI, in an environment of their own.
+fn make_venv(name: &str, requirements: &str) -> Done {
+    let venv = target_dir().join(name);
+    let requirements = root().join(requirements);
     unless_done(&venv, &[&requirements], || {
         // One that was left half-made is made again.
-        step::run("Python environment", Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv))?;
+        step::run(
+            &format!("Python environment {name}"),
+            Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv),
+        )?;
         let mut pip = Command::new(venv.join("bin/python3"));
         pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"]).arg(&requirements);
         step::run("Python packages", &mut pip)
