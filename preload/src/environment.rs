@@ -63,13 +63,13 @@ pub(crate) struct Kept {
     pub(crate) service: StaticText<264>,
     pub(crate) env: StaticText<264>,
     pub(crate) version: StaticText<264>,
-    /// The settings of the tracer inside of the process.
-    pub(crate) tracer: StaticText<{ TRACER.len() + MAX_LENGTH + 1 }>,
     pub(crate) denylist: StaticText<1024>,
     /// `PYTHONPATH=` with our directory alone.
     pub(crate) python: StaticText<1024>,
     pub(crate) tracestate: StaticText<640>,
     pub(crate) baggage: StaticText<8320>,
+    /// The settings of the tracer inside of the process.
+    pub(crate) tracer: StaticText<{ TRACER.len() + MAX_LENGTH + 1 }>,
 }
 
 static KEPT: Settled<Kept> = Settled::new(Kept {
@@ -77,11 +77,11 @@ static KEPT: Settled<Kept> = Settled::new(Kept {
     service: StaticText::EMPTY,
     env: StaticText::EMPTY,
     version: StaticText::EMPTY,
-    tracer: StaticText::EMPTY,
     denylist: StaticText::EMPTY,
     python: StaticText::EMPTY,
     tracestate: StaticText::EMPTY,
     baggage: StaticText::EMPTY,
+    tracer: StaticText::EMPTY,
 });
 
 /// What children need, though the host has overwritten its environment by now.

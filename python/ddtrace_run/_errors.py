@@ -47,12 +47,10 @@ def stack(limit=None):
     return "".join(traceback.format_stack(sys._getframe(1), limit=limit + 1))
 
 
-def event(exception):
-    """Type, message and stack of an exception, by the rules of OpenTelemetry's SDK."""
+def event(exception, is_datadog=False):
+    """Type, message and stack of an exception, as events have them: in one API types that are built in have a module."""
     kind = type(exception)
-    name = kind.__qualname__
-    if kind.__module__ not in ("builtins", None):
-        name = f"{kind.__module__}.{name}"
+    name = kind.__qualname__ if kind.__module__ == "builtins" and not is_datadog else _name(kind)
     try:
         shown = "".join(traceback.format_exception(kind, exception, exception.__traceback__))
     except Exception:

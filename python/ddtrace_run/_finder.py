@@ -19,7 +19,10 @@ _LENT = {
 }
 
 #: What is called when a module has been imported: its name, then module and function, which gets the imported module.
-_CALLED = {}
+_CALLED = {
+    "opentelemetry.trace": "ddtrace_run.otel:imported",
+    "ddtrace_api": "ddtrace_run._ddtrace_api:imported",
+}
 
 
 def install():

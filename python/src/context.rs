@@ -5,7 +5,8 @@ use crate::shared::{Members, Shared};
 use crate::values::shown;
 use ddtrace::context::{FLAG_SAMPLED, Priority, SpanContext, TraceContext};
 use ddtrace::ids::{SpanId, TraceId};
-use ddtrace::propagation::{Carrier, Extracted, Outgoing};
+use ddtrace::propagation::tracecontext::TraceParent;
+use ddtrace::propagation::{Extracted, Outgoing, w3c_form};
 use ddtrace::tracer::ActiveTrace;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
@@ -65,6 +66,19 @@ impl Context {
                 lock(extracted).context.as_ref().map_or_else(SpanContext::default, |context| context.span)
             }
         }
+    }
+
+    /// The W3C flags of it. Asking decides whether a trace of this process is kept, where a rule can.
+    pub(crate) fn flags(&self) -> u8 {
+        match self.trace() {
+            Some((trace, _)) => u8::from(trace.is_kept()),
+            None => self.span_context().trace_flags(),
+        }
+    }
+
+    /// The W3C `tracestate` of it.
+    pub(crate) fn state(&self) -> String {
+        self.with(|context| w3c_form::state_of(context))
     }
 
     /// Reads or changes what is carried; a span of this process shows a copy.
@@ -130,11 +144,10 @@ impl Context {
                     let _ = context.tags.set(key.as_bytes(), value.as_bytes());
                 }
                 if key == "tracestate" {
-                    let state = State { state: &value, trace_id: context.span.trace_id, span_id: context.span.span_id };
-                    let read = headers::w3c().extract(&state, &mut ddtrace::propagation::NoBaggage).context;
-                    if let Some(read) = read {
-                        (context.trace_state, context.ot) = (read.trace_state, read.ot);
-                    }
+                    let (trace_id, span_id) = (context.span.trace_id, context.span.span_id);
+                    let read =
+                        w3c_form::read(TraceParent { trace_id, span_id, flags: FLAG_SAMPLED }, &value, is_remote);
+                    (context.trace_state, context.ot) = (read.trace_state, read.ot);
                 }
             }
         }
@@ -310,7 +323,11 @@ impl Context {
     fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
         let Ok(other) = other.cast::<Context>() else { return false };
         let other = other.get();
-        self.span_context() == other.span_context() && self.shared.all_baggage() == other.shared.all_baggage()
+        let identity = |context: &Context| {
+            let span = context.span_context();
+            (span.trace_id, span.span_id, span.priority, context.shared.all_baggage())
+        };
+        identity(self) == identity(other)
     }
 
     fn __hash__(&self) -> u64 {
@@ -326,25 +343,5 @@ impl Context {
             some(self.span_id().map(u128::from)),
             self.sampling_priority().map_or_else(|| String::from("None"), |priority| priority.to_string()),
         )
-    }
-}
-
-/// The headers of a `tracestate` that belongs to known ids.
-pub(crate) struct State<'a> {
-    pub(crate) state: &'a str,
-    pub(crate) trace_id: TraceId,
-    pub(crate) span_id: SpanId,
-}
-
-impl Carrier for State<'_> {
-    fn values(&self, name: &str, each: &mut dyn FnMut(&[u8])) {
-        match name {
-            "traceparent" => {
-                let flags = FLAG_SAMPLED;
-                each(format!("00-{:032x}-{:016x}-{flags:02x}", self.trace_id.0, self.span_id.0).as_bytes());
-            }
-            "tracestate" if !self.state.is_empty() => each(self.state.as_bytes()),
-            _ => {}
-        }
     }
 }

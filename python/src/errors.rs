@@ -24,7 +24,16 @@ pub(crate) fn stack(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     helper(py, &FOUND, "stack")
 }
 
-/// `event(exception)`: type, message and stack as OpenTelemetry has them.
+/// By whose rules an event tells of an exception.
+#[derive(Clone, Copy)]
+pub(crate) enum Naming {
+    /// Types with their module, also those that are built in.
+    Datadog,
+    /// Types that are built in by their name alone; and whether the exception leaves the span.
+    OpenTelemetry { escaped: bool },
+}
+
+/// `event(exception, is_datadog)`: type, message and stack as OpenTelemetry has them.
 fn event(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     static FOUND: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     helper(py, &FOUND, "event")
@@ -36,21 +45,22 @@ pub(crate) fn is_success(exception: &Bound<'_, PyAny>) -> bool {
         && exception.getattr("code").is_ok_and(|code| code.extract::<i64>().is_ok_and(|code| code == 0))
 }
 
-/// Adds the event that tells of an exception. `escaped`: whether it leaves the span, where that is known.
+/// Adds the event that tells of an exception.
 pub(crate) fn record(
     span: &Bound<'_, Span>,
     exception: &Bound<'_, PyAny>,
     attributes: Option<&Bound<'_, PyAny>>,
     time: Option<u64>,
-    escaped: Option<bool>,
+    naming: Naming,
 ) -> PyResult<()> {
-    let (kind, message, stack): (String, String, String) = event(span.py())?.call1((exception,))?.extract()?;
+    let (kind, message, stack): (String, String, String) =
+        { event(span.py())?.call1((exception, matches!(naming, Naming::Datadog)))?.extract()? };
     let mut all = vec![
         (String::from("exception.type"), Value::Text(kind.into())),
         (String::from("exception.message"), Value::Text(message.into())),
         (String::from("exception.stacktrace"), Value::Text(stack.into())),
     ];
-    if let Some(escaped) = escaped {
+    if let Naming::OpenTelemetry { escaped } = naming {
         all.push((String::from("exception.escaped"), Value::Text(if escaped { "True" } else { "False" }.into())));
     }
     // The caller's win.

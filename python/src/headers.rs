@@ -4,7 +4,7 @@ use crate::context::Context;
 use crate::engine::engine;
 use crate::shared::Members;
 use crate::values::{key, shown};
-use ddtrace::propagation::{Carrier, CarrierMut, Propagation, Style, Styles};
+use ddtrace::propagation::{Carrier, CarrierMut};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
 
@@ -91,12 +91,6 @@ pub(crate) fn extract(carrier: &dyn Carrier) -> Context {
     let mut baggage = Members::default();
     let extracted = engine().tracer.settings().propagation.extract(carrier, &mut baggage);
     Context::carried(extracted, baggage.0)
-}
-
-/// W3C's form alone.
-pub(crate) fn w3c() -> Propagation {
-    let styles: Styles = [Style::TraceContext].into_iter().collect();
-    Propagation { inject: styles, extract: styles, ..Propagation::default() }
 }
 
 /// `HTTPPropagator.inject`: writes the context of a span, or a context, into headers.

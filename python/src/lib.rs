@@ -28,12 +28,24 @@ mod native {
     #[pymodule_export]
     use crate::headers::{http_extract, http_inject};
     #[pymodule_export]
+    use crate::otel::binding::{bind_otel, is_otel_bound};
+    #[pymodule_export]
+    use crate::otel::processors::{add_span_processor, span_processors};
+    #[pymodule_export]
+    use crate::otel::propagator::{otel_extract, otel_fields, otel_inject};
+    #[pymodule_export]
+    use crate::otel::scope::Scope;
+    #[pymodule_export]
+    use crate::otel::span::OtelSpan;
+    #[pymodule_export]
+    use crate::otel::tracer::OtelTracer;
+    #[pymodule_export]
     use crate::span::Span;
     #[pymodule_export]
     use crate::tracer::{ContextProvider, Tracer};
+    use crate::{ffi, otel, span, tracer};
     #[pymodule_export]
-    use crate::why_not;
-    use crate::{ffi, span, tracer};
+    use crate::{resource_attributes, why_not};
     use pyo3::prelude::*;
 
     #[pymodule_init]
@@ -46,7 +58,21 @@ mod native {
         ffi::add_method(&class, c"finish", c"Finishes it, now or at a time in seconds.", span::finish)?;
         let class = py.get_type::<Tracer>();
         ffi::add_method(&class, c"trace", c"Starts a span under the active one, and makes it active.", tracer::trace)?;
-        ffi::add_method(&class, c"start_span", c"Starts a span under `child_of`.", tracer::start_span)
+        ffi::add_method(&class, c"start_span", c"Starts a span under `child_of`.", tracer::start_span)?;
+        let class = py.get_type::<OtelTracer>();
+        ffi::add_method(&class, c"start_span", c"Starts a span.", otel::tracer::start_span)?;
+        let doc = c"A context manager, or a decorator, that starts a span and makes it the current one.";
+        ffi::add_method(&class, c"start_as_current_span", doc, otel::tracer::start_as_current_span)?;
+        let class = py.get_type::<Scope>();
+        ffi::add_method(&class, c"__enter__", c"Starts the span.", otel::scope::enter)?;
+        ffi::add_method(&class, c"__exit__", c"Ends the span.", otel::scope::exit)?;
+        let class = py.get_type::<OtelSpan>();
+        ffi::add_method(&class, c"set_attribute", c"Sets an attribute.", otel::span::set_attribute)?;
+        ffi::add_method(&class, c"end", c"Ends it, now or at a time in nanoseconds.", otel::span::end)?;
+        ffi::add_method(&class, c"is_recording", c"Whether it can still be changed.", otel::span::is_recording)?;
+        ffi::add_method(&class, c"get_span_context", c"Its context.", otel::span::get_span_context)?;
+        ffi::add_method(&class, c"__enter__", c"The span.", otel::span::enter)?;
+        ffi::add_method(&class, c"__exit__", c"Ends it, as failed by the exception, if there is one.", otel::span::exit)
     }
 }
 
@@ -58,4 +84,21 @@ fn why_not() -> Option<String> {
         return Some(String::from("tracing is switched off"));
     }
     engine.absent.map(|absent| absent.to_string())
+}
+
+/// What records, as far as the configuration names it.
+#[pyfunction]
+fn resource_attributes(py: Python<'_>) -> PyResult<Bound<'_, pyo3::types::PyDict>> {
+    let settings = engine::engine().tracer.settings();
+    let attributes = pyo3::types::PyDict::new(py);
+    attributes.set_item("telemetry.sdk.language", settings.language)?;
+    attributes.set_item("telemetry.sdk.name", "ddtrace-run")?;
+    attributes.set_item("telemetry.sdk.version", env!("CARGO_PKG_VERSION"))?;
+    attributes.set_item("service.name", settings.service.as_deref().unwrap_or("unknown_service"))?;
+    for (name, value) in &settings.resource.attributes {
+        if let ddtrace::span::Value::String(value) = value {
+            attributes.set_item(name.as_ref(), value.as_ref())?;
+        }
+    }
+    Ok(attributes)
 }

@@ -2,12 +2,13 @@
 
 use crate::context::Context;
 use crate::ffi::{fast, text};
+use crate::otel::span::OtelSpan;
 use crate::shared::Shared;
 use crate::store;
 use crate::values::{self, Value, shown};
 use ddtrace::ids::{SpanId, TraceId};
 use ddtrace::semconv::Key;
-use ddtrace::span::Status;
+use ddtrace::span::{Scope, Status};
 use ddtrace::tracer::{ActiveTrace, LiveSpan, SpanData, now_unix_ns};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -35,14 +36,25 @@ pub(crate) struct Span {
     duration_ns: AtomicI64,
     pub(crate) above: Above,
     pub(crate) shared: Arc<Shared>,
+    /// What stood in the context of OpenTelemetry's API before it.
+    pub(crate) replaced: PyOnceLock<Py<OtelSpan>>,
     /// Its `context`, once that was asked for.
     context: PyOnceLock<Py<Context>>,
     /// Made through OpenTelemetry's API.
     pub(crate) is_otel: bool,
+    /// What made it.
+    pub(crate) scope: Option<Arc<Scope>>,
 }
 
 impl Span {
-    pub(crate) fn of(live: LiveSpan, start_ns: u64, above: Above, shared: Arc<Shared>, is_otel: bool) -> Span {
+    pub(crate) fn of(
+        live: LiveSpan,
+        start_ns: u64,
+        above: Above,
+        shared: Arc<Shared>,
+        is_otel: bool,
+        scope: Option<Arc<Scope>>,
+    ) -> Span {
         Span {
             trace: Arc::clone(live.trace()),
             id: live.id(),
@@ -51,8 +63,10 @@ impl Span {
             duration_ns: AtomicI64::new(-1),
             above,
             shared,
+            replaced: PyOnceLock::new(),
             context: PyOnceLock::new(),
             is_otel,
+            scope,
         }
     }
 
@@ -174,6 +188,11 @@ impl Span {
         }
         if key == "_dd.measured" {
             return self.set(key, &Value::Integer(value.is_truthy().unwrap_or(true).into()));
+        }
+        if key == "network.destination.port"
+            && let Some(number) = values::metric(value)
+        {
+            return self.set(key, &number);
         }
         if let Some(value) = values::tag(value) {
             self.set(key, &value);
@@ -526,7 +545,7 @@ impl Span {
         exception: &Bound<'_, PyAny>,
         attributes: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        crate::errors::record(slf, exception, attributes, None, None)
+        crate::errors::record(slf, exception, attributes, None, crate::errors::Naming::Datadog)
     }
 
     /// Adds an event.
@@ -547,8 +566,10 @@ impl Span {
     #[pyo3(signature = (context, attributes=None))]
     fn link_span(&self, context: &Bound<'_, Context>, attributes: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let attributes = attributes.map(values::attributes).transpose()?.unwrap_or_default();
-        let span = context.get().span_context();
-        self.link((span.trace_id, span.span_id), span.trace_flags(), "", &attributes);
+        let context = context.get();
+        let flags = context.flags();
+        let span = context.span_context();
+        self.link((span.trace_id, span.span_id), flags, &context.state(), &attributes);
         Ok(())
     }
 

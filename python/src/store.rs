@@ -68,7 +68,7 @@ impl<'py> Active<'py> {
 
 /// What is active here, whether it has ended or not.
 fn raw(py: Python<'_>) -> PyResult<Active<'_>> {
-    if let Some(binding) = Binding::get(py)
+    if let Some(binding) = Binding::in_use(py)
         && let Some(active) = binding.active(py)?
     {
         return Ok(active);
@@ -83,17 +83,21 @@ pub(crate) fn active(py: Python<'_>) -> PyResult<Active<'_>> {
 
 /// Makes it the active one here.
 pub(crate) fn activate<'py>(py: Python<'py>, active: &Active<'py>) -> PyResult<()> {
-    if let Some(binding) = Binding::get(py) {
-        return binding.activate(py, active);
+    put(py, active, None)
+}
+
+fn put<'py>(py: Python<'py>, active: &Active<'py>, left: Option<&Bound<'py, Span>>) -> PyResult<()> {
+    match Binding::in_use(py) {
+        Some(binding) => binding.activate(py, active, left),
+        None => ours(py)?.set(&active.object(py)).map(drop),
     }
-    ours(py)?.set(&active.object(py)).map(drop)
 }
 
 /// A span has ended: if it is active here, what is above it becomes so.
 pub(crate) fn leave(span: &Bound<'_, Span>) -> PyResult<()> {
     let py = span.py();
     if matches!(raw(py)?, Active::Span(active) if active.is(span)) {
-        activate(py, &Active::above(span).open())?;
+        put(py, &Active::above(span).open(), Some(span))?;
     }
     Ok(())
 }

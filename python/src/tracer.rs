@@ -70,6 +70,7 @@ pub(crate) fn start<'py>(
             tags.iter().for_each(|(name, value)| data.set_attribute(name, value.attribute()));
         }
     };
+    let scope = start.scope.clone();
     let start_ns = *start.start_unix_ns.get_or_insert_with(ddtrace::tracer::now_unix_ns);
     let (live, above, shared) = match parent {
         Active::Span(span) => {
@@ -102,7 +103,7 @@ pub(crate) fn start<'py>(
             (tracer.start(Start { parent: Parent::None, ..start }, fill), Above::Nothing, Arc::new(Shared::default()))
         }
     };
-    let span = Bound::new(py, Span::of(live, start_ns, above, shared, is_otel))?;
+    let span = Bound::new(py, Span::of(live, start_ns, above, shared, is_otel, scope))?;
     processors::begun(&span);
     Ok(span)
 }

@@ -24,10 +24,12 @@ impl Variable {
         Ok(Variable::of(class.call1((name,))?))
     }
 
-    /// One that there is.
+    /// One that there is, or what has its methods.
     pub(crate) fn of(object: Bound<'_, PyAny>) -> Variable {
         let found = (symbol(c"PyContextVar_Get"), symbol(c"PyContextVar_Set"), symbol(c"PyContextVar_Reset"));
+        let is_one = object.get_type().name().is_ok_and(|name| name == "ContextVar");
         let functions = match found {
+            _ if !is_one => None,
             // SAFETY: these are their types in every CPython from 3.7.1 on.
             (Some(get), Some(set), Some(reset)) => Some(unsafe {
                 (

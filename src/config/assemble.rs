@@ -43,6 +43,11 @@ pub(crate) fn assemble(picks: &Picks, sources: &Sources, warnings: &mut Vec<Warn
         version: owned(Id::Version),
         tags: own_tags(picks),
         service_mapping: picks.pairs(Id::ServiceMapping).to_vec(),
+        peer_service_defaults: match picks.get(Id::PeerServiceDefaults).value {
+            Some(Value::Bool(enabled)) => enabled,
+            _ => picks.name(Id::SpanAttributeSchema) == "v1",
+        },
+        peer_service_mapping: picks.pairs(Id::PeerServiceMapping).to_vec(),
         report_hostname: picks.flag(Id::ReportHostname),
         hostname: owned(Id::Hostname),
         exporters: exporters(picks),

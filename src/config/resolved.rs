@@ -163,6 +163,11 @@ pub struct Config {
     pub tags: Vec<(String, String)>,
     /// Services that get another name, and that name (`DD_SERVICE_MAPPING`).
     pub service_mapping: Vec<(String, String)>,
+    /// Whether client and producer spans name the service on the other side
+    /// (`DD_TRACE_PEER_SERVICE_DEFAULTS_ENABLED`, or `DD_TRACE_SPAN_ATTRIBUTE_SCHEMA=v1`).
+    pub peer_service_defaults: bool,
+    /// Peer services that get another name, and that name (`DD_TRACE_PEER_SERVICE_MAPPING`).
+    pub peer_service_mapping: Vec<(String, String)>,
     /// Whether and as what the host's name is reported (`DD_TRACE_REPORT_HOSTNAME`, `DD_HOSTNAME`).
     pub report_hostname: bool,
     /// Overrides the host's name.

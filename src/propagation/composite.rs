@@ -25,6 +25,7 @@ impl Default for Propagation {
             extract_first: false,
             behaviour: ExtractBehaviour::Continue,
             tags_max_length: 512,
+            http_baggage: false,
             baggage_max_items: 64,
             baggage_max_bytes: 8192,
         }
@@ -76,6 +77,9 @@ impl Propagation {
                 Style::Datadog => {
                     error = datadog::write(outgoing, self.tags_max_length, carrier);
                     with_tid = true;
+                    if self.http_baggage {
+                        ottrace::write_baggage(outgoing.baggage, self.room(), carrier);
+                    }
                 }
                 Style::TraceContext => tracecontext::write(outgoing, self.dialect, with_tid, carrier),
                 Style::Baggage => baggage_header::write(outgoing.baggage, self.dialect, self.room(), carrier),
@@ -190,7 +194,10 @@ impl Propagation {
             any |= match style {
                 Style::Baggage => baggage_header::read(carrier, self.dialect, self.room(), sink),
                 Style::Jaeger => jaeger::read_baggage(carrier, self.room(), sink),
-                Style::OtTrace => ottrace::read_baggage(carrier, self.room(), sink),
+                Style::OtTrace => ottrace::read_baggage(carrier, ottrace::TRACE_ID, self.room(), sink),
+                Style::Datadog if self.http_baggage => {
+                    ottrace::read_baggage(carrier, datadog::TRACE_ID, self.room(), sink)
+                }
                 _ => false,
             };
         }

@@ -7,7 +7,7 @@ use crate::context::{Bounded, MAX_TAGS, Priority, PropagationError, TAG_PREFIX, 
 use crate::decimal::{Decimal, parse_i32, parse_u64};
 use crate::ids::{SpanId, TraceId, parse_hex_u64};
 
-const TRACE_ID: &str = "x-datadog-trace-id";
+pub(super) const TRACE_ID: &str = "x-datadog-trace-id";
 const PARENT_ID: &str = "x-datadog-parent-id";
 const PRIORITY: &str = "x-datadog-sampling-priority";
 const ORIGIN: &str = "x-datadog-origin";

@@ -161,6 +161,12 @@ impl SpanData {
         self.fields.iter().filter(|field| matches!(field.key, Key::Event | Key::Link)).map(|field| field.value)
     }
 
+    /// How many attributes, events and links found no room.
+    #[must_use]
+    pub fn dropped(&self) -> [u32; 3] {
+        self.dropped
+    }
+
     /// Whether Datadog's backend makes statistics of the span, where somebody has said so.
     #[must_use]
     pub fn measured(&self) -> Option<bool> {

@@ -50,6 +50,9 @@ pub fn run() -> Done {
     make_venv("test-venv", "tests/requirements.txt")?;
     make_venv("python-venv", "tests/python/requirements.txt")?;
     fetch_pythons()?;
+    make_venv("otel-venv", "tests/python_api/requirements.txt")?;
+    make_venv("otel-older-venv", "tests/python_api/requirements-older.txt")?;
+    make_venv("ddtrace-venv", "tests/python_api/requirements-ddtrace.txt")?;
     fetch_sources()
 }
 

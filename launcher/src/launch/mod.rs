@@ -191,7 +191,7 @@ impl Launch<'_> {
         let service = config.service.clone().unwrap_or_else(|| service::infer(&self.run.command));
         let (settings, shortened) = tracer::settings(&config, &service);
         if shortened.is_some() {
-            messages.complain("the sampling rules are longer than 16 KiB; what programs record through the C interface is decided without them");
+            messages.complain("DD_TAGS and DD_SERVICE_MAPPING are longer than 20 KiB; sampling rules do not see them inside of programs that use the C interface");
         }
         environment.set(tracer::VARIABLE, settings);
         // Where processes are no spans, their programs may record some of their own.

@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 
 use ddtrace::ids::SpanId;
 use ddtrace::record::{Name, RecordWriter, SpanFields};
-use ddtrace::ring::hash_rate_key;
+use ddtrace::ring::hashed_rates;
 use ddtrace::sampling::AgentRateTable;
 use ddtrace::semconv::PROCESS_PID;
 use ddtrace::sys::{Usage, monotonic_ns};
@@ -45,6 +45,8 @@ struct Tracked {
     /// Its ids mean the same to us: it is in our pid namespace.
     same_namespace: bool,
     died_ns: Option<u64>,
+    /// Something was found in its rings when they were last looked at.
+    was_active: bool,
 }
 
 /// Collects from all processes of a run.
@@ -134,7 +136,7 @@ impl Collector {
 
     /// Tells every process the Agent's sampling rates.
     pub fn set_rates(&mut self, rates: &AgentRateTable) {
-        self.news.rates = rates.iter().map(|(key, rate)| (hash_rate_key(key), rate)).collect();
+        self.news.rates = hashed_rates(rates);
         self.tell_all();
     }
 
@@ -182,7 +184,8 @@ impl Collector {
         }
         let producer = self.next_producer;
         self.next_producer += 1;
-        let tracked = Tracked { pid, producer, pidfd, rings: Vec::new(), same_namespace: true, died_ns: None };
+        let tracked =
+            Tracked { pid, producer, pidfd, rings: Vec::new(), same_namespace: true, died_ns: None, was_active: false };
         self.processes.insert(span, tracked);
     }
 
@@ -241,7 +244,7 @@ impl Collector {
         }
     }
 
-    /// Drains every ring. Gives how many bytes came.
+    /// Drains every ring. Gives not zero where there was anything for the exporters.
     pub fn drain_all(&mut self) -> usize {
         self.journal.tidy();
         let spans: Vec<SpanId> = self.processes.keys().copied().collect();
@@ -260,13 +263,18 @@ impl Collector {
             children.append(&mut drained.children);
             !drained.corrupt
         });
+        let mut ends_pass = false;
         if let Some(tracked) = self.processes.get_mut(&span) {
             tracked.rings = rings;
+            ends_pass = std::mem::replace(&mut tracked.was_active, bytes > 0) || bytes > 0;
+        }
+        if ends_pass {
+            self.append(FrameKind::Pass, producer, b"");
         }
         if same_namespace {
             self.adopt(children);
         }
-        bytes
+        bytes + usize::from(ends_pass)
     }
 
     fn drain_ring(&mut self, producer: u64, known: &mut KnownRing) -> Drained {

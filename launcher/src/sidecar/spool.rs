@@ -41,6 +41,8 @@ pub enum FrameKind {
     Origin = 4,
     /// Spans that are delivered, or dropped for good: their ids, 8 bytes each.
     Settled = 5,
+    /// All rings of a process were looked at, after something had been found in them now or the last time.
+    Pass = 6,
 }
 
 /// A frame, borrowed from the segment.
@@ -328,6 +330,7 @@ impl Reader {
             3 => FrameKind::End,
             4 => FrameKind::Origin,
             5 => FrameKind::Settled,
+            6 => FrameKind::Pass,
             _ => return None,
         };
         let producer = u64::from_le_bytes(*head.last_chunk()?);

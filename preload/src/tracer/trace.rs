@@ -12,6 +12,7 @@ use ddtrace::propagation::Extracted;
 use ddtrace::record::DECIDE_AFTER;
 use ddtrace::sampling::{Sampled, TagValue};
 use ddtrace::semconv::{DATADOG_NAMES, DATADOG_REQUEST_HEADER, REQUEST_HEADER};
+use ddtrace::settings::Settings;
 
 /// How many traces and extracted contexts a process can have open at the same time.
 pub(crate) const TRACES: usize = 4096;
@@ -146,8 +147,8 @@ impl Trace {
 /// A trace's local root as sampling rules see it.
 pub(crate) struct Root<'a> {
     pub(crate) trace: &'a Trace,
-    /// The service of spans that name none.
-    pub(crate) service: &'a [u8],
+    /// What all spans of the process have.
+    pub(crate) settings: &'a Settings<'static>,
 }
 
 /// The tags that name a span, strongest first, come before what it was started with: so the mapping has it that makes a
@@ -155,7 +156,7 @@ pub(crate) struct Root<'a> {
 impl Sampled for Root<'_> {
     fn service(&self) -> &[u8] {
         let tagged = self.tagged(&[b"datadog.service", b"service.name"]);
-        tagged.or_else(|| self.trace.root.part(About::Service)).unwrap_or(self.service)
+        tagged.or_else(|| self.trace.root.part(About::Service)).unwrap_or(self.settings.service)
     }
 
     fn name(&self) -> &[u8] {
@@ -168,8 +169,22 @@ impl Sampled for Root<'_> {
         tagged.or_else(|| self.trace.root.part(About::Resource)).unwrap_or_else(|| self.name())
     }
 
-    /// A tag by its own name or by Datadog's.
+    /// A tag by its own name or by Datadog's, else one that all spans have.
     fn tag(&self, name: &[u8]) -> Option<TagValue<'_>> {
+        self.own_tag(name).or_else(|| {
+            let Settings { tags, env, version, .. } = *self.settings;
+            let text = tags.get(name).or(match name {
+                b"env" => Some(env),
+                b"version" => Some(version),
+                _ => None,
+            });
+            text.filter(|text| !text.is_empty()).map(TagValue::Text)
+        })
+    }
+}
+
+impl Root<'_> {
+    fn own_tag(&self, name: &[u8]) -> Option<TagValue<'_>> {
         let root = &self.trace.root;
         root.tag(name).or_else(|| {
             if let Some(header) = name.strip_prefix(DATADOG_REQUEST_HEADER.as_bytes()) {
@@ -182,9 +197,7 @@ impl Sampled for Root<'_> {
             root.tag(attribute.as_bytes())
         })
     }
-}
 
-impl Root<'_> {
     /// The first of these tags that is a text and not empty.
     fn tagged(&self, names: &[&[u8]]) -> Option<&[u8]> {
         names.iter().find_map(|name| match self.trace.root.tag(name) {
