@@ -1,6 +1,6 @@
 //! Pythons under the launcher: all of them start as without it, and all that can be traced get the tracer.
 
-use ddtrace_test_support::programs::pythons;
+use ddtrace_test_support::programs::{has_program, python_of, pythons};
 use ddtrace_test_support::{Outcome, Sandbox, repository};
 use std::fs;
 
@@ -14,10 +14,13 @@ fn sandbox() -> Sandbox {
     sandbox
 }
 
-/// The log of the sidecar, when all is over.
-fn log(sandbox: &Sandbox) -> String {
+/// The log of the sidecar, when all is over; the next begins with nothing in it.
+fn take_log(sandbox: &Sandbox) -> String {
     sandbox.settle();
-    fs::read_to_string(sandbox.local_store().with_file_name("sidecar.log")).unwrap_or_default()
+    let path = sandbox.local_store().with_file_name("sidecar.log");
+    let log = fs::read_to_string(&path).unwrap_or_default();
+    let _ = fs::remove_file(path);
+    log
 }
 
 /// In whatever way a Python is started, its program finds it as without the launcher.
@@ -127,7 +130,11 @@ fn hooks_of_the_users_own() {
                 };
                 let argv =
                     [python.as_str(), "-B", "-c", "import sys; print(sys.path, sys.modules.get('sitecustomize'))"];
-                let (bare, traced) = (run(sandbox.bare(argv)), run(sandbox.traced(argv)));
+                let (mut bare, mut traced) = (run(sandbox.bare(argv)), run(sandbox.traced(argv)));
+                if code.contains("sys.exit") {
+                    // Python cannot start then, and says through which files it came there.
+                    (bare.stderr, traced.stderr) = (Vec::new(), Vec::new());
+                }
                 assert_eq!(traced, bare, "{python}: {code}");
                 fs::remove_file(directory.join(name).with_extension("py")).unwrap();
             }
@@ -166,5 +173,108 @@ fn children_have_it_too() {
         sandbox.assert_same(&["sh", "-c", &set]);
         let outcome = sandbox.run_traced([&python, "pools.py"]);
         assert_eq!(outcome.out(), "fork True\nspawn True\nforkserver True\n", "{python}: {outcome:?}");
+    }
+}
+
+/// Pythons that cannot be traced run as ever, and the log says why, once.
+#[test]
+fn others_are_left_alone() {
+    let sandbox = sandbox();
+    let mut reasons = Vec::new();
+    if let Some(old) = python_of("3.7") {
+        reasons.push((old, "it is older than Python 3.9, the oldest that can be traced"));
+    }
+    if has_program("pypy3") {
+        reasons.push(("pypy3".to_owned(), "it is pypy, and only CPython can be traced"));
+    }
+    assert!(reasons.len() == 2 || std::env::var_os("CI").is_none(), "what `cargo xtask setup` installs: {reasons:?}");
+    for (python, reason) in reasons {
+        let program = "import sys; print(sys.path, len(sys.meta_path))";
+        sandbox.assert_same(&[&python, "-c", program]);
+        let outcome = sandbox.run_traced(["sh", "-c", &format!("{python} -c pass; {python} -c pass")]);
+        assert_eq!((outcome.out().as_str(), outcome.err().as_str()), ("", ""));
+        let log = take_log(&sandbox);
+        // Two runs, and in the second two processes.
+        assert_eq!(log.matches(reason).count(), 2, "{log}");
+        let loud = sandbox.run_traced(["--debug", &python, "-c", "pass"]);
+        assert!(loud.err().contains(reason), "{loud:?}");
+    }
+}
+
+/// In sub-interpreters there is nothing of ours, and those that come and go do no harm.
+#[test]
+fn sub_interpreters_are_left_alone() {
+    let sandbox = sandbox();
+    let program = sandbox.write(
+        "interpreters.py",
+        "try: import _interpreters as interpreters\n\
+         except ImportError: import _xxsubinterpreters as interpreters\n\
+         run = getattr(interpreters, 'run_string', None)\n\
+         code = 'import sys; print([f for f in map(str, sys.meta_path) if \"ddtrace\" in f], len(sys.path))'\n\
+         for turn in range(3):\n\
+         \x20   interpreter = interpreters.create()\n\
+         \x20   print(run(interpreter, code), flush=True)\n\
+         \x20   interpreters.destroy(interpreter)\n\
+         print('ends')\n",
+    );
+    for python in pythons() {
+        let outcome = sandbox.assert_same(&[&python, program.to_str().unwrap()]);
+        assert!(outcome.out().ends_with("ends\n"), "{outcome:?}");
+    }
+}
+
+/// An installed `ddtrace` answers to its name, unless ours is asked for; then one line says so.
+#[test]
+fn an_installed_ddtrace_is_not_shadowed() {
+    let mut sandbox = sandbox();
+    let package = sandbox.work().join("ddtrace");
+    fs::create_dir(&package).unwrap();
+    fs::write(package.join("__init__.py"), "print('the installed one')\n").unwrap();
+    let argv =
+        |python: &str| [python.to_owned(), "-c".to_owned(), "import ddtrace; print(ddtrace.__file__)".to_owned()];
+    for python in pythons() {
+        let outcome = sandbox.assert_same(&argv(&python));
+        assert!(outcome.out().starts_with("the installed one"), "{outcome:?}");
+    }
+    sandbox.set("DD_TRACE_PYTHON_PROVIDER", "ddtrace-run");
+    for python in pythons() {
+        let outcome = sandbox.run_traced(argv(&python));
+        assert!(outcome.out().ends_with("/ddtrace_run/compat/ddtrace/__init__.py\n"), "{outcome:?}");
+        let log = take_log(&sandbox);
+        let line = format!("{} is installed, but `import ddtrace` gives the tracer of ddtrace-run", package.display());
+        assert_eq!(log.matches(&line).count(), 1, "{log}");
+    }
+    sandbox.set("DD_TRACE_PYTHON_PROVIDER", "none");
+    for python in pythons() {
+        assert_eq!(sandbox.run_traced([&python, "-c", LENT]).out(), "not lent", "{python}");
+    }
+}
+
+/// A program that uses a lent name runs where tracing is switched off, too.
+#[test]
+fn names_are_lent_without_tracing() {
+    let mut sandbox = sandbox();
+    sandbox.set("DD_TRACE_ENABLED", "false");
+    let program = "from ddtrace import tracer\nwith tracer.trace('work') as span: print('runs')";
+    for python in pythons() {
+        let outcome = sandbox.run_traced([&python, "-W", "error", "-c", program]);
+        assert_eq!((outcome.out().as_str(), outcome.err().as_str()), ("runs\n", ""), "{python}");
+    }
+    assert!(!sandbox.local_store().exists());
+}
+
+/// Nothing is imported before the program does it.
+#[test]
+fn nothing_heavy_is_imported() {
+    let sandbox = sandbox();
+    let program = "import sys; print(sorted(sys.modules))";
+    for python in pythons() {
+        let modules = |outcome: Outcome| -> Vec<String> {
+            outcome.out().split('\'').skip(1).step_by(2).map(ToOwned::to_owned).collect()
+        };
+        let bare = modules(sandbox.run_bare([&python, "-c", program]));
+        let mut traced = modules(sandbox.run_traced([&python, "-c", program]));
+        traced.retain(|module| !bare.contains(module));
+        assert_eq!(traced, ["ddtrace_run", "ddtrace_run._finder"], "{python}");
     }
 }

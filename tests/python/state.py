@@ -23,7 +23,7 @@ def facts():
     yield "executable", sys.executable
     yield "modules", sorted(name for name in sys.modules if name not in OURS)
     yield "caches", sorted(path for path in sys.path_importer_cache if not path.endswith("/ddtrace_run"))
-    yield "hooks", sys.path_hooks
+    yield "hooks", [hook.__qualname__ for hook in sys.path_hooks]
     yield "finders", [f for f in map(describe, sys.meta_path) if "ddtrace_run" not in f]
     yield "main", sorted(vars(main)), getattr(main, "__file__", None), type(main.__loader__), main.__spec__ is None
     yield "environment", sorted(item for item in os.environ.items() if not is_ours(item[0]))
