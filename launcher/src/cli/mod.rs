@@ -41,6 +41,8 @@ pub enum Action {
         /// The program to describe as well, with its arguments; may be empty.
         command: Vec<OsString>,
     },
+    /// Serve the program that started this one.
+    Attach,
     /// Show stored traces.
     View(ViewArgs),
     /// Print the completions for this shell: [`print_completions`].
