@@ -1,8 +1,10 @@
 //! Pythons under the launcher: all of them start as without it, and all that can be traced get the tracer.
 
 use ddtrace_test_support::programs::{has_program, python_of, pythons};
-use ddtrace_test_support::{Outcome, Sandbox, repository};
+use ddtrace_test_support::sandbox::install;
+use ddtrace_test_support::{Outcome, Sandbox, repository, target_dir};
 use std::fs;
+use std::path::Path;
 
 /// Says whether the tracer could be imported, and nothing else.
 const LENT: &str = "import sys\nsys.stdout.write('lent' if 'ddtrace_run' in repr(sys.meta_path[-1]) else 'not lent')\n";
@@ -277,4 +279,65 @@ fn nothing_heavy_is_imported() {
         traced.retain(|module| !bare.contains(module));
         assert_eq!(traced, ["ddtrace_run", "ddtrace_run._finder"], "{python}");
     }
+}
+
+/// Launcher, library and package lie where pip puts them: everything is found, also by programs that the launcher did not
+/// start.
+#[test]
+fn installed_by_pip() {
+    let mut sandbox = sandbox();
+    let venv = sandbox.path().join("venv");
+    let made = sandbox.run_bare(["python3", "-m", "venv", "--without-pip", venv.to_str().unwrap()]);
+    assert_eq!(made.code, Some(0), "{made:?}");
+    let python = venv.join("bin/python3");
+    let packages = sandbox.run_bare([python.to_str().unwrap(), "-c", "import site; print(site.getsitepackages()[0])"]);
+    let packages = Path::new(packages.out().trim_end()).to_owned();
+    let built = Path::new(env!("CARGO_BIN_EXE_ddtrace-run")).parent().unwrap().to_owned();
+    install(&built.join("ddtrace-run"), &venv.join("bin/ddtrace-run"));
+    install(&built.join("libddtrace_preload.so"), &venv.join("lib/ddtrace/libddtrace_preload.so"));
+    install(&repository().join("python/ddtrace_run.pth"), &packages.join("ddtrace_run.pth"));
+    let copied =
+        sandbox.run_bare(["cp", "-rL", built.join("python/ddtrace_run").to_str().unwrap(), packages.to_str().unwrap()]);
+    assert_eq!(copied.code, Some(0), "{copied:?}");
+
+    let program = "with __import__('ddtrace').tracer.trace('work', resource='launched'): print('runs')";
+    sandbox.use_launcher(venv.join("bin/ddtrace-run"));
+    for python in [python.to_str().unwrap(), "python3"] {
+        assert_eq!(sandbox.run_traced([python, "-c", program]).out(), "runs\n", "{python}");
+    }
+    let names = |sandbox: &Sandbox| sandbox.spans().into_iter().map(|span| span.name).collect::<Vec<_>>();
+    assert_eq!(names(&sandbox), ["launched", "launched"]);
+
+    // Not started by the launcher: a sidecar comes, serves children as well, and what a killed program recorded is kept.
+    for module in ["ddtrace_run.auto", "ddtrace.auto"] {
+        fs::remove_file(sandbox.local_store()).unwrap();
+        let program = sandbox.write(
+            "auto.py",
+            format!(
+                "import {module}\n\
+                 from ddtrace import tracer\n\
+                 import os, subprocess, sys\n\
+                 child = \"from ddtrace import tracer\\nwith tracer.trace('work', resource='child'): pass\"\n\
+                 with tracer.trace('work', resource='auto'): subprocess.run([sys.executable, '-c', child], check=True)\n\
+                 os.kill(os.getpid(), 9)\n"
+            ),
+        );
+        let outcome = sandbox.run_bare([&python, &program]);
+        assert_eq!((outcome.signal, outcome.out(), outcome.err()), (Some(9), String::new(), String::new()));
+        let mut names = names(&sandbox);
+        names.sort();
+        assert_eq!(names, ["auto", "child"], "{module}");
+    }
+}
+
+/// Datadog's own launcher and tracer under ours: as without ours.
+#[test]
+fn datadogs_own_launcher_inside() {
+    let sandbox = sandbox();
+    let venv = target_dir().join("ddtrace-venv/bin");
+    let (launcher, python) = (venv.join("ddtrace-run"), venv.join("python3"));
+    let program = "import ddtrace, sys; print(ddtrace.__version__, type(ddtrace.tracer), sys.path, 'sitecustomize' in sys.modules)";
+    let argv: Vec<&str> = [launcher.to_str().unwrap(), python.to_str().unwrap(), "-c", program].into();
+    let outcome = sandbox.assert_same(&argv);
+    assert!(outcome.out().contains("ddtrace._trace.tracer.Tracer"), "{outcome:?}");
 }
