@@ -124,7 +124,7 @@ fn celery() {
     sandbox.set("BROKER", &broker);
     let (python, celery) = (venv_program("python3"), venv_program("celery"));
     for pool in ["prefork", "solo", "threads"] {
-        let sent = Outcome::of(&mut sandbox.bare([&python, "tasks.py"]).env("PYTHONPATH", lent(&sandbox)));
+        let sent = Outcome::of(sandbox.bare([&python, "tasks.py"]).env("PYTHONPATH", lent(&sandbox)));
         assert_eq!(sent.code, Some(0), "{sent:?}");
         let argv =
             [celery.as_str(), "-A", "tasks", "worker", "--pool", pool, "--concurrency", "2", "--loglevel", "INFO"];

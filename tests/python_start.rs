@@ -341,3 +341,22 @@ fn datadogs_own_launcher_inside() {
     let outcome = sandbox.assert_same(&argv);
     assert!(outcome.out().contains("ddtrace._trace.tracer.Tracer"), "{outcome:?}");
 }
+
+/// Whoever watches what is executed sees nothing of ours while others are imported.
+#[test]
+fn nothing_of_ours_is_in_what_tracers_see() {
+    let sandbox = sandbox();
+    let program = "import sys\n\
+        seen = set()\n\
+        def look(frame, *_):\n\
+        \x20   seen.add((frame.f_code.co_filename, frame.f_globals.get('__file__')))\n\
+        sys.settrace(look)\n\
+        import json, email.message\n\
+        try: import no_such_module\n\
+        except ImportError: pass\n\
+        sys.settrace(None)\n\
+        print(sorted(name for name, file in seen if 'ddtrace' in (file or '') or ('ddtrace' in name and '<' not in name)))\n";
+    for python in pythons() {
+        assert_eq!(sandbox.run_traced([&python, "-c", program]).out(), "[]\n", "{python}");
+    }
+}
