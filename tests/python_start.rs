@@ -360,3 +360,28 @@ fn nothing_of_ours_is_in_what_tracers_see() {
         assert_eq!(sandbox.run_traced([&python, "-c", program]).out(), "[]\n", "{python}");
     }
 }
+
+/// The interpreter's own tests of what we touch end as without us, be it well or not.
+#[test]
+fn the_interpreters_own_tests() {
+    let Some(python) = python_of("3.13") else { return };
+    let sandbox = sandbox();
+    let mut argv: Vec<&str> = vec![&python, "-m", "test", "--timeout", "250"];
+    argv.extend([
+        "test_site",
+        "test_import",
+        "test_importlib",
+        "test_runpy",
+        "test_pkgutil",
+        "test_trace",
+        "test_warnings",
+    ]);
+    let summary = |outcome: Outcome| -> Vec<String> {
+        let text = outcome.out();
+        let lines = text.lines().skip_while(|line| !line.starts_with("== Tests result"));
+        lines.filter(|line| !line.starts_with("Total duration")).map(ToOwned::to_owned).collect()
+    };
+    let bare = summary(sandbox.run_bare(&argv));
+    assert!(bare.iter().any(|line| line.starts_with("Total tests: run=1,")), "{bare:#?}");
+    assert_eq!(summary(sandbox.run_traced(&argv)), bare);
+}
