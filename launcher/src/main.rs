@@ -60,6 +60,7 @@ fn run(words: impl Iterator<Item = OsString>) -> i32 {
     match action {
         Action::Run(run) => launch::run(&run, given, colour, &mut Messages::new(debug)),
         Action::Info { json, command } => launch::inform(given, &command, json, colour),
+        Action::Attach => launch::attach(given, &mut Messages::new(debug)),
         Action::View(arguments) => view_stored(&arguments, given, colour),
         Action::Status(form) => launch::status(given, form),
         Action::Flush(wait) => launch::flush(given, wait),

@@ -135,3 +135,17 @@ def _call(name, module):
         getattr(__import__(where, fromlist=["*"]), function)(module)
     except Exception as error:
         _note("%s cannot be traced: %s: %s" % (name, type(error).__name__, error))
+
+
+def _like_importlib(*functions):
+    """Debuggers, profilers and measures of coverage take these for what they are, a part of the import system: as that of
+    the interpreter itself they have no file.
+    """
+    for function in functions:
+        function.__code__ = function.__code__.replace(co_filename="<frozen ddtrace_run._finder>")
+
+
+_like_importlib(
+    _provider, _found_by_others, _call, _note, _Lender.find_spec, _Watcher.find_spec, _Loader.__getattr__, _Loader.exec_module
+)
+del __file__

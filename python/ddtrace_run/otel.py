@@ -137,27 +137,37 @@ def _set_propagator():
     """Has contexts written and read as our configuration says, unless the program has chosen a propagator."""
     from opentelemetry import propagate
 
-    if type(propagate.get_global_textmap()).__module__ == "opentelemetry.propagators.composite":
-        propagate.set_global_textmap(_make_propagator())
+    before = propagate.get_global_textmap()
+    if type(before).__module__ == "opentelemetry.propagators.composite":
+        propagate.set_global_textmap(_make_propagator(before))
 
 
-def _make_propagator():
+def _make_propagator(before):
     from opentelemetry.propagators.textmap import TextMapPropagator, default_getter, default_setter
 
+    def is_ours():
+        provider = _trace_api._TRACER_PROVIDER
+        return provider is None or getattr(provider, "_is_ddtrace_run", False)
+
     class Propagator(TextMapPropagator):
-        """Headers in every style that the configuration names."""
+        """Headers in every style that the configuration names; those of `before` once the program has a provider of its
+        own."""
 
         def extract(self, carrier, context=None, getter=default_getter):
             """The context that a carrier brings."""
+            if not is_ours():
+                return before.extract(carrier, context, getter)
             return _native.otel_extract(carrier, context, getter)
 
         def inject(self, carrier, context=None, setter=default_setter):
             """Writes a context into a carrier."""
-            _native.otel_inject(carrier, context, setter)
+            if not is_ours():
+                return before.inject(carrier, context, setter)
+            return _native.otel_inject(carrier, context, setter)
 
         @property
         def fields(self):
             """The names of the headers."""
-            return set(_native.otel_fields())
+            return set(_native.otel_fields()) if is_ours() else before.fields
 
     return Propagator()

@@ -2,7 +2,7 @@
 
 use ddtrace::config::{self, Resolution, Sources};
 use ddtrace::recorder::{Absent, Recorder};
-use ddtrace::tracer::Tracer;
+use ddtrace::tracer::{Settings, Tracer};
 use std::sync::{Arc, OnceLock};
 
 /// What this program records with.
@@ -27,14 +27,14 @@ impl Engine {
         };
         let resolution = config::resolve(&sources);
         let config = &resolution.config;
-        let nowhere = |settings| Tracer::new(Recorder::nowhere(), settings, None);
+        let nowhere = || Tracer::new(Recorder::nowhere(), Settings::of(config, LANGUAGE), None);
         let (tracer, absent) = if config.enabled {
             match Tracer::of_program(config, LANGUAGE) {
                 Ok(tracer) => (tracer, None),
-                Err((absent, settings)) => (nowhere(settings), Some(absent)),
+                Err(absent) => (nowhere(), Some(absent)),
             }
         } else {
-            (nowhere(ddtrace::tracer::Settings::of(config, LANGUAGE)), None)
+            (nowhere(), None)
         };
         Engine { tracer, absent, resolution }
     }

@@ -136,7 +136,7 @@ fn start(resolution: &Resolution, sources: &Sources) -> Result<Tracing, InitErro
                 let tracer = tracer.insert(of_program);
                 Active::Launched(RecordingProvider::new(tracer.clone()))
             }
-            Err((absent, settings)) => otherwise(absent, resolution, sources, settings)?,
+            Err(absent) => otherwise(absent, resolution, sources, Settings::of(config, LANGUAGE))?,
         }
     };
     Ok(Tracing { active, propagator: Propagator::new(propagation, tracer), warnings: resolution.warnings.clone() })

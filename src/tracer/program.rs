@@ -15,13 +15,10 @@ impl Tracer {
     ///
     /// # Errors
     ///
-    /// Why nothing can be recorded, and what such a program would go by.
-    pub fn of_program(config: &Config, language: &'static str) -> Result<Arc<Tracer>, (Absent, Settings)> {
+    /// Why nothing can be recorded.
+    pub fn of_program(config: &Config, language: &'static str) -> Result<Arc<Tracer>, Absent> {
+        let recorder = Recorder::find()?;
         let mut settings = Settings::of(config, language);
-        let recorder = match Recorder::find() {
-            Ok(recorder) => recorder,
-            Err(absent) => return Err((absent, settings)),
-        };
         if let Some(told) = variable(crate::settings::VARIABLE) {
             settings.complete(&told);
         }

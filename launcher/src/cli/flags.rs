@@ -20,6 +20,7 @@ pub mod id {
     pub const VIEW: &str = "view";
     pub const INFO: &str = "info";
     pub const JSON: &str = "json";
+    pub const ATTACH: &str = "attach";
     pub const CONFIG: &str = "config";
     pub const SET: &str = "set";
     pub const DEBUG: &str = "debug";
@@ -222,8 +223,11 @@ fn tag() -> Arg {
         .action(ArgAction::Append)
 }
 
-fn looking() -> [Arg; 3] {
+fn looking() -> [Arg; 4] {
     [
+        // For programs that import our packages; nobody has a use for it at a terminal.
+        switch(id::ATTACH, "Start a sidecar for the program that calls this, and print the variables it needs")
+            .hide(true),
         switch(id::VIEW, "Show the trace as a waterfall on stderr when the program has ended"),
         switch(id::INFO, "Show the configuration, where each value comes from and what is wrong; run nothing")
             .short('i')

@@ -42,6 +42,8 @@ pub enum Action {
         /// The program to describe as well, with its arguments; may be empty.
         command: Vec<OsString>,
     },
+    /// Serve the program that started this one.
+    Attach,
     /// Show stored traces.
     View(ViewArgs),
     /// Show what waits for delivery.

@@ -119,6 +119,9 @@ fn colour(levels: &Levels) -> ColourChoice {
 }
 
 fn launch(levels: &Levels, program: Vec<OsString>) -> Result<Action, UsageError> {
+    if levels.switched_on(id::ATTACH) {
+        return Ok(Action::Attach);
+    }
     let json = levels.switched_on(id::JSON);
     if levels.switched_on(id::INFO) {
         return Ok(Action::Info { json, command: program });

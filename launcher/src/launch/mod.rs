@@ -1,5 +1,6 @@
 //! Starting a program: configuration, a look at the target, its environment, the sidecar, and then becoming it.
 
+mod attach;
 mod environment;
 mod exec;
 mod inform;
@@ -16,6 +17,7 @@ mod supervise;
 mod trace;
 mod tracer;
 
+pub use attach::attach;
 pub use inform::inform;
 pub use stored::{flush, local_store, status};
 
@@ -133,21 +135,8 @@ pub fn run(run: &Run, given: Given, colour: ColourChoice, messages: &mut Message
     } else if let Some(obstacle) = looked.python_obstacle(&run.command).filter(|_| python.is_some()) {
         messages.note(inform::untraced_python(&looked, obstacle));
     }
-    let view = run.view || config.exporters.contains(&Exporter::Console);
-    let incoming = Incoming::read(&config, &environment);
-    let continued = incoming.is_continued();
-    let decision = Decision::of(&config, view, continued, &environment);
-    messages.debug(format_args!("process spans: {decision}"));
-    let random = Random::new();
-    let service = config.service.clone().unwrap_or_else(|| service::infer(&run.command));
-    let process_tags = config.process_tags.then(|| {
-        let directory = std::env::current_dir().unwrap_or_default();
-        let entry = service::entry_point(&run.command);
-        process_tags::of(entry.as_ref(), &path, &directory, &service, config.service.is_some())
-    });
-    let resource = Arc::new(resource::of(&config, service, process_tags, &random));
-    let trace = Trace::of(&config, incoming, &path, run.command.len(), &resource, &random);
-    let launch = Launch { run, path, python, trace, continued, resource, view, decision, untraceable, colour, random };
+    let launch = Launch::of(run, path, &config, &environment, python, untraceable, colour);
+    messages.debug(format_args!("process spans: {}", launch.decision));
     launch.start(config, environment, messages)
 }
 
@@ -186,28 +175,36 @@ struct Launch<'a> {
     random: Random,
 }
 
-impl Launch<'_> {
+impl<'a> Launch<'a> {
+    /// What is known before anything is done.
+    fn of(
+        run: &'a Run,
+        path: PathBuf,
+        config: &Config,
+        environment: &Environment,
+        python: Option<PathBuf>,
+        untraceable: Option<Reason>,
+        colour: ColourChoice,
+    ) -> Launch<'a> {
+        let view = run.view || config.exporters.contains(&Exporter::Console);
+        let incoming = Incoming::read(config, environment);
+        let continued = incoming.is_continued();
+        let decision = Decision::of(config, view, continued, environment);
+        let random = Random::new();
+        let service = config.service.clone().unwrap_or_else(|| service::infer(&run.command));
+        let process_tags = config.process_tags.then(|| {
+            let directory = std::env::current_dir().unwrap_or_default();
+            let entry = service::entry_point(&run.command);
+            process_tags::of(entry.as_ref(), &path, &directory, &service, config.service.is_some())
+        });
+        let resource = Arc::new(resource::of(config, service, process_tags, &random));
+        let trace = Trace::of(config, incoming, &path, run.command.len(), &resource, &random);
+        Launch { run, path, python, trace, continued, resource, view, decision, untraceable, colour, random }
+    }
+
     fn start(self, config: Config, mut environment: Environment, messages: &mut Messages) -> i32 {
         let identity = self.identity(&config);
-        let service = config.service.clone().unwrap_or_else(|| service::infer(&self.run.command));
-        let (settings, shortened) = tracer::settings(&config, &service);
-        if shortened.is_some() {
-            messages.complain("DD_TAGS and DD_SERVICE_MAPPING are longer than 20 KiB; sampling rules do not see them inside of programs that use the C interface");
-        }
-        environment.set(tracer::VARIABLE, settings);
-        if self.continued && self.decision.records() {
-            trace::remove_outdated(&config.propagation, &mut environment);
-        }
-        // Where processes are no spans, their programs may record some of their own.
-        if self.untraceable.as_ref().is_none_or(Reason::keeps_preload) {
-            if soft_limit(RLIMIT_FSIZE) < RING_SIZE as u64 {
-                messages.note("the limit on the size of files (ulimit -f) leaves no room for the tracer's memory; programs are seen from outside only");
-            }
-            match library::find() {
-                Ok(library) => environment.preload(&library),
-                Err(missing) => messages.note(missing),
-            }
-        }
+        self.equip(&config, &mut environment, messages);
         let listener = match sidecar::bind(identity.run) {
             Ok(listener) => listener,
             Err(error) => {
@@ -219,6 +216,29 @@ impl Launch<'_> {
             self.supervise(config, environment, identity, listener, messages)
         } else {
             self.replace(config, environment, identity, listener, messages)
+        }
+    }
+
+    /// Puts into the environment what does not depend on the process: the tracer's settings and the library.
+    fn equip(&self, config: &Config, environment: &mut Environment, messages: &mut Messages) {
+        let service = config.service.clone().unwrap_or_else(|| service::infer(&self.run.command));
+        let (settings, shortened) = tracer::settings(config, &service);
+        if shortened.is_some() {
+            messages.complain("DD_TAGS and DD_SERVICE_MAPPING are longer than 20 KiB; sampling rules do not see them inside of programs that use the C interface");
+        }
+        environment.set(tracer::VARIABLE, settings);
+        if self.continued && self.decision.records() {
+            trace::remove_outdated(&config.propagation, environment);
+        }
+        // Where processes are no spans, their programs may record some of their own.
+        if self.untraceable.as_ref().is_none_or(Reason::keeps_preload) {
+            if soft_limit(RLIMIT_FSIZE) < RING_SIZE as u64 {
+                messages.note("the limit on the size of files (ulimit -f) leaves no room for the tracer's memory; programs are seen from outside only");
+            }
+            match library::find() {
+                Ok(library) => environment.preload(&library),
+                Err(missing) => messages.note(missing),
+            }
         }
     }
 
