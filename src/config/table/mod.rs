@@ -59,6 +59,7 @@ pub enum Id {
     Denylist,
     InjectClearedEnv,
     PythonProvider,
+    OtelProvider,
     NativeSpanEvents,
     SamplingRules,
     SamplingRate,
