@@ -15,13 +15,13 @@ from ddtrace_run import _native
 
 def imported(trace):
     """`opentelemetry.trace` has been imported: ours stands in where no provider is set."""
-    mode = os.environ.get("DD_TRACE_OTEL_ENABLED", "").strip().lower()
-    if mode in ("false", "0") or os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+    mode = _native.otel_mode()
+    if mode == "false":
         return
     if _is_sdk_of_its_own():
         return
     _bind()
-    if mode in ("true", "1"):
+    if mode == "true":
         # Asked for by name: what the program sets up later is refused by the API, as with Datadog's tracer.
         if trace._TRACER_PROVIDER is None and "OTEL_PYTHON_TRACER_PROVIDER" not in os.environ:
             trace.set_tracer_provider(TracerProvider())

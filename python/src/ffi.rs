@@ -80,7 +80,7 @@ impl Arguments {
             };
             // SAFETY: names of arguments are strings, and so is the other.
             let is = |known: &&CStr| unsafe { ffi::PyUnicode_CompareWithASCIIString(name, known.as_ptr()) == 0 };
-            match names.iter().position(|known| is(known)) {
+            match names.iter().position(is) {
                 Some(place) if taken[place].is_none() => taken[place] = Some(value),
                 found => {
                     // SAFETY: it lives as long as the tuple.

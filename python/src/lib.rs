@@ -19,6 +19,7 @@ mod tracer;
 mod values;
 mod variable;
 
+use ddtrace::config::OtelProvider;
 use pyo3::prelude::*;
 
 #[pymodule(name = "_native")]
@@ -45,7 +46,7 @@ mod native {
     use crate::tracer::{ContextProvider, Tracer};
     use crate::{ffi, otel, span, tracer};
     #[pymodule_export]
-    use crate::{resource_attributes, why_not};
+    use crate::{otel_mode, resource_attributes, why_not};
     use pyo3::prelude::*;
 
     #[pymodule_init]
@@ -84,6 +85,18 @@ fn why_not() -> Option<String> {
         return Some(String::from("tracing is switched off"));
     }
     engine.absent.map(|absent| absent.to_string())
+}
+
+/// Who carries the OpenTelemetry API out: `auto`, `true` or `false`.
+#[pyfunction]
+fn otel_mode() -> &'static str {
+    let config = &engine::engine().resolution.config;
+    match config.otel_provider {
+        _ if !config.enabled => "false",
+        OtelProvider::Auto => "auto",
+        OtelProvider::On => "true",
+        OtelProvider::Off => "false",
+    }
 }
 
 /// What records, as far as the configuration names it.

@@ -10,8 +10,8 @@ use super::sources::{Layer, Origin, Sources, Warning};
 use super::table::{Id, settings};
 use super::value::Value;
 use super::{
-    AgentConfig, AgentUrl, Config, Exporter, GitMetadata, LogLevel, Obfuscation, OtlpConfig, OtlpProtocol,
-    ProcessSpans, PythonProvider, QueryObfuscation,
+    AgentConfig, AgentUrl, Config, Exporter, GitMetadata, LogLevel, Obfuscation, OtelProvider, OtlpConfig,
+    OtlpProtocol, ProcessSpans, PythonProvider, QueryObfuscation,
 };
 use crate::span::SpanLimits;
 use crate::span::scrub::compile;
@@ -76,6 +76,11 @@ pub(crate) fn assemble(picks: &Picks, sources: &Sources, warnings: &mut Vec<Warn
             "ddtrace-run" => PythonProvider::DdtraceRun,
             "none" => PythonProvider::None,
             _ => PythonProvider::Auto,
+        },
+        otel_provider: match picks.name(Id::OtelProvider) {
+            "true" => OtelProvider::On,
+            "false" => OtelProvider::Off,
+            _ => OtelProvider::Auto,
         },
         propagation: propagation(picks),
         baggage_tag_keys: list(picks, Id::BaggageTagKeys),

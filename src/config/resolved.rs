@@ -131,6 +131,17 @@ pub enum PythonProvider {
     None,
 }
 
+/// Who carries the OpenTelemetry API of Python programs out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OtelProvider {
+    /// `ddtrace-run`, until the program sets a provider of its own.
+    Auto,
+    /// `ddtrace-run` in any case.
+    On,
+    /// Whoever the program says.
+    Off,
+}
+
 /// How much the launcher and the sidecar log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LogLevel {
@@ -198,6 +209,8 @@ pub struct Config {
     pub inject_cleared_env: bool,
     /// Whose tracer Python programs get by the name `ddtrace`.
     pub python_provider: PythonProvider,
+    /// Who carries the OpenTelemetry API of Python programs out.
+    pub otel_provider: OtelProvider,
     /// How contexts are written and read.
     pub propagation: Propagation,
     /// Which incoming baggage becomes tags of the first span (`baggage.<key>`); `*` is all of it.

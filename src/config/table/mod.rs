@@ -60,6 +60,7 @@ pub enum Id {
     Denylist,
     InjectClearedEnv,
     PythonProvider,
+    OtelProvider,
     NativeSpanEvents,
     SamplingRules,
     SamplingRate,
