@@ -3,15 +3,18 @@
 //! of its `TraceState`.
 
 use super::values;
-use crate::context::{FLAG_RANDOM, Priority, SpanContext as CoreContext, TraceContext};
+use crate::context::{Bounded, FLAG_RANDOM, Priority, SpanContext as CoreContext, TraceContext};
+use crate::ids::SpanId;
 use crate::propagation::tracecontext::TraceParent;
 use crate::propagation::{
     BaggageSink, BaggageSource, Carrier, CarrierMut, EachMember, Extracted, NoBaggage, Outgoing, Propagation, Style,
     Styles,
 };
+use crate::tracer::{ActiveTrace, Tracer};
 use opentelemetry::Context;
 use opentelemetry::baggage::{Baggage, BaggageExt};
 use opentelemetry::trace::{SpanContext, TraceContextExt, TraceState};
+use std::str::FromStr;
 use std::string::String;
 use std::sync::Arc;
 
@@ -23,6 +26,14 @@ impl Incoming {
     /// What came in, in this context.
     pub(super) fn of(context: &Context) -> Option<&Extracted> {
         Some(&context.get::<Incoming>()?.0)
+    }
+
+    /// What came in, for the first span of a trace in the process: it hangs under `parent`, which is of what came in, or
+    /// under nothing.
+    pub(super) fn entered<'a>(context: &'a Context, parent: &SpanContext) -> Option<&'a Extracted> {
+        let is_sender = |found: &TraceContext| found.span.span_id == values::span_id(parent.span_id());
+        let fits = !parent.is_valid() || Self::continued_by(context, parent).is_some_and(is_sender);
+        Self::of(context).filter(|_| fits)
     }
 
     /// The context that came in, if `span` is of it.
@@ -50,6 +61,12 @@ pub(super) fn enter(context: &Context, extracted: Extracted, baggage: Members) -
     }
 }
 
+/// The trace that a span of this process is of, while a span of it lives.
+pub(super) fn active(tracer: &Tracer, span: &SpanContext) -> Option<Arc<ActiveTrace>> {
+    let (trace_id, span_id) = (values::trace_id(span.trace_id()), values::span_id(span.span_id()));
+    tracer.active_of(trace_id, span_id, || context_of(span).span.priority)
+}
+
 /// The context that `span` stands for, as far as it tells by itself.
 pub(super) fn context_of(span: &SpanContext) -> TraceContext {
     let carrier = W3c {
@@ -74,8 +91,17 @@ pub(super) fn passed_on(context: &Context, span: &SpanContext) -> TraceContext {
         carried.is_remote = false;
         // The SDK gives a span that is not kept no flags at all.
         carried.span = CoreContext { flags: said.span.flags | (carried.span.flags & FLAG_RANDOM), ..said.span };
-        if said.tags.as_bytes() != b"" {
-            carried.tags = said.tags;
+        // What a decision of this process has left; the member `dd` may have no room for all that came in.
+        if !said.tags.is_empty() {
+            for name in [&b"_dd.p.dm"[..], b"_dd.p.ksr"] {
+                match said.tags.get(name) {
+                    Some(value) => _ = carried.tags.set(name, value),
+                    None => carried.tags.remove(name),
+                }
+            }
+        }
+        if !said.tags.is_empty() || !said.ot.is_empty() {
+            carried.ot = said.ot;
         }
     }
     carried
@@ -95,12 +121,21 @@ pub(super) fn state_of(context: &TraceContext) -> TraceState {
     {
         return TraceState::NONE;
     }
-    let mut state = StateAlone::default();
-    let outgoing = Outgoing { span: context.span, is_local: false, trace: context, baggage: &NoBaggage };
-    // Its own span is the API's business.
-    let _ = w3c().inject(&outgoing, &mut state);
+    let state = written_state(context);
     // The API is stricter about members of others than the recommendation is; those still travel beside it.
-    state.0.parse().unwrap_or_default()
+    TraceState::from_str(&state).unwrap_or_else(|_| {
+        let ours = TraceContext { trace_state: Bounded::new(), ..context.clone() };
+        TraceState::from_str(&written_state(&ours)).unwrap_or_default()
+    })
+}
+
+fn written_state(context: &TraceContext) -> String {
+    let mut state = StateAlone::default();
+    // Which span it is does not stand in it, and may not be known yet, but contexts without one are not written.
+    let span = CoreContext { span_id: SpanId(u64::MAX), ..context.span };
+    let outgoing = Outgoing { span, is_local: false, trace: context, baggage: &NoBaggage };
+    let _ = w3c().inject(&outgoing, &mut state);
+    state.0
 }
 
 fn w3c() -> Propagation {
