@@ -3,9 +3,10 @@
 //! of its `TraceState`.
 
 use super::values;
-use crate::context::{FLAG_RANDOM, SpanContext as CoreContext, TraceContext};
+use crate::context::{Bounded, FLAG_RANDOM, SpanContext as CoreContext, TraceContext};
 use crate::propagation::tracecontext::TraceParent;
 use crate::propagation::{BaggageSink, BaggageSource, EachMember, Extracted, w3c_form};
+use crate::tracer::{ActiveTrace, Tracer};
 use opentelemetry::Context;
 use opentelemetry::baggage::{Baggage, BaggageExt};
 use opentelemetry::trace::{SpanContext, TraceContextExt, TraceState};
@@ -20,6 +21,14 @@ impl Incoming {
     /// What came in, in this context.
     pub(super) fn of(context: &Context) -> Option<&Extracted> {
         Some(&context.get::<Incoming>()?.0)
+    }
+
+    /// What came in, for the first span of a trace in the process: it hangs under `parent`, which is of what came in, or
+    /// under nothing.
+    pub(super) fn entered<'a>(context: &'a Context, parent: &SpanContext) -> Option<&'a Extracted> {
+        let is_sender = |found: &TraceContext| found.span.span_id == values::span_id(parent.span_id());
+        let fits = !parent.is_valid() || Self::continued_by(context, parent).is_some_and(is_sender);
+        Self::of(context).filter(|_| fits)
     }
 
     /// The context that came in, if `span` is of it.
@@ -50,6 +59,12 @@ pub(super) fn enter(context: &Context, extracted: Extracted, baggage: Members) -
     }
 }
 
+/// The trace that a span of this process is of, while a span of it lives.
+pub(super) fn active(tracer: &Tracer, span: &SpanContext) -> Option<Arc<ActiveTrace>> {
+    let (trace_id, span_id) = (values::trace_id(span.trace_id()), values::span_id(span.span_id()));
+    tracer.active_of(trace_id, span_id, || context_of(span).span.priority)
+}
+
 /// The context that `span` stands for, as far as it tells by itself.
 pub(super) fn context_of(span: &SpanContext) -> TraceContext {
     let parent = TraceParent {
@@ -70,8 +85,17 @@ pub(super) fn passed_on(context: &Context, span: &SpanContext) -> TraceContext {
         carried.is_remote = false;
         // The SDK gives a span that is not kept no flags at all.
         carried.span = CoreContext { flags: said.span.flags | (carried.span.flags & FLAG_RANDOM), ..said.span };
-        if said.tags.as_bytes() != b"" {
-            carried.tags = said.tags;
+        // What a decision of this process has left; the member `dd` may have no room for all that came in.
+        if !said.tags.is_empty() {
+            for name in [&b"_dd.p.dm"[..], b"_dd.p.ksr"] {
+                match said.tags.get(name) {
+                    Some(value) => _ = carried.tags.set(name, value),
+                    None => carried.tags.remove(name),
+                }
+            }
+        }
+        if !said.tags.is_empty() || !said.ot.is_empty() {
+            carried.ot = said.ot;
         }
     }
     carried
@@ -81,7 +105,13 @@ pub(super) fn passed_on(context: &Context, span: &SpanContext) -> TraceContext {
 /// is; those still travel beside it.
 pub(super) fn state_of(context: &TraceContext) -> TraceState {
     let state = w3c_form::state_of(context);
-    if state.is_empty() { TraceState::NONE } else { state.parse().unwrap_or_default() }
+    if state.is_empty() {
+        return TraceState::NONE;
+    }
+    state.parse().unwrap_or_else(|_| {
+        let ours = TraceContext { trace_state: Bounded::new(), ..context.clone() };
+        w3c_form::state_of(&ours).parse().unwrap_or_default()
+    })
 }
 
 /// Baggage on its way into the API's form.

@@ -134,6 +134,7 @@ fn start(resolution: &Resolution, sources: &Sources) -> Result<Tracing, InitErro
             Ok(of_program) => {
                 propagation = of_program.settings().propagation;
                 let tracer = tracer.insert(of_program);
+                launched::decide_before_forks(tracer);
                 Active::Launched(RecordingProvider::new(tracer.clone()))
             }
             Err(absent) => otherwise(absent, resolution, sources, Settings::of(config, LANGUAGE))?,
@@ -216,16 +217,16 @@ impl Tracing {
         &self.propagator
     }
 
-    /// Sends what is finished and waits until that is done, the SDK's five seconds at most.
+    /// Sends what is finished, and waits for it as long as `shutdown_timeout` of the configuration allows.
     ///
     /// Under `ddtrace-run` there is nothing to do: what is recorded is out of the program's hands already.
     ///
     /// # Errors
-    /// Those of the SDK; what could not be sent is lost.
+    /// [`NotDelivered`] where the receiver did not take spans, since this was last told, or has not answered in time.
     pub fn flush(&self) -> Result<(), NotDelivered> {
         match &self.active {
             #[cfg(feature = "direct")]
-            Active::Direct(direct) => Ok(direct.provider().force_flush()?),
+            Active::Direct(direct) => direct.flush(),
             _ => Ok(()),
         }
     }
@@ -236,7 +237,7 @@ impl Tracing {
     /// Under `ddtrace-run` there is nothing to do, and spans that are finished later are recorded, too.
     ///
     /// # Errors
-    /// Those of the SDK; what could not be sent is lost.
+    /// [`NotDelivered`], as [`Tracing::flush`] has it.
     pub fn shutdown(mut self) -> Result<(), NotDelivered> {
         self.stop()
     }
@@ -244,7 +245,7 @@ impl Tracing {
     fn stop(&mut self) -> Result<(), NotDelivered> {
         match std::mem::replace(&mut self.active, Active::Nothing(Path::Disabled)) {
             #[cfg(feature = "direct")]
-            Active::Direct(direct) => Ok(direct.stop()?),
+            Active::Direct(direct) => direct.stop(),
             _ => Ok(()),
         }
     }

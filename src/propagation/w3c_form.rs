@@ -3,7 +3,8 @@
 
 use super::tracecontext::TraceParent;
 use super::{Carrier, CarrierMut, NoBaggage, Outgoing, Propagation, Style, Styles};
-use crate::context::{Priority, TraceContext};
+use crate::context::{Priority, SpanContext, TraceContext};
+use crate::ids::SpanId;
 use std::string::String;
 
 /// The context that these stand for.
@@ -30,8 +31,9 @@ pub fn state_of(context: &TraceContext) -> String {
         return String::new();
     }
     let mut state = StateAlone::default();
-    let outgoing = Outgoing { span: context.span, is_local: false, trace: context, baggage: &NoBaggage };
-    // The ids are the API's business.
+    // Which span it is does not stand in it, and may not be known yet, but contexts without one are not written.
+    let span = SpanContext { span_id: SpanId(u64::MAX), ..context.span };
+    let outgoing = Outgoing { span, is_local: false, trace: context, baggage: &NoBaggage };
     let _ = w3c().inject(&outgoing, &mut state);
     state.0
 }

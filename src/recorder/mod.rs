@@ -18,6 +18,7 @@ pub use absent::Absent;
 pub use process::Process;
 
 use crate::interface::CurrentSpan;
+use crate::propagation::CarrierMut;
 use crate::record::RecordWriter;
 use crate::sampling::AgentRates;
 use own::Run;
@@ -111,6 +112,23 @@ impl Recorder {
             Outlet::Own(_) | Outlet::Nowhere => None,
             #[cfg(test)]
             Outlet::Memory(memory) => *memory.native.lock().unwrap(),
+        }
+    }
+
+    /// What native code would send along with a request from within the span that is active on this thread.
+    pub(crate) fn inject_native(&self, headers: &mut dyn CarrierMut) {
+        match &self.outlet {
+            Outlet::Preload(preload) => preload.inject(headers),
+            Outlet::Own(_) | Outlet::Nowhere => {}
+            #[cfg(test)]
+            Outlet::Memory(memory) => {
+                memory
+                    .native_headers
+                    .lock()
+                    .unwrap()
+                    .iter()
+                    .for_each(|(name, value)| headers.set(name, value.as_bytes()));
+            }
         }
     }
 

@@ -2,7 +2,6 @@
 
 use super::{Settings, Tracer};
 use crate::config::Config;
-use crate::propagation::NoBaggage;
 use crate::propagation::environment::EnvironmentCarrier;
 use crate::recorder::{Absent, Recorder};
 use std::ffi::OsStr;
@@ -22,9 +21,7 @@ impl Tracer {
         if let Some(told) = variable(crate::settings::VARIABLE) {
             settings.complete(&told);
         }
-        let environment = EnvironmentCarrier(variable);
-        let started_in = settings.propagation.of_process().extract(&environment, &mut NoBaggage).context;
-        Ok(Tracer::new(recorder, settings, started_in))
+        Ok(Tracer::started_in(recorder, settings, &EnvironmentCarrier(variable)))
     }
 }
 

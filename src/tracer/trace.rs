@@ -5,16 +5,17 @@ use super::registry::patiently;
 use super::verdict::{Need, Verdict};
 use super::view::view;
 use super::{Tracer, write};
-use crate::context::{FLAG_RANDOM, FLAG_SAMPLED, PropagationError, SpanContext, TraceContext};
+use crate::context::{FLAG_RANDOM, FLAG_SAMPLED, Priority, PropagationError, SpanContext, TraceContext};
 use crate::ids::{SpanId, TraceId};
-use crate::propagation::{BaggageSource, CarrierMut, Outgoing};
-use crate::record::DECIDE_AFTER;
-use crate::record::RecordWriter;
+use crate::propagation::baggage::Baggage;
+use crate::propagation::{BaggageSource, CarrierMut, EachMember, Outgoing};
+use crate::record::{DECIDE_AFTER, RecordWriter, SPAN_LOCAL_ROOT};
 use crate::recorder::Process;
 use crate::sampling::Sampler;
 use crate::semconv::Key;
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::vec::Vec;
 
 /// It is not decided whether the trace is kept.
 const OPEN: u8 = 0;
@@ -38,6 +39,12 @@ pub struct ActiveTrace {
     verdict: Mutex<Verdict>,
     /// `FLAG_RANDOM`, if the trace came in with it.
     random_flag: u8,
+    /// The priority that it came in with.
+    came_with: Option<Priority>,
+    /// It came from outside, and undecided: whoever brings it again is to be told the same.
+    is_to_be_remembered: bool,
+    /// What it has of baggage that no API knows of.
+    baggage: Option<Arc<Baggage>>,
     /// How many spans below the local root have ended.
     ended: AtomicU32,
     /// The verdict for those who only want to know whether the trace is kept.
@@ -50,6 +57,7 @@ impl ActiveTrace {
         process: &'static Process,
         root: SpanData,
         verdict: Verdict,
+        baggage: Option<Arc<Baggage>>,
     ) -> Arc<ActiveTrace> {
         let trace = ActiveTrace {
             tracer,
@@ -57,6 +65,9 @@ impl ActiveTrace {
             trace_id: root.trace_id,
             root_id: root.span_id,
             random_flag: verdict.carried().map_or(0, |context| context.span.flags & FLAG_RANDOM),
+            came_with: verdict.priority(),
+            is_to_be_remembered: verdict.is_open_from_outside(),
+            baggage,
             ended: AtomicU32::new(0),
             outcome: AtomicU8::new(outcome(&verdict).unwrap_or(OPEN)),
             root: Mutex::new(root),
@@ -119,8 +130,8 @@ impl ActiveTrace {
     #[must_use]
     pub fn context_so_far(&self, span_id: SpanId) -> TraceContext {
         // In a forked child the lock may be held by a thread that does not exist there.
-        let verdict = patiently(&self.verdict);
-        let mut context = verdict.as_ref().and_then(|verdict| verdict.carried().cloned()).unwrap_or_default();
+        let known = patiently(&self.verdict).map(|mut verdict| Arc::clone(verdict.context()));
+        let mut context = known.map(Arc::unwrap_or_clone).unwrap_or_default();
         context.span = SpanContext { trace_id: self.trace_id, span_id, ..context.span };
         context.is_remote = false;
         context
@@ -155,6 +166,8 @@ impl ActiveTrace {
     pub fn inject(&self, span_id: SpanId, baggage: &dyn BaggageSource, carrier: &mut dyn CarrierMut) {
         let context = self.leaving();
         let span = SpanContext { span_id, ..context.span };
+        let both = self.baggage.as_ref().map(|own| Both { given: baggage, own });
+        let baggage = both.as_ref().map_or(baggage, |both| both);
         let outgoing = Outgoing { span, is_local: true, trace: &context, baggage };
         // Not under a lock: the carrier is somebody else's code.
         if let Some(error) = self.tracer.settings.propagation.inject(&outgoing, carrier) {
@@ -203,6 +216,11 @@ impl ActiveTrace {
         context.span.priority.is_none() || context.span.priority == known
     }
 
+    /// Whether those of its spans that were told a priority may have been told this one.
+    pub(super) fn was_told(&self, priority: Option<Priority>) -> bool {
+        priority == self.came_with || priority == self.verdict().priority()
+    }
+
     /// Another span through which the trace came into the process starts; it tells what it knows, as the first one did.
     pub(super) fn start_further_root(&self, data: &mut SpanData, context: &TraceContext) {
         let verdict = self.verdict();
@@ -220,10 +238,14 @@ impl ActiveTrace {
         let mut root = self.root();
         let mut verdict = self.verdict();
         let tells = verdict.tell();
-        if let Some(context) = verdict.carried() {
+        // A span below one of native code is no local root, and that one has told.
+        let came_in = verdict.carried().filter(|_| root.flags & SPAN_LOCAL_ROOT != 0);
+        if tells || came_in.is_some() {
             let (size, count) = Verdict::SIZE;
             root.fields.append(size, count, |record| {
-                write_incoming(record, context);
+                if let Some(context) = came_in {
+                    write_incoming(record, context);
+                }
                 if tells {
                     verdict.write(record);
                 }
@@ -262,6 +284,32 @@ impl ActiveTrace {
 impl Drop for ActiveTrace {
     fn drop(&mut self) {
         self.tracer.registry.remove(self);
+        if self.is_to_be_remembered
+            && let Some(decided) = self.verdict.get_mut().unwrap_or_else(PoisonError::into_inner).decided()
+        {
+            self.tracer.remembered.add(self.trace_id, decided);
+        }
+    }
+}
+
+/// The baggage that the API gives, and behind it what else the trace has.
+struct Both<'a> {
+    given: &'a dyn BaggageSource,
+    own: &'a Baggage,
+}
+
+impl BaggageSource for Both<'_> {
+    fn members(&self, each: &mut EachMember<'_>) {
+        let mut given = Vec::new();
+        self.given.members(&mut |key, value, properties| {
+            given.push(Vec::from(key));
+            each(key, value, properties);
+        });
+        self.own.members(&mut |key, value, properties| {
+            if given.iter().all(|other| other != key) {
+                each(key, value, properties);
+            }
+        });
     }
 }
 

@@ -128,6 +128,26 @@ fn an_inherited_decision_stands() {
 }
 
 #[test]
+fn a_trace_that_comes_in_undecided_twice_is_decided_once() {
+    let bench = Bench::with(&[RULES], false);
+    let keep = |root: &mut SpanData| {
+        root.set_text(crate::semconv::Key::ResourceName, "GET /orders");
+        root.set_attribute("tier", AttributeValue::Text("gold"));
+    };
+    let mut one = bench.tracer.start(Start::new("one", Parent::Context(&remote(None))), keep);
+    let headers = injected(&one);
+    assert_eq!(headers["x-datadog-sampling-priority"], "2");
+    one.end();
+    drop(one);
+    bench.records();
+    let mut two = bench.start("a rule would drop it", Parent::Context(&remote(None)));
+    assert_eq!(injected(&two)["x-datadog-tags"], headers["x-datadog-tags"]);
+    assert!(!two.change(|span| span.set_attribute("manual.drop", AttributeValue::Bool(true))), "somebody knows");
+    let [started] = &bench.records()[..] else { panic!("one start") };
+    assert_eq!(started.get(PRIORITY), Some("2"));
+}
+
+#[test]
 fn opentelemetrys_bare_samplers_decide_anew_in_every_service() {
     let bench = Bench::with(&[("OTEL_TRACES_SAMPLER", "always_off")], false);
     let root = bench.start("s", Parent::Context(&remote(Some(1))));
