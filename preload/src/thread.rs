@@ -16,12 +16,29 @@ pub(crate) struct Thread {
     pub(crate) vfork_span: AtomicU64,
     /// The id of that child. It tells a second attempt from another child.
     pub(crate) vfork_pid: AtomicU32,
+    /// Tells the thread from others; 0 until somebody asks ([`Thread::number`]).
+    number: AtomicU32,
     /// The handle of the span that is active on the thread (`crate::tracer`); 0 is none. A forked child looks at its
     /// parent's once more, to know where it comes from.
     pub(crate) active: AtomicU64,
 }
 
 impl Thread {
+    /// A number that no other thread has, until 65,535 more threads have asked for one. Never 0.
+    pub(crate) fn number(&self) -> u16 {
+        static LAST: AtomicU32 = AtomicU32::new(0);
+        let number = self.number.load(Ordering::Relaxed);
+        if number != 0 {
+            return number as u16;
+        }
+        let new = LAST.fetch_add(1, Ordering::Relaxed) % u32::from(u16::MAX) + 1;
+        // A signal handler may have been faster.
+        match self.number.compare_exchange(0, new, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => new as u16,
+            Err(number) => number as u16,
+        }
+    }
+
     /// In a forked child nothing of the parent's thread holds.
     pub(crate) fn reset(&self) {
         self.slot.reset();
@@ -69,6 +86,7 @@ pub(crate) fn current() -> &'static Thread {
         slot: ThreadSlot::new(),
         vfork_span: AtomicU64::new(0),
         vfork_pid: AtomicU32::new(0),
+        number: AtomicU32::new(0),
         active: AtomicU64::new(0),
     };
     &THREAD

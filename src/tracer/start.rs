@@ -8,7 +8,7 @@ use super::verdict::Verdict;
 use super::{Tracer, now_unix_ns};
 use crate::context::{FLAG_SAMPLED, Priority, SpanContext, TraceContext};
 use crate::ids::{SpanId, TraceId};
-use crate::interface::{CurrentSpan, UNDECIDED};
+use crate::interface::{CURRENT_IS_CONTEXT, CurrentSpan, UNDECIDED};
 use crate::propagation::{BaggageSource, Extracted};
 use crate::record::{SPAN_LOCAL_ROOT, SPAN_REMOTE_PARENT};
 use crate::recorder::Process;
@@ -162,7 +162,8 @@ impl Tracer {
 
     fn place_of_root(&self, process: &Process, kind: SpanKind, now_ns: u64) -> Place {
         if let Some(native) = self.recorder.native_span() {
-            return Place { is_below_native: true, ..Place::of(of_native(&native)) };
+            let is_below_native = native.flags & CURRENT_IS_CONTEXT == 0;
+            return Place { is_below_native, ..Place::of(of_native(&native)) };
         }
         let is_request = matches!(kind, SpanKind::Server | SpanKind::Consumer);
         if process.is_span() && !is_request {
@@ -225,5 +226,5 @@ fn of_native(native: &CurrentSpan) -> TraceContext {
         priority: Some(native.priority).filter(|priority| *priority != UNDECIDED).map(Priority),
         flags: native.trace_flags as u8,
     };
-    TraceContext { span, ..TraceContext::default() }
+    TraceContext { span, is_remote: native.flags & CURRENT_IS_CONTEXT != 0, ..TraceContext::default() }
 }
