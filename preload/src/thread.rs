@@ -19,12 +19,29 @@ pub(crate) struct Thread {
     /// Not zero while a vfork child of this thread is under a system call filter of its own. It is lowered before the
     /// child goes, as the thread that it shares these words with is not.
     pub(crate) vfork_filtered: AtomicU32,
+    /// Tells the thread from others; 0 until somebody asks ([`Thread::number`]).
+    number: AtomicU32,
     /// The handle of the span that is active on the thread (`crate::tracer`); 0 is none. A forked child looks at its
     /// parent's once more, to know where it comes from.
     pub(crate) active: AtomicU64,
 }
 
 impl Thread {
+    /// A number that no other thread has, until 65,535 more threads have asked for one. Never 0.
+    pub(crate) fn number(&self) -> u16 {
+        static LAST: AtomicU32 = AtomicU32::new(0);
+        let number = self.number.load(Ordering::Relaxed);
+        if number != 0 {
+            return number as u16;
+        }
+        let new = LAST.fetch_add(1, Ordering::Relaxed) % u32::from(u16::MAX) + 1;
+        // A signal handler may have been faster.
+        match self.number.compare_exchange(0, new, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => new as u16,
+            Err(number) => number as u16,
+        }
+    }
+
     /// In a forked child nothing of the parent's thread holds.
     pub(crate) fn reset(&self) {
         self.slot.reset();
@@ -33,7 +50,7 @@ impl Thread {
     }
 }
 
-const _: () = assert!(size_of::<Thread>() == 32);
+const _: () = assert!(size_of::<Thread>() == 40);
 
 #[cfg(preload_so)]
 core::arch::global_asm!(
@@ -42,9 +59,9 @@ core::arch::global_asm!(
     ".hidden ddtrace_preload_thread",
     ".globl ddtrace_preload_thread",
     ".type ddtrace_preload_thread, @object",
-    ".size ddtrace_preload_thread, 32",
+    ".size ddtrace_preload_thread, 40",
     "ddtrace_preload_thread:",
-    ".zero 32",
+    ".zero 40",
     ".text",
 );
 
@@ -53,7 +70,7 @@ core::arch::global_asm!(
 pub(crate) fn current() -> &'static Thread {
     let address: *const Thread;
     // Not `pure`: a host that switches coroutines may come back on another thread.
-    // SAFETY: reads the thread pointer and the offset of our 32 zero-initialised bytes in the static TLS block, which
+    // SAFETY: reads the thread pointer and the offset of our 40 zero-initialised bytes in the static TLS block, which
     // live as long as the thread; Thread is made of atomics, for which all zero is valid.
     unsafe {
         core::arch::asm!(
@@ -74,6 +91,7 @@ pub(crate) fn current() -> &'static Thread {
         vfork_span: AtomicU64::new(0),
         vfork_pid: AtomicU32::new(0),
         vfork_filtered: AtomicU32::new(0),
+        number: AtomicU32::new(0),
         active: AtomicU64::new(0),
     };
     &THREAD

@@ -33,10 +33,12 @@ mod xray;
 #[cfg(test)]
 mod tests;
 
-pub use carrier::{BaggageSink, BaggageSource, Carrier, CarrierMut, EachMember, NoBaggage};
+pub use carrier::{
+    BaggageSink, BaggageSource, Carrier, CarrierMut, EachMember, HeaderList, NoBaggage, is_header, key_of_header,
+};
 pub use style::{Dialect, Style, Styles};
 
-use crate::context::{Bounded, MAX_TRACE_STATE, SpanContext, TraceContext};
+use crate::context::{Bounded, MAX_TAGS, MAX_TRACE_STATE, SpanContext, TraceContext};
 
 /// What becomes of an incoming context (`DD_TRACE_PROPAGATION_BEHAVIOR_EXTRACT`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -113,6 +115,13 @@ pub struct Outgoing<'a> {
 }
 
 impl Propagation {
+    /// The one form in which two tracers of a process hand a context to each other, whatever goes outside: nothing of it is
+    /// lost.
+    #[must_use]
+    pub fn between_tracers() -> Propagation {
+        Propagation { tags_max_length: MAX_TAGS as u16, ..Propagation::default() }
+    }
+
     /// How a process reads the context of its own span, which the launcher's variables carry in one form: whatever is to
     /// become of contexts from outside, and in which styles.
     #[must_use]

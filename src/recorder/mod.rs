@@ -115,10 +115,11 @@ impl Recorder {
         }
     }
 
-    /// What native code would send along with a request from within the span that is active on this thread.
-    pub(crate) fn inject_native(&self, headers: &mut dyn CarrierMut) {
+    /// All that the trace of what native code has active on this thread carries, in the form of
+    /// [`Propagation::between_tracers`](crate::propagation::Propagation::between_tracers).
+    pub(crate) fn hand_over_native(&self, headers: &mut dyn CarrierMut) {
         match &self.outlet {
-            Outlet::Preload(preload) => preload.inject(headers),
+            Outlet::Preload(preload) => preload.hand_over(headers),
             Outlet::Own(_) | Outlet::Nowhere => {}
             #[cfg(test)]
             Outlet::Memory(memory) => {

@@ -44,10 +44,10 @@ impl Preload {
         told.then_some(span)
     }
 
-    /// Writes the headers of the span that is active on this thread.
-    pub(super) fn inject(&self, headers: &mut dyn CarrierMut) {
+    /// Writes all that the trace of what is active on this thread carries.
+    pub(super) fn hand_over(&self, headers: &mut dyn CarrierMut) {
         unsafe extern "C" fn set(to: *mut c_void, name: *const c_char, value: *const c_char, length: usize) {
-            // SAFETY: what `inject` below hands over, for the time of its call.
+            // SAFETY: what `hand_over` below is given, for the time of its call.
             let headers = unsafe { &mut *to.cast::<&mut dyn CarrierMut>() };
             // SAFETY: a name that ends with NUL, and a value of that length (contract of the table).
             let (name, value) = unsafe { (CStr::from_ptr(name), core::slice::from_raw_parts(value.cast(), length)) };
@@ -55,7 +55,7 @@ impl Preload {
         }
         let mut headers = headers;
         // SAFETY: the function takes the argument that is given with it, which outlives the call. No span: the active one.
-        unsafe { (self.interface.inject)(0, Some(set), (&raw mut headers).cast()) };
+        unsafe { (self.interface.hand_over)(0, Some(set), (&raw mut headers).cast()) };
     }
 
     pub(super) fn agent_rate(&self, service: &[u8], env: &[u8]) -> Option<f64> {

@@ -2,34 +2,29 @@
 
 use crate::context::{Priority, SpanContext, TraceContext};
 use crate::ids::{SpanId, TraceId};
-use crate::interface::{CurrentSpan, UNDECIDED};
+use crate::interface::{CURRENT_IS_CONTEXT, CurrentSpan, UNDECIDED};
 use crate::propagation::baggage::Baggage;
-use crate::propagation::{Carrier, CarrierMut, ExtractBehaviour, Propagation};
+use crate::propagation::{Carrier, CarrierMut, Propagation};
 use crate::recorder::Recorder;
 use std::string::String;
 use std::vec::Vec;
 
 /// The context of the native span of this thread and the baggage of its trace; `None` where there is none.
 ///
-/// All that a trace carries beyond ids comes in the headers that the native tracer would send: in the styles that this one
-/// sends, too, and so nothing is lost that could go on.
-pub(super) fn context(recorder: &Recorder, propagation: &Propagation) -> Option<(TraceContext, Baggage)> {
+/// All that a trace carries beyond ids comes in headers, in the one form that tracers of a process have between them.
+pub(super) fn context(recorder: &Recorder) -> Option<(TraceContext, Baggage)> {
     let native = recorder.native_span()?;
     let mut headers = Headers::default();
-    recorder.inject_native(&mut headers);
-    let read = Propagation {
-        extract: propagation.inject,
-        extract_first: false,
-        behaviour: ExtractBehaviour::Continue,
-        ..*propagation
-    };
+    recorder.hand_over_native(&mut headers);
     let mut baggage = Baggage::default();
     let span = span_of(&native);
-    let sent = read.extract(&headers, &mut baggage).context;
+    let sent = Propagation::between_tracers().extract(&headers, &mut baggage).context;
     let mut context = sent.filter(|sent| sent.span.trace_id == span.trace_id).unwrap_or_default();
-    (context.span, context.is_remote) = (span, false);
-    // The native span is of this process, and tells of its own parent.
-    (context.last_parent, context.error) = (SpanId(0), None);
+    (context.span, context.is_remote) = (span, native.flags & CURRENT_IS_CONTEXT != 0);
+    if !context.is_remote {
+        // The native span is of this process, and tells of its own parent.
+        (context.last_parent, context.error) = (SpanId(0), None);
+    }
     Some((context, baggage))
 }
 

@@ -183,9 +183,11 @@ impl Tracer {
     }
 
     fn place_of_root(&self, process: &Process, kind: SpanKind, now_ns: u64) -> Place {
-        if let Some((context, baggage)) = native::context(&self.recorder, &self.settings.propagation) {
+        if let Some((context, baggage)) = native::context(&self.recorder) {
             let baggage = (!baggage.is_empty()).then(|| Arc::new(baggage));
-            return Place { is_below_native: true, baggage, ..Place::of(context) };
+            // What native code was handed is continued here; a span of its own tells of the trace by itself.
+            let is_below_native = !context.is_remote;
+            return Place { is_below_native, baggage, ..Place::of(context) };
         }
         let is_request = matches!(kind, SpanKind::Server | SpanKind::Consumer);
         if process.is_span() && !is_request {

@@ -211,6 +211,13 @@ pub fn run(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
         count(Counter::LostInProcesses),
         count(Counter::LostInSpool),
     );
+    if in_rings + in_segment > 0 {
+        let lost = in_rings + in_segment;
+        let (records, were) = if lost == 1 { ("record", "was") } else { ("records", "were") };
+        tracing::warn!(
+            "{lost} {records} {were} lost before delivery: {in_rings} in processes, {in_segment} in the spool"
+        );
+    }
     let usage = usage_of_self();
     tracing::debug!(
         "the sidecar used {:.1} ms of CPU and {:.1} MiB of memory",

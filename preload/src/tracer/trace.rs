@@ -1,17 +1,18 @@
 //! What the spans of one trace share in this process.
 
 use super::baggage::Baggage;
+use super::before::Before;
 use super::pool::Held;
 use super::root_log::{About, RootLog};
 use super::verdict::{Outcome, Verdict};
 use core::mem::MaybeUninit;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use ddtrace::context::{Bounded, Priority, SpanContext, TraceContext};
 use ddtrace::ids::{SpanId, TraceId};
 use ddtrace::propagation::Extracted;
 use ddtrace::record::DECIDE_AFTER;
 use ddtrace::sampling::{Sampled, TagValue};
-use ddtrace::semconv::{DATADOG_NAMES, DATADOG_REQUEST_HEADER, REQUEST_HEADER};
+use ddtrace::semconv::{self, DATADOG_NAMES, DATADOG_REQUEST_HEADER, REQUEST_HEADER};
 use ddtrace::settings::Settings;
 
 /// How many traces and extracted contexts a process can have open at the same time.
@@ -26,8 +27,12 @@ pub(crate) struct Trace {
     /// What came in with it. Filled in where `has_incoming` says so.
     incoming: MaybeUninit<Extracted>,
     has_incoming: bool,
-    /// The first span of the trace in this process; zero before that is started.
-    local_root: AtomicU64,
+    /// How many local roots it has had: several where a context is the parent of several spans.
+    roots: AtomicU32,
+    /// The number of the first one's `SpanKind`.
+    kind: AtomicU8,
+    /// For a context, which can be active as a span can.
+    pub(crate) before: Before,
     /// How many spans below it have ended.
     ended: AtomicU32,
     pub(crate) verdict: Verdict,
@@ -77,7 +82,9 @@ impl Trace {
     fn restart(&mut self, trace_id: TraceId, inherited: bool) {
         self.trace_id = trace_id;
         self.has_incoming = false;
-        *self.local_root.get_mut() = 0;
+        *self.roots.get_mut() = 0;
+        *self.kind.get_mut() = 0;
+        self.before.clear();
         *self.ended.get_mut() = 0;
         self.verdict.begin(inherited);
         self.root.clear();
@@ -114,13 +121,17 @@ impl Trace {
         self.incoming_context().map_or(0, |context| context.span.flags)
     }
 
-    /// The first span of the trace in this process; zero where there is none yet.
-    pub(crate) fn local_root(&self) -> SpanId {
-        SpanId(self.local_root.load(Ordering::Relaxed))
+    /// Another local root begins. Whether it is the first one, which rules look at.
+    pub(crate) fn begin_root(&self, kind: u8) -> bool {
+        let is_first = self.roots.fetch_add(1, Ordering::Relaxed) == 0;
+        if is_first {
+            self.kind.store(kind, Ordering::Relaxed);
+        }
+        is_first
     }
 
-    pub(crate) fn set_local_root(&self, span: SpanId) {
-        self.local_root.store(span.0, Ordering::Relaxed);
+    pub(crate) fn has_several_roots(&self) -> bool {
+        self.roots.load(Ordering::Relaxed) > 1
     }
 
     /// The priority, if it is decided.
@@ -189,6 +200,12 @@ impl Sampled for Root<'_> {
 impl Root<'_> {
     fn own_tag(&self, name: &[u8]) -> Option<TagValue<'_>> {
         let root = &self.trace.root;
+        if name == semconv::SPAN_KIND.as_bytes() {
+            // Whatever a tag of that name says.
+            let kind = semconv::kind_name(self.trace.kind.load(Ordering::Relaxed));
+            let tagged = self.tagged(&[b"datadog.span.kind"]);
+            return Some(TagValue::Text(tagged.unwrap_or(kind.as_bytes())));
+        }
         root.tag(name).or_else(|| {
             if let Some(header) = name.strip_prefix(DATADOG_REQUEST_HEADER.as_bytes()) {
                 let mut attribute = Bounded::<256>::new();

@@ -139,9 +139,9 @@ impl Tracer {
     }
 }
 
-/// What sampling rules may want to know: only of a local root, and only while nothing is decided.
+/// What sampling rules may want to know: only of the span that they look at, and only while nothing is decided.
 fn note(span: &Span, note: impl FnOnce(&Span)) {
-    if span.is_local_root && span.trace.verdict.outcome().is_none() {
+    if span.is_judged && span.trace.verdict.outcome().is_none() {
         note(span);
     }
 }

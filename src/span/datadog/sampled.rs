@@ -3,6 +3,7 @@
 use super::names;
 use super::tags::datadogs_name;
 use crate::sampling::{Sampled, TagValue};
+use crate::semconv::SPAN_KIND;
 use crate::span::{Resource, Span, Value};
 use core::cell::OnceCell;
 use std::borrow::Cow;
@@ -45,8 +46,8 @@ impl Sampled for SampledSpan<'_> {
     /// environment and version as well.
     fn tag(&self, name: &[u8]) -> Option<TagValue<'_>> {
         let name = core::str::from_utf8(name).ok()?;
-        if name == "span.kind" && self.span.attribute(name).is_none() {
-            return Some(TagValue::Text(names::kind_name(self.span.kind).as_bytes()));
+        if name == SPAN_KIND {
+            return Some(TagValue::Text(names::kind(self.span).as_bytes()));
         }
         let by_datadogs_name =
             || self.span.attributes.iter().find(|(key, _)| datadogs_name(key) == name).map(|(_, value)| value);
