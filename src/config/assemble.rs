@@ -11,7 +11,7 @@ use super::table::{Id, settings};
 use super::value::Value;
 use super::{
     AgentConfig, AgentUrl, Config, Exporter, GitMetadata, LogLevel, Obfuscation, OtlpConfig, OtlpProtocol,
-    ProcessSpans, QueryObfuscation,
+    ProcessSpans, PythonProvider, QueryObfuscation,
 };
 use crate::span::SpanLimits;
 use crate::span::scrub::compile;
@@ -43,6 +43,11 @@ pub(crate) fn assemble(picks: &Picks, sources: &Sources, warnings: &mut Vec<Warn
         version: owned(Id::Version),
         tags: own_tags(picks),
         service_mapping: picks.pairs(Id::ServiceMapping).to_vec(),
+        peer_service_defaults: match picks.get(Id::PeerServiceDefaults).value {
+            Some(Value::Bool(enabled)) => enabled,
+            _ => picks.name(Id::SpanAttributeSchema) == "v1",
+        },
+        peer_service_mapping: picks.pairs(Id::PeerServiceMapping).to_vec(),
         report_hostname: picks.flag(Id::ReportHostname),
         hostname: owned(Id::Hostname),
         exporters: exporters(picks),
@@ -67,6 +72,11 @@ pub(crate) fn assemble(picks: &Picks, sources: &Sources, warnings: &mut Vec<Warn
         sampling: sampling(picks, warnings),
         denylist: list(picks, Id::Denylist),
         inject_cleared_env: picks.flag(Id::InjectClearedEnv),
+        python_provider: match picks.name(Id::PythonProvider) {
+            "ddtrace-run" => PythonProvider::DdtraceRun,
+            "none" => PythonProvider::None,
+            _ => PythonProvider::Auto,
+        },
         propagation: propagation(picks),
         baggage_tag_keys: list(picks, Id::BaggageTagKeys),
         native_span_events: picks.flag(Id::NativeSpanEvents),
@@ -83,10 +93,14 @@ pub(crate) fn assemble(picks: &Picks, sources: &Sources, warnings: &mut Vec<Warn
         spool_max_bytes: picks.number(Id::SpoolMaxBytes).unwrap_or(u64::MAX),
         shutdown_timeout: picks.duration(Id::ShutdownTimeout),
         external_env: owned(Id::ExternalEnv).filter(|text| !text.is_empty()),
-        git: GitMetadata {
-            repository_url: owned(Id::GitRepositoryUrl),
-            commit_sha: owned(Id::GitCommitSha),
-            main_package: owned(Id::MainPackage),
+        git: if picks.flag(Id::GitMetadata) {
+            GitMetadata {
+                repository_url: owned(Id::GitRepositoryUrl),
+                commit_sha: owned(Id::GitCommitSha),
+                main_package: owned(Id::MainPackage),
+            }
+        } else {
+            GitMetadata::default()
         },
         process_tags: picks.flag(Id::ProcessTags),
     };

@@ -120,6 +120,17 @@ pub enum ProcessSpans {
     Off,
 }
 
+/// Whose tracer `import ddtrace` gives in Python.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PythonProvider {
+    /// One that is installed, else that of `ddtrace-run`.
+    Auto,
+    /// That of `ddtrace-run`, whatever is installed.
+    DdtraceRun,
+    /// Nothing of `ddtrace-run` is put into Pythons.
+    None,
+}
+
 /// How much the launcher and the sidecar log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LogLevel {
@@ -152,6 +163,11 @@ pub struct Config {
     pub tags: Vec<(String, String)>,
     /// Services that get another name, and that name (`DD_SERVICE_MAPPING`).
     pub service_mapping: Vec<(String, String)>,
+    /// Whether client and producer spans name the service on the other side
+    /// (`DD_TRACE_PEER_SERVICE_DEFAULTS_ENABLED`, or `DD_TRACE_SPAN_ATTRIBUTE_SCHEMA=v1`).
+    pub peer_service_defaults: bool,
+    /// Peer services that get another name, and that name (`DD_TRACE_PEER_SERVICE_MAPPING`).
+    pub peer_service_mapping: Vec<(String, String)>,
     /// Whether and as what the host's name is reported (`DD_TRACE_REPORT_HOSTNAME`, `DD_HOSTNAME`).
     pub report_hostname: bool,
     /// Overrides the host's name.
@@ -180,6 +196,8 @@ pub struct Config {
     pub denylist: Vec<String>,
     /// Whether programs that are started with an emptied environment still get the tracer's variables.
     pub inject_cleared_env: bool,
+    /// Whose tracer Python programs get by the name `ddtrace`.
+    pub python_provider: PythonProvider,
     /// How contexts are written and read.
     pub propagation: Propagation,
     /// Which incoming baggage becomes tags of the first span (`baggage.<key>`); `*` is all of it.

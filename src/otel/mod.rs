@@ -41,13 +41,9 @@ pub use propagator::Propagator;
 pub use provider::Provider;
 
 use crate::config::{self, Resolution, Sources, Warning};
-use crate::propagation::NoBaggage;
-use crate::propagation::environment::EnvironmentCarrier;
-use crate::recorder::{Absent, Recorder};
+use crate::recorder::Absent;
 use crate::tracer::{Settings, Tracer};
 use opentelemetry::{Context, global};
-use std::ffi::OsStr;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::string::String;
 use std::vec::Vec;
 
@@ -128,25 +124,19 @@ fn own_sources() -> Sources {
 }
 
 fn start(resolution: &Resolution, sources: &Sources) -> Result<Tracing, InitError> {
-    let mut settings = Settings::of(&resolution.config, LANGUAGE);
-    let mut propagation = settings.propagation;
+    let config = &resolution.config;
+    let mut propagation = config.propagation;
     let mut tracer = None;
-    let active = if !resolution.config.enabled {
+    let active = if !config.enabled {
         Active::Nothing(Path::Disabled)
     } else {
-        match Recorder::find() {
-            Ok(recorder) => {
-                let variable = |name: &[u8]| std::env::var_os(OsStr::from_bytes(name)).map(OsStringExt::into_vec);
-                if let Some(told) = variable(crate::settings::VARIABLE) {
-                    settings.complete(&told);
-                }
-                propagation = settings.propagation;
-                let environment = EnvironmentCarrier(variable);
-                let started_in = propagation.of_process().extract(&environment, &mut NoBaggage).context;
-                let tracer = tracer.insert(Tracer::new(recorder, settings, started_in));
+        match Tracer::of_program(config, LANGUAGE) {
+            Ok(of_program) => {
+                propagation = of_program.settings().propagation;
+                let tracer = tracer.insert(of_program);
                 Active::Launched(RecordingProvider::new(tracer.clone()))
             }
-            Err(absent) => otherwise(absent, resolution, sources, settings)?,
+            Err((absent, settings)) => otherwise(absent, resolution, sources, settings)?,
         }
     };
     Ok(Tracing { active, propagator: Propagator::new(propagation, tracer), warnings: resolution.warnings.clone() })

@@ -26,6 +26,8 @@ mod style;
 mod text;
 pub mod tracecontext;
 mod tracestate;
+#[cfg(feature = "std")]
+pub mod w3c_form;
 mod xray;
 
 #[cfg(test)]
@@ -63,6 +65,9 @@ pub struct Propagation {
     pub behaviour: ExtractBehaviour,
     /// The longest `x-datadog-tags` that is written, 0 to 512 bytes; 0 writes none. Up to 512 bytes are always read.
     pub tags_max_length: u16,
+    /// Whether the style `datadog` has baggage as well, in headers `ot-baggage-<key>`
+    /// (`DD_TRACE_PROPAGATION_HTTP_BAGGAGE_ENABLED`).
+    pub http_baggage: bool,
     /// The most members of a `baggage` header that are written and read.
     pub baggage_max_items: u16,
     /// The longest `baggage` header that is written and read, in bytes.
@@ -72,7 +77,7 @@ pub struct Propagation {
 /// What a carrier brought.
 #[derive(Clone, Debug, Default)]
 pub struct Extracted {
-    /// The context to continue, if there was one.
+    /// The context to continue, if there was one. Without a trace id it only says whether the trace that begins is kept.
     pub context: Option<TraceContext>,
     /// Contexts of other traces, to be linked from the next local root.
     pub links: [Option<TerminatedLink>; 8],

@@ -15,7 +15,7 @@ mod reader;
 #[cfg(feature = "std")]
 pub use reader::{Corrupt, Drained, Reader};
 #[cfg(feature = "std")]
-pub use rates::hash_rate_key;
+pub use rates::hashed as hashed_rates;
 pub use rates::{RingRates, rate_key};
 pub use writer::{Lost, Ring, ThreadSlot};
 

@@ -2,7 +2,7 @@ use super::layout::{CHUNK_COUNT, MAX_RATES, MAX_RECORD, RING_SIZE};
 use super::*;
 use crate::ids::SpanId;
 use crate::record::records;
-use crate::sampling::AgentRates;
+use crate::sampling::{AgentRateTable, AgentRates};
 use crate::semconv::Key;
 use crate::sys;
 use core::ptr::NonNull;
@@ -254,6 +254,17 @@ fn rates_are_found_by_service_and_environment_else_the_default() {
     let many: Vec<_> = (0..MAX_RATES as u64 + 9).map(|key| (key, 0.5)).collect();
     reader.set_rates(&many);
     assert_eq!(rates.rate(b"shop", b"prod"), None);
+}
+
+#[test]
+fn what_the_agent_answers_is_found() {
+    let mapping = Mapping::new();
+    let (ring, mut reader) = pair(&mapping);
+    let mut table = AgentRateTable::default();
+    table.update(br#"{"rate_by_service":{"service:shop,env:prod":0.5,"service:,env:":0.25}}"#, None);
+    reader.set_rates(&hashed_rates(&table));
+    assert_eq!(ring.rates().rate(b"shop", b"prod"), Some(0.5));
+    assert_eq!(ring.rates().rate(b"shop", b""), Some(0.25));
 }
 
 /// FNV-1a of 64 bits, as its authors give it.

@@ -14,6 +14,7 @@
 
 mod data;
 mod live;
+mod program;
 mod registry;
 mod resource;
 mod settings;

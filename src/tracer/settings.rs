@@ -108,6 +108,7 @@ mod tests {
                 service: "run",
                 env: "",
                 version: "",
+                tags: &config.tags,
                 trace_id_128_bit: config.trace_id_128_bit,
                 propagation: &config.propagation,
                 baggage_tags: &config.baggage_tag_keys,

@@ -102,7 +102,19 @@ impl Tracer {
                 Place::of(TraceContext { is_remote: true, ..trace.context_so_far(parent_id) })
             }
             Parent::Context(context) => Place::of(context.clone()),
-            Parent::None => self.place_of_root(process, start.kind, start_ns),
+            Parent::None => {
+                let mut place = self.place_of_root(process, start.kind, start_ns);
+                let said = start.incoming.and_then(|incoming| incoming.context.as_ref());
+                // It has no trace to continue, but says whether the one that begins is kept.
+                let said = said.filter(|said| !said.span.trace_id.is_valid() && self.respects_parent());
+                if let (None, Some(said)) = (&place.context, said) {
+                    let mut context = said.clone();
+                    context.span.trace_id = place.trace_id;
+                    context.is_remote = false;
+                    place.context = Some(Arc::new(context));
+                }
+                place
+            }
         };
         self.start_at(start, process, place, fill)
     }
@@ -135,8 +147,7 @@ impl Tracer {
             trace.start_further_root(&mut data, context);
             return LiveSpan::below(trace, data);
         }
-        let respects_parent = self.settings.sampler.sampler().respects_parent;
-        let mut verdict = Verdict::new(place.trace_id, place.context, respects_parent);
+        let mut verdict = Verdict::new(place.trace_id, place.context, self.respects_parent());
         if place.is_below_native {
             verdict = verdict.told_by_others();
         }
@@ -148,6 +159,10 @@ impl Tracer {
         self.registry.insert(&trace);
         trace.start_root();
         LiveSpan::root(trace)
+    }
+
+    fn respects_parent(&self) -> bool {
+        self.settings.sampler.sampler().respects_parent
     }
 
     fn data(&self, start: Start<'_>, process: &Process, trace_id: TraceId, parent_id: SpanId) -> SpanData {

@@ -2,7 +2,7 @@
 
 use super::data::SpanData;
 use super::registry::patiently;
-use super::verdict::Verdict;
+use super::verdict::{Need, Verdict};
 use super::view::view;
 use super::{Tracer, write};
 use crate::context::{FLAG_RANDOM, FLAG_SAMPLED, PropagationError, SpanContext, TraceContext};
@@ -16,19 +16,17 @@ use crate::semconv::Key;
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Nobody has asked yet whether the trace is kept.
+/// It is not decided whether the trace is kept.
 const OPEN: u8 = 0;
-/// Somebody has, and nothing speaks against it.
-const ASSUMED_KEPT: u8 = 1;
-const KEPT: u8 = 2;
-const DROPPED: u8 = 3;
+const KEPT: u8 = 1;
+const DROPPED: u8 = 2;
 
 /// A trace as long as a span of it lives in the process: what came in with it, and whether it is kept.
 ///
 /// That is decided by the sampler, with what the local root holds at that moment, when it is needed for the first time:
 /// when the flags of a span's context are asked for, or when the context leaves the process. In between, `manual.keep` and
-/// `manual.drop` can override it; once it has left the process, it never changes. Where nobody needed it, and no rule of
-/// the configuration matches the local root at its end, it is left to the sidecar, which knows the Agent's rates.
+/// `manual.drop` can override it; once it has left the process, it never changes. Where nobody needed it, no rule matches
+/// the local root at its end, and no rate of an Agent is known, it is left to the sidecar, which may know one by then.
 #[derive(Debug)]
 pub struct ActiveTrace {
     tracer: Arc<Tracer>,
@@ -95,7 +93,7 @@ impl ActiveTrace {
         self.is_of(self.tracer.recorder.process())
     }
 
-    /// Whether the trace is kept, as far as this process knows. Decides, where a rule of the configuration can.
+    /// Whether the trace is kept. Decides, if nobody has yet.
     #[must_use]
     pub fn is_kept(&self) -> bool {
         self.flags() & FLAG_SAMPLED != 0
@@ -106,7 +104,7 @@ impl ActiveTrace {
         if self.outcome.load(Ordering::Relaxed) == OPEN {
             let root = self.root();
             let mut verdict = self.verdict();
-            self.decide(&root, &mut verdict, false);
+            self.decide(&root, &mut verdict, Need::Program);
         }
         self.flags_so_far()
     }
@@ -133,7 +131,7 @@ impl ActiveTrace {
     pub fn leaving(&self) -> Arc<TraceContext> {
         let root = self.root();
         let mut verdict = self.verdict();
-        self.decide(&root, &mut verdict, true);
+        self.decide(&root, &mut verdict, Need::Outside);
         // Whoever is killed from here on has told somebody.
         if verdict.tell() {
             self.tracer.recorder.record(|record| {
@@ -183,7 +181,7 @@ impl ActiveTrace {
         changed
     }
 
-    fn decide(&self, root: &SpanData, verdict: &mut Verdict, is_leaving: bool) {
+    fn decide(&self, root: &SpanData, verdict: &mut Verdict, need: Need) {
         let settings = &self.tracer.settings;
         let take = || {
             let (sampler, env) = (settings.sampler.sampler(), settings.env.as_bytes());
@@ -191,12 +189,12 @@ impl ActiveTrace {
             let now_ns = if sampler.rules.is_empty() { 0 } else { self.tracer.monotonic_ns() };
             view(root, settings, |root| sampler.decide(self.trace_id, root, env, &self.tracer.recorder, now_ns))
         };
-        verdict.decide(take, is_leaving);
+        verdict.decide(take, need);
         self.publish(verdict);
     }
 
     fn publish(&self, verdict: &Verdict) {
-        self.outcome.store(outcome(verdict).unwrap_or(ASSUMED_KEPT), Ordering::Relaxed);
+        self.outcome.store(outcome(verdict).unwrap_or(OPEN), Ordering::Relaxed);
     }
 
     /// Whether what came in with a second context of this trace says the same as what is known.
@@ -242,7 +240,7 @@ impl ActiveTrace {
             return;
         }
         let mut verdict = self.verdict();
-        self.decide(&root, &mut verdict, false);
+        self.decide(&root, &mut verdict, Need::Nobody);
         if verdict.tell() {
             let (size, count) = Verdict::SIZE;
             root.fields.append(size, count, |record| verdict.write(record));

@@ -6,6 +6,17 @@ use crate::record::RecordWriter;
 use crate::sampling::Decision;
 use std::sync::Arc;
 
+/// Who needs to know whether a trace is kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Need {
+    /// Nobody in the process: its local root ends.
+    Nobody,
+    /// The program, which is told and may still overrule it.
+    Program,
+    /// Whoever gets the context: it never changes afterwards.
+    Outside,
+}
+
 /// What a process knows and has decided about a trace.
 #[derive(Debug)]
 pub(super) struct Verdict {
@@ -54,16 +65,16 @@ impl Verdict {
 
     /// Takes a decision over, if there is none yet.
     ///
-    /// Where no rule matched and no Agent has told a rate, nothing binds: the trace stays open for what the sidecar knows,
-    /// unless its context is about to leave the process.
-    pub(super) fn decide(&mut self, take: impl FnOnce() -> Decision, is_leaving: bool) {
+    /// Where no rule matched and no Agent has told a rate, and nobody `needs` to know, nothing binds: the trace stays open
+    /// for what the sidecar knows.
+    pub(super) fn decide(&mut self, take: impl FnOnce() -> Decision, need: Need) {
         if self.priority().is_none() {
             let decision = take();
-            if is_leaving || decision.mechanism != Mechanism::DEFAULT {
+            if need != Need::Nobody || decision.mechanism != Mechanism::DEFAULT {
                 self.apply(decision);
             }
         }
-        self.is_propagated |= is_leaving;
+        self.is_propagated |= need == Need::Outside;
     }
 
     /// Overrides what was decided, as long as nobody outside knows of it. Gives whether that was so.

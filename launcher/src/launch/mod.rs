@@ -6,6 +6,7 @@ mod inform;
 mod library;
 mod process_spans;
 mod process_tags;
+mod python;
 mod resource;
 mod service;
 pub mod stdio;
@@ -27,7 +28,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ddtrace::config::{Config, Exporter, Resolution, Sources, resolve};
+use ddtrace::config::{Config, Exporter, PythonProvider, Resolution, Sources, resolve};
 use ddtrace::handshake::socket_name;
 use ddtrace::identity::{
     FLAG_FORCED, FLAG_INJECT_CLEARED, FLAG_PROCESS_SPANS, FLAG_PROCESS_SPANS_HELD, FLAG_REMOTE_PARENT, Holder, Identity,
@@ -101,6 +102,10 @@ pub fn run(run: &Run, given: Given, colour: ColourChoice, messages: &mut Message
     for (name, value) in &resolution.hand_on {
         environment.set(name, value);
     }
+    let python = if config.python_provider == PythonProvider::None { None } else { python::bootstrap() };
+    if let Some(python) = &python {
+        environment.lead_python_path(python);
+    }
     let nested = is_traced_already(&environment);
     if nested {
         messages.debug("an outer ddtrace-run traces this program already");
@@ -124,6 +129,8 @@ pub fn run(run: &Run, given: Given, colour: ColourChoice, messages: &mut Message
         .filter(|reason| !(run.force && matches!(reason, target::Reason::Denied(_))));
     if let Some(reason) = &untraceable {
         messages.note(reason);
+    } else if let Some(obstacle) = looked.python_obstacle(&run.command).filter(|_| python.is_some()) {
+        messages.note(inform::untraced_python(&looked, obstacle));
     }
     let view = run.view || config.exporters.contains(&Exporter::Console);
     let incoming = Incoming::read(&config, &environment);
@@ -138,9 +145,8 @@ pub fn run(run: &Run, given: Given, colour: ColourChoice, messages: &mut Message
         process_tags::of(entry.as_ref(), &path, &directory, &service, config.service.is_some())
     });
     let resource = Arc::new(resource::of(&config, service, process_tags, &random));
-    let program = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-    let trace = Trace::of(&config, incoming, &program, &resource, &random);
-    let launch = Launch { run, path, trace, continued, resource, view, decision, untraceable, colour, random };
+    let trace = Trace::of(&config, incoming, &path, run.command.len(), &resource, &random);
+    let launch = Launch { run, path, python, trace, continued, resource, view, decision, untraceable, colour, random };
     launch.start(config, environment, messages)
 }
 
@@ -166,6 +172,8 @@ fn become_program(command: &Command, word: &OsStr) -> i32 {
 struct Launch<'a> {
     run: &'a Run,
     path: PathBuf,
+    /// The directory in front of `PYTHONPATH`.
+    python: Option<PathBuf>,
     trace: Trace,
     /// Somebody continues a trace here.
     continued: bool,
@@ -183,9 +191,12 @@ impl Launch<'_> {
         let service = config.service.clone().unwrap_or_else(|| service::infer(&self.run.command));
         let (settings, shortened) = tracer::settings(&config, &service);
         if shortened.is_some() {
-            messages.complain("the sampling rules are longer than 16 KiB; what programs record through the C interface is decided without them");
+            messages.complain("DD_TAGS and DD_SERVICE_MAPPING are longer than 20 KiB; sampling rules do not see them inside of programs that use the C interface");
         }
         environment.set(tracer::VARIABLE, settings);
+        if self.continued && self.decision.records() {
+            trace::remove_outdated(&config.propagation, &mut environment);
+        }
         // Where processes are no spans, their programs may record some of their own.
         if self.untraceable.as_ref().is_none_or(Reason::keeps_preload) {
             if soft_limit(RLIMIT_FSIZE) < RING_SIZE as u64 {
@@ -200,7 +211,7 @@ impl Launch<'_> {
             Ok(listener) => listener,
             Err(error) => {
                 messages.note(format_args!("cannot make the sidecar's socket ({error}); the program runs untraced"));
-                return become_program(&self.command(&Environment::inherited()), self.word());
+                return self.become_untraced();
             }
         };
         if self.view || self.run.supervise || supervise::is_needed() {
@@ -208,6 +219,15 @@ impl Launch<'_> {
         } else {
             self.replace(config, environment, identity, listener, messages)
         }
+    }
+
+    /// Becomes the program, without anything of the tracer but the names that its Python code may import.
+    fn become_untraced(&self) -> i32 {
+        let mut environment = Environment::inherited();
+        if let Some(python) = &self.python {
+            environment.lead_python_path(python);
+        }
+        become_program(&self.command(&environment), self.word())
     }
 
     fn word(&self) -> &OsStr {
@@ -278,7 +298,7 @@ impl Launch<'_> {
         let started = order.and_then(|order| start_sidecar(order, pid));
         if let Err(error) = started {
             messages.note(format_args!("cannot start the sidecar ({error}); the program runs untraced"));
-            return become_program(&self.command(&Environment::inherited()), self.word());
+            return self.become_untraced();
         }
         become_program(&self.command(&environment), self.word())
     }
@@ -304,7 +324,7 @@ impl Launch<'_> {
             (Ok(order), Ok(held)) => (order, held),
             (Err(error), _) | (_, Err(error)) => {
                 messages.note(format_args!("cannot start the program under supervision ({error}); it runs untraced"));
-                return become_program(&self.command(&Environment::inherited()), self.word());
+                return self.become_untraced();
             }
         };
         let pipes = UnixStream::pair().and_then(|control| Ok((control, nix::unistd::pipe2(OFlag::O_CLOEXEC)?)));

@@ -145,6 +145,10 @@ impl Assembler {
                 }
                 0
             }
+            FrameKind::Pass => {
+                self.general.passed(frame.producer);
+                0
+            }
             FrameKind::End => {
                 let time_ns = frame.payload.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
                 self.last_ns = self.last_ns.max(time_ns);

@@ -2,7 +2,7 @@
 //!
 //! It never waits for an exporter. What a process wrote before its end is in the segment before its death is.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use ddtrace::ids::SpanId;
 use ddtrace::record::{Name, RecordWriter, SpanFields};
-use ddtrace::ring::hash_rate_key;
+use ddtrace::ring::hashed_rates;
 use ddtrace::sampling::AgentRateTable;
 use ddtrace::semconv::PROCESS_PID;
 use ddtrace::sys::{Usage, monotonic_ns};
@@ -19,7 +19,7 @@ use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 use super::assemble::LATE_NEWS_NS;
 use super::death::Death;
 use super::known_ring::{Drained, KnownRing, News};
-use super::listen::{Door, Guest, Unwelcome};
+use super::listen::{Door, Guest, Unwelcome, Visitor};
 use super::{pidfd, silent, zombie};
 use crate::spool::{Account, Counter, FrameKind, RecordsWriter};
 
@@ -39,6 +39,9 @@ const ROOM: Duration = Duration::from_secs(5);
 const ROOM_AT_END: Duration = Duration::from_secs(30);
 const NEXT_LOOK: Duration = Duration::from_millis(5);
 
+/// How many different things processes may have logged.
+const MOST_NOTES: usize = 64;
+
 /// A process that is known.
 struct Tracked {
     pid: u32,
@@ -51,6 +54,8 @@ struct Tracked {
     died_ns: Option<u64>,
     /// How it died, where that is known and what it has left behind finds no room yet.
     fate: Option<(Option<u32>, Option<Usage>)>,
+    /// Something was found in its rings when they were last looked at.
+    was_active: bool,
 }
 
 /// Collects from all processes of a run.
@@ -65,6 +70,8 @@ pub struct Collector {
     past: HashMap<SpanId, u64>,
     told_full: bool,
     is_cut_short: bool,
+    /// What processes had to say, each once.
+    notes: HashSet<String>,
     /// Told to every new ring, too.
     news: News,
     run: u128,
@@ -93,6 +100,7 @@ impl Collector {
             past: HashMap::new(),
             told_full: false,
             is_cut_short: false,
+            notes: HashSet::new(),
             news: News::default(),
             run,
             are_silent,
@@ -137,7 +145,7 @@ impl Collector {
 
     /// Tells every process the Agent's sampling rates.
     pub fn set_rates(&mut self, rates: &AgentRateTable) {
-        self.news.rates = rates.iter().map(|(key, rate)| (hash_rate_key(key), rate)).collect();
+        self.news.rates = hashed_rates(rates);
         self.tell_all();
     }
 
@@ -213,18 +221,32 @@ impl Collector {
         let producer = self.next_producer;
         self.next_producer += 1;
         let tracked =
-            Tracked { pid, producer, pidfd, rings: Vec::new(), same_namespace: true, died_ns: None, fate: None };
+            Tracked {
+                pid,
+                producer,
+                pidfd,
+                rings: Vec::new(),
+                same_namespace: true,
+                died_ns: None,
+                fate: None,
+                was_active: false,
+            };
         self.processes.insert(span, tracked);
     }
 
     /// Takes in all processes that wait at the socket.
     pub fn accept_all(&mut self) -> usize {
         let mut accepted = 0;
-        for guest in self.door.guests() {
-            match guest {
-                Ok(guest) => {
+        for visitor in self.door.visitors() {
+            match visitor {
+                Ok(Visitor::Guest(guest)) => {
                     self.welcome(guest);
                     accepted += 1;
+                }
+                Ok(Visitor::Note { pid, text }) => {
+                    if self.notes.len() < MOST_NOTES && self.notes.insert(text.clone()) {
+                        tracing::warn!("process {pid}: {text}");
+                    }
                 }
                 // An inner launcher only asks whether somebody is there.
                 Err(Unwelcome::Gone) => {}
@@ -271,7 +293,7 @@ impl Collector {
         }
     }
 
-    /// Drains every ring. Gives how many bytes came.
+    /// Drains every ring. Gives not zero where there was anything for the exporters.
     pub fn drain_all(&mut self) -> usize {
         self.records.tidy();
         self.is_cut_short = false;
@@ -293,14 +315,20 @@ impl Collector {
             children.append(&mut drained.children);
             !drained.corrupt
         });
+        let mut ends_pass = false;
         if let Some(tracked) = self.processes.get_mut(&span) {
             tracked.rings = rings;
+            let was_active = std::mem::replace(&mut tracked.was_active, bytes > 0 || !is_whole);
+            ends_pass = is_whole && (was_active || bytes > 0);
+        }
+        if ends_pass {
+            self.append(FrameKind::Pass, producer, b"");
         }
         if same_namespace {
             self.adopt(children);
         }
         self.is_cut_short |= !is_whole;
-        (bytes, is_whole)
+        (bytes + usize::from(ends_pass), is_whole)
     }
 
     fn drain_ring(&mut self, producer: u64, known: &mut KnownRing) -> Drained {

@@ -3,7 +3,7 @@
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
-use ddtrace::handshake::{HELLO_LENGTH, Hello, socket_name};
+use ddtrace::handshake::{HELLO_LENGTH, Hello, NOTE, socket_name};
 use ddtrace::ring::layout::RING_SIZE;
 use ddtrace::ring::{Corrupt, Reader};
 use memmap2::MmapRaw;
@@ -15,6 +15,19 @@ use nix::sys::stat::fstat;
 use std::time::{Duration, Instant};
 
 use super::pidfd;
+
+/// Who comes to the socket.
+pub enum Visitor {
+    /// A process that came with its ring.
+    Guest(Guest),
+    /// One that only has something to say.
+    Note {
+        /// Its id.
+        pid: u32,
+        /// What it says; no control characters are in it.
+        text: String,
+    },
+}
 
 /// A process that came with its ring.
 pub struct Guest {
@@ -97,18 +110,18 @@ impl Door {
         !self.waiting.is_empty()
     }
 
-    /// Everybody who has come with a ring, or is sent away.
-    pub fn guests(&mut self) -> Vec<Result<Guest, Unwelcome>> {
+    /// Everybody who has come with a ring or a word, or is sent away.
+    pub fn visitors(&mut self) -> Vec<Result<Visitor, Unwelcome>> {
         self.accept();
-        let mut guests = Vec::new();
+        let mut visitors = Vec::new();
         self.waiting.retain(|(connection, since)| match welcome(connection) {
             Err(Unwelcome::Silent) if since.elapsed() < PATIENCE => true,
-            guest => {
-                guests.push(guest);
+            visitor => {
+                visitors.push(visitor);
                 false
             }
         });
-        guests
+        visitors
     }
 
     fn accept(&mut self) {
@@ -127,31 +140,40 @@ impl Door {
     }
 }
 
-fn welcome(connection: &OwnedFd) -> Result<Guest, Unwelcome> {
+fn welcome(connection: &OwnedFd) -> Result<Visitor, Unwelcome> {
     let credentials = getsockopt(connection, sockopt::PeerCredentials)?;
     let own = nix::unistd::geteuid().as_raw();
     // A daemon that has given up root is a legitimate guest of root.
     if credentials.uid() != own && own != 0 {
         return Err(Unwelcome::User(credentials.uid()));
     }
+    let pid = credentials.pid() as u32;
     let (bytes, memory) = receive(connection)?;
+    if let Some(text) = bytes.strip_prefix(NOTE) {
+        let text = String::from_utf8_lossy(text).replace(char::is_control, " ");
+        return Ok(Visitor::Note { pid, text });
+    }
     let hello = Hello::parse(&bytes).ok_or(Unwelcome::Release)?;
+    let memory = memory.ok_or(Unwelcome::Release)?;
     if hello.ring_size != RING_SIZE as u64 {
         return Err(Unwelcome::Release);
     }
     let ring = map(&memory)?;
-    let pid = credentials.pid() as u32;
     // A vfork child shares its parent's memory, and may be the first to need the ring: it speaks for the parent.
     if hello.speaker == pid && hello.pid != pid {
-        return Ok(Guest { hello, pid: hello.pid, pidfd: pidfd::open(hello.pid).ok(), ring });
+        return Ok(Visitor::Guest(Guest { hello, pid: hello.pid, pidfd: pidfd::open(hello.pid).ok(), ring }));
     }
     let pidfd = pidfd::of_peer(connection).or_else(|_| pidfd::open(pid)).ok();
-    Ok(Guest { hello, pid, pidfd, ring })
+    Ok(Visitor::Guest(Guest { hello, pid, pidfd, ring }))
 }
 
-/// One message with one descriptor. Descriptors beyond it are closed again.
-fn receive(connection: &OwnedFd) -> Result<([u8; HELLO_LENGTH], OwnedFd), Unwelcome> {
-    let mut bytes = [0u8; HELLO_LENGTH];
+/// The longest message that is read whole: a note.
+const MOST_BYTES: usize = 1024;
+const _: () = assert!(MOST_BYTES >= HELLO_LENGTH);
+
+/// One message, and the first descriptor with it. Descriptors beyond that are closed again.
+fn receive(connection: &OwnedFd) -> Result<(Vec<u8>, Option<OwnedFd>), Unwelcome> {
+    let mut bytes = vec![0u8; MOST_BYTES];
     let mut control = nix::cmsg_space!([RawFd; 4]);
     let mut vectors = [IoSliceMut::new(&mut bytes)];
     let flags = MsgFlags::MSG_CMSG_CLOEXEC | MsgFlags::MSG_DONTWAIT;
@@ -167,11 +189,9 @@ fn receive(connection: &OwnedFd) -> Result<([u8; HELLO_LENGTH], OwnedFd), Unwelc
             descriptors.extend(fds.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }));
         }
     }
-    if message.bytes != HELLO_LENGTH {
-        return Err(Unwelcome::Release);
-    }
-    let memory = descriptors.into_iter().next().ok_or(Unwelcome::Release)?;
-    Ok((bytes, memory))
+    let length = message.bytes;
+    bytes.truncate(length);
+    Ok((bytes, descriptors.into_iter().next()))
 }
 
 /// Maps what a stranger sent only after the kernel vouches that it will not shrink under the mapping.

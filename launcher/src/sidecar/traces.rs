@@ -56,8 +56,13 @@ struct Process {
     resource: Arc<Resource>,
     /// The same with its id, once a span needs it.
     complete: Option<Arc<Resource>>,
-    /// Boxed, as they are large and the map moves them.
+    /// Spans that have not ended, and those of `ending`. Boxed, as they are large and the map moves them.
     open: HashMap<SpanId, Box<RecordedSpan>>,
+    /// Spans that have ended, oldest first, with the pass in which that was read. What another thread said of them before
+    /// is read in the next pass at the latest.
+    ending: VecDeque<(u64, SpanId)>,
+    /// How often all rings of the process were looked at.
+    passes: u64,
     /// In the order in which they were begun, with some that have ended since.
     begun: VecDeque<SpanId>,
     traces: HashMap<TraceId, Trace>,
@@ -167,14 +172,25 @@ impl Traces {
 
     /// A span has ended, which is open or about to be.
     pub fn ended(&mut self, producer: u64, record: &Record<'_>, end: &EndBody) {
-        let process = self.processes.get_mut(&producer);
-        match process.and_then(|process| Some((process.open.remove(&record.span_id)?, process))) {
-            Some((mut span, process)) => {
-                span.amend(record);
-                span.ended(end);
-                process.close(span);
+        if let Some(process) = self.processes.get_mut(&producer)
+            && let Some(span) = process.open.get_mut(&record.span_id)
+        {
+            span.amend(record);
+            span.ended(end);
+            process.ending.push_back((process.passes, record.span_id));
+        } else {
+            self.early.keep(producer, record);
+        }
+    }
+
+    /// All rings of a process were looked at.
+    pub fn passed(&mut self, producer: u64) {
+        if let Some(process) = self.processes.get_mut(&producer) {
+            process.passes += 1;
+            let whole_passes_ago = process.passes.saturating_sub(2);
+            while let Some((_, id)) = process.ending.pop_front_if(|(pass, _)| *pass <= whole_passes_ago) {
+                process.close_ended(id);
             }
-            None => self.early.keep(producer, record),
         }
     }
 
@@ -228,6 +244,8 @@ impl Traces {
     pub fn died(&mut self, producer: u64, death: Death) {
         if let Some(process) = self.processes.get_mut(&producer) {
             process.death = Some(death);
+            // Its last words have all been read.
+            process.close_all_ended();
         }
     }
 
@@ -278,6 +296,8 @@ impl Process {
             resource,
             complete: None,
             open: HashMap::new(),
+            ending: VecDeque::new(),
+            passes: 0,
             begun: VecDeque::new(),
             traces: HashMap::new(),
             sent: VecDeque::new(),
@@ -337,8 +357,21 @@ impl Process {
         trace.finished.push(span);
     }
 
+    fn close_ended(&mut self, id: SpanId) {
+        if let Some(span) = self.open.remove(&id) {
+            self.close(span);
+        }
+    }
+
+    fn close_all_ended(&mut self) {
+        while let Some((_, id)) = self.ending.pop_front() {
+            self.close_ended(id);
+        }
+    }
+
     /// Ends what is open, since nobody will.
     fn cut_off(&mut self, at_unix_ns: u64, signal: Option<&str>) {
+        self.close_all_ended();
         self.begun.clear();
         for (_, mut span) in std::mem::take(&mut self.open) {
             span.cut_off(at_unix_ns, signal);
@@ -351,6 +384,9 @@ impl Process {
         if self.begun.len() > 2 * most {
             let open = &self.open;
             self.begun.retain(|id| open.contains_key(id));
+        }
+        if self.open.len() > most {
+            self.close_all_ended();
         }
         let mut given_up = 0;
         while self.open.len() > most {

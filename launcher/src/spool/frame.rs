@@ -21,12 +21,14 @@ pub enum FrameKind {
     Group = 6,
     /// One request for one of the destinations: whether it is settled (u64), then its body.
     Payload = 7,
+    /// All rings of a process were looked at, after something had been found in them now or the last time.
+    Pass = 8,
 }
 
 impl FrameKind {
     fn of(number: u8) -> Option<FrameKind> {
         use FrameKind::*;
-        let kinds = [Records, Death, End, Origin, Destinations, Group, Payload];
+        let kinds = [Records, Death, End, Origin, Destinations, Group, Payload, Pass];
         kinds.into_iter().find(|kind| *kind as u8 == number)
     }
 }
@@ -79,7 +81,7 @@ mod tests {
         }
 
         #[test]
-        fn a_frame_is_read_back(kind in 1u8..8, producer: u64, payload in proptest::collection::vec(any::<u8>(), 0..99)) {
+        fn a_frame_is_read_back(kind in 1u8..9, producer: u64, payload in proptest::collection::vec(any::<u8>(), 0..99)) {
             let kind = FrameKind::of(kind).unwrap();
             let mut bytes = head(kind, producer, payload.len()).to_vec();
             bytes.extend(&payload);

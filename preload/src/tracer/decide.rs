@@ -35,8 +35,9 @@ impl Tracer {
             limiter: &self.limiter,
             base: sampling.base,
             respects_parent: sampling.respects_parent,
+            service_names: sampling.service_names,
         };
-        let root = Root { trace, service: self.settings.service };
+        let root = Root { trace, settings: &self.settings };
         let from_sidecar = process::ring().map(|ring| ring.rates());
         let rates: &dyn AgentRates = match &from_sidecar {
             Some(rates) => rates,

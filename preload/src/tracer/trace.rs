@@ -12,6 +12,7 @@ use ddtrace::propagation::Extracted;
 use ddtrace::record::DECIDE_AFTER;
 use ddtrace::sampling::{Sampled, TagValue};
 use ddtrace::semconv::{DATADOG_NAMES, DATADOG_REQUEST_HEADER, REQUEST_HEADER};
+use ddtrace::settings::Settings;
 
 /// How many traces and extracted contexts a process can have open at the same time.
 pub(crate) const TRACES: usize = 4096;
@@ -64,9 +65,10 @@ impl Trace {
         let incoming = self.incoming.write(Extracted::default());
         read(incoming, &mut self.baggage);
         let brings = incoming.context.is_some() || incoming.has_baggage || incoming.links.iter().any(Option::is_some);
-        let context = incoming.context.as_ref().filter(|context| context.span.trace_id.is_valid());
+        let context = incoming.context.as_ref();
         let inherited = respected && context.is_some_and(|context| context.span.priority.is_some());
-        let trace_id = context.map_or_else(fresh, |context| context.span.trace_id);
+        let continued = context.map(|context| context.span.trace_id).filter(|trace_id| trace_id.is_valid());
+        let trace_id = continued.unwrap_or_else(fresh);
         self.restart(trace_id, inherited);
         self.has_incoming = true;
         brings
@@ -102,7 +104,9 @@ impl Trace {
 
     /// The span that the local root is to have as its parent, and whether that is in another process.
     pub(crate) fn parent(&self) -> (SpanId, bool) {
-        self.incoming_context().map_or((SpanId(0), false), |context| (context.span.span_id, context.is_remote))
+        self.incoming_context().map_or((SpanId(0), false), |context| {
+            (context.span.span_id, context.is_remote && context.span.trace_id.is_valid())
+        })
     }
 
     /// W3C trace flags as they came.
@@ -146,8 +150,8 @@ impl Trace {
 /// A trace's local root as sampling rules see it.
 pub(crate) struct Root<'a> {
     pub(crate) trace: &'a Trace,
-    /// The service of spans that name none.
-    pub(crate) service: &'a [u8],
+    /// What all spans of the process have.
+    pub(crate) settings: &'a Settings<'static>,
 }
 
 /// The tags that name a span, strongest first, come before what it was started with: so the mapping has it that makes a
@@ -155,7 +159,7 @@ pub(crate) struct Root<'a> {
 impl Sampled for Root<'_> {
     fn service(&self) -> &[u8] {
         let tagged = self.tagged(&[b"datadog.service", b"service.name"]);
-        tagged.or_else(|| self.trace.root.part(About::Service)).unwrap_or(self.service)
+        tagged.or_else(|| self.trace.root.part(About::Service)).unwrap_or(self.settings.service)
     }
 
     fn name(&self) -> &[u8] {
@@ -168,8 +172,22 @@ impl Sampled for Root<'_> {
         tagged.or_else(|| self.trace.root.part(About::Resource)).unwrap_or_else(|| self.name())
     }
 
-    /// A tag by its own name or by Datadog's.
+    /// A tag by its own name or by Datadog's, else one that all spans have.
     fn tag(&self, name: &[u8]) -> Option<TagValue<'_>> {
+        self.own_tag(name).or_else(|| {
+            let Settings { tags, env, version, .. } = *self.settings;
+            let text = tags.get(name).or(match name {
+                b"env" => Some(env),
+                b"version" => Some(version),
+                _ => None,
+            });
+            text.filter(|text| !text.is_empty()).map(TagValue::Text)
+        })
+    }
+}
+
+impl Root<'_> {
+    fn own_tag(&self, name: &[u8]) -> Option<TagValue<'_>> {
         let root = &self.trace.root;
         root.tag(name).or_else(|| {
             if let Some(header) = name.strip_prefix(DATADOG_REQUEST_HEADER.as_bytes()) {
@@ -182,9 +200,7 @@ impl Sampled for Root<'_> {
             root.tag(attribute.as_bytes())
         })
     }
-}
 
-impl Root<'_> {
     /// The first of these tags that is a text and not empty.
     fn tagged(&self, names: &[&[u8]]) -> Option<&[u8]> {
         names.iter().find_map(|name| match self.trace.root.tag(name) {

@@ -153,6 +153,7 @@ fn note_tag(span: &Span, tag: &NamedValue<'_>) {
         Value::Some(TagValue::Integer(number)) => log.add(About::Integer, tag.name, &number.to_le_bytes()),
         Value::Some(TagValue::Float(number)) => log.add(About::Float, tag.name, &number.to_bits().to_le_bytes()),
         Value::Some(TagValue::Bool(truth)) => log.add(About::Bool, tag.name, &[truth.into()]),
+        Value::Some(TagValue::List) => {}
         Value::Removed => log.add(About::Removed, tag.name, b""),
     }
 }
@@ -192,6 +193,7 @@ fn write_value(to: &mut impl SpanFields, tag: &NamedValue<'_>, most: usize) {
         Value::Some(TagValue::Integer(number)) => to.attribute_integer(name, number),
         Value::Some(TagValue::Float(number)) => to.attribute_float(name, number),
         Value::Some(TagValue::Bool(truth)) => to.attribute_bool(name, truth),
+        Value::Some(TagValue::List) => {}
         Value::Removed => to.attribute_removed(name),
     }
 }

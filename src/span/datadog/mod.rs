@@ -8,11 +8,13 @@ mod chunk;
 mod error;
 mod events;
 mod names;
+mod peer_service;
 mod sampled;
 mod tags;
 mod text;
 
 pub use names::{operation_name, resource as resource_name};
+pub use peer_service::PeerServices;
 pub use sampled::SampledSpan;
 
 use super::{Event, Link, Resource, Span, SpanKind, Status, TraceChunk, Value};

@@ -16,11 +16,21 @@ const RULES: (&str, &str) = (
 fn what_nobody_needs_in_the_process_is_left_to_the_sidecar() {
     let bench = Bench::new();
     let mut root = bench.start("s", Parent::None);
-    assert!(root.trace().is_kept());
     root.end();
     let [started, ended] = &bench.records()[..] else { panic!("start and end") };
     assert_eq!((started.get(PRIORITY), ended.get(PRIORITY)), (None, None));
     assert_eq!(started.trace_flags, 1);
+}
+
+#[test]
+fn what_the_program_was_told_is_what_the_sidecar_hears() {
+    let bench = Bench::new();
+    let mut root = bench.start("s", Parent::None);
+    assert!(root.trace().is_kept());
+    root.end();
+    let [started, ended] = &bench.records()[..] else { panic!("start and end") };
+    assert_eq!((started.get(PRIORITY), ended.get(PRIORITY)), (None, Some("1")));
+    assert_eq!(ended.get("x-datadog-tags"), Some("_dd.p.dm=-0"));
 }
 
 #[test]

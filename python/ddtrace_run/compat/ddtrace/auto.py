@@ -1,0 +1,3 @@
+"""Tracing for programs that are not started by `ddtrace-run`: `import ddtrace.auto` as the first of all imports."""
+
+import ddtrace  # noqa: F401
