@@ -142,8 +142,7 @@ fn the_rates_of_the_agent_reach_the_program() {
 fn what_another_thread_said_of_a_span_before_its_end_arrives() {
     let agent = Agent::start();
     let sandbox = sandbox(&agent, &[]);
-    let mut child =
-        sandbox.traced([program(), "helped"]).spawn().expect("the launcher can be started");
+    let mut child = sandbox.traced([program(), "helped"]).spawn().expect("the launcher can be started");
     // The process lives on, so that nothing is known by its death.
     let spans = wait_for("all spans", || Some(requests(&agent)).filter(|spans| spans.len() == 20));
     child.kill().expect("it lives");

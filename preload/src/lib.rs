@@ -21,6 +21,7 @@ mod hooks;
 mod host;
 mod inspect;
 mod process;
+mod raw;
 mod settled;
 mod start;
 mod table;

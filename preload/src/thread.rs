@@ -16,6 +16,9 @@ pub(crate) struct Thread {
     pub(crate) vfork_span: AtomicU64,
     /// The id of that child. It tells a second attempt from another child.
     pub(crate) vfork_pid: AtomicU32,
+    /// Not zero while a vfork child of this thread is under a system call filter of its own. It is lowered before the
+    /// child goes, as the thread that it shares these words with is not.
+    pub(crate) vfork_filtered: AtomicU32,
     /// The handle of the span that is active on the thread (`crate::tracer`); 0 is none. A forked child looks at its
     /// parent's once more, to know where it comes from.
     pub(crate) active: AtomicU64,
@@ -26,6 +29,7 @@ impl Thread {
     pub(crate) fn reset(&self) {
         self.slot.reset();
         self.vfork_pid.store(0, Ordering::Relaxed);
+        self.vfork_filtered.store(0, Ordering::Relaxed);
     }
 }
 
@@ -69,6 +73,7 @@ pub(crate) fn current() -> &'static Thread {
         slot: ThreadSlot::new(),
         vfork_span: AtomicU64::new(0),
         vfork_pid: AtomicU32::new(0),
+        vfork_filtered: AtomicU32::new(0),
         active: AtomicU64::new(0),
     };
     &THREAD

@@ -53,9 +53,8 @@ pub(crate) fn record(
     time: Option<u64>,
     naming: Naming,
 ) -> PyResult<()> {
-    let (kind, message, stack): (String, String, String) = {
-        event(span.py())?.call1((exception, matches!(naming, Naming::Datadog)))?.extract()?
-    };
+    let (kind, message, stack): (String, String, String) =
+        { event(span.py())?.call1((exception, matches!(naming, Naming::Datadog)))?.extract()? };
     let mut all = vec![
         (String::from("exception.type"), Value::Text(kind.into())),
         (String::from("exception.message"), Value::Text(message.into())),

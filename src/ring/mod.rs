@@ -21,5 +21,9 @@ pub use writer::{Lost, Ring, ThreadSlot};
 
 #[cfg(test)]
 mod model;
-#[cfg(all(test, feature = "std"))]
+#[cfg(all(test, feature = "loom"))]
+mod shipped;
+#[cfg(all(test, feature = "std", not(feature = "loom")))]
+mod steps;
+#[cfg(all(test, feature = "std", not(feature = "loom")))]
 mod tests;

@@ -11,7 +11,7 @@ use super::layout::MAX_RATES;
 use crate::sampling::AgentRates;
 #[cfg(feature = "std")]
 use crate::sampling::AgentRateTable;
-use core::sync::atomic::{AtomicU32, Ordering, fence};
+use crate::sync::{AtomicU32, Ordering, fence};
 
 /// How often a reader tries. The sidecar writes for a microsecond, every few seconds at most.
 const MOST_TRIES: u32 = 8;

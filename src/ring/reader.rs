@@ -7,7 +7,7 @@ use super::layout::{
 use super::rates;
 use core::fmt;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering};
 use std::vec;
 use std::vec::Vec;
 
@@ -148,6 +148,7 @@ impl Reader {
             }
             if committed > read {
                 copy.resize((committed - read) as usize, 0u8);
+                chunk.bytes.read(read, committed);
                 // SAFETY: [read, committed) lies inside the chunk (checked above). The process may change the bytes
                 // meanwhile; they are copied as raw bytes through pointers and parsed only from the private copy.
                 unsafe {

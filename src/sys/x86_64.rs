@@ -45,19 +45,32 @@ pub const CONNECT: usize = 42;
 pub const SENDMSG: usize = 46;
 pub const FCNTL: usize = 72;
 pub const FTRUNCATE: usize = 77;
+/// `fork(2)`.
+pub const FORK: usize = 57;
+/// `execve(2)`.
+pub const EXECVE: usize = 59;
+/// `wait4(2)`.
+pub const WAIT4: usize = 61;
 pub const GETCWD: usize = 79;
 pub const READLINK: usize = 89;
 pub const GETRUSAGE: usize = 98;
 pub const GETUID: usize = 102;
+pub const GETGID: usize = 104;
 pub const GETPPID: usize = 110;
+/// `prctl(2)`.
 pub const PRCTL: usize = 157;
 pub const GETTID: usize = 186;
+pub const FGETXATTR: usize = 193;
 pub const CLOCK_GETTIME: usize = 228;
 pub const EXIT_GROUP: usize = 231;
 pub const TGKILL: usize = 234;
+/// `waitid(2)`.
+pub const WAITID: usize = 247;
 pub const OPENAT: usize = 257;
 pub const FACCESSAT: usize = 269;
 pub const FALLOCATE: usize = 285;
 pub const PRLIMIT64: usize = 302;
 pub const GETRANDOM: usize = 318;
 pub const MEMFD_CREATE: usize = 319;
+/// `execveat(2)`.
+pub const EXECVEAT: usize = 322;

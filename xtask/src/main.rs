@@ -1,9 +1,10 @@
 //! The project's own tasks: what CI runs is what a person runs.
 //!
-//! `cargo xtask test` runs every check, `cargo xtask setup` only installs what the tests need, `cargo xtask bench`
-//! measures what the launcher costs.
+//! `cargo xtask test` runs every check, `cargo xtask setup` only installs what the tests need, `cargo xtask hosts` runs
+//! other people's programs and test suites under the launcher, `cargo xtask bench` measures what the launcher costs.
 
 mod bench;
+mod hosts;
 mod setup;
 mod step;
 mod test;
@@ -14,6 +15,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
 
   test    install what the tests need, then run every check: format, lints, documentation, all tests
   setup   only install what the tests need
+  hosts   run many programs and whole foreign test suites bare and under ddtrace-run, and compare (about an hour)
   bench   measure starting programs bare and under ddtrace-run, side by side";
 
 fn main() -> ExitCode {
@@ -21,6 +23,7 @@ fn main() -> ExitCode {
     let done = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["test"] => test::run(),
         ["setup"] => setup::run(),
+        ["hosts"] => hosts::run(),
         ["bench"] => bench::run(),
         _ => {
             eprintln!("{USAGE}");

@@ -12,11 +12,12 @@ struct Tool {
     packages: &'static [&'static str],
 }
 
-const TOOLS: [Tool; 7] = [
+const TOOLS: [Tool; 8] = [
     Tool { name: "cc", is_there: || is_installed("cc"), packages: &["gcc", "libc6-dev"] },
     Tool { name: "make", is_there: || is_installed("make"), packages: &["make"] },
     Tool { name: "bash", is_there: || is_installed("bash"), packages: &["bash"] },
     Tool { name: "strace", is_there: || is_installed("strace"), packages: &["strace"] },
+    Tool { name: "setcap", is_there: || is_installed("setcap"), packages: &["libcap2-bin"] },
     Tool { name: "hyperfine", is_there: || is_installed("hyperfine"), packages: &["hyperfine"] },
     Tool { name: "musl-gcc", is_there: || is_installed("musl-gcc"), packages: &["musl-tools"] },
     Tool {
@@ -42,13 +43,25 @@ fn install_tools() -> Done {
     if missing.is_empty() {
         return Ok(());
     }
-    let names = missing.iter().map(|tool| tool.name).collect::<Vec<_>>().join(", ");
     let packages: Vec<&str> = missing.iter().flat_map(|tool| tool.packages).copied().collect();
-    let Some(apt) = apt_get() else {
+    if apt_get().is_none() {
+        let names = missing.iter().map(|tool| tool.name).collect::<Vec<_>>().join(", ");
         // The tests that need them fail and say so; all others are still worth running.
         eprintln!("==> missing and not to be installed from here: {names} (Debian packages: {})", packages.join(" "));
         return Ok(());
-    };
+    }
+    install(&packages)?;
+    let still: Vec<_> = missing.iter().filter(|tool| !(tool.is_there)()).map(|tool| tool.name).collect();
+    if still.is_empty() { Ok(()) } else { Err(format!("still missing after installation: {}", still.join(", "))) }
+}
+
+/// Installs Debian packages.
+///
+/// # Errors
+/// When that cannot be done from here, or fails.
+pub fn install(packages: &[&str]) -> Done {
+    let apt =
+        apt_get().ok_or_else(|| format!("Debian packages cannot be installed from here: {}", packages.join(" ")))?;
     let command = |arguments: &[&str]| {
         let mut command = Command::new(apt[0]);
         command.args(&apt[1..]).args(arguments);
@@ -56,10 +69,8 @@ fn install_tools() -> Done {
     };
     step::run("package lists", &mut command(&["update", "-q"]))?;
     let mut install = vec!["install", "-q", "-y", "--no-install-recommends"];
-    install.extend(&packages);
-    step::run(&format!("packages: {}", packages.join(" ")), &mut command(&install))?;
-    let still: Vec<_> = missing.iter().filter(|tool| !(tool.is_there)()).map(|tool| tool.name).collect();
-    if still.is_empty() { Ok(()) } else { Err(format!("still missing after installation: {}", still.join(", "))) }
+    install.extend(packages);
+    step::run(&format!("packages: {}", packages.join(" ")), &mut command(&install))
 }
 
 /// How `apt-get` is run here, if it can be.

@@ -73,6 +73,14 @@ pub struct SettingFlag {
     help: &'static str,
 }
 
+/// Shortcuts for settings about how the program is started and ended.
+const LAUNCHING: &[SettingFlag] = &[SettingFlag {
+    long: "shutdown-timeout",
+    key: "shutdown_timeout",
+    value_name: "TIME",
+    help: "How long --supervise and --view wait for delivery, such as 500ms or 10s",
+}];
+
 /// Shortcuts for settings about where to send, in the order of the help.
 const SENDING: &[SettingFlag] = &[
     SettingFlag {
@@ -131,7 +139,7 @@ const RECORDING: &[SettingFlag] = &[
 
 /// All shortcuts for settings.
 pub fn setting_flags() -> impl Iterator<Item = &'static SettingFlag> {
-    SENDING.iter().chain(RECORDING)
+    LAUNCHING.iter().chain(SENDING).chain(RECORDING)
 }
 
 impl SettingFlag {
@@ -337,6 +345,7 @@ pub fn flags() -> Command {
         .disable_help_subcommand(true)
         .next_help_heading("Launching")
         .args(launching())
+        .args(LAUNCHING.iter().map(SettingFlag::arg))
         .next_help_heading("Where to send")
         .args(SENDING.iter().map(SettingFlag::arg))
         .next_help_heading("What is recorded")

@@ -9,6 +9,7 @@ mod process_tags;
 mod python;
 mod resource;
 mod service;
+mod signals;
 pub mod stdio;
 mod stored;
 mod supervise;
@@ -19,7 +20,6 @@ pub use inform::inform;
 pub use stored::{flush, local_store, status};
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -43,7 +43,7 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 
-use crate::cli::{ColourChoice, EXIT_OWN_FAILURE, Run};
+use crate::cli::{ColourChoice, Run};
 use crate::message::{self, Messages};
 use crate::sidecar::{self, FirstProcess, Lineage, Order};
 use crate::target::Reason;
@@ -51,7 +51,8 @@ use crate::{state_dir, target, view};
 use environment::Environment;
 use exec::Command;
 use process_spans::Decision;
-use supervise::End;
+use signals::Signals;
+use supervise::{End, Patiently};
 use trace::{Incoming, Trace};
 
 /// Over the time that the sidecar itself allows for delivery.
@@ -316,48 +317,49 @@ impl Launch<'_> {
         let order = self.order(config, identity, listener, &environment, messages);
         let plain = self.command(&environment);
         let why_not = |error| plain.why_not(error);
-        let held = supervise::hold(|pid| {
-            let identity = Identity { holder: Holder::Process(pid.as_raw() as u32), ..identity };
-            self.command(&self.identified(environment, &identity))
+        let ready = order.and_then(|order| {
+            let pipes = (UnixStream::pair().map_err(|_| Errno::EMFILE)?, nix::unistd::pipe2(OFlag::O_CLOEXEC)?);
+            Ok((order, pipes, Signals::take()?))
         });
-        let (order, held) = match (order, held) {
-            (Ok(order), Ok(held)) => (order, held),
-            (Err(error), _) | (_, Err(error)) => {
+        let held = ready.and_then(|(order, pipes, signals)| {
+            let held = supervise::hold(&signals, |pid| {
+                let identity = Identity { holder: Holder::Process(pid.as_raw() as u32), ..identity };
+                self.command(&self.identified(environment, &identity))
+            });
+            // The program is to find the mask as it was, under supervision or not.
+            let held = held.inspect_err(|_| signals.restore())?;
+            Ok((order, pipes, signals, held))
+        });
+        let (order, ((control, sidecar_control), (view, sidecar_view)), signals, held) = match held {
+            Ok(held) => held,
+            Err(error) => {
                 messages.note(format_args!("cannot start the program under supervision ({error}); it runs untraced"));
                 return self.become_untraced();
             }
         };
-        let pipes = UnixStream::pair().and_then(|control| Ok((control, nix::unistd::pipe2(OFlag::O_CLOEXEC)?)));
-        let Ok(((control, sidecar_control), (view, sidecar_view))) = pipes else {
-            message::error(&"no descriptors are left for the sidecar; the program runs untraced");
-            return finish(supervise::run(held), self.word(), why_not);
-        };
         let order = Order { control: Some(sidecar_control.into()), view: self.view.then_some(sidecar_view), ..order };
         if let Err(error) = start_sidecar(order, held.pid.as_raw() as u32) {
             message::error(&format_args!("cannot start the sidecar ({error}); the program runs untraced"));
-            return finish(supervise::run(held), self.word(), why_not);
+            return finish(supervise::run(held, &signals), self.word(), why_not);
         }
-        let end = supervise::run(held);
+        let end = supervise::run(held, &signals);
         // The sidecar sees the end of this direction, and closes its own side when everything is out or stored.
         let _ = control.shutdown(std::net::Shutdown::Write);
         if self.view {
-            self.show(view);
+            self.show(Patiently::new(view, &signals));
         }
-        match supervise::wait_for_sidecar(&control, patience + MARGIN) {
+        match supervise::wait_for_sidecar(&control, &signals, patience + MARGIN) {
             Some(words) => words.lines().for_each(|line| messages.note(line)),
-            None => messages.note(format_args!(
-                "spans are still being delivered after {} s; the sidecar goes on with it",
-                patience.as_secs()
-            )),
+            None => messages.note("spans are still being delivered; the sidecar goes on with it"),
         }
         finish(end, self.word(), why_not)
     }
 
     /// Draws what the sidecar sends.
-    fn show(&self, pipe: OwnedFd) {
+    fn show(&self, pipe: Patiently<'_>) {
         let stderr = std::io::stderr();
         let style = view::Style::detect(&stderr, self.colour);
-        match view::of_stream(File::from(pipe), &style, &view::ViewOptions::for_run()) {
+        match view::of_stream(pipe, &style, &view::ViewOptions::for_run()) {
             Ok(picture) => drop((&stderr).write_all(picture.as_bytes())),
             Err(error) => message::error(&format_args!("the trace cannot be shown: {error}")),
         }
@@ -378,7 +380,7 @@ impl Launch<'_> {
         };
         let state_dir = state_dir::choose(&config, |name| environment.get(name).map(PathBuf::from));
         if state_dir.is_none() {
-            messages.complain(format_args!(
+            messages.note(format_args!(
                 "neither {} nor a directory for temporary files can be written; spans that no backend takes at once are lost",
                 state_dir::preferred(&config, |name| environment.get(name).map(PathBuf::from)).display()
             ));
@@ -425,17 +427,9 @@ fn start_sidecar(order: Order, pid: u32) -> nix::Result<()> {
     }
 }
 
-fn finish(end: nix::Result<End>, word: &OsStr, why_not: impl Fn(Errno) -> &'static str) -> i32 {
-    match end {
-        Ok(end) => {
-            if let End::NotStarted(error) = end {
-                message::error(&format_args!("cannot run {word:?}: {}", why_not(error)));
-            }
-            supervise::end_as(end)
-        }
-        Err(error) => {
-            message::error(&format_args!("cannot supervise the program: {error}"));
-            EXIT_OWN_FAILURE
-        }
+fn finish(end: End, word: &OsStr, why_not: impl Fn(Errno) -> &'static str) -> i32 {
+    if let End::NotStarted(error) = end {
+        message::error(&format_args!("cannot run {word:?}: {}", why_not(error)));
     }
+    supervise::end_as(end)
 }

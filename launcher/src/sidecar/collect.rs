@@ -42,6 +42,9 @@ const NEXT_LOOK: Duration = Duration::from_millis(5);
 /// How many different things processes may have logged.
 const MOST_NOTES: usize = 64;
 
+/// How many spans one process may be. It is one, and now and then, for a moment, another one's that had its id before.
+const MOST_SPANS: usize = 8;
+
 /// A process that is known.
 struct Tracked {
     pid: u32,
@@ -75,6 +78,8 @@ pub struct Collector {
     /// Told to every new ring, too.
     news: News,
     run: u128,
+    /// When the first process began, in ticks since the machine's start.
+    began: Option<u64>,
     /// Processes come only when they have something to say, as they are no spans.
     are_silent: bool,
 }
@@ -103,6 +108,7 @@ impl Collector {
             notes: HashSet::new(),
             news: News::default(),
             run,
+            began: None,
             are_silent,
         }
     }
@@ -214,23 +220,25 @@ impl Collector {
         if self.processes.contains_key(&span) {
             return;
         }
+        if self.began.is_none() {
+            self.began = zombie::began(pid);
+        }
         let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLHUP | EpollFlags::EPOLLET;
         if let Err(error) = self.epoll.add(pidfd.as_fd(), EpollEvent::new(flags, span.0)) {
             tracing::warn!("cannot watch process {pid}: {error}");
         }
         let producer = self.next_producer;
         self.next_producer += 1;
-        let tracked =
-            Tracked {
-                pid,
-                producer,
-                pidfd,
-                rings: Vec::new(),
-                same_namespace: true,
-                died_ns: None,
-                fate: None,
-                was_active: false,
-            };
+        let tracked = Tracked {
+            pid,
+            producer,
+            pidfd,
+            rings: Vec::new(),
+            same_namespace: true,
+            died_ns: None,
+            fate: None,
+            was_active: false,
+        };
         self.processes.insert(span, tracked);
     }
 
@@ -239,10 +247,13 @@ impl Collector {
         let mut accepted = 0;
         for visitor in self.door.visitors() {
             match visitor {
-                Ok(Visitor::Guest(guest)) => {
-                    self.welcome(guest);
-                    accepted += 1;
-                }
+                Ok(Visitor::Guest(guest)) => match self.objection(&guest) {
+                    None => {
+                        self.welcome(guest);
+                        accepted += 1;
+                    }
+                    Some(reason) => tracing::warn!("process {} was sent away: {reason}", guest.pid),
+                },
                 Ok(Visitor::Note { pid, text }) => {
                     if self.notes.len() < MOST_NOTES && self.notes.insert(text.clone()) {
                         tracing::warn!("process {pid}: {text}");
@@ -254,6 +265,16 @@ impl Collector {
             }
         }
         accepted
+    }
+
+    /// Why a process cannot be who it says it is.
+    fn objection(&self, guest: &Guest) -> Option<Unwelcome> {
+        let known = self.processes.get(&guest.hello.span_id);
+        if known.is_some_and(|tracked| tracked.pid != guest.pid && tracked.died_ns.is_none()) {
+            return Some(Unwelcome::Taken);
+        }
+        let own = self.processes.values().filter(|tracked| tracked.pid == guest.pid && tracked.died_ns.is_none());
+        (known.is_none() && own.count() >= MOST_SPANS).then_some(Unwelcome::Many)
     }
 
     fn welcome(&mut self, guest: Guest) {
@@ -304,7 +325,7 @@ impl Collector {
     /// Gives how many bytes came, and whether there was room for all of them.
     fn drain(&mut self, span: SpanId) -> (usize, bool) {
         let Some(tracked) = self.processes.get_mut(&span) else { return (0, true) };
-        let (producer, same_namespace) = (tracked.producer, tracked.same_namespace);
+        let (producer, same_namespace, pid) = (tracked.producer, tracked.same_namespace, tracked.pid);
         let mut rings = std::mem::take(&mut tracked.rings);
         let (mut bytes, mut is_whole) = (0, true);
         let mut children = Vec::new();
@@ -325,7 +346,7 @@ impl Collector {
             self.append(FrameKind::Pass, producer, b"");
         }
         if same_namespace {
-            self.adopt(children);
+            self.adopt(pid, children);
         }
         self.is_cut_short |= !is_whole;
         (bytes + usize::from(ends_pass), is_whole)
@@ -339,9 +360,12 @@ impl Collector {
     }
 
     /// Children that a process started, known by its word alone until they speak for themselves.
-    fn adopt(&mut self, children: Vec<(SpanId, u32)>) {
+    fn adopt(&mut self, by: u32, children: Vec<(SpanId, u32)>) {
         for (span, pid) in children {
             if self.processes.contains_key(&span) || self.past.contains_key(&span) {
+                continue;
+            }
+            if !self.can_be_child(by, pid) {
                 continue;
             }
             match pidfd::open(pid) {
@@ -355,6 +379,15 @@ impl Collector {
                 }
             }
         }
+    }
+
+    /// Whether a process that is there is what another one says of it. If it is not, waiting for its end might be for
+    /// ever.
+    fn can_be_child(&self, by: u32, pid: u32) -> bool {
+        let Some(parent) = zombie::parent(pid) else { return true };
+        // Of one whose parent is gone it is only known that it is not older than the run, and not this process itself.
+        let is_orphan = || zombie::parent(by).is_none_or(|_| zombie::look(by).is_some());
+        parent == by || is_orphan() && zombie::began(pid) >= self.began && pid != std::process::id()
     }
 
     /// What the kernel has to tell of a process. Gives whether it is over with it.

@@ -14,7 +14,7 @@ use nix::sys::socket::{
 use nix::sys::stat::fstat;
 use std::time::{Duration, Instant};
 
-use super::pidfd;
+use super::{pidfd, zombie};
 
 /// Who comes to the socket.
 pub enum Visitor {
@@ -66,6 +66,14 @@ pub enum Unwelcome {
     Gone,
     #[error("it is of another release")]
     Release,
+    #[error("too many others wait with it")]
+    Crowd,
+    #[error("it speaks for process {0}, which is not its parent")]
+    Stranger(u32),
+    #[error("it speaks of a span that is another process's")]
+    Taken,
+    #[error("it claims to be more processes than one can be")]
+    Many,
     #[error("its memory is not sealed against shrinking, or of the wrong size")]
     Unsealed,
     #[error("{0}")]
@@ -93,16 +101,22 @@ pub fn bind(run: u128) -> nix::Result<OwnedFd> {
 /// kernel may let others run first.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How many may stand there without a word. More do not come about by chance: a descriptor is held for each.
+const MOST_WAITING: usize = 256;
+
 /// The socket, and the processes that have connected and not yet said anything.
 pub struct Door {
     listener: OwnedFd,
+    /// Oldest first.
     waiting: Vec<(OwnedFd, Instant)>,
+    /// That nobody can be let in was said, and not why.
+    is_shut: bool,
 }
 
 impl Door {
     /// The door at a bound socket.
     pub fn new(listener: OwnedFd) -> Self {
-        Door { listener, waiting: Vec::new() }
+        Door { listener, waiting: Vec::new(), is_shut: false }
     }
 
     /// Whether somebody stands there who has not said anything yet.
@@ -112,31 +126,55 @@ impl Door {
 
     /// Everybody who has come with a ring or a word, or is sent away.
     pub fn visitors(&mut self) -> Vec<Result<Visitor, Unwelcome>> {
-        self.accept();
         let mut visitors = Vec::new();
+        // Those who have said something make room for others, whose number nobody knows.
+        while self.accept() {
+            self.hear(&mut visitors);
+        }
+        self.hear(&mut visitors);
+        visitors
+    }
+
+    /// What those who wait have to say.
+    fn hear(&mut self, visitors: &mut Vec<Result<Visitor, Unwelcome>>) {
+        let mut silent = self.waiting.len();
         self.waiting.retain(|(connection, since)| match welcome(connection) {
+            // The oldest go first when there are too many of them.
+            Err(Unwelcome::Silent) if silent > MOST_WAITING => {
+                silent -= 1;
+                visitors.push(Err(Unwelcome::Crowd));
+                false
+            }
             Err(Unwelcome::Silent) if since.elapsed() < PATIENCE => true,
             visitor => {
+                silent -= 1;
                 visitors.push(visitor);
                 false
             }
         });
-        visitors
     }
 
-    fn accept(&mut self) {
-        loop {
+    /// Lets some in. Gives whether there may be more.
+    fn accept(&mut self) -> bool {
+        for _ in 0..MOST_WAITING {
             match socket::accept4(self.listener.as_raw_fd(), SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK) {
-                // SAFETY: accept4 has just made it.
-                Ok(fd) => self.waiting.push((unsafe { OwnedFd::from_raw_fd(fd) }, Instant::now())),
+                Ok(fd) => {
+                    self.is_shut = false;
+                    // SAFETY: accept4 has just made it.
+                    self.waiting.push((unsafe { OwnedFd::from_raw_fd(fd) }, Instant::now()));
+                }
                 Err(nix::Error::EINTR | nix::Error::ECONNABORTED) => {}
-                Err(nix::Error::EAGAIN) => return,
+                Err(nix::Error::EAGAIN) => return false,
                 Err(error) => {
-                    tracing::warn!("cannot accept a process: {error}; it waits");
-                    return;
+                    // Said once: it is tried again with every look at the rings.
+                    if !std::mem::replace(&mut self.is_shut, true) {
+                        tracing::warn!("cannot accept a process: {error}; it waits");
+                    }
+                    return false;
                 }
             }
         }
+        true
     }
 }
 
@@ -161,6 +199,9 @@ fn welcome(connection: &OwnedFd) -> Result<Visitor, Unwelcome> {
     let ring = map(&memory)?;
     // A vfork child shares its parent's memory, and may be the first to need the ring: it speaks for the parent.
     if hello.speaker == pid && hello.pid != pid {
+        if zombie::parent(pid).is_some_and(|parent| parent != hello.pid) {
+            return Err(Unwelcome::Stranger(hello.pid));
+        }
         return Ok(Visitor::Guest(Guest { hello, pid: hello.pid, pidfd: pidfd::open(hello.pid).ok(), ring }));
     }
     let pidfd = pidfd::of_peer(connection).or_else(|_| pidfd::open(pid)).ok();

@@ -219,7 +219,8 @@ impl Binding {
         };
         let Some(span) = current.and_then(|current| self.value(&current, &self.span_key)) else { return Ok(None) };
         let told = span.call_method0(intern!(py, "get_span_context"))?;
-        Ok(Some(told).filter(|told| told.getattr(intern!(py, "is_valid")).is_ok_and(|valid| valid.is_truthy().unwrap_or(false))))
+        Ok(Some(told)
+            .filter(|told| told.getattr(intern!(py, "is_valid")).is_ok_and(|valid| valid.is_truthy().unwrap_or(false))))
     }
 
     /// What came in with a request, if ours has read it.

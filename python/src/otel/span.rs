@@ -322,7 +322,13 @@ impl OtelSpan {
         if !self.is_recording() {
             return Ok(());
         }
-        errors::record(self.span.bind(exception.py()), exception, attributes, timestamp, Naming::OpenTelemetry { escaped })
+        errors::record(
+            self.span.bind(exception.py()),
+            exception,
+            attributes,
+            timestamp,
+            Naming::OpenTelemetry { escaped },
+        )
     }
 
     /// Its name.
