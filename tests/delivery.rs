@@ -3,7 +3,7 @@
 use ddtrace_test_support::agent::free_port;
 use ddtrace_test_support::programs::dying_program;
 use ddtrace_test_support::{Manner, Outcome, Receiver, Sandbox};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// A sandbox whose spans go to the Agent at this port.
@@ -109,10 +109,10 @@ fn beyond_the_bound_the_oldest_goes_and_all_is_accounted_for() {
     assert_eq!(flush(&sandbox).code, Some(0));
     let received: BTreeSet<u64> = receiver.spans().into_iter().collect();
     assert_eq!(received.len() as u64, waiting);
-    // The root, which is noted first, ends with the process. Of the others the last are there.
-    let places: HashMap<u64, usize> = ids.iter().enumerate().map(|(place, id)| (*id, place)).collect();
-    let oldest = received.iter().map(|id| places[id]).filter(|place| *place > 0).min().expect("some came");
-    assert_eq!(oldest, ids.len() - (received.len() - 1), "it is the oldest that are missing, and no others");
+    // Whole groups go, of some 2000 spans that ended at about the same time: beyond the edge nothing is missing.
+    let beyond_edge = received.len().saturating_sub(2000);
+    let missing = ids[ids.len() - beyond_edge..].iter().filter(|id| !received.contains(id)).count();
+    assert!(beyond_edge > 1000 && missing == 0, "{missing} of the newest {beyond_edge} are missing");
 }
 
 #[test]

@@ -211,11 +211,12 @@ pub fn run(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
         count(Counter::LostInProcesses),
         count(Counter::LostInSpool),
     );
-    if in_rings + in_segment > 0 {
-        let lost = in_rings + in_segment;
+    let (in_processes, in_spool) = (count(Counter::LostInProcesses), count(Counter::LostInSpool));
+    let lost = in_processes + in_spool;
+    if lost > 0 {
         let (records, were) = if lost == 1 { ("record", "was") } else { ("records", "were") };
         tracing::warn!(
-            "{lost} {records} {were} lost before delivery: {in_rings} in processes, {in_segment} in the spool"
+            "{lost} {records} {were} lost before delivery: {in_processes} in processes, {in_spool} in the spool"
         );
     }
     let usage = usage_of_self();

@@ -56,8 +56,7 @@ struct Process {
     resource: Arc<Resource>,
     /// The same with its id, once a span needs it.
     complete: Option<Arc<Resource>>,
-    /// Spans that have not ended, and those of `ending`.
-    /// Boxed, as they are large and the map moves them.
+    /// Spans that have not ended, and those of `ending`. Boxed, as they are large and the map moves them.
     open: HashMap<SpanId, Box<RecordedSpan>>,
     /// Spans that have ended, oldest first, with the pass in which that was read. What another thread said of them before
     /// is read in the next pass at the latest.
