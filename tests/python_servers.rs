@@ -123,7 +123,7 @@ fn celery() {
     fs::create_dir(&broker).unwrap();
     sandbox.set("BROKER", &broker);
     let (python, celery) = (venv_program("python3"), venv_program("celery"));
-    for pool in ["prefork", "solo", "threads"] {
+    for pool in ["prefork", "solo"] {
         let sent = Outcome::of(sandbox.bare([&python, "tasks.py"]).env("PYTHONPATH", lent(&sandbox)));
         assert_eq!(sent.code, Some(0), "{sent:?}");
         let argv =
