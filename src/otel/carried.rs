@@ -25,6 +25,7 @@ impl Incoming {
 
     /// What came in, for the first span of a trace in the process: it hangs under `parent`, which is of what came in, or
     /// under nothing.
+    #[cfg(feature = "direct")]
     pub(super) fn entered<'a>(context: &'a Context, parent: &SpanContext) -> Option<&'a Extracted> {
         let is_sender = |found: &TraceContext| found.span.span_id == values::span_id(parent.span_id());
         let fits = !parent.is_valid() || Self::continued_by(context, parent).is_some_and(is_sender);

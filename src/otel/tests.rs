@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::context::FLAG_RANDOM;
+use crate::propagation::environment::EnvironmentCarrier;
 use crate::propagation::{Dialect, ExtractBehaviour, Propagation, Style, Styles};
 use crate::record::{FieldValue, Record, RecordBody, records};
 use crate::recorder::memory::Memory;

@@ -119,7 +119,7 @@ fn datadogs_dialect_continues_a_trace_without_a_span_id() {
 
 #[test]
 fn a_state_without_ids_is_for_the_trace_that_begins_here() {
-    let cases: [(Style, &[(&str, &str)], Option<i32>); 11] = [
+    let cases: [(Style, &[(&str, &str)], _); 11] = [
         (Style::B3, &[("b3", "0")], Some(0)),
         (Style::B3, &[("b3", "1")], Some(1)),
         (Style::B3, &[("b3", " d ")], Some(2)),
