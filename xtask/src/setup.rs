@@ -139,8 +139,12 @@ fn fetch_pythons() -> Done {
         }
         for (version, release) in PYTHONS {
             let unpacked = pythons.join("unpacked").join(version);
+            // Its marks of what was unpacked before are left where it runs: with what they are about.
+            let _ = fs::remove_dir_all(&unpacked);
+            fs::create_dir_all(&unpacked).map_err(|error| format!("{}: {error}", unpacked.display()))?;
             let mut mvn = Command::new("mvn");
-            mvn.args(["--quiet", "--batch-mode", "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:unpack"])
+            mvn.current_dir(&unpacked)
+                .args(["--quiet", "--batch-mode", "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:unpack"])
                 .arg(format!("-Dartifact=org.bytedeco:cpython:{release}:jar:linux-x86_64"))
                 .arg(format!("-DoutputDirectory={}", unpacked.display()));
             step::run(&format!("Python {version}"), &mut mvn)?;
