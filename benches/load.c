@@ -11,7 +11,7 @@ static void *work(void *a) {
     (void)a;
     for (long n = 0; n < each;) {
         ddtrace_span root = ddtrace_start("request", NULL);
-        struct ddtrace_options o = ddtrace_options(); o.parent = root;
+        struct ddtrace_start_options o = ddtrace_options(); o.parent = root;
         n++;
         for (int c = 0; c < 9 && n < each; c++, n++) {
             ddtrace_span s = ddtrace_start("step", &o);

@@ -14,7 +14,7 @@ static void print_priority(void *argument, const char *name, const char *value, 
 }
 
 static ddtrace_span request(void) {
-    struct ddtrace_options options = ddtrace_options();
+    struct ddtrace_start_options options = ddtrace_options();
     options.kind = DDTRACE_SERVER;
     options.resource = ddtrace_text("GET /orders/{id}");
     return ddtrace_start("http.server.request", &options);

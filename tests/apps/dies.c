@@ -41,7 +41,7 @@ static const char *noise(void) {
 
 /* A root that is left open, and spans below it that have ended. */
 static void record(void) {
-    struct ddtrace_options options = ddtrace_options();
+    struct ddtrace_start_options options = ddtrace_options();
     options.parent = ddtrace_start("root", NULL);
     note(options.parent);
     for (int number = 0; number < count; number++) {

@@ -30,7 +30,7 @@ static void *record(void *argument) {
     for (unsigned number = 1;; number++) {
         char name[64];
         snprintf(name, sizeof name, "%ld/%ld/%u", current, thread, number);
-        struct ddtrace_options options = ddtrace_options();
+        struct ddtrace_start_options options = ddtrace_options();
         options.resource = ddtrace_text(name);
         ddtrace_finish(ddtrace_start("work", &options));
         ended[current * THREADS + thread] = number;

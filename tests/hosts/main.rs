@@ -141,6 +141,6 @@ fn files_in(directory: &Path) -> BTreeMap<PathBuf, String> {
 
 /// Whether the line is that of a variable that traced programs have.
 fn is_documented(line: &str) -> bool {
-    let names = ["LD_PRELOAD", "_DDTRACE_", "TRACEPARENT", "TRACESTATE", "BAGGAGE", "DD_", "OTEL_", "_="];
+    let names = ["LD_PRELOAD", "PYTHONPATH", "_DDTRACE_", "TRACEPARENT", "TRACESTATE", "BAGGAGE", "DD_", "OTEL_", "_="];
     line.strip_prefix("variable ").is_some_and(|line| names.iter().any(|name| line.starts_with(name)))
 }

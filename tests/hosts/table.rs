@@ -26,7 +26,7 @@ cat <<EOF | wc -l
 a
 b
 EOF
-$STATE state; env | sort | grep -c PATH > path
+$STATE state; env | grep -c '^PATH=' > path
 exit 7
 END
 "#;
