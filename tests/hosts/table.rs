@@ -64,7 +64,7 @@ timeout 0.2 sleep 60; echo $?; timeout -s KILL 0.2 sleep 60; echo $?
 seq 20 | xargs -P4 -n1 sh -c 'exit $0' ; echo $?
 seq 20 | xargs -P4 -n1 echo | sort -n | tail -1
 find /etc/hostname -exec echo found {} \; -exec sh -c 'exit 1' \;
-env -i sh -c 'echo clean'; env -i A=b env | grep -v -e ^LD_PRELOAD -e ^_DDTRACE -e ^DD_ -e ^OTEL_ -e ^TRACE
+env -i sh -c 'echo clean'; env -i A=b env | grep -v -e ^LD_PRELOAD -e ^_DDTRACE -e ^DD_ -e ^OTEL_ -e ^TRACE -e ^PYTHONPATH
 nohup sh -c 'echo kept' 2>/dev/null; setsid -w sh -c 'exit 5'; echo $?
 flock lock sh -c 'echo locked'; nice -n 3 nice; stdbuf -o0 echo unbuffered
 script -qec 'tty > /dev/null && echo on a terminal; exit 6' /dev/null < /dev/null; echo $?
