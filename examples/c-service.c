@@ -47,7 +47,7 @@ static void set_header(void *argument, const char *name, const char *value, size
     add(request, "\r\n", 2);
 }
 
-static int32_t get_header(void *argument, const char *name, size_t index, struct ddtrace_text *value) {
+static int32_t get_header(void *argument, const char *name, size_t index, struct ddtrace_bytes *value) {
     const struct message *request = (const struct message *)argument;
     size_t name_length = strlen(name);
     const char *line = strstr(request->text, "\r\n");
@@ -99,7 +99,7 @@ static struct sockaddr_in local_address(int port) {
 
 /* Sends a request below the span that is active, and gives the status; the body is left in `answer`. */
 static int fetch(int port, const char *path, struct message *answer) {
-    struct ddtrace_options options = ddtrace_options();
+    struct ddtrace_start_options options = ddtrace_options();
     options.kind = DDTRACE_CLIENT;
     options.resource = ddtrace_text("GET");
     options.type = ddtrace_text("http");
@@ -142,7 +142,7 @@ static int answer_user(ddtrace_span request, const char *id, struct message *bod
     ddtrace_span query = ddtrace_start("users.find", NULL);
     ddtrace_tag_double(query, "users.share", 0.5);
     ddtrace_tag_bool(query, "users.cached", 0);
-    struct ddtrace_tag tags[2];
+    struct ddtrace_named_value tags[2];
     tags[0] = ddtrace_tag_of("cache.key", ddtrace_string(id));
     tags[1] = ddtrace_tag_of("cache.size", ddtrace_int(0));
     ddtrace_event(query, "cache.miss", tags, 2);
@@ -159,7 +159,7 @@ static void serve(int connection) {
     char path[1024] = "";
     sscanf(request.text, "GET %1023s", path);
 
-    struct ddtrace_options options = ddtrace_options();
+    struct ddtrace_start_options options = ddtrace_options();
     options.kind = DDTRACE_SERVER;
     options.type = ddtrace_text("web");
     /* What the client wrote: its span becomes the parent. */

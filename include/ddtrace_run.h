@@ -37,6 +37,8 @@ typedef uint64_t ddtrace_context;
 #define DDTRACE_NO_PARENT UINT64_MAX
 /* `ddtrace_ids.priority` while nothing is decided. */
 #define DDTRACE_UNDECIDED INT32_MIN
+/* `ddtrace_ids.flags`: an extracted context, or the span that a forked child comes from. */
+#define DDTRACE_IS_CONTEXT 1u
 
 enum ddtrace_kind {
     DDTRACE_INTERNAL = 1,
@@ -57,13 +59,13 @@ enum ddtrace_tag_type {
 };
 
 /* Bytes, best UTF-8. Need not end with NUL. */
-struct ddtrace_text {
+struct ddtrace_bytes {
     const char *bytes;
     size_t length;
 };
 
 /* How a span begins. Everything but `size` may be zero; `DDTRACE_OPTIONS` is that. */
-struct ddtrace_options {
+struct ddtrace_start_options {
     uint32_t size;
     /* A `ddtrace_kind`. */
     uint32_t kind;
@@ -73,11 +75,11 @@ struct ddtrace_options {
     ddtrace_context context;
     uint64_t start_unix_ns;
     /* Where it is not the process's. */
-    struct ddtrace_text service;
+    struct ddtrace_bytes service;
     /* What was done to what, such as `GET /users/{id}`: one of few values. Without it, the name. */
-    struct ddtrace_text resource;
+    struct ddtrace_bytes resource;
     /* Datadog's span type, such as `web`, `http`, `sql`, `cache`, `worker`. */
-    struct ddtrace_text type;
+    struct ddtrace_bytes type;
 };
 
 struct ddtrace_value {
@@ -85,22 +87,28 @@ struct ddtrace_value {
     uint32_t type;
     uint32_t reserved;
     union {
-        struct ddtrace_text text;
+        struct ddtrace_bytes text;
         /* For DDTRACE_BOOL as well. */
         int64_t integer;
         double number;
     } as;
 };
 
-struct ddtrace_tag {
-    struct ddtrace_text name;
+struct ddtrace_named_value {
+    struct ddtrace_bytes name;
     struct ddtrace_value value;
 };
 
+/* A header of a request: the name in any case, or as CGI and WSGI have it (`HTTP_X_DATADOG_TRACE_ID`). */
+struct ddtrace_header {
+    struct ddtrace_bytes name;
+    struct ddtrace_bytes value;
+};
+
 struct ddtrace_error_info {
-    struct ddtrace_text type;
-    struct ddtrace_text message;
-    struct ddtrace_text stack;
+    struct ddtrace_bytes type;
+    struct ddtrace_bytes message;
+    struct ddtrace_bytes stack;
 };
 
 struct ddtrace_process {
@@ -123,7 +131,8 @@ struct ddtrace_ids {
     uint64_t span_id;
     /* Above zero: the trace is kept. DDTRACE_UNDECIDED: not decided yet. */
     int32_t priority;
-    uint32_t reserved;
+    /* DDTRACE_IS_CONTEXT or 0. */
+    uint32_t flags;
 };
 
 /* Takes a header: `name` ends with NUL, `value` does not. Both are the tracer's, and gone after the call. */
@@ -133,7 +142,7 @@ typedef void (*ddtrace_set_header)(void *argument, const char *name, const char 
  * Gives the value number `index`, from 0 on, of the header `name` (lower case; case does not matter): fills in `value` and
  * returns 1, or returns 0 where there are not so many. The text must stay until `ddtrace_extract` is back.
  */
-typedef int32_t (*ddtrace_get_header)(void *argument, const char *name, size_t index, struct ddtrace_text *value);
+typedef int32_t (*ddtrace_get_header)(void *argument, const char *name, size_t index, struct ddtrace_bytes *value);
 
 /* The table. It grows at its end; `size` tells how far it goes. */
 struct ddtrace_interface {
@@ -142,12 +151,12 @@ struct ddtrace_interface {
     int32_t (*record)(const uint8_t *records, size_t length);
     int32_t (*process)(struct ddtrace_process *out);
     int32_t (*current)(struct ddtrace_ids *out);
-    ddtrace_span (*start)(const char *name, size_t name_length, const struct ddtrace_options *options);
+    ddtrace_span (*start)(const char *name, size_t name_length, const struct ddtrace_start_options *options);
     void (*finish)(ddtrace_span span, uint64_t end_unix_ns);
     void (*set)(ddtrace_span span, uint32_t part, const char *text, size_t length);
     void (*tag)(ddtrace_span span, const char *name, size_t name_length, const struct ddtrace_value *value);
     void (*event)(ddtrace_span span, const char *name, size_t name_length, uint64_t time_unix_ns,
-                  const struct ddtrace_tag *tags, size_t count);
+                  const struct ddtrace_named_value *tags, size_t count);
     void (*error)(ddtrace_span span, const struct ddtrace_error_info *error);
     ddtrace_span (*activate)(ddtrace_span span);
     ddtrace_span (*active)(void);
@@ -158,6 +167,10 @@ struct ddtrace_interface {
     int32_t (*describe)(ddtrace_span span, struct ddtrace_ids *out);
     /* For tracers that decide by themselves: the Agent's sampling rate, below 0 where none was told. */
     double (*rate)(const char *service, size_t service_length, const char *env, size_t env_length);
+    /* For other tracers in the process: as `inject`, in the styles datadog, tracecontext and baggage, with all that the
+     * trace carries, whatever is configured. */
+    int32_t (*hand_over)(ddtrace_span span, ddtrace_set_header set, void *argument);
+    ddtrace_context (*extract_all)(const struct ddtrace_header *headers, size_t count);
 };
 
 /* ---- Finding it. ---- */
@@ -179,7 +192,7 @@ static void *ddtrace_dlsym(void *, const char *) __attribute__((weakref("dlsym")
 DDTRACE_INLINE const struct ddtrace_interface *ddtrace_find(void) {
     /* Stands for "there is none", so that it is looked for only once. */
     static const struct ddtrace_interface none = {0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-                                                  NULL, NULL, NULL, NULL, NULL, NULL};
+                                                  NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL};
     static const struct ddtrace_interface *found = NULL;
     const struct ddtrace_interface *known = __atomic_load_n(&found, __ATOMIC_RELAXED);
     if (known == NULL) {
@@ -195,16 +208,16 @@ DDTRACE_INLINE const struct ddtrace_interface *ddtrace_find(void) {
 /* ---- What programs call. ---- */
 
 /* A text that ends with NUL; null is none. */
-DDTRACE_INLINE struct ddtrace_text ddtrace_text(const char *text) {
-    struct ddtrace_text result;
+DDTRACE_INLINE struct ddtrace_bytes ddtrace_text(const char *text) {
+    struct ddtrace_bytes result;
     result.bytes = text;
     result.length = text != NULL ? strlen(text) : 0;
     return result;
 }
 
 /* Options with nothing set. */
-DDTRACE_INLINE struct ddtrace_options ddtrace_options(void) {
-    struct ddtrace_options options;
+DDTRACE_INLINE struct ddtrace_start_options ddtrace_options(void) {
+    struct ddtrace_start_options options;
     memset(&options, 0, sizeof options);
     options.size = (uint32_t)sizeof options;
     return options;
@@ -214,7 +227,7 @@ DDTRACE_INLINE struct ddtrace_options ddtrace_options(void) {
 DDTRACE_INLINE int ddtrace_is_traced(void) { return ddtrace_find() != NULL; }
 
 /* Begins a span. `name` is the kind of work, such as `http.request`; `options` may be null. It is not active by that. */
-DDTRACE_INLINE ddtrace_span ddtrace_start(const char *name, const struct ddtrace_options *options) {
+DDTRACE_INLINE ddtrace_span ddtrace_start(const char *name, const struct ddtrace_start_options *options) {
     const struct ddtrace_interface *tracer = ddtrace_find();
     return tracer != NULL ? tracer->start(name, name != NULL ? strlen(name) : 0, options) : 0;
 }
@@ -227,7 +240,10 @@ DDTRACE_INLINE void ddtrace_finish_at(ddtrace_span span, uint64_t end_unix_ns) {
 
 DDTRACE_INLINE void ddtrace_finish(ddtrace_span span) { ddtrace_finish_at(span, 0); }
 
-/* Makes a span the active one of this thread (0: none) and gives the one that was, to be activated again. */
+/*
+ * Makes a span, or an extracted context, the active one of this thread (0: none), and gives the one that was, to be
+ * activated again. Of what has ended, the one that was active before it is.
+ */
 DDTRACE_INLINE ddtrace_span ddtrace_activate(ddtrace_span span) {
     const struct ddtrace_interface *tracer = ddtrace_find();
     return tracer != NULL ? tracer->activate(span) : 0;
@@ -295,8 +311,8 @@ DDTRACE_INLINE struct ddtrace_value ddtrace_bool(int truth) {
 }
 
 /* A tag of an event. */
-DDTRACE_INLINE struct ddtrace_tag ddtrace_tag_of(const char *name, struct ddtrace_value value) {
-    struct ddtrace_tag tag;
+DDTRACE_INLINE struct ddtrace_named_value ddtrace_tag_of(const char *name, struct ddtrace_value value) {
+    struct ddtrace_named_value tag;
     tag.name = ddtrace_text(name);
     tag.value = value;
     return tag;
@@ -334,12 +350,12 @@ DDTRACE_INLINE void ddtrace_untag(ddtrace_span span, const char *name) {
 
 /* Adds something that happened at one instant. `tags` are `count` of them, or null. */
 DDTRACE_INLINE void ddtrace_event_at(ddtrace_span span, const char *name, uint64_t time_unix_ns,
-                                     const struct ddtrace_tag *tags, size_t count) {
+                                     const struct ddtrace_named_value *tags, size_t count) {
     const struct ddtrace_interface *tracer = ddtrace_find();
     if (tracer != NULL) tracer->event(span, name, name != NULL ? strlen(name) : 0, time_unix_ns, tags, count);
 }
 
-DDTRACE_INLINE void ddtrace_event(ddtrace_span span, const char *name, const struct ddtrace_tag *tags, size_t count) {
+DDTRACE_INLINE void ddtrace_event(ddtrace_span span, const char *name, const struct ddtrace_named_value *tags, size_t count) {
     ddtrace_event_at(span, name, 0, tags, count);
 }
 
@@ -370,6 +386,12 @@ DDTRACE_INLINE ddtrace_context ddtrace_extract(ddtrace_get_header get, void *arg
     return tracer != NULL ? tracer->extract(get, argument) : 0;
 }
 
+/* As `ddtrace_extract`, from all `count` headers of a request: finds those too whose names end in a key of baggage. */
+DDTRACE_INLINE ddtrace_context ddtrace_extract_all(const struct ddtrace_header *headers, size_t count) {
+    const struct ddtrace_interface *tracer = ddtrace_find();
+    return tracer != NULL ? tracer->extract_all(headers, count) : 0;
+}
+
 /* Gives back an extracted context that no span was started from. */
 DDTRACE_INLINE void ddtrace_release(ddtrace_context context) {
     const struct ddtrace_interface *tracer = ddtrace_find();
@@ -388,9 +410,10 @@ DDTRACE_INLINE int ddtrace_drop(ddtrace_span span) {
     return tracer != NULL ? tracer->keep(span, 0) : -1;
 }
 
-/* Says which span of which trace it is; 0 is the active span. Decides nothing. Gives 0, or -1 and zeros. */
+/* Says which span of which trace it is; 0 is what is active. Decides nothing. Gives 0, or -1 and zeros. */
 DDTRACE_INLINE int ddtrace_describe(ddtrace_span span, struct ddtrace_ids *out) {
     const struct ddtrace_interface *tracer = ddtrace_find();
+    if (out == NULL) return -1;
     memset(out, 0, sizeof *out);
     out->size = (uint32_t)sizeof *out;
     return tracer != NULL ? tracer->describe(span, out) : -1;

@@ -77,13 +77,19 @@ pub fn parse_u64(text: &[u8]) -> Option<u64> {
     Some(number)
 }
 
-/// Reads digits with or without a minus sign in front. `None` where it is none or does not fit.
+/// Reads digits with or without a minus sign in front; what does not fit is the nearest number that does. `None` where it
+/// is none.
 #[must_use]
 pub fn parse_i32(text: &[u8]) -> Option<i32> {
-    match text.split_first() {
-        Some((b'-', digits)) => 0i64.checked_sub_unsigned(parse_u64(digits)?)?.try_into().ok(),
-        _ => parse_u64(text)?.try_into().ok(),
+    let (digits, sign) = match text.split_first() {
+        Some((b'-', digits)) => (digits, -1),
+        _ => (text, 1i64),
+    };
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
     }
+    let size = parse_u64(digits).and_then(|size| i64::try_from(size).ok()).unwrap_or(i64::MAX);
+    Some(size.saturating_mul(sign).clamp(i32::MIN.into(), i32::MAX.into()) as i32)
 }
 
 #[cfg(test)]
@@ -102,7 +108,15 @@ mod tests {
         }
         assert_eq!(parse_u64(b"18446744073709551615"), Some(u64::MAX));
         assert_eq!(parse_u64(b"00018446744073709551615"), Some(u64::MAX));
-        assert_eq!(parse_i32(b"-2147483648"), Some(i32::MIN));
+        for (text, number) in [
+            ("-2147483648", i32::MIN),
+            ("-2147483649", i32::MIN),
+            ("2147483648", i32::MAX),
+            ("99999999999999999999", i32::MAX),
+            ("-18446744073709551616", i32::MIN),
+        ] {
+            assert_eq!(parse_i32(text.as_bytes()), Some(number));
+        }
     }
 
     #[test]
@@ -110,7 +124,7 @@ mod tests {
         for text in ["", "18446744073709551616", "99999999999999999999", "-1", "+1", "1 ", "1_0", "0x1", "\u{661}"] {
             assert_eq!(parse_u64(text.as_bytes()), None, "{text}");
         }
-        for text in ["", "-", "--1", "2147483648", "-2147483649", "1.0", "-18446744073709551615"] {
+        for text in ["", "-", "--1", "1.0", "1 ", "+1"] {
             assert_eq!(parse_i32(text.as_bytes()), None, "{text}");
         }
     }

@@ -15,6 +15,10 @@ pub const VERSION: u32 = 1;
 /// Bytes of a [`Hello`] on the wire.
 pub const HELLO_LENGTH: usize = 40;
 
+/// How a message begins that is not a [`Hello`] but a line for the sidecar's log, in UTF-8. Those speak so who cannot have a
+/// ring, such as Pythons that the tracer is not made for (`python/ddtrace_run/_note.py`).
+pub const NOTE: &[u8] = b"note ";
+
 /// Longest name of the sidecar's socket.
 pub const SOCKET_NAME_LENGTH: usize = 46;
 

@@ -18,6 +18,10 @@ pub const VERSION: u32 = 0;
 /// parent.
 pub const PROCESS_IS_SPAN: u32 = 1;
 
+/// Bit of [`CurrentSpan::flags`]: it is no span of this process but one that was handed in, or the one that a forked child
+/// comes from. What begins below it is the local root.
+pub const CURRENT_IS_CONTEXT: u32 = 1;
+
 /// [`CurrentSpan::priority`] while nothing is decided.
 pub const UNDECIDED: i32 = i32::MIN;
 
@@ -42,7 +46,7 @@ pub struct ProcessInfo {
     pub flags: u32,
 }
 
-/// A span that is there, such as the one that is active on the calling thread.
+/// A span or context that is there, such as the one that is active on the calling thread.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct CurrentSpan {
@@ -59,8 +63,8 @@ pub struct CurrentSpan {
     /// Its sampling priority: [`Interface::current`] decides it, as the caller is about to hand it on;
     /// [`Interface::describe`] gives [`UNDECIDED`] while it is open.
     pub priority: i32,
-    /// Zero.
-    pub reserved: u32,
+    /// Bit 0, [`CURRENT_IS_CONTEXT`].
+    pub flags: u32,
 }
 
 /// A text of the caller's, read during the call only. Null or empty is no text.
@@ -162,6 +166,16 @@ pub struct Tag {
     pub value: TagValue,
 }
 
+/// A header of a request.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Header {
+    /// The name, in any case, or in the form of CGI and WSGI (`HTTP_X_DATADOG_TRACE_ID`).
+    pub name: Text,
+    /// The value.
+    pub value: Text,
+}
+
 /// What went wrong.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -199,8 +213,8 @@ pub struct Interface {
     pub record: unsafe extern "C" fn(bytes: *const u8, length: usize) -> i32,
     /// Fills in what the process is; as much of it as `size` says. Gives 0, or -1 where nothing is recorded.
     pub process: unsafe extern "C" fn(out: *mut ProcessInfo) -> i32,
-    /// Fills in the span that is active on this thread, for one who is about to hand it on. Gives 0, or -1 where there
-    /// is none.
+    /// Fills in the span or context that is active on this thread, for one who is about to hand it on: its trace is
+    /// decided about. Gives 0, or -1 where there is none.
     pub current: unsafe extern "C" fn(out: *mut CurrentSpan) -> i32,
     /// Begins a span. `options` may be null. Gives its handle, or 0.
     pub start: unsafe extern "C" fn(name: *const c_char, name_length: usize, options: *const StartOptions) -> u64,
@@ -222,7 +236,8 @@ pub struct Interface {
     ),
     /// The span has failed.
     pub error: unsafe extern "C" fn(span: u64, error: *const ErrorInfo),
-    /// Makes a span the active one of this thread, 0 none. Gives the one that was, to be activated again.
+    /// Makes a span or a context the active one of this thread, 0 none; of what has ended, the one before it. Gives the one
+    /// that was, to be activated again.
     pub activate: unsafe extern "C" fn(span: u64) -> u64,
     /// The span that is active on this thread.
     pub active: unsafe extern "C" fn() -> u64,
@@ -236,7 +251,7 @@ pub struct Interface {
     /// Decides by hand whether the span's trace is kept: not zero keeps it. Gives 0, or -1 where the decision has left the
     /// process already.
     pub keep: unsafe extern "C" fn(span: u64, keep: i32) -> i32,
-    /// Fills in what a span is, for logs; 0 is the active span. Decides nothing. Gives 0, or -1 where there is none.
+    /// Fills in what a span or a context is, for logs; 0 is the active span. Decides nothing. Gives 0, or -1 where there is none.
     pub describe: unsafe extern "C" fn(span: u64, out: *mut CurrentSpan) -> i32,
     /// The Agent's sampling rate, 0 to 1, for new traces of a service in an environment, for one who decides by itself;
     /// below 0 where none was told.
@@ -246,4 +261,10 @@ pub struct Interface {
         env: *const c_char,
         env_length: usize,
     ) -> f64,
+    /// As [`Interface::inject`], in one form whatever is configured, that of
+    /// [`Propagation::between_tracers`](crate::propagation::Propagation::between_tracers): for another tracer of this
+    /// process, which needs all that the trace carries to go on below a span. It reads that back by the same rules.
+    pub hand_over: unsafe extern "C" fn(span: u64, set: Option<SetHeader>, argument: *mut c_void) -> i32,
+    /// As [`Interface::extract`], from a list of all headers: those whose names end in a key of baggage are found as well.
+    pub extract_all: unsafe extern "C" fn(headers: *const Header, count: usize) -> u64,
 }

@@ -26,7 +26,7 @@ macro_rules! in_process {
 
 in_process! {
     context, decimal, denylist, elf, handshake, identity, ids, interface, propagation, random, record, ring, sampling,
-    scrub, semconv, settings, sys
+    scrub, semconv, settings, sync, sys
 }
 
 #[cfg(feature = "std")]

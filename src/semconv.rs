@@ -120,6 +120,21 @@ keys! {
     TopLevel = 67, TOP_LEVEL, "_dd.top_level";
 }
 
+/// Datadog's tag for a span's role.
+pub const SPAN_KIND: &str = "span.kind";
+
+/// Datadog's word for a role, by its number in OTLP ("SpanKind"); what is unknown is `internal`.
+#[must_use]
+pub fn kind_name(number: u8) -> &'static str {
+    match number {
+        2 => "server",
+        3 => "client",
+        4 => "producer",
+        5 => "consumer",
+        _ => "internal",
+    }
+}
+
 /// An attribute that is none: the application wants the trace kept, whatever the value is.
 pub const MANUAL_KEEP: &str = "manual.keep";
 /// As [`MANUAL_KEEP`]: it wants the trace dropped.

@@ -17,8 +17,8 @@ fn sandbox() -> Sandbox {
 #[test]
 fn the_header_says_what_the_library_has() {
     use ddtrace::interface::{
-        CurrentSpan, ErrorInfo, Interface, NO_PARENT, ProcessInfo, StartOptions, Tag, TagValue, Text, UNDECIDED,
-        VERSION,
+        CURRENT_IS_CONTEXT, CurrentSpan, ErrorInfo, Header, Interface, NO_PARENT, ProcessInfo, StartOptions, Tag,
+        TagValue, Text, UNDECIDED, VERSION,
     };
     let mut source = String::from("#include \"ddtrace_run.h\"\n#define IS(a, b) _Static_assert((a) == (b), #a)\n");
     macro_rules! layout {
@@ -28,13 +28,14 @@ fn the_header_says_what_the_library_has() {
         )*};
     }
     layout! {
-        Text = "ddtrace_text" { bytes "bytes" length "length" }
-        StartOptions = "ddtrace_options" {
+        Text = "ddtrace_bytes" { bytes "bytes" length "length" }
+        StartOptions = "ddtrace_start_options" {
             size "size" kind "kind" parent "parent" context "context" start_unix_ns "start_unix_ns" service "service"
             resource "resource" kind_of_work "type"
         }
         TagValue = "ddtrace_value" { kind "type" reserved "reserved" payload "as" }
-        Tag = "ddtrace_tag" { name "name" value "value" }
+        Tag = "ddtrace_named_value" { name "name" value "value" }
+        Header = "ddtrace_header" { name "name" value "value" }
         ErrorInfo = "ddtrace_error_info" { kind "type" message "message" stack "stack" }
         ProcessInfo = "ddtrace_process" {
             size "size" pid "pid" trace_id_high "trace_id_high" trace_id_low "trace_id_low" span_id "span_id"
@@ -42,13 +43,13 @@ fn the_header_says_what_the_library_has() {
         }
         CurrentSpan = "ddtrace_ids" {
             size "size" trace_flags "trace_flags" trace_id_high "trace_id_high" trace_id_low "trace_id_low"
-            span_id "span_id" priority "priority" reserved "reserved"
+            span_id "span_id" priority "priority" flags "flags"
         }
         Interface = "ddtrace_interface" {
             size "size" version "version" record "record" process "process" current "current" start "start"
             finish "finish" set "set" tag "tag" event "event" error "error" activate "activate" active "active"
             inject "inject" extract "extract" release "release" keep "keep" describe "describe"
-            rate "rate"
+            rate "rate" hand_over "hand_over" extract_all "extract_all"
         }
     }
     let part = |part: ddtrace::interface::Part| part as u32;
@@ -65,6 +66,7 @@ fn the_header_says_what_the_library_has() {
         ("DDTRACE_BOOL", kind(TagType::Bool)),
         ("DDTRACE_REMOVED", kind(TagType::Removed)),
         ("DDTRACE_VERSION", VERSION),
+        ("DDTRACE_IS_CONTEXT", CURRENT_IS_CONTEXT),
     ] {
         writeln!(source, "IS({name}, {value});").unwrap();
     }

@@ -1,5 +1,8 @@
 //! Programs that record spans of their own through `include/ddtrace_run.h`: what arrives.
 
+#[path = "c_interface/parents.rs"]
+mod parents;
+
 use ddtrace_test_support::programs::{compile_strictly, has_program, spans_program};
 use ddtrace_test_support::{Agent, Sandbox, http, repository, wait_for};
 use serde_json::Value;
@@ -32,8 +35,13 @@ fn only<'a>(spans: &'a [Value], name: &str, resource: &str) -> &'a Value {
 #[track_caller]
 fn run(sandbox: &mut Sandbox, agent: &Agent, arguments: &[&str]) -> (String, Vec<Value>) {
     let program = spans_program(sandbox);
+    run_program(sandbox, agent, &program, arguments)
+}
+
+#[track_caller]
+fn run_program(sandbox: &mut Sandbox, agent: &Agent, program: &str, arguments: &[&str]) -> (String, Vec<Value>) {
     sandbox.set("DD_TRACE_AGENT_URL", agent.url()).unset("DD_TRACE_EXPORTER");
-    let outcome = sandbox.run_traced([&[program.as_str()], arguments].concat());
+    let outcome = sandbox.run_traced([&[program], arguments].concat());
     assert_eq!((outcome.code, outcome.stderr.as_slice()), (Some(0), &b""[..]), "{outcome:?}");
     sandbox.settle();
     (outcome.out(), spans_of(agent))

@@ -1,9 +1,10 @@
 //! `ddtrace::init()`: what a Rust program records arrives at a real receiver, and bad input is told about.
 
 use ddtrace::config::Sources;
-use ddtrace::otel::{InitError, Path, Tracing, init_from};
+use ddtrace::otel::{InitError, NotDelivered, Path, Tracing, init_from};
 use ddtrace::recorder::Absent;
 use ddtrace_test_support::{Agent, Span, repository, wait_for};
+use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry::trace::{Span as _, Status, TraceContextExt, Tracer, TracerProvider};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -12,7 +13,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -134,6 +135,82 @@ fn the_example_is_traced_below_the_context_that_it_was_started_in() {
     let orders: Vec<_> = spans.iter().filter(|span| span.name == "order").collect();
     assert!(orders.iter().all(|order| order.parent_id.as_ref() == Some(&day.span_id)), "{orders:#?}");
     assert_eq!(orders.iter().filter(|order| order.failed).count(), 1);
+}
+
+/// The headers that a span leaves the program with.
+fn injected(tracing: &Tracing, context: &Context) -> HashMap<String, String> {
+    let mut headers = HashMap::new();
+    tracing.propagator().inject_context(context, &mut headers);
+    headers
+}
+
+#[test]
+fn a_trace_that_begins_here_is_handed_on_with_its_decision() {
+    let by_hand = |name: &'static str| vec![KeyValue::new(name, true)];
+    for (env, attributes, priority, tags) in [
+        (&[][..], vec![], "1", "_dd.p.dm=-0"),
+        (&[("DD_TRACE_SAMPLE_RATE", "1")][..], vec![], "2", "_dd.p.dm=-3,_dd.p.ksr=1"),
+        (&[("DD_TRACE_SAMPLE_RATE", "0")][..], vec![], "-1", "_dd.p.dm=-3,_dd.p.ksr=0"),
+        (&[("OTEL_TRACES_SAMPLER", "always_off")][..], vec![], "-1", "_dd.p.dm=-3"),
+        (&[("DD_TRACE_SAMPLE_RATE", "0")][..], by_hand("manual.keep"), "2", "_dd.p.dm=-4"),
+        (&[][..], by_hand("manual.drop"), "-1", "_dd.p.dm=-4"),
+    ] {
+        let mut env = env.to_vec();
+        env.push(("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1"));
+        let tracing = started(&env);
+        let tracer = tracing.provider().expect("it is enabled").tracer("test");
+        let root = tracer.span_builder("root").with_attributes(attributes);
+        let root = Context::new().with_span(root.start_with_context(&tracer, &Context::new()));
+        let child = root.with_span(tracer.start_with_context("child", &root));
+        for context in [&root, &child] {
+            let headers = injected(&tracing, context);
+            assert_eq!(headers["x-datadog-sampling-priority"], priority, "{env:?}: {headers:?}");
+            assert!(headers["x-datadog-tags"].starts_with(tags), "{env:?}: {headers:?}");
+            let has_threshold = headers["tracestate"].contains(";th:0");
+            assert_eq!(has_threshold, priority != "-1" && tags != "_dd.p.dm=-4", "{env:?}: {headers:?}");
+        }
+    }
+}
+
+#[test]
+fn what_came_in_and_is_not_continued_is_linked_to_and_baggage_is_shown() {
+    let agent = Agent::start();
+    let url = agent.otlp_http_url();
+    let restart = ("DD_TRACE_PROPAGATION_BEHAVIOR_EXTRACT", "restart");
+    let tracing = started(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &url), restart]);
+    let headers = HashMap::from(
+        [("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"), ("baggage", "user.id=7,other=8")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned())),
+    );
+    let context = tracing.propagator().extract_with_context(&Context::new(), &headers);
+    let tracer = tracing.provider().expect("it is enabled").tracer("test");
+    let root = context.with_span(tracer.start_with_context("root", &context));
+    tracer.start_with_context("child", &root).end();
+    root.span().end();
+    tracing.shutdown().expect("the receiver takes it");
+    let spans = wait_for("the spans", || Some(agent.otlp_spans()).filter(|spans| spans.len() == 2));
+    let (root, child) = (named(&spans, "root"), named(&spans, "child"));
+    let [(trace, span, attributes)] = &root.links[..] else { panic!("one link: {root:#?}") };
+    assert_eq!((trace.as_str(), span.as_str()), ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"));
+    assert_eq!(attributes["reason"], "propagation_behavior_extract");
+    assert_eq!((root.text("baggage.user.id"), root.text("baggage.other")), (Some("7"), None));
+    assert!(child.links.is_empty() && child.text("baggage.user.id").is_none(), "{child:#?}");
+}
+
+#[test]
+fn whoever_ends_is_told_of_what_is_lost_and_a_flush_waits_as_long_as_configured() {
+    let port = TcpListener::bind("127.0.0.1:0").and_then(|gone| gone.local_addr()).expect("a port").port();
+    let tracing = started(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &format!("http://127.0.0.1:{port}"))]);
+    record(&tracing);
+    let told = tracing.shutdown().expect_err("nobody took the spans");
+    assert!(matches!(told, NotDelivered::Lost { spans: 2, .. }), "{told}");
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", silent.local_addr().expect("it has an address"));
+    let timeout = ("DD_TRACE_SHUTDOWN_TIMEOUT_SECONDS", "0.3");
+    let tracing = started(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &url), timeout]);
+    record(&tracing);
+    let told = tracing.flush().expect_err("there is no answer").to_string();
+    assert!(told.contains("300ms"), "{told}");
 }
 
 #[test]

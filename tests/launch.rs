@@ -32,7 +32,8 @@ fn assert_same_state(wishes: &[&str]) {
         assert_eq!(outcome.code, Some(0), "{argv:?}: {outcome:?}");
         let state = fs::read_to_string(&file).expect("host_state wrote its state");
         fs::remove_file(&file).expect("the state can be removed");
-        state
+        // The environment has a test of its own.
+        state.lines().filter(|line| !line.starts_with("variable ")).map(|line| format!("{line}\n")).collect::<String>()
     };
     assert_eq!(state_of(&[sandbox.launcher()]), state_of(&[]), "left is under the launcher, right is bare: {wishes:?}");
 }
@@ -176,7 +177,8 @@ fn children_see_only_the_documented_variables_besides_their_own() {
     let traced = environment(sandbox.run_traced(argv));
     assert!(traced["LD_PRELOAD"].contains("libddtrace_preload.so"), "{traced:#?}");
     let ours = |name: &str| {
-        ["LD_PRELOAD", "_DDTRACE_RUN", "_DDTRACE_TRACER", "TRACEPARENT", "TRACESTATE", "BAGGAGE"].contains(&name)
+        ["LD_PRELOAD", "PYTHONPATH", "_DDTRACE_RUN", "_DDTRACE_TRACER", "TRACEPARENT", "TRACESTATE", "BAGGAGE"]
+            .contains(&name)
             || name.starts_with("DD_")
             || name.starts_with("OTEL_")
     };
@@ -187,6 +189,36 @@ fn children_see_only_the_documented_variables_besides_their_own() {
     assert!(added.is_empty(), "not documented: {added:?}");
     // Whoever speaks the other dialect gets the same service.
     assert_eq!(traced.get("OTEL_SERVICE_NAME").map(String::as_str), Some("shop"));
+}
+
+#[test]
+fn what_the_process_has_replaced_is_not_handed_on() {
+    let mut sandbox = sandbox();
+    sandbox.set("B3", "000000000000000700000000000000aa-0000000000000008-1").set("X_DATADOG_TRACE_ID", "7");
+    let variables = |sandbox: &Sandbox| {
+        let outcome = sandbox.run_traced(["env"]);
+        let is_context = |line: &&str| ["B3=", "X_DATADOG", "TRACEPARENT="].iter().any(|name| line.starts_with(name));
+        outcome.out().lines().filter(is_context).map(str::to_owned).collect::<Vec<_>>()
+    };
+    sandbox.set("OTEL_PROPAGATORS", "b3");
+    let [datadogs, parent] = &variables(&sandbox)[..] else { panic!("{:?}", variables(&sandbox)) };
+    assert_eq!(datadogs, "X_DATADOG_TRACE_ID=7", "it is not read, so it is none of ours");
+    assert!(parent.starts_with("TRACEPARENT=00-000000000000000700000000000000aa-"), "{parent}");
+    // Without a context there is nothing to replace.
+    sandbox.set("B3", "0");
+    assert!(variables(&sandbox).contains(&"B3=0".to_owned()));
+}
+
+#[test]
+fn rules_see_what_is_known_of_a_process_when_it_starts() {
+    let mut sandbox = sandbox();
+    for (name, flags) in [("env", "00"), ("other", "01")] {
+        let rule = format!(r#"[{{"tags":{{"process.executable.name":"{name}"}},"sample_rate":0}}]"#);
+        sandbox.set("DD_TRACE_SAMPLING_RULES", rule);
+        let out = sandbox.run_traced(["env"]).out();
+        let parent = out.lines().find_map(|line| line.strip_prefix("TRACEPARENT=")).expect("it is there");
+        assert!(parent.ends_with(flags), "{name}: {parent}");
+    }
 }
 
 #[test]

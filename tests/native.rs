@@ -83,7 +83,7 @@ fn files(sandbox: &Sandbox) -> std::path::PathBuf {
 }
 
 #[track_caller]
-fn only<'a>(spans: &'a [Span], mut matches: impl FnMut(&&Span) -> bool) -> &'a Span {
+fn only(spans: &[Span], mut matches: impl FnMut(&&Span) -> bool) -> &Span {
     let found: Vec<_> = spans.iter().filter(|span| matches(span)).collect();
     assert_eq!(found.len(), 1, "wanted one of {spans:#?}");
     found[0]

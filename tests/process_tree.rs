@@ -19,6 +19,7 @@ fn assert_tree<A: AsRef<str>>(sandbox: &Sandbox, argv: &[A], count: usize) -> Ve
         let ours = |line: &&[u8]| {
             let names = [
                 "LD_PRELOAD=",
+                "PYTHONPATH=",
                 "_DDTRACE_RUN=",
                 "_DDTRACE_TRACER=",
                 "TRACEPARENT=",

@@ -3,7 +3,7 @@
 
 use ddtrace::context::TraceContext;
 use ddtrace::ids::{SpanId, TraceId};
-use ddtrace::sampling::{HandedOn, Limiter, NoRates, RuleSet, RuleSpan, Sampler, SpanSampler};
+use ddtrace::sampling::{HandedOn, Limiter, NoRates, Pairs, RuleSet, RuleSpan, Sampler, SpanSampler};
 use ddtrace_fuzz::AnySpan;
 use libfuzzer_sys::fuzz_target;
 
@@ -22,12 +22,14 @@ fuzz_target!(|data: &[u8]| {
     assert!(rules.len() <= most, "more rules than there is room for");
     let limiters: Vec<Limiter> = (0..rules.len() as i64).map(Limiter::new).collect();
     let limiter = Limiter::new(settings.map_or(1, |settings| settings.rate_limit));
+    let service_names = settings.map_or(Pairs::of_text(text), |settings| settings.service_names);
     let sampler = Sampler {
         rules,
         rule_limiters: &limiters,
         limiter: &limiter,
         base: settings.map_or_else(Default::default, |settings| settings.base),
         respects_parent: true,
+        service_names,
     };
     for now in [0, 1, u64::MAX] {
         let decision = sampler.decide(TraceId(u128::from(now)), &span, b"", &NoRates, now);
@@ -37,6 +39,6 @@ fuzz_target!(|data: &[u8]| {
         let mut context = TraceContext::default();
         decision.apply(&mut context);
         assert_eq!(context.span.priority, Some(decision.priority));
-        let _ = SpanSampler { rules }.decide(SpanId(now), &span, &limiters, now);
+        let _ = SpanSampler { rules, service_names }.decide(SpanId(now), &span, &limiters, now);
     }
 });

@@ -17,6 +17,9 @@ fuzz_target!(|data: &[u8]| {
         assert!(listed.iter().enumerate().all(|(place, style)| !listed[..place].contains(style)));
     }
     let _ = settings.baggage_tags.contains(data);
+    for name in data.split(|byte| !byte.is_ascii_lowercase()) {
+        let _ = (settings.tags.get(name), settings.sampling.service_names.get(name));
+    }
     let mut room = vec![RuleSpan::EMPTY; RuleSet::room_for(settings.sampling.rules)];
     let rules = RuleSet::from_compact(settings.sampling.rules, &mut room);
     assert!((0..rules.len()).all(|index| rules.get(index).is_some_and(|rule| (0.0..=1.0).contains(&rule.rate))));

@@ -11,6 +11,7 @@ mod info;
 mod launch;
 mod message;
 mod sidecar;
+mod spool;
 mod state_dir;
 mod target;
 mod view;
@@ -59,7 +60,10 @@ fn run(words: impl Iterator<Item = OsString>) -> i32 {
     match action {
         Action::Run(run) => launch::run(&run, given, colour, &mut Messages::new(debug)),
         Action::Info { json, command } => launch::inform(given, &command, json, colour),
+        Action::Attach => launch::attach(given, &mut Messages::new(debug)),
         Action::View(arguments) => view_stored(&arguments, given, colour),
+        Action::Status(form) => launch::status(given, form),
+        Action::Flush(wait) => launch::flush(given, wait),
         Action::Completions(shell) => cli::print_completions(shell),
         Action::Man => cli::print_man(),
         Action::Done(code) => code,

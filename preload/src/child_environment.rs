@@ -3,7 +3,8 @@
 //! The host's array and strings are never changed. What is put instead lives on the stack, or in memory of our own.
 
 use crate::environment::{
-    BAGGAGE, DENYLIST, IDENTITY, LD_PRELOAD, TRACEPARENT, TRACER, TRACESTATE, is_own, kept, next_entry, traceparent,
+    BAGGAGE, DENYLIST, IDENTITY, LD_PRELOAD, PYTHON_PATH, TRACEPARENT, TRACER, TRACESTATE, is_own, kept, next_entry,
+    traceparent,
 };
 use crate::process;
 use core::ptr::null;
@@ -29,9 +30,11 @@ const FEW_ENTRIES: usize = 120;
 /// So many on the stack in a function of its own.
 const MANY_ENTRIES: usize = 2048;
 /// What is added at most, with the null at the end.
-const ADDED: usize = 8;
+const ADDED: usize = 9;
 /// The longest `LD_PRELOAD` that is edited.
 const PRELOAD_TEXT: usize = 1024;
+/// The longest `PYTHONPATH` that is edited.
+const PYTHON_TEXT: usize = 2048;
 
 /// Calls `run` with an environment made from `envp` for a child; `None` where it cannot be made: then `run` is given
 /// back.
@@ -117,10 +120,12 @@ unsafe fn with_array<R, F: FnOnce(*const *const u8) -> R>(
         &traceparent(child.identity).format(),
     ]);
     let mut preload_text = Text::<PRELOAD_TEXT>::of(&[]);
+    let mut python_text = Text::<PYTHON_TEXT>::of(&[]);
     let mut array = Array { entries, length: 0 };
     let library = kept().library.as_bytes().strip_prefix(LD_PRELOAD).unwrap_or_default();
     let (mut had_identity, mut had_context, mut had_preload) = (false, false, false);
     let (mut had_state, mut had_baggage, mut had_denylist, mut had_tracer) = (false, false, false, false);
+    let mut had_python = false;
     // Where processes are no spans, a context is the host's or that of those who started it all.
     let gives_context = child.identity.flags & FLAG_PROCESS_SPANS != 0;
 
@@ -144,6 +149,11 @@ unsafe fn with_array<R, F: FnOnce(*const *const u8) -> R>(
                 Edit::Replace => pointer = preload_text.as_ptr(),
                 Edit::Remove => continue,
             }
+        } else if let Some(value) = text.strip_prefix(PYTHON_PATH).filter(|_| !had_python) {
+            had_python = true;
+            if lead(value, kept().python.as_bytes(), &mut python_text) {
+                pointer = python_text.as_ptr();
+            }
         } else {
             had_state |= text.starts_with(TRACESTATE);
             had_baggage |= text.starts_with(BAGGAGE);
@@ -157,6 +167,9 @@ unsafe fn with_array<R, F: FnOnce(*const *const u8) -> R>(
     }
     if !had_preload && child.loadable {
         array.push(kept().library.as_ptr());
+    }
+    if !had_python {
+        array.push(kept().python.as_ptr());
     }
     if !had_denylist {
         array.push(kept().denylist.as_ptr());
@@ -278,6 +291,23 @@ fn edit_preload<const N: usize>(value: &[u8], library: &[u8], loadable: bool, te
     if text.overflow { Edit::Keep } else { Edit::Replace }
 }
 
+/// Writes a `PYTHONPATH` that begins with our own entry, once. Gives false where that is so already, or cannot be.
+fn lead<const N: usize>(value: &[u8], own: &[u8], text: &mut Text<N>) -> bool {
+    let Some(directory) = own.strip_prefix(PYTHON_PATH) else { return false };
+    let items = || value.split(|&byte| byte == b':');
+    if items().next() == Some(directory) {
+        return false;
+    }
+    text.push(own);
+    if !value.is_empty() {
+        for item in items().filter(|item| *item != directory) {
+            text.push(b":");
+            text.push(item);
+        }
+    }
+    !text.overflow
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -306,6 +336,25 @@ mod tests {
         assert_eq!(edited("/lib/ours.so", false), None);
         assert_eq!(edited("/a.so:/lib/ours.so /b.so", false).as_deref(), Some("/a.so:/b.so"));
         assert_eq!(edited("/a.so", false).as_deref(), Some("/a.so"));
+    }
+
+    fn led(value: &str) -> Option<String> {
+        let mut text = Text::<64>::of(&[]);
+        lead(value.as_bytes(), b"PYTHONPATH=/x", &mut text).then(|| {
+            let whole = String::from_utf8(text.bytes.iter().copied().take(text.length).collect()).unwrap();
+            whole.strip_prefix("PYTHONPATH=").unwrap().to_owned()
+        })
+    }
+
+    #[test]
+    fn our_directory_leads_the_python_path() {
+        assert_eq!(led("/x"), None);
+        assert_eq!(led("/x:/a"), None);
+        assert_eq!(led("").as_deref(), Some("/x"));
+        assert_eq!(led("/a:/x:").as_deref(), Some("/x:/a:"));
+        assert_eq!(led("/a::/b").as_deref(), Some("/x:/a::/b"));
+        assert_eq!(led(&"/".repeat(60)), None);
+        assert!(!lead(b"/a", b"", &mut Text::<64>::of(&[])), "there is none of ours");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, Ordering};
 use ddtrace::identity::{Identity, LENGTH};
 use ddtrace::propagation::tracecontext::{TRACEPARENT_LENGTH, TraceParent};
-use ddtrace::settings::MAX_LENGTH;
+use ddtrace::settings::{MAX_LENGTH, PYTHON_BOOTSTRAP};
 use ddtrace::sys;
 
 pub(crate) const IDENTITY: &[u8] = b"_DDTRACE_RUN=";
@@ -16,6 +16,7 @@ pub(crate) const TRACEPARENT: &[u8] = b"TRACEPARENT=";
 pub(crate) const TRACESTATE: &[u8] = b"TRACESTATE=";
 pub(crate) const BAGGAGE: &[u8] = b"BAGGAGE=";
 pub(crate) const LD_PRELOAD: &[u8] = b"LD_PRELOAD=";
+pub(crate) const PYTHON_PATH: &[u8] = b"PYTHONPATH=";
 pub(crate) const TRACER: &[u8] = b"_DDTRACE_TRACER=";
 pub(crate) const DENYLIST: &[u8] = b"DD_TRACE_DENYLIST=";
 
@@ -30,6 +31,8 @@ pub(crate) struct Found<'a> {
     tracestate: &'a [u8],
     baggage: &'a [u8],
     tracer: &'a [u8],
+    /// The directory in `PYTHONPATH` that is ours.
+    python: &'a [u8],
     labels: Labels<'a>,
     identity_place: *mut u8,
     traceparent_place: *mut u8,
@@ -60,11 +63,13 @@ pub(crate) struct Kept {
     pub(crate) service: StaticText<264>,
     pub(crate) env: StaticText<264>,
     pub(crate) version: StaticText<264>,
-    /// The settings of the tracer inside of the process.
-    pub(crate) tracer: StaticText<{ TRACER.len() + MAX_LENGTH + 1 }>,
     pub(crate) denylist: StaticText<1024>,
+    /// `PYTHONPATH=` with our directory alone.
+    pub(crate) python: StaticText<1024>,
     pub(crate) tracestate: StaticText<640>,
     pub(crate) baggage: StaticText<8320>,
+    /// The settings of the tracer inside of the process.
+    pub(crate) tracer: StaticText<{ TRACER.len() + MAX_LENGTH + 1 }>,
 }
 
 static KEPT: Settled<Kept> = Settled::new(Kept {
@@ -72,10 +77,11 @@ static KEPT: Settled<Kept> = Settled::new(Kept {
     service: StaticText::EMPTY,
     env: StaticText::EMPTY,
     version: StaticText::EMPTY,
-    tracer: StaticText::EMPTY,
     denylist: StaticText::EMPTY,
+    python: StaticText::EMPTY,
     tracestate: StaticText::EMPTY,
     baggage: StaticText::EMPTY,
+    tracer: StaticText::EMPTY,
 });
 
 /// What children need, though the host has overwritten its environment by now.
@@ -112,6 +118,7 @@ pub(crate) unsafe fn scan<'a>(envp: *const *const u8) -> Found<'a> {
         tracestate: &[],
         baggage: &[],
         tracer: &[],
+        python: &[],
         labels: Labels::default(),
         identity_place: null_mut(),
         traceparent_place: null_mut(),
@@ -135,6 +142,9 @@ pub(crate) unsafe fn scan<'a>(envp: *const *const u8) -> Found<'a> {
             found.baggage = text;
         } else if text.starts_with(TRACER) {
             found.tracer = text;
+        } else if let Some(value) = text.strip_prefix(PYTHON_PATH) {
+            let mut items = value.split(|byte| *byte == b':');
+            found.python = items.find(|item| item.ends_with(PYTHON_BOOTSTRAP)).unwrap_or_default();
         } else {
             found.labels.note(text);
         }
@@ -178,6 +188,9 @@ pub(crate) unsafe fn remember(found: &Found<'_>, library: &[u8], context_is_ours
             kept.service.fill(&[service]);
             kept.env.fill(&[labels.env]);
             kept.version.fill(&[labels.version]);
+            if !found.python.is_empty() {
+                kept.python.fill(&[PYTHON_PATH, found.python]);
+            }
             if !found.denylist.is_empty() {
                 kept.denylist.fill(&[DENYLIST, found.denylist]);
             }

@@ -109,7 +109,7 @@ pub(crate) unsafe fn look(program: Program) -> Found {
             Program::Path(path) => by_path(&mut found, c_bytes(path)),
             Program::Search(name) => {
                 let name = c_bytes(name);
-                if name.contains(&b'/') { by_path(&mut found, name) } else { by_search(&mut found, name) }
+                search_into(&mut found, name, open_found);
             }
             Program::Open(fd) => {
                 let link = link_to(fd);
@@ -139,13 +139,34 @@ fn by_path(found: &mut Found, path: &[u8]) {
     }
 }
 
-/// As `execvp(3)` searches. The real function searches again; this only foresees what it will find.
-fn by_search(found: &mut Found, name: &[u8]) {
-    // SAFETY: the host's environment, as the exec function that is about to be called reads it.
+/// As `execvp(3)` searches, until one of the paths is what was looked for.
+///
+/// # Safety
+///
+/// The host's environment is not being changed by another thread, as for that function.
+pub(crate) unsafe fn search(name: &[u8], mut is_it: impl FnMut(&CStr) -> bool) {
+    let mut found = Found { bytes: [0; PATH_BYTES], length: 0, verdict: Verdict::Unknown };
+    // SAFETY: the caller's promise.
+    unsafe { search_into(&mut found, name, |found| found.path().is_some_and(&mut is_it)) };
+}
+
+/// The real function searches again; this only foresees what it will find.
+///
+/// # Safety
+///
+/// As for [`search`].
+unsafe fn search_into(found: &mut Found, name: &[u8], mut is_it: impl FnMut(&mut Found) -> bool) {
+    if name.contains(&b'/') {
+        if found.set([name, b"", b""]) {
+            is_it(found);
+        }
+        return;
+    }
+    // SAFETY: the caller's promise.
     let path = unsafe { environment::path_variable() }.unwrap_or(b"/bin:/usr/bin");
     for directory in path.split(|&byte| byte == b':') {
         let slash: &[u8] = if directory.is_empty() { b"" } else { b"/" };
-        if found.set([directory, slash, name]) && open_found(found) {
+        if found.set([directory, slash, name]) && is_it(found) {
             return;
         }
     }
@@ -164,7 +185,6 @@ fn open_found(found: &mut Found) -> bool {
 }
 
 fn examine(fd: Fd, path: &[u8]) -> Verdict {
-    const SETUID_SETGID: u32 = 0o6000;
     // In another root the loader would complain of it on the program's stderr.
     if !environment::library_path().is_some_and(sys::can_read) {
         return Verdict::Untraceable("chroot");
@@ -172,9 +192,7 @@ fn examine(fd: Fd, path: &[u8]) -> Verdict {
     if is_denied(path, environment::denylist()) {
         return Verdict::Untraceable("denylist");
     }
-    let setuid =
-        sys::file_status(fd).is_ok_and(|status| status.mode & SETUID_SETGID != 0 && status.uid != sys::getuid());
-    if setuid {
+    if gains_privileges(fd) {
         return Verdict::Untraceable("setuid");
     }
     let mut head = [0u8; 1024];
@@ -190,6 +208,20 @@ fn examine(fd: Fd, path: &[u8]) -> Verdict {
         // What is neither is run by /bin/sh in execvp(3) and posix_spawnp(3).
         Image::Elf(_) | Image::Script(_) | Image::Other => Verdict::Traceable,
     }
+}
+
+/// Whether the program gets what this process has not, by its owner, its group or capabilities of its own: then the
+/// loader forgets the preloaded libraries (`AT_SECURE`).
+fn gains_privileges(fd: Fd) -> bool {
+    const SETUID: u32 = 0o4000;
+    // Without the group's right to execute, the setgid bit meant mandatory locking.
+    const SETGID: u32 = 0o2010;
+    let Ok(status) = sys::file_status(fd) else { return false };
+    let user = sys::getuid();
+    let gains = status.mode & SETUID != 0 && status.uid != user
+        || status.mode & SETGID == SETGID && status.gid != sys::getgid()
+        || user != 0 && sys::has_attribute(fd, c"security.capability");
+    gains && !sys::has_no_new_privileges()
 }
 
 /// `/proc/self/fd/<fd>`, ended by NUL.

@@ -23,6 +23,7 @@ mod inspect;
 mod net;
 mod process;
 pub mod protocol;
+mod raw;
 mod settled;
 mod start;
 mod table;

@@ -116,6 +116,11 @@ pub(crate) fn arm(identity: Identity) {
 /// The process is about to filter its system calls. Its descendants inherit the filter, and must not try, either.
 /// Gives whether it was not known to do so before.
 pub(crate) fn enter_sandbox() -> bool {
+    // A vfork child filters its own calls, not those of the parent whose memory it shares.
+    if let Some(Caller::VforkChild(_)) = caller() {
+        thread::current().vfork_filtered.store(1, Ordering::Relaxed);
+        return true;
+    }
     let entered = PHASE.compare_exchange(ARMED, SANDBOXED, Ordering::AcqRel, Ordering::Acquire).is_ok();
     if entered {
         environment::stamp(&sandboxed_identity());
@@ -125,14 +130,17 @@ pub(crate) fn enter_sandbox() -> bool {
 
 /// The filter was refused: programs ask so what their kernel can do.
 pub(crate) fn leave_sandbox() {
+    if thread::current().vfork_filtered.swap(0, Ordering::Relaxed) != 0 {
+        return;
+    }
     if PHASE.compare_exchange(SANDBOXED, ARMED, Ordering::AcqRel, Ordering::Acquire).is_ok() {
         environment::stamp(identity());
     }
 }
 
-/// Whether the process has put itself under a system call filter.
+/// Whether who asks is under a system call filter.
 pub(crate) fn is_sandboxed() -> bool {
-    PHASE.load(Ordering::Acquire) == SANDBOXED
+    PHASE.load(Ordering::Acquire) == SANDBOXED || thread::current().vfork_filtered.load(Ordering::Relaxed) != 0
 }
 
 /// The identity for the programs that a sandboxed process starts.
@@ -144,7 +152,7 @@ pub(crate) fn sandboxed_identity() -> Identity {
 /// Whether this process records; notices first if it is a forked child that nobody told. Without a system call, so
 /// that a vfork child is not noticed.
 pub(crate) fn is_recorded() -> bool {
-    if PHASE.load(Ordering::Acquire) != ARMED {
+    if PHASE.load(Ordering::Acquire) != ARMED || thread::current().vfork_filtered.load(Ordering::Relaxed) != 0 {
         return false;
     }
     // SAFETY: set before the phase, points to a page that is never unmapped.

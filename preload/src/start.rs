@@ -21,8 +21,11 @@ pub(crate) unsafe extern "C" fn constructor(argc: usize, argv: *const *const u8,
         && !argv.is_null()
         && envp as usize == (argv as usize).wrapping_add(argc.wrapping_add(1).wrapping_mul(size_of::<usize>()));
     // SAFETY: genuine arguments are the kernel's own arrays.
-    let auxv = if genuine { Some(unsafe { Auxv::behind(envp) }) } else { Auxv::from_kernel() };
+    let auxv = if genuine { Some(unsafe { Auxv::behind(envp) }) } else { Auxv::find() };
     let Some(auxv) = auxv else { return };
+    if genuine {
+        table::remember_environment(envp);
+    }
     // SAFETY: no library is being unloaded while constructors run.
     unsafe { table::resolve(&auxv) };
     if auxv.secure {

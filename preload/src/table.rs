@@ -1,7 +1,8 @@
 //! Every hook, once: its name, and the real function behind it; and the two functions that are called but not hooked.
 
-use crate::host::{Auxv, Name, Objects, lookup};
-use core::sync::atomic::{AtomicUsize, Ordering};
+use crate::host::{Auxv, Name, Objects, loader, lookup};
+use crate::raw;
+use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 macro_rules! functions {
     ($($variant:ident = $name:literal,)*) => {
@@ -75,6 +76,7 @@ const ENVIRON: &[Name] = &[Name::new("environ")];
 
 static REAL: [AtomicUsize; NAMES.len()] = [const { AtomicUsize::new(0) }; NAMES.len()];
 static ENVIRON_VARIABLE: AtomicUsize = AtomicUsize::new(0);
+static INITIAL_ENVIRONMENT: AtomicPtr<*const u8> = AtomicPtr::new(core::ptr::null_mut());
 static RESOLVED: AtomicUsize = AtomicUsize::new(0);
 
 /// Finds every real function: the first definition behind this library, as `RTLD_NEXT` would.
@@ -95,16 +97,26 @@ pub(crate) unsafe fn resolve(auxv: &Auxv) {
             unsafe {
                 lookup(object, ENVIRON, |_, address| keep_first(&ENVIRON_VARIABLE, address));
                 if behind_us {
-                    lookup(object, NAMES, |index, address| {
-                        if let Some(real) = REAL.get(index) {
-                            keep_first(real, address);
-                        }
-                    });
+                    lookup(object, NAMES, keep_real);
                 }
             }
         }
+    // SAFETY: as above.
+    } else if let Some(loader) = unsafe { loader(auxv) } {
+        // It keeps its list to itself; it may be the C library as well.
+        // SAFETY: the loader is never unmapped.
+        unsafe {
+            lookup(&loader, ENVIRON, |_, address| keep_first(&ENVIRON_VARIABLE, address));
+            lookup(&loader, NAMES, keep_real);
+        }
     }
     RESOLVED.store(1, Ordering::Release);
+}
+
+fn keep_real(index: usize, address: usize) {
+    if let Some(real) = REAL.get(index) {
+        keep_first(real, address);
+    }
 }
 
 fn keep_first(place: &AtomicUsize, address: usize) {
@@ -123,22 +135,38 @@ pub(crate) unsafe fn real<F: Copy>(function: Function) -> Option<F> {
         // SAFETY: the address is that function's, F its type (the caller's promise).
         return Some(unsafe { core::mem::transmute_copy(&address) });
     }
-    if RESOLVED.load(Ordering::Acquire) != 0 {
-        return None;
+    if RESOLVED.load(Ordering::Acquire) == 0 {
+        // A constructor of another library called us before ours ran, or there was nothing to find.
+        match Auxv::find() {
+            // SAFETY: start-up, nothing is being unloaded.
+            Some(auxv) => unsafe { resolve(&auxv) },
+            None => RESOLVED.store(1, Ordering::Release),
+        }
     }
-    // A constructor of another library called us before ours ran.
-    // SAFETY: start-up, nothing is being unloaded.
-    unsafe { resolve(&Auxv::from_kernel()?) };
-    let address = REAL.get(function as usize)?.load(Ordering::Acquire);
-    // SAFETY: as above.
-    (address != 0).then(|| unsafe { core::mem::transmute_copy(&address) })
+    let address = match REAL.get(function as usize)?.load(Ordering::Acquire) {
+        0 if !has_library() => raw::stand_in(function)?,
+        0 => return None,
+        address => address,
+    };
+    // SAFETY: as above; a stand-in has the function's type.
+    Some(unsafe { core::mem::transmute_copy(&address) })
+}
+
+/// Whether the C library was found: this is in each.
+fn has_library() -> bool {
+    REAL.get(Function::ErrnoLocation as usize).is_some_and(|address| address.load(Ordering::Acquire) != 0)
 }
 
 /// The host's environment as it is now.
 pub(crate) fn environ() -> *const *const u8 {
     let variable = ENVIRON_VARIABLE.load(Ordering::Acquire) as *const *const *const u8;
     // SAFETY: null, or the host's own variable of this type, which lives as long as the process.
-    unsafe { variable.as_ref() }.copied().unwrap_or(core::ptr::null())
+    unsafe { variable.as_ref() }.copied().unwrap_or(INITIAL_ENVIRONMENT.load(Ordering::Acquire))
+}
+
+/// Keeps the environment that the process began with, should there be no variable to be found that holds it.
+pub(crate) fn remember_environment(envp: *const *const u8) {
+    INITIAL_ENVIRONMENT.store(envp.cast_mut(), Ordering::Release);
 }
 
 /// The host's `errno`; 0 where it has none.
@@ -161,7 +189,9 @@ pub(crate) fn set_errno(value: i32) {
 
 /// What a function that this libc lacks would have said.
 pub(crate) fn missing() -> i32 {
-    const ENOSYS: i32 = 38;
     set_errno(ENOSYS);
     -1
 }
+
+/// "Function not implemented".
+pub(crate) const ENOSYS: i32 = 38;

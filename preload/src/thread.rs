@@ -16,6 +16,11 @@ pub(crate) struct Thread {
     pub(crate) vfork_span: AtomicU64,
     /// The id of that child. It tells a second attempt from another child.
     pub(crate) vfork_pid: AtomicU32,
+    /// Not zero while a vfork child of this thread is under a system call filter of its own. It is lowered before the
+    /// child goes, as the thread that it shares these words with is not.
+    pub(crate) vfork_filtered: AtomicU32,
+    /// Tells the thread from others; 0 until somebody asks ([`Thread::number`]).
+    number: AtomicU32,
     /// The handle of the span that is active on the thread (`crate::tracer`); 0 is none. A forked child looks at its
     /// parent's once more, to know where it comes from.
     pub(crate) active: AtomicU64,
@@ -25,14 +30,30 @@ pub(crate) struct Thread {
 }
 
 impl Thread {
+    /// A number that no other thread has, until 65,535 more threads have asked for one. Never 0.
+    pub(crate) fn number(&self) -> u16 {
+        static LAST: AtomicU32 = AtomicU32::new(0);
+        let number = self.number.load(Ordering::Relaxed);
+        if number != 0 {
+            return number as u16;
+        }
+        let new = LAST.fetch_add(1, Ordering::Relaxed) % u32::from(u16::MAX) + 1;
+        // A signal handler may have been faster.
+        match self.number.compare_exchange(0, new, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => new as u16,
+            Err(number) => number as u16,
+        }
+    }
+
     /// In a forked child nothing of the parent's thread holds.
     pub(crate) fn reset(&self) {
         self.slot.reset();
         self.vfork_pid.store(0, Ordering::Relaxed);
+        self.vfork_filtered.store(0, Ordering::Relaxed);
     }
 }
 
-const _: () = assert!(size_of::<Thread>() == 40);
+const _: () = assert!(size_of::<Thread>() == 48);
 
 #[cfg(preload_so)]
 core::arch::global_asm!(
@@ -41,9 +62,9 @@ core::arch::global_asm!(
     ".hidden ddtrace_preload_thread",
     ".globl ddtrace_preload_thread",
     ".type ddtrace_preload_thread, @object",
-    ".size ddtrace_preload_thread, 40",
+    ".size ddtrace_preload_thread, 48",
     "ddtrace_preload_thread:",
-    ".zero 40",
+    ".zero 48",
     ".text",
 );
 
@@ -52,7 +73,7 @@ core::arch::global_asm!(
 pub(crate) fn current() -> &'static Thread {
     let address: *const Thread;
     // Not `pure`: a host that switches coroutines may come back on another thread.
-    // SAFETY: reads the thread pointer and the offset of our 40 zero-initialised bytes in the static TLS block, which
+    // SAFETY: reads the thread pointer and the offset of our 48 zero-initialised bytes in the static TLS block, which
     // live as long as the thread; Thread is made of atomics, for which all zero is valid.
     unsafe {
         core::arch::asm!(
@@ -72,6 +93,8 @@ pub(crate) fn current() -> &'static Thread {
         slot: ThreadSlot::new(),
         vfork_span: AtomicU64::new(0),
         vfork_pid: AtomicU32::new(0),
+        vfork_filtered: AtomicU32::new(0),
+        number: AtomicU32::new(0),
         active: AtomicU64::new(0),
         request: AtomicU64::new(0),
     };

@@ -10,8 +10,8 @@ use super::sources::{Layer, Origin, Sources, Warning};
 use super::table::{Id, settings};
 use super::value::Value;
 use super::{
-    AgentConfig, AgentUrl, Config, Exporter, GitMetadata, LogLevel, Obfuscation, OtlpConfig, OtlpProtocol,
-    ProcessSpans, QueryObfuscation,
+    AgentConfig, AgentUrl, Config, Exporter, GitMetadata, LogLevel, Obfuscation, OtelProvider, OtlpConfig,
+    OtlpProtocol, ProcessSpans, PythonProvider, QueryObfuscation,
 };
 use crate::span::SpanLimits;
 use crate::span::scrub::compile;
@@ -43,6 +43,11 @@ pub(crate) fn assemble(picks: &Picks, sources: &Sources, warnings: &mut Vec<Warn
         version: owned(Id::Version),
         tags: own_tags(picks),
         service_mapping: picks.pairs(Id::ServiceMapping).to_vec(),
+        peer_service_defaults: match picks.get(Id::PeerServiceDefaults).value {
+            Some(Value::Bool(enabled)) => enabled,
+            _ => picks.name(Id::SpanAttributeSchema) == "v1",
+        },
+        peer_service_mapping: picks.pairs(Id::PeerServiceMapping).to_vec(),
         report_hostname: picks.flag(Id::ReportHostname),
         hostname: owned(Id::Hostname),
         exporters: exporters(picks),
@@ -69,6 +74,16 @@ pub(crate) fn assemble(picks: &Picks, sources: &Sources, warnings: &mut Vec<Warn
         inject_cleared_env: picks.flag(Id::InjectClearedEnv),
         native: picks.flag(Id::Native),
         header_tags: list(picks, Id::HeaderTags),
+        python_provider: match picks.name(Id::PythonProvider) {
+            "ddtrace-run" => PythonProvider::DdtraceRun,
+            "none" => PythonProvider::None,
+            _ => PythonProvider::Auto,
+        },
+        otel_provider: match picks.name(Id::OtelProvider) {
+            "true" => OtelProvider::On,
+            "false" => OtelProvider::Off,
+            _ => OtelProvider::Auto,
+        },
         propagation: propagation(picks),
         baggage_tag_keys: list(picks, Id::BaggageTagKeys),
         native_span_events: picks.flag(Id::NativeSpanEvents),
@@ -85,10 +100,14 @@ pub(crate) fn assemble(picks: &Picks, sources: &Sources, warnings: &mut Vec<Warn
         spool_max_bytes: picks.number(Id::SpoolMaxBytes).unwrap_or(u64::MAX),
         shutdown_timeout: picks.duration(Id::ShutdownTimeout),
         external_env: owned(Id::ExternalEnv).filter(|text| !text.is_empty()),
-        git: GitMetadata {
-            repository_url: owned(Id::GitRepositoryUrl),
-            commit_sha: owned(Id::GitCommitSha),
-            main_package: owned(Id::MainPackage),
+        git: if picks.flag(Id::GitMetadata) {
+            GitMetadata {
+                repository_url: owned(Id::GitRepositoryUrl),
+                commit_sha: owned(Id::GitCommitSha),
+                main_package: owned(Id::MainPackage),
+            }
+        } else {
+            GitMetadata::default()
         },
         process_tags: picks.flag(Id::ProcessTags),
     };

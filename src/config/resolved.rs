@@ -120,6 +120,28 @@ pub enum ProcessSpans {
     Off,
 }
 
+/// Whose tracer `import ddtrace` gives in Python.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PythonProvider {
+    /// One that is installed, else that of `ddtrace-run`.
+    Auto,
+    /// That of `ddtrace-run`, whatever is installed.
+    DdtraceRun,
+    /// Nothing of `ddtrace-run` is put into Pythons.
+    None,
+}
+
+/// Who carries the OpenTelemetry API of Python programs out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OtelProvider {
+    /// `ddtrace-run`, until the program sets a provider of its own.
+    Auto,
+    /// `ddtrace-run` in any case.
+    On,
+    /// Whoever the program says.
+    Off,
+}
+
 /// How much the launcher and the sidecar log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LogLevel {
@@ -152,6 +174,11 @@ pub struct Config {
     pub tags: Vec<(String, String)>,
     /// Services that get another name, and that name (`DD_SERVICE_MAPPING`).
     pub service_mapping: Vec<(String, String)>,
+    /// Whether client and producer spans name the service on the other side
+    /// (`DD_TRACE_PEER_SERVICE_DEFAULTS_ENABLED`, or `DD_TRACE_SPAN_ATTRIBUTE_SCHEMA=v1`).
+    pub peer_service_defaults: bool,
+    /// Peer services that get another name, and that name (`DD_TRACE_PEER_SERVICE_MAPPING`).
+    pub peer_service_mapping: Vec<(String, String)>,
     /// Whether and as what the host's name is reported (`DD_TRACE_REPORT_HOSTNAME`, `DD_HOSTNAME`).
     pub report_hostname: bool,
     /// Overrides the host's name.
@@ -184,6 +211,10 @@ pub struct Config {
     pub native: bool,
     /// Headers that become tags: `header`, or `header:tag`.
     pub header_tags: Vec<String>,
+    /// Whose tracer Python programs get by the name `ddtrace`.
+    pub python_provider: PythonProvider,
+    /// Who carries the OpenTelemetry API of Python programs out.
+    pub otel_provider: OtelProvider,
     /// How contexts are written and read.
     pub propagation: Propagation,
     /// Which incoming baggage becomes tags of the first span (`baggage.<key>`); `*` is all of it.

@@ -9,7 +9,7 @@ use super::sources::{Layer, Origin, Unreadable, Warning, read_regular_file};
 use super::table::Id;
 use super::value::Value;
 use crate::sampling::rules::{OwnedRules, check_json, parse_json, parse_span_json};
-use crate::sampling::{Base, SamplingConfig};
+use crate::sampling::{Base, Pairs, SamplingConfig};
 use std::format;
 use std::string::{String, ToString};
 use std::vec::Vec;
@@ -41,6 +41,7 @@ pub(crate) fn sampling(picks: &Picks, warnings: &mut Vec<Warning>) -> SamplingCo
         base,
         respects_parent,
         span_rules: span_rules(picks, &mut warn),
+        service_names: Pairs::to_text(picks.pairs(Id::ServiceMapping)),
     }
 }
 

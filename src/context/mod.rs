@@ -28,6 +28,8 @@ pub const MAX_ORIGIN: usize = 128;
 pub const MAX_TAGS: usize = 512;
 /// The longest `tracestate` of other vendors that is kept, in bytes.
 pub const MAX_TRACE_STATE: usize = 512;
+/// The longest text that is shown of a malformed high half of a trace id, in bytes.
+pub const MAX_MALFORMED_TID: usize = 64;
 /// The longest `ot` member of a `tracestate`, in bytes.
 pub const MAX_OT_MEMBER: usize = 256;
 
@@ -84,9 +86,9 @@ pub enum PropagationError {
     ExtractMaxSize,
     /// The incoming tags are malformed.
     Decoding,
-    /// The incoming `_dd.p.tid` is malformed; the tag's value continues with what came: of more than 16 bytes
-    /// the first 13 and `...`.
-    MalformedTid([u8; 16]),
+    /// The incoming `_dd.p.tid` is malformed; the tag's value continues with what came: of more than 64 bytes
+    /// the first 61 and `...`.
+    MalformedTid([u8; MAX_MALFORMED_TID]),
     /// The outgoing tags are too long.
     InjectMaxSize,
     /// An outgoing tag has a character that the header cannot carry.

@@ -3,12 +3,10 @@
 //! of its `TraceState`.
 
 use super::values;
-use crate::context::{FLAG_RANDOM, Priority, SpanContext as CoreContext, TraceContext};
+use crate::context::{Bounded, FLAG_RANDOM, SpanContext as CoreContext, TraceContext};
 use crate::propagation::tracecontext::TraceParent;
-use crate::propagation::{
-    BaggageSink, BaggageSource, Carrier, CarrierMut, EachMember, Extracted, NoBaggage, Outgoing, Propagation, Style,
-    Styles,
-};
+use crate::propagation::{BaggageSink, BaggageSource, EachMember, Extracted, w3c_form};
+use crate::tracer::{ActiveTrace, Tracer};
 use opentelemetry::Context;
 use opentelemetry::baggage::{Baggage, BaggageExt};
 use opentelemetry::trace::{SpanContext, TraceContextExt, TraceState};
@@ -23,6 +21,15 @@ impl Incoming {
     /// What came in, in this context.
     pub(super) fn of(context: &Context) -> Option<&Extracted> {
         Some(&context.get::<Incoming>()?.0)
+    }
+
+    /// What came in, for the first span of a trace in the process: it hangs under `parent`, which is of what came in, or
+    /// under nothing.
+    #[cfg(feature = "direct")]
+    pub(super) fn entered<'a>(context: &'a Context, parent: &SpanContext) -> Option<&'a Extracted> {
+        let is_sender = |found: &TraceContext| found.span.span_id == values::span_id(parent.span_id());
+        let fits = !parent.is_valid() || Self::continued_by(context, parent).is_some_and(is_sender);
+        Self::of(context).filter(|_| fits)
     }
 
     /// The context that came in, if `span` is of it.
@@ -40,8 +47,11 @@ pub(super) fn enter(context: &Context, extracted: Extracted, baggage: Members) -
         entered = entered.with_baggage(baggage.0);
     }
     let found = extracted.context.as_ref();
-    let span = found.map(|found| values::span_context(&found.span, true, state_of(found)));
-    if span.is_some() || extracted.has_baggage || extracted.links.iter().any(Option::is_some) {
+    let said = found.is_some();
+    let span = found
+        .filter(|found| found.span.trace_id.is_valid())
+        .map(|found| values::span_context(&found.span, true, state_of(found)));
+    if said || extracted.has_baggage || extracted.links.iter().any(Option::is_some) {
         entered = entered.with_value(Incoming(Arc::new(extracted)));
     }
     match span {
@@ -50,18 +60,20 @@ pub(super) fn enter(context: &Context, extracted: Extracted, baggage: Members) -
     }
 }
 
+/// The trace that a span of this process is of, while a span of it lives.
+pub(super) fn active(tracer: &Tracer, span: &SpanContext) -> Option<Arc<ActiveTrace>> {
+    let (trace_id, span_id) = (values::trace_id(span.trace_id()), values::span_id(span.span_id()));
+    tracer.active_of(trace_id, span_id, || context_of(span).span.priority)
+}
+
 /// The context that `span` stands for, as far as it tells by itself.
 pub(super) fn context_of(span: &SpanContext) -> TraceContext {
-    let carrier = W3c {
-        parent: TraceParent {
-            trace_id: values::trace_id(span.trace_id()),
-            span_id: values::span_id(span.span_id()),
-            flags: span.trace_flags().to_u8(),
-        },
-        state: span.trace_state().header(),
+    let parent = TraceParent {
+        trace_id: values::trace_id(span.trace_id()),
+        span_id: values::span_id(span.span_id()),
+        flags: span.trace_flags().to_u8(),
     };
-    let read = w3c().extract(&carrier, &mut NoBaggage).context;
-    TraceContext { is_remote: span.is_remote(), ..read.unwrap_or_default() }
+    w3c_form::read(parent, &span.trace_state().header(), span.is_remote())
 }
 
 /// The context to pass on with a span that this crate's tracer does not know (any more): what came in with the trace, or
@@ -74,66 +86,33 @@ pub(super) fn passed_on(context: &Context, span: &SpanContext) -> TraceContext {
         carried.is_remote = false;
         // The SDK gives a span that is not kept no flags at all.
         carried.span = CoreContext { flags: said.span.flags | (carried.span.flags & FLAG_RANDOM), ..said.span };
-        if said.tags.as_bytes() != b"" {
-            carried.tags = said.tags;
+        // What a decision of this process has left; the member `dd` may have no room for all that came in.
+        if !said.tags.is_empty() {
+            for name in [&b"_dd.p.dm"[..], b"_dd.p.ksr"] {
+                match said.tags.get(name) {
+                    Some(value) => _ = carried.tags.set(name, value),
+                    None => carried.tags.remove(name),
+                }
+            }
+        }
+        if !said.tags.is_empty() || !said.ot.is_empty() {
+            carried.ot = said.ot;
         }
     }
     carried
 }
 
-/// The `tracestate` of a context in the API's form, with Datadog's member unless that would only repeat the flags.
+/// The `tracestate` of a context in the API's form. The API is stricter about members of others than the recommendation
+/// is; those still travel beside it.
 pub(super) fn state_of(context: &TraceContext) -> TraceState {
-    let flag_says_all = match context.span.priority {
-        None | Some(Priority::AUTO_KEEP | Priority::AUTO_REJECT) => true,
-        Some(_) => false,
-    };
-    if flag_says_all
-        && context.trace_state.is_empty()
-        && context.ot.is_empty()
-        && context.tags.is_empty()
-        && context.origin.is_empty()
-    {
+    let state = w3c_form::state_of(context);
+    if state.is_empty() {
         return TraceState::NONE;
     }
-    let mut state = StateAlone::default();
-    let outgoing = Outgoing { span: context.span, is_local: false, trace: context, baggage: &NoBaggage };
-    // Its own span is the API's business.
-    let _ = w3c().inject(&outgoing, &mut state);
-    // The API is stricter about members of others than the recommendation is; those still travel beside it.
-    state.0.parse().unwrap_or_default()
-}
-
-fn w3c() -> Propagation {
-    let styles: Styles = [Style::TraceContext].into_iter().collect();
-    Propagation { inject: styles, extract: styles, ..Propagation::default() }
-}
-
-/// The two headers of W3C's form.
-struct W3c {
-    parent: TraceParent,
-    state: String,
-}
-
-impl Carrier for W3c {
-    fn values(&self, name: &str, each: &mut dyn FnMut(&[u8])) {
-        match name {
-            "traceparent" => each(&self.parent.format()),
-            "tracestate" if !self.state.is_empty() => each(self.state.as_bytes()),
-            _ => {}
-        }
-    }
-}
-
-/// Takes the `tracestate` and leaves the rest.
-#[derive(Default)]
-struct StateAlone(String);
-
-impl CarrierMut for StateAlone {
-    fn set(&mut self, name: &str, value: &[u8]) {
-        if name == "tracestate" {
-            self.0 = String::from_utf8_lossy(value).into_owned();
-        }
-    }
+    state.parse().unwrap_or_else(|_| {
+        let ours = TraceContext { trace_state: Bounded::new(), ..context.clone() };
+        w3c_form::state_of(&ours).parse().unwrap_or_default()
+    })
 }
 
 /// Baggage on its way into the API's form.

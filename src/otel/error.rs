@@ -75,6 +75,15 @@ pub enum InitError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotDelivered {
+    /// The receiver did not take them.
+    #[cfg(feature = "direct")]
+    #[error("{spans} spans are lost: {reason}")]
+    Lost {
+        /// How many, since this was last told.
+        spans: usize,
+        /// Why the last of them were not taken.
+        reason: String,
+    },
     /// The SDK says why.
     #[cfg(feature = "direct")]
     #[error("{0}")]

@@ -41,13 +41,9 @@ pub use propagator::Propagator;
 pub use provider::Provider;
 
 use crate::config::{self, Resolution, Sources, Warning};
-use crate::propagation::NoBaggage;
-use crate::propagation::environment::EnvironmentCarrier;
-use crate::recorder::{Absent, Recorder};
+use crate::recorder::Absent;
 use crate::tracer::{Settings, Tracer};
 use opentelemetry::{Context, global};
-use std::ffi::OsStr;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::string::String;
 use std::vec::Vec;
 
@@ -128,25 +124,20 @@ fn own_sources() -> Sources {
 }
 
 fn start(resolution: &Resolution, sources: &Sources) -> Result<Tracing, InitError> {
-    let mut settings = Settings::of(&resolution.config, LANGUAGE);
-    let mut propagation = settings.propagation;
+    let config = &resolution.config;
+    let mut propagation = config.propagation;
     let mut tracer = None;
-    let active = if !resolution.config.enabled {
+    let active = if !config.enabled {
         Active::Nothing(Path::Disabled)
     } else {
-        match Recorder::find() {
-            Ok(recorder) => {
-                let variable = |name: &[u8]| std::env::var_os(OsStr::from_bytes(name)).map(OsStringExt::into_vec);
-                if let Some(told) = variable(crate::settings::VARIABLE) {
-                    settings.complete(&told);
-                }
-                propagation = settings.propagation;
-                let environment = EnvironmentCarrier(variable);
-                let started_in = propagation.of_process().extract(&environment, &mut NoBaggage).context;
-                let tracer = tracer.insert(Tracer::new(recorder, settings, started_in));
+        match Tracer::of_program(config, LANGUAGE) {
+            Ok(of_program) => {
+                propagation = of_program.settings().propagation;
+                let tracer = tracer.insert(of_program);
+                launched::decide_before_forks(tracer);
                 Active::Launched(RecordingProvider::new(tracer.clone()))
             }
-            Err(absent) => otherwise(absent, resolution, sources, settings)?,
+            Err(absent) => otherwise(absent, resolution, sources, Settings::of(config, LANGUAGE))?,
         }
     };
     Ok(Tracing { active, propagator: Propagator::new(propagation, tracer), warnings: resolution.warnings.clone() })
@@ -226,16 +217,16 @@ impl Tracing {
         &self.propagator
     }
 
-    /// Sends what is finished and waits until that is done, the SDK's five seconds at most.
+    /// Sends what is finished, and waits for it as long as `shutdown_timeout` of the configuration allows.
     ///
     /// Under `ddtrace-run` there is nothing to do: what is recorded is out of the program's hands already.
     ///
     /// # Errors
-    /// Those of the SDK; what could not be sent is lost.
+    /// [`NotDelivered`] where the receiver did not take spans, since this was last told, or has not answered in time.
     pub fn flush(&self) -> Result<(), NotDelivered> {
         match &self.active {
             #[cfg(feature = "direct")]
-            Active::Direct(direct) => Ok(direct.provider().force_flush()?),
+            Active::Direct(direct) => direct.flush(),
             _ => Ok(()),
         }
     }
@@ -246,7 +237,7 @@ impl Tracing {
     /// Under `ddtrace-run` there is nothing to do, and spans that are finished later are recorded, too.
     ///
     /// # Errors
-    /// Those of the SDK; what could not be sent is lost.
+    /// [`NotDelivered`], as [`Tracing::flush`] has it.
     pub fn shutdown(mut self) -> Result<(), NotDelivered> {
         self.stop()
     }
@@ -254,7 +245,7 @@ impl Tracing {
     fn stop(&mut self) -> Result<(), NotDelivered> {
         match std::mem::replace(&mut self.active, Active::Nothing(Path::Disabled)) {
             #[cfg(feature = "direct")]
-            Active::Direct(direct) => Ok(direct.stop()?),
+            Active::Direct(direct) => direct.stop(),
             _ => Ok(()),
         }
     }

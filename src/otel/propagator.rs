@@ -1,6 +1,6 @@
 //! The API's propagator: headers in every style that the configuration names.
 
-use super::carried::{BaggageOf, Members, enter, passed_on};
+use super::carried::{BaggageOf, Members, active, enter, passed_on};
 use super::values;
 use crate::propagation::environment::EnvironmentCarrier;
 use crate::propagation::{Carrier, CarrierMut, Outgoing, Propagation};
@@ -48,7 +48,7 @@ impl Propagator {
     fn inject_span(&self, context: &Context, span: &SpanContext, carrier: &mut dyn CarrierMut) {
         let baggage = BaggageOf(context);
         let of_this_process = self.tracer.as_ref().filter(|_| !span.is_remote());
-        if let Some(trace) = of_this_process.and_then(|tracer| tracer.active(values::trace_id(span.trace_id()))) {
+        if let Some(trace) = of_this_process.and_then(|tracer| active(tracer, span)) {
             return trace.inject(values::span_id(span.span_id()), &baggage, carrier);
         }
         let carried = passed_on(context, span);

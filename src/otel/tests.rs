@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::context::FLAG_RANDOM;
+use crate::propagation::environment::EnvironmentCarrier;
 use crate::propagation::{Dialect, ExtractBehaviour, Propagation, Style, Styles};
 use crate::record::{FieldValue, Record, RecordBody, records};
 use crate::recorder::memory::Memory;
@@ -140,6 +141,23 @@ fn a_span_context_that_was_handed_on_alone_still_carries_the_decision() {
             assert_eq!(body.parent_id, values::span_id(handed_on.span_id()));
         }
     });
+}
+
+#[test]
+fn contexts_of_one_trace_with_different_decisions_do_not_mix() {
+    let bench = bench();
+    let entered = |flag: &str, state: &str| {
+        let parent = format!("00-{TRACE}-{PARENT}-{flag}");
+        let context = bench.extract(&[("traceparent", &parent), ("tracestate", state)]);
+        context.with_span(bench.tracer().start_with_context("request", &context))
+    };
+    let kept = entered("01", "dd=s:2");
+    let within = kept.with_span(bench.tracer().start_with_context("within", &kept));
+    let dropped = entered("00", "dd=s:-1");
+    for (context, priority) in [(&kept, "2"), (&within, "2"), (&dropped, "-1")] {
+        let child = context.with_span(bench.tracer().start_with_context("child", context));
+        assert_eq!(bench.inject(&child)["x-datadog-sampling-priority"], priority);
+    }
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! B3: the single header `b3`, and the headers `x-b3-*`.
 //!
-//! A context without ids (`b3: 0`) only says how to sample; it changes nothing here.
+//! A context without ids (`b3: 0`) only says how to sample.
 
 use super::carrier::first;
 use super::text::span_id;
-use super::{Carrier, CarrierMut, Dialect, Outgoing};
+use super::{Carrier, CarrierMut, Dialect, Outgoing, Style};
 use crate::context::{Bounded, Priority, SpanContext, TraceContext};
 use crate::ids::{SpanId, TraceId, parse_hex_any_case};
 
@@ -90,6 +90,20 @@ pub(super) fn read_multi(carrier: &dyn Carrier, dialect: Dialect, context: &mut 
     (context.span.trace_id, context.span.span_id) = ids;
     context.span.priority = if is_debug { Some(Priority::USER_KEEP) } else { priority };
     true
+}
+
+/// What a sender without a trace of its own wants to become of the next one: `b3: 0`, or the several headers without ids.
+pub(super) fn state_alone(carrier: &dyn Carrier, style: Style) -> Option<Priority> {
+    if style == Style::B3 {
+        return first(carrier, SINGLE, |state| priority_of(state, Dialect::Datadog)).flatten();
+    }
+    if first(carrier, TRACE_ID, |_| ()).is_some() || first(carrier, SPAN_ID, |_| ()).is_some() {
+        return None;
+    }
+    if first(carrier, FLAGS, |flags| flags == b"1") == Some(true) {
+        return Some(Priority::USER_KEEP);
+    }
+    first(carrier, SAMPLED, |state| sampled(state, Dialect::Datadog)).flatten()
 }
 
 /// Datadog's tracers also take ids of fewer digits, and continue a trace without a span id if that is missing or zero;

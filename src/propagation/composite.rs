@@ -25,6 +25,7 @@ impl Default for Propagation {
             extract_first: false,
             behaviour: ExtractBehaviour::Continue,
             tags_max_length: 512,
+            http_baggage: false,
             baggage_max_items: 64,
             baggage_max_bytes: 8192,
         }
@@ -59,8 +60,10 @@ impl Propagation {
             // What a later one finds replaces what earlier ones did.
             Dialect::OpenTelemetry => listed.rev().find(|style| self.read(*style, carrier, &mut found.context)),
         };
-        if let (Some(style), ExtractBehaviour::Restart) = (style, self.behaviour) {
-            restart(style, carrier, found);
+        match (style, self.behaviour) {
+            (Some(style), ExtractBehaviour::Restart) => restart(style, carrier, found),
+            (None, ExtractBehaviour::Continue) => self.read_state_alone(carrier, &mut found.context),
+            _ => {}
         }
         found.has_baggage = self.read_baggage(carrier, baggage);
     }
@@ -76,6 +79,9 @@ impl Propagation {
                 Style::Datadog => {
                     error = datadog::write(outgoing, self.tags_max_length, carrier);
                     with_tid = true;
+                    if self.http_baggage {
+                        ottrace::write_baggage(outgoing.baggage, self.room(), carrier);
+                    }
                 }
                 Style::TraceContext => tracecontext::write(outgoing, self.dialect, with_tid, carrier),
                 Style::Baggage => baggage_header::write(outgoing.baggage, self.dialect, self.room(), carrier),
@@ -184,13 +190,29 @@ impl Propagation {
         }
     }
 
+    /// Datadog's rule: B3 may say without a trace whether the one that begins here is kept.
+    fn read_state_alone(&self, carrier: &dyn Carrier, place: &mut Option<TraceContext>) {
+        if self.dialect == Dialect::OpenTelemetry {
+            return;
+        }
+        let mut of_b3 = self.extract.iter().filter(|style| matches!(style, Style::B3 | Style::B3Multi));
+        if let Some(priority) = of_b3.find_map(|style| b3::state_alone(carrier, style)) {
+            let context = place.insert(TraceContext::default());
+            context.is_remote = true;
+            context.span.priority = Some(priority);
+        }
+    }
+
     fn read_baggage(&self, carrier: &dyn Carrier, sink: &mut dyn BaggageSink) -> bool {
         let mut any = false;
         for style in self.extract.iter() {
             any |= match style {
                 Style::Baggage => baggage_header::read(carrier, self.dialect, self.room(), sink),
                 Style::Jaeger => jaeger::read_baggage(carrier, self.room(), sink),
-                Style::OtTrace => ottrace::read_baggage(carrier, self.room(), sink),
+                Style::OtTrace => ottrace::read_baggage(carrier, ottrace::TRACE_ID, self.room(), sink),
+                Style::Datadog if self.http_baggage => {
+                    ottrace::read_baggage(carrier, datadog::TRACE_ID, self.room(), sink)
+                }
                 _ => false,
             };
         }

@@ -3,11 +3,11 @@
 use super::carrier::first;
 use super::text::{Class, split_once};
 use super::{Carrier, CarrierMut, Outgoing};
-use crate::context::{Bounded, MAX_TAGS, Priority, PropagationError, TAG_PREFIX, TraceContext, TraceTags};
+use crate::context::{Bounded, MAX_MALFORMED_TID, MAX_TAGS, Priority, PropagationError, TAG_PREFIX, TraceContext, TraceTags};
 use crate::decimal::{Decimal, parse_i32, parse_u64};
 use crate::ids::{SpanId, TraceId, parse_hex_u64};
 
-const TRACE_ID: &str = "x-datadog-trace-id";
+pub(super) const TRACE_ID: &str = "x-datadog-trace-id";
 const PARENT_ID: &str = "x-datadog-parent-id";
 const PRIORITY: &str = "x-datadog-sampling-priority";
 const ORIGIN: &str = "x-datadog-origin";
@@ -156,11 +156,11 @@ fn parse_tid(value: &[u8]) -> Option<u64> {
     if value.len() == 16 { parse_hex_u64(value).filter(|tid| *tid != 0) } else { None }
 }
 
-/// What [`PropagationError::MalformedTid`] keeps of a value: all of up to 16 bytes, with zeros behind; of a longer one
-/// 13 bytes and `...`, as its first 16 may look like a good one.
-fn start_of(value: &[u8]) -> [u8; 16] {
+/// What [`PropagationError::MalformedTid`] keeps of a value: all of up to [`MAX_MALFORMED_TID`] bytes, with zeros behind;
+/// of a longer one as much as there is room for before `...`.
+fn start_of(value: &[u8]) -> [u8; MAX_MALFORMED_TID] {
     const CUT: &[u8; 3] = b"...";
-    let mut start = [0; 16];
+    let mut start = [0; MAX_MALFORMED_TID];
     for (to, from) in start.iter_mut().zip(value) {
         *to = *from;
     }

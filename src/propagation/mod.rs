@@ -26,15 +26,19 @@ mod style;
 mod text;
 pub mod tracecontext;
 mod tracestate;
+#[cfg(feature = "std")]
+pub mod w3c_form;
 mod xray;
 
 #[cfg(test)]
 mod tests;
 
-pub use carrier::{BaggageSink, BaggageSource, Carrier, CarrierMut, EachMember, NoBaggage};
+pub use carrier::{
+    BaggageSink, BaggageSource, Carrier, CarrierMut, EachMember, HeaderList, NoBaggage, is_header, key_of_header,
+};
 pub use style::{Dialect, Style, Styles};
 
-use crate::context::{Bounded, MAX_TRACE_STATE, SpanContext, TraceContext};
+use crate::context::{Bounded, MAX_TAGS, MAX_TRACE_STATE, SpanContext, TraceContext};
 
 /// What becomes of an incoming context (`DD_TRACE_PROPAGATION_BEHAVIOR_EXTRACT`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -63,6 +67,9 @@ pub struct Propagation {
     pub behaviour: ExtractBehaviour,
     /// The longest `x-datadog-tags` that is written, 0 to 512 bytes; 0 writes none. Up to 512 bytes are always read.
     pub tags_max_length: u16,
+    /// Whether the style `datadog` has baggage as well, in headers `ot-baggage-<key>`
+    /// (`DD_TRACE_PROPAGATION_HTTP_BAGGAGE_ENABLED`).
+    pub http_baggage: bool,
     /// The most members of a `baggage` header that are written and read.
     pub baggage_max_items: u16,
     /// The longest `baggage` header that is written and read, in bytes.
@@ -72,7 +79,7 @@ pub struct Propagation {
 /// What a carrier brought.
 #[derive(Clone, Debug, Default)]
 pub struct Extracted {
-    /// The context to continue, if there was one.
+    /// The context to continue, if there was one. Without a trace id it only says whether the trace that begins is kept.
     pub context: Option<TraceContext>,
     /// Contexts of other traces, to be linked from the next local root.
     pub links: [Option<TerminatedLink>; 8],
@@ -108,6 +115,13 @@ pub struct Outgoing<'a> {
 }
 
 impl Propagation {
+    /// The one form in which two tracers of a process hand a context to each other, whatever goes outside: nothing of it is
+    /// lost.
+    #[must_use]
+    pub fn between_tracers() -> Propagation {
+        Propagation { tags_max_length: MAX_TAGS as u16, ..Propagation::default() }
+    }
+
     /// How a process reads the context of its own span, which the launcher's variables carry in one form: whatever is to
     /// become of contexts from outside, and in which styles.
     #[must_use]

@@ -2,13 +2,13 @@
 
 use super::baggage_header::Room;
 use super::carrier::first;
-use super::jaeger::{read_prefixed, write_baggage};
+use super::jaeger;
 use super::text::{Class, span_id, trim};
-use super::{BaggageSink, Carrier, CarrierMut, Outgoing};
+use super::{BaggageSink, BaggageSource, Carrier, CarrierMut, Outgoing};
 use crate::context::{FLAG_SAMPLED, Priority, TraceContext};
 use crate::ids::{SpanId, TraceId, parse_hex_any_case};
 
-const TRACE_ID: &str = "ot-tracer-traceid";
+pub(super) const TRACE_ID: &str = "ot-tracer-traceid";
 const SPAN_ID: &str = "ot-tracer-spanid";
 const SAMPLED: &str = "ot-tracer-sampled";
 const BAGGAGE_PREFIX: &str = "ot-baggage-";
@@ -26,8 +26,13 @@ pub(super) fn write(outgoing: &Outgoing<'_>, room: Room, carrier: &mut dyn Carri
     carrier.set(SPAN_ID, &span.span_id.to_hex());
     let sampled: &[u8] = if span.trace_flags() & FLAG_SAMPLED != 0 { b"true" } else { b"false" };
     carrier.set(SAMPLED, sampled);
-    // Nobody decodes the values, so only what can stand in a header as it is can be sent.
-    write_baggage(outgoing.baggage, BAGGAGE_PREFIX, room, carrier, |value, out| {
+    write_baggage(outgoing.baggage, room, carrier);
+}
+
+/// Writes baggage as `ot-baggage-*`, which Datadog's older tracers know as well. Nobody decodes the values, so only what
+/// can stand in a header as it is can be sent.
+pub(super) fn write_baggage(source: &dyn BaggageSource, room: Room, carrier: &mut dyn CarrierMut) {
+    jaeger::write_baggage(source, BAGGAGE_PREFIX, room, carrier, |value, out| {
         value == trim(value) && Class::PRINTABLE.has_all(value) && out.push(value).is_ok()
     });
 }
@@ -47,7 +52,7 @@ pub(super) fn read(carrier: &dyn Carrier, context: &mut TraceContext) -> bool {
     trace != 0 && context.span.span_id.is_valid()
 }
 
-/// Reads the baggage, which counts only beside the trace's headers. Whether there was any.
-pub(super) fn read_baggage(carrier: &dyn Carrier, room: Room, sink: &mut dyn BaggageSink) -> bool {
-    read_prefixed(carrier, BAGGAGE_PREFIX, TRACE_ID, room, sink)
+/// Reads the baggage, which counts only beside a trace's header. Whether there was any.
+pub(super) fn read_baggage(carrier: &dyn Carrier, beside: &str, room: Room, sink: &mut dyn BaggageSink) -> bool {
+    jaeger::read_prefixed(carrier, BAGGAGE_PREFIX, beside, room, sink)
 }

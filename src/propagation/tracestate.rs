@@ -162,17 +162,20 @@ struct Reading {
 impl Reading {
     fn member(&mut self, member: &[u8], context: &mut TraceContext) {
         self.members = self.members.saturating_add(1);
-        let Some((key, value)) = split_once(member, b'=').filter(|(key, value)| is_key(key) && is_value(value)) else {
+        let part = split_once(member, b'=');
+        // Datadog's member is read by Datadog's rules: malformed, it discards nothing but itself.
+        if let Some((b"dd", value)) = part {
+            // Of several the first is the newest.
+            if !core::mem::replace(&mut self.has_dd, true) && is_value(value) {
+                self.priority = dd_member::read(value, context);
+            }
+            return;
+        }
+        let Some((key, value)) = part.filter(|(key, value)| is_key(key) && is_value(value)) else {
             self.sound = false;
             return;
         };
         match key {
-            // Of several the first is the newest.
-            b"dd" if self.has_dd => {}
-            b"dd" => {
-                self.has_dd = true;
-                self.priority = dd_member::read(value, context);
-            }
             b"ot" if context.ot.is_empty() => {
                 let _ = context.ot.set(value);
             }

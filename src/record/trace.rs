@@ -1,7 +1,7 @@
 //! What a local root's records say of its trace: whether it is kept, by whom that was decided, and what came in with it.
 
 use super::{Name, RecordWriter, SpanFields};
-use crate::context::{Mechanism, PropagationError, TraceContext};
+use crate::context::{MAX_MALFORMED_TID, Mechanism, PropagationError, TraceContext};
 use crate::propagation::{Extracted, Style};
 use crate::sampling::Decision;
 use crate::semconv::Key;
@@ -56,7 +56,8 @@ impl RecordWriter {
 
     /// What of a context could not be read or written: the value of `_dd.propagation_error`.
     pub fn propagation_error(&mut self, error: PropagationError) {
-        let mut text = [b' '; 32];
+        // The longest name and a blank are 17 bytes.
+        let mut text = [b' '; MAX_MALFORMED_TID + 24];
         let name = error.name().as_bytes();
         let tid = match &error {
             PropagationError::MalformedTid(tid) => tid.split(|byte| *byte == 0).next().unwrap_or_default(),

@@ -17,6 +17,7 @@ use std::vec::Vec;
 pub(crate) struct Memory {
     pub(crate) bytes: Arc<Mutex<Vec<u8>>>,
     pub(crate) native: Arc<Mutex<Option<CurrentSpan>>>,
+    pub(crate) native_headers: Arc<Mutex<Vec<(&'static str, &'static str)>>>,
     pub(crate) rate: Arc<Mutex<Option<f64>>>,
 }
 

@@ -18,6 +18,7 @@ pub use absent::Absent;
 pub use process::Process;
 
 use crate::interface::CurrentSpan;
+use crate::propagation::CarrierMut;
 use crate::record::RecordWriter;
 use crate::sampling::AgentRates;
 use own::Run;
@@ -37,6 +38,7 @@ impl AgentRates for Recorder {
         match &self.outlet {
             Outlet::Preload(preload) => preload.agent_rate(service, env),
             Outlet::Own(_) => own::rates_of(self.process()).and_then(|rates| rates.rate(service, env)),
+            Outlet::Nowhere => None,
             #[cfg(test)]
             Outlet::Memory(memory) => *memory.rate.lock().unwrap(),
         }
@@ -48,6 +50,8 @@ impl AgentRates for Recorder {
 enum Outlet {
     Preload(Preload),
     Own(Run),
+    /// Nothing is recorded.
+    Nowhere,
     #[cfg(test)]
     Memory(memory::Memory),
 }
@@ -70,12 +74,19 @@ impl Recorder {
         }
     }
 
+    /// For a program whose spans go nowhere, but that still hands contexts on.
+    #[must_use]
+    pub fn nowhere() -> Recorder {
+        Recorder { outlet: Outlet::Nowhere, processes: Processes::of_nobody() }
+    }
+
     /// The process that this is. A forked child is another than its parent, and is noticed here.
     #[must_use]
     pub fn process(&self) -> &'static Process {
         self.processes.current(|before| match &self.outlet {
             Outlet::Preload(preload) => preload.process().unwrap_or_else(|| Process::untold(before)),
             Outlet::Own(_) => own::forked(before),
+            Outlet::Nowhere => Process::untold(before),
             #[cfg(test)]
             Outlet::Memory(_) => memory::forked(before),
         })
@@ -87,6 +98,7 @@ impl Recorder {
         match &self.outlet {
             Outlet::Preload(preload) => preload.record(build),
             Outlet::Own(run) => run.record(self.process(), build),
+            Outlet::Nowhere => false,
             #[cfg(test)]
             Outlet::Memory(memory) => memory.record(build),
         }
@@ -97,9 +109,27 @@ impl Recorder {
     pub fn native_span(&self) -> Option<CurrentSpan> {
         match &self.outlet {
             Outlet::Preload(preload) => preload.current(),
-            Outlet::Own(_) => None,
+            Outlet::Own(_) | Outlet::Nowhere => None,
             #[cfg(test)]
             Outlet::Memory(memory) => *memory.native.lock().unwrap(),
+        }
+    }
+
+    /// All that the trace of what native code has active on this thread carries, in the form of
+    /// [`Propagation::between_tracers`](crate::propagation::Propagation::between_tracers).
+    pub(crate) fn hand_over_native(&self, headers: &mut dyn CarrierMut) {
+        match &self.outlet {
+            Outlet::Preload(preload) => preload.hand_over(headers),
+            Outlet::Own(_) | Outlet::Nowhere => {}
+            #[cfg(test)]
+            Outlet::Memory(memory) => {
+                memory
+                    .native_headers
+                    .lock()
+                    .unwrap()
+                    .iter()
+                    .for_each(|(name, value)| headers.set(name, value.as_bytes()));
+            }
         }
     }
 

@@ -2,8 +2,10 @@
 
 use super::{Absent, Process};
 use crate::interface::{CurrentSpan, Interface, PROCESS_IS_SPAN, ProcessInfo, VERSION};
+use crate::propagation::CarrierMut;
 use crate::record::RecordWriter;
 use crate::ring::layout::MAX_RECORD;
+use core::ffi::{CStr, c_char, c_void};
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 
@@ -42,6 +44,20 @@ impl Preload {
         told.then_some(span)
     }
 
+    /// Writes all that the trace of what is active on this thread carries.
+    pub(super) fn hand_over(&self, headers: &mut dyn CarrierMut) {
+        unsafe extern "C" fn set(to: *mut c_void, name: *const c_char, value: *const c_char, length: usize) {
+            // SAFETY: what `hand_over` below is given, for the time of its call.
+            let headers = unsafe { &mut *to.cast::<&mut dyn CarrierMut>() };
+            // SAFETY: a name that ends with NUL, and a value of that length (contract of the table).
+            let (name, value) = unsafe { (CStr::from_ptr(name), core::slice::from_raw_parts(value.cast(), length)) };
+            headers.set(name.to_str().unwrap_or_default(), value);
+        }
+        let mut headers = headers;
+        // SAFETY: the function takes the argument that is given with it, which outlives the call. No span: the active one.
+        unsafe { (self.interface.hand_over)(0, Some(set), (&raw mut headers).cast()) };
+    }
+
     pub(super) fn agent_rate(&self, service: &[u8], env: &[u8]) -> Option<f64> {
         // SAFETY: both texts are as long as is said.
         let rate =
@@ -76,7 +92,6 @@ impl Process {
 
 #[cfg(not(target_feature = "crt-static"))]
 fn symbol() -> Option<NonNull<Interface>> {
-    use core::ffi::{c_char, c_void};
     unsafe extern "C" {
         fn dlsym(handle: *mut c_void, symbol: *const c_char) -> *mut c_void;
     }

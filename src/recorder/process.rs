@@ -120,6 +120,16 @@ impl Processes {
         Ok(processes)
     }
 
+    /// Of a process that is in no run. Where the kernel cannot mark forked children, they go on with their parent's ids.
+    pub(super) fn of_nobody() -> Processes {
+        let facts =
+            Facts { pid: sys::getpid(), trace_id: TraceId(0), span_id: SpanId(0), trace_flags: 0, is_span: false };
+        Processes::new(Process::new(facts)).unwrap_or_else(|_| Processes {
+            current: AtomicPtr::new(Box::into_raw(Box::new(Process::new(facts)))),
+            mark: NonNull::from(Box::leak(Box::new(AtomicU32::new(1)))),
+        })
+    }
+
     fn mark(&self) -> &AtomicU32 {
         // SAFETY: page-aligned memory of our own that is never unmapped once `new` has given it out.
         unsafe { self.mark.as_ref() }

@@ -4,31 +4,52 @@
 //! different cache lines. Every field is self-describing enough for a reader of another release to refuse: magic,
 //! version and sizes stand first and never move.
 
-use core::sync::atomic::{AtomicU32, AtomicU64};
+use crate::sync::{AtomicU32, AtomicU64, Watched};
+
+pub use size::{CHUNK_COUNT, CHUNK_HEADER_SIZE, CHUNK_SIZE, HEADER_SIZE, MAX_RATES, MAX_RECORD};
 
 /// Marks a ring. Stored inverted in the memory, so that a scan of a binary does not find it.
 pub const MAGIC: u64 = 0x676e_6972_5f64_6464;
 /// Changes whenever either side would misread the other.
 pub const VERSION: u32 = 3;
-/// Bytes of the header.
-pub const HEADER_SIZE: usize = 4096;
-/// Bytes of a chunk, its own header included.
-pub const CHUNK_SIZE: usize = 32 * 1024;
-/// Bytes of a chunk's header: one cache line.
-pub const CHUNK_HEADER_SIZE: usize = 64;
+
+#[cfg(not(feature = "loom"))]
+mod size {
+    /// Bytes of the header.
+    pub const HEADER_SIZE: usize = 4096;
+    /// Bytes of a chunk, its own header included.
+    pub const CHUNK_SIZE: usize = 32 * 1024;
+    /// Bytes of a chunk's header: one cache line.
+    pub const CHUNK_HEADER_SIZE: usize = 64;
+    /// How many chunks there are.
+    pub const CHUNK_COUNT: usize = 1023;
+    /// The longest record. Longer ones are cut by those who write them.
+    pub const MAX_RECORD: usize = 16 * 1024;
+    /// How many of the Agent's sampling rates find room in the header.
+    pub const MAX_RATES: usize = 200;
+}
+
+/// As little as goes through every step: loom's atomics are larger, and each multiplies what there is to try.
+#[cfg(feature = "loom")]
+#[allow(missing_docs, reason = "the constants are described above")]
+mod size {
+    pub const HEADER_SIZE: usize = 64 * 1024;
+    pub const CHUNK_HEADER_SIZE: usize = 4096;
+    /// Room for two of the shortest records.
+    pub const CHUNK_SIZE: usize = CHUNK_HEADER_SIZE + MAX_RECORD + 24;
+    pub const CHUNK_COUNT: usize = 2;
+    pub const MAX_RECORD: usize = 192;
+    pub const MAX_RATES: usize = 2;
+}
+
 /// Bytes of a chunk that records can fill.
 pub const CHUNK_CAPACITY: usize = CHUNK_SIZE - CHUNK_HEADER_SIZE;
-/// How many chunks there are.
-pub const CHUNK_COUNT: usize = 1023;
 /// Words of the free bitmap.
 pub const BITMAP_WORDS: usize = CHUNK_COUNT.div_ceil(64);
 /// Bytes of the whole mapping: just under 32 MiB of address space, of which little is ever touched.
 pub const RING_SIZE: usize = HEADER_SIZE + CHUNK_COUNT * CHUNK_SIZE;
 /// Bytes that are allocated before the first record, so that they cannot fault.
 pub const FIRST_ALLOCATION: usize = HEADER_SIZE + CHUNK_SIZE;
-
-/// The longest record. Longer ones are cut by those who write them.
-pub const MAX_RECORD: usize = 16 * 1024;
 
 /// The chunk is free, or was taken a moment ago.
 pub const STATE_FREE: u32 = 0;
@@ -41,9 +62,6 @@ pub const STATE_COMPLETE: u32 = 2;
 pub const CONTROL_STOP: u32 = 1;
 /// Bit of [`Header::control`]: processes are no spans any more; everything else is still recorded.
 pub const CONTROL_STOP_PROCESS_SPANS: u32 = 2;
-
-/// How many of the Agent's sampling rates find room in the header.
-pub const MAX_RATES: usize = 200;
 
 /// One of the Agent's sampling rates.
 #[repr(C)]
@@ -110,14 +128,65 @@ pub struct ChunkHeader {
     reserved: [u8; 4],
     /// [`Header::taken`] when the chunk was taken: says in which order chunks are to be read.
     pub sequence: AtomicU64,
+    pub(crate) bytes: Watched,
+}
+
+#[cfg(feature = "loom")]
+impl Header {
+    /// Zeros, for loom, whose atomics cannot be had from zeroed memory.
+    #[must_use]
+    pub fn zeroed() -> Header {
+        let (word, half) = (|| AtomicU64::new(0), || AtomicU32::new(0));
+        Header {
+            magic: word(),
+            version: half(),
+            header_size: half(),
+            chunk_size: half(),
+            chunk_count: half(),
+            reserved: [0; 40],
+            lost_full: word(),
+            lost_memory: word(),
+            lost_large: word(),
+            taken: word(),
+            backed: half(),
+            reserved_process: [0; 28],
+            control: half(),
+            reserved_sidecar: [0; 60],
+            free: core::array::from_fn(|_| word()),
+            reserved_rates: [0; 64],
+            rates_sequence: half(),
+            rates_count: half(),
+            reserved_entries: [0; 56],
+            rates: core::array::from_fn(|_| RateEntry { key: word(), rate: word() }),
+        }
+    }
+}
+
+#[cfg(feature = "loom")]
+impl ChunkHeader {
+    /// Zeros, as for [`Header::zeroed`].
+    #[must_use]
+    pub fn zeroed() -> ChunkHeader {
+        ChunkHeader {
+            committed: AtomicU32::new(0),
+            state: AtomicU32::new(0),
+            owner: AtomicU32::new(0),
+            reserved: [0; 4],
+            sequence: AtomicU64::new(0),
+            bytes: Watched::new(),
+        }
+    }
 }
 
 const _: () = assert!(size_of::<Header>() <= HEADER_SIZE);
-const _: () = assert!(core::mem::offset_of!(Header, lost_full) == 64);
-const _: () = assert!(core::mem::offset_of!(Header, control) == 128);
-const _: () = assert!(core::mem::offset_of!(Header, free) == 192);
-const _: () = assert!(core::mem::offset_of!(Header, rates_sequence) == 384);
-const _: () = assert!(core::mem::offset_of!(Header, rates) == 448);
+#[cfg(not(feature = "loom"))]
+const _: () = {
+    assert!(core::mem::offset_of!(Header, lost_full) == 64);
+    assert!(core::mem::offset_of!(Header, control) == 128);
+    assert!(core::mem::offset_of!(Header, free) == 192);
+    assert!(core::mem::offset_of!(Header, rates_sequence) == 384);
+    assert!(core::mem::offset_of!(Header, rates) == 448);
+};
 const _: () = assert!(size_of::<ChunkHeader>() <= CHUNK_HEADER_SIZE);
 const _: () = assert!(MAX_RECORD < CHUNK_CAPACITY);
 

@@ -15,11 +15,15 @@ mod reader;
 #[cfg(feature = "std")]
 pub use reader::{Corrupt, Drained, Reader};
 #[cfg(feature = "std")]
-pub use rates::hash_rate_key;
+pub use rates::hashed as hashed_rates;
 pub use rates::{RingRates, rate_key};
 pub use writer::{Lost, Ring, ThreadSlot};
 
 #[cfg(test)]
 mod model;
-#[cfg(all(test, feature = "std"))]
+#[cfg(all(test, feature = "loom"))]
+mod shipped;
+#[cfg(all(test, feature = "std", not(feature = "loom")))]
+mod steps;
+#[cfg(all(test, feature = "std", not(feature = "loom")))]
 mod tests;

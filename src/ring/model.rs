@@ -1,8 +1,8 @@
 //! The protocol of the chunks under loom, which tries every interleaving and every reordering that the orderings allow.
 //!
-//! The real code works on memory shared between processes, which loom's types cannot lie in. So this is a model, step
-//! by step like [`super::writer`] and [`super::reader`], with chunks of one or two records; whoever changes an ordering
-//! there changes it here. That it would notice a wrong one is tested as well.
+//! The code that ships is tried in `shipped`. This is a model of it, step by step like [`super::writer`] and
+//! [`super::reader`], in which each ordering can be weakened: that a wrong one would be noticed is what it is for. Whoever
+//! changes an ordering there changes it here.
 //!
 //! Loom looks for interleavings by the last access to each object, so that a thread's load right before its own store
 //! hides what others did there before. So the owner of a chunk keeps the committed length at hand here, which nobody

@@ -9,10 +9,15 @@ use super::layout::Header;
 #[cfg(feature = "std")]
 use super::layout::MAX_RATES;
 use crate::sampling::AgentRates;
-use core::sync::atomic::{AtomicU32, Ordering, fence};
+#[cfg(feature = "std")]
+use crate::sampling::AgentRateTable;
+use crate::sync::{AtomicU32, Ordering, fence};
 
 /// How often a reader tries. The sidecar writes for a microsecond, every few seconds at most.
 const MOST_TRIES: u32 = 8;
+
+/// What the Agent's keys begin with.
+const SERVICE: &[u8] = b"service:";
 
 const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
 const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
@@ -21,14 +26,15 @@ const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
 /// it, `service:<service>,env:<env>`.
 #[must_use]
 pub fn rate_key(service: &[u8], env: &[u8]) -> u64 {
-    [&b"service:"[..], service, b",env:", env].into_iter().fold(FNV_OFFSET, hash_on)
+    [SERVICE, service, b",env:", env].into_iter().fold(FNV_OFFSET, hash_on)
 }
 
-/// The same of the whole key.
+/// The rates of a table as they are written into a ring.
 #[must_use]
 #[cfg(feature = "std")]
-pub fn hash_rate_key(key: &[u8]) -> u64 {
-    hash_on(FNV_OFFSET, key)
+pub fn hashed(table: &AgentRateTable) -> std::vec::Vec<(u64, f64)> {
+    let service = hash_on(FNV_OFFSET, SERVICE);
+    table.iter().map(|(key, rate)| (hash_on(service, key), rate)).collect()
 }
 
 fn hash_on(hash: u64, bytes: &[u8]) -> u64 {

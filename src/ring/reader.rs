@@ -7,7 +7,7 @@ use super::layout::{
 use super::rates;
 use core::fmt;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering};
 use std::vec;
 use std::vec::Vec;
 
@@ -36,6 +36,8 @@ pub struct Drained {
     pub bytes: usize,
     /// Records that the process could not write since the ring was made.
     pub lost: u64,
+    /// There was no room for all that is in it.
+    pub is_cut_short: bool,
 }
 
 /// Reads one process's ring.
@@ -118,6 +120,19 @@ impl Reader {
     ///
     /// [`Corrupt::Length`]; what was handed out before stays valid.
     pub fn drain(&mut self, mut take: impl FnMut(&[u8])) -> Result<Drained, Corrupt> {
+        self.drain_while(|bytes| {
+            take(bytes);
+            true
+        })
+    }
+
+    /// As [`Reader::drain`], until `take` says that it has no room: what it was offered last stays in the ring then, with
+    /// all that comes after, for the next time.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::drain`].
+    pub fn drain_while(&mut self, mut take: impl FnMut(&[u8]) -> bool) -> Result<Drained, Corrupt> {
         let mut drained = Drained::default();
         let mut copy = Vec::new();
         for (_, index) in self.chunks_in_use() {
@@ -133,13 +148,17 @@ impl Reader {
             }
             if committed > read {
                 copy.resize((committed - read) as usize, 0u8);
+                chunk.bytes.read(read, committed);
                 // SAFETY: [read, committed) lies inside the chunk (checked above). The process may change the bytes
                 // meanwhile; they are copied as raw bytes through pointers and parsed only from the private copy.
                 unsafe {
                     let start = self.base.add(chunk_offset(index as u32) + CHUNK_HEADER_SIZE + read as usize);
                     core::ptr::copy_nonoverlapping(start.as_ptr(), copy.as_mut_ptr(), copy.len());
                 }
-                take(&copy);
+                if !take(&copy) {
+                    drained.is_cut_short = true;
+                    break;
+                }
                 drained.bytes += copy.len();
             }
             let finished = state == STATE_COMPLETE;

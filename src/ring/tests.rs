@@ -2,7 +2,7 @@ use super::layout::{CHUNK_COUNT, MAX_RATES, MAX_RECORD, RING_SIZE};
 use super::*;
 use crate::ids::SpanId;
 use crate::record::records;
-use crate::sampling::AgentRates;
+use crate::sampling::{AgentRateTable, AgentRates};
 use crate::semconv::Key;
 use crate::sys;
 use core::ptr::NonNull;
@@ -47,6 +47,36 @@ fn records_come_out_once_and_in_order() {
     assert_eq!(drain_ids(&mut reader), [0u64; 0]);
     ring.append(&slot, |record| record.close(SpanId(4), 4)).unwrap();
     assert_eq!(drain_ids(&mut reader), [4]);
+}
+
+#[test]
+fn what_there_is_no_room_for_stays_for_the_next_time() {
+    let mapping = Mapping::new();
+    let (ring, mut reader) = pair(&mapping);
+    let slot = ThreadSlot::new();
+    for id in 1..=3 * MAX_RECORD as u64 {
+        ring.append(&slot, |record| record.close(SpanId(id), id)).unwrap();
+    }
+    let mut seen = 0;
+    let mut rounds = 0u64;
+    loop {
+        // There is room for one chunk each time.
+        let mut room = 1;
+        let drained = reader.drain_while(|bytes| {
+            room -= 1;
+            if room == 0 {
+                seen += records(bytes).count();
+            }
+            room == 0
+        });
+        rounds += 1;
+        if !drained.unwrap().is_cut_short {
+            break;
+        }
+    }
+    assert_eq!(seen, 3 * MAX_RECORD);
+    assert!(rounds > 10, "{rounds}");
+    assert_eq!(drain_ids(&mut reader), [0u64; 0]);
 }
 
 #[test]
@@ -224,6 +254,17 @@ fn rates_are_found_by_service_and_environment_else_the_default() {
     let many: Vec<_> = (0..MAX_RATES as u64 + 9).map(|key| (key, 0.5)).collect();
     reader.set_rates(&many);
     assert_eq!(rates.rate(b"shop", b"prod"), None);
+}
+
+#[test]
+fn what_the_agent_answers_is_found() {
+    let mapping = Mapping::new();
+    let (ring, mut reader) = pair(&mapping);
+    let mut table = AgentRateTable::default();
+    table.update(br#"{"rate_by_service":{"service:shop,env:prod":0.5,"service:,env:":0.25}}"#, None);
+    reader.set_rates(&hashed_rates(&table));
+    assert_eq!(ring.rates().rate(b"shop", b"prod"), Some(0.5));
+    assert_eq!(ring.rates().rate(b"shop", b""), Some(0.25));
 }
 
 /// FNV-1a of 64 bits, as its authors give it.

@@ -6,8 +6,10 @@ use super::layout::{
 };
 use crate::record::RecordWriter;
 use crate::sys;
+use crate::sync::Ordering;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU32, Ordering, compiler_fence};
+// A thread's own words are shared with nobody but its signal handlers.
+use core::sync::atomic::{AtomicU32, compiler_fence};
 
 /// When so many chunks more are in use than before, chunks of ended threads are looked for.
 const RECLAIM_EVERY: u32 = 16;
@@ -196,6 +198,7 @@ impl Ring {
         write(&mut record);
         match record.finish() {
             Some(length) => {
+                chunk.bytes.write(committed, length);
                 // Pairs with the reader's acquire load: the bytes below the length are visible before the length is.
                 chunk.committed.store(committed.wrapping_add(length), Ordering::Release);
                 Ok(())

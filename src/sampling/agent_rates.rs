@@ -39,7 +39,7 @@ impl AgentRateTable {
         self.version = version.map(Into::into);
     }
 
-    /// The keys, as the Agent writes them, and their rates.
+    /// What follows `service:` in the keys of the Agent, and the rates; shorter keys first.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], f64)> {
         self.rates.iter().map(|(key, rate)| (&**key, *rate))
     }

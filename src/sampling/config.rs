@@ -2,7 +2,7 @@
 
 use super::handed_on::{HandedOn, SETTING_END};
 use super::rules::{OwnedRules, digits};
-use super::{Base, Limiter, Sampler, SpanSampler};
+use super::{Base, Limiter, Pairs, Sampler, SpanSampler};
 use std::boxed::Box;
 use std::format;
 use std::string::{String, ToString};
@@ -20,6 +20,8 @@ pub struct SamplingConfig {
     pub respects_parent: bool,
     /// The rules for single spans.
     pub span_rules: OwnedRules,
+    /// The names that services are sent under, as text for [`Pairs::of_text`].
+    pub service_names: String,
 }
 
 impl Default for SamplingConfig {
@@ -30,6 +32,7 @@ impl Default for SamplingConfig {
             base: Base::Agent,
             respects_parent: true,
             span_rules: OwnedRules::default(),
+            service_names: String::new(),
         }
     }
 }
@@ -45,6 +48,7 @@ impl SamplingConfig {
             base: read.base,
             respects_parent: read.respects_parent,
             span_rules: OwnedRules::from_compact(read.span_rules),
+            service_names: String::from_utf8_lossy(read.service_names.as_text()).into_owned(),
         })
     }
 
@@ -58,8 +62,15 @@ impl SamplingConfig {
             Base::Ratio(ratio) => format!("o{}", digits(ratio)),
         };
         let parent = if self.respects_parent { "p" } else { "" };
-        [&*base, &format!("{:016x}", self.rate_limit), parent, &self.rules.to_compact(), &self.span_rules.to_compact()]
-            .join(&*char::from(SETTING_END).to_string())
+        [
+            &*base,
+            &format!("{:016x}", self.rate_limit),
+            parent,
+            &self.rules.to_compact(),
+            &self.span_rules.to_compact(),
+            &self.service_names,
+        ]
+        .join(&*char::from(SETTING_END).to_string())
     }
 }
 
@@ -94,13 +105,18 @@ impl OwnedSampler {
             limiter: &self.limiter,
             base: self.config.base,
             respects_parent: self.config.respects_parent,
+            service_names: self.service_names(),
         }
     }
 
     /// What decides about single spans, with [`OwnedSampler::span_limiters`].
     #[must_use]
     pub fn span_sampler(&self) -> SpanSampler<'_> {
-        SpanSampler { rules: self.config.span_rules.as_set() }
+        SpanSampler { rules: self.config.span_rules.as_set(), service_names: self.service_names() }
+    }
+
+    fn service_names(&self) -> Pairs<'_> {
+        Pairs::of_text(self.config.service_names.as_bytes())
     }
 
     /// The limiters of the rules for single spans.

@@ -1,7 +1,5 @@
 //! Globs of sampling rules: `*` is any run of characters, `?` is one; letter case does not count; the whole text must
 //! match. There is no escape and no class.
-//!
-//! Letter case is that of ASCII; other characters are compared as they are.
 
 /// A part of a rule set's text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,7 +65,8 @@ impl Pattern {
         let trailing = rest.iter().rev().take_while(|byte| **byte == b'*').count();
         let literal = rest.get(..rest.len().saturating_sub(trailing)).unwrap_or_default();
         let inside = Piece::new(start.wrapping_add(leading), literal.len());
-        let is_literal = !literal.iter().any(|byte| matches!(byte, b'*' | b'?'));
+        // The quick ways compare bytes; the two cases of other letters may differ in length.
+        let is_literal = literal.iter().all(|byte| byte.is_ascii() && !matches!(byte, b'*' | b'?'));
         let (kind, piece) = match (leading > 0, trailing > 0) {
             (true, _) if rest.is_empty() => (Kind::Any, Piece::EMPTY),
             (false, false) if is_literal => (Kind::Literal, inside),
@@ -142,9 +141,10 @@ pub(super) fn matches(glob: &[u8], value: &[u8]) -> bool {
                 Some((rest, value))
             }
             Some((b'?', rest)) => without_first_character(value).map(|value| (rest, value)),
-            Some((wanted, rest)) => {
+            Some((wanted, rest)) if wanted.is_ascii() => {
                 value.split_first().filter(|(byte, _)| byte.eq_ignore_ascii_case(wanted)).map(|(_, value)| (rest, value))
             }
+            Some(_) => without_same_character(glob, value),
             None if value.is_empty() => return true,
             None => None,
         };
@@ -157,6 +157,22 @@ pub(super) fn matches(glob: &[u8], value: &[u8]) -> bool {
             _ => return false,
         };
     }
+}
+
+/// What follows the first characters, if these are the same but for letter case. What is no UTF-8 is compared as bytes.
+#[cold]
+fn without_same_character<'g, 'v>(glob: &'g [u8], value: &'v [u8]) -> Option<(&'g [u8], &'v [u8])> {
+    let (after_glob, after_value) = (without_first_character(glob)?, without_first_character(value)?);
+    let wanted = glob.get(..glob.len().saturating_sub(after_glob.len()))?;
+    let present = value.get(..value.len().saturating_sub(after_value.len()))?;
+    let is_same = wanted == present
+        || match (core::str::from_utf8(wanted), core::str::from_utf8(present)) {
+            (Ok(wanted), Ok(present)) => {
+                wanted.chars().flat_map(char::to_lowercase).eq(present.chars().flat_map(char::to_lowercase))
+            }
+            _ => false,
+        };
+    is_same.then_some((after_glob, after_value))
 }
 
 /// A character is a byte and the UTF-8 continuation bytes after it.
@@ -210,7 +226,9 @@ mod tests {
             (r"a\*", &[r"a\", r"a\b"], &["a*"]),
             ("GET /[api]/*", &["get /[API]/x", "GET /[api]/"], &["GET /{api}/x", "get /[api"]),
             ("*@example.com", &["me@EXAMPLE.com", "@example.com"], &["me`example.com", "me@example.org", "example.com"]),
-            ("ÄÖÜäöüß", &["ÄÖÜäöüß"], &["äöüäöüß"]),
+            ("ÄÖÜäöüß", &["ÄÖÜäöüß", "äöüÄÖÜß"], &["aouaouß", "ÄÖÜäöüss"]),
+            ("*café*", &["CAFÉ", "le Café noir"], &["cafe"]),
+            ("naïve ?é", &["NAÏVE ÉÉ"], &["naïve é"]),
             ("straße", &["straße", "STRAße"], &["STRASSE", "strase"]),
         ] {
             for value in yes {
@@ -237,7 +255,7 @@ mod tests {
             ([], []) => true,
             (['*', rest @ ..], _) => (0..=value.len()).any(|skipped| naive(rest, &value[skipped..])),
             (['?', rest @ ..], [_, after @ ..]) => naive(rest, after),
-            ([wanted, rest @ ..], [present, after @ ..]) => wanted.eq_ignore_ascii_case(present) && naive(rest, after),
+            ([wanted, rest @ ..], [present, after @ ..]) => wanted.to_lowercase().eq(present.to_lowercase()) && naive(rest, after),
             _ => false,
         }
     }

@@ -1,11 +1,12 @@
 //! What the launcher tells the tracer inside of a program about sampling, as one text that an environment can carry.
 //!
-//! Five fields with 0x1c between: what decides where no rule matches (`a`, or `k` or `o` and a rate), the rate limit,
-//! whether decisions that came in stand (`p`, or nothing), the rules, and those for single spans. Numbers are 16
+//! Six fields with 0x1c between: what decides where no rule matches (`a`, or `k` or `o` and a rate), the rate limit,
+//! whether decisions that came in stand (`p`, or nothing), the rules, those for single spans, and the names of services
+//! ([`Pairs`]). Numbers are 16
 //! hexadecimal digits: the limit's two's complement, a rate's bits. With feature `std`,
 //! [`SamplingConfig::to_compact`](super::SamplingConfig::to_compact) writes it.
 
-use super::Base;
+use super::{Base, Pairs};
 use crate::ids::parse_hex_u64;
 
 /// Between two fields.
@@ -24,6 +25,8 @@ pub struct HandedOn<'a> {
     pub rules: &'a [u8],
     /// The rules for single spans.
     pub span_rules: &'a [u8],
+    /// [`Sampler::service_names`](super::Sampler::service_names).
+    pub service_names: Pairs<'a>,
 }
 
 impl<'a> HandedOn<'a> {
@@ -44,7 +47,9 @@ impl<'a> HandedOn<'a> {
             _ => return None,
         };
         let (rules, span_rules) = (fields.next()?, fields.next()?);
-        fields.next().is_none().then_some(HandedOn { base, rate_limit, respects_parent, rules, span_rules })
+        let service_names = Pairs::of_text(fields.next()?);
+        let read = HandedOn { base, rate_limit, respects_parent, rules, span_rules, service_names };
+        fields.next().is_none().then_some(read)
     }
 }
 

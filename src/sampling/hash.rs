@@ -96,7 +96,8 @@ fn millionths(rate: f64) -> u32 {
 /// `rv` is at least `th` exactly where it is kept. Zeros at the end of `th` are to be stripped.
 pub(super) fn random_value_and_threshold(trace_id: TraceId, rate: f64, kept: bool) -> ([u8; 14], [u8; 14]) {
     const TWO_TO_56: f64 = 72_057_594_037_927_936.0;
-    let threshold = ((1.0 - rate) * TWO_TO_56) as u64;
+    // A rate below 2^-54 would need one digit more, whose last 14 say "all are kept".
+    let threshold = (((1.0 - rate) * TWO_TO_56) as u64).min((1 << 56) - 1);
     let random = !spread(trace_id.low()) >> 8;
     // They have 56 bits and the decision 64: next to the threshold the random value gives way.
     let random = if kept { random.max(threshold) } else { random.min(threshold.saturating_sub(1)) };

@@ -22,6 +22,7 @@ mod glob;
 mod handed_on;
 mod hash;
 mod limiter;
+mod pairs;
 mod rule_set;
 #[cfg(feature = "std")]
 pub mod rules;
@@ -37,6 +38,7 @@ pub use decision::Decision;
 pub use handed_on::HandedOn;
 pub use hash::{keeps, keeps_ratio, keeps_span, rate_text};
 pub use limiter::Limiter;
+pub use pairs::Pairs;
 pub use rule_set::{Rule, RuleSet, RuleSpan};
 pub use sampler::{AgentRates, Base, NoRates, Sampler, SpanDecision, SpanSampler};
 
@@ -51,6 +53,8 @@ pub enum TagValue<'a> {
     Float(f64),
     /// A truth value.
     Bool(bool),
+    /// A list, which how it is written depends on the receiver: only wildcards match it.
+    List,
 }
 
 /// A span as rules see it: the local root as it is when the decision is taken, or a single span at its end.

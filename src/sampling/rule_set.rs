@@ -205,6 +205,7 @@ fn value_matches(glob: &[u8], value: TagValue<'_>) -> bool {
                 glob::is_all_wildcards(glob)
             }
         }
+        TagValue::List => glob::is_all_wildcards(glob),
         TagValue::Bool(truth) => glob::matches(glob, if truth { b"true" } else { b"false" }),
     }
 }

@@ -1,6 +1,6 @@
 //! Taking the decision.
 
-use super::{Decision, Limiter, Rule, RuleSet, Sampled, keeps, keeps_ratio, keeps_span};
+use super::{Decision, Limiter, Pairs, Rule, RuleSet, Sampled, TagValue, keeps, keeps_ratio, keeps_span};
 use crate::context::{Mechanism, Priority};
 use crate::ids::{SpanId, TraceId};
 
@@ -49,6 +49,32 @@ pub struct Sampler<'a> {
     /// Whether a decision that came in with the trace stands. Where not, each local root is decided anew, by
     /// OpenTelemetry's bare samplers; what this process has propagated already is never changed.
     pub respects_parent: bool,
+    /// Services that are sent under another name, and that name: rules and the Agent's rates are for what is sent.
+    pub service_names: Pairs<'a>,
+}
+
+/// A span under the name of the service that it is sent with.
+struct Renamed<'a> {
+    span: &'a dyn Sampled,
+    service: &'a [u8],
+}
+
+impl Sampled for Renamed<'_> {
+    fn service(&self) -> &[u8] {
+        self.service
+    }
+
+    fn name(&self) -> &[u8] {
+        self.span.name()
+    }
+
+    fn resource(&self) -> &[u8] {
+        self.span.resource()
+    }
+
+    fn tag(&self, name: &[u8]) -> Option<TagValue<'_>> {
+        self.span.tag(name)
+    }
 }
 
 impl Sampler<'_> {
@@ -58,6 +84,23 @@ impl Sampler<'_> {
     /// [respected](Sampler::respects_parent), is up to the caller.
     #[inline]
     pub fn decide(
+        &self,
+        trace_id: TraceId,
+        root: &dyn Sampled,
+        env: &[u8],
+        rates: &dyn AgentRates,
+        now_ns: u64,
+    ) -> Decision {
+        if !self.service_names.is_empty()
+            && let Some(service) = self.service_names.get(root.service())
+        {
+            return self.decide_as_sent(trace_id, &Renamed { span: root, service }, env, rates, now_ns);
+        }
+        self.decide_as_sent(trace_id, root, env, rates, now_ns)
+    }
+
+    #[inline]
+    fn decide_as_sent(
         &self,
         trace_id: TraceId,
         root: &dyn Sampled,
@@ -132,6 +175,8 @@ pub struct SpanDecision {
 pub struct SpanSampler<'a> {
     /// The rules, first match first.
     pub rules: RuleSet<'a>,
+    /// [`Sampler::service_names`].
+    pub service_names: Pairs<'a>,
 }
 
 impl SpanSampler<'_> {
@@ -143,7 +188,10 @@ impl SpanSampler<'_> {
         limiters: &[Limiter],
         now_ns: u64,
     ) -> Option<SpanDecision> {
-        let rule = self.rules.find(span)?;
+        let rule = match self.service_names.get(span.service()) {
+            Some(service) => self.rules.find(&Renamed { span, service }),
+            None => self.rules.find(span),
+        }?;
         let limiter = rule.max_per_second.and_then(|_| limiters.get(rule.index));
         let kept = keeps_span(span_id, rule.rate) && limiter.is_none_or(|limiter| limiter.allow(now_ns).0);
         kept.then_some(SpanDecision { rule_rate: rule.rate, max_per_second: rule.max_per_second })

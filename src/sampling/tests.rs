@@ -271,12 +271,14 @@ fn the_settings_are_handed_on_whole() {
         for (rate_limit, respects_parent) in [(100, true), (-1, false), (0, true), (i64::MIN, false)] {
             for json in ["[]", r#"[{"sample_rate":0.5,"service":"shop"},{"sample_rate":0.1,"tags":{"a":"b","c":"d"}}]"#] {
                 let span_rules = parse_span_json(r#"[{"name":"x"}]"#).0;
-                let config = SamplingConfig { rules: rules(json), rate_limit, base, respects_parent, span_rules };
+                let service_names = String::from("shop\u{1d}store");
+                let config = SamplingConfig { rules: rules(json), rate_limit, base, respects_parent, span_rules, service_names };
                 let text = config.to_compact();
                 let read = HandedOn::parse(text.as_bytes()).unwrap();
                 assert_eq!((read.base, read.rate_limit, read.respects_parent), (base, rate_limit, respects_parent));
                 let mut room = [RuleSpan::EMPTY; 4];
                 assert_eq!(RuleSet::from_compact(read.rules, &mut room), config.rules.as_set());
+                assert_eq!(read.service_names.get(b"shop"), Some(&b"store"[..]));
                 assert_eq!(read.span_rules, config.span_rules.to_compact().as_bytes());
                 assert_eq!(SamplingConfig::from_compact(&text).as_ref(), Some(&config));
                 for (position, _) in text.match_indices('\u{1c}') {
@@ -386,6 +388,27 @@ fn the_environment_and_the_service_choose_the_agents_rate() {
         let span = Span { service, ..SHOP };
         let decided = sampler.sampler().decide(EARLY, &span, env.as_bytes(), &table, NOW);
         assert_eq!(decided.rate, Some(rate), "{service} {env}");
+    }
+}
+
+#[test]
+fn services_are_known_by_the_name_that_they_are_sent_under() {
+    let mut table = AgentRateTable::default();
+    table.update(br#"{"rate_by_service":{"service:store,env:prod":0.1,"service:,env:":1}}"#, None);
+    let with = |json| SamplingConfig {
+        rules: rules(json),
+        span_rules: parse_span_json(r#"[{"service":"store","sample_rate":1}]"#).0,
+        service_names: String::from("shop\u{1d}store"),
+        ..SamplingConfig::default()
+    };
+    let by_agent = OwnedSampler::new(with("[]"));
+    let by_rule = OwnedSampler::new(with(r#"[{"service":"shop","sample_rate":0.2},{"service":"store","sample_rate":0.3}]"#));
+    for (service, agent, rule) in [("shop", 0.1, 0.3), ("store", 0.1, 0.3), ("other", 1.0, 1.0)] {
+        let span = Span { service, ..SHOP };
+        let rate = |owned: &OwnedSampler| owned.sampler().decide(EARLY, &span, b"prod", &table, NOW).rate;
+        assert_eq!((rate(&by_agent), rate(&by_rule)), (Some(agent), Some(rule)), "{service}");
+        let single = by_agent.span_sampler().decide(SpanId(1), &span, by_agent.span_limiters(), NOW);
+        assert_eq!(single.is_some(), service != "other", "{service}");
     }
 }
 

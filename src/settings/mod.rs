@@ -1,22 +1,27 @@
 //! What the launcher tells the tracer inside of a program: the part of the configuration that matters there, as one text
 //! that an environment variable can carry.
 //!
-//! Thirteen fields with 0x1f between: the format's number, service, environment, version, flags, the limits (three numbers),
+//! Fourteen fields with 0x1f between: the format's number, service, environment, version, tags ([`Pairs`]), flags, the limits (three numbers),
 //! the styles that are written and those that are read (names with commas between), the keys of baggage and the headers
 //! that become tags (both with 0x1e between), and the rest is the text of [`HandedOn`]. Numbers are hexadecimal. No field but the last has a
 //! control character of its own.
 
 use crate::ids::parse_hex_u64;
 use crate::propagation::{Dialect, ExtractBehaviour, Propagation, Style, Styles};
-use crate::sampling::{Base, HandedOn};
+use crate::sampling::{Base, HandedOn, Pairs};
 
 /// The variable's name.
 pub const VARIABLE: &[u8] = b"_DDTRACE_TRACER";
 
-/// The longest text, in bytes: a traced process keeps a copy.
-pub const MAX_LENGTH: usize = 16 * 1024;
+/// How the path of the directory ends that the launcher puts in front of `PYTHONPATH`: Pythons run the `sitecustomize.py`
+/// in it when they start.
+pub const PYTHON_BOOTSTRAP: &[u8] = b"/ddtrace_run/bootstrap";
 
-const FORMAT: &[u8] = b"2";
+/// The longest text, in bytes: the longest rules with room for all else, within what the kernel takes as one variable
+/// (128 KiB). A traced process keeps a copy, in memory that takes no room until it is used.
+pub const MAX_LENGTH: usize = 96 * 1024;
+
+const FORMAT: &[u8] = b"3";
 const FIELD_END: u8 = 0x1f;
 const KEY_END: u8 = 0x1e;
 
@@ -30,8 +35,10 @@ const OPEN_TELEMETRY: u64 = 4;
 const RESTART: u64 = 8;
 /// [`ExtractBehaviour::Ignore`].
 const IGNORE: u64 = 16;
+/// [`Propagation::http_baggage`].
+const HTTP_BAGGAGE: u64 = 32;
 /// [`Settings::native`].
-const NATIVE: u64 = 32;
+const NATIVE: u64 = 64;
 
 /// The settings of the tracer inside of a process.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -42,6 +49,8 @@ pub struct Settings<'a> {
     pub env: &'a [u8],
     /// The version of the service; empty for none.
     pub version: &'a [u8],
+    /// Tags of every span, which sampling rules see as well.
+    pub tags: Pairs<'a>,
     /// Whether new trace ids have 128 bits.
     pub trace_id_128_bit: bool,
     /// Whether the program's connections are looked at for requests.
@@ -90,6 +99,7 @@ impl Default for Settings<'_> {
             service: b"",
             env: b"",
             version: b"",
+            tags: Pairs::NONE,
             trace_id_128_bit: true,
             native: false,
             propagation: Propagation::default(),
@@ -101,6 +111,7 @@ impl Default for Settings<'_> {
                 respects_parent: true,
                 rules: b"",
                 span_rules: b"",
+                service_names: Pairs::NONE,
             },
         }
     }
@@ -110,11 +121,12 @@ impl<'a> Settings<'a> {
     /// Reads the text; `None` for what another release or a stranger wrote.
     #[must_use]
     pub fn parse(text: &'a [u8]) -> Option<Settings<'a>> {
-        let mut fields = text.splitn(13, |byte| *byte == FIELD_END);
+        let mut fields = text.splitn(14, |byte| *byte == FIELD_END);
         if fields.next()? != FORMAT {
             return None;
         }
         let (service, env, version) = (fields.next()?, fields.next()?, fields.next()?);
+        let tags = Pairs::of_text(fields.next()?);
         let flags = parse_hex_u64(fields.next()?)?;
         let mut limit = || u16::try_from(parse_hex_u64(fields.next()?)?).ok();
         let (tags_max_length, baggage_max_items, baggage_max_bytes) = (limit()?, limit()?, limit()?);
@@ -128,6 +140,7 @@ impl<'a> Settings<'a> {
             service,
             env,
             version,
+            tags,
             trace_id_128_bit: flags & LONG_IDS != 0,
             native: flags & NATIVE != 0,
             propagation: Propagation {
@@ -137,6 +150,7 @@ impl<'a> Settings<'a> {
                 extract_first: flags & EXTRACT_FIRST != 0,
                 behaviour,
                 tags_max_length,
+                http_baggage: flags & HTTP_BAGGAGE != 0,
                 baggage_max_items,
                 baggage_max_bytes,
             },
@@ -171,6 +185,7 @@ mod tests {
             service: "shop",
             env: "prod",
             version: "1.2",
+            tags: &[],
             trace_id_128_bit: true,
             native: true,
             propagation,
@@ -198,14 +213,17 @@ mod tests {
                 extract_first: true,
                 behaviour,
                 tags_max_length: 0,
+                http_baggage: behaviour == ExtractBehaviour::Restart,
                 baggage_max_items: 7,
                 baggage_max_bytes: 65535,
             };
-            let (text, shortened) = given(&propagation, &tags, &sampling).to_text();
+            let team = [(String::from("team"), String::from("core"))];
+            let (text, shortened) = Given { tags: &team, ..given(&propagation, &tags, &sampling) }.to_text();
             assert_eq!(shortened, None);
             assert!(!text.contains('\0'), "an environment carries no NUL");
             let read = Settings::parse(text.as_bytes()).unwrap();
             assert_eq!((read.service, read.env, read.version), (&b"shop"[..], &b"prod"[..], &b"1.2"[..]));
+            assert_eq!(read.tags.get(b"team"), Some(&b"core"[..]));
             assert_eq!(read.propagation, propagation);
             assert!(read.trace_id_128_bit && read.native);
             assert!(read.baggage_tags.contains(b"a,b") && !read.baggage_tags.contains(b"a"));
@@ -222,6 +240,7 @@ mod tests {
             service: "",
             env: "",
             version: "",
+            tags: &[],
             trace_id_128_bit: true,
             native: false,
             propagation: &Propagation::default(),
@@ -243,23 +262,37 @@ mod tests {
     }
 
     #[test]
-    fn rules_without_room_are_left_out_and_a_service_has_no_separator() {
-        let rules = vec![format!(r#"{{"service":"{}","sample_rate":0}}"#, "s".repeat(2000)); 10].join(",");
-        let sampling = SamplingConfig { rules: parse_json(&format!("[{rules}]")).0, ..SamplingConfig::default() };
+    fn the_longest_rules_have_room_and_tags_without_it_are_left_out() {
+        let rules = vec![format!(r#"{{"service":"{}","sample_rate":0}}"#, "s".repeat(2000)); 32].join(",");
+        let rules = parse_json(&format!("[{rules}]")).0;
+        assert!(rules.to_compact().len() > 60_000);
+        let sampling = SamplingConfig { rules, ..SamplingConfig::default() };
         let propagation = Propagation::default();
-        let with_controls = Given { service: "a\u{1f}b\u{1e}c", ..given(&propagation, &[], &sampling) };
-        let (text, shortened) = with_controls.to_text();
+        let long = "x".repeat(1000);
+        let keys = vec![long.clone(); 100];
+        let all = Given { service: &long, env: &long, version: &long, ..given(&propagation, &keys, &sampling) };
+        let (text, shortened) = all.to_text();
+        assert!(shortened.is_none() && text.len() < MAX_LENGTH);
+        let tags = vec![(long.clone(), long.clone()); 40];
+        let (text, shortened) = Given { tags: &tags, ..all }.to_text();
         assert_eq!(shortened, Some(Shortened));
         assert!(text.len() < MAX_LENGTH);
         let read = Settings::parse(text.as_bytes()).unwrap();
-        assert_eq!((read.service, read.sampling.rules), (&b"a_b_c"[..], &b""[..]));
+        assert_eq!((read.tags, read.sampling.rules), (Pairs::NONE, sampling.rules.to_compact().as_bytes()));
+    }
+
+    #[test]
+    fn a_service_has_no_separator() {
+        let (propagation, sampling) = (Propagation::default(), SamplingConfig::default());
+        let (text, _) = Given { service: "a\u{1f}b\u{1e}c", ..given(&propagation, &[], &sampling) }.to_text();
+        assert_eq!(Settings::parse(text.as_bytes()).unwrap().service, b"a_b_c");
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = Settings::parse(&bytes);
-            let fields: Vec<u8> = [&b"2\x1f"[..], &bytes].concat();
+            let fields: Vec<u8> = [&b"3\x1f"[..], &bytes].concat();
             let _ = Settings::parse(&fields);
         }
     }

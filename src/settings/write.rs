@@ -1,8 +1,10 @@
 //! Writing the settings: the launcher's side.
 
-use super::{EXTRACT_FIRST, FIELD_END, IGNORE, KEY_END, LONG_IDS, MAX_LENGTH, NATIVE, OPEN_TELEMETRY, RESTART};
+use super::{
+    EXTRACT_FIRST, FIELD_END, HTTP_BAGGAGE, IGNORE, KEY_END, LONG_IDS, MAX_LENGTH, NATIVE, OPEN_TELEMETRY, RESTART,
+};
 use crate::propagation::{Dialect, ExtractBehaviour, Propagation, Style, Styles};
-use crate::sampling::SamplingConfig;
+use crate::sampling::{Pairs, SamplingConfig};
 use crate::sampling::rules::OwnedRules;
 use std::format;
 use std::string::{String, ToString};
@@ -11,7 +13,7 @@ use std::vec::Vec;
 /// More keys of baggage, or headers, than this are nobody's.
 const MOST_KEYS: usize = 32;
 
-/// The text has no room for the sampling rules.
+/// The text has no room for the user's tags and the names of services.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Shortened;
 
@@ -24,6 +26,8 @@ pub struct Given<'a> {
     pub env: &'a str,
     /// [`Settings::version`](super::Settings::version).
     pub version: &'a str,
+    /// [`Settings::tags`](super::Settings::tags).
+    pub tags: &'a [(String, String)],
     /// [`Settings::trace_id_128_bit`](super::Settings::trace_id_128_bit).
     pub trace_id_128_bit: bool,
     /// [`Settings::native`](super::Settings::native).
@@ -39,18 +43,18 @@ pub struct Given<'a> {
 }
 
 impl Given<'_> {
-    /// The text that [`Settings::parse`](super::Settings::parse) reads, at most [`MAX_LENGTH`] bytes. Where the rules for
-    /// traces would make it longer they are left out, and what decides without rules decides. Those for single spans are
-    /// the sidecar's, and never in it.
+    /// The text that [`Settings::parse`](super::Settings::parse) reads, at most [`MAX_LENGTH`] bytes. What would make it
+    /// longer is left out, tags and names of services, which only sampling goes by. Rules for single spans are the sidecar's, and
+    /// never in it.
     #[must_use]
     pub fn to_text(&self) -> (String, Option<Shortened>) {
-        let mut sampling = SamplingConfig { span_rules: OwnedRules::default(), ..self.sampling.clone() };
+        let sampling = SamplingConfig { span_rules: OwnedRules::default(), ..self.sampling.clone() };
         let text = self.with_sampling(&sampling);
         if text.len() <= MAX_LENGTH {
             return (text, None);
         }
-        sampling.rules = OwnedRules::default();
-        (self.with_sampling(&sampling), Some(Shortened))
+        let sampling = SamplingConfig { service_names: String::new(), ..sampling };
+        (Given { tags: &[], ..*self }.with_sampling(&sampling), Some(Shortened))
     }
 
     fn with_sampling(&self, sampling: &SamplingConfig) -> String {
@@ -63,6 +67,7 @@ impl Given<'_> {
             (OPEN_TELEMETRY, propagation.dialect == Dialect::OpenTelemetry),
             (RESTART, propagation.behaviour == ExtractBehaviour::Restart),
             (IGNORE, propagation.behaviour == ExtractBehaviour::Ignore),
+            (HTTP_BAGGAGE, propagation.http_baggage),
         ] {
             if is_set {
                 flags |= flag;
@@ -75,10 +80,11 @@ impl Given<'_> {
         let limits = [propagation.tags_max_length, propagation.baggage_max_items, propagation.baggage_max_bytes];
         let [tags, items, bytes] = limits.map(|limit| format!("{limit:x}"));
         [
-            "2",
+            "3",
             &printable(self.service),
             &printable(self.env),
             &printable(self.version),
+            &Pairs::to_text(self.tags),
             &format!("{flags:x}"),
             &tags,
             &items,

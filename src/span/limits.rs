@@ -5,6 +5,7 @@
 //! ([`SpanLimits::apply`]).
 
 use super::{Attribute, Event, Link, Span, Value};
+use crate::semconv::RESOURCE_NAME;
 use std::borrow::Cow;
 use std::string::String;
 use std::vec::Vec;
@@ -49,10 +50,13 @@ impl Default for SpanLimits {
 impl SpanLimits {
     /// Sets an attribute of a span that is being recorded: a key that is there gets the new value.
     pub fn set_attribute(&self, span: &mut Span, key: Cow<'static, str>, mut value: Value) {
-        truncate(&mut value, self.attribute_length, 1);
+        if !is_label(&key) {
+            truncate(&mut value, self.attribute_length, 1);
+        }
+        let taken = span.attributes.iter().filter(|(present, _)| !is_label(present)).count();
         if let Some((_, present)) = span.attributes.iter_mut().find(|(present, _)| *present == key) {
             *present = value;
-        } else if span.attributes.len() < self.attributes {
+        } else if is_label(&key) || taken < self.attributes {
             span.attributes.push((key, value));
         } else {
             span.dropped_attributes = span.dropped_attributes.saturating_add(1);
@@ -99,9 +103,23 @@ impl SpanLimits {
     }
 }
 
+/// Datadog's resource travels among the attributes, and is one of a span's names all the same.
+fn is_label(key: &str) -> bool {
+    key == RESOURCE_NAME
+}
+
 fn bound(attributes: &mut Vec<Attribute>, most: usize, length: Option<usize>, dropped: &mut u32) {
-    cut(attributes, most, dropped);
-    attributes.iter_mut().for_each(|(_, value)| truncate(value, length, 1));
+    let before = attributes.len();
+    let mut kept = 0;
+    attributes.retain_mut(|(key, value)| {
+        if is_label(key) {
+            return true;
+        }
+        truncate(value, length, 1);
+        kept += 1;
+        kept <= most
+    });
+    *dropped = dropped.saturating_add(u32::try_from(before - attributes.len()).unwrap_or(u32::MAX));
 }
 
 fn cut<T>(items: &mut Vec<T>, most: usize, dropped: &mut u32) {
@@ -159,6 +177,21 @@ mod tests {
         }
         assert_eq!(span.attributes, [attribute("a", "4"), attribute("b", "2")]);
         assert_eq!(span.dropped_attributes, 2);
+    }
+
+    #[test]
+    fn datadogs_resource_is_neither_counted_nor_cut() {
+        let resource = || attribute(RESOURCE_NAME, "GET /users/{id}");
+        let mut finished = span();
+        finished.attributes = vec![attribute("a", "12345"), resource(), attribute("b", "2"), attribute("c", "3")];
+        let mut recorded = span();
+        for (key, value) in finished.attributes.clone() {
+            TIGHT.set_attribute(&mut recorded, key, value);
+        }
+        TIGHT.apply(&mut finished);
+        assert_eq!(finished.attributes, [attribute("a", "123"), resource(), attribute("b", "2")]);
+        assert_eq!(finished.dropped_attributes, 1);
+        assert_eq!(finished, recorded);
     }
 
     #[test]

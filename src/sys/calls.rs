@@ -30,6 +30,10 @@ number_of_self!(
     getuid, GETUID
 );
 number_of_self!(
+    /// The real group id.
+    getgid, GETGID
+);
+number_of_self!(
     /// The thread id.
     gettid, GETTID
 );
@@ -176,18 +180,36 @@ pub struct FileStatus {
     pub mode: u32,
     /// The owner.
     pub uid: u32,
+    /// The group.
+    pub gid: u32,
     /// The file's number: of a socket, one that no other socket has at the same time.
     pub inode: u64,
 }
 
 /// Tells about an open file.
 pub fn file_status(fd: Fd) -> SysResult<FileStatus> {
-    // st_ino is the 64-bit word at 8, st_mode and st_uid are the 32-bit words at 24 and 28 of the kernel's 144 bytes.
+    // st_ino is the 64-bit word at 8; st_mode, st_uid and st_gid are the 32-bit words at 24, 28 and 32 of the kernel's 144
+    // bytes.
     let mut words = [0u32; 36];
     // SAFETY: writable memory of the kernel's size.
     check(unsafe { syscall6(arch::FSTAT, fd as usize, words.as_mut_ptr() as usize, 0, 0, 0, 0) })?;
-    let [_, _, inode_low, inode_high, _, _, mode, uid, ..] = words;
-    Ok(FileStatus { mode, uid, inode: u64::from(inode_high) << 32 | u64::from(inode_low) })
+    let [_, _, inode_low, inode_high, _, _, mode, uid, gid, ..] = words;
+    Ok(FileStatus { mode, uid, gid, inode: u64::from(inode_high) << 32 | u64::from(inode_low) })
+}
+
+/// Whether an open file has an extended attribute of this name.
+#[must_use]
+pub fn has_attribute(fd: Fd, name: &CStr) -> bool {
+    // SAFETY: `name` ends with NUL; without a buffer only the size is asked for.
+    check(unsafe { syscall6(arch::FGETXATTR, fd as usize, name.as_ptr() as usize, 0, 0, 0, 0) }).is_ok()
+}
+
+/// Whether the process has renounced what setuid files and file capabilities would give.
+#[must_use]
+pub fn has_no_new_privileges() -> bool {
+    const PR_GET_NO_NEW_PRIVS: usize = 39;
+    // SAFETY: no pointers, changes nothing.
+    check(unsafe { syscall6(arch::PRCTL, PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0, 0) }) == Ok(1)
 }
 
 /// The target of a symbolic link, as far as `buffer` holds it.

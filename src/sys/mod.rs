@@ -41,6 +41,30 @@ impl Errno {
 /// What a system call gave.
 pub type SysResult<T> = Result<T, Errno>;
 
+/// Numbers of calls that are made for the host, where it has no C library that could be found.
+pub mod number {
+    pub use super::arch::{
+        ACCEPT, ACCEPT4, CLOSE, CONNECT, DUP, DUP2, DUP3, EPOLL_PWAIT, EPOLL_PWAIT2, EPOLL_WAIT, EXECVE, EXECVEAT, FCNTL,
+        FORK, PRCTL, READ, READV, RECVFROM, RECVMMSG, RECVMSG, SENDFILE, SENDMMSG, SENDMSG, SENDTO, SHUTDOWN, SPLICE, WAIT4,
+        WAITID, WRITE, WRITEV,
+    };
+}
+
+/// Makes a call of the host's own.
+///
+/// # Errors
+///
+/// The kernel's.
+///
+/// # Safety
+///
+/// The host has asked for this call with these arguments.
+pub unsafe fn by_number(number: usize, arguments: [usize; 6]) -> SysResult<usize> {
+    let [a, b, c, d, e, f] = arguments;
+    // SAFETY: the caller's promise.
+    check(unsafe { arch::syscall6(number, a, b, c, d, e, f) })
+}
+
 /// Splits the kernel's return value into result and error.
 fn check(value: isize) -> SysResult<usize> {
     if (-4095..0).contains(&value) { Err(Errno((-value) as i32)) } else { Ok(value as usize) }

@@ -148,6 +148,42 @@ impl SpanData {
         }
     }
 
+    /// The attributes, in the order in which they were set.
+    pub fn attributes(&self) -> impl Iterator<Item = (&str, FieldValue<'_>)> {
+        self.fields.iter().filter(|field| field.key == Key::Attribute).filter_map(|field| {
+            let name = core::str::from_utf8(field.name).ok()?;
+            Some((name, field.value))
+        })
+    }
+
+    /// The events and links, in the order in which they were added.
+    pub fn details(&self) -> impl Iterator<Item = FieldValue<'_>> {
+        self.fields.iter().filter(|field| matches!(field.key, Key::Event | Key::Link)).map(|field| field.value)
+    }
+
+    /// How many attributes, events and links found no room.
+    #[must_use]
+    pub fn dropped(&self) -> [u32; 3] {
+        self.dropped
+    }
+
+    /// Whether Datadog's backend makes statistics of the span, where somebody has said so.
+    #[must_use]
+    pub fn measured(&self) -> Option<bool> {
+        match self.fields.get(Key::Measured, b"")?.value {
+            FieldValue::Bool(measured) => Some(measured),
+            _ => None,
+        }
+    }
+
+    /// Says whether Datadog's backend makes statistics of the span.
+    pub fn set_measured(&mut self, measured: bool) {
+        if let Some(place) = self.fields.find(Key::Measured, b"") {
+            self.forget(place);
+        }
+        self.fields.append(1, 1, |record| record.boolean(Key::Measured, measured));
+    }
+
     /// Adds an event at a time in nanoseconds since the Unix epoch.
     ///
     /// An event finds room in one record, of 16 KiB: texts that leave none for what follows are cut.

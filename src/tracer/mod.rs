@@ -14,7 +14,10 @@
 
 mod data;
 mod live;
+mod native;
+mod program;
 mod registry;
+mod remembered;
 mod resource;
 mod settings;
 mod start;
@@ -34,10 +37,13 @@ pub use start::{Parent, Start};
 pub use trace::ActiveTrace;
 pub use value::AttributeValue;
 
-use crate::context::TraceContext;
-use crate::ids::TraceId;
+use crate::context::{Priority, TraceContext};
+use crate::ids::{SpanId, TraceId};
+use crate::propagation::Carrier;
+use crate::propagation::baggage::Baggage;
 use crate::recorder::{Process, Recorder};
 use registry::Registry;
+use remembered::Remembered;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -47,8 +53,11 @@ pub struct Tracer {
     recorder: Recorder,
     settings: Settings,
     registry: Registry,
+    remembered: Remembered,
     /// What the program was started in.
     started_in: Option<TraceContext>,
+    /// The baggage that it was started with: everything below the process's span carries it on.
+    started_with: Option<Arc<Baggage>>,
     /// The zero of the clock that limits are kept by.
     epoch: Instant,
 }
@@ -57,7 +66,27 @@ impl Tracer {
     /// A tracer that records through `recorder`. `started_in` is the context of the program's environment, if it has one.
     #[must_use]
     pub fn new(recorder: Recorder, settings: Settings, started_in: Option<TraceContext>) -> Arc<Tracer> {
-        Arc::new(Tracer { recorder, settings, registry: Registry::default(), started_in, epoch: Instant::now() })
+        Tracer::with(recorder, settings, started_in, Baggage::default())
+    }
+
+    /// As [`new`](Tracer::new), started in the context and with the baggage that the environment carries.
+    #[must_use]
+    pub fn started_in(recorder: Recorder, settings: Settings, environment: &dyn Carrier) -> Arc<Tracer> {
+        let mut baggage = Baggage::default();
+        let started_in = settings.propagation.of_process().extract(environment, &mut baggage).context;
+        Tracer::with(recorder, settings, started_in, baggage)
+    }
+
+    fn with(recorder: Recorder, settings: Settings, started_in: Option<TraceContext>, baggage: Baggage) -> Arc<Tracer> {
+        Arc::new(Tracer {
+            recorder,
+            settings,
+            registry: Registry::default(),
+            remembered: Remembered::default(),
+            started_in,
+            started_with: (!baggage.is_empty()).then(|| Arc::new(baggage)),
+            epoch: Instant::now(),
+        })
     }
 
     /// What it goes by.
@@ -69,7 +98,35 @@ impl Tracer {
     /// The trace with this id, while a span of it lives in this process.
     #[must_use]
     pub fn active(&self, trace_id: TraceId) -> Option<Arc<ActiveTrace>> {
-        self.registry.get(trace_id).filter(|trace| trace.is_of(self.recorder.process()))
+        self.find(trace_id, |_| true)
+    }
+
+    /// The trace that a span is of, while a span of it lives in this process. A trace can have come in several times, with
+    /// different decisions, and each time is another one here: `told` gives the priority that the span was told.
+    #[must_use]
+    pub fn active_of(
+        &self,
+        trace_id: TraceId,
+        span_id: SpanId,
+        told: impl FnOnce() -> Option<Priority>,
+    ) -> Option<Arc<ActiveTrace>> {
+        let (newest, others) = self.registry.get(trace_id);
+        let process = self.recorder.process();
+        let newest = newest.filter(|trace| trace.is_of(process));
+        if others.is_empty() {
+            return newest;
+        }
+        let told = told();
+        let all = || newest.iter().chain(others.iter().rev()).filter(|trace| trace.is_of(process));
+        let found = all().find(|trace| trace.root_id() == span_id);
+        let found = found.or_else(|| all().find(|trace| trace.was_told(told)));
+        found.or(newest.as_ref()).cloned()
+    }
+
+    fn find(&self, trace_id: TraceId, fits: impl Fn(&ActiveTrace) -> bool) -> Option<Arc<ActiveTrace>> {
+        let (newest, others) = self.registry.get(trace_id);
+        let process = self.recorder.process();
+        newest.into_iter().chain(others).find(|trace| trace.is_of(process) && fits(trace))
     }
 
     fn process(&self) -> &'static Process {

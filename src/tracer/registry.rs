@@ -6,6 +6,7 @@ use core::hash::{BuildHasher, Hasher};
 use std::collections::HashMap;
 use std::hash::RandomState;
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError, Weak};
+use std::vec::Vec;
 
 /// So many threads can look at once without waiting for each other, by chance.
 const SHARDS: usize = 16;
@@ -13,7 +14,14 @@ const SHARDS: usize = 16;
 /// very moment: the child then does without rather than wait for a thread that it does not have.
 const TRIES: u32 = 10_000;
 
-type Shard = HashMap<TraceId, Weak<ActiveTrace>, Keyed>;
+type Shard = HashMap<TraceId, Known, Keyed>;
+
+/// The traces with one id: one, unless it came in with different decisions.
+#[derive(Debug, Default)]
+struct Known {
+    newest: Weak<ActiveTrace>,
+    others: Vec<Weak<ActiveTrace>>,
+}
 
 /// Traces by their ids.
 #[derive(Debug)]
@@ -31,23 +39,37 @@ impl Default for Registry {
 }
 
 impl Registry {
-    pub(super) fn get(&self, trace_id: TraceId) -> Option<Arc<ActiveTrace>> {
-        self.shard(trace_id)?.get(&trace_id)?.upgrade()
+    /// The traces with that id: the newest, and the others if there are any.
+    pub(super) fn get(&self, trace_id: TraceId) -> (Option<Arc<ActiveTrace>>, Vec<Arc<ActiveTrace>>) {
+        // What is given out is not dropped under the lock, which its end needs.
+        let Some(shard) = self.shard(trace_id) else { return (None, Vec::new()) };
+        let Some(known) = shard.get(&trace_id) else { return (None, Vec::new()) };
+        (known.newest.upgrade(), known.others.iter().filter_map(Weak::upgrade).collect())
     }
 
-    /// Makes a trace known, in the place of another one of that id.
+    /// Makes a trace known.
     pub(super) fn insert(&self, trace: &Arc<ActiveTrace>) {
         if let Some(mut shard) = self.shard(trace.trace_id()) {
-            shard.insert(trace.trace_id(), Arc::downgrade(trace));
+            let known = shard.entry(trace.trace_id()).or_default();
+            let before = core::mem::replace(&mut known.newest, Arc::downgrade(trace));
+            if before.strong_count() > 0 {
+                known.others.push(before);
+            }
         }
     }
 
     /// A trace is about to go.
     pub(super) fn remove(&self, trace: &ActiveTrace) {
         let Some(mut shard) = self.shard(trace.trace_id()) else { return };
+        let Some(known) = shard.get_mut(&trace.trace_id()) else { return };
         let is_it = |known: &Weak<ActiveTrace>| core::ptr::eq(known.as_ptr(), trace);
-        if shard.get(&trace.trace_id()).is_some_and(is_it) {
-            shard.remove(&trace.trace_id());
+        if is_it(&known.newest) {
+            match known.others.pop() {
+                Some(before) => known.newest = before,
+                None => _ = shard.remove(&trace.trace_id()),
+            }
+        } else {
+            known.others.retain(|other| !is_it(other));
         }
     }
 

@@ -57,6 +57,11 @@ impl Settings {
         }
     }
 
+    /// Whether baggage of that key becomes a tag of local roots.
+    pub(crate) fn shows_baggage(&self, key: &str) -> bool {
+        self.baggage_tag_keys.iter().any(|name| name == "*" || name == key)
+    }
+
     /// What the launcher has told this process ([`settings::VARIABLE`]) and its environment has no words for: the name that
     /// it gave the run, and whose rules hold for the styles, if they are still those that it handed on.
     pub fn complete(&mut self, told: &[u8]) {
@@ -108,6 +113,7 @@ mod tests {
                 service: "run",
                 env: "",
                 version: "",
+                tags: &config.tags,
                 trace_id_128_bit: config.trace_id_128_bit,
                 native: config.native,
                 propagation: &config.propagation,

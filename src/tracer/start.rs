@@ -5,10 +5,10 @@ use super::live::LiveSpan;
 use super::trace::ActiveTrace;
 use super::value::AttributeValue;
 use super::verdict::Verdict;
-use super::{Tracer, now_unix_ns};
+use super::{Tracer, native, now_unix_ns};
 use crate::context::{FLAG_SAMPLED, Priority, SpanContext, TraceContext};
 use crate::ids::{SpanId, TraceId};
-use crate::interface::{CurrentSpan, UNDECIDED};
+use crate::propagation::baggage::Baggage;
 use crate::propagation::{BaggageSource, Extracted};
 use crate::record::{SPAN_LOCAL_ROOT, SPAN_REMOTE_PARENT};
 use crate::recorder::Process;
@@ -68,6 +68,8 @@ struct Place {
     parent_id: SpanId,
     /// What is continued; `None` for a new trace.
     context: Option<Arc<TraceContext>>,
+    /// What its trace has of baggage that no API knows of.
+    baggage: Option<Arc<Baggage>>,
     /// A native span of this process is the local root, and tells of the trace.
     is_below_native: bool,
 }
@@ -75,7 +77,7 @@ struct Place {
 impl Place {
     fn of(context: TraceContext) -> Place {
         let SpanContext { trace_id, span_id: parent_id, .. } = context.span;
-        Place { trace_id, parent_id, context: Some(Arc::new(context)), is_below_native: false }
+        Place { trace_id, parent_id, context: Some(Arc::new(context)), baggage: None, is_below_native: false }
     }
 }
 
@@ -102,7 +104,19 @@ impl Tracer {
                 Place::of(TraceContext { is_remote: true, ..trace.context_so_far(parent_id) })
             }
             Parent::Context(context) => Place::of(context.clone()),
-            Parent::None => self.place_of_root(process, start.kind, start_ns),
+            Parent::None => {
+                let mut place = self.place_of_root(process, start.kind, start_ns);
+                let said = start.incoming.and_then(|incoming| incoming.context.as_ref());
+                // It has no trace to continue, but says whether the one that begins is kept.
+                let said = said.filter(|said| !said.span.trace_id.is_valid() && self.respects_parent());
+                if let (None, Some(said)) = (&place.context, said) {
+                    let mut context = said.clone();
+                    context.span.trace_id = place.trace_id;
+                    context.is_remote = false;
+                    place.context = Some(Arc::new(context));
+                }
+                place
+            }
         };
         self.start_at(start, process, place, fill)
     }
@@ -129,25 +143,33 @@ impl Tracer {
         }
         // The same trace can come into a process in several ways: it is kept or dropped as a whole.
         if let Some(context) = &place.context
-            && let Some(trace) = self.active(place.trace_id).filter(|trace| trace.agrees_with(context))
+            && let Some(trace) = self.find(place.trace_id, |trace| trace.agrees_with(context))
         {
             follow(&mut data, &trace);
             trace.start_further_root(&mut data, context);
             return LiveSpan::below(trace, data);
         }
-        let respects_parent = self.settings.sampler.sampler().respects_parent;
-        let mut verdict = Verdict::new(place.trace_id, place.context, respects_parent);
+        let mut verdict = Verdict::new(place.trace_id, place.context, self.respects_parent());
         if place.is_below_native {
             verdict = verdict.told_by_others();
         }
         let manual = data.take_manual();
-        let trace = ActiveTrace::new(Arc::clone(self), process, data, verdict);
+        if verdict.is_open_from_outside()
+            && let Some(decided) = self.remembered.get(place.trace_id)
+        {
+            verdict.repeat(decided);
+        }
+        let trace = ActiveTrace::new(Arc::clone(self), process, data, verdict, place.baggage);
         if let Some(keep) = manual {
             trace.decide_manually(keep);
         }
         self.registry.insert(&trace);
         trace.start_root();
         LiveSpan::root(trace)
+    }
+
+    fn respects_parent(&self) -> bool {
+        self.settings.sampler.sampler().respects_parent
     }
 
     fn data(&self, start: Start<'_>, process: &Process, trace_id: TraceId, parent_id: SpanId) -> SpanData {
@@ -161,17 +183,21 @@ impl Tracer {
     }
 
     fn place_of_root(&self, process: &Process, kind: SpanKind, now_ns: u64) -> Place {
-        if let Some(native) = self.recorder.native_span() {
-            return Place { is_below_native: true, ..Place::of(of_native(&native)) };
+        if let Some((context, baggage)) = native::context(&self.recorder) {
+            let baggage = (!baggage.is_empty()).then(|| Arc::new(baggage));
+            // What native code was handed is continued here; a span of its own tells of the trace by itself.
+            let is_below_native = !context.is_remote;
+            return Place { is_below_native, baggage, ..Place::of(context) };
         }
         let is_request = matches!(kind, SpanKind::Server | SpanKind::Consumer);
         if process.is_span() && !is_request {
-            return Place::of(self.context_of(process));
+            return Place { baggage: self.started_with.clone(), ..Place::of(self.context_of(process)) };
         }
         Place {
             trace_id: self.new_trace_id(process, now_ns),
             parent_id: SpanId(0),
             context: None,
+            baggage: None,
             is_below_native: false,
         }
     }
@@ -199,10 +225,9 @@ impl Tracer {
     }
 
     fn show_baggage(&self, data: &mut SpanData, baggage: &dyn BaggageSource) {
-        let wanted = &self.settings.baggage_tag_keys;
         baggage.members(&mut |key, value, _| {
             let key = String::from_utf8_lossy(key);
-            if wanted.iter().any(|name| name == "*" || *name == key) {
+            if self.settings.shows_baggage(&key) {
                 let value = String::from_utf8_lossy(value);
                 data.set_attribute(&std::format!("baggage.{key}"), AttributeValue::Text(&value));
             }
@@ -215,15 +240,4 @@ fn follow(data: &mut SpanData, trace: &ActiveTrace) {
     if let Some(keep) = data.take_manual() {
         trace.decide_manually(keep);
     }
-}
-
-fn of_native(native: &CurrentSpan) -> TraceContext {
-    let trace_id = TraceId((u128::from(native.trace_id_high) << 64) | u128::from(native.trace_id_low));
-    let span = SpanContext {
-        trace_id,
-        span_id: SpanId(native.span_id),
-        priority: Some(native.priority).filter(|priority| *priority != UNDECIDED).map(Priority),
-        flags: native.trace_flags as u8,
-    };
-    TraceContext { span, ..TraceContext::default() }
 }

@@ -2,33 +2,32 @@
 
 use super::data::SpanData;
 use super::registry::patiently;
-use super::verdict::Verdict;
+use super::verdict::{Need, Verdict};
 use super::view::view;
 use super::{Tracer, write};
-use crate::context::{FLAG_RANDOM, FLAG_SAMPLED, PropagationError, SpanContext, TraceContext};
+use crate::context::{FLAG_RANDOM, FLAG_SAMPLED, Priority, PropagationError, SpanContext, TraceContext};
 use crate::ids::{SpanId, TraceId};
-use crate::propagation::{BaggageSource, CarrierMut, Outgoing};
-use crate::record::DECIDE_AFTER;
-use crate::record::RecordWriter;
+use crate::propagation::baggage::Baggage;
+use crate::propagation::{BaggageSource, CarrierMut, EachMember, Outgoing};
+use crate::record::{DECIDE_AFTER, RecordWriter, SPAN_LOCAL_ROOT};
 use crate::recorder::Process;
 use crate::sampling::Sampler;
 use crate::semconv::Key;
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::vec::Vec;
 
-/// Nobody has asked yet whether the trace is kept.
+/// It is not decided whether the trace is kept.
 const OPEN: u8 = 0;
-/// Somebody has, and nothing speaks against it.
-const ASSUMED_KEPT: u8 = 1;
-const KEPT: u8 = 2;
-const DROPPED: u8 = 3;
+const KEPT: u8 = 1;
+const DROPPED: u8 = 2;
 
 /// A trace as long as a span of it lives in the process: what came in with it, and whether it is kept.
 ///
 /// That is decided by the sampler, with what the local root holds at that moment, when it is needed for the first time:
 /// when the flags of a span's context are asked for, or when the context leaves the process. In between, `manual.keep` and
-/// `manual.drop` can override it; once it has left the process, it never changes. Where nobody needed it, and no rule of
-/// the configuration matches the local root at its end, it is left to the sidecar, which knows the Agent's rates.
+/// `manual.drop` can override it; once it has left the process, it never changes. Where nobody needed it, no rule matches
+/// the local root at its end, and no rate of an Agent is known, it is left to the sidecar, which may know one by then.
 #[derive(Debug)]
 pub struct ActiveTrace {
     tracer: Arc<Tracer>,
@@ -40,6 +39,12 @@ pub struct ActiveTrace {
     verdict: Mutex<Verdict>,
     /// `FLAG_RANDOM`, if the trace came in with it.
     random_flag: u8,
+    /// The priority that it came in with.
+    came_with: Option<Priority>,
+    /// It came from outside, and undecided: whoever brings it again is to be told the same.
+    is_to_be_remembered: bool,
+    /// What it has of baggage that no API knows of.
+    baggage: Option<Arc<Baggage>>,
     /// How many spans below the local root have ended.
     ended: AtomicU32,
     /// The verdict for those who only want to know whether the trace is kept.
@@ -52,6 +57,7 @@ impl ActiveTrace {
         process: &'static Process,
         root: SpanData,
         verdict: Verdict,
+        baggage: Option<Arc<Baggage>>,
     ) -> Arc<ActiveTrace> {
         let trace = ActiveTrace {
             tracer,
@@ -59,6 +65,9 @@ impl ActiveTrace {
             trace_id: root.trace_id,
             root_id: root.span_id,
             random_flag: verdict.carried().map_or(0, |context| context.span.flags & FLAG_RANDOM),
+            came_with: verdict.priority(),
+            is_to_be_remembered: verdict.is_open_from_outside(),
+            baggage,
             ended: AtomicU32::new(0),
             outcome: AtomicU8::new(outcome(&verdict).unwrap_or(OPEN)),
             root: Mutex::new(root),
@@ -95,7 +104,7 @@ impl ActiveTrace {
         self.is_of(self.tracer.recorder.process())
     }
 
-    /// Whether the trace is kept, as far as this process knows. Decides, where a rule of the configuration can.
+    /// Whether the trace is kept. Decides, if nobody has yet.
     #[must_use]
     pub fn is_kept(&self) -> bool {
         self.flags() & FLAG_SAMPLED != 0
@@ -106,7 +115,7 @@ impl ActiveTrace {
         if self.outcome.load(Ordering::Relaxed) == OPEN {
             let root = self.root();
             let mut verdict = self.verdict();
-            self.decide(&root, &mut verdict, false);
+            self.decide(&root, &mut verdict, Need::Program);
         }
         self.flags_so_far()
     }
@@ -121,8 +130,8 @@ impl ActiveTrace {
     #[must_use]
     pub fn context_so_far(&self, span_id: SpanId) -> TraceContext {
         // In a forked child the lock may be held by a thread that does not exist there.
-        let verdict = patiently(&self.verdict);
-        let mut context = verdict.as_ref().and_then(|verdict| verdict.carried().cloned()).unwrap_or_default();
+        let known = patiently(&self.verdict).map(|mut verdict| Arc::clone(verdict.context()));
+        let mut context = known.map(Arc::unwrap_or_clone).unwrap_or_default();
         context.span = SpanContext { trace_id: self.trace_id, span_id, ..context.span };
         context.is_remote = false;
         context
@@ -133,7 +142,7 @@ impl ActiveTrace {
     pub fn leaving(&self) -> Arc<TraceContext> {
         let root = self.root();
         let mut verdict = self.verdict();
-        self.decide(&root, &mut verdict, true);
+        self.decide(&root, &mut verdict, Need::Outside);
         // Whoever is killed from here on has told somebody.
         if verdict.tell() {
             self.tracer.recorder.record(|record| {
@@ -157,6 +166,8 @@ impl ActiveTrace {
     pub fn inject(&self, span_id: SpanId, baggage: &dyn BaggageSource, carrier: &mut dyn CarrierMut) {
         let context = self.leaving();
         let span = SpanContext { span_id, ..context.span };
+        let both = self.baggage.as_ref().map(|own| Both { given: baggage, own });
+        let baggage = both.as_ref().map_or(baggage, |both| both);
         let outgoing = Outgoing { span, is_local: true, trace: &context, baggage };
         // Not under a lock: the carrier is somebody else's code.
         if let Some(error) = self.tracer.settings.propagation.inject(&outgoing, carrier) {
@@ -183,7 +194,7 @@ impl ActiveTrace {
         changed
     }
 
-    fn decide(&self, root: &SpanData, verdict: &mut Verdict, is_leaving: bool) {
+    fn decide(&self, root: &SpanData, verdict: &mut Verdict, need: Need) {
         let settings = &self.tracer.settings;
         let take = || {
             let (sampler, env) = (settings.sampler.sampler(), settings.env.as_bytes());
@@ -191,18 +202,23 @@ impl ActiveTrace {
             let now_ns = if sampler.rules.is_empty() { 0 } else { self.tracer.monotonic_ns() };
             view(root, settings, |root| sampler.decide(self.trace_id, root, env, &self.tracer.recorder, now_ns))
         };
-        verdict.decide(take, is_leaving);
+        verdict.decide(take, need);
         self.publish(verdict);
     }
 
     fn publish(&self, verdict: &Verdict) {
-        self.outcome.store(outcome(verdict).unwrap_or(ASSUMED_KEPT), Ordering::Relaxed);
+        self.outcome.store(outcome(verdict).unwrap_or(OPEN), Ordering::Relaxed);
     }
 
     /// Whether what came in with a second context of this trace says the same as what is known.
     pub(super) fn agrees_with(&self, context: &TraceContext) -> bool {
         let known = self.verdict().priority();
         context.span.priority.is_none() || context.span.priority == known
+    }
+
+    /// Whether those of its spans that were told a priority may have been told this one.
+    pub(super) fn was_told(&self, priority: Option<Priority>) -> bool {
+        priority == self.came_with || priority == self.verdict().priority()
     }
 
     /// Another span through which the trace came into the process starts; it tells what it knows, as the first one did.
@@ -222,10 +238,14 @@ impl ActiveTrace {
         let mut root = self.root();
         let mut verdict = self.verdict();
         let tells = verdict.tell();
-        if let Some(context) = verdict.carried() {
+        // A span below one of native code is no local root, and that one has told.
+        let came_in = verdict.carried().filter(|_| root.flags & SPAN_LOCAL_ROOT != 0);
+        if tells || came_in.is_some() {
             let (size, count) = Verdict::SIZE;
             root.fields.append(size, count, |record| {
-                write_incoming(record, context);
+                if let Some(context) = came_in {
+                    write_incoming(record, context);
+                }
                 if tells {
                     verdict.write(record);
                 }
@@ -242,7 +262,7 @@ impl ActiveTrace {
             return;
         }
         let mut verdict = self.verdict();
-        self.decide(&root, &mut verdict, false);
+        self.decide(&root, &mut verdict, Need::Nobody);
         if verdict.tell() {
             let (size, count) = Verdict::SIZE;
             root.fields.append(size, count, |record| verdict.write(record));
@@ -264,6 +284,32 @@ impl ActiveTrace {
 impl Drop for ActiveTrace {
     fn drop(&mut self) {
         self.tracer.registry.remove(self);
+        if self.is_to_be_remembered
+            && let Some(decided) = self.verdict.get_mut().unwrap_or_else(PoisonError::into_inner).decided()
+        {
+            self.tracer.remembered.add(self.trace_id, decided);
+        }
+    }
+}
+
+/// The baggage that the API gives, and behind it what else the trace has.
+struct Both<'a> {
+    given: &'a dyn BaggageSource,
+    own: &'a Baggage,
+}
+
+impl BaggageSource for Both<'_> {
+    fn members(&self, each: &mut EachMember<'_>) {
+        let mut given = Vec::new();
+        self.given.members(&mut |key, value, properties| {
+            given.push(Vec::from(key));
+            each(key, value, properties);
+        });
+        self.own.members(&mut |key, value, properties| {
+            if given.iter().all(|other| other != key) {
+                each(key, value, properties);
+            }
+        });
     }
 }
 

@@ -1,17 +1,30 @@
 //! Whether a trace is kept: what came in, what was decided here, and what may still change.
 
+use super::remembered::Decided;
 use crate::context::{Mechanism, Priority, PropagationError, SpanContext, TraceContext};
 use crate::ids::TraceId;
 use crate::record::RecordWriter;
 use crate::sampling::Decision;
 use std::sync::Arc;
 
+/// Who needs to know whether a trace is kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Need {
+    /// Nobody in the process: its local root ends.
+    Nobody,
+    /// The program, which is told and may still overrule it.
+    Program,
+    /// Whoever gets the context: it never changes afterwards.
+    Outside,
+}
+
 /// What a process knows and has decided about a trace.
 #[derive(Debug)]
 pub(super) struct Verdict {
     trace_id: TraceId,
-    /// What the trace carries, once that is anything but its id; what has left the process is never changed.
+    /// What the trace carries, once somebody needs it or something came in; what has left the process is never changed.
     context: Option<Arc<TraceContext>>,
+    /// What was decided here; a context that is there has it.
     decision: Option<Decision>,
     /// Somebody outside of the process knows.
     is_propagated: bool,
@@ -29,41 +42,72 @@ impl Verdict {
         Verdict { trace_id, context, decision: None, is_propagated: false, is_told: false }
     }
 
-    /// The trace is somebody else's of this process, who tells of it.
+    /// The trace is somebody else's of this process, who tells of it, and what is decided there is not for this one to
+    /// change.
     pub(super) fn told_by_others(mut self) -> Verdict {
         self.is_told = true;
+        self.is_propagated = self.priority().is_some();
         self
+    }
+
+    /// The trace came from outside, and nothing is decided yet.
+    pub(super) fn is_open_from_outside(&self) -> bool {
+        self.priority().is_none() && self.context.as_ref().is_some_and(|context| context.is_remote)
+    }
+
+    /// The same was decided before about the same trace.
+    pub(super) fn repeat(&mut self, decided: Decided) {
+        self.apply(decided.decision);
+        self.is_propagated = decided.is_propagated;
+    }
+
+    /// What was decided here.
+    pub(super) fn decided(&self) -> Option<Decided> {
+        Some(Decided { decision: self.decision?, is_propagated: self.is_propagated })
     }
 
     /// What the trace carries, to be handed on.
     pub(super) fn context(&mut self) -> &mut Arc<TraceContext> {
-        self.context.get_or_insert_with(|| {
-            let span = SpanContext { trace_id: self.trace_id, ..SpanContext::default() };
-            Arc::new(TraceContext { span, ..TraceContext::default() })
-        })
+        if self.context.is_none() {
+            self.context = Some(Arc::new(self.own()));
+        }
+        self.context.get_or_insert_default()
     }
 
-    /// What the trace carries, if that is anything but its id.
+    /// What a trace carries that began here.
+    fn own(&self) -> TraceContext {
+        let span = SpanContext { trace_id: self.trace_id, ..SpanContext::default() };
+        let mut context = TraceContext { span, ..TraceContext::default() };
+        if let Some(decision) = &self.decision {
+            decision.apply(&mut context);
+        }
+        context
+    }
+
+    /// What came in with the trace, and what was made of it.
     pub(super) fn carried(&self) -> Option<&TraceContext> {
         self.context.as_deref()
     }
 
     pub(super) fn priority(&self) -> Option<Priority> {
-        self.carried()?.span.priority
+        match &self.context {
+            Some(context) => context.span.priority,
+            None => Some(self.decision?.priority),
+        }
     }
 
     /// Takes a decision over, if there is none yet.
     ///
-    /// Where no rule matched and no Agent has told a rate, nothing binds: the trace stays open for what the sidecar knows,
-    /// unless its context is about to leave the process.
-    pub(super) fn decide(&mut self, take: impl FnOnce() -> Decision, is_leaving: bool) {
+    /// Where no rule matched and no Agent has told a rate, and nobody `needs` to know, nothing binds: the trace stays open
+    /// for what the sidecar knows.
+    pub(super) fn decide(&mut self, take: impl FnOnce() -> Decision, need: Need) {
         if self.priority().is_none() {
             let decision = take();
-            if is_leaving || decision.mechanism != Mechanism::DEFAULT {
+            if need != Need::Nobody || decision.mechanism != Mechanism::DEFAULT {
                 self.apply(decision);
             }
         }
-        self.is_propagated |= is_leaving;
+        self.is_propagated |= need == Need::Outside;
     }
 
     /// Overrides what was decided, as long as nobody outside knows of it. Gives whether that was so.
@@ -85,7 +129,9 @@ impl Verdict {
     }
 
     fn apply(&mut self, decision: Decision) {
-        decision.apply(Arc::make_mut(self.context()));
+        if let Some(context) = &mut self.context {
+            decision.apply(Arc::make_mut(context));
+        }
         self.decision = Some(decision);
     }
 
@@ -96,9 +142,15 @@ impl Verdict {
 
     /// Writes the decision and the tags of the trace into a record of the local root.
     pub(super) fn write(&self, record: &mut RecordWriter) {
-        if let Some(context) = self.carried() {
-            record.verdict(context, self.decision.as_ref());
-        }
+        let own;
+        let context = match &self.context {
+            Some(context) => context,
+            None => {
+                own = self.own();
+                &own
+            }
+        };
+        record.verdict(context, self.decision.as_ref());
     }
 
     /// At most so many bytes are written of a verdict and of what came in, in so many fields.

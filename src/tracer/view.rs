@@ -9,6 +9,7 @@ use crate::span::datadog::SampledSpan;
 use crate::span::{Span, Value};
 use std::borrow::Cow;
 use std::string::String;
+use std::vec::Vec;
 
 /// Calls `look` with the local root under the names that the mapping to Datadog gives it, for which rules are written. They
 /// are worked out only where there are rules: the Agent's rates are found by the service alone.
@@ -51,7 +52,8 @@ fn service<'a>(data: &'a SpanData, settings: &'a Settings) -> Cow<'a, str> {
     said.unwrap_or_else(|| Cow::Borrowed(settings.service.as_deref().unwrap_or_default()))
 }
 
-/// The span in the form that its names are computed from. Lists are left out: no rule sees them.
+/// The span in the form that its names are computed from. Lists are empty: rules see no more of them than that they are
+/// there.
 fn as_span(data: &SpanData) -> Span {
     let text = |key| data.text(key).map(|text| Cow::Owned(text.into()));
     let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -69,6 +71,10 @@ fn as_span(data: &SpanData) -> Span {
             FieldValue::Integer(number) => Value::I64(number),
             FieldValue::Float(number) => Value::F64(number),
             FieldValue::Bool(truth) => Value::Bool(truth),
+            FieldValue::TextList(_)
+            | FieldValue::IntegerList(_)
+            | FieldValue::FloatList(_)
+            | FieldValue::BoolList(_) => Value::Array(Vec::new()),
             _ => continue,
         };
         match field.key {

@@ -90,6 +90,8 @@ int main(int argc, char **argv) {
     prctl(PR_GET_CHILD_SUBREAPER, &subreaper);
     fprintf(out, "dumpable: %d, death signal: %d, subreaper: %d, timer slack: %d\n", prctl(PR_GET_DUMPABLE),
             death_signal, subreaper, prctl(PR_GET_TIMERSLACK));
+    for (char **variable = environ; *variable; variable++)
+        fprintf(out, "variable %s\n", *variable);
     for (int i = 2; i < argc; i++) {
         fprintf(out, "argument %d:", i);
         for (const char *byte = argv[i]; *byte; byte++)

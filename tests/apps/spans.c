@@ -15,7 +15,7 @@ struct headers {
     const char *const *lines; /* name, value, name, value, …, NULL */
 };
 
-static int32_t get(void *argument, const char *name, size_t index, struct ddtrace_text *value) {
+static int32_t get(void *argument, const char *name, size_t index, struct ddtrace_bytes *value) {
     const char *const *line = ((const struct headers *)argument)->lines;
     for (; line[0] != NULL; line += 2) {
         if (strcmp(line[0], name) == 0 && index-- == 0) {
@@ -47,11 +47,11 @@ static void propagate(char **argv) {
     ddtrace_context context = ddtrace_extract(get, &headers);
     printf("context %d\n", context != 0);
     ddtrace_inject(context, print, "passed on ");
-    struct ddtrace_options options = ddtrace_options();
+    struct ddtrace_start_options options = ddtrace_options();
     options.context = context;
     ddtrace_span span = ddtrace_start("work", &options);
     printf("used up %d\n", ddtrace_inject(context, print, "?"));
-    ddtrace_span child = ddtrace_start("child", &(struct ddtrace_options){.size = sizeof options, .parent = span});
+    ddtrace_span child = ddtrace_start("child", &(struct ddtrace_start_options){.size = sizeof options, .parent = span});
     ddtrace_inject(child, print, "");
     ddtrace_finish(child);
     ddtrace_finish(span);
@@ -81,7 +81,7 @@ static void sample(char **argv) {
 enum { THREADS = 8, EACH = 125 };
 
 static void *work(void *argument) {
-    struct ddtrace_options options = ddtrace_options();
+    struct ddtrace_start_options options = ddtrace_options();
     options.parent = *(ddtrace_span *)argument;
     for (int number = 0; number < EACH; number++) {
         ddtrace_span span = ddtrace_start("step", &options);
@@ -104,7 +104,7 @@ static void threads(void) {
 
 static void exhaust(void) {
     static ddtrace_span spans[100000];
-    struct ddtrace_options options = ddtrace_options();
+    struct ddtrace_start_options options = ddtrace_options();
     options.parent = spans[0] = ddtrace_start("root", NULL);
     int count = 1;
     while (count < 100000 && (spans[count] = ddtrace_start("many", &options)) != 0) count++;
@@ -130,7 +130,7 @@ static void stale(void) {
     for (size_t index = 0; index < sizeof handles / sizeof *handles; index++) {
         ddtrace_span span = handles[index];
         struct ddtrace_ids ids;
-        struct ddtrace_tag tag = ddtrace_tag_of("a", ddtrace_int(1));
+        struct ddtrace_named_value tag = ddtrace_tag_of("a", ddtrace_int(1));
         ddtrace_finish(span);
         ddtrace_tag_string(span, "a", "b");
         ddtrace_untag(span, "a");
@@ -224,7 +224,7 @@ static void signals(void) {
 }
 
 static void all_of_it(void) {
-    struct ddtrace_options options = ddtrace_options();
+    struct ddtrace_start_options options = ddtrace_options();
     options.kind = DDTRACE_CONSUMER;
     options.service = ddtrace_text("other");
     options.resource = ddtrace_text("orders");
@@ -241,7 +241,7 @@ static void all_of_it(void) {
     memset(text, 'x', 20000);
     text[20000] = '\0';
     ddtrace_tag_string(span, "long", text);
-    struct ddtrace_tag tags[3] = {ddtrace_tag_of("k", ddtrace_string("v")), ddtrace_tag_of("n", ddtrace_int(3)),
+    struct ddtrace_named_value tags[3] = {ddtrace_tag_of("k", ddtrace_string("v")), ddtrace_tag_of("n", ddtrace_int(3)),
                                   ddtrace_tag_of("long", ddtrace_string(text))};
     ddtrace_event_at(span, "moment", 1700000000500000000u, tags, 3);
     ddtrace_error(span, "Timeout", "it took too long", "here\nthere");

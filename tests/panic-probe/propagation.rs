@@ -7,7 +7,10 @@ use ddtrace::ids::{SpanId, TraceId};
 use ddtrace::propagation::environment::{EnvironmentCarrier, EnvironmentWriter, normalised_name};
 use ddtrace::propagation::header_text::HeaderBaggage;
 use ddtrace::propagation::tracecontext::TraceParent;
-use ddtrace::propagation::{BaggageSink, Carrier, CarrierMut, NoBaggage, Outgoing, Propagation, Style, Styles};
+use ddtrace::propagation::{
+    BaggageSink, Carrier, CarrierMut, HeaderList, NoBaggage, Outgoing, Propagation, Style, Styles, is_header,
+    key_of_header,
+};
 
 /// A carrier that has anything.
 struct Anything;
@@ -71,6 +74,15 @@ probes! {
         carrier.with_prefix(any("name"), &mut |name, value| used((name, value)));
         any(EnvironmentWriter(|name: &[u8], value: &[u8]| used((name, value)))).set(any("name"), bytes());
         used(normalised_name(any("name"), &mut Bounded::new()));
+    }
+
+    lists {
+        let headers = any([(bytes(), bytes()), (bytes(), bytes())]);
+        let list = HeaderList(headers.iter().copied());
+        used(any(Propagation::between_tracers()).extract(&list, &mut any(NoBaggage)));
+        list.with_prefix(any("name"), &mut |name, value| used((name, value)));
+        used(is_header(bytes(), any("name")));
+        key_of_header(bytes(), any("name"), |key| used(key));
     }
 
     styles {

@@ -4,8 +4,8 @@ use crate::{any, bytes, probes, used};
 use ddtrace::context::{Mechanism, Priority, TraceContext};
 use ddtrace::ids::{SpanId, TraceId};
 use ddtrace::sampling::{
-    self, AgentRates, Base, Decision, HandedOn, Limiter, NoRates, RuleSet, RuleSpan, Sampled, Sampler, SpanSampler,
-    TagValue,
+    self, AgentRates, Base, Decision, HandedOn, Limiter, NoRates, Pairs, RuleSet, RuleSpan, Sampled, Sampler,
+    SpanSampler, TagValue,
 };
 
 /// A span of which nothing is known.
@@ -69,11 +69,13 @@ probes! {
         let limiters = any(&two[..]);
         let limiter = any(Limiter::new(1));
         let base = if any(false) { Base::Agent } else if any(false) { Base::Rate(any(0.0)) } else { Base::Ratio(any(0.0)) };
-        let sampler = Sampler { rules, rule_limiters: limiters, limiter: &limiter, base, respects_parent: any(true) };
+        let service_names = Pairs::of_text(bytes());
+        used((service_names.get(bytes()), service_names.is_empty(), service_names.as_text()));
+        let sampler = Sampler { rules, rule_limiters: limiters, limiter: &limiter, base, respects_parent: any(true), service_names };
         used(Sampler::decide(&sampler, any(TraceId(0)), &Unknown, bytes(), &AnyRates, any(0)));
         used(Sampler::decide(&sampler, any(TraceId(0)), &Unknown, bytes(), &NoRates, any(0)));
         used(Sampler::manual(any(true)));
-        let spans = SpanSampler { rules };
+        let spans = SpanSampler { rules, service_names };
         used(SpanSampler::decide(&spans, any(SpanId(0)), &Unknown, limiters, any(0)));
     }
 

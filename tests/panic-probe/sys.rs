@@ -13,7 +13,10 @@ macro_rules! buffer {
 
 probes! {
     calls {
-        used((sys::getpid(), sys::getppid(), sys::getuid(), sys::gettid()));
+        used((sys::getpid(), sys::getppid(), sys::getuid(), sys::getgid(), sys::gettid()));
+        used(sys::has_no_new_privileges());
+        // SAFETY: never run.
+        used(unsafe { sys::by_number(any(0), any([0; 6])) }.is_ok());
         used((sys::monotonic_ns(), sys::realtime_ns()));
         used(any(RawUsage::default()).usage());
         used(sys::usage_of_self());
@@ -36,7 +39,7 @@ probes! {
         used((sys::open_read(any(c"")), sys::open_at(fd, any(c""), any(0))));
         used((sys::read(fd, buffer!()), sys::read_full(fd, buffer!()), sys::read_at(fd, any(0), buffer!())));
         used(sys::file_status(fd).is_ok());
-        used(sys::can_read(any(c"")));
+        used((sys::can_read(any(c"")), sys::has_attribute(fd, any(c""))));
         used(sys::readlink(any(c""), buffer!()).is_ok());
         used(sys::getcwd(buffer!()).is_ok());
         sys::close(fd);

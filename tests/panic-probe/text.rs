@@ -11,7 +11,7 @@ use ddtrace::scrub::ArgScrubber;
 use ddtrace::scrub::query::next_secret;
 use ddtrace::scrub::sql::{Dialect, SqlPieces, Summary};
 use ddtrace::scrub::url::UrlPieces;
-use ddtrace::semconv::Key;
+use ddtrace::semconv::{Key, kind_name};
 
 /// Takes text, and may fail.
 struct Sink;
@@ -107,6 +107,7 @@ probes! {
     }
 
     semconv {
+        used(kind_name(any(0)));
         if let Some(key) = any(Key::from_number(any(0))) {
             used(key.name());
         }

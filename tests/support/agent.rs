@@ -112,6 +112,22 @@ impl Agent {
         spans::from_datadog(&json(self.port, "/test/session/traces"))
     }
 
+    /// The traces received by Datadog's protocol, as they came.
+    #[must_use]
+    pub fn datadog_traces(&self) -> Value {
+        json(self.port, "/test/session/traces")
+    }
+
+    /// Forgets what was received.
+    ///
+    /// # Panics
+    /// When the agent does not answer.
+    pub fn clear(&self) {
+        for port in [self.port, self.otlp_http_port] {
+            http::get(port, "/test/session/clear").expect("the test agent answers");
+        }
+    }
+
     /// The spans received by OTLP, over HTTP or gRPC.
     #[must_use]
     pub fn otlp_spans(&self) -> Vec<Span> {

@@ -4,6 +4,7 @@
 //! - [`outcome`]: what a run showed to the outside, in a form that can be compared
 //! - [`spans`]: spans as each receiver hands them out, brought into one form
 //! - [`agent`]: Datadog's own test agent, which also takes OTLP
+//! - [`receiver`]: one that answers as it is told, or not at all
 //! - [`witness`]: the processes of a run as `strace` saw them, to hold the spans against
 //! - [`process`]: the one form in which the tree of the witness and the tree of the spans are compared
 //! - [`programs`]: the small C programs of `tests/apps`, compiled when asked for
@@ -17,6 +18,7 @@ pub mod http;
 pub mod outcome;
 pub mod process;
 pub mod programs;
+pub mod receiver;
 pub mod sandbox;
 pub mod services;
 pub mod spans;
@@ -26,6 +28,7 @@ pub mod witness;
 pub use agent::Agent;
 pub use outcome::Outcome;
 pub use process::{End, Process};
+pub use receiver::{Manner, Receiver};
 pub use sandbox::Sandbox;
 pub use spans::Span;
 

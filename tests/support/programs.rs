@@ -53,6 +53,16 @@ pub fn spans_program(sandbox: &Sandbox) -> String {
     compile_strictly(sandbox, &repository().join("tests/apps/spans.c"), "cc", &[])
 }
 
+/// Compiles `tests/apps/dies.c`.
+///
+/// # Panics
+/// As [`compile_strictly`].
+#[must_use]
+pub fn dying_program(sandbox: &Sandbox) -> String {
+    // That it overflows the stack is what it is for, and not to be optimised away or complained of.
+    compile_strictly(sandbox, &repository().join("tests/apps/dies.c"), "cc", &["-O0", "-Wno-infinite-recursion"])
+}
+
 /// Whether a program that tells its version can be found.
 #[must_use]
 pub fn has_program(program: &str) -> bool {
@@ -66,6 +76,41 @@ pub fn has_program(program: &str) -> bool {
 #[must_use]
 pub fn python() -> String {
     let path = target_dir().join("test-venv/bin/python3");
+    assert!(path.exists(), "{} is not there: run `cargo xtask setup`", path.display());
+    path.to_str().expect("the target directory has a UTF-8 name").to_owned()
+}
+
+/// The versions of Python that the tests have besides that of the system.
+const PYTHONS: [&str; 5] = ["3.9", "3.10", "3.12", "3.13", "3.14"];
+
+/// A Python of each version that can be traced; the first has the packages of `tests/python/requirements.txt`.
+///
+/// # Panics
+/// When they were not set up, but for those of Maven Central where they cannot be had.
+#[must_use]
+pub fn pythons() -> Vec<String> {
+    let venv = venv_program("python3");
+    [venv].into_iter().chain(PYTHONS.iter().filter_map(|version| python_of(version))).collect()
+}
+
+/// A Python of Maven Central, of a version that `cargo xtask setup` fetches; `None` where that was not possible.
+///
+/// # Panics
+/// When it is not there in CI.
+#[must_use]
+pub fn python_of(version: &str) -> Option<String> {
+    let path = target_dir().join("pythons").join(version).join(format!("bin/python{version}"));
+    assert!(path.exists() || std::env::var_os("CI").is_none(), "{} is not there", path.display());
+    path.exists().then(|| path.to_str().expect("the target directory has a UTF-8 name").to_owned())
+}
+
+/// A program of the virtual environment with the packages of `tests/python/requirements.txt`.
+///
+/// # Panics
+/// When it was not set up.
+#[must_use]
+pub fn venv_program(name: &str) -> String {
+    let path = target_dir().join("python-venv/bin").join(name);
     assert!(path.exists(), "{} is not there: run `cargo xtask setup`", path.display());
     path.to_str().expect("the target directory has a UTF-8 name").to_owned()
 }

@@ -1,12 +1,15 @@
 //! The project's own tasks: what CI runs is what a person runs.
 //!
-//! `cargo xtask test` runs every check, `cargo xtask setup` only installs what the tests need, `cargo xtask bench`
-//! measures what the launcher costs.
+//! `cargo xtask test` runs every check, `cargo xtask setup` only installs what the tests need, `cargo xtask hosts` runs
+//! other people's programs and test suites under the launcher, `cargo xtask wheel` makes the wheel for pip, `cargo xtask
+//! bench` measures what the launcher costs.
 
 mod bench;
+mod hosts;
 mod setup;
 mod step;
 mod test;
+mod wheel;
 
 use std::process::ExitCode;
 
@@ -14,6 +17,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
 
   test    install what the tests need, then run every check: format, lints, documentation, all tests
   setup   only install what the tests need
+  hosts   run many programs and whole foreign test suites bare and under ddtrace-run, and compare (about an hour)
+  wheel   make target/wheels/ddtrace_run-*.whl for pip
   bench   measure starting programs bare and under ddtrace-run, side by side";
 
 fn main() -> ExitCode {
@@ -21,6 +26,8 @@ fn main() -> ExitCode {
     let done = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["test"] => test::run(),
         ["setup"] => setup::run(),
+        ["hosts"] => hosts::run(),
+        ["wheel"] => wheel::run(),
         ["bench"] => bench::run(),
         _ => {
             eprintln!("{USAGE}");

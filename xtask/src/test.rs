@@ -1,7 +1,7 @@
 //! Every check of the project.
 
-use crate::setup;
 use crate::step::{self, Done, cargo};
+use crate::{hosts, setup};
 
 /// Runs them one after the other; the cheap ones first.
 ///
@@ -21,5 +21,8 @@ pub fn run() -> Done {
     step::run("documentation", &mut doc)?;
     // All of them, so that one run tells everything that is wrong.
     let tests = step::run("tests", cargo().args(["test", "--locked", "--workspace", "--no-fail-fast"]));
-    tests.and(step::run("tests: direct", cargo().arg("test").args(direct).arg("--no-fail-fast")))
+    let tests = tests.and(step::run("tests: direct", cargo().arg("test").args(direct).arg("--no-fail-fast")));
+    // The ring as it ships, on the atomics of a model checker: every interleaving there is within its bounds.
+    let loom = ["test", "--locked", "--package", "ddtrace", "--lib", "--features", "loom", "ring::shipped"];
+    tests.and(step::run("tests: loom", cargo().args(loom))).and(hosts::few())
 }

@@ -6,7 +6,7 @@ use clap::{Arg, Command, ValueEnum};
 use clap_complete::{Shell, generate};
 
 /// The subcommands, as a pattern of zsh, that have arguments of their own; with any other word they are a program's.
-const OWN_WITH_ARGUMENTS: &str = "view|completions";
+const OWN_WITH_ARGUMENTS: &str = "view|status|flush|completions";
 
 /// Prints the completions for `shell` to stdout; returns the code to exit with.
 #[must_use]

@@ -20,6 +20,7 @@ pub mod id {
     pub const VIEW: &str = "view";
     pub const INFO: &str = "info";
     pub const JSON: &str = "json";
+    pub const ATTACH: &str = "attach";
     pub const CONFIG: &str = "config";
     pub const SET: &str = "set";
     pub const DEBUG: &str = "debug";
@@ -31,11 +32,17 @@ pub mod id {
     pub const FILE: &str = "file";
     /// Of `completions`: the shell to write for.
     pub const SHELL: &str = "shell";
+    /// Of `flush`: how long it tries.
+    pub const WAIT: &str = "wait";
+    /// Of `status`: the form of metrics.
+    pub const METRICS: &str = "metrics";
 }
 
 /// First words that are ours and not the name of a program to trace.
 pub mod word {
     pub const VIEW: &str = "view";
+    pub const STATUS: &str = "status";
+    pub const FLUSH: &str = "flush";
     pub const COMPLETIONS: &str = "completions";
     pub const MAN: &str = "man";
 }
@@ -53,7 +60,9 @@ const URL: &str = "URL";
 const USAGE: &str = "\
 ddtrace-run [FLAGS] [--] PROGRAM [ARG...]
        ddtrace-run --info [--json] [PROGRAM [ARG...]]
-       ddtrace-run view [FILE]";
+       ddtrace-run view [FILE]
+       ddtrace-run status [--json]
+       ddtrace-run flush [--wait SECONDS]";
 
 /// A flag that is another name for one setting.
 pub struct SettingFlag {
@@ -64,6 +73,14 @@ pub struct SettingFlag {
     value_name: &'static str,
     help: &'static str,
 }
+
+/// Shortcuts for settings about how the program is started and ended.
+const LAUNCHING: &[SettingFlag] = &[SettingFlag {
+    long: "shutdown-timeout",
+    key: "shutdown_timeout",
+    value_name: "TIME",
+    help: "How long --supervise and --view wait for delivery, such as 500ms or 10s",
+}];
 
 /// Shortcuts for settings about where to send, in the order of the help.
 const SENDING: &[SettingFlag] = &[
@@ -123,7 +140,7 @@ const RECORDING: &[SettingFlag] = &[
 
 /// All shortcuts for settings.
 pub fn setting_flags() -> impl Iterator<Item = &'static SettingFlag> {
-    SENDING.iter().chain(RECORDING)
+    LAUNCHING.iter().chain(SENDING).chain(RECORDING)
 }
 
 impl SettingFlag {
@@ -206,8 +223,11 @@ fn tag() -> Arg {
         .action(ArgAction::Append)
 }
 
-fn looking() -> [Arg; 3] {
+fn looking() -> [Arg; 4] {
     [
+        // For programs that import our packages; nobody has a use for it at a terminal.
+        switch(id::ATTACH, "Start a sidecar for the program that calls this, and print the variables it needs")
+            .hide(true),
         switch(id::VIEW, "Show the trace as a waterfall on stderr when the program has ended"),
         switch(id::INFO, "Show the configuration, where each value comes from and what is wrong; run nothing")
             .short('i')
@@ -264,6 +284,36 @@ fn view() -> Command {
         .args(printing())
 }
 
+fn status() -> Command {
+    Command::new(word::STATUS)
+        .about("Show which spans wait for delivery, and what the sidecars that run now have done")
+        .override_usage("ddtrace-run status [--json | --metrics]")
+        .arg(switch(id::JSON, "Write JSON"))
+        .arg(switch(id::METRICS, "Write metrics in the text format of Prometheus").conflicts_with(id::JSON))
+        .next_help_heading("Other")
+        .args(configuring())
+        .args(printing())
+}
+
+fn flush() -> Command {
+    let wait = Arg::new(id::WAIT)
+        .long(id::WAIT)
+        .value_name("SECONDS")
+        .value_parser(value_parser!(u32).range(0..=86_400))
+        .value_hint(ValueHint::Other)
+        .default_value("30")
+        .help("How long to try");
+    Command::new(word::FLUSH)
+        .about("Deliver the spans that wait from earlier runs; exit code 1 if any still wait then")
+        .override_usage("ddtrace-run flush [OPTIONS]")
+        .arg(wait)
+        .next_help_heading("Where to send")
+        .args(SENDING.iter().map(SettingFlag::arg))
+        .next_help_heading("Other")
+        .args(configuring())
+        .args(printing())
+}
+
 fn completions() -> Command {
     let shell = Arg::new(id::SHELL)
         .value_name("SHELL")
@@ -283,7 +333,7 @@ pub fn command() -> Command {
 
 /// Adds the subcommands. Most command lines have none of them, and building them takes as long as parsing does.
 pub fn with_subcommands(command: Command) -> Command {
-    command.subcommands([view(), completions(), man()])
+    command.subcommands([view(), status(), flush(), completions(), man()])
 }
 
 /// The flags that stand before a program or a subcommand.
@@ -299,6 +349,7 @@ pub fn flags() -> Command {
         .disable_help_subcommand(true)
         .next_help_heading("Launching")
         .args(launching())
+        .args(LAUNCHING.iter().map(SettingFlag::arg))
         .next_help_heading("Where to send")
         .args(SENDING.iter().map(SettingFlag::arg))
         .next_help_heading("What is recorded")

@@ -15,6 +15,7 @@ pub const EXAMPLES: &[(&str, &str)] = &[
     ("ddtrace-run --view make -j8", "show where a build's time went"),
     ("ddtrace-run --otlp-endpoint http://localhost:4318 ./myapp", "send to an OTLP receiver that no variable names"),
     ("ddtrace-run view", "show the traces of earlier runs"),
+    ("ddtrace-run status", "see what waits for a receiver that was down; ddtrace-run flush delivers it"),
     ("ddtrace-run --info", "see whether all is set up well"),
     ("ddtrace-run -- \"$@\"", "in a script, start whatever the script was given"),
 ];

@@ -14,8 +14,8 @@ const DESCRIPTION: &[&str] = &[
      it keeps its process id, its standard streams, its signals and its exit code.",
     "What is recorded goes to where the configuration says; else to a Datadog Agent or to an OTLP receiver that answers on \
      this host; else into a local store, which ddtrace-run view shows.",
-    "Flags are recognised only before PROGRAM; all that follows it is its own. The words view and completions in its \
-     place, and man when nothing follows it, are commands of ddtrace-run: to start a program of such a name write -- \
+    "Flags are recognised only before PROGRAM; all that follows it is its own. The words view, status, flush and \
+     completions in its place, and man when nothing follows it, are commands of ddtrace-run: to start a program of such a name write -- \
      before it, or its path.",
 ];
 
@@ -127,7 +127,7 @@ mod tests {
         assert_eq!(sections, 9, "the headings of flags are no sections");
         let (command, of_view) = (command(), options_of(word::VIEW));
         let all = command.get_arguments().chain(of_view.get_arguments());
-        for flag in all.filter_map(|arg| arg.get_long()) {
+        for flag in all.filter(|arg| !arg.is_hide_set()).filter_map(|arg| arg.get_long()) {
             let flag = format!("\\-\\-{}", flag.replace('-', "\\-"));
             assert!(page.contains(&flag), "{flag}");
         }

@@ -25,6 +25,7 @@ pub use parse::parse;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What `-p`/`--profiling` has to say, once, on stderr.
 pub const PROFILING_NOTICE: &str = "--profiling has no effect yet";
@@ -41,8 +42,14 @@ pub enum Action {
         /// The program to describe as well, with its arguments; may be empty.
         command: Vec<OsString>,
     },
+    /// Serve the program that started this one.
+    Attach,
     /// Show stored traces.
     View(ViewArgs),
+    /// Show what waits for delivery.
+    Status(StatusForm),
+    /// Deliver what waits from earlier runs, trying for so long.
+    Flush(Duration),
     /// Print the completions for this shell: [`print_completions`].
     Completions(Shell),
     /// Print the man page: [`print_man`].
@@ -64,6 +71,18 @@ pub struct Run {
     pub profiling: bool,
     /// Trace the program though it is on the list of those never traced.
     pub force: bool,
+}
+
+/// The form of what `ddtrace-run status` says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StatusForm {
+    /// For people.
+    #[default]
+    Text,
+    /// JSON.
+    Json,
+    /// Prometheus' text format.
+    Metrics,
 }
 
 /// What `ddtrace-run view` shows.

@@ -4,11 +4,12 @@ use super::error::UsageError;
 use super::flags::{flags, id, with_subcommands, word};
 use super::levels::{Levels, switched_on, values};
 use super::split::{Rest, is_flag, is_subcommand, split};
-use super::{Action, ColourChoice, Invocation, Run, Shell, ViewArgs, help, settings};
+use super::{Action, ColourChoice, Invocation, Run, Shell, StatusForm, ViewArgs, help, settings};
 use crate::view::ViewOptions;
 use clap::{ArgMatches, Command, FromArgMatches as _};
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Understands a command line: `args` are the words after our own name.
 ///
@@ -118,6 +119,9 @@ fn colour(levels: &Levels) -> ColourChoice {
 }
 
 fn launch(levels: &Levels, program: Vec<OsString>) -> Result<Action, UsageError> {
+    if levels.switched_on(id::ATTACH) {
+        return Ok(Action::Attach);
+    }
     let json = levels.switched_on(id::JSON);
     if levels.switched_on(id::INFO) {
         return Ok(Action::Info { json, command: program });
@@ -143,6 +147,13 @@ fn subcommand(name: &str, matches: &ArgMatches) -> Result<Action, UsageError> {
             file: values::<PathBuf>(matches, id::FILE).last().cloned(),
             options: ViewOptions::from_arg_matches(matches).map_err(|error| UsageError::new(error.to_string()))?,
         })),
+        word::STATUS if switched_on(matches, id::JSON) => Ok(Action::Status(StatusForm::Json)),
+        word::STATUS if switched_on(matches, id::METRICS) => Ok(Action::Status(StatusForm::Metrics)),
+        word::STATUS => Ok(Action::Status(StatusForm::Text)),
+        word::FLUSH => {
+            let seconds = values::<u32>(matches, id::WAIT).last().copied().unwrap_or_default();
+            Ok(Action::Flush(Duration::from_secs(seconds.into())))
+        }
         word::COMPLETIONS => values::<Shell>(matches, id::SHELL)
             .last()
             .copied()

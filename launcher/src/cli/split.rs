@@ -34,7 +34,7 @@ pub fn is_flag(word: &OsStr) -> bool {
 pub fn is_subcommand(words: &[OsString]) -> bool {
     match words {
         [only] if only == word::MAN => true,
-        [first, ..] => first == word::VIEW || first == word::COMPLETIONS,
+        [first, ..] => [word::VIEW, word::STATUS, word::FLUSH, word::COMPLETIONS].iter().any(|word| first == word),
         [] => false,
     }
 }

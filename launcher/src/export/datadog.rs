@@ -2,14 +2,18 @@
 
 use super::container::ContainerIdentity;
 use super::http::{Address, Client, Failure, Proxies, Response, TlsFiles};
-use super::{Backend, Batch, Outcome};
+use super::{Backend, Format, Outcome};
 use ddtrace::config::{AgentUrl, Config};
 use ddtrace::sampling::AgentRateTable;
 use ddtrace::span::datadog::AgentOptions;
-use ddtrace::span::msgpack::encode_payload;
 use hyper::Method;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
+
+/// How long the Agent may take to tell what it understands: everything else waits for it.
+const LEARNING: Duration = Duration::from_millis(500);
 
 const PATH: &str = "/v0.4/traces";
 const RATES_VERSION: HeaderName = HeaderName::from_static("datadog-rates-payload-version");
@@ -21,7 +25,7 @@ pub struct Datadog {
     headers: HeaderMap,
     timeout: Duration,
     max_payload_bytes: usize,
-    options: AgentOptions,
+    options: Rc<Cell<AgentOptions>>,
     /// Whether the Agent is to be asked if it takes events as such.
     asks_for_events: bool,
     rates: AgentRateTable,
@@ -35,7 +39,7 @@ impl Datadog {
             headers: headers(config.external_env.as_deref(), &ContainerIdentity::detect()),
             timeout: config.agent.timeout,
             max_payload_bytes: config.max_payload_bytes,
-            options: AgentOptions::default(),
+            options: Rc::default(),
             asks_for_events: config.native_span_events,
             rates: AgentRateTable::default(),
         }
@@ -46,28 +50,32 @@ impl Datadog {
         &self.rates
     }
 
-    /// Tells the Agent from now on which fraction of traces, 0 to 1, was not lost before it could be sent.
-    pub fn set_keep_rate(&mut self, keep_rate: f64) {
-        self.options.keep_rate = keep_rate;
+    /// What the Agent is to be told and understands: whoever encodes for it looks here each time.
+    pub fn options(&self) -> Rc<Cell<AgentOptions>> {
+        Rc::clone(&self.options)
     }
 
-    /// Asks the Agent, before the first events are sent, whether it takes them as such. One that does not answer is asked
-    /// again the next time; until then events are tags, which every Agent takes.
-    async fn learn_about_events(&mut self, batch: &Batch) {
-        let has_events = || batch.chunks.iter().flat_map(|chunk| &chunk.spans).any(|span| !span.events.is_empty());
-        if !self.asks_for_events || !has_events() {
+    /// Most bytes of a payload.
+    pub fn most_bytes(&self) -> usize {
+        self.max_payload_bytes
+    }
+
+    /// Asks the Agent whether it takes events as such. One that does not answer is asked again when it has answered
+    /// something else; until then events are tags, which every Agent takes.
+    pub async fn learn(&mut self) {
+        if !self.asks_for_events {
             return;
         }
         let headers = HeaderMap::new();
         let asking = self.client.send(Method::GET, "/info", &headers, Default::default());
-        let Ok(Ok(response)) = tokio::time::timeout(self.timeout, asking).await else { return };
+        let Ok(Ok(response)) = tokio::time::timeout(self.timeout.min(LEARNING), asking).await else { return };
         let info: serde_json::Value = match response.status.as_u16() {
             200 => serde_json::from_slice(&response.body).unwrap_or_default(),
             // Too old to tell.
             404 => serde_json::Value::Null,
             _ => return,
         };
-        self.options.native_events = info["span_events"] == true;
+        self.options.set(AgentOptions { native_events: info["span_events"] == true, ..self.options.get() });
         self.asks_for_events = false;
     }
 
@@ -86,7 +94,7 @@ impl Datadog {
             }
             413 => Outcome::TooLarge,
             // Not an Agent, or one from before v0.4: the spans are good, and may be for whoever listens there later.
-            404 => Outcome::Retry {
+            404 | 415 => Outcome::Retry {
                 after: None,
                 reason: format!("{} for {PATH}: what listens there is no Datadog Agent, or too old a one", at()),
             },
@@ -130,21 +138,39 @@ fn headers(external_env: Option<&str>, container: &ContainerIdentity) -> HeaderM
 }
 
 impl Backend for Datadog {
-    async fn send(&mut self, batch: &Batch) -> Outcome {
-        self.learn_about_events(batch).await;
-        let payload = encode_payload(&batch.chunks, self.options);
-        if payload.traces == 0 {
-            return Outcome::Delivered { rejected: 0, message: None };
-        }
-        if payload.body.len() > self.max_payload_bytes {
+    fn format(&self) -> Format {
+        Format::Datadog
+    }
+
+    async fn send(&mut self, payload: &[u8]) -> Outcome {
+        if payload.len() > self.max_payload_bytes {
             return Outcome::TooLarge;
         }
         let mut headers = self.headers.clone();
-        headers.insert(TRACE_COUNT, HeaderValue::from(payload.traces));
+        headers.insert(TRACE_COUNT, HeaderValue::from(traces(payload)));
         if let Ok(version) = HeaderValue::from_str(self.rates.version()) {
             headers.insert(RATES_VERSION, version);
         }
-        let sending = self.client.send(Method::POST, PATH, &headers, payload.body.into());
+        let outcome = self.post(&headers, payload).await;
+        if matches!(outcome, Outcome::Delivered { .. }) {
+            self.learn().await;
+        }
+        outcome
+    }
+
+    fn name(&self) -> &'static str {
+        "Datadog Agent"
+    }
+
+    fn destination(&self) -> String {
+        self.client.address().to_string()
+    }
+}
+
+impl Datadog {
+    async fn post(&mut self, headers: &HeaderMap, payload: &[u8]) -> Outcome {
+        let body = hyper::body::Bytes::copy_from_slice(payload);
+        let sending = self.client.send(Method::POST, PATH, headers, body);
         match tokio::time::timeout(self.timeout, sending).await {
             Ok(Ok(response)) => self.outcome(&response),
             // The spans were taken; only the rates are lost.
@@ -161,13 +187,15 @@ impl Backend for Datadog {
             },
         }
     }
+}
 
-    fn name(&self) -> &'static str {
-        "Datadog Agent"
-    }
-
-    fn destination(&self) -> String {
-        self.client.address().to_string()
+/// How many chunks a payload says it has.
+fn traces(payload: &[u8]) -> u32 {
+    match payload {
+        [0xdd, a, b, c, d, ..] => u32::from_be_bytes([*a, *b, *c, *d]),
+        [0xdc, a, b, ..] => u16::from_be_bytes([*a, *b]).into(),
+        [length @ 0x90..=0x9f, ..] => u32::from(length & 0x0f),
+        _ => 0,
     }
 }
 

@@ -1,92 +1,81 @@
 //! The one rule for retrying, splitting and giving up.
 
-use super::{Backend, Batch, Outcome};
+use super::{Backend, Outcome};
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::sync::Notify;
+use tokio::time::sleep;
 
 /// The first wait before trying again.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 /// The longest wait that is chosen here; a receiver may ask for more.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
-/// What became of a batch in the end. Each of its spans is in exactly one of the three.
-#[derive(Debug, Default)]
-pub struct Delivery {
-    /// How many spans the receiver has.
-    pub delivered: u64,
-    /// How many spans the receiver will never take.
-    pub dropped: u64,
-    /// What could not be delivered in time; it may be tried again.
-    pub left: Batch,
-    /// What went wrong or was remarked, for people; each message once, without secrets.
-    pub messages: Vec<String>,
+/// What is to be told while a payload is being delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Remark {
+    /// A request is sent.
+    Sent,
+    /// It is to be tried again.
+    InVain,
+    /// What went wrong or was remarked, for people; without secrets.
+    Said(String),
 }
 
-impl Delivery {
-    fn say(&mut self, message: String) {
-        if !self.messages.contains(&message) {
-            self.messages.push(message);
-        }
-    }
-}
-
-/// Delivers a batch: tries again with growing, jittered waits while `limit` allows, waits as long as the receiver asks
-/// to, and splits what is too large. When the time is over, an attempt under way is abandoned.
-pub async fn deliver<B: Backend>(backend: &mut B, batch: Batch, limit: Duration) -> Delivery {
-    let deadline = Instant::now() + limit;
-    let mut delivery = Delivery::default();
-    let mut waiting = VecDeque::from([batch]);
-    let mut failures = 0;
-    while let Some(batch) = waiting.pop_front() {
-        let spans = batch.spans();
-        if spans == 0 {
-            continue;
-        }
-        let outcome = timeout_at(deadline, backend.send(&batch)).await.unwrap_or_else(|_| Outcome::Retry {
-            after: None,
-            reason: format!("{} at {} gave no answer in time", backend.name(), backend.destination()),
-        });
-        match outcome {
+/// Delivers a payload of so many spans: tries again with growing, jittered waits, waits as long as the receiver asks to,
+/// and splits what is too large. Gives how many of the spans the receiver will never take, once it has answered about all
+/// of them.
+///
+/// When `ending` is told there will not be much time any more, and whoever waits here is soon abandoned: a wait of our own
+/// is cut short then. One that the receiver has asked for ends it; `None` says so, and the payload may be tried again.
+pub async fn deliver<B: Backend>(
+    backend: &mut B,
+    payload: &[u8],
+    spans: u64,
+    ending: &Notify,
+    tell: &mut dyn FnMut(Remark),
+) -> Option<u64> {
+    let mut waiting = VecDeque::from([(Cow::Borrowed(payload), spans)]);
+    let (mut failures, mut dropped) = (0, 0);
+    while let Some((payload, spans)) = waiting.pop_front() {
+        tell(Remark::Sent);
+        match backend.send(&payload).await {
             Outcome::Delivered { rejected, message } => {
                 failures = 0;
-                let rejected = rejected.min(spans);
-                delivery.delivered += spans - rejected;
-                delivery.dropped += rejected;
-                if let Some(message) = message {
-                    delivery.say(message);
-                }
+                dropped += rejected.min(spans);
+                message.into_iter().for_each(|message| tell(Remark::Said(message)));
             }
             Outcome::Refused { reason } => {
                 failures = 0;
-                delivery.dropped += spans;
-                delivery.say(reason);
+                dropped += spans;
+                tell(Remark::Said(reason));
             }
-            Outcome::TooLarge => match batch.halves() {
-                Ok((first, second)) => {
-                    waiting.push_front(second);
-                    waiting.push_front(first);
+            Outcome::TooLarge => match backend.format().halves(&payload) {
+                Some((first, second)) => {
+                    waiting.push_front((Cow::Owned(second.body), second.spans));
+                    waiting.push_front((Cow::Owned(first.body), first.spans));
                 }
-                Err(_) => {
-                    delivery.dropped += spans;
-                    delivery.say(format!("a span is larger than {} takes", backend.name()));
+                None => {
+                    dropped += spans;
+                    tell(Remark::Said(format!("a span is larger than {} takes", backend.name())));
                 }
             },
             Outcome::Retry { after, reason } => {
-                delivery.say(reason);
+                tell(Remark::Said(reason));
+                tell(Remark::InVain);
                 let wait = after.unwrap_or_default().max(backoff(failures));
                 failures += 1;
-                waiting.push_front(batch);
-                if Instant::now() + wait >= deadline {
-                    break;
+                waiting.push_front((payload, spans));
+                tokio::select! {
+                    () = sleep(wait) => {}
+                    () = ending.notified() => if after.is_some() { return None },
                 }
-                sleep(wait).await;
             }
         }
     }
-    delivery.left.chunks = waiting.into_iter().flat_map(|batch| batch.chunks).collect();
-    delivery
+    Some(dropped)
 }
 
 /// The wait after so many failures in a row: doubled each time, then somewhere between its half and its whole, so that
@@ -103,25 +92,34 @@ fn random_fraction() -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{batch, span_ids};
+    use super::super::testing::batch;
+    use super::super::{Batch, Format};
     use super::*;
+    use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+    use prost::Message;
+    use tokio::time::Instant;
 
     /// Answers as told and remembers what it was sent, and when.
     #[derive(Default)]
     struct Scripted {
         answers: VecDeque<Outcome>,
-        most_spans: Option<u64>,
+        most_spans: Option<usize>,
         mute: bool,
         calls: Vec<(Instant, Vec<u64>)>,
     }
 
     impl Backend for Scripted {
-        async fn send(&mut self, batch: &Batch) -> Outcome {
-            self.calls.push((Instant::now(), span_ids(batch)));
+        fn format(&self) -> Format {
+            Format::Otlp
+        }
+
+        async fn send(&mut self, payload: &[u8]) -> Outcome {
+            let ids = ids(payload);
+            self.calls.push((Instant::now(), ids.clone()));
             if self.mute {
                 std::future::pending::<()>().await;
             }
-            if self.most_spans.is_some_and(|most| batch.spans() > most) {
+            if self.most_spans.is_some_and(|most| ids.len() > most) {
                 return Outcome::TooLarge;
             }
             self.answers.pop_front().unwrap_or(Outcome::Delivered { rejected: 0, message: None })
@@ -136,16 +134,37 @@ mod tests {
         }
     }
 
+    fn ids(payload: &[u8]) -> Vec<u64> {
+        let request = ExportTraceServiceRequest::decode(payload).unwrap();
+        let scopes = request.resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
+        scopes.flat_map(|scope| scope.spans).map(|span| u64::from_be_bytes(span.span_id.try_into().unwrap())).collect()
+    }
+
     fn later(after: Option<u64>) -> Outcome {
         Outcome::Retry { after: after.map(Duration::from_secs), reason: String::from("busy") }
+    }
+
+    /// What came of it in so much time, how often it was tried, and what was said.
+    async fn deliver(backend: &mut Scripted, batch: Batch, limit: Duration) -> (Option<u64>, usize, Vec<String>) {
+        let payload = Format::Otlp.encode(&batch, Default::default()).unwrap();
+        let mut remarks = Vec::new();
+        let ending = Notify::new();
+        let mut tell = |remark| remarks.push(remark);
+        let delivering = super::deliver(backend, &payload, batch.spans(), &ending, &mut tell);
+        let settled = tokio::time::timeout(limit, delivering).await.ok().flatten();
+        let sent = remarks.iter().filter(|remark| **remark == Remark::Sent).count();
+        let said = remarks.into_iter().filter_map(|remark| match remark {
+            Remark::Said(text) => Some(text),
+            _ => None,
+        });
+        (settled, sent, said.collect())
     }
 
     #[tokio::test(start_paused = true)]
     async fn waits_double_with_jitter_and_stop_growing() {
         let mut backend = Scripted { answers: std::iter::repeat_n(later(None), 9).collect(), ..Default::default() };
-        let delivery = deliver(&mut backend, batch(&[1]), Duration::from_secs(120)).await;
-        assert_eq!((delivery.delivered, delivery.dropped), (1, 0));
-        assert_eq!(delivery.messages, ["busy"]);
+        let (settled, sent, said) = deliver(&mut backend, batch(&[1]), Duration::from_secs(120)).await;
+        assert_eq!((settled, sent, said), (Some(0), 10, vec![String::from("busy"); 9]));
         let waits: Vec<Duration> = backend.calls.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
         for (i, wait) in waits.iter().enumerate() {
             let whole = FIRST_WAIT.saturating_mul(1 << i).min(LONGEST_WAIT);
@@ -156,37 +175,39 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_receivers_wish_is_honoured() {
-        let mut backend = Scripted { answers: [later(Some(7))].into(), ..Default::default() };
-        let start = Instant::now();
-        deliver(&mut backend, batch(&[1]), Duration::from_secs(60)).await;
-        assert!(backend.calls[1].0 - start >= Duration::from_secs(7));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_would_come_after_the_limit_is_left_at_once() {
         let mut backend = Scripted { answers: [later(Some(3600))].into(), ..Default::default() };
         let start = Instant::now();
-        let delivery = deliver(&mut backend, batch(&[1, 2]), Duration::from_secs(5)).await;
-        assert_eq!(start.elapsed(), Duration::ZERO, "waiting for nothing");
-        assert_eq!(span_ids(&delivery.left), [1, 2]);
-        assert_eq!((delivery.delivered, delivery.dropped), (0, 0));
+        assert_eq!(deliver(&mut backend, batch(&[1]), Duration::from_secs(9999)).await.0, Some(0));
+        assert!(backend.calls[1].0 - start >= Duration::from_secs(3600));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_mute_receiver_is_abandoned_at_the_limit() {
+    async fn towards_the_end_it_is_tried_once_more_unless_the_receiver_asked_to_wait() {
+        for (wish, settled) in [(None, Some(0)), (Some(5), None)] {
+            let mut backend = Scripted { answers: [later(wish)].into(), ..Default::default() };
+            let payload = Format::Otlp.encode(&batch(&[1]), Default::default()).unwrap();
+            let ending = Notify::new();
+            let start = Instant::now();
+            let mut silent = |_| {};
+            let (came, ()) = tokio::join!(super::deliver(&mut backend, &payload, 1, &ending, &mut silent), async {
+                sleep(Duration::from_millis(10)).await;
+                ending.notify_waiters();
+            });
+            assert_eq!((came, start.elapsed()), (settled, Duration::from_millis(10)));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_mute_receiver_settles_nothing() {
         let mut backend = Scripted { mute: true, ..Default::default() };
-        let start = Instant::now();
-        let delivery = deliver(&mut backend, batch(&[1]), Duration::from_secs(5)).await;
-        assert!(start.elapsed() < Duration::from_millis(5_010));
-        assert_eq!(span_ids(&delivery.left), [1]);
-        assert_eq!(delivery.messages, ["receiver at nowhere gave no answer in time"]);
+        assert_eq!(deliver(&mut backend, batch(&[1]), Duration::from_secs(5)).await, (None, 1, vec![]));
     }
 
     #[tokio::test(start_paused = true)]
     async fn too_large_is_split_in_order_down_to_single_spans() {
         let mut backend = Scripted { most_spans: Some(2), ..Default::default() };
-        let delivery = deliver(&mut backend, batch(&[1, 2, 3, 4, 5]), Duration::from_secs(5)).await;
-        assert_eq!(delivery.delivered, 5);
+        let (settled, ..) = deliver(&mut backend, batch(&[1, 2, 3, 4, 5]), Duration::from_secs(5)).await;
+        assert_eq!(settled, Some(0));
         let taken: Vec<u64> =
             backend.calls.iter().filter(|(_, ids)| ids.len() <= 2).flat_map(|c| c.1.clone()).collect();
         assert_eq!(taken, [1, 2, 3, 4, 5]);
@@ -195,22 +216,20 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_span_too_large_alone_is_dropped_and_counted() {
         let mut backend = Scripted { most_spans: Some(0), ..Default::default() };
-        let delivery = deliver(&mut backend, batch(&[1, 2]), Duration::from_secs(5)).await;
-        assert_eq!((delivery.delivered, delivery.dropped), (0, 2));
-        assert_eq!(delivery.messages, ["a span is larger than receiver takes"]);
+        let (settled, _, said) = deliver(&mut backend, batch(&[1, 2]), Duration::from_secs(5)).await;
+        assert_eq!((settled, said), (Some(2), vec![String::from("a span is larger than receiver takes"); 2]));
     }
 
     #[tokio::test(start_paused = true)]
     async fn refused_and_rejected_spans_are_never_sent_again() {
         let refused = Outcome::Refused { reason: String::from("bad") };
         let mut backend = Scripted { answers: [refused].into(), ..Default::default() };
-        let delivery = deliver(&mut backend, batch(&[1, 2]), Duration::from_secs(5)).await;
-        assert_eq!((delivery.delivered, delivery.dropped, backend.calls.len()), (0, 2, 1));
+        let (settled, sent, _) = deliver(&mut backend, batch(&[1, 2]), Duration::from_secs(5)).await;
+        assert_eq!((settled, sent), (Some(2), 1));
         let partly = Outcome::Delivered { rejected: 3, message: Some(String::from("too old")) };
         let mut backend = Scripted { answers: [partly].into(), ..Default::default() };
-        let delivery = deliver(&mut backend, batch(&[1, 2, 3, 4]), Duration::from_secs(5)).await;
-        assert_eq!((delivery.delivered, delivery.dropped, backend.calls.len()), (1, 3, 1));
-        assert_eq!(delivery.messages, ["too old"]);
+        let (settled, sent, said) = deliver(&mut backend, batch(&[1, 2, 3, 4]), Duration::from_secs(5)).await;
+        assert_eq!((settled, sent, said), (Some(3), 1, vec![String::from("too old")]));
     }
 
     #[test]

@@ -5,8 +5,10 @@
 //! stay within the bound and always hold at least the newest half. A line that a dying writer left unfinished ends
 //! where the next one begins, so that it spoils no other.
 
-use super::otlp::{json, trace_request};
-use super::{Backend, Batch, Outcome};
+use super::otlp::json;
+use super::{Backend, Format, Outcome};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use prost::Message;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
@@ -105,8 +107,17 @@ fn write_line(mut file: &File, length: u64, line: &[u8]) -> io::Result<()> {
 }
 
 impl Backend for LocalStore {
-    async fn send(&mut self, batch: &Batch) -> Outcome {
-        let Some(request) = trace_request(batch) else { return Outcome::Delivered { rejected: 0, message: None } };
+    fn format(&self) -> Format {
+        Format::Otlp
+    }
+
+    async fn send(&mut self, payload: &[u8]) -> Outcome {
+        let request = match ExportTraceServiceRequest::decode(payload) {
+            Ok(request) => request,
+            Err(error) => {
+                return Outcome::Refused { reason: format!("spans cannot be read back and are dropped: {error}") };
+            }
+        };
         let reason = match self.append(&json::to_json(&request)).await {
             Ok(Appended::Written) => return Outcome::Delivered { rejected: 0, message: None },
             Ok(Appended::TooLarge) => return Outcome::TooLarge,

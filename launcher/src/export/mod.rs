@@ -6,6 +6,7 @@
 mod container;
 mod datadog;
 mod deliver;
+mod format;
 mod http;
 mod local;
 mod otlp;
@@ -22,7 +23,8 @@ mod testing;
 mod tests;
 
 pub use datadog::Datadog;
-pub use deliver::deliver;
+pub use deliver::{Remark, deliver};
+pub use format::Format;
 pub use local::{FILE_NAME as LOCAL_STORE, LocalStore, OLDER_FILE_NAME as OLDER_LOCAL_STORE};
 pub use otlp::{OtlpGrpc, OtlpHttp};
 pub use prepare::Preparation;
@@ -31,7 +33,10 @@ pub use probe::{Destination, probe};
 use ddtrace::config::{Config, OtlpProtocol};
 use ddtrace::sampling::AgentRateTable;
 use ddtrace::span::TraceChunk;
+use ddtrace::span::datadog::AgentOptions;
+use std::cell::Cell;
 use std::path::Path;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// The batch as one line of OTLP JSON, with its line end; nothing where it has no spans.
@@ -56,7 +61,7 @@ impl Batch {
     }
 
     /// Two batches of half the size, in order; a single span cannot be split and comes back.
-    fn halves(mut self) -> Result<(Batch, Batch), Batch> {
+    pub fn halves(mut self) -> Result<(Batch, Batch), Batch> {
         if self.chunks.len() > 1 {
             let second = self.chunks.split_off(self.chunks.len() / 2);
             return Ok((self, Batch { chunks: second }));
@@ -99,8 +104,11 @@ pub enum Outcome {
 
 /// A receiver of spans.
 pub trait Backend {
-    /// Sends a batch once.
-    async fn send(&mut self, batch: &Batch) -> Outcome;
+    /// What it is sent.
+    fn format(&self) -> Format;
+
+    /// Sends a payload of its format once.
+    async fn send(&mut self, payload: &[u8]) -> Outcome;
 
     /// What kind of receiver it is, such as `Datadog Agent`.
     fn name(&self) -> &'static str;
@@ -146,24 +154,49 @@ impl AnyBackend {
             _ => None,
         }
     }
-}
 
-impl AnyBackend {
-    /// Tells an Agent which share of the spans is not lost on the way, 0 to 1.
-    pub fn set_keep_rate(&mut self, rate: f64) {
+    /// What an Agent is to be told and understands, as it is known by now; `None` for what is no Agent.
+    pub fn options(&self) -> Option<Rc<Cell<AgentOptions>>> {
+        match self {
+            AnyBackend::Datadog(agent) => Some(agent.options()),
+            _ => None,
+        }
+    }
+
+    /// Asks a receiver that is there what has to be known before anything is encoded for it.
+    pub async fn learn(&mut self) {
         if let AnyBackend::Datadog(agent) = self {
-            agent.set_keep_rate(rate);
+            agent.learn().await;
+        }
+    }
+
+    /// Most bytes of a payload that it takes.
+    pub fn most_bytes(&self) -> usize {
+        match self {
+            AnyBackend::Datadog(agent) => agent.most_bytes(),
+            AnyBackend::OtlpHttp(_) => OtlpHttp::MOST_BYTES,
+            AnyBackend::OtlpGrpc(_) => OtlpGrpc::MOST_BYTES,
+            AnyBackend::Local(_) => usize::MAX,
         }
     }
 }
 
 impl Backend for AnyBackend {
-    async fn send(&mut self, batch: &Batch) -> Outcome {
+    fn format(&self) -> Format {
         match self {
-            AnyBackend::Datadog(backend) => backend.send(batch).await,
-            AnyBackend::OtlpHttp(backend) => backend.send(batch).await,
-            AnyBackend::OtlpGrpc(backend) => backend.send(batch).await,
-            AnyBackend::Local(backend) => backend.send(batch).await,
+            AnyBackend::Datadog(backend) => backend.format(),
+            AnyBackend::OtlpHttp(backend) => backend.format(),
+            AnyBackend::OtlpGrpc(backend) => backend.format(),
+            AnyBackend::Local(backend) => backend.format(),
+        }
+    }
+
+    async fn send(&mut self, payload: &[u8]) -> Outcome {
+        match self {
+            AnyBackend::Datadog(backend) => backend.send(payload).await,
+            AnyBackend::OtlpHttp(backend) => backend.send(payload).await,
+            AnyBackend::OtlpGrpc(backend) => backend.send(payload).await,
+            AnyBackend::Local(backend) => backend.send(payload).await,
         }
     }
 

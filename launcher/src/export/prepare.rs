@@ -1,7 +1,8 @@
-//! What is done to spans once, before any backend or the view gets them: secrets hidden, limits kept, services renamed.
+//! What is done to spans once, before any backend or the view gets them: secrets hidden, limits kept, services renamed,
+//! peers named.
 
 use ddtrace::config::Config;
-use ddtrace::span::datadog;
+use ddtrace::span::datadog::{self, PeerServices};
 use ddtrace::span::scrub::{Rules, scrub_span};
 use ddtrace::span::{Span, SpanLimits, TraceChunk};
 use std::collections::HashMap;
@@ -11,6 +12,7 @@ pub struct Preparation {
     rules: Rules,
     limits: SpanLimits,
     services: HashMap<String, String>,
+    peers: PeerServices,
 }
 
 impl Preparation {
@@ -20,6 +22,10 @@ impl Preparation {
             rules: Rules::new(&config.obfuscation),
             limits: config.span_limits,
             services: config.service_mapping.iter().cloned().collect(),
+            peers: PeerServices {
+                defaults: config.peer_service_defaults,
+                mapping: config.peer_service_mapping.iter().cloned().collect(),
+            },
         }
     }
 
@@ -29,6 +35,7 @@ impl Preparation {
             // Before anything is cut: half of a literal looks like none.
             scrub_span(span, &self.rules);
             self.limits.apply(span);
+            self.peers.apply(span);
         }
         if !self.services.is_empty() {
             let TraceChunk { resource, spans, .. } = chunk;

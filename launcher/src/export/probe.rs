@@ -140,14 +140,13 @@ async fn is_agent(url: &AgentUrl) -> bool {
 
 /// Whether an OTLP receiver answers: it takes a request without spans.
 async fn is_otlp_receiver(otlp: &OtlpConfig) -> bool {
-    let nothing = ExportTraceServiceRequest::default();
     let outcome = match otlp.protocol {
         OtlpProtocol::Grpc => match OtlpGrpc::new(otlp) {
-            Ok(mut receiver) => receiver.export(nothing).await,
+            Ok(mut receiver) => receiver.export(ExportTraceServiceRequest::default()).await,
             Err(_) => return false,
         },
         _ => match OtlpHttp::new(otlp) {
-            Ok(mut receiver) => receiver.export(&nothing).await,
+            Ok(mut receiver) => receiver.export(&[]).await,
             Err(_) => return false,
         },
     };

@@ -1,10 +1,13 @@
 //! Spans for tests.
 
-use super::Batch;
+use super::{Backend, Batch, Datadog, LocalStore, OtlpGrpc, OtlpHttp, Outcome};
 use ddtrace::config::{Config, Sources, resolve};
 use ddtrace::ids::{SpanId, TraceId};
+use ddtrace::span::datadog::AgentOptions;
 use ddtrace::span::{Attribute, Event, Link, Resource, Span, SpanKind, Status, TraceChunk, Value};
 use std::borrow::Cow;
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 pub fn attribute(key: &'static str, value: impl Into<Value>) -> Attribute {
@@ -95,3 +98,28 @@ pub fn config() -> Config {
     // Nothing is read: neither an environment nor files are given.
     resolve(&Sources { root: "/nonexistent".into(), ..Sources::default() }).config
 }
+
+/// Encodes a batch for a backend and sends it, as the sidecar does.
+pub trait SendBatch: Backend {
+    async fn send_batch(&mut self, batch: &Batch) -> Outcome {
+        let options = self.options().map(|options| options.get()).unwrap_or_default();
+        match self.format().encode(batch, options) {
+            Some(payload) => self.send(&payload).await,
+            None => Outcome::Delivered { rejected: 0, message: None },
+        }
+    }
+
+    fn options(&self) -> Option<Rc<Cell<AgentOptions>>> {
+        None
+    }
+}
+
+impl SendBatch for Datadog {
+    fn options(&self) -> Option<Rc<Cell<AgentOptions>>> {
+        Some(Datadog::options(self))
+    }
+}
+
+impl SendBatch for OtlpHttp {}
+impl SendBatch for OtlpGrpc {}
+impl SendBatch for LocalStore {}

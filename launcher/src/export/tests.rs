@@ -1,4 +1,3 @@
-use super::deliver::Delivery;
 use super::probe::Route;
 use super::test_server::{Answer, TestServer};
 use super::testing::{self, batch, span_ids};
@@ -8,6 +7,13 @@ use ddtrace::sampling::AgentRates;
 
 async fn opened(destination: &Destination, directory: &Path) -> AnyBackend {
     AnyBackend::open(destination, &testing::config(), directory).unwrap()
+}
+
+async fn delivered(backend: &mut AnyBackend, limit: Duration) -> Option<u64> {
+    let payload = backend.format().encode(&batch(&[1, 2]), Default::default()).unwrap();
+    let ending = Default::default();
+    let mut silent = |_| {};
+    tokio::time::timeout(limit, deliver(backend, &payload, 2, &ending, &mut silent)).await.ok().flatten()
 }
 
 #[tokio::test]
@@ -26,9 +32,7 @@ async fn every_destination_opens_and_delivers() {
         let mut backend = opened(&destination, state.path()).await;
         assert_eq!((backend.name(), backend.destination()), (name, place));
         let is_agent = matches!(backend, AnyBackend::Datadog(_));
-        let Delivery { delivered, dropped, left, messages } =
-            deliver(&mut backend, batch(&[1, 2]), Duration::from_secs(5)).await;
-        assert_eq!((delivered, dropped, span_ids(&left), messages), (2, 0, vec![], vec![]), "{name}");
+        assert_eq!(delivered(&mut backend, Duration::from_secs(5)).await, Some(0), "{name}");
         assert_eq!(backend.rates().map(|rates| rates.rate(b"", b"")), is_agent.then_some(Some(0.5)));
     }
 }
@@ -40,8 +44,7 @@ async fn a_grpc_receiver_opens_by_its_protocol() {
     let mut backend = opened(&Destination::Otlp(otlp), Path::new("/nowhere")).await;
     assert_eq!((backend.name(), backend.destination().as_str()), ("OTLP receiver", "http://127.0.0.1:1/"));
     assert!(matches!(backend, AnyBackend::OtlpGrpc(_)));
-    let delivery = deliver(&mut backend, batch(&[1, 2]), Duration::from_millis(50)).await;
-    assert_eq!(span_ids(&delivery.left), [1, 2]);
+    assert_eq!(delivered(&mut backend, Duration::from_millis(50)).await, None);
 }
 
 #[tokio::test]

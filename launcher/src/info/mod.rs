@@ -19,6 +19,8 @@ pub struct Facts {
     pub version: String,
     /// The preload library, and where else it was looked for if it is not there.
     pub preload: PathBuf,
+    /// The directory that Pythons load our package from.
+    pub python: PathBuf,
     /// The directory of store, spool and log that will be used.
     pub state_dir: PathBuf,
     /// The file that the sidecar will log to.
@@ -40,6 +42,8 @@ pub struct Report {
     pub destinations: Vec<Destination>,
     /// The library that is put into native programs.
     pub preload: Place,
+    /// The directory that Pythons load our package from.
+    pub python: Place,
     /// The directory of store, spool and log.
     pub state_dir: Place,
     /// The file that the sidecar logs to.
@@ -154,6 +158,7 @@ pub fn report(resolution: &Resolution, facts: &Facts) -> Report {
         enabled: resolution.config.enabled,
         destinations: destinations(resolution, facts),
         preload: readable(&facts.preload),
+        python: readable(&facts.python),
         state_dir: writable(&facts.state_dir),
         log_file: writable(&facts.log_file),
         process_spans: Decision { on: facts.process_spans.0, reason: facts.process_spans.1.clone() },
@@ -309,6 +314,7 @@ fn errors(report: &Report, resolution: &Resolution) -> Vec<String> {
     }
     let places = [
         ("preload library", &report.preload, "native programs are not traced"),
+        ("Python package", &report.python, "Python programs are traced as native ones are"),
         ("state directory", &report.state_dir, "what cannot be delivered is kept in memory and may be lost"),
         ("sidecar's log", &report.log_file, "the sidecar cannot tell what goes wrong"),
     ];

@@ -10,6 +10,7 @@ fn report_of(env: &[(&str, &str)], change: impl FnOnce(&mut Facts)) -> Report {
     let mut facts = Facts {
         version: "1.2.3".into(),
         preload,
+        python: directory.path().to_owned(),
         state_dir: directory.path().join("state/ddtrace"),
         log_file: directory.path().join("state/ddtrace/log"),
         process_spans: (true, "CI is set".into()),

@@ -75,6 +75,7 @@ impl Page {
         let spans = &report.process_spans;
         self.pair("Process spans", &format!("{}: {}", yes_no(spans.on), spans.reason));
         self.place("Preload library", &report.preload, "found");
+        self.place("Python package", &report.python, "found");
         self.place("State directory", &report.state_dir, "writable");
         self.place("Sidecar's log", &report.log_file, "writable");
     }

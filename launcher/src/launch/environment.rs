@@ -55,6 +55,20 @@ impl Environment {
         self.set("LD_PRELOAD", value);
     }
 
+    /// Puts the directory in front of `PYTHONPATH`.
+    pub fn lead_python_path(&mut self, directory: &Path) {
+        let directory = directory.as_os_str();
+        let present = self.get("PYTHONPATH").unwrap_or_default().as_bytes();
+        let mut value = directory.as_bytes().to_vec();
+        if !present.is_empty() {
+            for item in present.split(|byte| *byte == b':').filter(|item| *item != directory.as_bytes()) {
+                value.push(b':');
+                value.extend(item);
+            }
+        }
+        self.set("PYTHONPATH", OsString::from_vec(value));
+    }
+
     /// As `execve` takes it.
     pub fn to_c(&self) -> Vec<CString> {
         let entry = |(name, value): &(OsString, OsString)| {
@@ -83,6 +97,22 @@ mod tests {
             let mut environment = environment(&[("A", "1"), ("LD_PRELOAD", before)]);
             environment.preload(library);
             assert_eq!(environment.get("LD_PRELOAD"), Some(OsStr::new(after)));
+        }
+    }
+
+    #[test]
+    fn the_directory_comes_first_and_once_and_all_else_stays() {
+        for (before, after) in [
+            ("", "/x"),
+            ("/a:/b", "/x:/a:/b"),
+            (":/a:", "/x::/a:"),
+            ("/x:/a", "/x:/a"),
+            ("/a:/x", "/x:/a"),
+            ("/x", "/x"),
+        ] {
+            let mut environment = environment(&[("PYTHONPATH", before)]);
+            environment.lead_python_path(Path::new("/x"));
+            assert_eq!(environment.get("PYTHONPATH"), Some(OsStr::new(after)), "{before}");
         }
     }
 

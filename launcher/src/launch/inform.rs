@@ -10,10 +10,11 @@ use ddtrace::config::Resolution;
 use super::environment::Environment;
 use super::process_spans::Decision;
 use super::trace::Incoming;
-use super::{Given, library};
+use super::{Given, library, python};
 use crate::cli::ColourChoice;
 use crate::info::{Facts, report};
 use crate::message::Messages;
+use crate::target::{Obstacle, Target};
 use crate::{sidecar, state_dir, target};
 
 /// The longest that a backend is waited for.
@@ -32,6 +33,14 @@ pub fn tell_destinations(resolution: &Resolution, messages: &mut Messages) {
     messages.debug(format_args!("the sidecar logs to {}", report.log_file.path.display()));
 }
 
+/// Why the code of a Python is not traced.
+pub fn untraced_python(target: &Target, obstacle: Obstacle) -> String {
+    format!(
+        "{}: {obstacle}, by which the tracer gets into it; spans of its Python code are not recorded",
+        target.program.display()
+    )
+}
+
 /// Prints the report on stdout.
 pub fn inform(given: Given, command: &[OsString], json: bool, colour: ColourChoice) -> i32 {
     let environment = Environment::inherited();
@@ -43,9 +52,11 @@ pub fn inform(given: Given, command: &[OsString], json: bool, colour: ColourChoi
             Ok(path) => {
                 let looked = target::inspect(&path, environment.get("PATH"));
                 let reason = target::untraceable(&looked, &config.denylist, environment.get("LD_PRELOAD"));
-                report.target = Some(match reason {
-                    Some(reason) => reason.to_string(),
-                    None => format!("{} can be traced", path.display()),
+                let obstacle = looked.python_obstacle(command);
+                report.target = Some(match (reason, obstacle) {
+                    (Some(reason), _) => reason.to_string(),
+                    (None, Some(obstacle)) => untraced_python(&looked, obstacle),
+                    (None, None) => format!("{} can be traced", path.display()),
                 });
             }
             Err(error) => report.errors.push(error.to_string()),
@@ -63,6 +74,7 @@ fn facts(resolution: &Resolution, environment: &Environment) -> Facts {
     let decision = Decision::of(config, false, Incoming::read(config, environment).is_continued(), environment);
     Facts {
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        python: python::bootstrap().unwrap_or_else(python::usual_place),
         preload: library::find().unwrap_or_else(|_| library::usual_place()),
         log_file: sidecar::log_file(config, Some(&state_dir)).unwrap_or_default(),
         state_dir,

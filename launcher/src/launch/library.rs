@@ -1,4 +1,4 @@
-//! Where the preload library is.
+//! Where the preload library is, and by which path it can be named.
 
 use std::fs;
 use std::io;
@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 use nix::unistd::geteuid;
 
 const NAME: &str = "libddtrace_preload.so";
+
+/// The loader separates at blanks and colons, knows no escape, and expands `$`.
+const LOADER_SEPARATORS: &[u8] = b": \t\n\r\x0c\x0b$";
 
 /// Why there is no library.
 #[derive(Debug)]
@@ -48,27 +51,32 @@ pub fn find() -> Result<PathBuf, Missing> {
     let places = vec![directory.join(NAME), directory.join("../lib/ddtrace").join(NAME)];
     let Some(found) = places.iter().find(|place| place.is_file()) else { return Err(Missing::NotThere(places)) };
     let found = found.canonicalize().unwrap_or_else(|_| found.clone());
-    if can_be_said(&found) {
-        return Ok(found);
-    }
-    link(&found).map_err(|error| Missing::Unspeakable(found, error))
+    speakable(&found, LOADER_SEPARATORS).map_err(|error| Missing::Unspeakable(found, error))
 }
 
-/// The loader separates at blanks and colons, knows no escape, and expands `$`.
-fn can_be_said(path: &Path) -> bool {
-    !path.as_os_str().as_bytes().iter().any(|byte| byte.is_ascii_whitespace() || matches!(byte, b':' | b'$'))
+/// A path to a file or directory that has none of the `separators` in it: its own, or that of a link.
+///
+/// # Errors
+///
+/// When the link cannot be made.
+pub fn speakable(path: &Path, separators: &[u8]) -> io::Result<PathBuf> {
+    if can_be_said(path, separators) { Ok(path.to_owned()) } else { link(path, separators) }
 }
 
-/// A link to the library from a private directory whose path can be said.
-fn link(library: &Path) -> io::Result<PathBuf> {
+fn can_be_said(path: &Path, separators: &[u8]) -> bool {
+    !path.as_os_str().as_bytes().iter().any(|byte| separators.contains(byte))
+}
+
+/// A link from a private directory whose path can be said.
+fn link(target: &Path, separators: &[u8]) -> io::Result<PathBuf> {
     let own = geteuid().as_raw();
     let mut failure = io::Error::from(io::ErrorKind::NotFound);
     for parent in [std::env::temp_dir(), PathBuf::from("/tmp"), PathBuf::from("/dev/shm")] {
         let directory = parent.join(format!("ddtrace-{own}"));
-        if !can_be_said(&directory) {
+        if !can_be_said(&directory, separators) {
             continue;
         }
-        match private_link(&directory, library, own) {
+        match private_link(&directory, target, own) {
             Ok(path) => return Ok(path),
             Err(error) => failure = error,
         }
@@ -76,20 +84,21 @@ fn link(library: &Path) -> io::Result<PathBuf> {
     Err(failure)
 }
 
-fn private_link(directory: &Path, library: &Path, own: u32) -> io::Result<PathBuf> {
+fn private_link(directory: &Path, target: &Path, own: u32) -> io::Result<PathBuf> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     let meta = fs::symlink_metadata(directory)?;
     if !meta.is_dir() || meta.uid() != own || meta.mode() & 0o022 != 0 {
         // Whoever else can write there could put another library into our programs.
         return Err(io::Error::from(io::ErrorKind::PermissionDenied));
     }
-    let file = fs::metadata(library)?;
-    let path = directory.join(format!("{:x}-{:x}-{NAME}", file.dev(), file.ino()));
-    match symlink(library, &path) {
+    let meta = fs::metadata(target)?;
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    let path = directory.join(format!("{:x}-{:x}-{name}", meta.dev(), meta.ino()));
+    match symlink(target, &path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            if fs::read_link(&path)? != library {
+            if fs::read_link(&path)? != target {
                 fs::remove_file(&path)?;
-                symlink(library, &path)?;
+                symlink(target, &path)?;
             }
         }
         other => other?,

@@ -1,22 +1,27 @@
 //! Starting a program: configuration, a look at the target, its environment, the sidecar, and then becoming it.
 
+mod attach;
 mod environment;
 mod exec;
 mod inform;
 mod library;
 mod process_spans;
 mod process_tags;
+mod python;
 mod resource;
 mod service;
+mod signals;
 pub mod stdio;
+mod stored;
 mod supervise;
 mod trace;
 mod tracer;
 
+pub use attach::attach;
 pub use inform::inform;
+pub use stored::{flush, local_store, status};
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -25,7 +30,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ddtrace::config::{Config, Exporter, Resolution, Sources, resolve};
+use ddtrace::config::{Config, Exporter, PythonProvider, Resolution, Sources, resolve};
 use ddtrace::handshake::socket_name;
 use ddtrace::identity::{
     FLAG_FORCED, FLAG_INJECT_CLEARED, FLAG_PROCESS_SPANS, FLAG_PROCESS_SPANS_HELD, FLAG_REMOTE_PARENT, Holder, Identity,
@@ -40,8 +45,7 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 
-use crate::cli::{ColourChoice, EXIT_OWN_FAILURE, Run};
-use crate::export::LOCAL_STORE;
+use crate::cli::{ColourChoice, Run};
 use crate::message::{self, Messages};
 use crate::sidecar::{self, FirstProcess, Lineage, Order};
 use crate::target::Reason;
@@ -49,7 +53,8 @@ use crate::{state_dir, target, view};
 use environment::Environment;
 use exec::Command;
 use process_spans::Decision;
-use supervise::End;
+use signals::Signals;
+use supervise::{End, Patiently};
 use trace::{Incoming, Trace};
 
 /// Over the time that the sidecar itself allows for delivery.
@@ -100,6 +105,10 @@ pub fn run(run: &Run, given: Given, colour: ColourChoice, messages: &mut Message
     for (name, value) in &resolution.hand_on {
         environment.set(name, value);
     }
+    let python = if config.python_provider == PythonProvider::None { None } else { python::bootstrap() };
+    if let Some(python) = &python {
+        environment.lead_python_path(python);
+    }
     let nested = is_traced_already(&environment);
     if nested {
         messages.debug("an outer ddtrace-run traces this program already");
@@ -123,23 +132,11 @@ pub fn run(run: &Run, given: Given, colour: ColourChoice, messages: &mut Message
         .filter(|reason| !(run.force && matches!(reason, target::Reason::Denied(_))));
     if let Some(reason) = &untraceable {
         messages.note(reason);
+    } else if let Some(obstacle) = looked.python_obstacle(&run.command).filter(|_| python.is_some()) {
+        messages.note(inform::untraced_python(&looked, obstacle));
     }
-    let view = run.view || config.exporters.contains(&Exporter::Console);
-    let incoming = Incoming::read(&config, &environment);
-    let continued = incoming.is_continued();
-    let decision = Decision::of(&config, view, continued, &environment);
-    messages.debug(format_args!("process spans: {decision}"));
-    let random = Random::new();
-    let service = config.service.clone().unwrap_or_else(|| service::infer(&run.command));
-    let process_tags = config.process_tags.then(|| {
-        let directory = std::env::current_dir().unwrap_or_default();
-        let entry = service::entry_point(&run.command);
-        process_tags::of(entry.as_ref(), &path, &directory, &service, config.service.is_some())
-    });
-    let resource = Arc::new(resource::of(&config, service, process_tags, &random));
-    let program = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-    let trace = Trace::of(&config, incoming, &program, &resource, &random);
-    let launch = Launch { run, path, trace, continued, resource, view, decision, untraceable, colour, random };
+    let launch = Launch::of(run, path, &config, &environment, python, untraceable, colour);
+    messages.debug(format_args!("process spans: {}", launch.decision));
     launch.start(config, environment, messages)
 }
 
@@ -165,6 +162,8 @@ fn become_program(command: &Command, word: &OsStr) -> i32 {
 struct Launch<'a> {
     run: &'a Run,
     path: PathBuf,
+    /// The directory in front of `PYTHONPATH`.
+    python: Option<PathBuf>,
     trace: Trace,
     /// Somebody continues a trace here.
     continued: bool,
@@ -176,15 +175,61 @@ struct Launch<'a> {
     random: Random,
 }
 
-impl Launch<'_> {
+impl<'a> Launch<'a> {
+    /// What is known before anything is done.
+    fn of(
+        run: &'a Run,
+        path: PathBuf,
+        config: &Config,
+        environment: &Environment,
+        python: Option<PathBuf>,
+        untraceable: Option<Reason>,
+        colour: ColourChoice,
+    ) -> Launch<'a> {
+        let view = run.view || config.exporters.contains(&Exporter::Console);
+        let incoming = Incoming::read(config, environment);
+        let continued = incoming.is_continued();
+        let decision = Decision::of(config, view, continued, environment);
+        let random = Random::new();
+        let service = config.service.clone().unwrap_or_else(|| service::infer(&run.command));
+        let process_tags = config.process_tags.then(|| {
+            let directory = std::env::current_dir().unwrap_or_default();
+            let entry = service::entry_point(&run.command);
+            process_tags::of(entry.as_ref(), &path, &directory, &service, config.service.is_some())
+        });
+        let resource = Arc::new(resource::of(config, service, process_tags, &random));
+        let trace = Trace::of(config, incoming, &path, run.command.len(), &resource, &random);
+        Launch { run, path, python, trace, continued, resource, view, decision, untraceable, colour, random }
+    }
+
     fn start(self, config: Config, mut environment: Environment, messages: &mut Messages) -> i32 {
         let identity = self.identity(&config);
+        self.equip(&config, &mut environment, messages);
+        let listener = match sidecar::bind(identity.run) {
+            Ok(listener) => listener,
+            Err(error) => {
+                messages.note(format_args!("cannot make the sidecar's socket ({error}); the program runs untraced"));
+                return self.become_untraced();
+            }
+        };
+        if self.view || self.run.supervise || supervise::is_needed() {
+            self.supervise(config, environment, identity, listener, messages)
+        } else {
+            self.replace(config, environment, identity, listener, messages)
+        }
+    }
+
+    /// Puts into the environment what does not depend on the process: the tracer's settings and the library.
+    fn equip(&self, config: &Config, environment: &mut Environment, messages: &mut Messages) {
         let service = config.service.clone().unwrap_or_else(|| service::infer(&self.run.command));
-        let (settings, shortened) = tracer::settings(&config, &service);
+        let (settings, shortened) = tracer::settings(config, &service);
         if shortened.is_some() {
-            messages.complain("the sampling rules are longer than 16 KiB; what programs record through the C interface is decided without them");
+            messages.complain("DD_TAGS and DD_SERVICE_MAPPING are longer than 20 KiB; sampling rules do not see them inside of programs that use the C interface");
         }
         environment.set(tracer::VARIABLE, settings);
+        if self.continued && self.decision.records() {
+            trace::remove_outdated(&config.propagation, environment);
+        }
         // Where processes are no spans, their programs may record some of their own.
         if self.untraceable.as_ref().is_none_or(Reason::keeps_preload) {
             if soft_limit(RLIMIT_FSIZE) < RING_SIZE as u64 {
@@ -195,18 +240,15 @@ impl Launch<'_> {
                 Err(missing) => messages.note(missing),
             }
         }
-        let listener = match sidecar::bind(identity.run) {
-            Ok(listener) => listener,
-            Err(error) => {
-                messages.note(format_args!("cannot make the sidecar's socket ({error}); the program runs untraced"));
-                return become_program(&self.command(&Environment::inherited()), self.word());
-            }
-        };
-        if self.view || self.run.supervise || supervise::is_needed() {
-            self.supervise(config, environment, identity, listener, messages)
-        } else {
-            self.replace(config, environment, identity, listener, messages)
+    }
+
+    /// Becomes the program, without anything of the tracer but the names that its Python code may import.
+    fn become_untraced(&self) -> i32 {
+        let mut environment = Environment::inherited();
+        if let Some(python) = &self.python {
+            environment.lead_python_path(python);
         }
+        become_program(&self.command(&environment), self.word())
     }
 
     fn word(&self) -> &OsStr {
@@ -277,7 +319,7 @@ impl Launch<'_> {
         let started = order.and_then(|order| start_sidecar(order, pid));
         if let Err(error) = started {
             messages.note(format_args!("cannot start the sidecar ({error}); the program runs untraced"));
-            return become_program(&self.command(&Environment::inherited()), self.word());
+            return self.become_untraced();
         }
         become_program(&self.command(&environment), self.word())
     }
@@ -295,48 +337,49 @@ impl Launch<'_> {
         let order = self.order(config, identity, listener, &environment, messages);
         let plain = self.command(&environment);
         let why_not = |error| plain.why_not(error);
-        let held = supervise::hold(|pid| {
-            let identity = Identity { holder: Holder::Process(pid.as_raw() as u32), ..identity };
-            self.command(&self.identified(environment, &identity))
+        let ready = order.and_then(|order| {
+            let pipes = (UnixStream::pair().map_err(|_| Errno::EMFILE)?, nix::unistd::pipe2(OFlag::O_CLOEXEC)?);
+            Ok((order, pipes, Signals::take()?))
         });
-        let (order, held) = match (order, held) {
-            (Ok(order), Ok(held)) => (order, held),
-            (Err(error), _) | (_, Err(error)) => {
+        let held = ready.and_then(|(order, pipes, signals)| {
+            let held = supervise::hold(&signals, |pid| {
+                let identity = Identity { holder: Holder::Process(pid.as_raw() as u32), ..identity };
+                self.command(&self.identified(environment, &identity))
+            });
+            // The program is to find the mask as it was, under supervision or not.
+            let held = held.inspect_err(|_| signals.restore())?;
+            Ok((order, pipes, signals, held))
+        });
+        let (order, ((control, sidecar_control), (view, sidecar_view)), signals, held) = match held {
+            Ok(held) => held,
+            Err(error) => {
                 messages.note(format_args!("cannot start the program under supervision ({error}); it runs untraced"));
-                return become_program(&self.command(&Environment::inherited()), self.word());
+                return self.become_untraced();
             }
-        };
-        let pipes = UnixStream::pair().and_then(|control| Ok((control, nix::unistd::pipe2(OFlag::O_CLOEXEC)?)));
-        let Ok(((control, sidecar_control), (view, sidecar_view))) = pipes else {
-            message::error(&"no descriptors are left for the sidecar; the program runs untraced");
-            return finish(supervise::run(held), self.word(), why_not);
         };
         let order = Order { control: Some(sidecar_control.into()), view: self.view.then_some(sidecar_view), ..order };
         if let Err(error) = start_sidecar(order, held.pid.as_raw() as u32) {
             message::error(&format_args!("cannot start the sidecar ({error}); the program runs untraced"));
-            return finish(supervise::run(held), self.word(), why_not);
+            return finish(supervise::run(held, &signals), self.word(), why_not);
         }
-        let end = supervise::run(held);
+        let end = supervise::run(held, &signals);
         // The sidecar sees the end of this direction, and closes its own side when everything is out or stored.
         let _ = control.shutdown(std::net::Shutdown::Write);
         if self.view {
-            self.show(view);
+            self.show(Patiently::new(view, &signals));
         }
-        match supervise::wait_for_sidecar(&control, patience + MARGIN) {
+        match supervise::wait_for_sidecar(&control, &signals, patience + MARGIN) {
             Some(words) => words.lines().for_each(|line| messages.note(line)),
-            None => messages.note(format_args!(
-                "spans are still being delivered after {} s; the sidecar goes on with it",
-                patience.as_secs()
-            )),
+            None => messages.note("spans are still being delivered; the sidecar goes on with it"),
         }
         finish(end, self.word(), why_not)
     }
 
     /// Draws what the sidecar sends.
-    fn show(&self, pipe: OwnedFd) {
+    fn show(&self, pipe: Patiently<'_>) {
         let stderr = std::io::stderr();
         let style = view::Style::detect(&stderr, self.colour);
-        match view::of_stream(File::from(pipe), &style, &view::ViewOptions::for_run()) {
+        match view::of_stream(pipe, &style, &view::ViewOptions::for_run()) {
             Ok(picture) => drop((&stderr).write_all(picture.as_bytes())),
             Err(error) => message::error(&format_args!("the trace cannot be shown: {error}")),
         }
@@ -357,7 +400,7 @@ impl Launch<'_> {
         };
         let state_dir = state_dir::choose(&config, |name| environment.get(name).map(PathBuf::from));
         if state_dir.is_none() {
-            messages.complain(format_args!(
+            messages.note(format_args!(
                 "neither {} nor a directory for temporary files can be written; spans that no backend takes at once are lost",
                 state_dir::preferred(&config, |name| environment.get(name).map(PathBuf::from)).display()
             ));
@@ -404,25 +447,9 @@ fn start_sidecar(order: Order, pid: u32) -> nix::Result<()> {
     }
 }
 
-fn finish(end: nix::Result<End>, word: &OsStr, why_not: impl Fn(Errno) -> &'static str) -> i32 {
-    match end {
-        Ok(end) => {
-            if let End::NotStarted(error) = end {
-                message::error(&format_args!("cannot run {word:?}: {}", why_not(error)));
-            }
-            supervise::end_as(end)
-        }
-        Err(error) => {
-            message::error(&format_args!("cannot supervise the program: {error}"));
-            EXIT_OWN_FAILURE
-        }
+fn finish(end: End, word: &OsStr, why_not: impl Fn(Errno) -> &'static str) -> i32 {
+    if let End::NotStarted(error) = end {
+        message::error(&format_args!("cannot run {word:?}: {}", why_not(error)));
     }
-}
-
-/// The file of the local store, as the configuration has it.
-pub fn local_store(given: Given) -> Option<PathBuf> {
-    let environment = Environment::inherited();
-    let config = given.resolve(&environment, &[]).config;
-    let directory = state_dir::choose(&config, |name| environment.get(name).map(PathBuf::from))?;
-    Some(directory.join(LOCAL_STORE))
+    supervise::end_as(end)
 }

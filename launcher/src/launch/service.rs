@@ -1,11 +1,13 @@
 //! A service name for those who gave none: inferred from the program.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
+use crate::target::{PythonCommand, PythonEntry};
+
 /// Interpreters whose first plain argument is the program that matters.
-const INTERPRETERS: [&str; 14] =
-    ["python", "pypy", "node", "nodejs", "ruby", "perl", "php", "bash", "dash", "sh", "zsh", "deno", "bun", "java"];
+const INTERPRETERS: [&str; 12] =
+    ["node", "nodejs", "ruby", "perl", "php", "bash", "dash", "sh", "zsh", "deno", "bun", "java"];
 
 /// How a program is entered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -52,10 +54,24 @@ pub fn entry_point(command: &[OsString]) -> Option<EntryPoint> {
     let words: Vec<String> = command.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let (program, arguments) = words.split_first()?;
     let name = base_name(program);
-    let is_interpreter =
-        INTERPRETERS.contains(&name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.' || c == '-'));
-    let interpreted = if is_interpreter { interpreted(arguments) } else { None };
+    let language = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.' || c == '-');
+    let interpreted = match language {
+        "python" | "pypy" => of_python(command.get(1..)?),
+        language if INTERPRETERS.contains(&language) => interpreted(arguments),
+        _ => None,
+    };
     Some(interpreted.unwrap_or(EntryPoint { kind: EntryKind::Executable, name, path: None }))
+}
+
+fn of_python(words: &[OsString]) -> Option<EntryPoint> {
+    let name = |path: &OsStr| stem(&base_name(&path.to_string_lossy()));
+    Some(match PythonCommand::parse(words).entry? {
+        PythonEntry::Code => return None,
+        PythonEntry::Module(module) => EntryPoint { kind: EntryKind::Module, name: name(module), path: None },
+        PythonEntry::Script(path) => {
+            EntryPoint { kind: EntryKind::Script, name: name(path), path: Some(path.to_string_lossy().into_owned()) }
+        }
+    })
 }
 
 fn interpreted(arguments: &[String]) -> Option<EntryPoint> {
@@ -64,11 +80,6 @@ fn interpreted(arguments: &[String]) -> Option<EntryPoint> {
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
         match argument.as_str() {
-            "-m" => {
-                let module =
-                    |name: &String| EntryPoint { kind: EntryKind::Module, name: stem(&base_name(name)), path: None };
-                return rest.next().map(module);
-            }
             // An archive of Java.
             "-jar" => return rest.next().map(script),
             // Code on the command line has no name.
@@ -85,7 +96,7 @@ fn base_name(path: &str) -> String {
 }
 
 fn stem(name: &str) -> String {
-    let endings = [".py", ".js", ".mjs", ".cjs", ".ts", ".rb", ".pl", ".php", ".sh", ".jar"];
+    let endings = [".pyz", ".py", ".js", ".mjs", ".cjs", ".ts", ".rb", ".pl", ".php", ".sh", ".jar"];
     let stem = endings.iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(name);
     stem.to_owned()
 }
@@ -102,6 +113,7 @@ mod tests {
             ("python app.py", "app"),
             ("/usr/bin/python3.11 -u src/shop.py --port 1", "shop"),
             ("python -m http.server", "http.server"),
+            ("python -W ignore -X dev shop.pyz", "shop"),
             ("python3 -c pass", "python3"),
             ("node server.js", "server"),
             ("java -Xmx1g -jar /opt/shop.jar", "shop"),

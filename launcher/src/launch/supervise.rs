@@ -1,20 +1,21 @@
 //! Staying as the program's parent: signals are handed on, its end becomes the launcher's end.
 
-use std::io::Read;
+use std::fs::File;
+use std::io::{self, Read};
+use std::mem::zeroed;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{
-    SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, kill, raise, sigaction, sigprocmask,
-};
-use nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, fork, pipe2, read, write};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use nix::sys::stat::Mode;
+use nix::unistd::{ForkResult, Pid, dup2_stdin, dup2_stdout, fork, pipe2, read, write};
 
 use super::exec::{Command, exit_code};
+use super::signals::Signals;
 
 /// A program that has been forked but not started yet: it waits until everything is ready for it.
 pub struct Held {
@@ -29,16 +30,16 @@ pub struct Held {
 pub enum End {
     /// With this exit code.
     Exited(i32),
-    /// By this signal.
-    Killed(Signal),
+    /// By the signal with this number: a real-time signal has no name.
+    Killed(i32),
     /// It could not be started.
     NotStarted(Errno),
 }
 
 /// Forks a child that becomes the program as soon as it is released.
-pub fn hold(command: impl FnOnce(Pid) -> Command) -> nix::Result<Held> {
-    let (wait, go) = pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
-    let (failure, failed) = pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
+pub fn hold(signals: &Signals, command: impl FnOnce(Pid) -> Command) -> nix::Result<Held> {
+    let (wait, go) = pipe2(OFlag::O_CLOEXEC)?;
+    let (failure, failed) = pipe2(OFlag::O_CLOEXEC)?;
     // SAFETY: the launcher has one thread.
     match unsafe { fork() }? {
         ForkResult::Parent { child } => Ok(Held { pid: child, go, failure }),
@@ -47,7 +48,9 @@ pub fn hold(command: impl FnOnce(Pid) -> Command) -> nix::Result<Held> {
             // Released by a byte; where the launcher has died, by the end of the pipe: then there is nothing to start.
             let released = read(&wait, &mut [0]).is_ok_and(|count| count == 1);
             if released {
-                let error = command(nix::unistd::getpid()).exec();
+                let command = command(nix::unistd::getpid());
+                signals.restore();
+                let error = command.exec();
                 let _ = write(&failed, &(error as i32).to_le_bytes());
                 // SAFETY: ends the child at once, without the launcher's exit handlers.
                 unsafe { libc::_exit(exit_code(error)) }
@@ -59,82 +62,84 @@ pub fn hold(command: impl FnOnce(Pid) -> Command) -> nix::Result<Held> {
 }
 
 /// Starts the held program and stays until it has ended.
-pub fn run(held: Held) -> nix::Result<End> {
-    let handled = SigSet::all();
-    let mut before = SigSet::empty();
-    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&handled), Some(&mut before))?;
-    let signals = SignalFd::with_flags(&handled, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+pub fn run(held: Held, signals: &Signals) -> End {
+    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
     // A SIGCHLD that is ignored would take the exit status away.
     // SAFETY: no handler is installed, only the default restored.
-    let _ =
-        unsafe { sigaction(Signal::SIGCHLD, &SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty())) };
+    let _ = unsafe { sigaction(Signal::SIGCHLD, &default) };
     let _ = write(&held.go, &[1]);
     drop(held.go);
-    let status = wait_for(held.pid, &signals);
+    let_go_of_streams();
+    let end = wait_for(held.pid, signals);
+    // What arrived while the program ended was meant for it.
+    let _ = signals.want_an_end();
     let mut error = [0u8; 4];
-    let end = match status {
-        _ if read(&held.failure, &mut error) == Ok(4) => End::NotStarted(Errno::from_raw(i32::from_le_bytes(error))),
-        WaitStatus::Signaled(_, signal, _) => End::Killed(signal),
-        WaitStatus::Exited(_, code) => End::Exited(code),
-        _ => End::Exited(125),
-    };
-    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None)?;
-    Ok(end)
+    match read(&held.failure, &mut error) {
+        Ok(4) => End::NotStarted(Errno::from_raw(i32::from_le_bytes(error))),
+        _ => end,
+    }
 }
 
-fn wait_for(program: Pid, signals: &SignalFd) -> WaitStatus {
+/// Input and output are the program's alone: who writes to it sees at once that nobody reads any more, and who reads
+/// from it that it has ended. Errors remain, as the launcher may have something to say.
+fn let_go_of_streams() {
+    if let Ok(null) = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()) {
+        let _ = dup2_stdin(&null);
+        let _ = dup2_stdout(&null);
+    }
+}
+
+fn wait_for(program: Pid, signals: &Signals) -> End {
     loop {
-        if let Some(status) = reap(program) {
-            return status;
+        if let Some(end) = reap(program, signals) {
+            return end;
         }
         let mut ready = [PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
         let _ = poll(&mut ready, PollTimeout::NONE);
-        while let Ok(Some(info)) = signals.read_signal() {
-            forward(program, &info);
+        while let Some(arrived) = signals.next() {
+            arrived.forward(program);
         }
     }
 }
 
 /// Reaps every child that has ended: the program, and as pid 1 whatever was orphaned.
-fn reap(program: Pid) -> Option<WaitStatus> {
-    let flags = WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED;
+fn reap(program: Pid, signals: &Signals) -> Option<End> {
     loop {
-        match waitpid(None, Some(flags)) {
-            Ok(WaitStatus::Stopped(pid, signal)) if pid == program => stop_with(program, signal),
-            Ok(WaitStatus::StillAlive) | Err(Errno::EINTR) => return None,
-            Ok(status @ (WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, ..))) if pid == program => {
-                return Some(status);
-            }
-            Ok(_) => {}
-            Err(_) => return Some(WaitStatus::StillAlive),
+        let mut status = 0;
+        // SAFETY: `status` is writable. Not through nix, which refuses what real-time signals have ended.
+        let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG | libc::WUNTRACED) };
+        match pid {
+            0 => return None,
+            -1 if Errno::last() == Errno::EINTR => {}
+            // Somebody else has waited for it, which nobody can: there is nothing left to stay for.
+            -1 => return Some(End::Exited(125)),
+            _ if pid != program.as_raw() => {}
+            _ if libc::WIFSTOPPED(status) => stop_with(program, libc::WSTOPSIG(status), signals),
+            _ if libc::WIFSIGNALED(status) => return Some(End::Killed(libc::WTERMSIG(status))),
+            _ => return Some(End::Exited(libc::WEXITSTATUS(status))),
         }
     }
 }
 
-/// The program was stopped from the terminal: the launcher stops as well, so that the shell sees it, and wakes it when
-/// it is woken itself.
-fn stop_with(program: Pid, signal: Signal) {
-    if matches!(signal, Signal::SIGTSTP | Signal::SIGTTIN | Signal::SIGTTOU | Signal::SIGSTOP) {
-        let _ = raise(Signal::SIGSTOP);
-        let _ = kill(program, Signal::SIGCONT);
+/// The program was stopped: the launcher stops as well, so that the shell that looks after both sees it. What wakes the
+/// launcher is handed on like any other signal.
+fn stop_with(program: Pid, signal: i32, signals: &Signals) {
+    let by_job_control = [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU, libc::SIGSTOP].contains(&signal);
+    // Without a terminal there is no job control. Whoever stops and continues the program there would leave the launcher
+    // behind, and with it those who wait for its end.
+    let has_terminal = || open("/dev/tty", OFlag::O_RDONLY | OFlag::O_NOCTTY | OFlag::O_CLOEXEC, Mode::empty()).is_ok();
+    if by_job_control && has_terminal() && !is_continued(program) {
+        signals.stop_by(signal);
     }
 }
 
-fn forward(program: Pid, info: &siginfo) {
-    let Ok(signal) = Signal::try_from(info.ssi_signo as i32) else { return };
-    // What the terminal sends goes to its whole process group, the program included.
-    let from_kernel = info.ssi_code == libc::SI_KERNEL;
-    let of_terminal = matches!(
-        signal,
-        Signal::SIGINT | Signal::SIGQUIT | Signal::SIGTSTP | Signal::SIGHUP | Signal::SIGWINCH | Signal::SIGCONT
-    );
-    match signal {
-        Signal::SIGCHLD => {}
-        Signal::SIGTTIN | Signal::SIGTTOU => {}
-        _ if from_kernel && of_terminal => {}
-        _ => {
-            let _ = kill(program, signal);
-        }
+/// Whether somebody has let the stopped program go on meanwhile.
+fn is_continued(program: Pid) -> bool {
+    // SAFETY: the struct is writable; nothing is taken away from a later wait.
+    unsafe {
+        let mut info: libc::siginfo_t = zeroed();
+        let flags = libc::WCONTINUED | libc::WNOHANG | libc::WNOWAIT;
+        libc::waitid(libc::P_PID, program.as_raw() as u32, &raw mut info, flags) == 0 && info.si_pid() != 0
     }
 }
 
@@ -144,37 +149,81 @@ pub fn end_as(end: End) -> i32 {
         End::Exited(code) => code,
         End::NotStarted(error) => exit_code(error),
         End::Killed(signal) => {
-            // No core of the launcher's own: the program has left one if it wanted to.
-            let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-            // SAFETY: a valid limit; the launcher is about to die.
-            unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) };
-            // SAFETY: no handler is installed, only the default restored.
-            let _ =
-                unsafe { sigaction(signal, &SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty())) };
-            let mut only = SigSet::empty();
-            only.add(signal);
-            let _ = sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&only), None);
-            let _ = raise(signal);
-            128 + signal as i32
+            // SAFETY: only the launcher's own limits, a default disposition and the mask change; it is about to die.
+            unsafe {
+                // No core of the launcher's own, in a file or handed to a program: the program has left one if it wanted
+                // to.
+                libc::prctl(libc::PR_SET_DUMPABLE, 0);
+                let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+                libc::setrlimit(libc::RLIMIT_CORE, &raw const none);
+                let mut default: libc::sigaction = zeroed();
+                default.sa_sigaction = libc::SIG_DFL;
+                libc::sigaction(signal, &raw const default, std::ptr::null_mut());
+                libc::raise(signal);
+                let mut only: libc::sigset_t = zeroed();
+                libc::sigaddset(&raw mut only, signal);
+                libc::sigprocmask(libc::SIG_UNBLOCK, &raw const only, std::ptr::null_mut());
+            }
+            // The first process of a pid namespace is spared.
+            128 + signal
         }
     }
 }
 
-/// Waits until the sidecar has closed its side; gives what it had to say. `None` where the time was over before.
-pub fn wait_for_sidecar(control: &UnixStream, limit: Duration) -> Option<String> {
+/// Reads what the sidecar sends, until somebody wants an end.
+pub struct Patiently<'a> {
+    pipe: File,
+    signals: &'a Signals,
+}
+
+impl<'a> Patiently<'a> {
+    /// From this pipe.
+    pub fn new(pipe: OwnedFd, signals: &'a Signals) -> Self {
+        Patiently { pipe: File::from(pipe), signals }
+    }
+}
+
+impl Read for Patiently<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let mut ready = [
+                PollFd::new(self.pipe.as_fd(), PollFlags::POLLIN),
+                PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
+            ];
+            let _ = poll(&mut ready, PollTimeout::NONE);
+            if ready[0].any() == Some(true) {
+                return self.pipe.read(buffer);
+            }
+            if self.signals.want_an_end() {
+                return Ok(0);
+            }
+        }
+    }
+}
+
+/// Waits until the sidecar has closed its side; gives what it had to say. `None` where the time was over before, or
+/// somebody wanted an end.
+pub fn wait_for_sidecar(control: &UnixStream, signals: &Signals, limit: Duration) -> Option<String> {
     let deadline = Instant::now() + limit;
     let mut words = Vec::new();
     let mut buffer = [0u8; 1024];
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() || control.set_read_timeout(Some(left)).is_err() {
+        if left.is_zero() {
             return None;
         }
-        match (&*control).read(&mut buffer) {
-            Ok(0) => return Some(String::from_utf8_lossy(&words).into_owned()),
-            Ok(count) => words.extend(buffer.iter().take(count)),
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(_) => return None,
+        let mut ready =
+            [PollFd::new(control.as_fd(), PollFlags::POLLIN), PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
+        let _ = poll(&mut ready, PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX));
+        if ready[0].any() == Some(true) {
+            match (&*control).read(&mut buffer) {
+                Ok(0) => return Some(String::from_utf8_lossy(&words).into_owned()),
+                Ok(count) => words.extend(buffer.iter().take(count)),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return None,
+            }
+        } else if signals.want_an_end() {
+            return None;
         }
     }
 }

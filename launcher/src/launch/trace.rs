@@ -3,17 +3,21 @@
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
 
 use ddtrace::config::Config;
-use ddtrace::context::{SpanContext, TraceContext};
+use ddtrace::context::{Bounded, SpanContext, TraceContext};
 use ddtrace::ids::{SpanId, TraceId};
 use ddtrace::propagation::baggage::Baggage;
-use ddtrace::propagation::environment::{EnvironmentCarrier, EnvironmentWriter};
+use ddtrace::propagation::environment::{EnvironmentCarrier, EnvironmentWriter, normalised_name};
 use ddtrace::propagation::{ExtractBehaviour, Extracted, NoBaggage, Outgoing, Propagation, Style, Styles};
 use ddtrace::random::Random;
 use ddtrace::sampling::{Decision, NoRates, OwnedSampler};
+use ddtrace::semconv::{
+    PROCESS_ARGS_COUNT, PROCESS_EXECUTABLE_NAME, PROCESS_EXECUTABLE_PATH, PROCESS_WORKING_DIRECTORY,
+};
 use ddtrace::span::datadog::SampledSpan;
-use ddtrace::span::{Resource, Span};
+use ddtrace::span::{Resource, Span, Value};
 use ddtrace::sys::{monotonic_ns, realtime_ns};
 
 use super::environment::Environment;
@@ -59,18 +63,40 @@ pub struct Trace {
 
 impl Trace {
     /// Continues the incoming trace or begins a new one, and decides whether it is kept, unless the incoming context says.
-    /// `program` is what the first process's span is called.
-    pub fn of(config: &Config, incoming: Incoming, program: &str, resource: &Resource, random: &Random) -> Trace {
+    /// `program` is the first process's, which is started with so many words.
+    pub fn of(
+        config: &Config,
+        incoming: Incoming,
+        program: &Path,
+        words: usize,
+        resource: &Resource,
+        random: &Random,
+    ) -> Trace {
         let mut context = incoming.parent().cloned().unwrap_or_else(|| {
             let seconds = if config.trace_id_128_bit { (realtime_ns() / 1_000_000_000) as u32 } else { 0 };
             let trace_id = TraceId::new(seconds, random.next());
-            TraceContext { span: SpanContext { trace_id, ..SpanContext::default() }, ..TraceContext::default() }
+            // Somebody may have said what is to become of a trace that begins here.
+            let priority = incoming.0.context.as_ref().and_then(|context| context.span.priority);
+            TraceContext {
+                span: SpanContext { trace_id, priority, ..SpanContext::default() },
+                ..TraceContext::default()
+            }
         });
         let sampler = OwnedSampler::new(config.sampling.clone());
         let mut decision = None;
         if context.span.priority.is_none() || !config.sampling.respects_parent {
             let mut span = Span { trace_id: context.span.trace_id, ..Span::default() };
-            process_operation(&mut span, program);
+            let name = program.file_name().unwrap_or(program.as_os_str()).to_string_lossy().into_owned();
+            process_operation(&mut span, &name);
+            // What rules can know of a process that has not begun yet.
+            let directory = std::env::current_dir().unwrap_or_default();
+            let text = |path: &Path| Value::from(path.to_string_lossy().into_owned());
+            span.attributes.extend([
+                (PROCESS_EXECUTABLE_NAME.into(), name.into()),
+                (PROCESS_EXECUTABLE_PATH.into(), text(program)),
+                (PROCESS_WORKING_DIRECTORY.into(), text(&directory)),
+                (PROCESS_ARGS_COUNT.into(), Value::I64(words as i64)),
+            ]);
             let env = config.env.as_deref().unwrap_or_default().as_bytes();
             let seen = SampledSpan::new(&span, resource);
             let taken = sampler.sampler().decide(context.span.trace_id, &seen, env, &NoRates, monotonic_ns());
@@ -104,4 +130,16 @@ impl Trace {
         };
         propagation.inject(&outgoing, &mut EnvironmentWriter(set));
     }
+}
+
+/// Takes the variables away that hand the incoming context on in styles in which the process's own is not written: who
+/// read them would pass it over.
+pub fn remove_outdated(propagation: &Propagation, environment: &mut Environment) {
+    let others = propagation.extract.iter().filter(|style| !matches!(style, Style::TraceContext | Style::Baggage));
+    let written = Propagation { inject: others.collect(), ..*propagation };
+    written.fields(&mut |name| {
+        if let Some(variable) = normalised_name(name, &mut Bounded::new()).and_then(|name| str::from_utf8(name).ok()) {
+            environment.remove(variable);
+        }
+    });
 }

@@ -6,12 +6,13 @@ use ddtrace::settings::{Given, Shortened};
 /// The variable that it is told by.
 pub const VARIABLE: &str = "_DDTRACE_TRACER";
 
-/// The variable's value, and whether the sampling rules were too long for it.
+/// The variable's value, and whether tags and names of services were too long for it.
 pub fn settings(config: &Config, service: &str) -> (String, Option<Shortened>) {
     Given {
         service,
         env: config.env.as_deref().unwrap_or_default(),
         version: config.version.as_deref().unwrap_or_default(),
+        tags: &config.tags,
         trace_id_128_bit: config.trace_id_128_bit,
         native: config.native,
         propagation: &config.propagation,

@@ -1,7 +1,7 @@
 //! From records to spans: what several processes said about a process is put together, and a trace is handed on when
 //! nothing in it is open any more, or when enough of it is finished.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use ddtrace::ids::{SpanId, TraceId};
@@ -10,9 +10,9 @@ use ddtrace::record::{ChildExit, Open, ROLE_SELF, Record, RecordBody, records};
 use super::death::Death;
 use super::judge::Judge;
 use super::process_span::{ProcessSpan, signal_name};
-use super::spool::{Frame, FrameKind};
 use super::traces::Traces;
 use super::verdict::Verdict;
+use crate::spool::{Frame, FrameKind};
 use ddtrace::span::{Resource, Span, TraceChunk};
 
 /// How long a dead process's exit status may take to be known: its parent has to wait for it.
@@ -54,6 +54,10 @@ pub struct Assembler {
     ended: bool,
     /// The latest time that a record spoke of.
     last_ns: u64,
+    /// The segment that is read from.
+    segment: u32,
+    /// The segments that the traces were begun in of which something has been handed on.
+    handed_on: BTreeSet<u32>,
 }
 
 #[derive(Default)]
@@ -62,6 +66,25 @@ struct Trace {
     finished: Vec<Span>,
     /// What the process that is the trace's first in this run says of it.
     verdict: Verdict,
+    segments: SegmentsOf,
+}
+
+/// The segments in which spans of a trace were begun, since nothing of it was open.
+#[derive(Clone, Debug, Default)]
+pub struct SegmentsOf(Vec<u32>);
+
+impl SegmentsOf {
+    /// A span was begun in this segment, which is not one before those that came earlier.
+    pub fn add(&mut self, segment: u32) {
+        if self.0.last() != Some(&segment) {
+            self.0.push(segment);
+        }
+    }
+
+    /// All of them.
+    pub fn numbers(&self) -> impl Iterator<Item = u32> {
+        self.0.iter().copied()
+    }
 }
 
 impl Assembler {
@@ -83,7 +106,28 @@ impl Assembler {
             malformed: 0,
             ended: false,
             last_ns: 0,
+            segment: 0,
+            handed_on: BTreeSet::new(),
         }
+    }
+
+    /// What is fed from now on is in the segment of this number.
+    pub fn reads(&mut self, segment: u32) {
+        self.segment = segment;
+        self.general.reads(segment);
+    }
+
+    /// The segments in which spans were begun that are not handed on yet.
+    pub fn segments(&self) -> BTreeSet<u32> {
+        let processes = self.traces.values().flat_map(|trace| trace.segments.numbers());
+        processes.chain(self.general.segments()).collect()
+    }
+
+    /// The segments in which the traces were begun of which something was handed on since this was last asked.
+    pub fn take_handed_on(&mut self) -> BTreeSet<u32> {
+        let mut segments = std::mem::take(&mut self.handed_on);
+        segments.append(&mut self.general.take_handed_on());
+        segments
     }
 
     /// Takes in one frame. Gives how many spans it opened.
@@ -101,13 +145,17 @@ impl Assembler {
                 }
                 0
             }
+            FrameKind::Pass => {
+                self.general.passed(frame.producer);
+                0
+            }
             FrameKind::End => {
                 let time_ns = frame.payload.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
                 self.last_ns = self.last_ns.max(time_ns);
                 self.ended = true;
                 0
             }
-            FrameKind::Origin | FrameKind::Settled => 0,
+            FrameKind::Origin | FrameKind::Destinations | FrameKind::Group | FrameKind::Payload => 0,
         }
     }
 
@@ -203,6 +251,7 @@ impl Assembler {
         self.by_pid.insert(open.pid, record.span_id);
         let trace = self.traces.entry(span.trace_id()).or_default();
         trace.open += 1;
+        trace.segments.add(self.segment);
         for field in record.fields() {
             trace.verdict.take(field.key, &field.value);
         }
@@ -285,10 +334,11 @@ impl Assembler {
         self.early_exits.retain(|_, exit| now_ns.saturating_sub(exit.time_ns) < LATE_NEWS_NS);
         self.past.retain(|_, finished_ns| now_ns.saturating_sub(*finished_ns) < LATE_NEWS_NS);
         let least = self.policy.partial_flush.filter(|_| !self.policy.hold_processes);
-        let (judge, resource) = (&self.judge, &self.resource);
+        let (judge, resource, handed_on) = (&self.judge, &self.resource, &mut self.handed_on);
         self.traces.retain(|_, trace| {
             let enough = least.is_some_and(|least| trace.finished.len() >= least);
             if (trace.open == 0 || ended || enough) && !trace.finished.is_empty() {
+                handed_on.extend(trace.segments.numbers());
                 ready.push(trace.hand_on(judge, resource));
             }
             trace.open > 0 || !trace.finished.is_empty()

@@ -13,7 +13,7 @@ use ddtrace::span::{Span, Status, Value};
 use super::assemble::{Assembler, Policy};
 use super::death::Death;
 use super::judge::Judge;
-use super::spool::{Frame, FrameKind};
+use crate::spool::{Frame, FrameKind};
 
 const SECOND: u64 = 1_000_000_000;
 

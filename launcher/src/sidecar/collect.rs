@@ -2,13 +2,15 @@
 //!
 //! It never waits for an exporter. What a process wrote before its end is in the segment before its death is.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, OwnedFd};
 use std::ptr::NonNull;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use ddtrace::ids::SpanId;
 use ddtrace::record::{Name, RecordWriter, SpanFields};
-use ddtrace::ring::hash_rate_key;
+use ddtrace::ring::hashed_rates;
 use ddtrace::sampling::AgentRateTable;
 use ddtrace::semconv::PROCESS_PID;
 use ddtrace::sys::{Usage, monotonic_ns};
@@ -16,11 +18,10 @@ use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 
 use super::assemble::LATE_NEWS_NS;
 use super::death::Death;
-use super::journal::Journal;
 use super::known_ring::{Drained, KnownRing, News};
-use super::listen::{Door, Guest, Unwelcome};
-use super::spool::{FrameKind, Full};
+use super::listen::{Door, Guest, Unwelcome, Visitor};
 use super::{pidfd, silent, zombie};
+use crate::spool::{Account, Counter, FrameKind, RecordsWriter};
 
 /// How long after a death the parent may take to wait for the process, before the death is told without a status.
 const REAP_WAIT_NS: u64 = 200_000_000;
@@ -32,6 +33,18 @@ const MOST_PAST: usize = 8192;
 /// one at the same time: theirs stay unused but for one.
 const MOST_RINGS: usize = 4;
 
+/// How long the collector waits for room for what is in no ring, and what it had drained last at the end of the run: the
+/// exporting thread is behind.
+const ROOM: Duration = Duration::from_secs(5);
+const ROOM_AT_END: Duration = Duration::from_secs(30);
+const NEXT_LOOK: Duration = Duration::from_millis(5);
+
+/// How many different things processes may have logged.
+const MOST_NOTES: usize = 64;
+
+/// How many spans one process may be. It is one, and now and then, for a moment, another one's that had its id before.
+const MOST_SPANS: usize = 8;
+
 /// A process that is known.
 struct Tracked {
     pid: u32,
@@ -42,6 +55,10 @@ struct Tracked {
     /// Its ids mean the same to us: it is in our pid namespace.
     same_namespace: bool,
     died_ns: Option<u64>,
+    /// How it died, where that is known and what it has left behind finds no room yet.
+    fate: Option<(Option<u32>, Option<Usage>)>,
+    /// Something was found in its rings when they were last looked at.
+    was_active: bool,
 }
 
 /// Collects from all processes of a run.
@@ -49,18 +66,20 @@ pub struct Collector {
     door: Door,
     epoll: Epoll,
     processes: HashMap<SpanId, Tracked>,
-    journal: Journal,
+    records: RecordsWriter,
+    account: Arc<Account>,
     next_producer: u64,
     /// Processes that are gone: their parents may speak of them late.
     past: HashMap<SpanId, u64>,
-    /// Records that processes could not write into their rings.
-    lost_in_rings: u64,
-    /// Records that could not be kept in the segment.
-    lost_in_segment: u64,
     told_full: bool,
+    is_cut_short: bool,
+    /// What processes had to say, each once.
+    notes: HashSet<String>,
     /// Told to every new ring, too.
     news: News,
     run: u128,
+    /// When the first process began, in ticks since the machine's start.
+    began: Option<u64>,
     /// Processes come only when they have something to say, as they are no spans.
     are_silent: bool,
 }
@@ -68,19 +87,28 @@ pub struct Collector {
 impl Collector {
     /// Collects what comes to `listener`; readiness of deaths is reported to `epoll` under the process's span id.
     /// Where processes are no spans (`are_silent`), they come only when they have something to say.
-    pub fn new(listener: OwnedFd, epoll: Epoll, journal: Journal, run: u128, are_silent: bool) -> Self {
+    pub fn new(
+        listener: OwnedFd,
+        epoll: Epoll,
+        records: RecordsWriter,
+        account: Arc<Account>,
+        run: u128,
+        are_silent: bool,
+    ) -> Self {
         Collector {
             door: Door::new(listener),
             epoll,
             processes: HashMap::new(),
-            journal,
+            records,
+            account,
             next_producer: 1,
             past: HashMap::new(),
-            lost_in_rings: 0,
-            lost_in_segment: 0,
             told_full: false,
+            is_cut_short: false,
+            notes: HashSet::new(),
             news: News::default(),
             run,
+            began: None,
             are_silent,
         }
     }
@@ -90,14 +118,9 @@ impl Collector {
         self.processes.len()
     }
 
-    /// Records that were lost: in the rings, and in the segment.
-    pub fn lost(&self) -> (u64, u64) {
-        (self.lost_in_rings, self.lost_in_segment)
-    }
-
     /// What was collected, after the end.
-    pub fn into_journal(self) -> Journal {
-        self.journal
+    pub fn into_records(self) -> RecordsWriter {
+        self.records
     }
 
     /// Tells every process to record nothing any more.
@@ -128,7 +151,7 @@ impl Collector {
 
     /// Tells every process the Agent's sampling rates.
     pub fn set_rates(&mut self, rates: &AgentRateTable) {
-        self.news.rates = rates.iter().map(|(key, rate)| (hash_rate_key(key), rate)).collect();
+        self.news.rates = hashed_rates(rates);
         self.tell_all();
     }
 
@@ -140,28 +163,55 @@ impl Collector {
 
     /// The sidecar's own records, such as that of the first process.
     pub fn append_own(&mut self, record: &[u8]) {
-        self.append(FrameKind::Records, 0, record);
+        self.append_or_lose(FrameKind::Records, 0, record);
     }
 
-    /// Notes which spans need not be delivered again.
-    pub fn settle(&mut self, ids: &[u8]) {
-        self.journal.settle(ids);
-    }
-
-    /// Ends the segment.
-    pub fn end(&mut self) {
-        self.append(FrameKind::End, 0, &monotonic_ns().to_le_bytes());
-    }
-
-    fn append(&mut self, kind: FrameKind, producer: u64, payload: &[u8]) {
-        if let Err(full) = self.journal.append(kind, producer, payload) {
-            self.lost_in_segment += 1;
-            if !std::mem::replace(&mut self.told_full, true) {
-                match full {
-                    Full::Bound => tracing::error!("the spool has reached its bound; what comes now is dropped"),
-                    Full::Disk(error) => tracing::error!("the spool cannot grow: {error}; what comes now is dropped"),
-                }
+    /// Drains all that is left and ends the records. Where there is no room, waits for as long as `reader_works`.
+    pub fn end(&mut self, reader_works: impl Fn() -> bool) {
+        let deadline = Instant::now() + ROOM_AT_END;
+        loop {
+            self.drain_all();
+            self.bury_unreaped(true);
+            let is_done = !self.is_cut_short && self.append(FrameKind::End, 0, &monotonic_ns().to_le_bytes());
+            if is_done || Instant::now() > deadline || !reader_works() {
+                return;
             }
+            std::thread::sleep(NEXT_LOOK);
+        }
+    }
+
+    /// Whether something waits in a ring because there was no room for it.
+    pub fn is_cut_short(&self) -> bool {
+        self.is_cut_short
+    }
+
+    /// What is counted.
+    pub fn account(&self) -> &Account {
+        &self.account
+    }
+
+    /// Appends a frame, if there is room.
+    fn append(&mut self, kind: FrameKind, producer: u64, payload: &[u8]) -> bool {
+        match self.records.append(kind, producer, payload) {
+            Ok(()) => true,
+            Err(full) => {
+                if !std::mem::replace(&mut self.told_full, true) {
+                    tracing::warn!("the spool has no room: {full}; records wait in their processes");
+                }
+                false
+            }
+        }
+    }
+
+    /// Appends a frame that nobody has a second time.
+    fn append_or_lose(&mut self, kind: FrameKind, producer: u64, payload: &[u8]) {
+        let deadline = Instant::now() + ROOM;
+        while !self.append(kind, producer, payload) {
+            if Instant::now() > deadline {
+                self.account.add(Counter::LostInSpool, 1);
+                return;
+            }
+            std::thread::sleep(NEXT_LOOK);
         }
     }
 
@@ -170,24 +220,44 @@ impl Collector {
         if self.processes.contains_key(&span) {
             return;
         }
+        if self.began.is_none() {
+            self.began = zombie::began(pid);
+        }
         let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLHUP | EpollFlags::EPOLLET;
         if let Err(error) = self.epoll.add(pidfd.as_fd(), EpollEvent::new(flags, span.0)) {
             tracing::warn!("cannot watch process {pid}: {error}");
         }
         let producer = self.next_producer;
         self.next_producer += 1;
-        let tracked = Tracked { pid, producer, pidfd, rings: Vec::new(), same_namespace: true, died_ns: None };
+        let tracked = Tracked {
+            pid,
+            producer,
+            pidfd,
+            rings: Vec::new(),
+            same_namespace: true,
+            died_ns: None,
+            fate: None,
+            was_active: false,
+        };
         self.processes.insert(span, tracked);
     }
 
     /// Takes in all processes that wait at the socket.
     pub fn accept_all(&mut self) -> usize {
         let mut accepted = 0;
-        for guest in self.door.guests() {
-            match guest {
-                Ok(guest) => {
-                    self.welcome(guest);
-                    accepted += 1;
+        for visitor in self.door.visitors() {
+            match visitor {
+                Ok(Visitor::Guest(guest)) => match self.objection(&guest) {
+                    None => {
+                        self.welcome(guest);
+                        accepted += 1;
+                    }
+                    Some(reason) => tracing::warn!("process {} was sent away: {reason}", guest.pid),
+                },
+                Ok(Visitor::Note { pid, text }) => {
+                    if self.notes.len() < MOST_NOTES && self.notes.insert(text.clone()) {
+                        tracing::warn!("process {pid}: {text}");
+                    }
                 }
                 // An inner launcher only asks whether somebody is there.
                 Err(Unwelcome::Gone) => {}
@@ -197,7 +267,18 @@ impl Collector {
         accepted
     }
 
+    /// Why a process cannot be who it says it is.
+    fn objection(&self, guest: &Guest) -> Option<Unwelcome> {
+        let known = self.processes.get(&guest.hello.span_id);
+        if known.is_some_and(|tracked| tracked.pid != guest.pid && tracked.died_ns.is_none()) {
+            return Some(Unwelcome::Taken);
+        }
+        let own = self.processes.values().filter(|tracked| tracked.pid == guest.pid && tracked.died_ns.is_none());
+        (known.is_none() && own.count() >= MOST_SPANS).then_some(Unwelcome::Many)
+    }
+
     fn welcome(&mut self, guest: Guest) {
+        self.account.add(Counter::Processes, 1);
         let span = guest.hello.span_id;
         let mut known = KnownRing::new(guest.ring);
         known.hear(&self.news);
@@ -207,7 +288,10 @@ impl Collector {
                 // Gone so long that the kernel has no descriptor for it: its ring still says all.
                 let producer = self.next_producer;
                 self.next_producer += 1;
-                self.drain_ring(producer, &mut known);
+                let deadline = Instant::now() + ROOM;
+                while self.drain_ring(producer, &mut known).is_cut_short && Instant::now() < deadline {
+                    std::thread::sleep(NEXT_LOOK);
+                }
                 self.append_unseen_death(producer, span);
                 return;
             }
@@ -226,48 +310,62 @@ impl Collector {
         if self.are_silent {
             // Where processes are spans, they say it themselves.
             let producer = tracked.producer;
-            self.append(FrameKind::Records, producer, &pid_record(span, guest.hello.pid));
+            self.append_or_lose(FrameKind::Records, producer, &pid_record(span, guest.hello.pid));
         }
     }
 
-    /// Drains every ring. Gives how many bytes came.
+    /// Drains every ring. Gives not zero where there was anything for the exporters.
     pub fn drain_all(&mut self) -> usize {
-        self.journal.tidy();
+        self.records.tidy();
+        self.is_cut_short = false;
         let spans: Vec<SpanId> = self.processes.keys().copied().collect();
-        spans.into_iter().map(|span| self.drain(span)).sum()
+        spans.into_iter().map(|span| self.drain(span).0).sum()
     }
 
-    fn drain(&mut self, span: SpanId) -> usize {
-        let Some(tracked) = self.processes.get_mut(&span) else { return 0 };
-        let (producer, same_namespace) = (tracked.producer, tracked.same_namespace);
+    /// Gives how many bytes came, and whether there was room for all of them.
+    fn drain(&mut self, span: SpanId) -> (usize, bool) {
+        let Some(tracked) = self.processes.get_mut(&span) else { return (0, true) };
+        let (producer, same_namespace, pid) = (tracked.producer, tracked.same_namespace, tracked.pid);
         let mut rings = std::mem::take(&mut tracked.rings);
-        let mut bytes = 0;
+        let (mut bytes, mut is_whole) = (0, true);
         let mut children = Vec::new();
         rings.retain_mut(|known| {
             let mut drained = self.drain_ring(producer, known);
             bytes += drained.bytes;
+            is_whole &= !drained.is_cut_short;
             children.append(&mut drained.children);
             !drained.corrupt
         });
+        let mut ends_pass = false;
         if let Some(tracked) = self.processes.get_mut(&span) {
             tracked.rings = rings;
+            let was_active = std::mem::replace(&mut tracked.was_active, bytes > 0 || !is_whole);
+            ends_pass = is_whole && (was_active || bytes > 0);
+        }
+        if ends_pass {
+            self.append(FrameKind::Pass, producer, b"");
         }
         if same_namespace {
-            self.adopt(children);
+            self.adopt(pid, children);
         }
-        bytes
+        self.is_cut_short |= !is_whole;
+        (bytes + usize::from(ends_pass), is_whole)
     }
 
     fn drain_ring(&mut self, producer: u64, known: &mut KnownRing) -> Drained {
         let drained = known.drain(|bytes| self.append(FrameKind::Records, producer, bytes));
-        self.lost_in_rings += drained.lost;
+        self.account.add(Counter::LostInProcesses, drained.lost);
+        self.account.add(Counter::RecordBytes, drained.bytes as u64);
         drained
     }
 
     /// Children that a process started, known by its word alone until they speak for themselves.
-    fn adopt(&mut self, children: Vec<(SpanId, u32)>) {
+    fn adopt(&mut self, by: u32, children: Vec<(SpanId, u32)>) {
         for (span, pid) in children {
             if self.processes.contains_key(&span) || self.past.contains_key(&span) {
+                continue;
+            }
+            if !self.can_be_child(by, pid) {
                 continue;
             }
             match pidfd::open(pid) {
@@ -281,6 +379,15 @@ impl Collector {
                 }
             }
         }
+    }
+
+    /// Whether a process that is there is what another one says of it. If it is not, waiting for its end might be for
+    /// ever.
+    fn can_be_child(&self, by: u32, pid: u32) -> bool {
+        let Some(parent) = zombie::parent(pid) else { return true };
+        // Of one whose parent is gone it is only known that it is not older than the run, and not this process itself.
+        let is_orphan = || zombie::parent(by).is_none_or(|_| zombie::look(by).is_some());
+        parent == by || is_orphan() && zombie::began(pid) >= self.began && pid != std::process::id()
     }
 
     /// What the kernel has to tell of a process. Gives whether it is over with it.
@@ -299,14 +406,16 @@ impl Collector {
     /// Gives up waiting for the status of processes that nobody reaps.
     pub fn bury_unreaped(&mut self, all: bool) {
         let now = monotonic_ns();
-        let due: Vec<(SpanId, u64)> = self
+        let is_due = |died_ns: u64| all || now.saturating_sub(died_ns) > REAP_WAIT_NS;
+        let due: Vec<(SpanId, u64, _)> = self
             .processes
             .iter()
-            .filter_map(|(span, tracked)| tracked.died_ns.map(|died_ns| (*span, died_ns)))
-            .filter(|(_, died_ns)| all || now.saturating_sub(*died_ns) > REAP_WAIT_NS)
+            .filter_map(|(span, tracked)| Some((*span, tracked.died_ns?, tracked.fate)))
+            .filter(|(_, died_ns, fate)| fate.is_some() || is_due(*died_ns))
             .collect();
-        for (span, died_ns) in due {
-            self.bury(span, died_ns, None, None);
+        for (span, died_ns, fate) in due {
+            let (status, usage) = fate.unwrap_or_default();
+            self.bury(span, died_ns, status, usage);
         }
     }
 
@@ -319,7 +428,13 @@ impl Collector {
     fn bury(&mut self, span: SpanId, died_ns: u64, status: Option<u32>, usage: Option<Usage>) {
         // Its ring may still wait at the socket, and its parent may have written that it started it.
         self.accept_all();
-        self.drain(span);
+        if !self.drain(span).1
+            && let Some(tracked) = self.processes.get_mut(&span)
+        {
+            // The rest of what it has left comes first.
+            tracked.fate = Some((status, usage));
+            return;
+        }
         let producer = self.processes.remove(&span).map_or(0, |tracked| tracked.producer);
         self.append_death(producer, Death { span_id: span.0, time_ns: died_ns, status, usage });
     }
@@ -335,7 +450,7 @@ impl Collector {
             let newest = death.time_ns;
             self.past.retain(|_, time_ns| newest.saturating_sub(*time_ns) < LATE_NEWS_NS);
         }
-        self.append(FrameKind::Death, producer, &death.format());
+        self.append_or_lose(FrameKind::Death, producer, &death.format());
     }
 }
 

@@ -2,7 +2,7 @@
 
 use ddtrace::sys::Usage;
 
-/// The payload of a [`super::spool::FrameKind::Death`] frame.
+/// The payload of a [`crate::spool::FrameKind::Death`] frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Death {
     /// The process span.

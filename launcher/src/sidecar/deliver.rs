@@ -1,4 +1,4 @@
-//! The exporting thread: reads the segment, puts spans together and hands them to the backends.
+//! The exporting thread: reads the records, puts spans together, and sees to it that they are sent.
 //!
 //! It has the sidecar's only asynchronous runtime.
 
@@ -21,11 +21,12 @@ use tokio::task::LocalSet;
 use tokio::time::timeout;
 
 use super::assemble::{Assembler, Policy};
-use super::journal::JournalReader;
+use super::groups::{self, Pending};
 use super::judge::Judge;
-use super::leftover::{self, Leftover};
-use super::queues::{Patience, Queues, ids};
-use crate::export::{Batch, otlp_json_line};
+use super::leftover::Leftovers;
+use super::queues::{Patience, Queues};
+use crate::export::{Batch, Preparation, otlp_json_line};
+use crate::spool::{Account, Counter, Outbox, RecordsReader};
 
 /// How long after the end of a command its last processes may take to be told of.
 const STRAGGLERS: Duration = Duration::from_secs(2);
@@ -44,10 +45,12 @@ pub struct Plan {
     pub shown: bool,
     /// `CLOCK_REALTIME` minus `CLOCK_MONOTONIC`, in nanoseconds.
     pub clock_offset: i128,
-    /// The spool, and this sidecar's own segment in it.
+    /// The spool.
     pub spool: Option<PathBuf>,
-    /// This sidecar's own segment, if it is a file.
-    pub own_segment: Option<PathBuf>,
+    /// This run's own directory in it, if it could be made.
+    pub directory: Option<PathBuf>,
+    /// Counts what becomes of the spans.
+    pub account: Arc<Account>,
     /// Hold all spans back until the command has ended, and give them up if it takes longer than this: it is a service.
     pub hold: Option<Duration>,
     /// The span of the command's first process.
@@ -74,8 +77,10 @@ struct Shared {
 /// What the thread leaves.
 #[derive(Default)]
 pub struct Ended {
-    /// Where some spans could not be delivered: those that were.
-    pub settled: Vec<u64>,
+    /// Spans that wait in memory alone, and are lost.
+    pub lost: u64,
+    /// All records are put together: what is left waits among the payloads.
+    pub is_complete: bool,
     /// What went wrong, for people.
     pub complaints: Vec<String>,
 }
@@ -86,7 +91,7 @@ fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Exporting {
     /// Starts the thread.
-    pub fn start(reader: JournalReader, plan: Plan) -> std::io::Result<Exporting> {
+    pub fn start(reader: RecordsReader, plan: Plan) -> std::io::Result<Exporting> {
         let shared = Arc::new(Shared {
             news: Notify::new(),
             hurry: AtomicBool::new(false),
@@ -138,111 +143,214 @@ impl Exporting {
     }
 }
 
-async fn export(mut reader: JournalReader, mut plan: Plan, shared: Arc<Shared>) {
-    let partial_flush = plan.config.partial_flush.then_some(plan.config.partial_flush_min_spans);
-    let policy = Policy { partial_flush, hold_processes: plan.hold.is_some() };
-    let rates: Rc<RefCell<AgentRateTable>> = Rc::default();
-    let judge = Judge::new(&plan.config.sampling, Rc::clone(&rates));
-    let mut assembler = Assembler::new(policy, plan.clock_offset, Arc::clone(&plan.resource), judge);
-    let patience = Rc::new(Patience::default());
-    let mut queues: Option<Queues> = None;
-    let mut pending: Vec<TraceChunk> = Vec::new();
-    let mut seen: Vec<TraceChunk> = Vec::new();
-    let (begun, mut last_sent) = (Instant::now(), Instant::now());
-    let mut counted = (0, 0);
-    let mut over_since: Option<Instant> = None;
-    let preparation = crate::export::Preparation::new(&plan.config);
-    loop {
-        let prepared = pending.len();
-        let _ = timeout(plan.config.flush_interval.min(Duration::from_millis(500)), shared.news.notified()).await;
-        reader.read(|frame| assembler.feed(frame));
-        let given_up = assembler.take_given_up();
+/// Records are read in steps of so many bytes: what becomes of them is put away before the next are read.
+const STEP: usize = 256 * 1024;
+
+async fn export(reader: RecordsReader, plan: Plan, shared: Arc<Shared>) {
+    let mut work = Work::new(reader, plan, shared);
+    while !work.assembler.has_ended() {
+        let tick = work.plan.config.flush_interval.min(Duration::from_millis(500));
+        let _ = timeout(tick, work.shared.news.notified()).await;
+        work.catch_up().await;
+    }
+    work.finish().await;
+}
+
+/// The exporting thread's state.
+struct Work {
+    reader: RecordsReader,
+    plan: Plan,
+    shared: Arc<Shared>,
+    assembler: Assembler,
+    preparation: Preparation,
+    rates: Rc<RefCell<AgentRateTable>>,
+    patience: Rc<Patience>,
+    /// Known as soon as there is something to send.
+    sending: Option<(Queues, Outbox)>,
+    leftovers: Option<Leftovers>,
+    pending: Pending,
+    /// For the view.
+    seen: Vec<TraceChunk>,
+    begun: Instant,
+    last_sent: Instant,
+    /// Since when the command's first process is over.
+    over_since: Option<Instant>,
+}
+
+impl Work {
+    fn new(reader: RecordsReader, plan: Plan, shared: Arc<Shared>) -> Work {
+        let partial_flush = plan.config.partial_flush.then_some(plan.config.partial_flush_min_spans);
+        let policy = Policy { partial_flush, hold_processes: plan.hold.is_some() };
+        let rates: Rc<RefCell<AgentRateTable>> = Rc::default();
+        let judge = Judge::new(&plan.config.sampling, Rc::clone(&rates));
+        Work {
+            assembler: Assembler::new(policy, plan.clock_offset, Arc::clone(&plan.resource), judge),
+            preparation: Preparation::new(&plan.config),
+            reader,
+            plan,
+            shared,
+            rates,
+            patience: Rc::default(),
+            sending: None,
+            leftovers: None,
+            pending: Pending::default(),
+            seen: Vec::new(),
+            begun: Instant::now(),
+            last_sent: Instant::now(),
+            over_since: None,
+        }
+    }
+
+    /// Reads all that is new, and puts away what is finished.
+    async fn catch_up(&mut self) {
+        loop {
+            let (assembler, mut recorded) = (&mut self.assembler, 0);
+            let is_more = self.reader.read(STEP, |segment, frame| {
+                assembler.reads(segment);
+                recorded += assembler.feed(frame);
+            });
+            self.plan.account.add(Counter::Recorded, recorded);
+            self.tell_given_up();
+            self.decide_about_processes();
+            let mut chunks = self.assembler.collect(monotonic_ns());
+            self.prepare(&mut chunks);
+            self.pending.extend(chunks);
+            let is_due =
+                !is_more && (self.assembler.has_ended() || self.last_sent.elapsed() >= self.plan.config.flush_interval);
+            self.put_away(is_due).await;
+            if !is_more {
+                break;
+            }
+            // Sending goes on meanwhile.
+            tokio::task::yield_now().await;
+        }
+        self.tidy().await;
+    }
+
+    fn tell_given_up(&mut self) {
+        let given_up = self.assembler.take_given_up();
         if given_up > 0 {
             tracing::error!("too many spans are open at once: {given_up} that were begun long ago are dropped");
+            self.plan.account.add(Counter::Dropped, given_up);
         }
-        reader.settle(0, given_up);
-        let ended = assembler.has_ended();
-        if plan.hold.is_some_and(|limit| !ended && begun.elapsed() > limit) {
-            plan.hold = None;
-            give_up_processes(&mut assembler, &mut reader, &shared);
+        let malformed = std::mem::take(&mut self.assembler.malformed);
+        if malformed > 0 {
+            tracing::warn!("{malformed} records could not be read and are dropped");
+            self.plan.account.add(Counter::LostInSpool, malformed);
         }
-        pending.append(&mut assembler.collect(monotonic_ns()));
-        if over_since.is_none() && assembler.has_finished(plan.first) {
-            over_since = Some(Instant::now());
+    }
+
+    /// Processes are no spans where the command has proved to be a service, or has left one behind.
+    fn decide_about_processes(&mut self) {
+        let ended = self.assembler.has_ended();
+        if self.plan.hold.is_some_and(|limit| !ended && self.begun.elapsed() > limit) {
+            self.plan.hold = None;
+            self.shared.processes_unwanted.store(true, Ordering::Relaxed);
+            let dropped = self.assembler.give_up_processes();
+            tracing::info!(
+                "the command runs on as a service: {dropped} process spans are dropped and no more are recorded; \
+                 --process-spans=true keeps them"
+            );
+            self.plan.account.add(Counter::Dropped, dropped);
         }
-        if plan.hold.is_some() && !ended && over_since.is_some_and(|since| since.elapsed() > STRAGGLERS) {
-            // What is left of the command after its end is a service that it has started.
-            plan.hold = None;
-            let (mut finished, left) = assembler.release_processes();
-            pending.append(&mut finished);
+        if self.over_since.is_none() && self.assembler.has_finished(self.plan.first) {
+            self.over_since = Some(Instant::now());
+        }
+        if self.plan.hold.is_some() && !ended && self.over_since.is_some_and(|since| since.elapsed() > STRAGGLERS) {
+            self.plan.hold = None;
+            let (mut finished, left) = self.assembler.release_processes();
             if left > 0 {
                 tracing::info!("{left} processes run on after the command's end and are no spans");
             }
-            reader.settle(0, left);
-            shared.processes_unwanted.store(true, Ordering::Relaxed);
+            self.prepare(&mut finished);
+            self.pending.extend(finished);
+            self.plan.account.add(Counter::Dropped, left);
+            self.shared.processes_unwanted.store(true, Ordering::Relaxed);
         }
-        pending.iter_mut().skip(prepared).for_each(|chunk| preparation.apply(chunk));
-        if ended && let Some(view) = plan.view.take() {
-            seen.append(&mut pending.clone());
-            show(view, &seen);
+    }
+
+    fn prepare(&mut self, chunks: &mut [TraceChunk]) {
+        chunks.iter_mut().for_each(|chunk| self.preparation.apply(chunk));
+        if self.plan.view.is_some() {
+            self.seen.extend_from_slice(chunks);
         }
-        let due = ended || last_sent.elapsed() >= plan.config.flush_interval;
-        if due && !pending.is_empty() {
-            last_sent = Instant::now();
-            if plan.view.is_some() {
-                seen.extend(pending.iter().cloned());
-            }
-            let queues = match &mut queues {
-                Some(queues) => queues,
-                none => none.insert(Queues::open(&plan, &patience, &rates).await),
+    }
+
+    /// Puts finished spans into the outbox, from where they are sent.
+    async fn put_away(&mut self, is_due: bool) {
+        if self.assembler.has_ended()
+            && is_due
+            && let Some(view) = self.plan.view.take()
+        {
+            show(view, &std::mem::take(&mut self.seen));
+        }
+        if is_due {
+            self.last_sent = Instant::now();
+        }
+        while let Some(batch) = self.pending.take(is_due) {
+            let (queues, outbox) = match &mut self.sending {
+                Some(sending) => sending,
+                none => {
+                    let plan = &self.plan;
+                    let queues =
+                        Queues::open(&plan.config, plan.state_dir.as_deref(), plan.shown, &self.patience, &self.rates);
+                    let queues = queues.await;
+                    let (directory, bound) = (plan.directory.as_deref(), plan.config.spool_max_bytes);
+                    let outbox = Outbox::new(directory, bound, queues.destinations(), Arc::clone(&plan.account));
+                    none.insert((queues, outbox))
+                }
             };
-            queues.push(Batch { chunks: std::mem::take(&mut pending) });
-        }
-        if let Some(queues) = &queues {
-            count(&mut reader, queues, &mut counted);
-            if queues.take_rates_changed() {
-                *lock(&shared.rates) = Some(rates.borrow().clone());
+            let segments = self.assembler.take_handed_on();
+            let targets = groups::targets(queues);
+            for parcel in groups::keep(outbox, batch, &targets, &segments, &self.plan.account) {
+                queues.push(parcel.destination, parcel);
             }
         }
-        if ended {
-            break;
+    }
+
+    /// Lets go of what is not needed any more, and looks after what earlier runs have left.
+    async fn tidy(&mut self) {
+        self.reader.release(|| self.assembler.segments());
+        let Some((queues, outbox)) = &mut self.sending else { return };
+        outbox.tidy(&self.reader.retained());
+        if queues.take_rates_changed() {
+            *lock(&self.shared.rates) = Some(self.rates.borrow().clone());
+        }
+        if queues.any_answers() {
+            let (spool, own) = (self.plan.spool.as_deref(), self.plan.directory.as_deref());
+            let leftovers = self.leftovers.get_or_insert_with(|| Leftovers::find(spool, own));
+            leftovers.work(queues, &self.plan.config).await;
         }
     }
-    patience.end_within(plan.config.shutdown_timeout);
-    let queues = queues.unwrap_or_default();
-    queues.wait_until_served(&patience, || shared.hurry.load(Ordering::Relaxed)).await;
-    count(&mut reader, &queues, &mut counted);
-    lock(&shared.ended).complaints = queues.complaints();
-    let account = reader.account();
-    if queues.is_empty() {
-        // Only the view was asked for, and it has them.
-        reader.settle(account.waiting(), 0);
-    } else if account.waiting() > 0 {
-        lock(&shared.ended).settled = queues.settled();
-    } else if account.delivered > 0 {
-        deliver_leftovers(&plan, &queues, &patience, &shared).await;
-    }
-    if assembler.malformed > 0 {
-        tracing::warn!("{} records could not be read and were dropped", assembler.malformed);
-    }
-}
 
-/// Brings the account up to date.
-fn count(reader: &mut JournalReader, queues: &Queues, counted: &mut (u64, u64)) {
-    let (delivered, dropped) = queues.counts();
-    reader.settle(delivered.saturating_sub(counted.0), dropped.saturating_sub(counted.1));
-    *counted = (delivered.max(counted.0), dropped.max(counted.1));
-}
-
-/// The command has proved to be a service: it gets no process spans.
-fn give_up_processes(assembler: &mut Assembler, reader: &mut JournalReader, shared: &Shared) {
-    shared.processes_unwanted.store(true, Ordering::Relaxed);
-    let dropped = assembler.give_up_processes();
-    tracing::info!(
-        "the command runs on as a service: {dropped} process spans are dropped and no more are recorded; \
-         --process-spans=true keeps them"
-    );
-    reader.settle(0, dropped);
+    /// All is read: delivers what is left, for as long as there is time.
+    async fn finish(mut self) {
+        self.patience.end_within(self.plan.config.shutdown_timeout);
+        lock(&self.shared.ended).is_complete = true;
+        loop {
+            if self.shared.hurry.load(Ordering::Relaxed) {
+                self.patience.hurry();
+            }
+            self.tidy().await;
+            let Some((queues, _)) = &self.sending else { return };
+            let is_idle = queues.are_served() && self.leftovers.as_ref().is_none_or(Leftovers::is_idle);
+            if is_idle || self.patience.is_over() {
+                break;
+            }
+            queues.moment().await;
+        }
+        let Some((queues, mut outbox)) = self.sending.take() else { return };
+        if let Some(leftovers) = self.leftovers.take() {
+            let (delivered, dropped) = leftovers.end();
+            if delivered + dropped > 0 {
+                tracing::info!("of what earlier runs had left, {delivered} spans are delivered and {dropped} dropped");
+            }
+        }
+        outbox.leave();
+        let mut ended = lock(&self.shared.ended);
+        ended.complaints = queues.complaints();
+        ended.lost = outbox.spans_in_memory();
+    }
 }
 
 fn show(view: OwnedFd, chunks: &[TraceChunk]) {
@@ -255,31 +363,5 @@ fn show(view: OwnedFd, chunks: &[TraceChunk]) {
     }
     if let Err(error) = file.write_all(&otlp_json_line(&batch)) {
         tracing::warn!("cannot hand the spans to the view: {error}");
-    }
-}
-
-/// Hands over what other sidecars left behind, now that the backends take spans again.
-async fn deliver_leftovers(plan: &Plan, queues: &Queues, patience: &Patience, shared: &Shared) {
-    let Some(spool) = &plan.spool else { return };
-    let preparation = crate::export::Preparation::new(&plan.config);
-    for path in leftover::find(spool, plan.own_segment.as_deref()) {
-        if patience.is_over() {
-            return;
-        }
-        let Some(mut left) = Leftover::open(&path, &plan.config.sampling) else { continue };
-        tracing::info!("delivering {} spans that wait in {}", left.spans(), path.display());
-        left.chunks.iter_mut().for_each(|chunk| preparation.apply(chunk));
-        let batch = Batch { chunks: std::mem::take(&mut left.chunks) };
-        let wanted = ids(&batch.chunks).count();
-        queues.forget_settled();
-        queues.push(batch);
-        queues.wait_until_served(patience, || shared.hurry.load(Ordering::Relaxed)).await;
-        let done = queues.settled();
-        if done.len() >= wanted {
-            left.settle();
-        } else {
-            left.settle_some(&done);
-            return;
-        }
     }
 }

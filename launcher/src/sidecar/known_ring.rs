@@ -35,6 +35,8 @@ pub struct Drained {
     pub lost: u64,
     /// Nothing more can be read from it.
     pub corrupt: bool,
+    /// There was no room for all that is in it.
+    pub is_cut_short: bool,
 }
 
 impl KnownRing {
@@ -62,13 +64,16 @@ impl KnownRing {
         }
     }
 
-    /// Hands what is new to `take`.
-    pub fn drain(&mut self, mut take: impl FnMut(&[u8])) -> Drained {
+    /// Hands what is new to `take`, until that says that it has no room.
+    pub fn drain(&mut self, mut take: impl FnMut(&[u8]) -> bool) -> Drained {
         let mut drained = Drained::default();
-        let result = self.ring.reader().drain(|bytes| {
-            drained.bytes += bytes.len();
-            drained.children.extend(children(bytes));
-            take(bytes);
+        let result = self.ring.reader().drain_while(|bytes| {
+            let is_taken = take(bytes);
+            if is_taken {
+                drained.bytes += bytes.len();
+                drained.children.extend(children(bytes));
+            }
+            is_taken
         });
         self.is_used |= drained.bytes > 0;
         match result {
@@ -76,6 +81,7 @@ impl KnownRing {
                 // The ring counts for ever; what was counted before is not lost again.
                 let before = std::mem::replace(&mut self.lost, now.lost);
                 drained.lost = now.lost.saturating_sub(before);
+                drained.is_cut_short = now.is_cut_short;
             }
             Err(corrupt) => {
                 tracing::warn!("{corrupt}; nothing more is read from this process");

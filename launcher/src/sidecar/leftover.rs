@@ -1,114 +1,250 @@
-//! Segments that other sidecars left behind: the first one that reaches the backend again delivers them.
+//! What other sidecars left behind: the first one that reaches a receiver again delivers it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use ddtrace::ids::SpanId;
-use ddtrace::sampling::SamplingConfig;
+use ddtrace::config::Config;
 use ddtrace::span::TraceChunk;
+use ddtrace::sys::monotonic_ns;
 
 use super::assemble::{Assembler, Policy};
+use super::groups::{self, Pending};
 use super::judge::Judge;
 use super::origin::Origin;
-use super::spool::{FrameKind, Writer};
+use super::queues::{Queues, Target};
+use crate::export::Preparation;
+use crate::spool::{self, Account, Counter, FrameKind, Outbox, Parcel, RunDirectory};
 
-/// A segment that nobody else is at work on.
-pub struct Leftover {
-    segment: Writer,
-    path: PathBuf,
-    /// What still waits in it.
-    pub chunks: Vec<TraceChunk>,
+/// So many runs are worked on at the same time.
+const AT_ONCE: usize = 8;
+
+/// Records are put together in steps of so many bytes.
+const STEP: usize = 256 * 1024;
+
+/// A run of which something is being delivered.
+struct Adopted {
+    directory: RunDirectory,
+    outbox: Outbox,
+    account: Arc<Account>,
+    parcels: Vec<Rc<Parcel>>,
+    /// Before this sidecar came.
+    delivered: u64,
+    dropped: u64,
 }
 
-/// What is left in the spool, oldest first; `own` is the segment of this sidecar.
-pub fn find(directory: &Path, own: Option<&Path>) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
-    let mut paths: Vec<PathBuf> = entries
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|ending| ending == "seg") && Some(path.as_path()) != own)
-        .collect();
-    paths.sort();
-    paths
+/// The runs that were left behind, as far as this sidecar has to do with them.
+pub struct Leftovers {
+    /// Not looked at yet.
+    paths: VecDeque<PathBuf>,
+    adopted: Vec<Adopted>,
+    /// What could be done for earlier runs.
+    pub delivered: u64,
+    /// What no receiver will take.
+    pub dropped: u64,
 }
 
-/// Deletes the oldest segments until the others take at most `bound` bytes.
-pub fn keep_within(directory: &Path, bound: u64) {
-    let mut kept = 0;
-    for path in find(directory, None).into_iter().rev() {
-        let size = std::fs::metadata(&path).map_or(0, |meta| meta.len());
-        // One that a sidecar is at work on is that sidecar's to bound.
-        let Ok(Some(segment)) = Writer::adopt(&path) else { continue };
-        kept += size;
-        if kept > bound && std::fs::remove_file(&path).is_ok() {
-            tracing::error!(
-                "the spool is full: {} spans that no backend took are dropped with {}",
-                segment.account().waiting(),
+impl Leftovers {
+    /// All that is in the spool but for the run in `own`.
+    pub fn find(spool: Option<&Path>, own: Option<&Path>) -> Leftovers {
+        let paths = spool.map(spool::runs).unwrap_or_default();
+        let paths = paths.into_iter().filter(|path| Some(path.as_path()) != own).collect();
+        Leftovers { paths, adopted: Vec::new(), delivered: 0, dropped: 0 }
+    }
+
+    /// Lets go of the runs that are done, and takes over the next ones.
+    pub async fn work(&mut self, queues: &Queues, config: &Config) {
+        let (done, adopted): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.adopted).into_iter().partition(Adopted::is_done);
+        self.adopted = adopted;
+        done.into_iter().for_each(|run| self.finish(run));
+        while self.adopted.len() < AT_ONCE
+            && let Some(path) = self.paths.pop_front()
+        {
+            if let Some(run) = Adopted::open(&path, queues, config).await {
+                self.adopted.push(run);
+            }
+        }
+    }
+
+    /// Whether nothing is left that could be done.
+    pub fn is_idle(&self) -> bool {
+        self.paths.is_empty() && self.adopted.iter().all(Adopted::is_done)
+    }
+
+    fn finish(&mut self, run: Adopted) {
+        let (delivered, dropped) = run.done();
+        self.delivered += delivered;
+        self.dropped += dropped;
+        run.finish();
+    }
+
+    /// Leaves what could not be delivered to the next sidecar.
+    pub fn end(mut self) -> (u64, u64) {
+        for run in std::mem::take(&mut self.adopted) {
+            self.finish(run);
+        }
+        (self.delivered, self.dropped)
+    }
+}
+
+impl Adopted {
+    /// Takes a run over, if nobody is at work on it and anything in it can be sent; hands that to the queues.
+    async fn open(path: &Path, queues: &Queues, config: &Config) -> Option<Adopted> {
+        let directory = RunDirectory::adopt(path)?;
+        let account = Arc::new(Account::open(path).or_else(|| Account::begin(Some(path)).ok())?);
+        let bound = config.spool_max_bytes;
+        let found = Outbox::adopt(path, bound, queues.destinations(), Arc::clone(&account));
+        let (delivered, dropped) = (account.get(Counter::Delivered), account.get(Counter::Dropped));
+        let mut run = Adopted { directory, outbox: found.outbox, account, parcels: found.waiting, delivered, dropped };
+        let mut recorded = delivered + dropped + spool::spans_of(&run.parcels);
+        let places: Vec<Option<usize>> =
+            run.outbox.destinations().0.iter().map(|(format, name)| queues.for_earlier(*format, name)).collect();
+        let targets: Vec<Target> = run
+            .outbox
+            .destinations()
+            .0
+            .iter()
+            .zip(&places)
+            .map(|((format, _), place)| place.and_then(|p| queues.target(p)).unwrap_or(Target::unknown(*format)))
+            .collect();
+        if targets.is_empty() {
+            return None;
+        }
+        if run.account.get(Counter::SidecarPid) != 0 {
+            tracing::warn!(
+                "the sidecar of an earlier run was ended from outside; what its processes recorded after that is lost ({})",
                 path.display()
             );
+            run.account.set(Counter::SidecarPid, 0);
+        }
+        let mut story = Story::new(config);
+        let mut step = 0;
+        let mut batches = Vec::new();
+        // Moved spans are known, so that it does not matter which step they come in.
+        spool::old_records(path, |frame| {
+            step += frame.payload.len();
+            story.feed(frame);
+            if step >= STEP {
+                step = 0;
+                batches.extend(story.collect(&found.moved, false));
+            }
+            for batch in batches.drain(..) {
+                recorded += crate::export::Batch::spans(&batch);
+                let none = BTreeSet::new();
+                run.parcels.extend(groups::keep(&mut run.outbox, batch, &targets, &none, &run.account));
+            }
+        });
+        for batch in story.end(&found.moved) {
+            recorded += batch.spans();
+            let none = BTreeSet::new();
+            run.parcels.extend(groups::keep(&mut run.outbox, batch, &targets, &none, &run.account));
+        }
+        // What was counted last before the sidecar's death may not have been counted everywhere.
+        run.account.set(Counter::Recorded, recorded);
+        tokio::task::yield_now().await;
+        let mut sent = 0;
+        for parcel in &run.parcels {
+            if let Some(place) = places.get(parcel.destination).copied().flatten() {
+                queues.push(place, Rc::clone(parcel));
+                sent += 1;
+            }
+        }
+        if sent == 0 && !run.parcels.is_empty() {
+            run.finish();
+            return None;
+        }
+        tracing::info!("delivering {} spans that wait in {}", run.account.waiting(), path.display());
+        run.parcels.retain(|parcel| places.get(parcel.destination).copied().flatten().is_some());
+        Some(run)
+    }
+
+    /// Whether all is settled that there is a receiver for.
+    fn is_done(&self) -> bool {
+        self.parcels.iter().all(|parcel| parcel.is_settled())
+    }
+
+    /// How many spans were delivered and dropped since it was taken over.
+    fn done(&self) -> (u64, u64) {
+        let now = (self.account.get(Counter::Delivered), self.account.get(Counter::Dropped));
+        (now.0 - self.delivered, now.1 - self.dropped)
+    }
+
+    fn finish(self) {
+        if self.account.waiting() == 0 {
+            self.directory.remove();
+        } else {
+            self.outbox.leave();
         }
     }
 }
 
-impl Leftover {
-    /// Takes a segment over and reads what waits in it; traces that nobody has decided about are decided by `sampling`. `None` where another sidecar has it, or nothing can be read.
-    pub fn open(path: &Path, sampling: &SamplingConfig) -> Option<Leftover> {
-        let segment = match Writer::adopt(path) {
-            Ok(segment) => segment?,
-            Err(error) => {
-                tracing::warn!("cannot read {}: {error}; it stays", path.display());
-                return None;
+/// What the records of an earlier run tell.
+pub struct Story<'a> {
+    config: &'a Config,
+    assembler: Option<Assembler>,
+    preparation: Preparation,
+    pending: Pending,
+}
+
+impl<'a> Story<'a> {
+    /// Nothing yet. Traces that nobody has decided about are decided by the configuration.
+    pub fn new(config: &'a Config) -> Story<'a> {
+        Story { config, assembler: None, preparation: Preparation::new(config), pending: Pending::default() }
+    }
+
+    /// Takes in a frame.
+    pub fn feed(&mut self, frame: spool::Frame<'_>) {
+        match (&mut self.assembler, frame.kind) {
+            (Some(assembler), _) => {
+                assembler.feed(frame);
             }
-        };
-        let mut reader = segment.reader();
-        let mut assembler: Option<Assembler> = None;
-        let mut settled: HashSet<SpanId> = HashSet::new();
-        while let Some(frame) = reader.next_frame() {
-            match frame.kind {
-                FrameKind::Origin => {
-                    let origin = Origin::parse(frame.payload)?;
+            (none, FrameKind::Origin) => {
+                if let Some(origin) = Origin::parse(frame.payload) {
                     let policy = Policy { partial_flush: None, hold_processes: false };
-                    let judge = Judge::new(sampling, Rc::default());
-                    assembler = Some(Assembler::new(policy, origin.clock_offset, Arc::new(origin.resource), judge));
-                }
-                FrameKind::Settled => {
-                    let (ids, _) = frame.payload.as_chunks::<8>();
-                    settled.extend(ids.iter().map(|id| SpanId(u64::from_le_bytes(*id))));
-                }
-                _ => {
-                    if let Some(assembler) = &mut assembler {
-                        assembler.feed(frame);
-                    }
+                    let judge = Judge::new(&self.config.sampling, Rc::default());
+                    *none = Some(Assembler::new(policy, origin.clock_offset, Arc::new(origin.resource), judge));
                 }
             }
-        }
-        let mut chunks = assembler?.end();
-        for chunk in &mut chunks {
-            chunk.spans.retain(|span| !settled.contains(&span.span_id));
-        }
-        chunks.retain(|chunk| !chunk.spans.is_empty());
-        Some(Leftover { segment, path: path.to_owned(), chunks })
-    }
-
-    /// How many spans wait in it.
-    pub fn spans(&self) -> usize {
-        self.chunks.iter().map(|chunk| chunk.spans.len()).sum()
-    }
-
-    /// Everything in it is delivered or dropped.
-    pub fn settle(self) {
-        if let Err(error) = std::fs::remove_file(&self.path) {
-            tracing::warn!("cannot delete {}: {error}; it may be delivered twice", self.path.display());
+            (None, _) => {}
         }
     }
 
-    /// These spans are delivered or dropped, the others still wait.
-    pub fn settle_some(self, ids: &[u64]) {
-        let payload: Vec<u8> = ids.iter().flat_map(|id| id.to_le_bytes()).collect();
-        if let Err(error) = self.segment.append_to_adopted(FrameKind::Settled, &payload) {
-            tracing::warn!("cannot write to {}: {error}; it may be delivered twice", self.path.display());
+    /// What is finished by now, but for spans that are delivered already or wait among the payloads.
+    fn collect(&mut self, moved: &std::collections::HashSet<u64>, is_end: bool) -> Vec<crate::export::Batch> {
+        let Some(assembler) = &mut self.assembler else { return Vec::new() };
+        let chunks = if is_end { assembler.end() } else { assembler.collect(monotonic_ns()) };
+        let prepared = chunks.into_iter().filter_map(|mut chunk: TraceChunk| {
+            chunk.spans.retain(|span| !moved.contains(&span.span_id.0));
+            self.preparation.apply(&mut chunk);
+            (!chunk.spans.is_empty()).then_some(chunk)
+        });
+        self.pending.extend(prepared.collect());
+        std::iter::from_fn(|| self.pending.take(is_end)).collect()
+    }
+
+    /// All that is left.
+    pub fn end(&mut self, moved: &std::collections::HashSet<u64>) -> Vec<crate::export::Batch> {
+        self.collect(moved, true)
+    }
+}
+
+/// Deletes the oldest runs until the others take at most `bound` bytes.
+pub fn keep_within(spool: &Path, bound: u64) {
+    let mut kept = 0;
+    for path in spool::runs(spool).into_iter().rev() {
+        // One that a sidecar is at work on is that sidecar's to bound.
+        let Some(run) = RunDirectory::adopt(&path) else { continue };
+        let files = std::fs::read_dir(&path).into_iter().flatten().flatten();
+        kept += files.filter_map(|file| Some(file.metadata().ok()?.len())).sum::<u64>();
+        if kept > bound {
+            let waiting = Account::open(&path).map_or(0, |account| account.waiting());
+            tracing::error!(
+                "the spool is full: {waiting} spans that no receiver took are dropped with {}",
+                path.display()
+            );
+            run.remove();
         }
     }
 }

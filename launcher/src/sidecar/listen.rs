@@ -3,7 +3,7 @@
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
-use ddtrace::handshake::{HELLO_LENGTH, Hello, socket_name};
+use ddtrace::handshake::{HELLO_LENGTH, Hello, NOTE, socket_name};
 use ddtrace::ring::layout::RING_SIZE;
 use ddtrace::ring::{Corrupt, Reader};
 use memmap2::MmapRaw;
@@ -14,7 +14,20 @@ use nix::sys::socket::{
 use nix::sys::stat::fstat;
 use std::time::{Duration, Instant};
 
-use super::pidfd;
+use super::{pidfd, zombie};
+
+/// Who comes to the socket.
+pub enum Visitor {
+    /// A process that came with its ring.
+    Guest(Guest),
+    /// One that only has something to say.
+    Note {
+        /// Its id.
+        pid: u32,
+        /// What it says; no control characters are in it.
+        text: String,
+    },
+}
 
 /// A process that came with its ring.
 pub struct Guest {
@@ -53,6 +66,14 @@ pub enum Unwelcome {
     Gone,
     #[error("it is of another release")]
     Release,
+    #[error("too many others wait with it")]
+    Crowd,
+    #[error("it speaks for process {0}, which is not its parent")]
+    Stranger(u32),
+    #[error("it speaks of a span that is another process's")]
+    Taken,
+    #[error("it claims to be more processes than one can be")]
+    Many,
     #[error("its memory is not sealed against shrinking, or of the wrong size")]
     Unsealed,
     #[error("{0}")]
@@ -80,16 +101,22 @@ pub fn bind(run: u128) -> nix::Result<OwnedFd> {
 /// kernel may let others run first.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How many may stand there without a word. More do not come about by chance: a descriptor is held for each.
+const MOST_WAITING: usize = 256;
+
 /// The socket, and the processes that have connected and not yet said anything.
 pub struct Door {
     listener: OwnedFd,
+    /// Oldest first.
     waiting: Vec<(OwnedFd, Instant)>,
+    /// That nobody can be let in was said, and not why.
+    is_shut: bool,
 }
 
 impl Door {
     /// The door at a bound socket.
     pub fn new(listener: OwnedFd) -> Self {
-        Door { listener, waiting: Vec::new() }
+        Door { listener, waiting: Vec::new(), is_shut: false }
     }
 
     /// Whether somebody stands there who has not said anything yet.
@@ -97,61 +124,97 @@ impl Door {
         !self.waiting.is_empty()
     }
 
-    /// Everybody who has come with a ring, or is sent away.
-    pub fn guests(&mut self) -> Vec<Result<Guest, Unwelcome>> {
-        self.accept();
-        let mut guests = Vec::new();
+    /// Everybody who has come with a ring or a word, or is sent away.
+    pub fn visitors(&mut self) -> Vec<Result<Visitor, Unwelcome>> {
+        let mut visitors = Vec::new();
+        // Those who have said something make room for others, whose number nobody knows.
+        while self.accept() {
+            self.hear(&mut visitors);
+        }
+        self.hear(&mut visitors);
+        visitors
+    }
+
+    /// What those who wait have to say.
+    fn hear(&mut self, visitors: &mut Vec<Result<Visitor, Unwelcome>>) {
+        let mut silent = self.waiting.len();
         self.waiting.retain(|(connection, since)| match welcome(connection) {
+            // The oldest go first when there are too many of them.
+            Err(Unwelcome::Silent) if silent > MOST_WAITING => {
+                silent -= 1;
+                visitors.push(Err(Unwelcome::Crowd));
+                false
+            }
             Err(Unwelcome::Silent) if since.elapsed() < PATIENCE => true,
-            guest => {
-                guests.push(guest);
+            visitor => {
+                silent -= 1;
+                visitors.push(visitor);
                 false
             }
         });
-        guests
     }
 
-    fn accept(&mut self) {
-        loop {
+    /// Lets some in. Gives whether there may be more.
+    fn accept(&mut self) -> bool {
+        for _ in 0..MOST_WAITING {
             match socket::accept4(self.listener.as_raw_fd(), SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK) {
-                // SAFETY: accept4 has just made it.
-                Ok(fd) => self.waiting.push((unsafe { OwnedFd::from_raw_fd(fd) }, Instant::now())),
+                Ok(fd) => {
+                    self.is_shut = false;
+                    // SAFETY: accept4 has just made it.
+                    self.waiting.push((unsafe { OwnedFd::from_raw_fd(fd) }, Instant::now()));
+                }
                 Err(nix::Error::EINTR | nix::Error::ECONNABORTED) => {}
-                Err(nix::Error::EAGAIN) => return,
+                Err(nix::Error::EAGAIN) => return false,
                 Err(error) => {
-                    tracing::warn!("cannot accept a process: {error}; it waits");
-                    return;
+                    // Said once: it is tried again with every look at the rings.
+                    if !std::mem::replace(&mut self.is_shut, true) {
+                        tracing::warn!("cannot accept a process: {error}; it waits");
+                    }
+                    return false;
                 }
             }
         }
+        true
     }
 }
 
-fn welcome(connection: &OwnedFd) -> Result<Guest, Unwelcome> {
+fn welcome(connection: &OwnedFd) -> Result<Visitor, Unwelcome> {
     let credentials = getsockopt(connection, sockopt::PeerCredentials)?;
     let own = nix::unistd::geteuid().as_raw();
     // A daemon that has given up root is a legitimate guest of root.
     if credentials.uid() != own && own != 0 {
         return Err(Unwelcome::User(credentials.uid()));
     }
+    let pid = credentials.pid() as u32;
     let (bytes, memory) = receive(connection)?;
+    if let Some(text) = bytes.strip_prefix(NOTE) {
+        let text = String::from_utf8_lossy(text).replace(char::is_control, " ");
+        return Ok(Visitor::Note { pid, text });
+    }
     let hello = Hello::parse(&bytes).ok_or(Unwelcome::Release)?;
+    let memory = memory.ok_or(Unwelcome::Release)?;
     if hello.ring_size != RING_SIZE as u64 {
         return Err(Unwelcome::Release);
     }
     let ring = map(&memory)?;
-    let pid = credentials.pid() as u32;
     // A vfork child shares its parent's memory, and may be the first to need the ring: it speaks for the parent.
     if hello.speaker == pid && hello.pid != pid {
-        return Ok(Guest { hello, pid: hello.pid, pidfd: pidfd::open(hello.pid).ok(), ring });
+        if zombie::parent(pid).is_some_and(|parent| parent != hello.pid) {
+            return Err(Unwelcome::Stranger(hello.pid));
+        }
+        return Ok(Visitor::Guest(Guest { hello, pid: hello.pid, pidfd: pidfd::open(hello.pid).ok(), ring }));
     }
     let pidfd = pidfd::of_peer(connection).or_else(|_| pidfd::open(pid)).ok();
-    Ok(Guest { hello, pid, pidfd, ring })
+    Ok(Visitor::Guest(Guest { hello, pid, pidfd, ring }))
 }
 
-/// One message with one descriptor. Descriptors beyond it are closed again.
-fn receive(connection: &OwnedFd) -> Result<([u8; HELLO_LENGTH], OwnedFd), Unwelcome> {
-    let mut bytes = [0u8; HELLO_LENGTH];
+/// The longest message that is read whole: a note.
+const MOST_BYTES: usize = 1024;
+const _: () = assert!(MOST_BYTES >= HELLO_LENGTH);
+
+/// One message, and the first descriptor with it. Descriptors beyond that are closed again.
+fn receive(connection: &OwnedFd) -> Result<(Vec<u8>, Option<OwnedFd>), Unwelcome> {
+    let mut bytes = vec![0u8; MOST_BYTES];
     let mut control = nix::cmsg_space!([RawFd; 4]);
     let mut vectors = [IoSliceMut::new(&mut bytes)];
     let flags = MsgFlags::MSG_CMSG_CLOEXEC | MsgFlags::MSG_DONTWAIT;
@@ -167,11 +230,9 @@ fn receive(connection: &OwnedFd) -> Result<([u8; HELLO_LENGTH], OwnedFd), Unwelc
             descriptors.extend(fds.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }));
         }
     }
-    if message.bytes != HELLO_LENGTH {
-        return Err(Unwelcome::Release);
-    }
-    let memory = descriptors.into_iter().next().ok_or(Unwelcome::Release)?;
-    Ok((bytes, memory))
+    let length = message.bytes;
+    bytes.truncate(length);
+    Ok((bytes, descriptors.into_iter().next()))
 }
 
 /// Maps what a stranger sent only after the kernel vouches that it will not shrink under the mapping.

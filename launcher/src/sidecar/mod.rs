@@ -8,7 +8,8 @@ mod death;
 mod deliver;
 mod detach;
 mod early;
-mod journal;
+mod flush;
+mod groups;
 mod judge;
 mod known_ring;
 mod leftover;
@@ -21,7 +22,6 @@ mod queues;
 mod recorded_span;
 mod run;
 mod silent;
-mod spool;
 mod traces;
 #[cfg(test)]
 mod traces_tests;
@@ -29,6 +29,7 @@ mod verdict;
 mod zombie;
 
 pub use detach::{Lineage, start};
+pub use flush::{SPOOL, count_unsent, flush};
 pub use listen::bind;
 pub use log::log_file;
 pub use pidfd::open as open_process;

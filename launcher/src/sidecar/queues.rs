@@ -1,18 +1,21 @@
-//! The queues in front of the backends: each has a task of its own, so that a slow one holds up no other.
+//! The queues in front of the receivers: each has a task of its own, so that a slow one holds up no other.
+//!
+//! What waits in a queue is on disk, see [`crate::spool`]; here are only the places.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use ddtrace::config::Config;
 use ddtrace::sampling::AgentRateTable;
-use ddtrace::span::TraceChunk;
+use ddtrace::span::datadog::AgentOptions;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::deliver::Plan;
-use crate::export::{AnyBackend, Batch, Destination, deliver, probe};
+use crate::export::{AnyBackend, Backend, Destination, Format, Remark, deliver, probe};
+use crate::spool::{Counter, Destinations, Parcel};
 
 /// How long the sidecar still tries when it was told to go.
 const LAST_MOMENT: Duration = Duration::from_millis(500);
@@ -20,68 +23,86 @@ const LAST_MOMENT: Duration = Duration::from_millis(500);
 /// More different things to say are in the log only.
 const MOST_COMPLAINTS: usize = 5;
 
-/// How long backends are tried.
+/// How long receivers are tried.
 #[derive(Default)]
 pub struct Patience {
     /// After this instant nothing is tried any more. Set at the end.
     deadline: Cell<Option<Instant>>,
+    /// Told when it was set.
+    shortened: Notify,
 }
 
 impl Patience {
     /// From now on there is only so much time left.
     pub fn end_within(&self, limit: Duration) {
-        self.deadline.set(Some(Instant::now() + limit));
+        let end = Instant::now() + limit;
+        if self.deadline.get().is_none_or(|deadline| deadline > end) {
+            self.deadline.set(Some(end));
+            self.shortened.notify_waiters();
+        }
     }
 
     /// The sidecar was told to go.
     pub fn hurry(&self) {
-        let soon = Instant::now() + LAST_MOMENT;
-        self.deadline.set(Some(self.deadline.get().map_or(soon, |deadline| deadline.min(soon))));
+        self.end_within(LAST_MOMENT);
     }
 
-    fn is_ending(&self) -> bool {
-        self.deadline.get().is_some()
-    }
-
-    fn time_left(&self) -> Duration {
-        match self.deadline.get() {
-            Some(deadline) => deadline.saturating_duration_since(Instant::now()),
-            None => Duration::from_secs(30),
+    /// Waits until the time is over.
+    async fn over(&self) {
+        loop {
+            let left = self.deadline.get().map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            let shortened = self.shortened.notified();
+            match left {
+                Some(Duration::ZERO) => return,
+                Some(left) => drop(timeout(left, shortened).await),
+                None => shortened.await,
+            }
         }
     }
 
     /// Whether the time is over.
     pub fn is_over(&self) -> bool {
-        self.time_left().is_zero()
+        self.deadline.get().is_some_and(|deadline| deadline <= Instant::now())
     }
 }
 
-/// One backend's part of the work.
-#[derive(Default)]
+/// One receiver's part of the work.
 struct Queue {
-    batches: RefCell<VecDeque<Rc<Batch>>>,
+    parcels: RefCell<VecDeque<Rc<Parcel>>>,
     news: Notify,
     busy: Cell<bool>,
+    /// Nothing more will be sent: what waits stays where it is.
+    gave_up: Cell<bool>,
+    /// The receiver has taken something.
+    answers: Cell<bool>,
     delivered: Cell<u64>,
     dropped: Cell<u64>,
-    /// The spans that this backend is done with.
-    settled: RefCell<VecDeque<u64>>,
+    format: Format,
+    options: Option<Rc<Cell<AgentOptions>>>,
+    most_bytes: usize,
+    /// The receiver, for people.
+    name: String,
 }
 
-/// So many delivered spans are remembered: of the segments that are left at the end, none need be sent again. Those
-/// before them were in segments that are gone, but for a few that would be delivered twice.
-const MOST_SETTLED: usize = 1 << 18;
+/// What is to be known to encode for a receiver.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// What it takes.
+    pub format: Format,
+    /// What it understands, if it is an Agent.
+    pub options: AgentOptions,
+    /// Most bytes of a payload.
+    pub most_bytes: usize,
+}
 
-impl Queue {
-    fn note_settled(&self, ids: impl Iterator<Item = u64>) {
-        let mut settled = self.settled.borrow_mut();
-        settled.extend(ids);
-        let surplus = settled.len().saturating_sub(MOST_SETTLED);
-        settled.drain(..surplus);
+impl Target {
+    /// A receiver of which nothing is known but what it takes.
+    pub fn unknown(format: Format) -> Target {
+        Target { format, options: AgentOptions::default(), most_bytes: 1 << 20 }
     }
 }
 
-/// The queues of all backends.
+/// The queues of all receivers.
 #[derive(Default)]
 pub struct Queues {
     queues: Vec<Rc<Queue>>,
@@ -98,38 +119,34 @@ impl Queues {
         self.rates_changed.take()
     }
 
-    /// Decides where spans go and begins to serve there; `rates` are kept as the Agent tells them. Runs within the exporting thread's `LocalSet`.
-    pub async fn open(plan: &Plan, patience: &Rc<Patience>, rates: &Rc<RefCell<AgentRateTable>>) -> Queues {
-        let mut route = probe(&plan.config).await;
-        if plan.shown && !route.destinations.contains(&Destination::Local) {
-            // What was folded in the waterfall can be looked at afterwards.
+    /// Decides where spans go and begins to serve there; `rates` are kept as the Agent tells them. `and_store` has the
+    /// local store get all of them as well. Runs within a `LocalSet`.
+    pub async fn open(
+        config: &Config,
+        state_dir: Option<&Path>,
+        and_store: bool,
+        patience: &Rc<Patience>,
+        rates: &Rc<RefCell<AgentRateTable>>,
+    ) -> Queues {
+        let mut route = probe(config).await;
+        if and_store && !route.destinations.contains(&Destination::Local) {
             route.destinations.push(Destination::Local);
         }
         let mut queues = Queues::default();
         for destination in &route.destinations {
-            let directory = match &plan.state_dir {
-                Some(directory) => directory.as_path(),
+            let directory = match state_dir {
+                Some(directory) => directory,
                 None if *destination == Destination::Local => {
                     tracing::error!("there is no directory for the local store; nothing is kept");
                     continue;
                 }
                 None => Path::new("/"),
             };
-            match AnyBackend::open(destination, &plan.config, directory) {
-                Ok(backend) => {
+            match AnyBackend::open(destination, config, directory) {
+                Ok(mut backend) => {
                     tracing::info!("spans go to the {destination}");
-                    let queue = Rc::new(Queue::default());
-                    let server = Server {
-                        backend,
-                        queue: Rc::clone(&queue),
-                        served: Rc::clone(&queues.served),
-                        complaints: Rc::clone(&queues.complaints),
-                        patience: Rc::clone(patience),
-                        rates: Rc::clone(rates),
-                        rates_changed: Rc::clone(&queues.rates_changed),
-                    };
-                    tokio::task::spawn_local(server.serve());
-                    queues.queues.push(queue);
+                    backend.learn().await;
+                    queues.serve(backend, destination.to_string(), patience, rates);
                 }
                 Err(error) => tracing::error!("{error}; nothing is sent there"),
             }
@@ -137,65 +154,85 @@ impl Queues {
         queues
     }
 
-    /// Whether there is nowhere to send to.
-    pub fn is_empty(&self) -> bool {
-        self.queues.is_empty()
+    fn serve(
+        &mut self,
+        backend: AnyBackend,
+        name: String,
+        patience: &Rc<Patience>,
+        rates: &Rc<RefCell<AgentRateTable>>,
+    ) {
+        let queue = Rc::new(Queue {
+            parcels: RefCell::default(),
+            news: Notify::new(),
+            busy: Cell::new(false),
+            gave_up: Cell::new(false),
+            answers: Cell::new(false),
+            delivered: Cell::new(0),
+            dropped: Cell::new(0),
+            format: backend.format(),
+            options: backend.options(),
+            most_bytes: backend.most_bytes(),
+            name,
+        });
+        let server = Server {
+            backend,
+            queue: Rc::clone(&queue),
+            served: Rc::clone(&self.served),
+            complaints: Rc::clone(&self.complaints),
+            patience: Rc::clone(patience),
+            rates: Rc::clone(rates),
+            rates_changed: Rc::clone(&self.rates_changed),
+        };
+        tokio::task::spawn_local(server.serve());
+        self.queues.push(queue);
     }
 
-    /// Hands a batch to every backend.
-    pub fn push(&self, batch: Batch) {
-        let batch = Rc::new(batch);
-        for queue in &self.queues {
-            queue.batches.borrow_mut().push_back(Rc::clone(&batch));
+    /// Where spans go, by the numbers of the queues.
+    pub fn destinations(&self) -> Destinations {
+        Destinations(self.queues.iter().map(|queue| (queue.format, queue.name.clone())).collect())
+    }
+
+    /// What a queue's receiver takes.
+    pub fn target(&self, queue: usize) -> Option<Target> {
+        let queue = self.queues.get(queue)?;
+        let options = queue.options.as_ref().map(|options| options.get()).unwrap_or_default();
+        Some(Target { format: queue.format, options, most_bytes: queue.most_bytes })
+    }
+
+    /// The queue for what was meant for a receiver of an earlier run: the same, or else another of its kind.
+    pub fn for_earlier(&self, format: Format, name: &str) -> Option<usize> {
+        let alike =
+            |same: bool| self.queues.iter().position(|queue| queue.format == format && (!same || queue.name == name));
+        alike(true).or_else(|| alike(false))
+    }
+
+    /// Hands a parcel to a queue.
+    pub fn push(&self, queue: usize, parcel: Rc<Parcel>) {
+        if let Some(queue) = self.queues.get(queue) {
+            queue.parcels.borrow_mut().push_back(parcel);
             queue.news.notify_one();
         }
     }
 
-    /// Waits until every backend has served its queue, or the time is over.
-    pub async fn wait_until_served(&self, patience: &Patience, hurry: impl Fn() -> bool) {
-        while self.queues.iter().any(|queue| queue.busy.get() || !queue.batches.borrow().is_empty()) {
-            if hurry() {
-                patience.hurry();
-            }
-            if patience.is_over() {
-                return;
-            }
-            let _ = timeout(Duration::from_millis(20), self.served.notified()).await;
-        }
+    /// Whether any receiver has taken something.
+    pub fn any_answers(&self) -> bool {
+        self.queues.iter().any(|queue| queue.answers.get())
     }
 
-    /// How many spans are delivered, and how many dropped: a span is delivered when every backend has it; what one of
-    /// them refused is dropped.
-    pub fn counts(&self) -> (u64, u64) {
-        let dropped = self.queues.iter().map(|queue| queue.dropped.get()).max().unwrap_or_default();
-        let done = self.queues.iter().map(|queue| queue.delivered.get() + queue.dropped.get()).min();
-        (done.unwrap_or_default().saturating_sub(dropped), dropped)
+    /// Whether nothing is left to be sent, or nothing more will be.
+    pub fn are_served(&self) -> bool {
+        self.queues.iter().all(|queue| queue.gave_up.get() || !queue.busy.get() && queue.parcels.borrow().is_empty())
     }
 
-    /// The spans that every backend is done with, since the last [`Queues::forget_settled`].
-    pub fn settled(&self) -> Vec<u64> {
-        let Some((first, others)) = self.queues.split_first() else { return Vec::new() };
-        let others: Vec<HashSet<u64>> =
-            others.iter().map(|queue| queue.settled.borrow().iter().copied().collect()).collect();
-        first.settled.borrow().iter().copied().filter(|id| others.iter().all(|done| done.contains(id))).collect()
+    /// Waits for a moment, or until one of the queues has become empty.
+    pub async fn moment(&self) {
+        let _ = timeout(Duration::from_millis(20), self.served.notified()).await;
     }
 
     /// What went wrong, for people.
     pub fn complaints(&self) -> Vec<String> {
         self.complaints.borrow().clone()
     }
-
-    /// Begins a new account of settled spans.
-    pub fn forget_settled(&self) {
-        for queue in &self.queues {
-            queue.settled.borrow_mut().clear();
-        }
-    }
-}
-
-/// The ids of all spans of these chunks.
-pub fn ids(chunks: &[TraceChunk]) -> impl Iterator<Item = u64> {
-    chunks.iter().flat_map(|chunk| chunk.spans.iter().map(|span| span.span_id.0))
 }
 
 /// What serves one queue.
@@ -212,20 +249,24 @@ struct Server {
 impl Server {
     async fn serve(mut self) {
         loop {
-            let next = self.queue.batches.borrow_mut().pop_front();
-            let Some(batch) = next else {
+            let next = self.queue.parcels.borrow_mut().pop_front();
+            let Some(parcel) = next else {
                 self.queue.news.notified().await;
                 continue;
             };
             self.queue.busy.set(true);
-            let left = self.send(&batch).await;
-            let waiting: HashSet<u64> = ids(&left.chunks).collect();
-            self.queue.note_settled(ids(&batch.chunks).filter(|id| !waiting.contains(id)));
-            self.queue.busy.set(false);
-            self.served.notify_one();
-            if left.spans() > 0 {
+            if !parcel.is_settled() {
+                self.send(&parcel).await;
+            }
+            if !parcel.is_settled() {
+                // The time is over: it stays where it is, on disk.
+                self.queue.parcels.borrow_mut().push_front(parcel);
+                self.queue.gave_up.set(true);
+                self.served.notify_one();
                 return;
             }
+            self.queue.busy.set(false);
+            self.served.notify_one();
         }
     }
 
@@ -240,31 +281,53 @@ impl Server {
         }
     }
 
-    /// Sends a batch for as long as there is time; gives what could not be sent.
-    async fn send(&mut self, batch: &Batch) -> Batch {
-        let mut left = Batch { chunks: batch.chunks.clone() };
-        while left.spans() > 0 && !self.patience.is_over() {
-            let (delivered, dropped) = (self.queue.delivered.get(), self.queue.dropped.get());
-            if dropped > 0 {
-                self.backend.set_keep_rate(delivered as f64 / (delivered + dropped) as f64);
-            }
-            let delivery = deliver(&mut self.backend, left, self.patience.time_left()).await;
-            self.queue.delivered.set(delivered + delivery.delivered);
-            self.queue.dropped.set(dropped + delivery.dropped);
-            for message in delivery.messages {
-                tracing::warn!("{message}");
-                let mut complaints = self.complaints.borrow_mut();
-                if complaints.len() < MOST_COMPLAINTS && !complaints.contains(&message) {
-                    complaints.push(message);
+    /// Sends a parcel, trying for as long as there is time.
+    async fn send(&mut self, parcel: &Parcel) {
+        let (body, spans, account) = (parcel.body(), parcel.spans(), parcel.account());
+        let complaints = Rc::clone(&self.complaints);
+        let last_said = RefCell::new(String::new());
+        let mut tell = |remark| match remark {
+            Remark::Sent => account.add(Counter::Requests, 1),
+            Remark::InVain => account.add(Counter::Retries, 1),
+            // The same is not said again at each try.
+            Remark::Said(text) if text == *last_said.borrow() => {}
+            Remark::Said(text) => {
+                tracing::warn!("{text}");
+                last_said.borrow_mut().clone_from(&text);
+                let mut complaints = complaints.borrow_mut();
+                if complaints.len() < MOST_COMPLAINTS && !complaints.contains(&text) {
+                    complaints.push(text);
                 }
             }
-            self.note_rates();
-            left = delivery.left;
-            // It has used the time that there was, as far as waiting made sense.
-            if self.patience.is_ending() {
-                break;
+        };
+        let settled = tokio::select! {
+            settled = deliver(&mut self.backend, &body, spans, &self.patience.shortened, &mut tell) => settled,
+            () = self.patience.over() => {
+                // A receiver that says nothing has said nothing yet either.
+                if last_said.borrow().is_empty() {
+                    tell(Remark::Said(format!("{} gave no answer in time", self.queue.name)));
+                }
+                None
             }
+        };
+        if let Some(dropped) = settled {
+            account.add(Counter::SentBytes, body.len() as u64);
+            parcel.settle(dropped);
+            self.queue.answers.set(true);
+            self.queue.dropped.set(self.queue.dropped.get() + dropped);
+            self.queue.delivered.set(self.queue.delivered.get() + spans - dropped.min(spans));
+            self.tell_keep_rate();
         }
-        left
+        self.note_rates();
+    }
+
+    /// An Agent scales its statistics by what is lost on the way.
+    fn tell_keep_rate(&self) {
+        let (delivered, dropped) = (self.queue.delivered.get(), self.queue.dropped.get());
+        if let Some(options) = &self.queue.options
+            && dropped > 0
+        {
+            options.set(AgentOptions { keep_rate: delivered as f64 / (delivered + dropped) as f64, ..options.get() });
+        }
     }
 }

@@ -13,6 +13,9 @@ use ddtrace::span::{Attribute, Event, Link, Scope, Span, SpanKind, Status, Value
 
 use super::verdict::Verdict;
 
+/// The tag that says what Datadog's APIs have no other word for.
+const SPAN_KIND: &str = "span.kind";
+
 /// A span, and what it says of its trace if it is the local root.
 #[derive(Debug)]
 pub struct RecordedSpan {
@@ -24,6 +27,7 @@ pub struct RecordedSpan {
     pub is_local_root: bool,
     message: Option<String>,
     scope: Scope,
+    has_ended: bool,
 }
 
 impl RecordedSpan {
@@ -45,6 +49,7 @@ impl RecordedSpan {
             is_local_root: body.flags & SPAN_LOCAL_ROOT != 0,
             message: None,
             scope: Scope::default(),
+            has_ended: false,
         }
     }
 
@@ -84,16 +89,20 @@ impl RecordedSpan {
 
     /// The span has ended by itself.
     pub fn ended(&mut self, end: &EndBody) {
+        self.has_ended = true;
         self.span.end_unix_nano = end.end_unix_ns.max(self.span.start_unix_nano);
         self.span.status = match end.status {
             1 => Status::Ok,
-            2 => Status::Error(Cow::Owned(self.message.take().unwrap_or_default())),
+            2 => Status::Error(Cow::Borrowed("")),
             _ => Status::Unset,
         };
     }
 
-    /// Its process ended before it, at that time: by a signal, if there is a name.
+    /// Its process ended before it, at that time: by a signal, if there is a name. Nothing new for one that has ended.
     pub fn cut_off(&mut self, end_unix_ns: u64, signal: Option<&str>) {
+        if self.has_ended {
+            return;
+        }
         self.span.end_unix_nano = end_unix_ns.max(self.span.start_unix_nano);
         match signal {
             Some(signal) => {
@@ -106,8 +115,33 @@ impl RecordedSpan {
         }
     }
 
+    /// Datadog's APIs have no word for the kind but a tag.
+    fn take_kind(&mut self) {
+        let span = &mut self.span;
+        let place = span.attributes.iter().position(|(name, _)| name == SPAN_KIND);
+        if let (SpanKind::Internal, Some(place)) = (span.kind, place)
+            && let Some((_, Value::String(kind))) = span.attributes.get(place)
+        {
+            span.kind = match kind.as_ref() {
+                "server" => SpanKind::Server,
+                "client" => SpanKind::Client,
+                "producer" => SpanKind::Producer,
+                "consumer" => SpanKind::Consumer,
+                "internal" => SpanKind::Internal,
+                _ => return,
+            };
+            span.attributes.remove(place);
+        }
+    }
+
     /// The span, complete. Scopes that are there already are shared.
     pub fn finish(mut self, scopes: &mut HashSet<ScopeKey>) -> (Span, Verdict, bool) {
+        self.take_kind();
+        if let (Status::Error(text), Some(message)) = (&mut self.span.status, self.message)
+            && text.is_empty()
+        {
+            *text = Cow::Owned(message);
+        }
         if !self.scope.name.is_empty() {
             let key = ScopeKey(Arc::new(self.scope));
             let shared = scopes.get(&key).cloned();

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,9 +26,10 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use super::collect::Collector;
 use super::deliver::{Exporting, Plan};
-use super::journal::Journal;
+use super::flush::SPOOL;
 use super::origin::Origin;
 use super::{leftover, log};
+use crate::spool::{Account, Counter, RunDirectory, begin_records};
 
 const LISTENER: u64 = u64::MAX;
 const SIGNALS: u64 = u64::MAX - 1;
@@ -37,6 +38,12 @@ const CONTROL: u64 = u64::MAX - 2;
 /// How often rings are looked at while something happens in them, and at most while nothing does.
 const BUSY_TICK: Duration = Duration::from_millis(20);
 const IDLE_TICK: Duration = Duration::from_millis(160);
+/// The same where programs record much of their own, by what they have recorded so far: several threads that begin to do
+/// nothing else fill a ring within a tenth of a second.
+const RECORDING_TICK: Duration = Duration::from_millis(40);
+const MUCH: u64 = 1 << 20;
+/// After a look that brought so many bytes the next one follows at once.
+const FLOOD: usize = 2 << 20;
 /// What happens within this time is handled in one go: fewer turns on the processor that the traced program needs.
 const GATHER: Duration = Duration::from_millis(2);
 /// How long the sidecar waits for another process to come, after the last one has gone.
@@ -104,21 +111,32 @@ pub fn run(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
         tracing::warn!("{note}");
     }
     let spool_bound = order.config.spool_max_bytes;
-    let spool_dir = order.state_dir.as_ref().map(|directory| directory.join("spool"));
+    let spool_dir = order.state_dir.as_ref().map(|directory| directory.join(SPOOL));
     let clock_offset = i128::from(realtime_ns()) - i128::from(monotonic_ns());
     let origin = Origin { resource: Resource::clone(&order.resource), clock_offset };
-    let (journal, reader, reason) = Journal::begin(spool_dir.as_deref(), spool_bound, &origin)
-        .map_err(|error| nix::Error::try_from(error).unwrap_or(nix::Error::EIO))?;
+    let directory = spool_dir.as_deref().and_then(|spool| match RunDirectory::create(spool) {
+        Ok(directory) => Some(directory),
+        Err(error) => {
+            tracing::warn!("cannot keep spans in {}: {error}; keeping them in memory", spool.display());
+            None
+        }
+    });
+    let path = directory.as_ref().map(|directory| directory.path().to_owned());
+    let failed = |error| nix::Error::try_from(error).unwrap_or(nix::Error::EIO);
+    let account = Arc::new(Account::begin(path.as_deref()).map_err(failed)?);
+    account.set(Counter::SidecarPid, std::process::id().into());
+    let (records, reader, reason) = begin_records(path.as_deref(), spool_bound, &origin.format()).map_err(failed)?;
     if let Some(reason) = reason {
         tracing::warn!("{reason}");
     }
-    if let Some(path) = journal.path() {
+    if let Some(path) = &path {
         tracing::debug!("spooling to {}", path.display());
     }
     let plan = Plan {
         clock_offset,
-        spool: spool_dir,
-        own_segment: journal.path().map(Path::to_owned),
+        spool: spool_dir.clone(),
+        directory: path,
+        account: Arc::clone(&account),
         config: order.config,
         resource: order.resource,
         state_dir: order.state_dir,
@@ -141,8 +159,14 @@ pub fn run(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
     }
     // A second handle, as the collector adds processes to it.
     let for_collector = Epoll(epoll.0.try_clone().map_err(|_| nix::Error::EMFILE)?);
-    let mut collector =
-        Collector::new(order.listener, for_collector, journal, order.first.identity.run, !order.process_spans);
+    let mut collector = Collector::new(
+        order.listener,
+        for_collector,
+        records,
+        Arc::clone(&account),
+        order.first.identity.run,
+        !order.process_spans,
+    );
     let supervised = order.control.is_some();
     let first = SpanRecord::of(&order.first, pid);
     if order.process_spans {
@@ -152,14 +176,15 @@ pub fn run(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
 
     let told_to_go = watch(&epoll, &signals, &mut collector, &exporting, supervised);
 
-    collector.accept_all();
-    collector.drain_all();
-    collector.bury_unreaped(true);
-    collector.end();
-    exporting.wake();
     if told_to_go {
         exporting.hurry();
     }
+    collector.accept_all();
+    collector.end(|| {
+        exporting.wake();
+        !exporting.is_finished()
+    });
+    exporting.wake();
     while !exporting.is_finished() {
         // SIGTERM while delivering: what is left stays in the spool.
         let mut events = [EpollEvent::empty()];
@@ -172,35 +197,47 @@ pub fn run(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
         }
     }
     let ended = exporting.join();
-    let settled: Vec<u8> = ended.settled.iter().flat_map(|id| id.to_le_bytes()).collect();
-    if !settled.is_empty() {
-        collector.settle(&settled);
+    if ended.lost > 0 {
+        tracing::error!("{} spans that no receiver took were in memory alone and are dropped", ended.lost);
+        account.add(Counter::Dropped, ended.lost);
     }
-    let (in_rings, in_segment) = collector.lost();
-    let journal = collector.into_journal();
-    let account = journal.account();
+    let count = |counter| account.get(counter);
     tracing::info!(
-        "recorded {} spans: {} delivered, {} dropped, {} waiting; records lost in processes {in_rings}, in the spool {in_segment}",
-        account.recorded,
-        account.delivered,
-        account.dropped,
-        account.waiting()
+        "recorded {} spans: {} delivered, {} dropped, {} waiting; records lost in processes {}, in the spool {}",
+        count(Counter::Recorded),
+        count(Counter::Delivered),
+        count(Counter::Dropped),
+        account.waiting(),
+        count(Counter::LostInProcesses),
+        count(Counter::LostInSpool),
     );
+    let (in_processes, in_spool) = (count(Counter::LostInProcesses), count(Counter::LostInSpool));
+    let lost = in_processes + in_spool;
+    if lost > 0 {
+        let (records, were) = if lost == 1 { ("record", "was") } else { ("records", "were") };
+        tracing::warn!(
+            "{lost} {records} {were} lost before delivery: {in_processes} in processes, {in_spool} in the spool"
+        );
+    }
     let usage = usage_of_self();
     tracing::debug!(
         "the sidecar used {:.1} ms of CPU and {:.1} MiB of memory",
         (usage.user_ns + usage.system_ns) as f64 / 1e6,
         usage.max_rss as f64 / f64::from(1 << 20)
     );
-    match journal.finish() {
-        Ok(Some(left)) => {
-            tracing::warn!("{} spans wait in {}", account.waiting(), left.display());
-            if let Some(directory) = left.parent() {
-                leftover::keep_within(directory, spool_bound);
+    let records = collector.into_records();
+    account.set(Counter::SidecarPid, 0);
+    if let Some(directory) = directory {
+        if ended.is_complete && account.waiting() == 0 {
+            directory.remove();
+        } else {
+            tracing::warn!("{} spans wait in {}", account.waiting(), directory.path().display());
+            records.leave();
+            drop(directory);
+            if let Some(spool) = &spool_dir {
+                leftover::keep_within(spool, spool_bound);
             }
         }
-        Ok(None) => {}
-        Err(error) => tracing::warn!("cannot tidy up the spool: {error}"),
     }
     if let Some(control) = order.control {
         tell(control, &ended.complaints, account.waiting());
@@ -232,6 +269,7 @@ fn watch(
     supervised: bool,
 ) -> bool {
     let mut tick = BUSY_TICK;
+    let mut is_flooded = false;
     let mut last_drain = Instant::now();
     let mut quiet_since: Option<Instant> = None;
     let mut command_ended: Option<Instant> = None;
@@ -241,7 +279,11 @@ fn watch(
         if collector.is_expectant() {
             collector.accept_all();
         }
-        let wait = if collector.is_expectant() || quiet_since.is_some() { BUSY_TICK } else { tick };
+        let wait = match () {
+            () if is_flooded => Duration::ZERO,
+            () if collector.is_expectant() || quiet_since.is_some() => BUSY_TICK,
+            () => tick,
+        };
         let count = epoll.wait(&mut events, EpollTimeout::try_from(wait).unwrap_or(EpollTimeout::ZERO)).unwrap_or(0);
         let mut active = false;
         for event in events.iter().take(count) {
@@ -264,7 +306,10 @@ fn watch(
             }
         }
         if last_drain.elapsed() >= BUSY_TICK || count == 0 {
-            active |= collector.drain_all() > 0;
+            let bytes = collector.drain_all();
+            // Where there is no room for more, the exporting thread needs the processor.
+            is_flooded = bytes >= FLOOD && !collector.is_cut_short();
+            active |= bytes > 0 || collector.is_cut_short();
             last_drain = Instant::now();
         }
         collector.bury_unreaped(false);
@@ -279,7 +324,8 @@ fn watch(
             tick = BUSY_TICK;
             exporting.wake();
         } else {
-            tick = (tick * 2).min(IDLE_TICK);
+            let longest = if collector.account().get(Counter::RecordBytes) > MUCH { RECORDING_TICK } else { IDLE_TICK };
+            tick = (tick * 2).min(longest);
         }
         if collector.living() == 0 && (command_ended.is_some() || !collector.finds_silent_processes()) {
             let since = *quiet_since.get_or_insert_with(Instant::now);

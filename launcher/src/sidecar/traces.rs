@@ -2,7 +2,7 @@
 //! open in its process any more, or when enough of it is finished.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use ddtrace::ids::{SpanId, TraceId};
@@ -10,6 +10,7 @@ use ddtrace::record::{DECIDE_AFTER, EndBody, Record, RecordBody, SpanBody, recor
 use ddtrace::semconv::PROCESS_PID;
 use ddtrace::span::{Resource, Span, TraceChunk, Value};
 
+use super::assemble::SegmentsOf;
 use super::death::Death;
 use super::early::Early;
 use super::judge::Judge;
@@ -42,6 +43,10 @@ pub struct Traces {
     early: Early,
     /// Spans that were given up since this was last asked.
     given_up: u64,
+    /// The segment that is read from.
+    segment: u32,
+    /// The segments that traces were begun in of which something was handed on since this was last asked.
+    handed_on: BTreeSet<u32>,
 }
 
 struct Process {
@@ -51,7 +56,13 @@ struct Process {
     resource: Arc<Resource>,
     /// The same with its id, once a span needs it.
     complete: Option<Arc<Resource>>,
-    open: HashMap<SpanId, RecordedSpan>,
+    /// Spans that have not ended, and those of `ending`. Boxed, as they are large and the map moves them.
+    open: HashMap<SpanId, Box<RecordedSpan>>,
+    /// Spans that have ended, oldest first, with the pass in which that was read. What another thread said of them before
+    /// is read in the next pass at the latest.
+    ending: VecDeque<(u64, SpanId)>,
+    /// How often all rings of the process were looked at.
+    passes: u64,
     /// In the order in which they were begun, with some that have ended since.
     begun: VecDeque<SpanId>,
     traces: HashMap<TraceId, Trace>,
@@ -73,12 +84,43 @@ struct Trace {
     open_root: Option<SpanId>,
     /// Since when it waits for a word of its local root, `CLOCK_MONOTONIC` nanoseconds.
     waits_since: Option<u64>,
+    segments: SegmentsOf,
+}
+
+/// What is handed on.
+struct Ready<'a> {
+    chunks: Vec<TraceChunk>,
+    segments: &'a mut BTreeSet<u32>,
 }
 
 impl Traces {
     /// For a run that is `resource`; a part of a trace is handed on at `partial_flush` finished spans.
     pub fn new(resource: Arc<Resource>, partial_flush: Option<usize>) -> Traces {
-        Traces { resource, partial_flush, processes: HashMap::new(), early: Early::default(), given_up: 0 }
+        Traces {
+            resource,
+            partial_flush,
+            processes: HashMap::new(),
+            early: Early::default(),
+            given_up: 0,
+            segment: 0,
+            handed_on: BTreeSet::new(),
+        }
+    }
+
+    /// What comes from now on is in the segment of this number.
+    pub fn reads(&mut self, segment: u32) {
+        self.segment = segment;
+    }
+
+    /// The segments in which spans were begun that are not handed on yet.
+    pub fn segments(&self) -> impl Iterator<Item = u32> {
+        let traces = self.processes.values().flat_map(|process| process.traces.values());
+        traces.flat_map(|trace| trace.segments.numbers())
+    }
+
+    /// The segments that traces were begun in of which something was handed on since this was last asked.
+    pub fn take_handed_on(&mut self) -> BTreeSet<u32> {
+        std::mem::take(&mut self.handed_on)
     }
 
     fn process(&mut self, producer: u64) -> &mut Process {
@@ -87,14 +129,16 @@ impl Traces {
 
     /// A span has begun. Gives how many spans that are new.
     pub fn begun(&mut self, producer: u64, record: &Record<'_>, body: &SpanBody) -> u64 {
+        let segment = self.segment;
         let process = self.process(producer);
         if process.open.contains_key(&record.span_id) {
             return 0;
         }
-        let mut span = RecordedSpan::begun(record.span_id, body);
+        let mut span = Box::new(RecordedSpan::begun(record.span_id, body));
         span.amend(record);
         let trace = process.trace(body.trace_id);
         trace.open += 1;
+        trace.segments.add(segment);
         if span.is_local_root {
             trace.open_root = Some(record.span_id);
         }
@@ -128,25 +172,39 @@ impl Traces {
 
     /// A span has ended, which is open or about to be.
     pub fn ended(&mut self, producer: u64, record: &Record<'_>, end: &EndBody) {
-        let process = self.processes.get_mut(&producer);
-        match process.and_then(|process| Some((process.open.remove(&record.span_id)?, process))) {
-            Some((mut span, process)) => {
-                span.amend(record);
-                span.ended(end);
-                process.close(span);
+        if let Some(process) = self.processes.get_mut(&producer)
+            && let Some(span) = process.open.get_mut(&record.span_id)
+        {
+            span.amend(record);
+            span.ended(end);
+            process.ending.push_back((process.passes, record.span_id));
+        } else {
+            self.early.keep(producer, record);
+        }
+    }
+
+    /// All rings of a process were looked at.
+    pub fn passed(&mut self, producer: u64) {
+        if let Some(process) = self.processes.get_mut(&producer) {
+            process.passes += 1;
+            let whole_passes_ago = process.passes.saturating_sub(2);
+            while let Some((_, id)) = process.ending.pop_front_if(|(pass, _)| *pass <= whole_passes_ago) {
+                process.close_ended(id);
             }
-            None => self.early.keep(producer, record),
         }
     }
 
     /// A span from its beginning to its end. Gives how many spans that are new.
     pub fn whole(&mut self, producer: u64, record: &Record<'_>, body: &SpanBody, end: &EndBody) -> u64 {
+        let segment = self.segment;
         let process = self.process(producer);
         let (mut span, is_new) = match process.open.remove(&record.span_id) {
             Some(span) => (span, 0),
             None => {
-                process.trace(body.trace_id).open += 1;
-                (RecordedSpan::begun(record.span_id, body), 1)
+                let trace = process.trace(body.trace_id);
+                trace.open += 1;
+                trace.segments.add(segment);
+                (Box::new(RecordedSpan::begun(record.span_id, body)), 1)
             }
         };
         span.amend(record);
@@ -186,6 +244,8 @@ impl Traces {
     pub fn died(&mut self, producer: u64, death: Death) {
         if let Some(process) = self.processes.get_mut(&producer) {
             process.death = Some(death);
+            // Its last words have all been read.
+            process.close_all_ended();
         }
     }
 
@@ -205,14 +265,15 @@ impl Traces {
     /// Hands on the traces that are ready, or all. Processes that are gone are forgotten then.
     pub fn collect(&mut self, judge: &Judge, now_ns: u64, everything: bool) -> Vec<TraceChunk> {
         self.early.forget_old(now_ns);
-        let mut ready = Vec::new();
         let partial_flush = self.partial_flush;
+        let mut ready = Ready { chunks: Vec::new(), segments: &mut self.handed_on };
         for process in self.processes.values_mut() {
             let everything = everything || process.death.is_some() && process.open.is_empty();
             process.collect(judge, now_ns, everything, partial_flush, &mut ready);
         }
+        let chunks = ready.chunks;
         self.processes.retain(|_, process| process.death.is_none() || !process.open.is_empty());
-        ready
+        chunks
     }
 
     /// Ends all that is still open: nothing more will come.
@@ -235,6 +296,8 @@ impl Process {
             resource,
             complete: None,
             open: HashMap::new(),
+            ending: VecDeque::new(),
+            passes: 0,
             begun: VecDeque::new(),
             traces: HashMap::new(),
             sent: VecDeque::new(),
@@ -272,7 +335,7 @@ impl Process {
     }
 
     /// Takes in a span that has ended.
-    fn close(&mut self, span: RecordedSpan) {
+    fn close(&mut self, span: Box<RecordedSpan>) {
         if self.scopes.len() > MOST_SCOPES {
             self.scopes.clear();
         }
@@ -294,8 +357,21 @@ impl Process {
         trace.finished.push(span);
     }
 
+    fn close_ended(&mut self, id: SpanId) {
+        if let Some(span) = self.open.remove(&id) {
+            self.close(span);
+        }
+    }
+
+    fn close_all_ended(&mut self) {
+        while let Some((_, id)) = self.ending.pop_front() {
+            self.close_ended(id);
+        }
+    }
+
     /// Ends what is open, since nobody will.
     fn cut_off(&mut self, at_unix_ns: u64, signal: Option<&str>) {
+        self.close_all_ended();
         self.begun.clear();
         for (_, mut span) in std::mem::take(&mut self.open) {
             span.cut_off(at_unix_ns, signal);
@@ -308,6 +384,9 @@ impl Process {
         if self.begun.len() > 2 * most {
             let open = &self.open;
             self.begun.retain(|id| open.contains_key(id));
+        }
+        if self.open.len() > most {
+            self.close_all_ended();
         }
         let mut given_up = 0;
         while self.open.len() > most {
@@ -327,7 +406,7 @@ impl Process {
         now_ns: u64,
         everything: bool,
         partial_flush: Option<usize>,
-        ready: &mut Vec<TraceChunk>,
+        ready: &mut Ready<'_>,
     ) {
         let mut due = Vec::new();
         for (id, trace) in &mut self.traces {
@@ -350,7 +429,7 @@ impl Process {
         }
     }
 
-    fn hand_on(&mut self, id: TraceId, judge: &Judge, ready: &mut Vec<TraceChunk>) {
+    fn hand_on(&mut self, id: TraceId, judge: &Judge, ready: &mut Ready<'_>) {
         let resource = self.complete();
         let Some(trace) = self.traces.get_mut(&id) else { return };
         let mut spans = std::mem::take(&mut trace.finished);
@@ -370,7 +449,8 @@ impl Process {
             }
             remember(&mut self.decided, &mut self.sent, id, &trace.verdict);
             judge.pick(&trace.verdict, &mut spans, &resource);
-            ready.push(trace.verdict.chunk(&resource, spans, root.is_some()));
+            ready.segments.extend(trace.segments.numbers());
+            ready.chunks.push(trace.verdict.chunk(&resource, spans, root.is_some()));
         }
         if trace.open == 0 {
             self.traces.remove(&id);

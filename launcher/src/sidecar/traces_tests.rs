@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use super::assemble::{Assembler, Policy};
 use super::death::Death;
 use super::judge::Judge;
-use super::spool::{Frame, FrameKind};
+use crate::spool::{Frame, FrameKind};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -54,7 +54,16 @@ impl Story {
         self
     }
 
+    /// All rings of a process were looked at.
+    fn pass(&mut self, process: u64) {
+        self.assembler.feed(Frame { kind: FrameKind::Pass, producer: process, payload: b"" });
+    }
+
+    /// What is handed on when all that was said has been read.
     fn chunks(&mut self, now_ns: u64) -> Vec<TraceChunk> {
+        for process in [1, 2, 1, 2] {
+            self.pass(process);
+        }
         self.assembler.collect(now_ns)
     }
 }
@@ -124,6 +133,34 @@ fn a_trace_is_handed_on_when_its_local_root_has_ended() {
     assert_eq!(span.events[0].attributes, [("escaped".into(), Value::Bool(true))]);
     assert_eq!(span.scope.as_ref().map(|scope| scope.name.as_str()), Some("web"));
     assert_eq!((chunk.sampling_priority, chunk.decision_maker.as_ref()), (1, "-0"));
+}
+
+#[test]
+fn what_another_thread_says_of_a_span_may_be_read_after_its_end() {
+    let said = record(|record| {
+        record.amend(SpanId(1));
+        record.attribute_text(Name(b"who"), b"helper");
+        record.integer(Key::SamplingPriority, -1);
+        record.text(Key::StatusMessage, b"broken");
+    });
+    // In the pass in which the end was read, or in the next one; and a process that dies has no next one.
+    for passes_before in 0..=2 {
+        let mut story = Story::new();
+        story.record(1, |record| record.span_start(SpanId(1), &root(7)));
+        story.pass(1);
+        story.record(1, |record| record.span_end(SpanId(1), &EndBody { status: 2, ..END }));
+        (0..passes_before).for_each(|_| story.pass(1));
+        assert_eq!(story.assembler.collect(0).len(), usize::from(passes_before == 2));
+        if passes_before < 2 {
+            story.feed(1, &said);
+            story.died(1, 3 * SECOND, Some(9));
+            let chunks = story.assembler.collect(0);
+            let span = &chunks[0].spans[0];
+            assert_eq!(span.attribute("who"), Some(&Value::from("helper")));
+            assert_eq!((span.end_unix_nano, &span.status), (2 * SECOND, &Status::Error("broken".into())));
+            assert_eq!(chunks[0].sampling_priority, -1);
+        }
+    }
 }
 
 #[test]

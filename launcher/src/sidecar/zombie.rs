@@ -21,10 +21,26 @@ pub fn look(pid: u32) -> Option<Remains> {
     parse(&text, ticks)
 }
 
+/// When a process began, in ticks since the machine's start; `None` where it is gone.
+pub fn began(pid: u32) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    fields(&text)?.get(22 - 3)?.parse().ok()
+}
+
+/// The parent of a process; `None` where it is gone.
+pub fn parent(pid: u32) -> Option<u32> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    fields(&text)?.get(4 - 3)?.parse().ok()
+}
+
 /// proc_pid_stat(5): the name in parentheses may hold anything, the fields after it are numbered from 3.
-fn parse(text: &str, ticks_per_second: u64) -> Option<Remains> {
+fn fields(text: &str) -> Option<Vec<&str>> {
     let (_, rest) = text.rsplit_once(')')?;
-    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+    Some(rest.split_ascii_whitespace().collect())
+}
+
+fn parse(text: &str, ticks_per_second: u64) -> Option<Remains> {
+    let fields = fields(text)?;
     let field = |number: usize| fields.get(number - 3).copied();
     if !matches!(field(3), Some("Z" | "X")) {
         return None;
@@ -52,6 +68,8 @@ mod tests {
             std::thread::sleep(std::time::Duration::from_millis(1));
         };
         assert_eq!(remains.status & 0x7f, 9);
+        assert_eq!(parent(child.id()), Some(std::process::id()));
+        assert!(began(child.id()) >= began(std::process::id()) && began(1) < began(child.id()));
         child.wait().unwrap();
         assert_eq!(look(std::process::id()), None, "the living tell nothing");
     }

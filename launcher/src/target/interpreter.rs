@@ -1,7 +1,7 @@
 //! Which program a `#!` line leads to, through `env(1)` where it is used.
 
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 use ddtrace::elf::Script;
@@ -15,6 +15,8 @@ pub(super) struct Interpreter {
     pub(super) program: PathBuf,
     /// Whether `env -i` empties its environment.
     pub(super) clears_environment: bool,
+    /// The words before the script's own path.
+    pub(super) arguments: Vec<OsString>,
 }
 
 /// Follows a `#!` line. `search_path` is the value of PATH, in which `env` looks for the program it is given.
@@ -30,14 +32,19 @@ pub(super) fn follow(script: &Script<'_>, search_path: Option<&OsStr>) -> Interp
         .and_then(|argument| EnvCommand::parse(vec![argument.to_vec()], search_path))
         .and_then(|command| {
             let program = find(&command.word, command.search_path.as_deref()).ok()?;
-            Some(Interpreter { program, clears_environment: command.clears_environment })
+            Some(Interpreter { program, clears_environment: command.clears_environment, arguments: command.arguments })
         });
-    through_env.unwrap_or(Interpreter { program: interpreter, clears_environment: false })
+    through_env.unwrap_or_else(|| Interpreter {
+        program: interpreter,
+        clears_environment: false,
+        arguments: script.argument.map(|argument| OsStr::from_bytes(argument).to_owned()).into_iter().collect(),
+    })
 }
 
 /// What `env` does with its words.
 struct EnvCommand {
     word: OsString,
+    arguments: Vec<OsString>,
     search_path: Option<OsString>,
     clears_environment: bool,
 }
@@ -52,6 +59,7 @@ impl EnvCommand {
         let mut splits = 0;
         let mut command = EnvCommand {
             word: OsString::new(),
+            arguments: Vec::new(),
             search_path: search_path.map(OsStr::to_owned),
             clears_environment: false,
         };
@@ -89,7 +97,8 @@ impl EnvCommand {
                     match word.iter().position(|&byte| byte == b'=') {
                         Some(sign) => command.set(word.get(..sign)?, word.get(sign + 1..)?),
                         None => {
-                            command.word = OsStr::from_bytes(&word).to_owned();
+                            command.word = OsString::from_vec(word);
+                            command.arguments = words.drain(at..).map(OsString::from_vec).collect();
                             return Some(command);
                         }
                     }
@@ -192,6 +201,19 @@ mod tests {
             ("#!/usr/bin/env -S /bin/../bin/sh\n", "/bin/../bin/sh", false),
         ] {
             assert_eq!(lead(line, Some("/nowhere:/bin")), (program.to_owned(), clears), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_words_before_the_script_are_kept() {
+        for (line, arguments) in [
+            ("#!/bin/sh\n", &[][..]),
+            ("#!/bin/sh -e -u\n", &["-e -u"]),
+            ("#!/usr/bin/env sh\n", &[]),
+            ("#!/usr/bin/env -S A=b sh -e -u\n", &["-e", "-u"]),
+        ] {
+            let Image::Script(script) = identify(line.as_bytes()) else { panic!("{line} is no script") };
+            assert_eq!(follow(&script, Some(OsStr::new("/bin"))).arguments, arguments, "{line}");
         }
     }
 

@@ -8,10 +8,11 @@ mod find;
 mod interpreter;
 mod libraries;
 mod privileges;
+mod python;
 mod reason;
 mod runtime;
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -19,6 +20,7 @@ use ddtrace::elf::{ElfImage, ElfKind, Image, Interpreter};
 
 pub use find::find;
 pub use privileges::Privilege;
+pub use python::{Obstacle, PythonCommand, PythonEntry};
 pub use reason::{Reason, untraceable};
 pub use runtime::Runtime;
 
@@ -36,6 +38,8 @@ pub struct Target {
     pub scripts: Vec<PathBuf>,
     /// The program that runs in the end: `path`, or the last interpreter.
     pub program: PathBuf,
+    /// What the last script's first line says to its interpreter, before the script's path.
+    pub arguments: Vec<OsString>,
     /// What the program's file is.
     pub image: ProgramImage,
     /// The C library that loads the program's libraries.
@@ -83,6 +87,7 @@ pub fn inspect(path: &Path, search_path: Option<&OsStr>) -> Target {
         path: path.to_owned(),
         scripts: Vec::new(),
         program: path.to_owned(),
+        arguments: Vec::new(),
         image: ProgramImage::Unreadable,
         libc: Libc::Unknown,
         privilege: None,
@@ -102,6 +107,7 @@ pub fn inspect(path: &Path, search_path: Option<&OsStr>) -> Target {
             Image::Script(script) if target.scripts.len() < SCRIPTS_MAX => {
                 let next = interpreter::follow(&script, search_path);
                 target.clears_environment |= next.clears_environment;
+                target.arguments = next.arguments;
                 target.scripts.push(std::mem::replace(&mut target.program, next.program));
             }
             Image::Script(_) | Image::Other => {
@@ -118,6 +124,22 @@ pub fn inspect(path: &Path, search_path: Option<&OsStr>) -> Target {
                 return target;
             }
         }
+    }
+}
+
+impl Target {
+    /// What keeps a Python from loading the tracer; `None` for other programs. `command` is the whole command.
+    pub fn python_obstacle(&self, command: &[OsString]) -> Option<Obstacle> {
+        let is_python = |runtime: Runtime| matches!(runtime, Runtime::CPython(_));
+        // Also where it is a script that finds the right version, as those of pyenv do, and hands the words on.
+        let words = if self.path.file_name().is_some_and(|name| is_python(runtime::by_name(name))) {
+            command.get(1..)?
+        } else if is_python(self.runtime) {
+            if self.scripts.is_empty() { command.get(1..)? } else { &self.arguments }
+        } else {
+            return None;
+        };
+        PythonCommand::parse(words).obstacle
     }
 }
 

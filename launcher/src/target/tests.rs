@@ -53,6 +53,28 @@ fn static_programs_keep_the_preload_for_their_children() {
 }
 
 #[test]
+fn pythons_that_do_not_load_the_tracer_are_known() {
+    let directory = Directory::new();
+    let python = directory.compile("cc", &[], "python3.11");
+    let shim = script(&directory.path("python"), "#!/bin/sh\n", 0o755);
+    let isolated = script(&directory.path("isolated"), &format!("#!{} -I\n", python.display()), 0o755);
+    let plain = script(&directory.path("plain"), &format!("#!{}\n", python.display()), 0o755);
+    let native = directory.compile("cc", &[], "prog");
+    for (program, words, obstacle) in [
+        (&python, &["-u", "app.py"][..], None),
+        (&python, &["-Sc", "pass"], Some(Obstacle::NoSite)),
+        (&shim, &["-E", "app.py"], Some(Obstacle::NoEnvironment)),
+        (&isolated, &[], Some(Obstacle::Isolated)),
+        (&plain, &["-I"], None),
+        (&native, &["-I"], None),
+    ] {
+        let command: Vec<OsString> =
+            [program.as_os_str()].into_iter().chain(words.iter().map(OsStr::new)).map(OsStr::to_owned).collect();
+        assert_eq!(inspected(program).python_obstacle(&command), obstacle, "{command:?}");
+    }
+}
+
+#[test]
 fn musl_is_told_from_glibc() {
     if Command::new("musl-gcc").arg("--version").output().is_err() {
         // CI installs it; elsewhere the name of the loader, tested in the core, has to do.

@@ -164,9 +164,13 @@ unsafe fn replace_quietly(envp: Array, call: impl FnOnce(Array) -> i32) -> i32 {
     }
     let identity = process::sandboxed_identity();
     let child = ForChild { identity: &identity, loadable: true, keep_host_context: true, may_map: false };
+    // A vfork child that goes must not leave its word in the parent's thread.
+    let filtered = thread::current().vfork_filtered.swap(0, Ordering::Relaxed);
     // SAFETY: the host's own environment.
     let made = unsafe { with_child_environment(envp, child, call) };
-    made.unwrap_or_else(|call| call(envp))
+    let result = made.unwrap_or_else(|call| call(envp));
+    thread::current().vfork_filtered.store(filtered, Ordering::Relaxed);
+    result
 }
 
 /// The identity of a vfork child: made at its first attempt, kept if that fails and it tries another path.

@@ -23,6 +23,7 @@ macro_rules! exits {
             $(#[$attribute])*
             pub(crate) unsafe extern "C" fn $name(code: i32) -> ! {
                 ending(Some(code));
+                thread::current().vfork_filtered.store(0, Ordering::Relaxed);
                 // SAFETY: the type of the function.
                 if let Some(real) = unsafe { real::<Exit>(Function::$function) } {
                     // SAFETY: the host's own argument.

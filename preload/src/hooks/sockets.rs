@@ -51,6 +51,9 @@ pub(crate) unsafe extern "C" fn accept4(fd: i32, address: *mut u8, length: *mut 
 ///
 /// `call` accepts a connection, and fills in the two.
 unsafe fn accepted(address: *mut u8, length: *mut u32, call: impl FnOnce() -> i32) -> i32 {
+    if !net::is_enabled() {
+        return call();
+    }
     let is_bad = length.is_null() || !ddtrace::sys::is_readable(length as usize);
     // SAFETY: it can be read (just tried); a bad pointer is left to the kernel.
     let room = if is_bad { None } else { Some(unsafe { *length }) };

@@ -27,7 +27,7 @@ pub(crate) unsafe extern "C" fn posix_spawn(
     envp: Array,
 ) -> i32 {
     // SAFETY: the type of posix_spawn.
-    let Some(real) = (unsafe { real::<Spawn>(Function::PosixSpawn) }) else { return table::missing() };
+    let Some(real) = (unsafe { real::<Spawn>(Function::PosixSpawn) }) else { return table::ENOSYS };
     // SAFETY: the host's own arguments, handed on.
     unsafe { spawn(pid, Program::Path(path), argv, envp, |pid, envp| real(pid, path, actions, attributes, argv, envp)) }
 }
@@ -45,7 +45,7 @@ pub(crate) unsafe extern "C" fn posix_spawnp(
     envp: Array,
 ) -> i32 {
     // SAFETY: the type of posix_spawnp.
-    let Some(real) = (unsafe { real::<Spawn>(Function::PosixSpawnp) }) else { return table::missing() };
+    let Some(real) = (unsafe { real::<Spawn>(Function::PosixSpawnp) }) else { return table::ENOSYS };
     // SAFETY: the host's own arguments, handed on.
     unsafe {
         spawn(pid, Program::Search(file), argv, envp, |pid, envp| real(pid, file, actions, attributes, argv, envp))

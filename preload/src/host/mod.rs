@@ -5,7 +5,7 @@ mod objects;
 mod symbols;
 
 pub(crate) use auxv::Auxv;
-pub(crate) use objects::{Objects, own_library_path};
+pub(crate) use objects::{Objects, loader, own_library_path};
 pub(crate) use symbols::{Name, lookup};
 
 /// The bytes of a C string, without its NUL.

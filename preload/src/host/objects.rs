@@ -1,5 +1,6 @@
 //! The objects that the dynamic loader has mapped, in its own order.
 
+use super::symbols::{Name, lookup};
 use super::{Auxv, c_bytes};
 
 const PT_DYNAMIC: u32 = 2;
@@ -51,45 +52,109 @@ pub(crate) struct Objects {
     left: usize,
 }
 
+/// What glibc's loader calls the head of its list.
+const LIST: &[Name] = &[Name::new("_r_debug")];
+
 impl Objects {
-    /// The list of the loader that `DT_DEBUG` of the executable leads to; none where there is no dynamic loader.
+    /// The list of the loader; none where there is no dynamic loader, or it keeps its list to itself.
     ///
     /// # Safety
     ///
     /// `auxv` is this process's, and no library is unloaded meanwhile.
     pub(crate) unsafe fn of(auxv: &Auxv) -> Option<Objects> {
-        if auxv.program_headers == 0 {
-            return None;
-        }
-        let first = auxv.program_headers as *const ProgramHeader;
-        let mut base = 0usize;
-        let mut dynamic = None;
-        for index in 0..auxv.program_header_count.min(128) {
-            // SAFETY: the kernel says that so many headers are mapped there.
-            let header = unsafe { &*first.add(index) };
-            match header.kind {
-                PT_PHDR => base = auxv.program_headers.wrapping_sub(header.address),
-                PT_DYNAMIC => dynamic = Some(header.address),
-                _ => {}
-            }
-        }
-        let mut entry = base.wrapping_add(dynamic?) as *const Dynamic;
-        // SAFETY: the executable's dynamic section is mapped and ends with DT_NULL; DT_DEBUG was filled in by the
-        // loader before any constructor ran.
-        unsafe {
-            while (*entry).tag != DT_NULL {
-                if (*entry).tag == DT_DEBUG {
-                    let debug = (*entry).value as *const Debug;
-                    if debug.is_null() {
-                        return None;
-                    }
-                    return Some(Objects { next: (*debug).first, left: MOST_OBJECTS });
-                }
-                entry = entry.add(1);
-            }
-        }
-        None
+        // SAFETY: the caller's promise.
+        let debug = unsafe { debug_of_executable(auxv).or_else(|| debug_of_loader(auxv)) }?;
+        // SAFETY: the loader's own struct, which it filled in before any constructor ran.
+        let first = unsafe { debug.as_ref() }?.first;
+        (!first.is_null()).then_some(Objects { next: first, left: MOST_OBJECTS })
     }
+}
+
+/// What `DT_DEBUG` of the executable leads to. Linkers can be told to leave it out.
+///
+/// # Safety
+///
+/// As for [`Objects::of`].
+unsafe fn debug_of_executable(auxv: &Auxv) -> Option<*const Debug> {
+    if auxv.program_headers == 0 {
+        return None;
+    }
+    let first = auxv.program_headers as *const ProgramHeader;
+    // SAFETY: the kernel says that so many headers are mapped there.
+    let headers = (0..auxv.program_header_count.min(128)).map(|index| unsafe { &*first.add(index) });
+    let mut base = 0usize;
+    let mut dynamic = None;
+    for header in headers {
+        match header.kind {
+            PT_PHDR => base = auxv.program_headers.wrapping_sub(header.address),
+            PT_DYNAMIC => dynamic = Some(header.address),
+            _ => {}
+        }
+    }
+    let mut entry = base.wrapping_add(dynamic?) as *const Dynamic;
+    // SAFETY: the executable's dynamic section is mapped and ends with DT_NULL.
+    unsafe {
+        while (*entry).tag != DT_NULL {
+            if (*entry).tag == DT_DEBUG {
+                let debug = (*entry).value as *const Debug;
+                return (!debug.is_null()).then_some(debug);
+            }
+            entry = entry.add(1);
+        }
+    }
+    None
+}
+
+/// By the name that the loader itself exports.
+///
+/// # Safety
+///
+/// As for [`Objects::of`].
+unsafe fn debug_of_loader(auxv: &Auxv) -> Option<*const Debug> {
+    let mut debug = None;
+    // SAFETY: the caller's promise.
+    unsafe { lookup(&loader(auxv)?, LIST, |_, address| debug = Some(address as *const Debug)) };
+    debug
+}
+
+/// The dynamic loader, as if it stood in its own list. musl's is the C library, too.
+///
+/// # Safety
+///
+/// As for [`Objects::of`].
+pub(crate) unsafe fn loader(auxv: &Auxv) -> Option<LinkMap> {
+    const MAGIC: [u8; 4] = *b"\x7fELF";
+    /// `Elf64_Ehdr`.
+    #[repr(C)]
+    struct FileHeader {
+        magic: [u8; 4],
+        others: [u8; 28],
+        program_headers: usize,
+        more: [u8; 16],
+        program_header_count: u16,
+        rest: [u8; 6],
+    }
+    let base = match auxv.loader {
+        // The loader itself was started, with the program as its argument, and has put the program's headers into the
+        // vector that it handed on. The kernel still knows its own, which lie right behind the head of the file.
+        0 => Auxv::from_kernel()?.program_headers.checked_sub(size_of::<FileHeader>())?,
+        base => base,
+    };
+    // SAFETY: the kernel has mapped the loader there, its file from the first byte on.
+    let header = unsafe { &*(base as *const FileHeader) };
+    if header.magic != MAGIC {
+        return None;
+    }
+    let first = base.wrapping_add(header.program_headers) as *const ProgramHeader;
+    for index in 0..usize::from(header.program_header_count).min(128) {
+        // SAFETY: the headers lie in the loader's first page, as all linkers lay them down.
+        let header = unsafe { &*first.add(index) };
+        if header.kind == PT_DYNAMIC {
+            let dynamic = base.wrapping_add(header.address) as *const Dynamic;
+            return Some(LinkMap { base, name: core::ptr::null(), dynamic, next: core::ptr::null() });
+        }
+    }
+    None
 }
 
 impl Iterator for Objects {

@@ -54,10 +54,18 @@ fn word_of(fd: i32) -> Option<&'static AtomicU64> {
     WORDS.get(fd as u32 as usize)
 }
 
+/// Whether connections are looked at, here and now. No system call, as there may be a filter for them by now.
+pub(crate) fn is_enabled() -> bool {
+    ENABLED.load(Ordering::Relaxed) && process::is_recorded()
+}
+
 /// Whether the descriptor is that of a known connection.
 #[inline]
 pub(crate) fn is_watched(fd: i32) -> bool {
-    word_of(fd).is_some_and(|word| word.load(Ordering::Relaxed) != 0)
+    // The flag comes first: where nothing is looked at, the words are not even touched.
+    ENABLED.load(Ordering::Relaxed)
+        && word_of(fd).is_some_and(|word| word.load(Ordering::Relaxed) != 0)
+        && process::is_recorded()
 }
 
 fn key_of(word: u64) -> Option<Key> {
@@ -69,7 +77,7 @@ fn key_of(word: u64) -> Option<Key> {
 fn connection(fd: i32) -> Option<ConnectionRef> {
     // Acquire pairs with the release in `watch`.
     let key = key_of(word_of(fd)?.load(Ordering::Acquire))?;
-    if !process::is_recorded() {
+    if !is_enabled() {
         return None;
     }
     memory::memory()?.connections.enter(key)

@@ -1,30 +1,46 @@
 //! Taking the decision whether a trace is kept, and recording it.
 
+use super::span::Span;
 use super::trace::{Root, Trace};
 use super::verdict::Outcome;
 use super::{Tracer, clock};
 use crate::process;
+use ddtrace::context::Mechanism;
+use ddtrace::ids::SpanId;
 use ddtrace::record::RecordWriter;
 use ddtrace::sampling::{AgentRates, Decision, NoRates, Sampler};
 
 impl Tracer {
-    /// Decides for good, and records it: the decision is about to leave the process. `None` where too many threads are
-    /// deciding; the trace goes on undecided then.
-    pub(super) fn settle(&self, trace: &Trace) -> Option<Outcome> {
+    /// Decides for good, and records it with a local root, if there is one: the decision is about to leave the process.
+    /// `None` where too many threads are deciding; the trace goes on undecided then.
+    pub(super) fn settle(&self, trace: &Trace, local_root: SpanId) -> Option<Outcome> {
         let (outcome, is_new) = trace.verdict.settle(|| self.decide(trace))?;
-        if is_new {
+        if is_new && local_root.is_valid() {
             process::record_span(|record| {
-                record.amend(trace.local_root());
+                record.amend(local_root);
                 describe(record, trace, outcome);
             });
         }
         Some(outcome)
     }
 
-    /// Decides for good. Gives the decision only if it is new, to be recorded.
-    pub(super) fn settle_quietly(&self, trace: &Trace) -> Option<Outcome> {
-        let (outcome, is_new) = trace.verdict.settle(|| self.decide(trace))?;
-        is_new.then_some(outcome)
+    /// Decides for good as a local root ends. Gives the decision if it is still to be recorded.
+    ///
+    /// Where nobody has asked, no rule matches and no Agent has told a rate, the trace stays open for what the sidecar
+    /// knows.
+    pub(super) fn settle_at_end(&self, root: &Span) -> Option<Outcome> {
+        let trace = &root.trace;
+        let mut decided = None;
+        if trace.verdict.outcome().is_none() {
+            let decision = self.decide(trace);
+            if decision.mechanism == Mechanism::DEFAULT {
+                return None;
+            }
+            decided = Some(decision);
+        }
+        let (outcome, is_new) = trace.verdict.settle(|| decided.unwrap_or_else(|| self.decide(trace)))?;
+        // Another root may have recorded it, which says nothing of this one.
+        (is_new || trace.has_several_roots()).then_some(outcome)
     }
 
     fn decide(&self, trace: &Trace) -> Decision {
@@ -35,8 +51,9 @@ impl Tracer {
             limiter: &self.limiter,
             base: sampling.base,
             respects_parent: sampling.respects_parent,
+            service_names: sampling.service_names,
         };
-        let root = Root { trace, service: self.settings.service };
+        let root = Root { trace, settings: &self.settings };
         let from_sidecar = process::ring().map(|ring| ring.rates());
         let rates: &dyn AgentRates = match &from_sidecar {
             Some(rates) => rates,

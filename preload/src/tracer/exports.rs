@@ -2,15 +2,16 @@
 //! [tracer](super).
 
 use super::carriers::{HostHeaders, HostHeadersMut, bytes};
-use super::span::{SpanRef, Start};
+use super::span::{SpanRef, Start, Subject};
 use super::write::{NamedValue, Value};
 use super::{Tracer, tracer, tracer_of_this_process};
 use crate::process;
 use core::ffi::{c_char, c_void};
 use ddtrace::interface::{
-    CurrentSpan, ErrorInfo, GetHeader, Interface, PROCESS_IS_SPAN, Part, ProcessInfo, SetHeader, StartOptions, Tag,
-    TagType, TagValue, Text, UNDECIDED, VERSION,
+    CURRENT_IS_CONTEXT, CurrentSpan, ErrorInfo, GetHeader, Header, Interface, PROCESS_IS_SPAN, Part, ProcessInfo,
+    SetHeader, StartOptions, Tag, TagType, TagValue, Text, UNDECIDED, VERSION,
 };
+use ddtrace::propagation::HeaderList;
 use ddtrace::record::RECORD_HEADER;
 use ddtrace::ring::layout::MAX_RECORD;
 use ddtrace::sampling::{self, AgentRates};
@@ -38,6 +39,8 @@ pub(crate) static ddtrace_run_interface: Interface = Interface {
     keep,
     describe,
     rate,
+    hand_over,
+    extract_all,
 };
 
 const DONE: i32 = 0;
@@ -80,16 +83,16 @@ unsafe extern "C" fn process_info(out: *mut ProcessInfo) -> i32 {
 }
 
 unsafe extern "C" fn current(out: *mut CurrentSpan) -> i32 {
-    let Some((tracer, span)) = span_or_active(0) else { return NOTHING };
-    tracer.settle(&span.trace);
+    let Some((tracer, subject)) = subject(0) else { return NOTHING };
+    let _ = tracer.settle(&subject.trace, subject.local_root.unwrap_or_default());
     // SAFETY: as for `describe`.
-    unsafe { tell(&span, out) }
+    unsafe { tell(&subject, out) }
 }
 
 unsafe extern "C" fn describe(span: u64, out: *mut CurrentSpan) -> i32 {
-    let Some((_, span)) = span_or_active(span) else { return NOTHING };
+    let Some((_, subject)) = subject(span) else { return NOTHING };
     // SAFETY: the caller's own structure, which begins with its size (contract of the table).
-    unsafe { tell(&span, out) }
+    unsafe { tell(&subject, out) }
 }
 
 unsafe extern "C" fn rate(service: *const c_char, service_length: usize, env: *const c_char, env_length: usize) -> f64 {
@@ -104,16 +107,16 @@ unsafe extern "C" fn rate(service: *const c_char, service_length: usize, env: *c
 /// # Safety
 ///
 /// As for [`fill`].
-unsafe fn tell(span: &SpanRef, out: *mut CurrentSpan) -> i32 {
-    let context = span.trace.span_context(span.span_id);
+unsafe fn tell(subject: &Subject, out: *mut CurrentSpan) -> i32 {
+    let context = subject.trace.span_context(subject.span_id);
     let current = CurrentSpan {
         size: size_of::<CurrentSpan>() as u32,
         trace_flags: context.trace_flags().into(),
         trace_id_high: context.trace_id.high(),
         trace_id_low: context.trace_id.low(),
-        span_id: span.span_id.0,
+        span_id: subject.span_id.0,
         priority: context.priority.map_or(UNDECIDED, |priority| priority.0),
-        reserved: 0,
+        flags: if subject.local_root.is_none() { CURRENT_IS_CONTEXT } else { 0 },
     };
     // SAFETY: the caller's promise.
     unsafe { fill(out, current, |current| &mut current.size) }
@@ -210,7 +213,7 @@ unsafe extern "C" fn activate(span: u64) -> u64 {
 }
 
 unsafe extern "C" fn active() -> u64 {
-    tracer().map_or(0, Tracer::open_active)
+    tracer().map_or(0, Tracer::active)
 }
 
 unsafe extern "C" fn inject(span: u64, set: Option<SetHeader>, argument: *mut c_void) -> i32 {
@@ -221,6 +224,25 @@ unsafe extern "C" fn inject(span: u64, set: Option<SetHeader>, argument: *mut c_
 unsafe extern "C" fn extract(get: Option<GetHeader>, argument: *mut c_void) -> u64 {
     let (Some(tracer), Some(get)) = (tracer_of_this_process(), get) else { return 0 };
     tracer.extract(&HostHeaders { get, argument }).unwrap_or(0)
+}
+
+unsafe extern "C" fn hand_over(span: u64, set: Option<SetHeader>, argument: *mut c_void) -> i32 {
+    let (Some(tracer), Some(set)) = (tracer(), set) else { return NOTHING };
+    if tracer.hand_over(span, &mut HostHeadersMut { set, argument }) { DONE } else { NOTHING }
+}
+
+unsafe extern "C" fn extract_all(headers: *const Header, count: usize) -> u64 {
+    let Some(tracer) = tracer_of_this_process() else { return 0 };
+    if headers.is_null() || count > isize::MAX as usize / size_of::<Header>() {
+        return 0;
+    }
+    // SAFETY: the caller's own array of `count` headers, with texts of its own (contract of the table).
+    let headers = unsafe { core::slice::from_raw_parts(headers, count) };
+    let texts = headers.iter().map(|Header { name, value }| {
+        // SAFETY: as above.
+        unsafe { (bytes(name.bytes, name.length), bytes(value.bytes, value.length)) }
+    });
+    tracer.extract(&HeaderList(texts)).unwrap_or(0)
 }
 
 unsafe extern "C" fn release(context: u64) {
@@ -245,9 +267,9 @@ fn open_span(number: u64) -> Option<(&'static Tracer, SpanRef)> {
     Some((tracer, tracer.span(number)?))
 }
 
-fn span_or_active(number: u64) -> Option<(&'static Tracer, SpanRef)> {
+fn subject(number: u64) -> Option<(&'static Tracer, Subject)> {
     let tracer = tracer()?;
-    Some((tracer, tracer.span_or_active(number)?))
+    Some((tracer, tracer.subject(number)?))
 }
 
 /// As much of the options as their size says; the rest is zero.

@@ -6,6 +6,7 @@
 //! forked child makes its own. No function allocates, waits or holds anything while it calls the host.
 
 mod baggage;
+mod before;
 mod carriers;
 mod clock;
 mod decide;
@@ -24,7 +25,7 @@ use crate::environment::{self, kept};
 use crate::process::{self, Caller, RANDOM};
 use crate::thread;
 use core::ptr::{NonNull, null_mut};
-use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use ddtrace::ids::TraceId;
 use ddtrace::record::{Name, SpanFields};
 use ddtrace::sampling::{Limiter, RuleSet, RuleSpan};
@@ -32,8 +33,8 @@ use ddtrace::semconv;
 use ddtrace::settings::Settings;
 use ddtrace::sys;
 use handle::Handle;
-use pool::{Pool, Taken};
-use span::{SPANS, Span};
+use pool::{Pool, Recent, Taken};
+use span::{REMEMBERED, SPANS, Span, Subject};
 use trace::{TRACES, Trace, TraceRef};
 pub(crate) use write::Told;
 
@@ -52,6 +53,8 @@ pub(crate) struct Tracer {
     rules: RuleSet<'static>,
     rule_limiters: &'static [Limiter],
     spans: Pool<Span, SPANS>,
+    /// Spans that have ended.
+    recent: Recent<REMEMBERED>,
     traces: Pool<Trace, TRACES>,
 }
 
@@ -192,7 +195,11 @@ impl Tracer {
 
     fn take_trace(&'static self) -> Option<Taken<Trace, TRACES>> {
         // SAFETY: what is in the slot is a trace; it only needs to begin anew.
-        unsafe { self.traces.take(|memory| _ = Trace::in_slot(memory)) }
+        let take = || unsafe { self.traces.take(|memory| _ = Trace::in_slot(memory)) };
+        take().or_else(|| {
+            self.recent.forget(&self.spans);
+            take()
+        })
     }
 
     /// A trace that begins here.
@@ -202,68 +209,29 @@ impl Tracer {
         Some(taken.share())
     }
 
-    /// A trace that goes on from another one's context, with a local root of its own.
-    fn continued_trace(&'static self, from: &Trace, context: ddtrace::context::TraceContext) -> Option<TraceRef> {
-        let mut taken = self.take_trace()?;
-        let respected = self.settings.sampling.respects_parent;
-        taken.value().go_on(
-            || from.trace_id(),
-            respected,
-            |found, baggage| {
-                found.context = Some(context);
-                baggage.copy_of(&from.baggage);
-            },
-        );
-        Some(taken.share())
-    }
-
     fn handle(&self, number: u64) -> Option<Handle> {
         Handle::of(number, self.epoch)
     }
 
-    /// What is active on this thread; 0 for nothing.
-    fn active(&'static self) -> u64 {
-        self.noted(&thread::current().active)
-    }
-
-    /// What new spans on this thread belong under: what is active, else the request that the thread serves.
-    fn surroundings(&'static self) -> u64 {
-        match self.active() {
-            0 => {
-                let request = self.noted(&thread::current().request);
-                if self.is_open(request) { request } else { 0 }
-            }
-            number => number,
-        }
-    }
-
-    fn noted(&'static self, place: &AtomicU64) -> u64 {
-        let number = place.load(Ordering::Relaxed);
-        if number == 0 || self.handle(number).is_some() {
-            return number;
-        }
-        let adopted = self.adopt(number).unwrap_or(0);
-        place.store(adopted, Ordering::Relaxed);
-        adopted
-    }
-
-    /// In a forked child: the span that was active on this thread when its parent forked is where new spans belong.
+    /// In a forked child: the span or the context that was active on this thread when its parent forked is where new spans
+    /// belong.
     #[cold]
     fn adopt(&'static self, number: u64) -> Option<u64> {
         // SAFETY: null, or a mapping that is never given back; after a fork it is the child's own copy.
         let before = unsafe { BEFORE_FORK.load(Ordering::Relaxed).as_ref() }?;
-        let Some(Handle::Span(key)) = before.handle(number) else { return None };
-        let span = before.spans.enter(key)?;
-        let mut context = span.trace.context(span.trace.verdict.outcome());
-        context.span = span.trace.span_context(span.span_id);
-        context.is_remote = true;
+        // Numbers of threads are inherited.
+        let open = before.nearest_open(number, thread::current().number());
+        let Subject { trace, span_id, .. } = before.subject(open).filter(|_| open != 0)?;
+        let mut context = trace.context(trace.verdict.outcome());
+        context.span = trace.span_context(span_id);
+        context.is_remote = span_id.is_valid();
         let mut taken = self.take_trace()?;
         taken.value().go_on(
-            || span.trace.trace_id(),
+            || trace.trace_id(),
             true,
             |found, baggage| {
                 found.context = Some(context);
-                baggage.copy_of(&span.trace.baggage);
+                baggage.copy_of(&trace.baggage);
             },
         );
         Some(Handle::Context(taken.open()).number(self.epoch))
@@ -278,9 +246,9 @@ pub(crate) fn before_fork() {
         return;
     }
     if let Some(tracer) = tracer()
-        && let Some(span) = tracer.span_or_active(0)
+        && let Some(Subject { trace, local_root, .. }) = tracer.subject(0)
     {
-        tracer.settle(&span.trace);
+        let _ = tracer.settle(&trace, local_root.unwrap_or_default());
     }
 }
 
@@ -301,8 +269,8 @@ mod tests {
     /// `docs/c-interface.md` says so.
     #[test]
     fn the_sizes_are_as_documented() {
-        assert!(size_of::<Tracer>() < 57_000_000, "{} bytes", size_of::<Tracer>());
-        assert!(size_of::<Span>() <= 56, "{} bytes", size_of::<Span>());
-        assert!(size_of::<Trace>() < 14 << 10, "{} bytes", size_of::<Trace>());
+        assert!(size_of::<Tracer>() < 100_000_000, "{} bytes", size_of::<Tracer>());
+        assert!(size_of::<Span>() <= 72, "{} bytes", size_of::<Span>());
+        assert!(size_of::<Trace>() < 24 << 10, "{} bytes", size_of::<Trace>());
     }
 }

@@ -17,7 +17,7 @@ pub(crate) fn begin_server(headers: Option<&dyn Carrier>, describe: &mut dyn FnM
     let Some(tracer) = tracer_of_this_process() else { return 0 };
     let context = headers.and_then(|headers| tracer.extract(headers)).unwrap_or(0);
     let place = tracer.place_of(NO_PARENT, context);
-    or_lost(place.and_then(|place| tracer.begin(place, SERVER, 0, describe)))
+    or_lost(place.and_then(|place| tracer.begin(place, SERVER, 0, &[], describe)))
 }
 
 /// A request that goes out: begins its span, below `owner` where the thread has nothing better to say. 0 where no span
@@ -25,13 +25,14 @@ pub(crate) fn begin_server(headers: Option<&dyn Carrier>, describe: &mut dyn FnM
 pub(crate) fn begin_client(owner: u64, headers: Option<&dyn Carrier>, describe: &mut dyn FnMut(&mut Told<'_>)) -> u64 {
     let Some(tracer) = tracer_of_this_process() else { return 0 };
     let surroundings = tracer.surroundings();
-    let parent = if surroundings == 0 { owner } else { surroundings };
+    // An owner that has ended is no parent: the connection serves others now.
+    let parent = if surroundings == 0 && tracer.is_open(owner) { owner } else { surroundings };
     let is_traced = tracer.span(surroundings).is_some_and(|span| span.kind == CLIENT);
     if is_traced || headers.is_some_and(|headers| tracer.brings_foreign_context(parent, headers)) {
         return 0;
     }
     let place = tracer.place_of(parent, 0);
-    or_lost(place.and_then(|place| tracer.begin(place, CLIENT, 0, describe)))
+    or_lost(place.and_then(|place| tracer.begin(place, CLIENT, 0, &[], describe)))
 }
 
 fn or_lost(span: Option<u64>) -> u64 {

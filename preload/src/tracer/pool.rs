@@ -100,11 +100,21 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
         self.change(key, |word| word & !OPEN)
     }
 
+    /// Uses the slot with this key even if it is closed, as long as somebody else still uses it.
+    pub(crate) fn recall(&'static self, key: Key) -> Option<Held<T, SLOTS>> {
+        self.change_used(key, USERS, |word| word.wrapping_add(1))
+    }
+
     fn change(&'static self, key: Key, new: impl Fn(u64) -> u64) -> Option<Held<T, SLOTS>> {
+        self.change_used(key, OPEN, new)
+    }
+
+    /// Changes the word of a slot that has one of these bits.
+    fn change_used(&'static self, key: Key, bits: u64, new: impl Fn(u64) -> u64) -> Option<Held<T, SLOTS>> {
         let slot = self.slots.get(key.index as usize)?;
         let mut word = slot.word.load(Ordering::Relaxed);
-        while (word >> 32) as u32 == key.generation && word & OPEN != 0 {
-            // Acquire pairs with the release in `Taken::open`: the value is there.
+        while (word >> 32) as u32 == key.generation && word & bits != 0 {
+            // Acquire pairs with the release in `Taken::publish`: the value is there.
             match slot.word.compare_exchange_weak(word, new(word), Ordering::Acquire, Ordering::Relaxed) {
                 Ok(_) => return Some(Held { pool: self, slot, index: key.index }),
                 Err(now) => word = now,
@@ -119,6 +129,42 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
         let generation = (slot.word.load(Ordering::Relaxed) >> 32).wrapping_add(1);
         slot.word.store(generation << 32, Ordering::Relaxed);
         self.push(slot, index);
+    }
+}
+
+/// Keeps the last `KEPT` slots that were handed to it in use, so that what is in them can be [recalled](Pool::recall).
+/// All zero keeps none.
+pub(crate) struct Recent<const KEPT: usize> {
+    next: AtomicU32,
+    /// Indexes + 1; 0 is none.
+    kept: [AtomicU32; KEPT],
+}
+
+impl<const KEPT: usize> Recent<KEPT> {
+    /// Keeps a use of a slot, and ends that of the one that was handed over longest ago. All are of the same pool.
+    pub(crate) fn keep<T, const SLOTS: usize>(&self, held: Held<T, SLOTS>) {
+        let (pool, index) = (held.pool, held.index);
+        let place = self.next.fetch_add(1, Ordering::Relaxed) as usize % KEPT;
+        let Some(place) = self.kept.get(place) else { return };
+        core::mem::forget(held);
+        // What was done with the slot is ordered by its own word.
+        Self::release(pool, place.swap(index.wrapping_add(1), Ordering::Relaxed));
+    }
+
+    /// Keeps none any more.
+    pub(crate) fn forget<T, const SLOTS: usize>(&self, pool: &'static Pool<T, SLOTS>) {
+        for place in &self.kept {
+            Self::release(pool, place.swap(0, Ordering::Relaxed));
+        }
+    }
+
+    fn release<T, const SLOTS: usize>(pool: &'static Pool<T, SLOTS>, number: u32) {
+        if let Some(index) = number.checked_sub(1)
+            && let Some(slot) = pool.slots.get(index as usize)
+        {
+            // The use that was kept here.
+            drop(Held { pool, slot, index });
+        }
     }
 }
 
@@ -267,11 +313,34 @@ mod tests {
         drop(user);
         assert_eq!(dropped.load(Ordering::SeqCst), 0);
         assert!(pool.enter(key).is_none(), "closed, though it has a user");
+        drop(pool.recall(key).expect("it is still used"));
         drop(other);
+        assert!(pool.recall(key).is_none());
         assert_eq!(dropped.load(Ordering::SeqCst), 1);
         let shared = take(pool, Counted(dropped.clone())).unwrap().share();
         drop(shared);
         assert_eq!(dropped.load(Ordering::SeqCst), 2);
+    }
+
+    #[test]
+    fn the_last_few_are_kept_in_use() {
+        let dropped = Arc::new(AtomicUsize::new(0));
+        let pool = pool::<Counted, 4>();
+        let recent = Recent::<2> { next: AtomicU32::new(0), kept: [const { AtomicU32::new(0) }; 2] };
+        let keys: Vec<Key> = (0..3)
+            .map(|_| {
+                let key = take(pool, Counted(dropped.clone())).unwrap().open();
+                recent.keep(pool.close(key).unwrap());
+                key
+            })
+            .collect();
+        assert_eq!(dropped.load(Ordering::SeqCst), 1);
+        let can_be_recalled: Vec<bool> = keys.iter().map(|key| pool.recall(*key).is_some()).collect();
+        assert_eq!(can_be_recalled, [false, true, true]);
+        assert!(pool.enter(keys[2]).is_none(), "it is closed all the same");
+        recent.forget(pool);
+        assert_eq!(dropped.load(Ordering::SeqCst), 3);
+        assert!(pool.recall(keys[2]).is_none());
     }
 
     /// Threads take, enter by keys of each other, and close; the values tell of any mix-up.

@@ -2,56 +2,57 @@
 
 use super::Tracer;
 use super::handle::Handle;
-use super::trace::{Trace, TraceRef};
+use super::span::Subject;
+use super::trace::TraceRef;
+use super::verdict::Outcome;
 use crate::environment::{self, kept};
 use crate::process;
 use ddtrace::context::SpanContext;
 use ddtrace::identity::Identity;
-use ddtrace::ids::SpanId;
-use ddtrace::propagation::{Carrier, CarrierMut, Outgoing};
+use ddtrace::propagation::{Carrier, CarrierMut, Outgoing, Propagation};
 
 impl Tracer {
     /// Writes a context into headers: that of a span, which decides about its trace, or an extracted one as it came.
     /// Whether there was one.
     pub(super) fn inject(&'static self, number: u64, headers: &mut dyn CarrierMut) -> bool {
-        let number = if number == 0 { self.surroundings() } else { number };
-        match self.handle(number) {
-            Some(Handle::Span(key)) => {
-                let Some(span) = self.spans.enter(key) else { return false };
-                let outcome = self.settle(&span.trace);
-                self.write_context(&span.trace, span.span_id, true, outcome, headers);
-                true
-            }
-            Some(Handle::Context(key)) => {
-                let Some(trace) = self.traces.enter(key) else { return false };
-                let (sender, _) = trace.parent();
-                self.write_context(&trace, sender, false, trace.verdict.outcome(), headers);
-                true
-            }
-            None => false,
-        }
+        self.inject_as(number, &self.settings.propagation, headers)
+    }
+
+    /// As [`Tracer::inject`], in the form in which tracers of one process tell each other.
+    pub(super) fn hand_over(&'static self, number: u64, headers: &mut dyn CarrierMut) -> bool {
+        self.inject_as(number, &Propagation::between_tracers(), headers)
+    }
+
+    fn inject_as(&'static self, number: u64, form: &Propagation, headers: &mut dyn CarrierMut) -> bool {
+        let Some(subject) = self.subject(number) else { return false };
+        let outcome = match subject.local_root {
+            Some(local_root) => self.settle(&subject.trace, local_root),
+            None => subject.trace.verdict.outcome(),
+        };
+        self.write_context(&subject, form, outcome, headers);
+        true
     }
 
     #[inline(never)]
     fn write_context(
         &self,
-        trace: &Trace,
-        span_id: SpanId,
-        is_local: bool,
-        outcome: Option<super::verdict::Outcome>,
+        subject: &Subject,
+        form: &Propagation,
+        outcome: Option<Outcome>,
         headers: &mut dyn CarrierMut,
     ) {
+        let Subject { ref trace, span_id, local_root } = *subject;
         let context = trace.context(outcome);
         let outgoing = Outgoing {
             span: SpanContext { span_id, ..context.span },
-            is_local,
+            is_local: local_root.is_some(),
             trace: &context,
             baggage: &trace.baggage,
         };
-        let error = self.settings.propagation.inject(&outgoing, headers);
-        if let (Some(error), true) = (error, trace.local_root().is_valid()) {
+        let error = form.inject(&outgoing, headers);
+        if let (Some(error), Some(local_root)) = (error, local_root) {
             process::record_span(|record| {
-                record.amend(trace.local_root());
+                record.amend(local_root);
                 record.propagation_error(error);
             });
         }

@@ -5,14 +5,15 @@
 //! entry's place is taken by one compare-and-swap on its first word, which says how long it is, and it is read only after
 //! that word says that it is complete.
 
+use super::write::{MAX_LABEL, cut};
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU32, Ordering};
 use ddtrace::sampling::TagValue;
 
-/// Bytes of a log: about forty tags. What finds no room is recorded, but no rule sees it.
-const CAPACITY: usize = 2048;
-/// The longest text that rules see; they are matched against its beginning.
-const MAX_TEXT: usize = 512;
+/// Bytes of a log. What finds no room is recorded, but no rule sees it.
+const CAPACITY: usize = 12 * 1024;
+/// The longest text that rules see, that of a label; they are matched against its beginning.
+const MAX_TEXT: usize = MAX_LABEL;
 
 /// Bit of an entry's first word: it is complete.
 const COMPLETE: u32 = 1;
@@ -80,7 +81,7 @@ impl RootLog {
 
     /// Adds an entry; `name` is empty for what is no tag. Nothing where there is no room.
     pub(crate) fn add(&self, about: About, name: &[u8], value: &[u8]) {
-        let value = value.get(..MAX_TEXT).unwrap_or(value);
+        let value = cut(value, MAX_TEXT);
         let needed = HEAD.wrapping_add(name.len()).wrapping_add(value.len()).wrapping_add(3) & !3;
         let mut at = 0;
         let place = loop {
@@ -202,13 +203,13 @@ mod tests {
     #[test]
     fn what_finds_no_room_is_left_out() {
         let log = log();
-        log.add(About::Text, b"long", &[b'x'; 5000]);
+        log.add(About::Text, b"long", &[b'x'; 5001]);
         assert_eq!(log.tag(b"long"), Some(TagValue::Text(&[b'x'; MAX_TEXT])));
-        for number in 0..1000u32 {
+        for number in 0..2000u32 {
             log.add(About::Text, &number.to_le_bytes(), b"value");
         }
         assert!(log.tag(&0u32.to_le_bytes()).is_some());
-        assert_eq!(log.tag(&999u32.to_le_bytes()), None);
+        assert_eq!(log.tag(&1999u32.to_le_bytes()), None);
         log.add(About::Text, &[b'n'; 70_000], b"");
         log.add(About::Bool, b"z", &[1]);
     }

@@ -1,14 +1,16 @@
 //! Spans: how they begin, which one is active, how they end.
 
+use super::before::Before;
 use super::handle::Handle;
-use super::pool::Held;
+use super::pool::{Held, Taken};
 use super::root_log::About;
 use super::trace::{Trace, TraceRef};
 use super::write::{MAX_LABEL, Told, cut};
 use super::{Tracer, clock};
 use crate::process::{self, RANDOM};
 use crate::thread;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::mem::MaybeUninit;
+use core::sync::atomic::{AtomicBool, Ordering};
 use ddtrace::ids::SpanId;
 use ddtrace::interface::NO_PARENT;
 use ddtrace::record::{EndBody, Name, RecordWriter, SPAN_LOCAL_ROOT, SPAN_REMOTE_PARENT, SpanBody, SpanFields};
@@ -16,6 +18,9 @@ use ddtrace::semconv::Key as Attribute;
 
 /// How many spans a process can have open at the same time.
 pub(crate) const SPANS: usize = 16 * 1024;
+/// So many of the last spans that have ended can still be parents, and their traces and decisions go on for those below
+/// them.
+pub(crate) const REMEMBERED: usize = 256;
 
 /// A use of an open span.
 pub(crate) type SpanRef = Held<Span, SPANS>;
@@ -24,15 +29,23 @@ pub(crate) type SpanRef = Held<Span, SPANS>;
 pub(crate) struct Span {
     pub(super) span_id: SpanId,
     pub(super) trace: TraceRef,
-    pub(super) is_local_root: bool,
+    /// The first span of the part of the trace that this one is in; its own id where it is that.
+    pub(super) local_root: SpanId,
+    /// It is the span that sampling rules look at.
+    pub(super) is_judged: bool,
     pub(super) failed: AtomicBool,
     /// The number of a `SpanKind`.
     pub(super) kind: u8,
-    /// What was active on the thread before this span was.
-    before: AtomicU64,
+    pub(super) before: Before,
     /// From the clock that never goes back to Unix time, as it was at the start, so that no change of the time makes the
     /// span longer or shorter.
     to_unix_ns: u64,
+}
+
+impl Span {
+    pub(super) fn is_local_root(&self) -> bool {
+        self.local_root == self.span_id
+    }
 }
 
 /// How a span begins.
@@ -56,13 +69,14 @@ pub(super) struct Place {
     trace: TraceRef,
     parent: SpanId,
     is_remote: bool,
-    is_local_root: bool,
+    /// `None`: the new span is one.
+    local_root: Option<SpanId>,
 }
 
 impl Place {
     fn at_the_root(trace: TraceRef) -> Place {
         let (parent, is_remote) = trace.parent();
-        Place { trace, parent, is_remote, is_local_root: true }
+        Place { trace, parent, is_remote, local_root: None }
     }
 }
 
@@ -80,36 +94,42 @@ impl Tracer {
 
     fn try_start(&'static self, start: &Start<'_>) -> Option<u64> {
         let place = self.place_of(start.parent, start.context)?;
-        self.begin(place, start.kind, start.start_unix_ns, &mut |told| describe(told, start))
+        let labels = [(About::Name, start.name), (About::Resource, start.resource), (About::Service, start.service)];
+        self.begin(place, start.kind, start.start_unix_ns, &labels, &mut |told| describe(told.record, start))
     }
 
-    /// Begins a span at its place; `describe` says what is known of it.
+    /// Begins a span at its place; `describe` says what is known of it. `labels` are for sampling rules, also where there is
+    /// no room to record the span.
     pub(super) fn begin(
         &'static self,
         place: Place,
         kind: u8,
         start_unix_ns: u64,
+        labels: &[(About, &[u8])],
         describe: &mut dyn FnMut(&mut Told<'_>),
     ) -> Option<u64> {
-        let Place { trace, parent, is_remote, is_local_root } = place;
+        let Place { trace, parent, is_remote, local_root } = place;
         let (unix_ns, monotonic_ns) = (clock::unix_ns(), clock::monotonic_ns());
         let span_id = SpanId(RANDOM.next());
-        // SAFETY: the slot is filled.
-        let taken = unsafe {
-            self.spans.take(|slot| {
-                slot.write(Span {
-                    span_id,
-                    trace: trace.clone(),
-                    is_local_root,
-                    failed: AtomicBool::new(false),
-                    kind,
-                    before: AtomicU64::new(0),
-                    to_unix_ns: unix_ns.wrapping_sub(monotonic_ns),
-                });
-            })
-        }?;
-        if is_local_root {
-            trace.set_local_root(span_id);
+        let is_local_root = local_root.is_none();
+        let is_judged = is_local_root && trace.begin_root(kind);
+        let span = Span {
+            span_id,
+            trace: trace.clone(),
+            local_root: local_root.unwrap_or(span_id),
+            is_judged,
+            failed: AtomicBool::new(false),
+            kind,
+            before: Before::default(),
+            to_unix_ns: unix_ns.wrapping_sub(monotonic_ns),
+        };
+        let taken = self.take_span(span)?;
+        if is_judged {
+            for (about, text) in labels {
+                if !text.is_empty() {
+                    trace.root.add(*about, b"", text);
+                }
+            }
         }
         let remote = if is_remote { SPAN_REMOTE_PARENT } else { 0 };
         let body = SpanBody {
@@ -122,7 +142,7 @@ impl Tracer {
         };
         process::record_span(|record| {
             record.span_start(span_id, &body);
-            let root = (is_local_root && trace.verdict.outcome().is_none()).then_some(&trace.root);
+            let root = (is_judged && trace.verdict.outcome().is_none()).then_some(&trace.root);
             describe(&mut Told { record, root, has_rules: !self.rules.is_empty() });
             if let Some(incoming) = trace.incoming().and_then(|incoming| incoming.context.as_ref())
                 && !incoming.trace_state.is_empty()
@@ -131,10 +151,31 @@ impl Tracer {
             }
             if is_local_root {
                 self.describe_root(record, &trace);
+                if !is_judged && let Some(outcome) = trace.verdict.outcome() {
+                    super::decide::describe(record, &trace, outcome);
+                }
             }
         });
         // Opened last: nobody can end a span that is not recorded yet.
         Some(Handle::Span(taken.open()).number(self.epoch))
+    }
+
+    /// A slot for a span; of those that have ended none is kept where there is no other.
+    fn take_span(&'static self, span: Span) -> Option<Taken<Span, SPANS>> {
+        let mut span = Some(span);
+        let mut take = || {
+            let fill = |slot: &mut MaybeUninit<Span>| {
+                if let Some(span) = span.take() {
+                    slot.write(span);
+                }
+            };
+            // SAFETY: the slot is filled: the span is there until a slot was found, and then nobody tries again.
+            unsafe { self.spans.take(fill) }
+        };
+        take().or_else(|| {
+            self.recent.forget(&self.spans);
+            take()
+        })
     }
 
     /// The trace and the parent of a new span, as [`Start`] names them.
@@ -145,23 +186,21 @@ impl Tracer {
             return Some(Place::at_the_root(trace));
         }
         if parent != NO_PARENT {
-            // A parent that has ended says nothing any more; the active span is then the best guess.
-            for number in [parent, self.surroundings()] {
-                match self.handle(number) {
-                    Some(Handle::Span(key)) => {
-                        if let Some(span) = self.spans.enter(key) {
-                            let trace = span.trace.clone();
-                            return Some(Place { trace, parent: span.span_id, is_remote: false, is_local_root: false });
-                        }
+            // One who names a parent that nothing is known of any more is not helped by a parent of another trace.
+            let number = if self.handle(parent).is_some() { parent } else { self.surroundings() };
+            match self.handle(number) {
+                Some(Handle::Span(key)) => {
+                    if let Some(span) = self.spans.recall(key) {
+                        let (trace, parent) = (span.trace.clone(), span.span_id);
+                        return Some(Place { trace, parent, is_remote: false, local_root: Some(span.local_root) });
                     }
-                    Some(Handle::Context(key)) => {
-                        if let Some(context) = self.traces.enter(key) {
-                            let continued = context.context(context.verdict.outcome());
-                            return self.continued_trace(&context, continued).map(Place::at_the_root);
-                        }
-                    }
-                    None => {}
                 }
+                Some(Handle::Context(key)) => {
+                    if let Some(trace) = self.traces.enter(key) {
+                        return Some(Place::at_the_root(trace));
+                    }
+                }
+                None => {}
             }
             if let Some(trace) = self.trace_of_process() {
                 return Some(Place::at_the_root(trace?));
@@ -189,9 +228,21 @@ impl Tracer {
         });
     }
 
-    /// The open span with this handle, or with 0 the one that new spans would belong under.
-    pub(super) fn span_or_active(&'static self, number: u64) -> Option<SpanRef> {
-        self.span(if number == 0 { self.surroundings() } else { number })
+    /// The open span or context with this handle, or with 0 the one that new spans would belong under.
+    pub(super) fn subject(&'static self, number: u64) -> Option<Subject> {
+        let number = if number == 0 { self.surroundings() } else { number };
+        match self.handle(number)? {
+            Handle::Span(key) => {
+                let span = self.spans.enter(key)?;
+                let (trace, local_root) = (span.trace.clone(), span.local_root);
+                Some(Subject { trace, span_id: span.span_id, local_root: Some(local_root) })
+            }
+            Handle::Context(key) => {
+                let trace = self.traces.enter(key)?;
+                let (span_id, _) = trace.parent();
+                Some(Subject { trace, span_id, local_root: None })
+            }
+        }
     }
 
     pub(super) fn span(&'static self, number: u64) -> Option<SpanRef> {
@@ -199,34 +250,6 @@ impl Tracer {
             Handle::Span(key) => self.spans.enter(key),
             Handle::Context(_) => None,
         }
-    }
-
-    pub(super) fn is_open(&'static self, number: u64) -> bool {
-        match self.handle(number) {
-            Some(Handle::Span(key)) => self.spans.enter(key).is_some(),
-            Some(Handle::Context(key)) => self.traces.enter(key).is_some(),
-            None => false,
-        }
-    }
-
-    /// What is active on this thread and has not ended.
-    pub(super) fn open_active(&'static self) -> u64 {
-        let number = self.active();
-        if self.is_open(number) { number } else { 0 }
-    }
-
-    /// Makes a span or a context the active one; what has ended is none.
-    pub(super) fn activate(&'static self, number: u64) -> u64 {
-        let before = self.open_active();
-        if before == number {
-            return before;
-        }
-        if let Some(span) = self.span(number) {
-            span.before.store(before, Ordering::Relaxed);
-        }
-        let new = if self.is_open(number) { number } else { 0 };
-        thread::current().active.store(new, Ordering::Relaxed);
-        before
     }
 
     /// Ends a span. Of several who do so at the same time, one does.
@@ -243,28 +266,37 @@ impl Tracer {
             end_unix_ns: if end_unix_ns != 0 { end_unix_ns } else { now() },
             status: if span.failed.load(Ordering::Relaxed) { STATUS_ERROR } else { STATUS_UNSET },
         };
+        // After the last that is said of it, as rules may ask for that.
+        let mut is_undecided = span.is_local_root();
+        let mut decide = || if core::mem::take(&mut is_undecided) { self.settle_at_end(&span) } else { None };
         process::record_span(|record| {
             record.span_end(span.span_id, &end);
-            let root = (span.is_local_root && span.trace.verdict.outcome().is_none()).then_some(&span.trace.root);
+            let root = (span.is_judged && span.trace.verdict.outcome().is_none()).then_some(&span.trace.root);
             describe(&mut Told { record, root, has_rules: !self.rules.is_empty() });
-            if span.is_local_root
-                && let Some(outcome) = self.settle_quietly(&span.trace)
-            {
+            if let Some(outcome) = decide() {
                 super::decide::describe(record, &span.trace, outcome);
             }
         });
-        if !span.is_local_root && span.trace.outgrows_one_part() {
-            let _ = self.settle(&span.trace);
+        // Where there was no room for a record, others go by the decision all the same.
+        let _ = decide();
+        if !span.is_local_root() && span.trace.outgrows_one_part() {
+            let _ = self.settle(&span.trace, span.local_root);
         }
-        let thread = thread::current();
-        if thread.active.load(Ordering::Relaxed) == number {
-            let before = span.before.load(Ordering::Relaxed);
-            thread.active.store(if self.is_open(before) { before } else { 0 }, Ordering::Relaxed);
+        self.deactivate(number, &span.before);
+        let request = &thread::current().request;
+        if request.load(Ordering::Relaxed) == number {
+            request.store(0, Ordering::Relaxed);
         }
-        if thread.request.load(Ordering::Relaxed) == number {
-            thread.request.store(0, Ordering::Relaxed);
-        }
+        self.recent.keep(span);
     }
+}
+
+/// What is handed on, or told of: a span or a context.
+pub(super) struct Subject {
+    pub(super) trace: TraceRef,
+    pub(super) span_id: SpanId,
+    /// `None` for a context: what begins below it is a local root.
+    pub(super) local_root: Option<SpanId>,
 }
 
 /// Numbers of a `SpanKind` in OTLP.
@@ -275,12 +307,7 @@ pub(super) const CLIENT: u8 = 3;
 const STATUS_UNSET: u8 = 0;
 const STATUS_ERROR: u8 = 2;
 
-fn describe(told: &mut Told<'_>, start: &Start<'_>) {
-    for (about, text) in [(About::Name, start.name), (About::Resource, start.resource), (About::Service, start.service)]
-    {
-        told.note(about, text);
-    }
-    let record = &mut *told.record;
+fn describe(record: &mut RecordWriter, start: &Start<'_>) {
     record.text(Attribute::OperationName, cut(start.name, MAX_LABEL));
     let resource = if start.resource.is_empty() { start.name } else { start.resource };
     // OTLP's name, and said again so that no resource is computed from the tags.

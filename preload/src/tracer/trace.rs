@@ -1,17 +1,19 @@
 //! What the spans of one trace share in this process.
 
 use super::baggage::Baggage;
+use super::before::Before;
 use super::pool::Held;
 use super::root_log::{About, RootLog};
 use super::verdict::{Outcome, Verdict};
 use core::mem::MaybeUninit;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use ddtrace::context::{Bounded, Priority, SpanContext, TraceContext};
 use ddtrace::ids::{SpanId, TraceId};
 use ddtrace::propagation::Extracted;
 use ddtrace::record::DECIDE_AFTER;
 use ddtrace::sampling::{Sampled, TagValue};
-use ddtrace::semconv::{DATADOG_NAMES, DATADOG_REQUEST_HEADER, REQUEST_HEADER};
+use ddtrace::semconv::{self, DATADOG_NAMES, DATADOG_REQUEST_HEADER, REQUEST_HEADER};
+use ddtrace::settings::Settings;
 
 /// How many traces and extracted contexts a process can have open at the same time.
 pub(crate) const TRACES: usize = 4096;
@@ -25,8 +27,12 @@ pub(crate) struct Trace {
     /// What came in with it. Filled in where `has_incoming` says so.
     incoming: MaybeUninit<Extracted>,
     has_incoming: bool,
-    /// The first span of the trace in this process; zero before that is started.
-    local_root: AtomicU64,
+    /// How many local roots it has had: several where a context is the parent of several spans.
+    roots: AtomicU32,
+    /// The number of the first one's `SpanKind`.
+    kind: AtomicU8,
+    /// For a context, which can be active as a span can.
+    pub(crate) before: Before,
     /// How many spans below it have ended.
     ended: AtomicU32,
     pub(crate) verdict: Verdict,
@@ -64,9 +70,10 @@ impl Trace {
         let incoming = self.incoming.write(Extracted::default());
         read(incoming, &mut self.baggage);
         let brings = incoming.context.is_some() || incoming.has_baggage || incoming.links.iter().any(Option::is_some);
-        let context = incoming.context.as_ref().filter(|context| context.span.trace_id.is_valid());
+        let context = incoming.context.as_ref();
         let inherited = respected && context.is_some_and(|context| context.span.priority.is_some());
-        let trace_id = context.map_or_else(fresh, |context| context.span.trace_id);
+        let continued = context.map(|context| context.span.trace_id).filter(|trace_id| trace_id.is_valid());
+        let trace_id = continued.unwrap_or_else(fresh);
         self.restart(trace_id, inherited);
         self.has_incoming = true;
         brings
@@ -75,7 +82,9 @@ impl Trace {
     fn restart(&mut self, trace_id: TraceId, inherited: bool) {
         self.trace_id = trace_id;
         self.has_incoming = false;
-        *self.local_root.get_mut() = 0;
+        *self.roots.get_mut() = 0;
+        *self.kind.get_mut() = 0;
+        self.before.clear();
         *self.ended.get_mut() = 0;
         self.verdict.begin(inherited);
         self.root.clear();
@@ -102,7 +111,9 @@ impl Trace {
 
     /// The span that the local root is to have as its parent, and whether that is in another process.
     pub(crate) fn parent(&self) -> (SpanId, bool) {
-        self.incoming_context().map_or((SpanId(0), false), |context| (context.span.span_id, context.is_remote))
+        self.incoming_context().map_or((SpanId(0), false), |context| {
+            (context.span.span_id, context.is_remote && context.span.trace_id.is_valid())
+        })
     }
 
     /// W3C trace flags as they came.
@@ -110,13 +121,17 @@ impl Trace {
         self.incoming_context().map_or(0, |context| context.span.flags)
     }
 
-    /// The first span of the trace in this process; zero where there is none yet.
-    pub(crate) fn local_root(&self) -> SpanId {
-        SpanId(self.local_root.load(Ordering::Relaxed))
+    /// Another local root begins. Whether it is the first one, which rules look at.
+    pub(crate) fn begin_root(&self, kind: u8) -> bool {
+        let is_first = self.roots.fetch_add(1, Ordering::Relaxed) == 0;
+        if is_first {
+            self.kind.store(kind, Ordering::Relaxed);
+        }
+        is_first
     }
 
-    pub(crate) fn set_local_root(&self, span: SpanId) {
-        self.local_root.store(span.0, Ordering::Relaxed);
+    pub(crate) fn has_several_roots(&self) -> bool {
+        self.roots.load(Ordering::Relaxed) > 1
     }
 
     /// The priority, if it is decided.
@@ -146,8 +161,8 @@ impl Trace {
 /// A trace's local root as sampling rules see it.
 pub(crate) struct Root<'a> {
     pub(crate) trace: &'a Trace,
-    /// The service of spans that name none.
-    pub(crate) service: &'a [u8],
+    /// What all spans of the process have.
+    pub(crate) settings: &'a Settings<'static>,
 }
 
 /// The tags that name a span, strongest first, come before what it was started with: so the mapping has it that makes a
@@ -155,7 +170,7 @@ pub(crate) struct Root<'a> {
 impl Sampled for Root<'_> {
     fn service(&self) -> &[u8] {
         let tagged = self.tagged(&[b"datadog.service", b"service.name"]);
-        tagged.or_else(|| self.trace.root.part(About::Service)).unwrap_or(self.service)
+        tagged.or_else(|| self.trace.root.part(About::Service)).unwrap_or(self.settings.service)
     }
 
     fn name(&self) -> &[u8] {
@@ -168,9 +183,29 @@ impl Sampled for Root<'_> {
         tagged.or_else(|| self.trace.root.part(About::Resource)).unwrap_or_else(|| self.name())
     }
 
-    /// A tag by its own name or by Datadog's.
+    /// A tag by its own name or by Datadog's, else one that all spans have.
     fn tag(&self, name: &[u8]) -> Option<TagValue<'_>> {
+        self.own_tag(name).or_else(|| {
+            let Settings { tags, env, version, .. } = *self.settings;
+            let text = tags.get(name).or(match name {
+                b"env" => Some(env),
+                b"version" => Some(version),
+                _ => None,
+            });
+            text.filter(|text| !text.is_empty()).map(TagValue::Text)
+        })
+    }
+}
+
+impl Root<'_> {
+    fn own_tag(&self, name: &[u8]) -> Option<TagValue<'_>> {
         let root = &self.trace.root;
+        if name == semconv::SPAN_KIND.as_bytes() {
+            // Whatever a tag of that name says.
+            let kind = semconv::kind_name(self.trace.kind.load(Ordering::Relaxed));
+            let tagged = self.tagged(&[b"datadog.span.kind"]);
+            return Some(TagValue::Text(tagged.unwrap_or(kind.as_bytes())));
+        }
         root.tag(name).or_else(|| {
             if let Some(header) = name.strip_prefix(DATADOG_REQUEST_HEADER.as_bytes()) {
                 let mut attribute = Bounded::<256>::new();
@@ -182,9 +217,7 @@ impl Sampled for Root<'_> {
             root.tag(attribute.as_bytes())
         })
     }
-}
 
-impl Root<'_> {
     /// The first of these tags that is a text and not empty.
     fn tagged(&self, names: &[&[u8]]) -> Option<&[u8]> {
         names.iter().find_map(|name| match self.trace.root.tag(name) {

@@ -212,9 +212,9 @@ impl Tracer {
     }
 }
 
-/// What sampling rules may want to know: only of a local root, and only while nothing is decided.
+/// What sampling rules may want to know: only of the span that they look at, and only while nothing is decided.
 fn note(span: &Span, note: impl FnOnce(&Span)) {
-    if span.is_local_root && span.trace.verdict.outcome().is_none() {
+    if span.is_judged && span.trace.verdict.outcome().is_none() {
         note(span);
     }
 }
@@ -226,6 +226,7 @@ fn note_tag(span: &Span, tag: &NamedValue<'_>) {
         Value::Some(TagValue::Integer(number)) => log.add(About::Integer, tag.name, &number.to_le_bytes()),
         Value::Some(TagValue::Float(number)) => log.add(About::Float, tag.name, &number.to_bits().to_le_bytes()),
         Value::Some(TagValue::Bool(truth)) => log.add(About::Bool, tag.name, &[truth.into()]),
+        Value::Some(TagValue::List) => {}
         Value::Removed => log.add(About::Removed, tag.name, b""),
     }
 }
@@ -265,6 +266,7 @@ fn write_value(to: &mut impl SpanFields, tag: &NamedValue<'_>, most: usize) {
         Value::Some(TagValue::Integer(number)) => to.attribute_integer(name, number),
         Value::Some(TagValue::Float(number)) => to.attribute_float(name, number),
         Value::Some(TagValue::Bool(truth)) => to.attribute_bool(name, truth),
+        Value::Some(TagValue::List) => {}
         Value::Removed => to.attribute_removed(name),
     }
 }

@@ -19,6 +19,7 @@ pub(super) fn propagation(picks: &Picks) -> Propagation {
             _ => ExtractBehaviour::Continue,
         },
         tags_max_length: number(Id::TagsMaxLength),
+        http_baggage: picks.flag(Id::HttpBaggage),
         baggage_max_items: number(Id::BaggageMaxItems),
         baggage_max_bytes: number(Id::BaggageMaxBytes),
     }

@@ -1,6 +1,8 @@
 //! Who is traced: service, environment, version, tags, host, source.
 
-use super::{HandOn, Id, Kind, Setting, plain};
+use super::{HandOn, Id, Kind, Names, Setting, plain};
+
+const SCHEMAS: Names = Names { names: &["v0", "v1"], aliases: &[] };
 
 pub(super) const SETTINGS: &[Setting] = &[
     Setting {
@@ -64,6 +66,39 @@ pub(super) const SETTINGS: &[Setting] = &[
         ..Setting::BLANK
     },
     Setting {
+        id: Id::SpanAttributeSchema,
+        key: "span_attribute_schema",
+        kind: Kind::Choice(&SCHEMAS),
+        default: "v0",
+        dd: &["DD_TRACE_SPAN_ATTRIBUTE_SCHEMA"],
+        hand_on: HandOn::Datadog,
+        help: "With `v1`, `peer_service.defaults` is on; names are the same in both",
+        example: "\"v1\"",
+        ..Setting::BLANK
+    },
+    Setting {
+        id: Id::PeerServiceDefaults,
+        key: "peer_service.defaults",
+        kind: Kind::Bool,
+        unset: "false, with `span_attribute_schema = \"v1\"` true",
+        dd: &["DD_TRACE_PEER_SERVICE_DEFAULTS_ENABLED"],
+        hand_on: HandOn::Datadog,
+        help: "Whether client and producer spans without `peer.service` get one, from what they say of the other side",
+        example: "true",
+        ..Setting::BLANK
+    },
+    Setting {
+        id: Id::PeerServiceMapping,
+        key: "peer_service.mapping",
+        kind: Kind::Tags,
+        unset: "none",
+        dd: &["DD_TRACE_PEER_SERVICE_MAPPING"],
+        hand_on: HandOn::Datadog,
+        help: "New names for peer services",
+        example: "{ \"10.0.0.7\" = \"ledger\" }",
+        ..Setting::BLANK
+    },
+    Setting {
         id: Id::ReportHostname,
         key: "report_hostname",
         kind: Kind::Bool,
@@ -82,6 +117,17 @@ pub(super) const SETTINGS: &[Setting] = &[
         hand_on: HandOn::Datadog,
         help: "Name to report for the host",
         example: "\"web-1\"",
+        ..Setting::BLANK
+    },
+    Setting {
+        id: Id::GitMetadata,
+        key: "git.enabled",
+        kind: Kind::Bool,
+        default: "true",
+        dd: &["DD_TRACE_GIT_METADATA_ENABLED"],
+        hand_on: HandOn::Datadog,
+        help: "Whether Datadog is told what the program was built from",
+        example: "false",
         ..Setting::BLANK
     },
     Setting {

@@ -65,11 +65,11 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting {
         id: Id::SpoolMaxBytes,
         key: "spool.max_bytes",
-        kind: Kind::Bytes { min: 1 << 20, max: 1 << 40 },
-        default: "256MiB",
+        kind: Kind::Bytes { min: 4 << 20, max: 1 << 40 },
+        default: "512MiB",
         dd: &["DD_TRACE_SPOOL_MAX_BYTES"],
-        help: "Most that may wait on disk for a backend; beyond it what is new is dropped, and of what earlier runs left the oldest",
-        example: "\"256MiB\"",
+        help: "Most that may wait on disk; beyond it the oldest is dropped",
+        example: "\"1GiB\"",
         ..Setting::BLANK
     },
     Setting {

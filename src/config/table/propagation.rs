@@ -78,6 +78,17 @@ pub(super) const SETTINGS: &[Setting] = &[
         ..Setting::BLANK
     },
     Setting {
+        id: Id::HttpBaggage,
+        key: "propagation.http_baggage",
+        kind: Kind::Bool,
+        default: "false",
+        dd: &["DD_TRACE_PROPAGATION_HTTP_BAGGAGE_ENABLED"],
+        hand_on: HandOn::Datadog,
+        help: "Whether the format `datadog` has baggage as well, in headers `ot-baggage-<key>` as older tracers know them",
+        example: "true",
+        ..Setting::BLANK
+    },
+    Setting {
         id: Id::BaggageTagKeys,
         key: "baggage.tag_keys",
         kind: Kind::List,

@@ -4,6 +4,9 @@ use super::{HandOn, Id, Kind, Names, Setting};
 
 const PROCESS_SPANS: Names = Names { names: &["auto", "true", "false"], aliases: &[("1", "true"), ("0", "false")] };
 
+const OTEL_PROVIDER: Names = Names { names: &["auto", "true", "false"], aliases: &[("1", "true"), ("0", "false")] };
+const PYTHON_PROVIDERS: Names = Names { names: &["auto", "ddtrace-run", "none"], aliases: &[] };
+
 pub(super) const SETTINGS: &[Setting] = &[
     Setting {
         id: Id::ProcessSpans,
@@ -67,6 +70,30 @@ pub(super) const SETTINGS: &[Setting] = &[
         hand_on: HandOn::Datadog,
         help: "Whether programs that are started with an emptied environment still get the tracer's variables",
         example: "false",
+        ..Setting::BLANK
+    },
+    Setting {
+        id: Id::PythonProvider,
+        key: "python.provider",
+        kind: Kind::Choice(&PYTHON_PROVIDERS),
+        default: "auto",
+        dd: &["DD_TRACE_PYTHON_PROVIDER"],
+        hand_on: HandOn::Datadog,
+        help: "Whose tracer `import ddtrace` gives: with `auto` an installed one, else that of `ddtrace-run`; `none` leaves \
+               Python alone",
+        example: "\"ddtrace-run\"",
+        ..Setting::BLANK
+    },
+    Setting {
+        id: Id::OtelProvider,
+        key: "python.otel",
+        kind: Kind::Choice(&OTEL_PROVIDER),
+        default: "auto",
+        dd: &["DD_TRACE_OTEL_ENABLED"],
+        hand_on: HandOn::Datadog,
+        help: "Whether the OpenTelemetry API of Python programs is carried out: with `auto` until the program sets a \
+               provider of its own; with `true` it is the only one",
+        example: "\"true\"",
         ..Setting::BLANK
     },
     Setting {

@@ -148,7 +148,7 @@ fn single_variables() {
         ("DD_TRACE_LOG_FILE", "/tmp/x.log", Id::LogFile, "/tmp/x.log", false),
         ("DD_TRACE_STATE_DIR", "/var/lib/x", Id::StateDir, "/var/lib/x", false),
         ("DD_TRACE_LOCAL_MAX_BYTES", "1048576", Id::LocalMaxBytes, "1MiB", false),
-        ("DD_TRACE_SPOOL_MAX_BYTES", "much", Id::SpoolMaxBytes, "256MiB", true),
+        ("DD_TRACE_SPOOL_MAX_BYTES", "much", Id::SpoolMaxBytes, "512MiB", true),
         ("DD_TRACE_SHUTDOWN_TIMEOUT_SECONDS", "0", Id::ShutdownTimeout, "0s", false),
         ("DD_EXTERNAL_ENV", "it-false", Id::ExternalEnv, "it-false", false),
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "0", Id::OtlpTimeout, "0s", false),

@@ -92,6 +92,7 @@ fn behaviours_and_limits() {
         ("DD_TRACE_PROPAGATION_EXTRACT_FIRST", "true"),
         ("DD_TRACE_PROPAGATION_BEHAVIOR_EXTRACT", "Ignore"),
         ("DD_TRACE_X_DATADOG_TAGS_MAX_LENGTH", "0"),
+        ("DD_TRACE_PROPAGATION_HTTP_BAGGAGE_ENABLED", "true"),
         ("DD_TRACE_BAGGAGE_MAX_ITEMS", "2"),
         ("DD_TRACE_BAGGAGE_MAX_BYTES", "100"),
         ("DD_TRACE_BAGGAGE_TAG_KEYS", "*"),
@@ -101,6 +102,7 @@ fn behaviours_and_limits() {
         extract_first: true,
         behaviour: ExtractBehaviour::Ignore,
         tags_max_length: 0,
+        http_baggage: true,
         baggage_max_items: 2,
         baggage_max_bytes: 100,
         ..Propagation::default()

@@ -3,19 +3,24 @@
 mod exporter;
 mod http;
 mod ids;
+mod links;
+mod lost;
 mod resource;
 mod sampler;
 mod scrub;
 mod tls;
 
-use super::InitError;
+use super::{InitError, NotDelivered};
 use crate::config::{Exporter, Resolution, Sources, table};
 use crate::recorder::Absent;
 use crate::span::scrub::Rules;
 use crate::tracer::Settings;
-use opentelemetry_sdk::error::OTelSdkResult;
+use lost::Lost;
+use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider, SpanLimits};
-use std::time::Duration;
+use std::string::String;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
 /// What runs while the program sends by itself.
@@ -26,7 +31,11 @@ pub(super) struct Direct {
     /// Sends the requests: the SDK's thread has no runtime, and that of the program, if it has one, may be blocked.
     runtime: Runtime,
     shutdown_timeout: Duration,
+    lost: Arc<Lost>,
 }
+
+/// How long the SDK waits for a flush, whatever anybody wants.
+const SDKS_FLUSH: Duration = Duration::from_secs(5);
 
 impl Direct {
     pub(super) fn start(
@@ -56,16 +65,19 @@ impl Direct {
                 return Err(error);
             }
         };
-        let exporter = scrub::Scrubbing::new(exporter, Rules::new(&config.obfuscation));
+        let lost = Arc::new(Lost::default());
+        let exporter = lost::Counting::new(exporter, Arc::clone(&lost));
+        let exporter = scrub::Scrubbing::new(exporter, Rules::new(&config.obfuscation), settings.limits);
         let batches = BatchConfigBuilder::default().with_scheduled_delay(config.flush_interval).build();
+        let processor = BatchSpanProcessor::builder(exporter).with_batch_config(batches).build();
         let provider = SdkTracerProvider::builder()
-            .with_span_processor(BatchSpanProcessor::builder(exporter).with_batch_config(batches).build())
+            .with_span_processor(links::Linking(processor))
             .with_span_limits(limits(&settings.limits))
             .with_id_generator(ids::Generator::new(config.trace_id_128_bit))
             .with_sampler(sampler::CoreSampler::new(settings))
             .with_resource(resource::of(config, sources))
             .build();
-        Ok(Direct { absent, provider, runtime, shutdown_timeout: config.shutdown_timeout })
+        Ok(Direct { absent, provider, runtime, shutdown_timeout: config.shutdown_timeout, lost })
     }
 
     /// Why the launcher's shared memory is not there.
@@ -77,14 +89,42 @@ impl Direct {
         &self.provider
     }
 
-    pub(super) fn stop(self) -> OTelSdkResult {
+    /// Sends what is finished, and waits for it as long as for the end.
+    pub(super) fn flush(&self) -> Result<(), NotDelivered> {
+        let deadline = Instant::now() + self.shutdown_timeout;
+        let provider = self.provider.clone();
+        let (done, told) = mpsc::sync_channel(1);
+        // The SDK waits as long as it likes, which may be too long; a thread of its own does not matter then.
+        let thread = std::thread::Builder::new().name(String::from("ddtrace-flush"));
+        let flushed = thread.spawn(move || _ = done.send(flush_until(&provider, deadline)));
+        let result = match flushed {
+            Ok(_) => {
+                told.recv_timeout(self.shutdown_timeout).unwrap_or(Err(OTelSdkError::Timeout(self.shutdown_timeout)))
+            }
+            Err(_) => self.provider.force_flush(),
+        };
+        self.lost.or(result)
+    }
+
+    pub(super) fn stop(self) -> Result<(), NotDelivered> {
         let result = self.provider.shutdown_with_timeout(self.shutdown_timeout);
         self.runtime.shutdown_background();
-        result
+        // It is content when all was tried.
+        self.lost.or(result)
     }
 }
 
-/// The limits as the SDK has them, which knows none on the length of texts.
+fn flush_until(provider: &SdkTracerProvider, deadline: Instant) -> OTelSdkResult {
+    loop {
+        let start = Instant::now();
+        let result = provider.force_flush();
+        if result.is_ok() || start.elapsed() < SDKS_FLUSH || Instant::now() >= deadline {
+            return result;
+        }
+    }
+}
+
+/// The limits as the SDK has them; it knows none on the length of texts, which is seen to when they are sent.
 fn limits(of: &crate::span::SpanLimits) -> SpanLimits {
     let count = |most: usize| u32::try_from(most).unwrap_or(u32::MAX);
     SpanLimits {

@@ -1,18 +1,22 @@
 //! The SDK's sampler over the core's: the same decision as everywhere in the project.
 //!
-//! The SDK asks when a span starts, so rules see the attributes that it starts with.
+//! The SDK asks when a span starts, so rules see the attributes that it starts with, and `manual.keep` and `manual.drop`
+//! count among those.
 
 use crate::context::{SpanContext as CoreContext, TraceContext};
 use crate::otel::carried::{Incoming, context_of, state_of};
 use crate::otel::values;
-use crate::sampling::NoRates;
+use crate::sampling::{NoRates, Sampler};
+use crate::semconv::{MANUAL_DROP, MANUAL_KEEP};
 use crate::span::datadog::SampledSpan;
 use crate::span::{Span, Value};
 use crate::tracer::Settings;
-use opentelemetry::trace::{Link, SpanKind, TraceContextExt, TraceId, TraceState};
+use opentelemetry::baggage::BaggageExt;
+use opentelemetry::trace::{Link, SpanContext, SpanKind, TraceContextExt, TraceId, TraceState};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::{SamplingDecision, SamplingResult, ShouldSample};
 use std::borrow::Cow;
+use std::format;
 use std::string::ToString;
 use std::sync::Arc;
 use std::time::Instant;
@@ -41,6 +45,15 @@ impl CoreSampler {
         let root = SampledSpan::new(root, &self.settings.resource);
         sampler.decide(trace.span.trace_id, &root, env, &NoRates, now_ns).apply(trace);
     }
+
+    /// Baggage that came in and is to be shown on the first span of its trace.
+    fn shown_baggage(&self, context: &Context, parent: &SpanContext) -> Vec<KeyValue> {
+        if !Incoming::entered(context, parent).is_some_and(|incoming| incoming.has_baggage) {
+            return Vec::new();
+        }
+        let shown = context.baggage().iter().filter(|(key, _)| self.settings.shows_baggage(key.as_str()));
+        shown.map(|(key, (value, _))| KeyValue::new(format!("baggage.{key}"), value.clone())).collect()
+    }
 }
 
 impl ShouldSample for CoreSampler {
@@ -53,32 +66,43 @@ impl ShouldSample for CoreSampler {
         attributes: &[KeyValue],
         _: &[Link],
     ) -> SamplingResult {
-        let parent = parent_context.map(|context| (context, context.span().span_context().clone()));
-        let mut trace = match parent.filter(|(_, span)| span.is_valid()) {
-            // Decided already, with the first span of the trace.
-            Some((_, span)) if !span.is_remote() => {
-                return result(span.is_sampled(), span.trace_state().clone());
-            }
-            Some((context, span)) => {
-                Incoming::continued_by(context, &span).cloned().unwrap_or_else(|| context_of(&span))
-            }
-            None => {
-                let span = CoreContext { trace_id: values::trace_id(trace_id), ..CoreContext::default() };
-                TraceContext { span, ..TraceContext::default() }
-            }
+        let parent = parent_context.map(|context| context.span().span_context().clone()).unwrap_or(SpanContext::NONE);
+        // Decided already, with the first span of the trace.
+        if parent.is_valid() && !parent.is_remote() {
+            return result(parent.is_sampled(), parent.trace_state().clone(), Vec::new());
+        }
+        let mut trace = if parent.is_valid() {
+            let came_in = parent_context.and_then(|context| Incoming::continued_by(context, &parent));
+            came_in.cloned().unwrap_or_else(|| context_of(&parent))
+        } else {
+            let span = CoreContext { trace_id: values::trace_id(trace_id), ..CoreContext::default() };
+            TraceContext { span, ..TraceContext::default() }
         };
-        self.decide(&mut trace, &root(name, span_kind, attributes));
-        result(trace.span.priority.is_none_or(|priority| priority.keeps()), state_of(&trace))
+        let baggage = parent_context.map(|context| self.shown_baggage(context, &parent)).unwrap_or_default();
+        match said_by_hand(attributes) {
+            Some(keep) => Sampler::manual(keep).apply(&mut trace),
+            None => self.decide(&mut trace, &root(name, span_kind, attributes.iter().chain(&baggage))),
+        }
+        result(trace.span.priority.is_none_or(|priority| priority.keeps()), state_of(&trace), baggage)
     }
 }
 
-fn result(keeps: bool, trace_state: TraceState) -> SamplingResult {
+fn result(keeps: bool, trace_state: TraceState, attributes: Vec<KeyValue>) -> SamplingResult {
     let decision = if keeps { SamplingDecision::RecordAndSample } else { SamplingDecision::Drop };
-    SamplingResult { decision, attributes: Vec::new(), trace_state }
+    SamplingResult { decision, attributes, trace_state }
+}
+
+/// What the application wants to become of the trace.
+fn said_by_hand(attributes: &[KeyValue]) -> Option<bool> {
+    attributes.iter().rev().find_map(|pair| match pair.key.as_str() {
+        MANUAL_KEEP => Some(true),
+        MANUAL_DROP => Some(false),
+        _ => None,
+    })
 }
 
 /// The first span of a trace, as far as it is known when it starts.
-fn root(name: &str, kind: &SpanKind, attributes: &[KeyValue]) -> Span {
+fn root<'a>(name: &str, kind: &SpanKind, attributes: impl Iterator<Item = &'a KeyValue>) -> Span {
     let pair = |pair: &KeyValue| {
         let value = match &pair.value {
             opentelemetry::Value::I64(number) => Value::I64(*number),
@@ -91,7 +115,7 @@ fn root(name: &str, kind: &SpanKind, attributes: &[KeyValue]) -> Span {
     Span {
         name: Cow::Owned(name.to_string()),
         kind: values::kind(kind),
-        attributes: attributes.iter().map(pair).collect(),
+        attributes: attributes.map(pair).collect(),
         ..Span::default()
     }
 }

@@ -1,31 +1,40 @@
-//! Hides secrets in the spans that the SDK exports, by the rules of [`crate::span::scrub`].
+//! What becomes of spans before the SDK exports them: secrets are hidden by the rules of [`crate::span::scrub`], and what
+//! the SDK does not see to is put right.
 
 use crate::otel::values;
+use crate::semconv::{MANUAL_DROP, MANUAL_KEEP};
+use crate::span::SpanLimits;
 use crate::span::scrub::{Pair, Rules, SpanRules};
-use opentelemetry::{Array, KeyValue, Value};
+use opentelemetry::{Array, KeyValue, StringValue, Value};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
-use std::string::String;
+use std::collections::HashSet;
+use std::string::{String, ToString};
 use std::time::Duration;
 use std::vec::Vec;
 
-/// An exporter that gets no secrets to see.
+/// An exporter that gets no secrets to see, no key twice, and no text that is too long.
 #[derive(Debug)]
 pub(super) struct Scrubbing<E> {
     exporter: E,
     rules: Rules,
+    limits: SpanLimits,
 }
 
 impl<E> Scrubbing<E> {
-    pub(super) fn new(exporter: E, rules: Rules) -> Self {
-        Scrubbing { exporter, rules }
+    pub(super) fn new(exporter: E, rules: Rules, limits: SpanLimits) -> Self {
+        Scrubbing { exporter, rules, limits }
     }
 }
 
 impl<E: SpanExporter> SpanExporter for Scrubbing<E> {
     fn export(&self, mut batch: Vec<SpanData>) -> impl Future<Output = OTelSdkResult> + Send {
-        batch.iter_mut().for_each(|span| scrub(span, &self.rules));
+        batch.iter_mut().for_each(|span| {
+            tidy(span);
+            scrub(span, &self.rules);
+            cut(span, &self.limits);
+        });
         self.exporter.export(batch)
     }
 
@@ -46,12 +55,58 @@ impl<E: SpanExporter> SpanExporter for Scrubbing<E> {
     }
 }
 
+/// The attributes of events and links.
+fn details(span: &mut SpanData) -> impl Iterator<Item = &mut Vec<KeyValue>> {
+    let events = span.events.events.iter_mut().map(|event| &mut event.attributes);
+    events.chain(span.links.links.iter_mut().map(|link| &mut link.attributes))
+}
+
+/// The last value of a key counts, and wishes to keep or drop the trace are no attributes.
+fn tidy(span: &mut SpanData) {
+    span.attributes.retain(|pair| ![MANUAL_KEEP, MANUAL_DROP].contains(&pair.key.as_str()));
+    unique(&mut span.attributes);
+    details(span).for_each(unique);
+}
+
+fn unique(attributes: &mut Vec<KeyValue>) {
+    let mut seen = HashSet::with_capacity(attributes.len());
+    if attributes.iter().all(|pair| seen.insert(pair.key.as_str())) {
+        return;
+    }
+    let mut seen = HashSet::with_capacity(attributes.len());
+    attributes.reverse();
+    attributes.retain(|pair| seen.insert(pair.key.clone()));
+    attributes.reverse();
+}
+
+/// After the scrubbing, which reads whole texts.
+fn cut(span: &mut SpanData, limits: &SpanLimits) {
+    if let Some(most) = limits.attribute_length {
+        span.attributes.iter_mut().for_each(|pair| shorten(&mut pair.value, most));
+    }
+    if let Some(most) = limits.nested_attribute_length {
+        details(span).flatten().for_each(|pair| shorten(&mut pair.value, most));
+    }
+}
+
+fn shorten(value: &mut Value, most: usize) {
+    let shorten = |text: &mut StringValue| {
+        if let Some((end, _)) = text.as_str().char_indices().nth(most) {
+            *text = text.as_str()[..end].to_string().into();
+        }
+    };
+    match value {
+        Value::String(text) => shorten(text),
+        Value::Array(Array::String(texts)) => texts.iter_mut().for_each(shorten),
+        _ => {}
+    }
+}
+
 fn scrub(span: &mut SpanData, rules: &Rules) {
     let rules = SpanRules::new(rules, values::kind(&span.span_kind), None, &span.attributes);
     rules.scrub_name(&mut span.name);
     rules.scrub(&mut span.attributes);
-    span.events.events.iter_mut().for_each(|event| rules.scrub(&mut event.attributes));
-    span.links.links.iter_mut().for_each(|link| rules.scrub(&mut link.attributes));
+    details(span).for_each(|attributes| rules.scrub(attributes));
 }
 
 impl Pair for KeyValue {
@@ -110,10 +165,13 @@ mod tests {
     }
 
     #[test]
-    fn what_the_sdk_exports_is_scrubbed() {
+    fn what_the_sdk_exports_is_put_right() {
         let kept = Kept::default();
         let rules = Rules::new(&Obfuscation { client_query_string: false, ..Obfuscation::default() });
-        let provider = SdkTracerProvider::builder().with_simple_exporter(Scrubbing::new(kept.clone(), rules)).build();
+        let limits =
+            SpanLimits { attribute_length: Some(20), nested_attribute_length: Some(6), ..SpanLimits::default() };
+        let provider =
+            SdkTracerProvider::builder().with_simple_exporter(Scrubbing::new(kept.clone(), rules, limits)).build();
         let tracer = provider.tracer("test");
         let headers = Value::Array(Array::String(vec!["a=1".into(), "b=2".into()]));
         let statements = Value::Array(Array::String(vec!["SELECT 'a'".into()]));
@@ -122,6 +180,9 @@ mod tests {
             KeyValue::new("db.query.text", statements.clone()),
             KeyValue::new("url.query", "a=1"),
             KeyValue::new("http.request.header.cookie", headers),
+            KeyValue::new("other", 4),
+            KeyValue::new("manual.keep", true),
+            KeyValue::new("long", "äöüß".repeat(20)),
             KeyValue::new("other", 5),
         ];
         let statement = || vec![KeyValue::new("db.query.text", statements.clone())];
@@ -144,10 +205,12 @@ mod tests {
             KeyValue::new("db.system", "postgresql"),
             shown.clone(),
             KeyValue::new("http.request.header.cookie", redacted),
+            KeyValue::new("long", "äöüß".repeat(5)),
             KeyValue::new("other", 5),
         ];
         assert_eq!(span.attributes, expected);
-        assert_eq!(span.events.events[0].attributes, std::slice::from_ref(&shown));
-        assert_eq!(span.links.links[0].attributes, [shown]);
+        let shorter = KeyValue::new("db.query.text", Value::Array(Array::String(vec!["SELECT".into()])));
+        assert_eq!(span.events.events[0].attributes, std::slice::from_ref(&shorter));
+        assert_eq!(span.links.links[0].attributes, [shorter]);
     }
 }

@@ -1,8 +1,10 @@
 //! The API's traits over the engine: for programs that `ddtrace-run` started.
 
+mod fork;
 mod span;
 mod tracer;
 
+pub(super) use fork::decide_before_forks;
 pub use span::RecordedSpan;
 pub use tracer::RecordingTracer;
 

@@ -47,7 +47,7 @@ impl Span for RecordedSpan {
         self.change(|data| data.add_event(&name.into(), unix_ns(timestamp), values::pairs(&attributes)));
     }
 
-    /// Asking decides whether the trace is kept, where a rule of the configuration can: the flags say so from then on.
+    /// Asking decides whether the trace is kept: flags and `tracestate` say so from then on.
     /// Making a span the active one asks.
     fn span_context(&self) -> &SpanContext {
         self.context.get_or_init(|| {

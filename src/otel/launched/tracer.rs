@@ -1,7 +1,7 @@
 //! Starting spans by the API's builder.
 
 use super::RecordedSpan;
-use crate::otel::carried::{BaggageOf, Incoming, context_of};
+use crate::otel::carried::{BaggageOf, Incoming, active, context_of};
 use crate::otel::values;
 use crate::span::Scope;
 use crate::tracer::{Parent, SpanData, Start, Tracer, unix_ns};
@@ -33,7 +33,7 @@ impl opentelemetry::trace::Tracer for RecordingTracer {
         let parent = Some(span.span_context()).filter(|parent| parent.is_valid());
         let local = parent.filter(|parent| !parent.is_remote());
         let local = local.and_then(|parent| {
-            let trace = self.tracer.active(values::trace_id(parent.trace_id()))?;
+            let trace = active(&self.tracer, parent)?;
             Some((trace, values::span_id(parent.span_id()), parent.trace_state().clone()))
         });
         // What came in with the request, unless the parent is another remote span that somebody put into the context.

@@ -44,10 +44,6 @@ fn the_single_header() {
         (format!("{IDS}-true"), Some(None), Some(Some(1))),
         (format!(" {IDS}-1\t"), Some(Some(1)), Some(Some(1))),
         (IDS.to_uppercase(), Some(None), Some(None)),
-        // Without ids it changes nothing.
-        ("0".into(), None, None),
-        ("1".into(), None, None),
-        ("d".into(), None, None),
         (String::new(), None, None),
         ("640cfd8d00000000abcdefab12345678".into(), None, None),
         ("640cfd8d00000000abcdefab1234567g-00f067aa0ba902b7".into(), None, None),
@@ -98,7 +94,7 @@ fn datadogs_dialect_continues_a_trace_without_a_span_id() {
     const T: &str = "640cfd8d00000000abcdefab12345678";
     let (trace, kept) = (("x-b3-traceid", T), ("x-b3-sampled", "1"));
     let (zero, long) = ("0000000000000000", "00000000000000001");
-    let cases: [(Style, &[(&str, &str)], _); 14] = [
+    let cases: [(Style, &[(&str, &str)], _); 13] = [
         (Style::B3Multi, &[trace], Some(None)),
         (Style::B3Multi, &[trace, kept], Some(Some(1))),
         (Style::B3Multi, &[trace, ("x-b3-spanid", ""), kept], Some(Some(1))),
@@ -113,13 +109,38 @@ fn datadogs_dialect_continues_a_trace_without_a_span_id() {
         (Style::B3, &[("b3", &format!("{T}--1"))], Some(Some(1))),
         (Style::B3, &[("b3", &format!("{T}-{long}"))], None),
         (Style::B3, &[("b3", T)], None),
-        (Style::B3, &[("b3", "1")], None),
     ];
     for (style, headers, expected) in cases {
         let expected = expected.map(|priority| (TRACE, 0, priority));
         assert_eq!(context(style, headers).as_ref().map(ids), expected, "{headers:?}");
         assert_eq!(read(of_otel(&[style]), headers).context, None, "{headers:?}");
     }
+}
+
+#[test]
+fn a_state_without_ids_is_for_the_trace_that_begins_here() {
+    let cases: [(Style, &[(&str, &str)], _); 11] = [
+        (Style::B3, &[("b3", "0")], Some(0)),
+        (Style::B3, &[("b3", "1")], Some(1)),
+        (Style::B3, &[("b3", " d ")], Some(2)),
+        (Style::B3, &[("b3", "true")], None),
+        (Style::B3, &[("b3", "0-0")], None),
+        (Style::B3, &[("x-b3-sampled", "0")], None),
+        (Style::B3Multi, &[("x-b3-sampled", "0")], Some(0)),
+        (Style::B3Multi, &[("x-b3-sampled", "1"), ("x-b3-flags", "1")], Some(2)),
+        (Style::B3Multi, &[("x-b3-sampled", "x")], None),
+        (Style::B3Multi, &[("x-b3-sampled", "0"), ("x-b3-spanid", "7")], None),
+        (Style::B3Multi, &[("x-b3-sampled", "0"), ("x-b3-traceid", "x")], None),
+    ];
+    for (style, headers, priority) in cases {
+        let found = context(style, headers);
+        assert_eq!(found.as_ref().map(ids), priority.map(|priority| (0, 0, Some(priority))), "{headers:?}");
+        assert_eq!(read(of_otel(&[style]), headers).context, None, "{headers:?}");
+    }
+    // A trace of another style goes on as it says.
+    let both = [("b3", "0"), ("x-datadog-trace-id", "7"), ("x-datadog-parent-id", "8")];
+    let found = read(styles(&[Style::B3, Style::Datadog]), &both).context;
+    assert_eq!(found.as_ref().map(ids), Some((7, 8, None)));
 }
 
 #[test]

@@ -134,3 +134,23 @@ fn baggage_beside_the_trace() {
     few.extract(&Headers::of(&ottrace), &mut baggage);
     assert_eq!(baggage.len(), 1);
 }
+
+#[test]
+fn datadogs_baggage_of_old() {
+    let off = styles(&[Style::Datadog]);
+    let on = Propagation { http_baggage: true, ..off };
+    let headers = [("x-datadog-trace-id", "7"), ("x-datadog-parent-id", "8"), ("OT-Baggage-Account", " a b ")];
+    let read = |propagation: Propagation, headers: &[(&str, &str)]| {
+        let mut baggage = Baggage::default();
+        propagation.extract(&Headers::of(headers), &mut baggage);
+        baggage
+    };
+    assert!(read(off, &headers).is_empty());
+    assert!(read(on, &headers[2..]).is_empty(), "there is no trace that it belongs to");
+    let baggage = read(on, &headers);
+    assert_eq!(baggage.get("account"), Some("a b"));
+    let context = TraceContext { span: span(7, 8, None), ..TraceContext::default() };
+    for (propagation, expected) in [(off, None), (on, Some("a b"))] {
+        assert_eq!(written(propagation, &context, &baggage).get("ot-baggage-account"), expected);
+    }
+}

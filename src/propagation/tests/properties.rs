@@ -32,12 +32,14 @@ const NAMES: [&str; 19] = [
 fn any_propagation() -> impl Strategy<Value = Propagation> {
     let behaviours = [ExtractBehaviour::Continue, ExtractBehaviour::Restart, ExtractBehaviour::Ignore];
     let list = subsequence(Style::ALL.to_vec(), 0..=8).prop_shuffle();
-    (list, any::<bool>(), any::<bool>(), select(behaviours.to_vec()), 0u16..600, 0u16..80, any::<u16>()).prop_map(
-        |(list, otel, extract_first, behaviour, tags, items, bytes)| Propagation {
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>());
+    (list, flags, select(behaviours.to_vec()), 0u16..600, 0u16..80, any::<u16>()).prop_map(
+        |(list, (otel, extract_first, http_baggage), behaviour, tags, items, bytes)| Propagation {
             dialect: if otel { Dialect::OpenTelemetry } else { Dialect::Datadog },
             extract_first,
             behaviour,
             tags_max_length: tags,
+            http_baggage,
             baggage_max_items: items,
             baggage_max_bytes: bytes,
             ..styles(&list)

@@ -122,6 +122,23 @@ fn the_random_flag_goes_on_and_unknown_ones_do_not() {
 }
 
 #[test]
+fn a_malformed_member_of_datadogs_discards_only_itself() {
+    let parent = format!("00-{T}-{P}-01");
+    let long = format!("dd={}", "x".repeat(300));
+    each_dialect(|propagation| {
+        for member in ["dd=", "dd=zzz", "dd=o:a=b", "dd=s:2\u{7f}", &long] {
+            let state = format!("{member},foo=1");
+            let sent = sent_on(propagation, &[("traceparent", &parent), ("tracestate", &state)]).unwrap();
+            assert!(sent.get("tracestate").unwrap().ends_with(",foo=1"), "{state:?}");
+            assert!(!sent.get("tracestate").unwrap().contains("s:2"), "{state:?}");
+        }
+        // Of several the first counts, whatever it is.
+        let sent = sent_on(propagation, &[("traceparent", &parent), ("tracestate", "dd=,foo=1,dd=s:2")]).unwrap();
+        assert!(!sent.get("tracestate").unwrap().contains("s:2"));
+    });
+}
+
+#[test]
 fn tracestates() {
     let all_keys = "abcdefghijklmnopqrstuvwxyz0123456789_-*/";
     let all_values: String = (' '..='~').filter(|c| !",=".contains(*c)).collect();

@@ -208,9 +208,9 @@ fn tags(rule: &Map<String, Value>) -> Result<Vec<(String, String)>, String> {
         .collect()
 }
 
-/// The text form separates by some of them, and an environment carries no zero.
+/// Whether it has a character that the text form separates by, or zero, which no environment carries.
 fn has_control(text: &str) -> bool {
-    text.bytes().any(|byte| byte.is_ascii_control())
+    text.bytes().any(|byte| matches!(byte, 0 | 0x1c..=0x1f))
 }
 
 fn type_of(value: &Value) -> &'static str {

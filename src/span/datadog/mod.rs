@@ -8,11 +8,13 @@ mod chunk;
 mod error;
 mod events;
 mod names;
+mod peer_service;
 mod sampled;
 mod tags;
 mod text;
 
 pub use names::{operation_name, resource as resource_name};
+pub use peer_service::PeerServices;
 pub use sampled::SampledSpan;
 
 use super::{Event, Link, Resource, Span, SpanKind, Status, TraceChunk, Value};
@@ -254,7 +256,7 @@ fn add_identity_tags<'a>(tags: &mut Tags<'a>, span: &'a Span, origin: &Origin<'a
         // The version is the service's: a span of another service has a version of its own or none.
         tags.add_text(Cow::Borrowed("version"), Cow::Borrowed(version));
     }
-    let kind = override_of("datadog.span.kind").unwrap_or_else(|| names::kind_name(span.kind));
+    let kind = names::kind(span);
     tags.set_text("span.kind", Cow::Borrowed(kind));
     if service == origin.service {
         if let Some(source) = origin.service_source {

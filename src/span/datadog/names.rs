@@ -14,13 +14,12 @@ pub(super) fn attribute_text<'a>(span: &'a Span, keys: &[&str]) -> Option<&'a st
 
 /// Datadog's word for a kind.
 pub(super) fn kind_name(kind: SpanKind) -> &'static str {
-    match kind {
-        SpanKind::Internal => "internal",
-        SpanKind::Server => "server",
-        SpanKind::Client => "client",
-        SpanKind::Producer => "producer",
-        SpanKind::Consumer => "consumer",
-    }
+    crate::semconv::kind_name(kind as u8)
+}
+
+/// The role, as the tag `span.kind` has it.
+pub(super) fn kind(span: &Span) -> &str {
+    attribute_text(span, &["datadog.span.kind"]).unwrap_or_else(|| kind_name(span.kind))
 }
 
 /// The operation name: what was set, else by the conventions that the attributes show.

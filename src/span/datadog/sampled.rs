@@ -3,6 +3,7 @@
 use super::names;
 use super::tags::datadogs_name;
 use crate::sampling::{Sampled, TagValue};
+use crate::semconv::SPAN_KIND;
 use crate::span::{Resource, Span, Value};
 use core::cell::OnceCell;
 use std::borrow::Cow;
@@ -41,18 +42,28 @@ impl Sampled for SampledSpan<'_> {
         self.names().1.as_bytes()
     }
 
-    /// An attribute of the span by its own name or by Datadog's, else one of what made it.
+    /// An attribute of the span by its own name or by Datadog's, else one of what made it, which has Datadog's names for
+    /// environment and version as well.
     fn tag(&self, name: &[u8]) -> Option<TagValue<'_>> {
         let name = core::str::from_utf8(name).ok()?;
+        if name == SPAN_KIND {
+            return Some(TagValue::Text(names::kind(self.span).as_bytes()));
+        }
         let by_datadogs_name =
             || self.span.attributes.iter().find(|(key, _)| datadogs_name(key) == name).map(|(_, value)| value);
-        let of_resource = || self.resource.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| value);
+        let in_resource =
+            |wanted: &str| self.resource.attributes.iter().find(|(key, _)| key == wanted).map(|(_, value)| value);
+        let of_resource = || match name {
+            "env" => in_resource("deployment.environment.name").or_else(|| in_resource("deployment.environment")),
+            "version" => in_resource("service.version"),
+            _ => in_resource(name),
+        };
         match self.span.attribute(name).or_else(by_datadogs_name).or_else(of_resource)? {
             Value::String(text) => Some(TagValue::Text(text.as_bytes())),
             Value::I64(number) => Some(TagValue::Integer(*number)),
             Value::F64(number) => Some(TagValue::Float(*number)),
             Value::Bool(truth) => Some(TagValue::Bool(*truth)),
-            Value::Array(_) => None,
+            Value::Array(_) => Some(TagValue::List),
         }
     }
 }
@@ -66,7 +77,13 @@ mod tests {
 
     #[test]
     fn rules_see_the_names_of_the_mapping() {
-        let resource = Resource { attributes: vec![attribute("service.name", "shop"), attribute("team", "a")] };
+        let attributes = [
+            ("service.name", "shop"),
+            ("team", "a"),
+            ("deployment.environment.name", "prod"),
+            ("service.version", "7"),
+        ];
+        let resource = Resource { attributes: attributes.map(|(key, value)| attribute(key, value)).to_vec() };
         let attributes = vec![attribute("http.request.method", "GET"), attribute("http.response.status_code", 503)];
         let span = Span { kind: SpanKind::Server, attributes, ..span() };
         let sampled = SampledSpan::new(&span, &resource);
@@ -79,6 +96,9 @@ mod tests {
             ("http.method", Some(TagValue::Text(b"GET"))),
             ("http.status_code", Some(TagValue::Integer(503))),
             ("team", Some(TagValue::Text(b"a"))),
+            ("env", Some(TagValue::Text(b"prod"))),
+            ("version", Some(TagValue::Text(b"7"))),
+            ("span.kind", Some(TagValue::Text(b"server"))),
             ("other", None),
         ] {
             assert_eq!(sampled.tag(tag.as_bytes()), value, "{tag}");

@@ -16,11 +16,21 @@ const RULES: (&str, &str) = (
 fn what_nobody_needs_in_the_process_is_left_to_the_sidecar() {
     let bench = Bench::new();
     let mut root = bench.start("s", Parent::None);
-    assert!(root.trace().is_kept());
     root.end();
     let [started, ended] = &bench.records()[..] else { panic!("start and end") };
     assert_eq!((started.get(PRIORITY), ended.get(PRIORITY)), (None, None));
     assert_eq!(started.trace_flags, 1);
+}
+
+#[test]
+fn what_the_program_was_told_is_what_the_sidecar_hears() {
+    let bench = Bench::new();
+    let mut root = bench.start("s", Parent::None);
+    assert!(root.trace().is_kept());
+    root.end();
+    let [started, ended] = &bench.records()[..] else { panic!("start and end") };
+    assert_eq!((started.get(PRIORITY), ended.get(PRIORITY)), (None, Some("1")));
+    assert_eq!(ended.get("x-datadog-tags"), Some("_dd.p.dm=-0"));
 }
 
 #[test]
@@ -115,6 +125,26 @@ fn an_inherited_decision_stands() {
         assert_eq!(started.get(PRIORITY), Some(std::format!("{priority}").as_str()));
         assert_eq!(ended.get(PRIORITY), None);
     }
+}
+
+#[test]
+fn a_trace_that_comes_in_undecided_twice_is_decided_once() {
+    let bench = Bench::with(&[RULES], false);
+    let keep = |root: &mut SpanData| {
+        root.set_text(crate::semconv::Key::ResourceName, "GET /orders");
+        root.set_attribute("tier", AttributeValue::Text("gold"));
+    };
+    let mut one = bench.tracer.start(Start::new("one", Parent::Context(&remote(None))), keep);
+    let headers = injected(&one);
+    assert_eq!(headers["x-datadog-sampling-priority"], "2");
+    one.end();
+    drop(one);
+    bench.records();
+    let mut two = bench.start("a rule would drop it", Parent::Context(&remote(None)));
+    assert_eq!(injected(&two)["x-datadog-tags"], headers["x-datadog-tags"]);
+    assert!(!two.change(|span| span.set_attribute("manual.drop", AttributeValue::Bool(true))), "somebody knows");
+    let [started] = &bench.records()[..] else { panic!("one start") };
+    assert_eq!(started.get(PRIORITY), Some("2"));
 }
 
 #[test]

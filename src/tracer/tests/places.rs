@@ -133,6 +133,63 @@ fn a_trace_that_comes_in_with_another_decision_is_another() {
 }
 
 #[test]
+fn a_span_under_a_native_one_carries_on_what_that_does_and_leaves_its_decision_alone() {
+    let bench = Bench::new();
+    *bench.memory.native.lock().unwrap() =
+        Some(CurrentSpan { trace_id_low: 5, span_id: 6, priority: 2, ..CurrentSpan::default() });
+    *bench.memory.native_headers.lock().unwrap() = Vec::from([
+        ("traceparent", "00-00000000000000000000000000000005-0000000000000006-01"),
+        ("tracestate", "dd=p:0000000000000006;s:2;o:rum;t.dm:-4;t.usr.id:u1,foo=1"),
+        ("baggage", "user.id=7"),
+    ]);
+    let mut span = bench.start("s", Parent::None);
+    assert!(!span.change(|span| span.set_attribute("manual.drop", AttributeValue::Bool(true))), "it is not ours");
+    let headers = injected(&span);
+    assert_eq!(headers["x-datadog-sampling-priority"], "2");
+    assert_eq!((headers["x-datadog-origin"].as_str(), headers["baggage"].as_str()), ("rum", "user.id=7"));
+    assert!(headers["x-datadog-tags"].contains("_dd.p.usr.id=u1"), "{headers:?}");
+    assert!(headers["tracestate"].ends_with(",foo=1"), "{headers:?}");
+    let [started] = &bench.records()[..] else { panic!("one start") };
+    assert_eq!((started.flags, started.get("_dd.origin"), started.get("_dd.parent_id")), (0, None, None));
+}
+
+#[test]
+fn baggage_of_the_environment_goes_on_below_the_process() {
+    let memory = Memory::default();
+    let environment = crate::propagation::environment::EnvironmentCarrier(|name: &[u8]| {
+        (name == b"BAGGAGE").then_some(&b"user.id=7,shop=a"[..])
+    });
+    let settings = Settings::of(&config(&[]), "rust");
+    let tracer = Tracer::started_in(memory.recorder(true), settings, &environment);
+    let bench = Bench { tracer, memory };
+    let span = bench.start("s", Parent::None);
+    assert_eq!(injected(&span)["baggage"], "user.id=7,shop=a");
+    let mut given = Baggage::default();
+    given.set("user.id", "8");
+    let mut headers = Headers::default();
+    span.trace().inject(span.id(), &given, &mut headers);
+    assert_eq!(headers.0["baggage"], "user.id=8,shop=a", "what the API gives counts");
+    let request = Start { kind: SpanKind::Server, ..Start::new("request", Parent::None) };
+    let request = bench.tracer.start(request, |_| {});
+    assert!(!injected(&request).contains_key("baggage"));
+}
+
+#[test]
+fn one_trace_that_came_in_with_two_decisions_keeps_them_apart() {
+    let bench = Bench::new();
+    let one = bench.start("one", Parent::Context(&remote(Some(2))));
+    let two = bench.start("two", Parent::Context(&remote(Some(-1))));
+    let trace_id = one.trace().trace_id();
+    let of = |id, priority: i32| bench.tracer.active_of(trace_id, id, || Some(Priority(priority))).unwrap();
+    assert!(Arc::ptr_eq(&of(one.id(), -1), one.trace()) && Arc::ptr_eq(&of(two.id(), 2), two.trace()));
+    assert!(Arc::ptr_eq(&of(SpanId(1), 2), one.trace()) && Arc::ptr_eq(&of(SpanId(1), -1), two.trace()));
+    drop(two);
+    assert!(Arc::ptr_eq(&bench.tracer.active(trace_id).unwrap(), one.trace()));
+    drop(one);
+    assert!(bench.tracer.active(trace_id).is_none());
+}
+
+#[test]
 fn in_a_forked_child_the_parents_spans_are_a_parent_and_nothing_else() {
     let bench = Bench::new();
     let mut parents = bench.start("parent's", Parent::None);

@@ -19,7 +19,7 @@ _ddtrace_run_or_program() {
                 ;;
             @VALUE_FLAGS@) ((i += 2)) ;;
             -?*) ((i++)) ;;
-            view | completions)
+            view | status | flush | completions)
                 _ddtrace_run "$@"
                 return
                 ;;

@@ -7,5 +7,5 @@ function __fish_ddtrace_run_program
     set -q argv[1]
     and __fish_complete_subcommand --commandline $argv
 end
-complete -c ddtrace-run -n "not __fish_ddtrace_run_using_subcommand view completions" -f -a "(__fish_ddtrace_run_program)"
+complete -c ddtrace-run -n "not __fish_ddtrace_run_using_subcommand view status flush completions" -f -a "(__fish_ddtrace_run_program)"
 complete -c ddtrace-run -n "__fish_ddtrace_run_using_subcommand completions" -f -a "@SHELLS@"

@@ -1,6 +1,6 @@
 use super::*;
 use crate::export::test_server::{Answer, TestServer};
-use crate::export::testing::{self, batch};
+use crate::export::testing::{self, SendBatch, batch};
 use ddtrace::sampling::AgentRates;
 
 fn agent(server: &TestServer) -> Datadog {
@@ -17,7 +17,7 @@ async fn a_payload_goes_out_with_all_its_headers() {
     let server = TestServer::start([Answer::status(200)]).await;
     let mut batch = batch(&[1, 2]);
     batch.chunks.push(testing::chunk(testing::resource("cart"), vec![testing::span(3)]));
-    let outcome = agent(&server).send(&batch).await;
+    let outcome = agent(&server).send_batch(&batch).await;
     assert_eq!(outcome, Outcome::Delivered { rejected: 0, message: None });
     let request = &server.received()[0];
     assert_eq!((request.method.as_str(), request.target.as_str()), ("POST", "/base/v0.4/traces"));
@@ -42,9 +42,10 @@ async fn a_payload_goes_out_with_all_its_headers() {
 async fn the_keep_rate_goes_out_with_the_spans() {
     let server = TestServer::start([Answer::status(200)]).await;
     let mut agent = agent(&server);
-    agent.send(&batch(&[1])).await;
-    agent.set_keep_rate(0.25);
-    agent.send(&batch(&[1])).await;
+    agent.send_batch(&batch(&[1])).await;
+    let options = agent.options();
+    options.set(AgentOptions { keep_rate: 0.25, ..options.get() });
+    agent.send_batch(&batch(&[1])).await;
     let sent = |rate: f64| {
         let entry = [&b"_dd.tracer_kr\xcb"[..], &rate.to_be_bytes()[..]].concat();
         server.received().iter().map(|r| r.body.windows(entry.len()).any(|w| w == entry)).collect::<Vec<_>>()
@@ -57,28 +58,26 @@ async fn the_keep_rate_goes_out_with_the_spans() {
 async fn events_go_as_such_if_that_is_wanted_and_the_agent_says_that_it_takes_them() {
     let mut batch = batch(&[1]);
     batch.chunks[0].spans.push(testing::rich_span(2, 1));
-    let without_events = testing::batch(&[3]);
     let [ok, info] = [Answer::status(200), Answer::status(200).body(r#"{"span_events":true}"#)];
     let refusing = Answer::status(200).body(r#"{"span_events":false}"#);
     for (wanted, answers, questions, native) in [
         (false, vec![ok.clone()], 0, [false, false]),
-        (true, vec![ok.clone(), info.clone(), ok.clone()], 1, [true, true]),
-        (true, vec![ok.clone(), refusing, ok.clone()], 1, [false, false]),
-        (true, vec![ok.clone(), Answer::status(404), ok.clone()], 1, [false, false]),
+        (true, vec![info.clone(), ok.clone()], 1, [true, true]),
+        (true, vec![refusing, ok.clone()], 1, [false, false]),
+        (true, vec![Answer::status(404), ok.clone()], 1, [false, false]),
         // Not ready yet: it is asked again.
-        (true, vec![ok.clone(), Answer::status(503), ok.clone(), info, ok], 2, [false, true]),
+        (true, vec![Answer::status(503), ok.clone(), info, ok], 2, [false, true]),
     ] {
         let server = TestServer::start(answers).await;
         let mut agent = agent_with(&server, &Config { native_span_events: wanted, ..testing::config() });
-        agent.send(&without_events).await;
-        agent.send(&batch).await;
-        agent.send(&batch).await;
+        agent.learn().await;
+        agent.send_batch(&batch).await;
+        agent.send_batch(&batch).await;
         let (asked, sent): (Vec<_>, Vec<_>) = server.received().into_iter().partition(|r| r.target.ends_with("/info"));
         assert_eq!(asked.len(), questions);
         let has = |body: &[u8], key: &[u8]| body.windows(key.len()).any(|window| window == key);
-        let with_events = || sent.iter().skip(1);
-        let as_such: Vec<bool> = with_events().map(|request| has(&request.body, b"\xabspan_events")).collect();
-        let as_tags: Vec<bool> = with_events().map(|request| has(&request.body, b"\xa6events")).collect();
+        let as_such: Vec<bool> = sent.iter().map(|request| has(&request.body, b"\xabspan_events")).collect();
+        let as_tags: Vec<bool> = sent.iter().map(|request| has(&request.body, b"\xa6events")).collect();
         assert_eq!((as_such, as_tags), (native.to_vec(), native.map(|native| !native).to_vec()));
     }
 }
@@ -108,7 +107,7 @@ async fn rates_are_taken_back_and_their_version_is_sent_next_time() {
     .await;
     let mut agent = agent(&server);
     for _ in 0..2 {
-        agent.send(&batch(&[1])).await;
+        agent.send_batch(&batch(&[1])).await;
         assert_eq!(agent.rates().rate(b"shop", b"ci"), Some(0.5));
     }
     assert_eq!(server.received()[1].headers["datadog-rates-payload-version"], "v7");
@@ -117,14 +116,14 @@ async fn rates_are_taken_back_and_their_version_is_sent_next_time() {
 #[tokio::test]
 async fn each_status_has_its_consequence() {
     for (status, retried) in
-        [(408, true), (429, true), (500, true), (503, true), (404, true), (400, false), (403, false)]
+        [(408, true), (429, true), (500, true), (503, true), (404, true), (415, true), (400, false), (403, false)]
     {
         let server = TestServer::start([Answer::status(status).header("Retry-After", "3").body("why\n")]).await;
-        let outcome = agent(&server).send(&batch(&[1])).await;
+        let outcome = agent(&server).send_batch(&batch(&[1])).await;
         match &outcome {
             Outcome::Retry { after, reason } => {
                 assert!(retried, "{status}");
-                assert_eq!(*after, (status != 404).then_some(Duration::from_secs(3)));
+                assert_eq!(*after, (![404, 415].contains(&status)).then_some(Duration::from_secs(3)));
                 assert!(reason.contains(&status.to_string()), "{reason}");
             }
             Outcome::Refused { reason } => {
@@ -135,7 +134,7 @@ async fn each_status_has_its_consequence() {
         }
     }
     let server = TestServer::start([Answer::status(413)]).await;
-    assert_eq!(agent(&server).send(&batch(&[1])).await, Outcome::TooLarge);
+    assert_eq!(agent(&server).send_batch(&batch(&[1])).await, Outcome::TooLarge);
 }
 
 #[tokio::test]
@@ -143,7 +142,7 @@ async fn a_mute_agent_is_given_up_in_time() {
     let server = TestServer::start([Answer::mute()]).await;
     let mut agent = agent(&server);
     agent.timeout = Duration::from_millis(50);
-    let Outcome::Retry { after: None, reason } = agent.send(&batch(&[1])).await else { panic!("a retry") };
+    let Outcome::Retry { after: None, reason } = agent.send_batch(&batch(&[1])).await else { panic!("a retry") };
     assert!(reason.ends_with("no answer within 50ms"), "{reason}");
 }
 
@@ -152,6 +151,6 @@ async fn a_payload_over_the_limit_is_not_sent() {
     let server = TestServer::start([Answer::status(200)]).await;
     let mut agent = agent(&server);
     agent.max_payload_bytes = 100;
-    assert_eq!(agent.send(&batch(&[1, 2])).await, Outcome::TooLarge);
+    assert_eq!(agent.send_batch(&batch(&[1, 2])).await, Outcome::TooLarge);
     assert!(server.received().is_empty());
 }

@@ -1,5 +1,6 @@
 use super::*;
-use crate::export::testing::{batch, span_ids};
+use crate::export::otlp::trace_request;
+use crate::export::testing::{SendBatch, batch, span_ids};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use std::os::unix::fs::PermissionsExt;
 
@@ -22,7 +23,7 @@ async fn each_batch_is_a_line_that_only_its_owner_can_read() {
     let directory = state.path().join("a/b");
     let mut store = LocalStore::new(&directory, 1 << 20);
     for ids in [&[1, 2][..], &[3]] {
-        assert_eq!(store.send(&batch(ids)).await, DELIVERED);
+        assert_eq!(store.send_batch(&batch(ids)).await, DELIVERED);
     }
     let file = directory.join(FILE_NAME);
     assert_eq!(std::fs::read_to_string(&file).unwrap().lines().count(), 2);
@@ -37,7 +38,7 @@ async fn the_store_stays_within_its_bound_and_keeps_what_is_newest() {
     let max_bytes = 10_000;
     let mut store = LocalStore::new(state.path(), max_bytes);
     for id in 1..=100 {
-        assert_eq!(store.send(&batch(&[id])).await, DELIVERED);
+        assert_eq!(store.send_batch(&batch(&[id])).await, DELIVERED);
         let files = std::fs::read_dir(state.path()).unwrap();
         let size: u64 = files.map(|file| file.unwrap().metadata().unwrap().len()).sum();
         assert!(size <= max_bytes, "{size}");
@@ -54,7 +55,7 @@ async fn a_line_larger_than_a_file_may_be_is_split() {
     let state = tempfile::tempdir().unwrap();
     let mut store = LocalStore::new(state.path(), 4_000);
     let large: Vec<u64> = (1..=20).collect();
-    assert_eq!(store.send(&batch(&large)).await, Outcome::TooLarge);
+    assert_eq!(store.send_batch(&batch(&large)).await, Outcome::TooLarge);
     assert!(!state.path().join(FILE_NAME).exists());
     assert_eq!(span_ids(&batch(&large)).len(), 20);
 }
@@ -64,7 +65,7 @@ async fn a_line_left_unfinished_spoils_no_other() {
     let state = tempfile::tempdir().unwrap();
     let file = state.path().join(FILE_NAME);
     std::fs::write(&file, "{\"resourceSpans\":[{\"reso").unwrap();
-    assert_eq!(LocalStore::new(state.path(), 1 << 20).send(&batch(&[7])).await, DELIVERED);
+    assert_eq!(LocalStore::new(state.path(), 1 << 20).send_batch(&batch(&[7])).await, DELIVERED);
     assert_eq!(span_ids_in(&file), [7]);
 }
 
@@ -81,7 +82,7 @@ fn writers_at_once_lose_and_mix_nothing() {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
                 let mut store = LocalStore::new(directory, max_bytes);
                 for i in 0..25 {
-                    assert_eq!(runtime.block_on(store.send(&batch(&[writer * 100 + i + 1]))), DELIVERED);
+                    assert_eq!(runtime.block_on(store.send_batch(&batch(&[writer * 100 + i + 1]))), DELIVERED);
                 }
             });
         }
@@ -98,7 +99,7 @@ async fn a_lock_held_for_ever_is_not_waited_for() {
     let state = tempfile::tempdir().unwrap();
     let held = File::create(state.path().join(FILE_NAME)).unwrap();
     held.lock().unwrap();
-    let Outcome::Retry { reason, .. } = LocalStore::new(state.path(), 1 << 20).send(&batch(&[1])).await else {
+    let Outcome::Retry { reason, .. } = LocalStore::new(state.path(), 1 << 20).send_batch(&batch(&[1])).await else {
         panic!("a retry")
     };
     assert!(reason.ends_with("another process has held its lock for a second"), "{reason}");
@@ -109,7 +110,7 @@ async fn a_place_that_cannot_be_written_is_named() {
     let state = tempfile::tempdir().unwrap();
     let blocked = state.path().join("file");
     std::fs::write(&blocked, "").unwrap();
-    let Outcome::Retry { reason, .. } = LocalStore::new(&blocked, 1 << 20).send(&batch(&[1])).await else {
+    let Outcome::Retry { reason, .. } = LocalStore::new(&blocked, 1 << 20).send_batch(&batch(&[1])).await else {
         panic!("a retry")
     };
     let expected = format!("local store {}: ", blocked.join(FILE_NAME).display());

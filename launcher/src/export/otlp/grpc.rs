@@ -1,8 +1,8 @@
 //! OTLP over gRPC.
 
-use super::{USER_AGENT, accepted, tls_files, trace_request, within};
+use super::{USER_AGENT, accepted, tls_files, within};
 use crate::export::http::{Address, Proxies, Stream, Tls, Transport, TunnelFor, connect};
-use crate::export::{Backend, Batch, Outcome};
+use crate::export::{Backend, Format, Outcome};
 use ddtrace::config::OtlpConfig;
 use hyper_util::rt::TokioIo;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -20,9 +20,6 @@ use tonic::metadata::{Ascii, MetadataKey, MetadataMap, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 
-/// Many receivers take no larger message than this, in bytes.
-const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
-
 /// An OTLP receiver over gRPC.
 pub struct OtlpGrpc {
     client: TraceServiceClient<Channel>,
@@ -32,6 +29,9 @@ pub struct OtlpGrpc {
 }
 
 impl OtlpGrpc {
+    /// Many receivers take no larger message than this, in bytes.
+    pub const MOST_BYTES: usize = 4 * 1024 * 1024;
+
     /// A receiver; nothing is connected yet. Must be called on a runtime.
     ///
     /// # Errors
@@ -63,7 +63,7 @@ impl OtlpGrpc {
             .connect_with_connector_lazy(connector);
         let mut client = TraceServiceClient::new(channel)
             .accept_compressed(CompressionEncoding::Gzip)
-            .max_decoding_message_size(MAX_MESSAGE_BYTES);
+            .max_decoding_message_size(Self::MOST_BYTES);
         if config.gzip {
             client = client.send_compressed(CompressionEncoding::Gzip);
         }
@@ -72,7 +72,7 @@ impl OtlpGrpc {
 
     /// Sends a request that may be empty, which is how a receiver is recognised.
     pub(in crate::export) async fn export(&mut self, message: ExportTraceServiceRequest) -> Outcome {
-        if message.encoded_len() > MAX_MESSAGE_BYTES {
+        if message.encoded_len() > Self::MOST_BYTES {
             return Outcome::TooLarge;
         }
         let mut request = Request::from_parts(self.metadata.clone(), Default::default(), message);
@@ -88,10 +88,14 @@ impl OtlpGrpc {
 }
 
 impl Backend for OtlpGrpc {
-    async fn send(&mut self, batch: &Batch) -> Outcome {
-        match trace_request(batch) {
-            Some(request) => self.export(request).await,
-            None => Outcome::Delivered { rejected: 0, message: None },
+    fn format(&self) -> Format {
+        Format::Otlp
+    }
+
+    async fn send(&mut self, payload: &[u8]) -> Outcome {
+        match ExportTraceServiceRequest::decode(payload) {
+            Ok(request) => self.export(request).await,
+            Err(error) => Outcome::Refused { reason: format!("spans cannot be read back and are dropped: {error}") },
         }
     }
 

@@ -1,8 +1,8 @@
 //! OTLP over HTTP, in protobuf or JSON.
 
-use super::{USER_AGENT, accepted, json, tls_files, trace_request, within};
+use super::{USER_AGENT, accepted, json, tls_files, within};
 use crate::export::http::{Address, Client, Failure, Proxies, Response};
-use crate::export::{Backend, Batch, Outcome};
+use crate::export::{Backend, Format, Outcome};
 use ddtrace::config::{OtlpConfig, OtlpProtocol};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -16,9 +16,6 @@ use prost::Message;
 use std::io::Write;
 use std::time::Duration;
 
-/// The largest request, in bytes before compression, that receivers are recommended to take.
-const MAX_REQUEST_BYTES: usize = 64 * 1024 * 1024;
-
 /// An OTLP receiver over HTTP.
 pub struct OtlpHttp {
     client: Client,
@@ -29,6 +26,9 @@ pub struct OtlpHttp {
 }
 
 impl OtlpHttp {
+    /// The largest request, in bytes before compression, that receivers are recommended to take.
+    pub const MOST_BYTES: usize = 64 * 1024 * 1024;
+
     /// A receiver; nothing is connected yet.
     ///
     /// # Errors
@@ -57,13 +57,22 @@ impl OtlpHttp {
     }
 
     /// Sends a request that may be empty, which is how a receiver is recognised.
-    pub(in crate::export) async fn export(&mut self, request: &ExportTraceServiceRequest) -> Outcome {
-        let body = if self.json { json::to_json(request) } else { request.encode_to_vec() };
-        if body.len() > MAX_REQUEST_BYTES {
+    pub(in crate::export) async fn export(&mut self, payload: &[u8]) -> Outcome {
+        let body = if self.json {
+            match ExportTraceServiceRequest::decode(payload) {
+                Ok(request) => Bytes::from(json::to_json(&request)),
+                Err(error) => {
+                    return Outcome::Refused { reason: format!("spans cannot be read back and are dropped: {error}") };
+                }
+            }
+        } else {
+            Bytes::copy_from_slice(payload)
+        };
+        if body.len() > Self::MOST_BYTES {
             return Outcome::TooLarge;
         }
-        let body = if self.gzip { compressed(&body) } else { body };
-        let sending = self.client.send(Method::POST, "", &self.headers, Bytes::from(body));
+        let body = if self.gzip { Bytes::from(compressed(&body)) } else { body };
+        let sending = self.client.send(Method::POST, "", &self.headers, body);
         match within(self.timeout, sending).await {
             Ok(Ok(response)) => self.outcome(&response),
             Ok(Err(failure @ Failure::ResponseTooLarge(_))) => {
@@ -109,11 +118,12 @@ fn compressed(body: &[u8]) -> Vec<u8> {
 }
 
 impl Backend for OtlpHttp {
-    async fn send(&mut self, batch: &Batch) -> Outcome {
-        match trace_request(batch) {
-            Some(request) => self.export(&request).await,
-            None => Outcome::Delivered { rejected: 0, message: None },
-        }
+    fn format(&self) -> Format {
+        Format::Otlp
+    }
+
+    async fn send(&mut self, payload: &[u8]) -> Outcome {
+        self.export(payload).await
     }
 
     fn name(&self) -> &'static str {

@@ -32,6 +32,19 @@ fn services_are_renamed_whoever_named_them() {
     assert_eq!(chunk.spans[2].attributes, [attribute("a", Value::I64(1))]);
 }
 
+#[test]
+fn peers_are_named() {
+    let mut config = config();
+    config.peer_service_defaults = true;
+    config.peer_service_mapping = vec![("10.0.0.7".into(), "ledger".into())];
+    let mut client = span(1);
+    client.kind = SpanKind::Client;
+    client.attributes = vec![attribute("server.address", "10.0.0.7")];
+    let mut chunk = chunk(resource("shop"), vec![client]);
+    Preparation::new(&config).apply(&mut chunk);
+    assert_eq!(chunk.spans[0].attribute("peer.service"), Some(&Value::from("ledger")));
+}
+
 /// The span that `docs/spans.md` shows: a request that failed, as an OpenTelemetry instrumentation records it.
 fn documented() -> TraceChunk {
     let exception = Event {

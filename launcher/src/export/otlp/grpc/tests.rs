@@ -1,6 +1,8 @@
+use super::super::trace_request;
 use super::*;
+use crate::export::Batch;
 use crate::export::test_tls::Authority;
-use crate::export::testing::{self, batch, chunk, resource, rich_span};
+use crate::export::testing::{self, SendBatch, batch, chunk, resource, rich_span};
 use ddtrace::config::OtlpProtocol;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTracePartialSuccess, ExportTraceServiceResponse};
@@ -48,7 +50,7 @@ impl Receiver {
 
 async fn answered(status: Status) -> Outcome {
     let config = Receiver { answer: Some(status), ..Receiver::default() }.start();
-    OtlpGrpc::new(&config).unwrap().send(&batch(&[1])).await
+    OtlpGrpc::new(&config).unwrap().send_batch(&batch(&[1])).await
 }
 
 #[tokio::test]
@@ -59,7 +61,7 @@ async fn spans_arrive_plain_and_compressed_with_the_headers() {
         let config = OtlpConfig { gzip, ..receiver.start() };
         let mut sender = OtlpGrpc::new(&config).unwrap();
         for _ in 0..2 {
-            assert_eq!(sender.send(&batch).await, Outcome::Delivered { rejected: 0, message: None });
+            assert_eq!(sender.send_batch(&batch).await, Outcome::Delivered { rejected: 0, message: None });
         }
         let (metadata, message) = receiver.received.lock().unwrap().remove(1);
         assert_eq!(message, trace_request(&batch).unwrap());
@@ -122,7 +124,7 @@ async fn tls_is_spoken_with_the_configured_certificates() {
         client_certificate: files.client_certificate,
         ..testing::config().otlp
     };
-    let outcome = OtlpGrpc::new(&config).unwrap().send(&batch(&[1])).await;
+    let outcome = OtlpGrpc::new(&config).unwrap().send_batch(&batch(&[1])).await;
     assert_eq!(outcome, Outcome::Delivered { rejected: 0, message: None });
     assert_eq!(receiver.received.lock().unwrap().len(), 1);
 }
@@ -131,7 +133,7 @@ async fn tls_is_spoken_with_the_configured_certificates() {
 async fn a_partial_success_is_final_and_told() {
     let partial = Some(ExportTracePartialSuccess { rejected_spans: 1, error_message: "no".into() });
     let config = Receiver { partial, ..Receiver::default() }.start();
-    let outcome = OtlpGrpc::new(&config).unwrap().send(&batch(&[1, 2])).await;
+    let outcome = OtlpGrpc::new(&config).unwrap().send_batch(&batch(&[1, 2])).await;
     assert!(matches!(outcome, Outcome::Delivered { rejected: 1, message: Some(_) }), "{outcome:?}");
 }
 
@@ -188,11 +190,11 @@ async fn nobody_there_and_nobody_answering_are_tried_again() {
     let timeout = Some(Duration::from_millis(100));
     let config = OtlpConfig { endpoint, timeout, protocol: OtlpProtocol::Grpc, ..testing::config().otlp };
     let mut sender = OtlpGrpc::new(&config).unwrap();
-    let mute = sender.send(&batch(&[1])).await;
+    let mute = sender.send_batch(&batch(&[1])).await;
     assert!(matches!(&mute, Outcome::Retry { .. }), "{mute:?}");
     drop(unused);
     let mut sender = OtlpGrpc::new(&config).unwrap();
-    let Outcome::Retry { reason, .. } = sender.send(&batch(&[1])).await else { panic!("a retry") };
+    let Outcome::Retry { reason, .. } = sender.send_batch(&batch(&[1])).await else { panic!("a retry") };
     assert!(reason.contains("127.0.0.1 port"), "{reason}");
 }
 
@@ -201,9 +203,9 @@ async fn a_message_over_the_usual_limit_is_not_sent() {
     let receiver = Receiver::default();
     let mut sender = OtlpGrpc::new(&receiver.start()).unwrap();
     let mut batch = batch(&[1, 2]);
-    let text = "x".repeat(MAX_MESSAGE_BYTES);
+    let text = "x".repeat(OtlpGrpc::MOST_BYTES);
     batch.chunks[0].spans[0].attributes.push(("big".into(), text.into()));
-    assert_eq!(sender.send(&batch).await, Outcome::TooLarge);
+    assert_eq!(sender.send_batch(&batch).await, Outcome::TooLarge);
     assert!(receiver.received.lock().unwrap().is_empty());
 }
 

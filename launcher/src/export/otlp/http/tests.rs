@@ -1,6 +1,9 @@
+use super::super::trace_request;
 use super::*;
+use crate::export::Batch;
 use crate::export::test_server::{Answer, TestServer};
-use crate::export::testing::{self, batch, chunk, resource, rich_span};
+use crate::export::testing::{self, SendBatch, batch, chunk, resource, rich_span};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use std::io::Read;
 
 fn config(server: &TestServer, protocol: OtlpProtocol) -> OtlpConfig {
@@ -16,7 +19,7 @@ async fn protobuf_and_json_plain_and_compressed_carry_the_same_spans() {
         for gzip in [false, true] {
             let server = TestServer::start([Answer::status(200)]).await;
             let mut receiver = OtlpHttp::new(&OtlpConfig { gzip, ..config(&server, protocol) }).unwrap();
-            assert_eq!(receiver.send(&batch).await, Outcome::Delivered { rejected: 0, message: None });
+            assert_eq!(receiver.send_batch(&batch).await, Outcome::Delivered { rejected: 0, message: None });
             let request = server.received().remove(0);
             assert_eq!((request.method.as_str(), request.target.as_str()), ("POST", "/v1/traces"));
             assert_eq!(request.headers["api-key"], "secret");
@@ -48,7 +51,7 @@ async fn the_endpoint_is_used_as_it_is() {
     for (path, target) in [("", "/"), ("/x/", "/x/"), ("/x?a=b", "/x?a=b")] {
         let endpoint = format!("{}{path}", server.url());
         let config = OtlpConfig { endpoint, ..config(&server, OtlpProtocol::HttpProtobuf) };
-        OtlpHttp::new(&config).unwrap().send(&batch(&[1])).await;
+        OtlpHttp::new(&config).unwrap().send_batch(&batch(&[1])).await;
         assert_eq!(server.received().last().unwrap().target, target);
     }
 }
@@ -64,7 +67,7 @@ async fn a_partial_success_is_final_and_told() {
     {
         let server = TestServer::start([Answer::status(200).body(body)]).await;
         let mut receiver = OtlpHttp::new(&config(&server, protocol)).unwrap();
-        let Outcome::Delivered { rejected, message } = receiver.send(&batch(&[1, 2, 3])).await else { panic!() };
+        let Outcome::Delivered { rejected, message } = receiver.send_batch(&batch(&[1, 2, 3])).await else { panic!() };
         assert_eq!(rejected, 2);
         assert!(message.unwrap().ends_with("rejected 2 spans; they are dropped: too old"));
     }
@@ -75,11 +78,11 @@ async fn a_warning_rejects_nothing_and_an_unreadable_body_is_a_success() {
     let warning = r#"{"partialSuccess":{"errorMessage":"use v2"}}"#;
     let server = TestServer::start([Answer::status(200).body(warning), Answer::status(200).body("<html>")]).await;
     let mut receiver = OtlpHttp::new(&config(&server, OtlpProtocol::HttpJson)).unwrap();
-    let Outcome::Delivered { rejected: 0, message: Some(message) } = receiver.send(&batch(&[1])).await else {
+    let Outcome::Delivered { rejected: 0, message: Some(message) } = receiver.send_batch(&batch(&[1])).await else {
         panic!()
     };
     assert!(message.ends_with("warns: use v2"), "{message}");
-    assert_eq!(receiver.send(&batch(&[1])).await, Outcome::Delivered { rejected: 0, message: None });
+    assert_eq!(receiver.send_batch(&batch(&[1])).await, Outcome::Delivered { rejected: 0, message: None });
 }
 
 #[tokio::test]
@@ -87,7 +90,7 @@ async fn only_four_statuses_are_tried_again() {
     for status in [300, 400, 401, 404, 408, 429, 500, 501, 502, 503, 504, 505] {
         let server = TestServer::start([Answer::status(status).header("Retry-After", "9").body("why")]).await;
         let mut receiver = OtlpHttp::new(&config(&server, OtlpProtocol::HttpProtobuf)).unwrap();
-        match receiver.send(&batch(&[1])).await {
+        match receiver.send_batch(&batch(&[1])).await {
             Outcome::Retry { after, reason } => {
                 assert!([429, 502, 503, 504].contains(&status), "{status}");
                 assert_eq!(after, Some(Duration::from_secs(9)));
@@ -102,7 +105,7 @@ async fn only_four_statuses_are_tried_again() {
     }
     let server = TestServer::start([Answer::status(413)]).await;
     let mut receiver = OtlpHttp::new(&config(&server, OtlpProtocol::HttpProtobuf)).unwrap();
-    assert_eq!(receiver.send(&batch(&[1])).await, Outcome::TooLarge);
+    assert_eq!(receiver.send_batch(&batch(&[1])).await, Outcome::TooLarge);
 }
 
 #[tokio::test]
@@ -110,14 +113,14 @@ async fn no_answer_is_tried_again_and_an_endless_one_is_not() {
     let server = TestServer::start([Answer::mute()]).await;
     let timeout = Some(Duration::from_millis(50));
     let mute = OtlpConfig { timeout, ..config(&server, OtlpProtocol::HttpProtobuf) };
-    let outcome = OtlpHttp::new(&mute).unwrap().send(&batch(&[1])).await;
+    let outcome = OtlpHttp::new(&mute).unwrap().send_batch(&batch(&[1])).await;
     assert!(
         matches!(&outcome, Outcome::Retry { reason, .. } if reason.ends_with("no answer within 50ms")),
         "{outcome:?}"
     );
     let server = TestServer::start([Answer::status(200).body(vec![0; 5 << 20])]).await;
     let unlimited = OtlpConfig { timeout: None, ..config(&server, OtlpProtocol::HttpProtobuf) };
-    let outcome = OtlpHttp::new(&unlimited).unwrap().send(&batch(&[1])).await;
+    let outcome = OtlpHttp::new(&unlimited).unwrap().send_batch(&batch(&[1])).await;
     assert!(matches!(outcome, Outcome::Refused { .. }), "{outcome:?}");
 }
 
@@ -127,7 +130,7 @@ async fn nothing_is_sent_for_traces_that_were_decided_against() {
     let mut batch = batch(&[1]);
     batch.chunks[0].sampling_priority = 0;
     let mut receiver = OtlpHttp::new(&config(&server, OtlpProtocol::HttpProtobuf)).unwrap();
-    assert_eq!(receiver.send(&batch).await, Outcome::Delivered { rejected: 0, message: None });
+    assert_eq!(receiver.send_batch(&batch).await, Outcome::Delivered { rejected: 0, message: None });
     assert!(server.received().is_empty());
 }
 

@@ -1,0 +1,86 @@
+//! What earlier runs have left: where it is, what waits, and its delivery on demand.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ddtrace::config::Config;
+
+use super::Given;
+use super::environment::Environment;
+use crate::cli::{self, EXIT_OWN_FAILURE, StatusForm};
+use crate::export::LOCAL_STORE;
+use crate::message::{self, Messages};
+use crate::{sidecar, spool, state_dir};
+
+/// The exit code of `flush` where something still waits.
+const STILL_WAITING: i32 = 1;
+
+/// The configuration and its state directory. What is wrong with it is said.
+fn resolved(given: Given) -> (Config, Option<PathBuf>) {
+    let environment = Environment::inherited();
+    let resolution = given.resolve(&environment, &[]);
+    let mut messages = Messages::new(resolution.config.debug);
+    for warning in &resolution.warnings {
+        messages.complain(warning);
+    }
+    let directory = state_dir::choose(&resolution.config, |name| environment.get(name).map(PathBuf::from));
+    (resolution.config, directory)
+}
+
+/// The file of the local store, as the configuration has it.
+pub fn local_store(given: Given) -> Option<PathBuf> {
+    let environment = Environment::inherited();
+    let config = given.resolve(&environment, &[]).config;
+    let directory = state_dir::choose(&config, |name| environment.get(name).map(PathBuf::from))?;
+    Some(directory.join(LOCAL_STORE))
+}
+
+/// Prints what waits for delivery, and what the sidecars that run now have done.
+pub fn status(given: Given, form: StatusForm) -> i32 {
+    let (config, directory) = resolved(given);
+    let Some(directory) = directory else {
+        message::error(&"there is no state directory: none of its places can be used");
+        return EXIT_OWN_FAILURE;
+    };
+    let status =
+        spool::Status::of(&directory.join(sidecar::SPOOL), |path, moved| sidecar::count_unsent(path, moved, &config));
+    let text = match form {
+        StatusForm::Text => status.text(),
+        StatusForm::Json => status.json(),
+        StatusForm::Metrics => status.metrics(),
+    };
+    cli::print(text.as_bytes())
+}
+
+/// Delivers what waits from earlier runs, for as long as `wait`.
+pub fn flush(given: Given, wait: Duration) -> i32 {
+    let (config, directory) = resolved(given);
+    let Some(directory) = directory else {
+        message::error(&"there is no state directory: none of its places can be used");
+        return EXIT_OWN_FAILURE;
+    };
+    let flushed = match sidecar::flush(&config, &directory, wait) {
+        Ok(flushed) => flushed,
+        Err(error) => {
+            message::error(&format_args!("cannot deliver: {error}"));
+            return EXIT_OWN_FAILURE;
+        }
+    };
+    for complaint in &flushed.complaints {
+        message::error(complaint);
+    }
+    let spans = |count: u64| if count == 1 { "1 span".to_owned() } else { format!("{count} spans") };
+    let mut text = format!("delivered {}", spans(flushed.delivered));
+    if flushed.dropped > 0 {
+        text.push_str(&format!(", dropped {}", spans(flushed.dropped)));
+    }
+    text.push_str(&format!(", {} still waiting\n", flushed.waiting));
+    for name in &flushed.wait_for {
+        // What was encoded for one kind of receiver is for another one of that kind, but for no other.
+        message::error(&format_args!("still waiting for the {name}; if it is elsewhere now, say where"));
+    }
+    match cli::print(text.as_bytes()) {
+        0 if flushed.waiting > 0 => STILL_WAITING,
+        code => code,
+    }
+}

@@ -1,0 +1,67 @@
+//! Delivery on demand of what earlier runs have left.
+
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashSet};
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+
+use ddtrace::config::Config;
+use tokio::task::LocalSet;
+
+use super::leftover::{Leftovers, Story};
+use super::queues::{Patience, Queues};
+use crate::spool;
+
+/// The directory of the spool in the state directory.
+pub const SPOOL: &str = "spool";
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub struct Flushed {
+    /// Spans that every receiver has now.
+    pub delivered: u64,
+    /// Spans that a receiver will never take.
+    pub dropped: u64,
+    /// Spans of earlier runs that still wait.
+    pub waiting: u64,
+    /// The receivers that these wait for.
+    pub wait_for: BTreeSet<String>,
+    /// What went wrong, for people.
+    pub complaints: Vec<String>,
+}
+
+/// Delivers what earlier runs have left below `state_dir`, for as long as `wait`.
+///
+/// # Errors
+/// There is no descriptor for a runtime.
+pub fn flush(config: &Config, state_dir: &Path, wait: Duration) -> std::io::Result<Flushed> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let spool = state_dir.join(SPOOL);
+    let mut flushed = LocalSet::new().block_on(&runtime, async {
+        let patience: Rc<Patience> = Rc::default();
+        let queues = Queues::open(config, Some(state_dir), false, &patience, &Rc::new(RefCell::default())).await;
+        patience.end_within(wait);
+        let mut leftovers = Leftovers::find(Some(&spool), None);
+        loop {
+            leftovers.work(&queues, config).await;
+            if leftovers.is_idle() || patience.is_over() {
+                break;
+            }
+            queues.moment().await;
+        }
+        let (delivered, dropped) = leftovers.end();
+        Flushed { delivered, dropped, complaints: queues.complaints(), ..Flushed::default() }
+    });
+    let left = spool::Status::of(&spool, |path, moved| count_unsent(path, moved, config));
+    flushed.waiting = left.left_behind();
+    flushed.wait_for = left.wait_for();
+    Ok(flushed)
+}
+
+/// How many spans the records of a run in this directory tell of that are not among the `moved`.
+pub fn count_unsent(directory: &Path, moved: &HashSet<u64>, config: &Config) -> u64 {
+    let mut story = Story::new(config);
+    spool::old_records(directory, |frame| story.feed(frame));
+    story.end(moved).iter().map(crate::export::Batch::spans).sum()
+}

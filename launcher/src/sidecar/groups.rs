@@ -1,0 +1,106 @@
+//! From finished spans to what waits in the outbox: groups of spans, each with a payload for each receiver.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::rc::Rc;
+
+use ddtrace::span::TraceChunk;
+
+use super::queues::{Queues, Target};
+use crate::export::Batch;
+use crate::spool::{Account, Counter, Outbox, Parcel};
+
+/// A group has about so many spans: enough for a request to be worth its while, and few enough to be held in memory.
+const SPANS: usize = 2000;
+
+/// Finished spans that are not in a group yet.
+#[derive(Default)]
+pub struct Pending {
+    chunks: Vec<TraceChunk>,
+    spans: usize,
+}
+
+impl Pending {
+    /// Takes chunks in.
+    pub fn extend(&mut self, chunks: Vec<TraceChunk>) {
+        self.spans += chunks.iter().map(|chunk| chunk.spans.len()).sum::<usize>();
+        self.chunks.extend(chunks);
+    }
+
+    /// The next group, if there are enough for one, or if it is time for what there is.
+    pub fn take(&mut self, is_due: bool) -> Option<Batch> {
+        if self.chunks.is_empty() || !is_due && self.spans < SPANS {
+            return None;
+        }
+        let mut spans = 0;
+        let count = self.chunks.iter().take_while(|chunk| {
+            let is_more_wanted = spans < SPANS;
+            spans += chunk.spans.len();
+            is_more_wanted
+        });
+        let count = count.count();
+        let rest = self.chunks.split_off(count);
+        let batch = Batch { chunks: std::mem::replace(&mut self.chunks, rest) };
+        self.spans -= batch.spans() as usize;
+        Some(batch)
+    }
+}
+
+/// Puts a batch into the outbox as one group, or as several where it is too large; gives what is to be sent.
+/// `segments` are those of records that it was put together from. What finds no room at all is dropped and counted.
+pub fn keep(
+    outbox: &mut Outbox,
+    batch: Batch,
+    targets: &[Target],
+    segments: &BTreeSet<u32>,
+    account: &Account,
+) -> Vec<Rc<Parcel>> {
+    let mut parcels = Vec::new();
+    let mut waiting = VecDeque::from([batch]);
+    while let Some(batch) = waiting.pop_front() {
+        let most_bytes = |target: &Target| target.most_bytes.min(outbox.most_bytes());
+        let encoded = targets.iter().enumerate().filter_map(|(number, target)| {
+            let payload = target.format.encode(&batch, target.options)?;
+            Some((number, payload.len() <= most_bytes(target), payload))
+        });
+        let encoded: Vec<_> = encoded.collect();
+        let batch = match encoded.iter().all(|(_, fits, _)| *fits) {
+            true => batch,
+            false => match batch.halves() {
+                Ok((first, second)) => {
+                    waiting.push_front(second);
+                    waiting.push_front(first);
+                    continue;
+                }
+                Err(batch) => batch,
+            },
+        };
+        let spans = batch.spans();
+        let payloads: Vec<_> =
+            encoded.into_iter().filter(|(_, fits, _)| *fits).map(|(to, _, body)| (to, body)).collect();
+        let is_too_large = payloads.is_empty() && !targets.is_empty() && batch_is_wanted(&batch, targets);
+        let kept = if is_too_large {
+            Err("a span is larger than any receiver takes".to_owned())
+        } else {
+            let ids: Vec<u64> =
+                batch.chunks.iter().flat_map(|chunk| chunk.spans.iter().map(|span| span.span_id.0)).collect();
+            outbox.push(&ids, &payloads, segments).map_err(|full| format!("there is no room for spans: {full}"))
+        };
+        match kept {
+            Ok(mut kept) => parcels.append(&mut kept),
+            Err(reason) => {
+                tracing::error!("{reason}; {spans} are dropped");
+                account.add(Counter::Dropped, spans);
+            }
+        }
+    }
+    parcels
+}
+
+fn batch_is_wanted(batch: &Batch, targets: &[Target]) -> bool {
+    targets.iter().any(|target| target.format.encode(batch, target.options).is_some())
+}
+
+/// The targets of all queues, in the order of their numbers.
+pub fn targets(queues: &Queues) -> Vec<Target> {
+    (0..).map_while(|number| queues.target(number)).collect()
+}

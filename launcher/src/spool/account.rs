@@ -1,0 +1,163 @@
+//! The account of a run: a page of counters that outlives its sidecar, and that others may look at.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use memmap2::{MmapOptions, MmapRaw};
+
+const MAGIC: u64 = 0x7463_615f_6474_6464;
+const VERSION: u64 = 1;
+const SIZE: usize = 4096;
+/// The name of its file in the run's directory.
+pub const FILE_NAME: &str = "account";
+
+/// What is counted. The number is part of the format.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(usize)]
+pub enum Counter {
+    /// Spans that came to be.
+    Recorded = 0,
+    /// Spans that every receiver has.
+    Delivered = 1,
+    /// Spans that were given up, with a reason in the log.
+    Dropped = 2,
+    /// Records that processes could not write.
+    LostInProcesses = 3,
+    /// Records that could not be kept, or not be read.
+    LostInSpool = 4,
+    /// Requests that were sent to receivers.
+    Requests = 5,
+    /// Those of them that are to be tried again.
+    Retries = 6,
+    /// Bytes of payloads that were sent, before compression.
+    SentBytes = 7,
+    /// Processes that have connected.
+    Processes = 8,
+    /// Bytes of records that were read from processes.
+    RecordBytes = 9,
+    /// The sidecar's process id, 0 after its end.
+    SidecarPid = 10,
+}
+
+impl Counter {
+    /// All but the process id, with their names and what they mean, for metrics.
+    pub const METRICS: [(Counter, &'static str, &'static str); 10] = [
+        (Counter::Recorded, "spans_recorded", "Spans that came to be"),
+        (Counter::Delivered, "spans_delivered", "Spans that every receiver has"),
+        (Counter::Dropped, "spans_dropped", "Spans that were given up"),
+        (Counter::LostInProcesses, "records_lost_in_processes", "Records that processes could not write"),
+        (Counter::LostInSpool, "records_lost_in_spool", "Records that could not be kept or read"),
+        (Counter::Requests, "requests", "Requests sent to receivers"),
+        (Counter::Retries, "retries", "Requests that are to be tried again"),
+        (Counter::SentBytes, "sent_bytes", "Bytes of payloads sent, before compression"),
+        (Counter::Processes, "processes", "Processes that have connected"),
+        (Counter::RecordBytes, "record_bytes", "Bytes of records read from processes"),
+    ];
+}
+
+#[repr(C)]
+struct Page {
+    magic: AtomicU64,
+    version: AtomicU64,
+    counters: [AtomicU64; 16],
+}
+
+/// The counters of one run. Every span that was recorded is delivered, dropped, or still waiting.
+pub struct Account {
+    map: MmapRaw,
+}
+
+impl Account {
+    /// Begins one in the run's directory, or in memory.
+    pub fn begin(directory: Option<&Path>) -> io::Result<Account> {
+        let on_disk = directory.map(|directory| {
+            let path = directory.join(FILE_NAME);
+            let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+            let zeros = [0u8; SIZE];
+            // Written rather than stretched: a full disk is an error here, not SIGBUS later.
+            io::Write::write_all(&mut &file, &zeros)?;
+            MmapOptions::new().len(SIZE).map_raw(&file)
+        });
+        let map = match on_disk {
+            Some(Ok(map)) => map,
+            _ => memmap2::MmapMut::map_anon(SIZE)?.into(),
+        };
+        let account = Account { map };
+        account.page().version.store(VERSION, Ordering::Relaxed);
+        account.page().magic.store(MAGIC, Ordering::Release);
+        Ok(account)
+    }
+
+    /// Opens that of a run, to go on with it; `None` where there is none that can be used.
+    pub fn open(directory: &Path) -> Option<Account> {
+        let file = OpenOptions::new().read(true).write(true).open(directory.join(FILE_NAME)).ok()?;
+        Account::of(&file).filter(Account::is_known)
+    }
+
+    fn of(file: &File) -> Option<Account> {
+        let long_enough = file.metadata().is_ok_and(|meta| meta.len() >= SIZE as u64);
+        let map = long_enough.then(|| MmapOptions::new().len(SIZE).map_raw(file).ok())??;
+        Some(Account { map })
+    }
+
+    fn is_known(&self) -> bool {
+        self.page().magic.load(Ordering::Acquire) == MAGIC && self.page().version.load(Ordering::Relaxed) == VERSION
+    }
+
+    fn page(&self) -> &Page {
+        // SAFETY: the mapping is a whole, aligned page, and the struct is made of atomics only.
+        unsafe { &*self.map.as_ptr().cast::<Page>() }
+    }
+
+    /// What a counter says.
+    pub fn get(&self, counter: Counter) -> u64 {
+        self.page().counters[counter as usize].load(Ordering::Relaxed)
+    }
+
+    /// Counts.
+    pub fn add(&self, counter: Counter, count: u64) {
+        self.page().counters[counter as usize].fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Sets what a counter says.
+    pub fn set(&self, counter: Counter, value: u64) {
+        self.page().counters[counter as usize].store(value, Ordering::Relaxed);
+    }
+
+    /// Spans that wait for a receiver.
+    pub fn waiting(&self) -> u64 {
+        let done = self.get(Counter::Delivered).saturating_add(self.get(Counter::Dropped));
+        self.get(Counter::Recorded).saturating_sub(done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_is_seen_by_others_and_outlives_its_owner() {
+        let directory = tempfile::tempdir().unwrap();
+        assert!(Account::open(directory.path()).is_none());
+        let account = Account::begin(Some(directory.path())).unwrap();
+        account.add(Counter::Recorded, 5);
+        account.add(Counter::Delivered, 2);
+        account.add(Counter::Dropped, 1);
+        let other = Account::open(directory.path()).unwrap();
+        assert_eq!(other.waiting(), 2);
+        drop(account);
+        assert_eq!(Account::open(directory.path()).unwrap().get(Counter::Recorded), 5);
+        std::fs::write(directory.path().join(FILE_NAME), [1; 100]).unwrap();
+        assert!(Account::open(directory.path()).is_none());
+    }
+
+    #[test]
+    fn without_a_directory_memory_serves() {
+        let account = Account::begin(Some(Path::new("/proc/nowhere"))).unwrap();
+        account.add(Counter::Recorded, 1);
+        assert_eq!(account.waiting(), 1);
+    }
+}

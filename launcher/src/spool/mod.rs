@@ -1,0 +1,21 @@
+//! What waits on disk: the queue, the spool and the account of each run, in one directory of its own.
+//!
+//! A run's directory holds *records* as they were drained from processes, and *payloads*: what became of them, encoded
+//! for each receiver and ready to be sent. Both are series of segments, memory-mapped files that only grow, so that what
+//! is published survives the sidecar's own death by SIGKILL: the pages are the kernel's. A directory is locked by whoever
+//! works on it; one that nobody has locked was left behind.
+
+mod account;
+mod directory;
+mod frame;
+mod outbox;
+mod records;
+mod segment;
+mod status;
+
+pub use account::{Account, Counter};
+pub use directory::{RunDirectory, runs};
+pub use frame::{Frame, FrameKind};
+pub use outbox::{Destinations, Outbox, Parcel, spans_of};
+pub use records::{RecordsReader, RecordsWriter, begin_records, old_records};
+pub use status::Status;

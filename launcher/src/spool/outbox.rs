@@ -1,0 +1,587 @@
+//! What is to be sent, encoded for each receiver: what waits here outlives the sidecar and is sent by whoever comes next.
+//!
+//! A *group* of spans has one payload for each destination that gets any of them. A payload is settled in its place, by
+//! one word that is written as soon as the receiver has answered: so each destination has its own progress, and after
+//! the sidecar's death only what was under way is sent twice. Beyond the bound the oldest segment goes, and what waits in
+//! it is dropped and counted.
+
+use std::cell::Cell;
+use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::account::{Account, Counter};
+use super::directory::{segment_path, segments};
+use super::frame::{self, FRAME_HEADER, FrameKind};
+use super::segment::{self, Appended, Full, Reader, Segment, Writer};
+use crate::export::Format;
+
+/// The name of the series.
+const SERIES: &str = "payloads";
+/// Into how many segments the bound is divided: half of them are for payloads.
+const SEGMENTS: u64 = 16;
+const MOST_SEGMENTS: usize = 8;
+
+/// No payload is longer than this, whatever the spool says: it is what receivers take at most.
+const LONGEST: usize = 64 << 20;
+
+/// Of a payload's first word: it is settled. What is below it says how many of its spans were dropped.
+const SETTLED: u64 = 1 << 63;
+/// Bytes of that word.
+const WORD: usize = 8;
+
+/// Where payloads go, by their number: the form they have, and the receiver for people to read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Destinations(pub Vec<(Format, String)>);
+
+impl Destinations {
+    fn format(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for (format, name) in &self.0 {
+            bytes.push(*format as u8);
+            bytes.extend(name.bytes().filter(|byte| *byte != 0));
+            bytes.push(0);
+        }
+        bytes
+    }
+
+    fn parse(bytes: &[u8]) -> Option<Destinations> {
+        let parts = bytes.split(|byte| *byte == 0).filter(|part| !part.is_empty());
+        let read = parts.map(|part| {
+            let (format, name) = part.split_first()?;
+            Some((Format::of(*format)?, String::from_utf8_lossy(name).into_owned()))
+        });
+        read.collect::<Option<_>>().map(Destinations)
+    }
+}
+
+/// The spans of one group, which are delivered when every destination has them.
+struct Group {
+    spans: u64,
+    open: Cell<usize>,
+    dropped: Cell<u64>,
+    account: Arc<Account>,
+}
+
+impl Group {
+    fn settle(&self, dropped: u64) {
+        self.dropped.set(self.dropped.get().max(dropped.min(self.spans)));
+        self.open.set(self.open.get().saturating_sub(1));
+        if self.open.get() == 0 {
+            self.account.add(Counter::Delivered, self.spans - self.dropped.get());
+            self.account.add(Counter::Dropped, self.dropped.get());
+        }
+    }
+}
+
+/// One request that waits to be sent.
+pub struct Parcel {
+    segment: Arc<Segment>,
+    word: usize,
+    body: Range<usize>,
+    /// The number of its destination.
+    pub destination: usize,
+    group: Rc<Group>,
+}
+
+impl Parcel {
+    /// What is to be sent; empty where it cannot be read.
+    pub fn body(&self) -> Vec<u8> {
+        let kept = self.segment.bytes_from(self.body.start).get(..self.body.len()).unwrap_or_default();
+        unpack(kept).unwrap_or_default()
+    }
+
+    /// How many spans are in it at most.
+    pub fn spans(&self) -> u64 {
+        self.group.spans
+    }
+
+    /// The account that it is in.
+    pub fn account(&self) -> &Account {
+        &self.group.account
+    }
+
+    /// Whether nothing is left to be done.
+    pub fn is_settled(&self) -> bool {
+        self.segment.word(self.word).is_none_or(|word| word.load(Ordering::Relaxed) & SETTLED != 0)
+    }
+
+    /// The receiver has answered: it has all of it but for those that were dropped. What is settled stays as it is.
+    pub fn settle(&self, dropped: u64) {
+        let Some(word) = self.segment.word(self.word) else { return };
+        if word.compare_exchange(0, SETTLED | dropped.min(SETTLED - 1), Ordering::Release, Ordering::Relaxed).is_ok() {
+            self.group.settle(dropped);
+        }
+    }
+}
+
+/// Payloads are kept compressed, by a method that costs less than the pages that it saves.
+fn unpack(kept: &[u8]) -> Option<Vec<u8>> {
+    let (length, _) = lz4_flex::block::uncompressed_size(kept).ok()?;
+    (length <= LONGEST).then(|| lz4_flex::decompress_size_prepended(kept).ok())?
+}
+
+/// A segment and what waits in it.
+struct Open {
+    writer: Option<Writer>,
+    path: Option<PathBuf>,
+    parcels: Vec<Rc<Parcel>>,
+    /// The segments of records that its groups were put together from: while one of these is there, the groups tell what
+    /// of it is not needed.
+    speaks_of: BTreeSet<u32>,
+}
+
+impl Open {
+    fn is_settled(&mut self) -> bool {
+        self.parcels.retain(|parcel| !parcel.is_settled());
+        self.parcels.is_empty()
+    }
+
+    fn delete(self) {
+        match (self.writer, self.path) {
+            (Some(writer), _) => writer.delete(),
+            (None, Some(path)) => drop(std::fs::remove_file(path)),
+            (None, None) => {}
+        }
+    }
+}
+
+/// What is to be sent for one run.
+pub struct Outbox {
+    directory: Option<PathBuf>,
+    destinations: Destinations,
+    account: Arc<Account>,
+    /// Oldest first; the last one may be written to.
+    open: VecDeque<Open>,
+    number: u32,
+    segment_bound: u64,
+    told_dropped: bool,
+}
+
+/// What an earlier run has left to be sent.
+pub struct Found {
+    /// Its outbox, to go on with.
+    pub outbox: Outbox,
+    /// What waits in it, oldest first.
+    pub waiting: Vec<Rc<Parcel>>,
+    /// The spans whose records are not needed any more.
+    pub moved: HashSet<u64>,
+}
+
+impl Outbox {
+    /// An empty one. `spool_bound` is the bound of all that waits.
+    pub fn new(
+        directory: Option<&Path>,
+        spool_bound: u64,
+        destinations: Destinations,
+        account: Arc<Account>,
+    ) -> Outbox {
+        Outbox {
+            directory: directory.map(Path::to_owned),
+            destinations,
+            account,
+            open: VecDeque::new(),
+            number: 0,
+            segment_bound: spool_bound / SEGMENTS,
+            told_dropped: false,
+        }
+    }
+
+    /// That of an earlier run. Where that never came to know its destinations, they are those that are given.
+    pub fn adopt(directory: &Path, spool_bound: u64, destinations: Destinations, account: Arc<Account>) -> Found {
+        let mut outbox = Outbox::new(Some(directory), spool_bound, destinations, account);
+        let (mut waiting, mut moved, mut known) = (Vec::new(), HashSet::new(), None);
+        for (number, path) in segments(directory, SERIES) {
+            outbox.number = outbox.number.max(number);
+            let segment = match segment::open(&path) {
+                Ok(Some(segment)) => segment,
+                Ok(None) => continue,
+                Err(error) => {
+                    tracing::warn!("cannot read {}: {error}; what is in it is not delivered", path.display());
+                    continue;
+                }
+            };
+            let read = read(&segment, &outbox.account);
+            known = read.destinations.or(known);
+            moved.extend(read.moved);
+            waiting.extend(read.waiting.iter().cloned());
+            let open = Open { writer: None, path: Some(path), parcels: read.waiting, speaks_of: BTreeSet::new() };
+            outbox.open.push_back(open);
+        }
+        if let Some(known) = known {
+            outbox.destinations = known;
+        }
+        Found { outbox, waiting, moved }
+    }
+
+    /// Where its payloads go.
+    pub fn destinations(&self) -> &Destinations {
+        &self.destinations
+    }
+
+    /// Most bytes of one payload that find room, even where they cannot be compressed.
+    pub fn most_bytes(&self) -> usize {
+        (self.segment_bound as usize / 4).max(64 * 1024)
+    }
+
+    /// Keeps a group of spans: their ids, and one payload for each of the destinations that gets any of them. All of it
+    /// is there at once, or nothing is. `speaks_of` are the segments of records that the spans were put together from.
+    ///
+    /// # Errors
+    /// There is no room, neither on disk nor in memory; nothing was kept.
+    pub fn push(
+        &mut self,
+        ids: &[u64],
+        payloads: &[(usize, Vec<u8>)],
+        speaks_of: &BTreeSet<u32>,
+    ) -> Result<Vec<Rc<Parcel>>, Full> {
+        let id_bytes: Vec<u8> = ids.iter().flat_map(|id| id.to_le_bytes()).collect();
+        let waiting = [0u8; WORD];
+        let payloads: Vec<(usize, Vec<u8>)> =
+            payloads.iter().map(|(to, body)| (*to, lz4_flex::compress_prepend_size(body))).collect();
+        let mut frames: Vec<Appended<'_>> = vec![(FrameKind::Group, 0, [&id_bytes, &[]])];
+        frames.extend(payloads.iter().map(|(to, body)| (FrameKind::Payload, *to as u64, [&waiting[..], &body[..]])));
+        let start = self.append(&frames)?;
+        let Some(open) = self.open.back_mut() else { return Err(Full::Bound) };
+        let Some(writer) = &open.writer else { return Err(Full::Bound) };
+        open.speaks_of.extend(speaks_of);
+        let group = Group {
+            spans: ids.len() as u64,
+            open: Cell::new(payloads.len().max(1)),
+            dropped: Cell::new(0),
+            account: Arc::clone(&self.account),
+        };
+        let group = Rc::new(group);
+        if payloads.is_empty() {
+            // Nobody wants any of them: they were decided against.
+            group.settle(0);
+        }
+        let mut at = start + frame::size(id_bytes.len());
+        let mut parcels = Vec::with_capacity(payloads.len());
+        for (destination, body) in &payloads {
+            let word = at + FRAME_HEADER;
+            let parcel = Rc::new(Parcel {
+                segment: Arc::clone(writer.segment()),
+                word,
+                body: word + WORD..word + WORD + body.len(),
+                destination: *destination,
+                group: Rc::clone(&group),
+            });
+            at += frame::size(WORD + body.len());
+            open.parcels.push(Rc::clone(&parcel));
+            parcels.push(parcel);
+        }
+        Ok(parcels)
+    }
+
+    fn append(&mut self, frames: &[Appended<'_>]) -> Result<usize, Full> {
+        let current = self.open.back_mut().and_then(|open| open.writer.as_mut());
+        let mut appended = current.map_or(Err(Full::Bound), |writer| writer.append_all(frames));
+        if let Err(Full::Bound) = appended {
+            appended = self.begin_next(true).and_then(|writer| writer.append_all(frames));
+        }
+        if let Err(Full::Disk(error)) = &appended {
+            // What the disk has no room for, memory may have.
+            tracing::warn!("the spool cannot grow: {error}; keeping what comes in memory");
+            appended = self.begin_next(false).and_then(|writer| writer.append_all(frames));
+        }
+        appended
+    }
+
+    fn begin_next(&mut self, on_disk: bool) -> Result<&mut Writer, Full> {
+        while self.open.len() >= MOST_SEGMENTS {
+            self.drop_oldest();
+        }
+        self.number += 1;
+        let path = self.directory.as_ref().filter(|_| on_disk);
+        let path = path.map(|directory| segment_path(directory, SERIES, self.number));
+        let (mut writer, reason) = Writer::create(path.as_deref(), self.segment_bound).map_err(Full::Disk)?;
+        if let Some(reason) = reason {
+            tracing::warn!("{reason}");
+        }
+        writer.append(FrameKind::Destinations, 0, &self.destinations.format())?;
+        self.open.push_back(Open { writer: Some(writer), path: None, parcels: Vec::new(), speaks_of: BTreeSet::new() });
+        self.open.back_mut().and_then(|open| open.writer.as_mut()).ok_or(Full::Bound)
+    }
+
+    fn drop_oldest(&mut self) {
+        let Some(oldest) = self.open.pop_front() else { return };
+        let before = self.account.get(Counter::Dropped);
+        for parcel in &oldest.parcels {
+            parcel.settle(parcel.spans());
+        }
+        let dropped = self.account.get(Counter::Dropped) - before;
+        if dropped > 0 {
+            let first = !std::mem::replace(&mut self.told_dropped, true);
+            let bound = if first { "spool.max_bytes is reached: " } else { "" };
+            tracing::error!("{bound}the oldest {dropped} spans that no receiver took are dropped");
+        }
+        oldest.delete();
+    }
+
+    /// Lets go of what is settled; `records` are the segments of records that are still there.
+    pub fn tidy(&mut self, records: &BTreeSet<u32>) {
+        let last = self.open.len().saturating_sub(1);
+        for (place, mut open) in std::mem::take(&mut self.open).into_iter().enumerate() {
+            if place != last && open.is_settled() && open.speaks_of.is_disjoint(records) {
+                open.delete();
+            } else {
+                self.open.push_back(open);
+            }
+        }
+    }
+
+    /// How many spans are only in memory: nobody can deliver them later.
+    pub fn spans_in_memory(&mut self) -> u64 {
+        let in_memory = self
+            .open
+            .iter_mut()
+            .filter(|open| open.path.is_none() && open.writer.as_ref().is_none_or(|writer| writer.path().is_none()));
+        let mut groups = HashSet::new();
+        let mut spans = 0;
+        for parcel in in_memory.flat_map(|open| &open.parcels).filter(|parcel| !parcel.is_settled()) {
+            if groups.insert(Rc::as_ptr(&parcel.group)) {
+                spans += parcel.spans();
+            }
+        }
+        spans
+    }
+
+    /// Leaves everything, cut to its length, for whoever takes the run over.
+    pub fn leave(&self) {
+        self.open.iter().filter_map(|open| open.writer.as_ref()).for_each(Writer::leave);
+    }
+}
+
+/// What was read from a segment.
+struct Read {
+    destinations: Option<Destinations>,
+    waiting: Vec<Rc<Parcel>>,
+    moved: Vec<u64>,
+}
+
+fn read(segment: &Arc<Segment>, account: &Arc<Account>) -> Read {
+    let mut read = Read { destinations: None, waiting: Vec::new(), moved: Vec::new() };
+    let mut reader = Reader::new(Arc::clone(segment));
+    let mut group: Option<Rc<Group>> = None;
+    while let Some((frame, at)) = reader.next_frame() {
+        match frame.kind {
+            FrameKind::Destinations => read.destinations = Destinations::parse(frame.payload),
+            FrameKind::Group => {
+                let (ids, _) = frame.payload.as_chunks::<8>();
+                read.moved.extend(ids.iter().map(|id| u64::from_le_bytes(*id)));
+                group = Some(Rc::new(Group {
+                    spans: ids.len() as u64,
+                    open: Cell::new(0),
+                    dropped: Cell::new(0),
+                    account: Arc::clone(account),
+                }));
+            }
+            FrameKind::Payload => {
+                let Some(group) = &group else { continue };
+                let Some(word) = frame.payload.first_chunk().map(|word| u64::from_le_bytes(*word)) else { continue };
+                if word & SETTLED != 0 {
+                    group.dropped.set(group.dropped.get().max((word & !SETTLED).min(group.spans)));
+                    continue;
+                }
+                group.open.set(group.open.get() + 1);
+                read.waiting.push(Rc::new(Parcel {
+                    segment: Arc::clone(segment),
+                    word: at,
+                    body: at + WORD..at + frame.payload.len(),
+                    destination: frame.producer as usize,
+                    group: Rc::clone(group),
+                }));
+            }
+            _ => {}
+        }
+    }
+    read
+}
+
+/// How many spans wait in these parcels; those of one group are the same.
+pub fn spans_of(parcels: &[Rc<Parcel>]) -> u64 {
+    let mut groups = HashSet::new();
+    parcels.iter().filter(|parcel| groups.insert(Rc::as_ptr(&parcel.group))).map(|parcel| parcel.spans()).sum()
+}
+
+/// What waits in the payloads of a run, only looked at.
+#[derive(Debug, Default)]
+pub struct Waiting {
+    /// Where to, with the spans that wait for it.
+    pub destinations: Vec<(Format, String, u64)>,
+    /// Spans of which any destination waits.
+    pub spans: u64,
+    /// The spans whose records are not needed any more.
+    pub moved: HashSet<u64>,
+}
+
+/// Looks at the payloads of a run.
+pub fn look(directory: &Path) -> Waiting {
+    let mut waiting = Waiting::default();
+    for (_, path) in segments(directory, SERIES) {
+        let (mut spans, mut is_counted) = (0, false);
+        let looked = segment::look(&path, |frame| match frame.kind {
+            FrameKind::Destinations if waiting.destinations.is_empty() => {
+                let found = Destinations::parse(frame.payload).unwrap_or_default().0;
+                waiting.destinations = found.into_iter().map(|(format, name)| (format, name, 0)).collect();
+            }
+            FrameKind::Group => {
+                let (ids, _) = frame.payload.as_chunks::<8>();
+                waiting.moved.extend(ids.iter().map(|id| u64::from_le_bytes(*id)));
+                (spans, is_counted) = (ids.len() as u64, false);
+            }
+            FrameKind::Payload => {
+                let word = frame.payload.first_chunk().map_or(SETTLED, |word| u64::from_le_bytes(*word));
+                if word & SETTLED == 0 {
+                    if let Some((_, _, count)) = waiting.destinations.get_mut(frame.producer as usize) {
+                        *count += spans;
+                    }
+                    if !std::mem::replace(&mut is_counted, true) {
+                        waiting.spans += spans;
+                    }
+                }
+            }
+            _ => {}
+        });
+        if let Err(error) = looked {
+            tracing::warn!("cannot read {}: {error}", path.display());
+        }
+    }
+    waiting
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUND: u64 = 16 << 20;
+
+    fn destinations() -> Destinations {
+        Destinations(vec![(Format::Datadog, "Agent at x".to_owned()), (Format::Otlp, "receiver".to_owned())])
+    }
+
+    fn account() -> Arc<Account> {
+        Arc::new(Account::begin(None).unwrap())
+    }
+
+    fn counts(account: &Account) -> (u64, u64) {
+        (account.get(Counter::Delivered), account.get(Counter::Dropped))
+    }
+
+    fn both(body: &[u8]) -> Vec<(usize, Vec<u8>)> {
+        vec![(0, body.to_vec()), (1, [body, b"!"].concat())]
+    }
+
+    /// Bytes that cannot be compressed.
+    fn noise(length: usize) -> Vec<u8> {
+        let mut state = 1u32;
+        let next = |_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        };
+        (0..length).map(next).collect()
+    }
+
+    #[test]
+    fn what_is_kept_is_read_back_and_damage_does_no_harm() {
+        for body in [Vec::new(), vec![7; 100_000], noise(100_000)] {
+            let mut kept = lz4_flex::compress_prepend_size(&body);
+            assert_eq!(unpack(&kept), Some(body.clone()));
+            kept[..4].copy_from_slice(&u32::MAX.to_le_bytes());
+            assert_eq!(unpack(&kept), None);
+            kept.truncate(2);
+            assert_eq!(unpack(&kept), None);
+        }
+    }
+
+    #[test]
+    fn destinations_are_read_back() {
+        for destinations in [destinations(), Destinations::default()] {
+            assert_eq!(Destinations::parse(&destinations.format()), Some(destinations));
+        }
+        assert_eq!(Destinations::parse(b"\xffwhat\0"), None);
+    }
+
+    #[test]
+    fn a_span_is_delivered_when_every_destination_has_it() {
+        let account = account();
+        let mut outbox = Outbox::new(None, BOUND, destinations(), Arc::clone(&account));
+        let parcels = outbox.push(&[1, 2, 3], &both(b"body"), &BTreeSet::new()).unwrap();
+        assert_eq!((parcels[0].body(), parcels[1].body()), (b"body".to_vec(), b"body!".to_vec()));
+        parcels[0].settle(1);
+        parcels[0].settle(0);
+        assert_eq!(counts(&account), (0, 0), "once is enough");
+        assert_eq!(outbox.spans_in_memory(), 3);
+        parcels[1].settle(0);
+        assert_eq!(counts(&account), (2, 1));
+        let none = outbox.push(&[4], &[], &BTreeSet::new()).unwrap();
+        assert_eq!((none.len(), counts(&account)), (0, (3, 1)));
+    }
+
+    #[test]
+    fn the_next_one_finds_what_waits_for_whom() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut outbox = Outbox::new(Some(directory.path()), BOUND, destinations(), account());
+        let first = outbox.push(&[1, 2], &both(b"a"), &BTreeSet::new()).unwrap();
+        let second = outbox.push(&[3], &both(b"b"), &BTreeSet::new()).unwrap();
+        first.iter().for_each(|parcel| parcel.settle(0));
+        second[0].settle(0);
+        outbox.push(&[4], &[(1, b"c".to_vec())], &BTreeSet::new()).unwrap();
+
+        let looked = look(directory.path());
+        assert_eq!((looked.spans, looked.destinations[0].2, looked.destinations[1].2), (2, 0, 2));
+        drop(outbox);
+        let account = account();
+        let mut found = Outbox::adopt(directory.path(), BOUND, Destinations::default(), Arc::clone(&account));
+        assert_eq!(found.outbox.destinations(), &destinations());
+        assert_eq!(found.moved, HashSet::from([1, 2, 3, 4]));
+        let bodies: Vec<_> = found.waiting.iter().map(|parcel| (parcel.destination, parcel.body())).collect();
+        assert_eq!(bodies, [(1, b"b!".to_vec()), (1, b"c".to_vec())]);
+        assert_eq!(spans_of(&found.waiting), 2);
+        let more = found.outbox.push(&[5], &both(b"d"), &BTreeSet::new()).unwrap();
+        found.waiting.iter().chain(&more).for_each(|parcel| parcel.settle(0));
+        assert_eq!(counts(&account), (3, 0));
+        let again = Outbox::adopt(directory.path(), BOUND, Destinations::default(), account);
+        assert!(again.waiting.is_empty());
+    }
+
+    #[test]
+    fn beyond_the_bound_the_oldest_goes_and_is_counted() {
+        let directory = tempfile::tempdir().unwrap();
+        let account = account();
+        let mut outbox = Outbox::new(Some(directory.path()), BOUND, destinations(), Arc::clone(&account));
+        let body = noise(200_000);
+        let mut parcels = Vec::new();
+        for id in 0..100 {
+            parcels.extend(outbox.push(&[id], &[(0, body.clone())], &BTreeSet::new()).unwrap());
+        }
+        assert_eq!(segments(directory.path(), SERIES).len(), MOST_SEGMENTS);
+        let dropped = account.get(Counter::Dropped) as usize;
+        assert!(dropped > 20, "{dropped}");
+        let settled: Vec<bool> = parcels.iter().map(|parcel| parcel.is_settled()).collect();
+        assert!(settled[..dropped].iter().all(|settled| *settled) && settled[dropped..].iter().all(|settled| !settled));
+    }
+
+    #[test]
+    fn what_is_settled_goes_when_its_records_have_gone() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut outbox = Outbox::new(Some(directory.path()), BOUND, destinations(), account());
+        let body = noise(900_000);
+        for id in 0..5 {
+            let parcels = outbox.push(&[id], &[(0, body.clone())], &BTreeSet::from([id as u32])).unwrap();
+            if id != 2 {
+                parcels.iter().for_each(|parcel| parcel.settle(0));
+            }
+        }
+        let left = || segments(directory.path(), SERIES).into_iter().map(|(number, _)| number).collect::<Vec<_>>();
+        assert_eq!(left(), [1, 2, 3, 4, 5]);
+        outbox.tidy(&BTreeSet::from([1, 9]));
+        assert_eq!(left(), [2, 3, 5], "one speaks of records, one waits, one is written to");
+        outbox.tidy(&BTreeSet::from([9]));
+        assert_eq!(left(), [3, 5]);
+    }
+}

@@ -1,0 +1,271 @@
+//! The records of a run, as they were drained: written by the collector, read by the exporting thread.
+//!
+//! A segment is let go when no span that was begun in it is left to be handed on; one that has been read is let go for
+//! room as well, as the assembler has what is in it. So what is here is bounded, and never has to be dropped: when there
+//! is no room, records stay in their processes' rings.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::directory::{segment_path, segments};
+use super::frame::{Frame, FrameKind};
+use super::segment::{self, Full, Progress, Reader, Writer};
+
+/// The name of the series.
+const SERIES: &str = "records";
+/// Into how many segments the bound is divided.
+const SEGMENTS: u64 = 8;
+/// Which part of the spool's bound is for records; the others are for payloads. Records come faster than they can be put
+/// together where a program does nothing else than record.
+const SHARE: u64 = 2;
+
+/// Segments that are begun and not yet read from, with their numbers.
+type Begun = Arc<Mutex<VecDeque<(u32, Reader)>>>;
+
+fn lock(begun: &Begun) -> MutexGuard<'_, VecDeque<(u32, Reader)>> {
+    begun.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The writing side.
+pub struct RecordsWriter {
+    current: Writer,
+    number: u32,
+    /// Full ones that are still needed, oldest first.
+    full: VecDeque<Writer>,
+    directory: Option<PathBuf>,
+    segment_bound: u64,
+    origin: Vec<u8>,
+    begun: Begun,
+}
+
+/// The reading side.
+pub struct RecordsReader {
+    /// Oldest first; the last one is read from.
+    open: VecDeque<(u32, Reader)>,
+    begun: Begun,
+}
+
+/// Begins the records of a run; each segment begins with `origin`. As [`Writer::create`]: in memory where the directory
+/// cannot be used, and then with the reason. `spool_bound` is the bound of all that waits.
+pub fn begin_records(
+    directory: Option<&Path>,
+    spool_bound: u64,
+    origin: &[u8],
+) -> io::Result<(RecordsWriter, RecordsReader, Option<String>)> {
+    let segment_bound = spool_bound / SHARE / SEGMENTS;
+    let path = directory.map(|directory| segment_path(directory, SERIES, 1));
+    let (mut current, reason) = Writer::create(path.as_deref(), segment_bound)?;
+    if current.append(FrameKind::Origin, 0, origin).is_err() {
+        tracing::error!("the spool holds nothing; no span is kept");
+    }
+    let first = Reader::new(Arc::clone(current.segment()));
+    let reader = RecordsReader { open: VecDeque::from([(1, first)]), begun: Begun::default() };
+    let writer = RecordsWriter {
+        current,
+        number: 1,
+        full: VecDeque::new(),
+        directory: directory.map(Path::to_owned),
+        segment_bound,
+        origin: origin.to_vec(),
+        begun: Arc::clone(&reader.begun),
+    };
+    Ok((writer, reader, reason))
+}
+
+impl RecordsWriter {
+    /// Appends one frame. Where the disk is full, memory takes it.
+    ///
+    /// # Errors
+    /// The bound is reached: the reader is behind. Later there will be room.
+    pub fn append(&mut self, kind: FrameKind, producer: u64, payload: &[u8]) -> Result<(), Full> {
+        let mut appended = self.current.append(kind, producer, payload);
+        if let Err(Full::Bound) = appended {
+            appended = self.begin_next(true).and_then(|()| self.current.append(kind, producer, payload));
+        }
+        if let Err(Full::Disk(error)) = &appended {
+            tracing::warn!("the spool cannot grow: {error}; keeping what comes in memory");
+            appended = self.begin_next(false).and_then(|()| self.current.append(kind, producer, payload));
+        }
+        appended
+    }
+
+    fn begin_next(&mut self, on_disk: bool) -> Result<(), Full> {
+        self.tidy();
+        if self.full.len() as u64 + 1 >= SEGMENTS {
+            let oldest_is_read = self.full.front().is_some_and(|oldest| oldest.segment().progress() >= Progress::Read);
+            match self.full.pop_front_if(|_| oldest_is_read) {
+                Some(oldest) => {
+                    oldest.segment().set_progress(Progress::Done);
+                    oldest.delete();
+                }
+                None => return Err(Full::Bound),
+            }
+        }
+        self.number += 1;
+        let path = self.directory.as_ref().map(|directory| segment_path(directory, SERIES, self.number));
+        let path = path.filter(|_| on_disk);
+        let (mut next, reason) = Writer::create(path.as_deref(), self.segment_bound).map_err(Full::Disk)?;
+        if let Some(reason) = reason {
+            tracing::warn!("{reason}");
+        }
+        next.append(FrameKind::Origin, 0, &self.origin)?;
+        let before = std::mem::replace(&mut self.current, next);
+        lock(&self.begun).push_back((self.number, Reader::new(Arc::clone(self.current.segment()))));
+        self.full.push_back(before);
+        Ok(())
+    }
+
+    /// Lets go of the full segments that are not needed.
+    pub fn tidy(&mut self) {
+        let (done, needed): (Vec<_>, Vec<_>) = std::mem::take(&mut self.full)
+            .into_iter()
+            .partition(|writer| writer.segment().progress() == Progress::Done);
+        self.full = needed.into();
+        done.into_iter().for_each(Writer::delete);
+    }
+
+    /// Leaves everything, cut to its length, for whoever takes the run over.
+    pub fn leave(&self) {
+        self.full.iter().chain([&self.current]).for_each(Writer::leave);
+    }
+}
+
+impl RecordsReader {
+    /// Hands frames that are new to `take`, in order, each with the number of its segment, until it has been at least
+    /// `most` bytes. Gives whether there may be more.
+    pub fn read(&mut self, most: usize, mut take: impl FnMut(u32, Frame<'_>)) -> bool {
+        let mut bytes = 0;
+        loop {
+            // Looked for first: a segment gets no more frames once there is a next one.
+            let next = lock(&self.begun).pop_front();
+            if let Some((number, reader)) = self.open.back_mut() {
+                while let Some((frame, _)) = reader.next_frame() {
+                    bytes += frame.payload.len();
+                    take(*number, frame);
+                    if bytes >= most {
+                        if let Some(next) = next {
+                            lock(&self.begun).push_front(next);
+                        }
+                        return true;
+                    }
+                }
+            }
+            let Some(next) = next else { return false };
+            if let Some((_, reader)) = self.open.back() {
+                reader.segment().set_progress(Progress::Read);
+            }
+            self.open.push_back(next);
+        }
+    }
+
+    /// Tells the writing side which segments are not needed any more: those of which spans are left are.
+    pub fn release(&mut self, needed: impl FnOnce() -> BTreeSet<u32>) {
+        if self.open.len() < 2 {
+            return;
+        }
+        let needed = needed();
+        let current = self.open.back().map_or(0, |(number, _)| *number);
+        self.open.retain(|(number, reader)| {
+            // One that had to make room is gone already.
+            let is_there = reader.segment().progress() < Progress::Done;
+            let keep = *number == current || is_there && needed.contains(number);
+            if !keep {
+                reader.segment().set_progress(Progress::Done);
+            }
+            keep
+        });
+    }
+
+    /// The numbers of the segments that are there.
+    pub fn retained(&self) -> BTreeSet<u32> {
+        self.open.iter().map(|(number, _)| *number).collect()
+    }
+}
+
+/// Hands the records that an earlier run left to `take`, frame by frame in order. What cannot be read is left out.
+pub fn old_records(directory: &Path, mut take: impl FnMut(Frame<'_>)) {
+    for (_, path) in segments(directory, SERIES) {
+        if let Err(error) = segment::look(&path, &mut take) {
+            tracing::warn!("cannot read {}: {error}; what is in it is not delivered", path.display());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files(directory: &Path) -> usize {
+        segments(directory, SERIES).len()
+    }
+
+    fn records(directory: &Path) -> (RecordsWriter, RecordsReader) {
+        // Segments of a quarter of a MiB.
+        let (writer, reader, reason) = begin_records(Some(directory), 4 << 20, b"origin").unwrap();
+        assert_eq!(reason, None);
+        (writer, reader)
+    }
+
+    #[test]
+    fn what_is_not_needed_makes_room_for_ever() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut writer, mut reader) = records(directory.path());
+        let mut last = 0;
+        for round in 0..100u64 {
+            writer.append(FrameKind::Records, round, &[1; 64 * 1024]).unwrap();
+            let mut frames = 0;
+            while reader.read(1, |number, frame| {
+                frames += u64::from(frame.kind == FrameKind::Records && frame.producer == round);
+                last = number;
+            }) {}
+            assert_eq!(frames, 1);
+            reader.release(BTreeSet::new);
+            assert!(files(directory.path()) <= 3, "round {round}");
+        }
+        assert!(last > 20, "{last}");
+        assert_eq!(reader.retained(), BTreeSet::from([last]));
+    }
+
+    #[test]
+    fn what_is_needed_stays_until_room_is_needed_more() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut writer, mut reader) = records(directory.path());
+        for round in 0..100 {
+            writer.append(FrameKind::Records, round, &[1; 64 * 1024]).unwrap();
+            while reader.read(1, |_, _| {}) {}
+            reader.release(|| BTreeSet::from([1]));
+            assert!(files(directory.path()) <= 3, "round {round}");
+        }
+        assert!(directory.path().join("records-00000001.seg").exists());
+        let everything: BTreeSet<u32> = (0..1000).collect();
+        for round in 0..100 {
+            writer.append(FrameKind::Records, round, &[1; 64 * 1024]).unwrap();
+            while reader.read(1, |_, _| {}) {}
+            reader.release(|| everything.clone());
+        }
+        assert_eq!(files(directory.path()) as u64, SEGMENTS);
+        assert!(!directory.path().join("records-00000001.seg").exists());
+    }
+
+    #[test]
+    fn what_is_not_read_is_never_let_go() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut writer, mut reader) = records(directory.path());
+        let mut kept = 0;
+        while writer.append(FrameKind::Records, kept, &[1; 64 * 1024]).is_ok() {
+            kept += 1;
+        }
+        assert_eq!(files(directory.path()) as u64, SEGMENTS);
+        let mut read = 0;
+        while reader.read(1, |_, frame| read += u64::from(frame.kind == FrameKind::Records)) {}
+        assert_eq!(read, kept);
+        writer.append(FrameKind::Records, 1, &[1; 64 * 1024]).unwrap();
+        writer.leave();
+        let mut old = 0;
+        old_records(directory.path(), |frame| old += u64::from(frame.kind == FrameKind::Records));
+        // The oldest segment has made room.
+        assert_eq!(old, kept + 1 - 3);
+    }
+}

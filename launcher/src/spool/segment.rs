@@ -1,0 +1,375 @@
+//! A segment: a memory-mapped file of frames that only grows.
+//!
+//! The file is private to the user and bounded. Where no file can be had it lives in an anonymous one, which does all but
+//! outlive the sidecar.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use memmap2::{Mmap, MmapOptions, MmapRaw};
+use nix::fcntl::{FallocateFlags, fallocate};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+
+use super::frame::{self, FRAME_HEADER, Frame, FrameKind};
+
+const MAGIC: u64 = 0x6765_735f_6474_6464;
+const VERSION: u64 = 2;
+const HEADER: u64 = 4096;
+/// The smallest segment that makes sense.
+const LEAST: u64 = 256 * 1024;
+/// Disk is taken in steps of this many bytes at first, and of sixteen times as many in a segment that fills.
+const STEP: u64 = 64 * 1024;
+
+/// The words of the segment's header.
+#[repr(C)]
+struct Header {
+    magic: AtomicU64,
+    version: AtomicU64,
+    /// Where the next frame goes; what lies before is published.
+    committed: AtomicU64,
+    /// How far the reader is with it: see [`Segment::set_progress`].
+    progress: AtomicU64,
+}
+
+/// What the reader of a segment needs of it yet.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[repr(u64)]
+pub enum Progress {
+    /// It has not been read to its end.
+    Unread = 0,
+    /// It has been read, and is needed if the sidecar is killed.
+    Read = 1,
+    /// Nothing.
+    Done = 2,
+}
+
+/// The shared part: readers read while the writer writes.
+pub struct Segment {
+    map: MmapRaw,
+}
+
+impl Segment {
+    fn header(&self) -> &Header {
+        // SAFETY: the mapping is page-aligned and longer than the header, which is made of atomics only.
+        unsafe { &*self.map.as_ptr().cast::<Header>() }
+    }
+
+    fn committed(&self) -> usize {
+        // Pairs with the release in `Writer::append_all`: the bytes are visible before the length is.
+        let committed = self.header().committed.load(Ordering::Acquire) as usize;
+        committed.min(self.map.len())
+    }
+
+    /// The published bytes from there on.
+    pub fn bytes_from(&self, position: usize) -> &[u8] {
+        let left = self.committed().saturating_sub(position);
+        if left == 0 {
+            return &[];
+        }
+        // SAFETY: [position, committed) lies inside the mapping. Published bytes do not change any more but for the
+        // settled words of payloads, which nobody reads through this slice.
+        unsafe { std::slice::from_raw_parts(self.map.as_ptr().add(position), left) }
+    }
+
+    /// The word at an offset within a payload, which is shared with those who settle it.
+    pub fn word(&self, offset: usize) -> Option<&AtomicU64> {
+        if !offset.is_multiple_of(8) || offset + 8 > self.committed() {
+            return None;
+        }
+        // SAFETY: aligned (the mapping is by pages, the offset was checked), inside of it, and accessed as an atomic only.
+        Some(unsafe { &*self.map.as_ptr().add(offset).cast::<AtomicU64>() })
+    }
+
+    /// Tells the writing side what is needed yet.
+    pub fn set_progress(&self, progress: Progress) {
+        self.header().progress.store(progress as u64, Ordering::Release);
+    }
+
+    /// What the reading side needs yet.
+    pub fn progress(&self) -> Progress {
+        // Pairs with the release in `set_progress`.
+        match self.header().progress.load(Ordering::Acquire) {
+            0 => Progress::Unread,
+            1 => Progress::Read,
+            _ => Progress::Done,
+        }
+    }
+}
+
+/// Appends to a segment. There is one writer.
+pub struct Writer {
+    segment: Arc<Segment>,
+    file: File,
+    path: Option<PathBuf>,
+    allocated: u64,
+}
+
+/// Why a frame could not be kept.
+#[derive(Debug)]
+pub enum Full {
+    /// The configured bound is reached.
+    Bound,
+    /// The disk is.
+    Disk(io::Error),
+}
+
+impl std::fmt::Display for Full {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Full::Bound => f.write_str("it has reached its bound"),
+            Full::Disk(error) => error.fmt(f),
+        }
+    }
+}
+
+/// What is appended: kind, producer, and the payload in two parts.
+pub type Appended<'a> = (FrameKind, u64, [&'a [u8]; 2]);
+
+impl Writer {
+    /// Makes a segment of at most `bound` bytes at `path`, or in memory where that cannot be done; then the reason comes
+    /// with it. Where limits allow less than the bound, it is smaller.
+    pub fn create(path: Option<&Path>, bound: u64) -> io::Result<(Writer, Option<String>)> {
+        let mut bound = bound.max(LEAST);
+        loop {
+            match Writer::create_bounded(path, bound) {
+                // RLIMIT_FSIZE, RLIMIT_AS, or no memory.
+                Err(error) if bound > LEAST && matches!(error.raw_os_error(), Some(libc::EFBIG | libc::ENOMEM)) => {
+                    bound = (bound / 4).max(LEAST);
+                }
+                other => return other,
+            }
+        }
+    }
+
+    fn create_bounded(path: Option<&Path>, bound: u64) -> io::Result<(Writer, Option<String>)> {
+        let mut reason = None;
+        if let Some(path) = path {
+            match create_file(path, bound).and_then(|file| Writer::map(file, Some(path.to_owned()), bound)) {
+                Ok(writer) => return Ok((writer, None)),
+                Err(error) if error.raw_os_error() == Some(libc::EFBIG) => return Err(error),
+                Err(error) => {
+                    let _ = std::fs::remove_file(path);
+                    reason = Some(format!("cannot keep spans in {}: {error}; keeping them in memory", path.display()));
+                }
+            }
+        }
+        let file = File::from(memfd_create(c"ddtrace-run segment", MFdFlags::MFD_CLOEXEC)?);
+        file.set_len(bound)?;
+        Ok((Writer::map(file, None, bound)?, reason))
+    }
+
+    fn map(file: File, path: Option<PathBuf>, bound: u64) -> io::Result<Writer> {
+        let map = MmapOptions::new().len(bound as usize).map_raw(&file)?;
+        // Without this the kernel reads ahead: megabytes of zeros, for a few pages that are only written to.
+        let _ = map.advise(memmap2::Advice::Random);
+        let mut writer = Writer { segment: Arc::new(Segment { map }), file, path, allocated: 0 };
+        writer.allocate(HEADER)?;
+        let header = writer.segment.header();
+        header.version.store(VERSION, Ordering::Relaxed);
+        header.committed.store(HEADER, Ordering::Relaxed);
+        header.magic.store(MAGIC, Ordering::Release);
+        Ok(writer)
+    }
+
+    /// What is written to.
+    pub fn segment(&self) -> &Arc<Segment> {
+        &self.segment
+    }
+
+    /// Where the file is, if it is one.
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    /// How many bytes there is room for.
+    pub fn room(&self) -> usize {
+        self.segment.map.len() - self.segment.committed()
+    }
+
+    fn allocate(&mut self, needed: u64) -> io::Result<()> {
+        while self.allocated < needed {
+            let step = if self.allocated < 4 * STEP { STEP } else { 16 * STEP };
+            let length = step.min(self.segment.map.len() as u64 - self.allocated);
+            // Allocated beforehand, so that a full disk is an error here and not SIGBUS at the first touch.
+            fallocate(&self.file, FallocateFlags::FALLOC_FL_KEEP_SIZE, self.allocated as i64, length as i64)?;
+            self.allocated += length;
+        }
+        Ok(())
+    }
+
+    /// Appends one frame.
+    pub fn append(&mut self, kind: FrameKind, producer: u64, payload: &[u8]) -> Result<(), Full> {
+        self.append_all(&[(kind, producer, [payload, &[]])]).map(drop)
+    }
+
+    /// Appends frames, all or none: who reads, now or after our death, never meets only some of them. Gives the offset of
+    /// the first.
+    pub fn append_all(&mut self, frames: &[Appended<'_>]) -> Result<usize, Full> {
+        let length: usize = frames.iter().map(|(_, _, parts)| frame::size(parts[0].len() + parts[1].len())).sum();
+        if length > self.room() {
+            return Err(Full::Bound);
+        }
+        let start = self.segment.committed();
+        let end = start + length;
+        self.allocate(end as u64).map_err(Full::Disk)?;
+        let mut place = start;
+        for (kind, producer, [first, second]) in frames {
+            let head = frame::head(*kind, *producer, first.len() + second.len());
+            for (offset, bytes) in [(0, &head[..]), (FRAME_HEADER, first), (FRAME_HEADER + first.len(), second)] {
+                // SAFETY: [start, end) lies inside the mapping (checked above) and behind what readers look at; this is
+                // the only writer, as the one `Writer` is borrowed mutably.
+                unsafe {
+                    let target = self.segment.map.as_mut_ptr().add(place + offset);
+                    core::ptr::copy_nonoverlapping(bytes.as_ptr(), target, bytes.len());
+                }
+            }
+            place += frame::size(first.len() + second.len());
+        }
+        // Pairs with the acquire in `Segment::committed`.
+        self.segment.header().committed.store(end as u64, Ordering::Release);
+        Ok(start)
+    }
+
+    /// Deletes the file.
+    pub fn delete(self) {
+        if let Some(path) = &self.path
+            && let Err(error) = std::fs::remove_file(path)
+        {
+            tracing::warn!("cannot delete {}: {error}", path.display());
+        }
+    }
+
+    /// Leaves the file, cut to what is in it.
+    pub fn leave(&self) {
+        let _ = self.file.set_len(self.segment.committed() as u64);
+    }
+}
+
+fn create_file(path: &Path, bound: u64) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
+    file.set_len(bound)?;
+    Ok(file)
+}
+
+/// A segment that was written before, to be read and settled. `None` where it is none of this release.
+pub fn open(path: &Path) -> io::Result<Option<Arc<Segment>>> {
+    let file = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOFOLLOW).open(path)?;
+    let length = file.metadata()?.len();
+    if length < HEADER {
+        return Ok(None);
+    }
+    let segment = Segment { map: MmapOptions::new().len(length as usize).map_raw(&file)? };
+    let header = segment.header();
+    let known = header.magic.load(Ordering::Acquire) == MAGIC && header.version.load(Ordering::Relaxed) == VERSION;
+    Ok(known.then(|| Arc::new(segment)))
+}
+
+/// The frames of a segment that is only looked at, one after the other, each with the offset of its payload.
+pub fn look(path: &Path, mut take: impl FnMut(Frame<'_>)) -> io::Result<()> {
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(path)?;
+    // SAFETY: what others do to the file meanwhile is bounded by the format: segments grow, and are never cut below what
+    // is committed; the user's own files are not defended against the user.
+    let map = unsafe { Mmap::map(&file)? };
+    let word = |at: usize| map.get(at..)?.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
+    if word(0) != Some(MAGIC) || word(8) != Some(VERSION) {
+        return Ok(());
+    }
+    let committed = word(16).unwrap_or(0) as usize;
+    let mut bytes = map.get(HEADER as usize..committed.min(map.len())).unwrap_or_default();
+    while let Some((frame, size)) = frame::first(bytes) {
+        take(frame);
+        bytes = bytes.get(size..).unwrap_or_default();
+    }
+    Ok(())
+}
+
+/// Reads a segment from its start, each frame once.
+pub struct Reader {
+    segment: Arc<Segment>,
+    position: usize,
+}
+
+impl Reader {
+    /// A reader.
+    pub fn new(segment: Arc<Segment>) -> Reader {
+        Reader { segment, position: HEADER as usize }
+    }
+
+    /// What is read.
+    pub fn segment(&self) -> &Arc<Segment> {
+        &self.segment
+    }
+
+    /// The next frame that is published, with the offset of its payload; `None` where there is none yet. What is malformed
+    /// ends the segment.
+    pub fn next_frame(&mut self) -> Option<(Frame<'_>, usize)> {
+        let at = self.position + FRAME_HEADER;
+        let (frame, size) = frame::first(self.segment.bytes_from(self.position))?;
+        self.position += size;
+        Some((frame, at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUND: u64 = 1 << 20;
+
+    #[test]
+    fn frames_come_out_as_they_went_in() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.seg");
+        let (mut writer, reason) = Writer::create(Some(&path), BOUND).unwrap();
+        assert_eq!(reason, None);
+        let mut reader = Reader::new(Arc::clone(writer.segment()));
+        assert!(reader.next_frame().is_none());
+        writer.append(FrameKind::Records, 7, b"abc").unwrap();
+        writer.append_all(&[(FrameKind::Group, 1, [b"de", b"f"]), (FrameKind::End, 0, [b"", b""])]).unwrap();
+        let (frame, _) = reader.next_frame().unwrap();
+        assert_eq!((frame.kind, frame.payload), (FrameKind::Records, &b"abc"[..]));
+        let (frame, at) = reader.next_frame().unwrap();
+        assert_eq!((frame.kind, frame.payload), (FrameKind::Group, &b"def"[..]));
+        assert!(at.is_multiple_of(8));
+        assert_eq!(reader.next_frame().unwrap().0.kind, FrameKind::End);
+        assert!(reader.next_frame().is_none());
+        writer.leave();
+        let mut kinds = Vec::new();
+        look(&path, |frame| kinds.push(frame.kind)).unwrap();
+        assert_eq!(kinds, [FrameKind::Records, FrameKind::Group, FrameKind::End]);
+        assert!(open(&path).unwrap().is_some());
+    }
+
+    #[test]
+    fn what_is_no_segment_is_not_taken_for_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.seg");
+        for content in [&b""[..], b"text", &[7; 10_000]] {
+            std::fs::write(&path, content).unwrap();
+            assert!(open(&path).unwrap().is_none());
+            let _ = look(&path, |_| panic!("there is no frame"));
+        }
+    }
+
+    #[test]
+    fn where_no_file_can_be_made_memory_serves() {
+        let (mut writer, reason) = Writer::create(Some(Path::new("/proc/no/such/place")), BOUND).unwrap();
+        assert!(reason.unwrap().contains("/proc/no/such/place"));
+        writer.append(FrameKind::Records, 1, &[1; 1000]).unwrap();
+        assert_eq!(Reader::new(Arc::clone(writer.segment())).next_frame().unwrap().0.payload.len(), 1000);
+    }
+
+    #[test]
+    fn the_bound_holds() {
+        let (mut writer, _) = Writer::create(None, BOUND).unwrap();
+        let mut kept = 0;
+        while writer.append(FrameKind::Records, 1, &[0; 4096 - FRAME_HEADER]).is_ok() {
+            kept += 1;
+        }
+        assert_eq!(kept, BOUND / 4096 - 1);
+    }
+}

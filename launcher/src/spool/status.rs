@@ -1,0 +1,211 @@
+//! What the spool of a user holds, for whoever asks.
+
+use std::collections::{BTreeSet, HashSet};
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
+
+use serde_json::json;
+
+use super::account::{Account, Counter};
+use super::directory::{RunDirectory, runs};
+use super::outbox;
+
+/// Metrics are called so, with the counter's name behind it.
+const PREFIX: &str = "ddtrace_run_sidecar_";
+
+/// One run of which something is there.
+struct Run {
+    path: PathBuf,
+    /// A sidecar is at work on it.
+    is_running: bool,
+    account: Option<Account>,
+    /// Spans that wait, of whatever kind.
+    waiting: u64,
+    /// Receivers, and the spans that wait for each.
+    destinations: Vec<(String, u64)>,
+}
+
+/// What is in the spool.
+pub struct Status {
+    spool: PathBuf,
+    runs: Vec<Run>,
+}
+
+impl Status {
+    /// Looks into the spool. `count_unsent` counts the spans in the records of a run that are not among those given.
+    pub fn of(spool: &Path, count_unsent: impl Fn(&Path, &HashSet<u64>) -> u64) -> Status {
+        let looked = runs(spool).into_iter().filter_map(|path| {
+            let lock = RunDirectory::adopt(&path);
+            if lock.is_none() && !path.exists() {
+                return None;
+            }
+            let account = Account::open(&path);
+            let payloads = outbox::look(&path);
+            // Of one at work the account knows what is only begun yet.
+            let waiting = match (&lock, &account) {
+                (None, Some(account)) => account.waiting(),
+                _ => payloads.spans + count_unsent(&path, &payloads.moved),
+            };
+            let destinations = payloads.destinations.into_iter().map(|(_, name, waiting)| (name, waiting));
+            let destinations = destinations.filter(|(_, waiting)| *waiting > 0).collect();
+            Some(Run { path, is_running: lock.is_none(), account, waiting, destinations })
+        });
+        Status { spool: spool.to_owned(), runs: looked.collect() }
+    }
+
+    /// Spans that wait of runs that are over.
+    pub fn left_behind(&self) -> u64 {
+        self.left().map(|run| run.waiting).sum()
+    }
+
+    /// The receivers that spans of runs that are over wait for.
+    pub fn wait_for(&self) -> BTreeSet<String> {
+        self.left().flat_map(|run| &run.destinations).map(|(name, _)| name.clone()).collect()
+    }
+
+    fn left(&self) -> impl Iterator<Item = &Run> {
+        self.runs.iter().filter(|run| !run.is_running)
+    }
+
+    /// For people.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        let left: Vec<&Run> = self.left().filter(|run| run.waiting > 0).collect();
+        if left.is_empty() {
+            let _ = writeln!(text, "nothing waits in {}", self.spool.display());
+        } else {
+            let _ = writeln!(text, "{} wait in {}:", spans(self.left_behind()), self.spool.display());
+        }
+        for run in left {
+            let since = run.begun().map(|time| format!(" of a run that began at {time}")).unwrap_or_default();
+            let _ = writeln!(text, "  {}{since}{}", spans(run.waiting), run.wait_for());
+        }
+        for run in self.runs.iter().filter(|run| run.is_running) {
+            let Some(account) = &run.account else { continue };
+            let count = |counter| account.get(counter);
+            let who = match count(Counter::SidecarPid) {
+                0 => "a run that is being delivered".to_owned(),
+                pid => format!("sidecar {pid}"),
+            };
+            let _ = writeln!(
+                text,
+                "{who}: recorded {}: {} delivered, {} dropped, {} waiting{}; records lost in processes {}, in the spool {}",
+                spans(count(Counter::Recorded)),
+                count(Counter::Delivered),
+                count(Counter::Dropped),
+                account.waiting(),
+                run.wait_for(),
+                count(Counter::LostInProcesses),
+                count(Counter::LostInSpool),
+            );
+        }
+        text
+    }
+
+    /// For programs.
+    pub fn json(&self) -> String {
+        let runs = self.runs.iter().map(|run| {
+            let counters = run.account.as_ref().map(|account| {
+                let named = Counter::METRICS.iter().map(|(counter, name, _)| ((*name).to_owned(), account.get(*counter).into()));
+                serde_json::Value::Object(named.collect())
+            });
+            json!({
+                "directory": run.path.display().to_string(),
+                "running": run.is_running,
+                "sidecar_pid": run.account.as_ref().map(|account| account.get(Counter::SidecarPid)).filter(|pid| *pid != 0),
+                "spans_waiting": run.waiting,
+                "destinations": run.destinations.iter()
+                    .map(|(name, waiting)| json!({"name": name, "spans_waiting": waiting})).collect::<Vec<_>>(),
+                "counters": counters,
+            })
+        });
+        let status = json!({
+            "spool": self.spool.display().to_string(),
+            "spans_waiting": self.left_behind(),
+            "runs": runs.collect::<Vec<_>>(),
+        });
+        let mut text = serde_json::to_string_pretty(&status).unwrap_or_default();
+        text.push('\n');
+        text
+    }
+
+    /// As Prometheus reads it: counters of the sidecars at work, and what waits.
+    pub fn metrics(&self) -> String {
+        let mut text = String::new();
+        let running =
+            || self.runs.iter().filter(|run| run.is_running).filter_map(|run| Some((run, run.account.as_ref()?)));
+        for (counter, name, help) in Counter::METRICS {
+            let _ = writeln!(text, "# HELP {PREFIX}{name}_total {help}.\n# TYPE {PREFIX}{name}_total counter");
+            for (run, account) in running() {
+                let _ = writeln!(text, "{PREFIX}{name}_total{{run=\"{}\"}} {}", run.name(), account.get(counter));
+            }
+        }
+        let _ = writeln!(text, "# HELP {PREFIX}spans_waiting Spans that wait for a receiver.");
+        let _ = writeln!(text, "# TYPE {PREFIX}spans_waiting gauge");
+        for run in &self.runs {
+            let _ = writeln!(text, "{PREFIX}spans_waiting{{run=\"{}\"}} {}", run.name(), run.waiting);
+        }
+        text
+    }
+}
+
+impl Run {
+    fn name(&self) -> String {
+        self.path.file_name().unwrap_or_default().to_string_lossy().replace(['"', '\\', '\n'], "_")
+    }
+
+    /// When it began, by its name.
+    fn begun(&self) -> Option<String> {
+        let micros = self.name().split_once('-')?.0.parse().ok()?;
+        Some(httpdate::fmt_http_date(UNIX_EPOCH.checked_add(Duration::from_micros(micros))?))
+    }
+
+    fn wait_for(&self) -> String {
+        let names: Vec<String> =
+            self.destinations.iter().map(|(name, spans)| format!("{spans} for the {name}")).collect();
+        if names.is_empty() { String::new() } else { format!(" ({})", names.join(", ")) }
+    }
+}
+
+fn spans(count: u64) -> String {
+    if count == 1 { "1 span".to_owned() } else { format!("{count} spans") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Destinations, Outbox};
+    use super::*;
+    use crate::export::Format;
+    use std::sync::Arc;
+
+    #[test]
+    fn what_waits_and_what_runs_are_told_apart() {
+        let spool = tempfile::tempdir().unwrap();
+        assert!(Status::of(spool.path(), |_, _| 0).text().starts_with("nothing waits in "));
+        let destinations = Destinations(vec![(Format::Datadog, "Datadog Agent at x".to_owned())]);
+        let make = |recorded: u64| {
+            let run = RunDirectory::create(spool.path()).unwrap();
+            let account = Arc::new(Account::begin(Some(run.path())).unwrap());
+            account.add(Counter::Recorded, recorded);
+            let mut outbox = Outbox::new(Some(run.path()), 16 << 20, destinations.clone(), Arc::clone(&account));
+            outbox.push(&[1, 2], &[(0, b"x".to_vec())], &BTreeSet::new()).unwrap();
+            (run, account)
+        };
+        let (left, _) = make(3);
+        drop(left);
+        let (_running, account) = make(5);
+        account.set(Counter::SidecarPid, 4711);
+        let status = Status::of(spool.path(), |_, moved| moved.len() as u64 / 2);
+        assert_eq!(status.left_behind(), 3);
+        let text = status.text();
+        assert!(text.starts_with("3 spans wait in "), "{text}");
+        assert!(text.contains("(2 for the Datadog Agent at x)\n"), "{text}");
+        assert!(text.contains("sidecar 4711: recorded 5 spans: 0 delivered, 0 dropped, 5 waiting"), "{text}");
+        let json: serde_json::Value = serde_json::from_str(&status.json()).unwrap();
+        assert_eq!((&json["spans_waiting"], &json["runs"][1]["counters"]["spans_recorded"]), (&3.into(), &5.into()));
+        let metrics = status.metrics();
+        assert_eq!(metrics.lines().filter(|line| line.starts_with("ddtrace_run_sidecar_spans_waiting{")).count(), 2);
+        assert!(metrics.contains("ddtrace_run_sidecar_spans_recorded_total{run=\""), "{metrics}");
+    }
+}

@@ -1,0 +1,1 @@
+"""The Python side of ddtrace-run. Importing it imports nothing else."""

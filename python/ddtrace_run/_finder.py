@@ -1,0 +1,151 @@
+"""What of ours takes part in imports: names that are lent where nothing installed has them, and words when a module of
+interest has been imported. Nothing is imported before the program does it.
+"""
+
+import os
+import sys
+
+_PACKAGE = os.path.dirname(__file__)
+
+#: Where the modules are that go by the names of others.
+_COMPAT = os.path.join(_PACKAGE, "compat")
+
+#: The names that are lent, and where they are. Our own is among them, for programs that tidy up `sys.modules`.
+_LENT = {
+    "ddtrace": _COMPAT,
+    "ddtrace_api": _COMPAT,
+    "dd_trace_api": _COMPAT,
+    "ddtrace_run": os.path.dirname(_PACKAGE),
+}
+
+#: What is called when a module has been imported: its name, then module and function, which gets the imported module.
+_CALLED = {
+    "opentelemetry.trace": "ddtrace_run.otel:imported",
+    "ddtrace_api": "ddtrace_run._ddtrace_api:imported",
+}
+
+
+def install():
+    """Takes part in imports from now on. Once is enough, and in a sub-interpreter nothing is done."""
+    if _provider() == "none" or not _is_main_interpreter() or any(type(f) is _Lender for f in sys.meta_path):
+        return
+    lender = _Lender()
+    if _provider() == "ddtrace-run":
+        sys.meta_path.insert(0, lender)
+    else:
+        sys.meta_path.append(lender)
+    if _CALLED:
+        sys.meta_path.insert(0, _Watcher())
+    for name in _CALLED:
+        if name in sys.modules:
+            _call(name, sys.modules[name])
+
+
+def is_lent(module):
+    """Whether a module is one of ours that goes by the name of another."""
+    spec = getattr(module, "__spec__", None)
+    return (getattr(spec, "origin", None) or "").startswith(_COMPAT + os.sep)
+
+
+def real_ddtrace():
+    """Datadog's own `ddtrace`, if the program has imported it: it traces then, and nothing may be recorded twice."""
+    module = sys.modules.get("ddtrace")
+    return None if module is None or is_lent(module) else module
+
+
+def _provider():
+    return os.environ.get("DD_TRACE_PYTHON_PROVIDER", "").strip().lower()
+
+
+def _is_main_interpreter():
+    import _signal
+
+    try:
+        # It refuses in any case: at first those who may never set a handler, then the signal that there is not.
+        _signal.signal(0, 0)
+    except ValueError as refusal:
+        return "main" not in str(refusal)
+    return True
+
+
+def _note(text):
+    from ddtrace_run._note import note
+
+    note(text)
+
+
+def _found_by_others(itself, name, path, target):
+    for finder in list(sys.meta_path):
+        if finder is not itself and type(finder) is not _Watcher and hasattr(finder, "find_spec"):
+            spec = finder.find_spec(name, path, target)
+            if spec is not None:
+                return spec
+    return None
+
+
+class _Lender:
+    """Finds the names that are lent, behind all that is installed; or before it, where the user asked for that."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name not in _LENT:
+            return None
+        if name == "ddtrace" and _provider() == "ddtrace-run":
+            real = _found_by_others(self, name, path, target)
+            if real is not None and real.origin is not None:
+                _note(
+                    "%s is installed, but `import ddtrace` gives the tracer of ddtrace-run, "
+                    "as DD_TRACE_PYTHON_PROVIDER=ddtrace-run asks for" % os.path.dirname(real.origin)
+                )
+        from importlib.machinery import PathFinder
+
+        return PathFinder.find_spec(name, [_LENT[name]])
+
+
+class _Watcher:
+    """Lets all others find a module that something is to be called for, and calls it when the module is ready."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name not in _CALLED:
+            return None
+        spec = _found_by_others(self, name, path, target)
+        if spec is not None and hasattr(spec.loader, "exec_module"):
+            spec.loader = _Loader(spec.loader)
+        return spec
+
+
+class _Loader:
+    """Loads as the loader does that the module has before and after."""
+
+    def __init__(self, loader):
+        self._loader = loader
+
+    def __getattr__(self, name):
+        return getattr(self._loader, name)
+
+    def exec_module(self, module):
+        name = module.__spec__.name
+        module.__spec__.loader = module.__loader__ = self._loader
+        self._loader.exec_module(module)
+        _call(name, sys.modules.get(name, module))
+
+
+def _call(name, module):
+    where, _, function = _CALLED[name].partition(":")
+    try:
+        getattr(__import__(where, fromlist=["*"]), function)(module)
+    except Exception as error:
+        _note("%s cannot be traced: %s: %s" % (name, type(error).__name__, error))
+
+
+def _like_importlib(*functions):
+    """Debuggers, profilers and measures of coverage take these for what they are, a part of the import system: as that of
+    the interpreter itself they have no file.
+    """
+    for function in functions:
+        function.__code__ = function.__code__.replace(co_filename="<frozen ddtrace_run._finder>")
+
+
+_like_importlib(
+    _provider, _found_by_others, _call, _note, _Lender.find_spec, _Watcher.find_spec, _Loader.__getattr__, _Loader.exec_module
+)
+del __file__

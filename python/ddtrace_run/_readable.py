@@ -1,0 +1,93 @@
+"""What spans of OpenTelemetry's API show to those who read them, in the layout of its SDK: made when it is asked for."""
+
+import datetime
+import json
+from collections import namedtuple
+from types import MappingProxyType
+
+from opentelemetry import trace as _trace_api
+from opentelemetry.trace.status import Status, StatusCode
+
+from ddtrace_run import _native
+
+Event = namedtuple("Event", "name timestamp attributes")
+Event.dropped_attributes = 0
+InstrumentationScope = namedtuple("InstrumentationScope", "name version schema_url attributes")
+
+
+class Resource:
+    """What records."""
+
+    schema_url = ""
+
+    def __init__(self, attributes):
+        self.attributes = MappingProxyType(dict(attributes))
+
+    def to_json(self, indent=4):
+        """Itself as JSON."""
+        return json.dumps({"attributes": dict(self.attributes), "schema_url": self.schema_url}, indent=indent)
+
+
+def attributes(pairs):
+    return MappingProxyType(dict(pairs))
+
+
+def events(given):
+    return tuple(Event(name, time, attributes(pairs)) for name, time, pairs in given)
+
+
+def links(given):
+    return tuple(_trace_api.Link(context, attributes(pairs)) for context, pairs in given)
+
+
+def status(code, description):
+    return Status(StatusCode(code), description)
+
+
+def scope(given):
+    name, version = given or ("", "")
+    return InstrumentationScope(name, version, "", {})
+
+
+def resource():
+    return Resource(_native.resource_attributes())
+
+
+def _time(nanoseconds):
+    if nanoseconds is None:
+        return None
+    time = datetime.datetime.fromtimestamp(nanoseconds / 1e9, datetime.timezone.utc)
+    return time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _context(context):
+    return {
+        "trace_id": f"0x{_trace_api.format_trace_id(context.trace_id)}",
+        "span_id": f"0x{_trace_api.format_span_id(context.span_id)}",
+        "trace_state": repr(context.trace_state),
+    }
+
+
+def to_json(span, indent=4):
+    said = {"status_code": str(span.status.status_code.name)}
+    if span.status.description:
+        said["description"] = span.status.description
+    return json.dumps(
+        {
+            "name": span.name,
+            "context": _context(span.context),
+            "kind": str(span.kind),
+            "parent_id": f"0x{_trace_api.format_span_id(span.parent.span_id)}" if span.parent else None,
+            "start_time": _time(span.start_time),
+            "end_time": _time(span.end_time),
+            "status": said,
+            "attributes": dict(span.attributes),
+            "events": [
+                {"name": event.name, "timestamp": _time(event.timestamp), "attributes": dict(event.attributes)}
+                for event in span.events
+            ],
+            "links": [{"context": _context(link.context), "attributes": dict(link.attributes)} for link in span.links],
+            "resource": json.loads(resource().to_json()),
+        },
+        indent=indent,
+    )

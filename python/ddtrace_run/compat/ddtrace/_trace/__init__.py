@@ -1,0 +1,1 @@
+"""Where the classes of `ddtrace.trace` are in Datadog's package."""

@@ -1,0 +1,5 @@
+"""Where `Span` is in Datadog's package."""
+
+from ddtrace.trace import Span
+
+__all__ = ["Span"]

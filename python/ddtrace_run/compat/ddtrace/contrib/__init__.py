@@ -1,0 +1,1 @@
+"""Integrations; they are switched on by `ddtrace.patch`."""

@@ -1,0 +1,6 @@
+"""Names of tags: Memcached."""
+
+CMD = "memcached.command"
+DBMS_NAME = "memcached"
+SERVICE = "memcached"
+QUERY = "memcached.query"

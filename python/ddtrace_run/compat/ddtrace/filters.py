@@ -1,0 +1,5 @@
+"""Where `TraceFilter` was before."""
+
+from ddtrace.trace import TraceFilter
+
+__all__ = ["TraceFilter"]

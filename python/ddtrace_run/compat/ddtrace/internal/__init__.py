@@ -1,0 +1,1 @@
+"""Nothing of this is for programs; what some of them import all the same is here."""

@@ -1,0 +1,1 @@
+"""How contexts are handed on."""

@@ -1,0 +1,5 @@
+"""Where `Span` was before."""
+
+from ddtrace.trace import Span
+
+__all__ = ["Span"]

@@ -1,0 +1,123 @@
+//! Headers of Python's as carriers of a context.
+
+use crate::context::Context;
+use crate::engine::engine;
+use crate::shared::Members;
+use crate::values::{key, shown};
+use ddtrace::propagation::{Carrier, CarrierMut};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyString};
+
+/// Names, in lower case, and their values.
+pub(crate) struct Headers(Vec<(String, Vec<u8>)>);
+
+impl Headers {
+    /// The items of a mapping. Names may also be in the form of WSGI (`HTTP_X_DATADOG_TRACE_ID`).
+    pub(crate) fn of(mapping: &Bound<'_, PyAny>) -> PyResult<Headers> {
+        let mut headers = Vec::new();
+        let mut take = |name: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>| {
+            if let (Some(name), Some(value)) = (key(name), bytes(value)) {
+                headers.push((normalised(&name), value));
+            }
+        };
+        if let Ok(dict) = mapping.cast::<PyDict>() {
+            dict.copy()?.iter().for_each(|(name, value)| take(&name, &value));
+        } else {
+            for pair in mapping.call_method0("items")?.try_iter()? {
+                let pair = pair?;
+                take(&pair.get_item(0)?, &pair.get_item(1)?);
+            }
+        }
+        Ok(Headers(headers))
+    }
+}
+
+fn bytes(value: &Bound<'_, PyAny>) -> Option<Vec<u8>> {
+    if let Ok(bytes) = value.cast::<PyBytes>() {
+        return Some(bytes.as_bytes().to_vec());
+    }
+    value.cast::<PyString>().is_ok().then(|| shown(value).into_bytes())
+}
+
+fn normalised(name: &str) -> String {
+    match name.strip_prefix("HTTP_") {
+        Some(name) => name.to_ascii_lowercase().replace('_', "-"),
+        None => name.to_ascii_lowercase(),
+    }
+}
+
+impl Carrier for Headers {
+    fn values(&self, name: &str, each: &mut dyn FnMut(&[u8])) {
+        self.0.iter().filter(|(present, _)| present == name).for_each(|(_, value)| each(value));
+    }
+
+    fn with_prefix(&self, prefix: &str, each: &mut dyn FnMut(&[u8], &[u8])) {
+        for (name, value) in &self.0 {
+            if let Some(rest) = name.strip_prefix(prefix) {
+                each(rest.as_bytes(), value);
+            }
+        }
+    }
+}
+
+/// Writes headers into a mapping of Python's.
+///
+/// # Errors
+///
+/// The first one that the mapping has raised.
+pub(crate) fn write(carrier: &Bound<'_, PyAny>, inject: impl FnOnce(&mut dyn CarrierMut)) -> PyResult<()> {
+    set_each(inject, |name, value| carrier.set_item(name, value))
+}
+
+/// Calls `set` with each header that is written.
+pub(crate) fn set_each(
+    inject: impl FnOnce(&mut dyn CarrierMut),
+    mut set: impl FnMut(&str, &str) -> PyResult<()>,
+) -> PyResult<()> {
+    struct Collected(Vec<(String, String)>);
+    impl CarrierMut for Collected {
+        fn set(&mut self, name: &str, value: &[u8]) {
+            self.0.push((name.into(), String::from_utf8_lossy(value).into_owned()));
+        }
+    }
+    // The program's own code runs afterwards, when nothing is locked.
+    let mut collected = Collected(Vec::new());
+    inject(&mut collected);
+    collected.0.iter().try_for_each(|(name, value)| set(name, value))
+}
+
+/// Reads a context from headers.
+pub(crate) fn extract(carrier: &dyn Carrier) -> Context {
+    let mut baggage = Members::default();
+    let extracted = engine().tracer.settings().propagation.extract(carrier, &mut baggage);
+    Context::carried(extracted, baggage.0)
+}
+
+/// `HTTPPropagator.inject`: writes the context of a span, or a context, into headers.
+#[pyfunction]
+#[pyo3(signature = (span_context, headers, non_active_span=None))]
+pub(crate) fn http_inject(
+    span_context: &Bound<'_, PyAny>,
+    headers: &Bound<'_, PyAny>,
+    non_active_span: Option<&Bound<'_, PyAny>>,
+) -> PyResult<()> {
+    let from = non_active_span.unwrap_or(span_context);
+    if let Ok(span) = from.cast::<crate::span::Span>() {
+        let context = crate::span::Span::context(span)?;
+        return context.get().inject(headers);
+    }
+    match from.cast::<Context>() {
+        Ok(context) => context.get().inject(headers),
+        // Whatever else it is, there is nothing to hand on.
+        Err(_) => Ok(()),
+    }
+}
+
+/// `HTTPPropagator.extract`: the context that headers bring; an empty one where they bring none.
+#[pyfunction]
+pub(crate) fn http_extract(headers: &Bound<'_, PyAny>) -> Context {
+    match Headers::of(headers) {
+        Ok(headers) => extract(&headers),
+        Err(_) => extract(&Headers(Vec::new())),
+    }
+}

@@ -1,0 +1,375 @@
+//! What the OpenTelemetry API of this program is: its classes, and where it keeps what is current.
+
+use super::span::OtelSpan;
+use crate::context::Context;
+use crate::engine::engine;
+use crate::span::{Above, Span};
+use crate::store::Active;
+use crate::variable::Variable;
+use ddtrace::context::TraceContext;
+use ddtrace::ids::{SpanId, TraceId};
+use ddtrace::propagation::tracecontext::TraceParent;
+use ddtrace::propagation::{Extracted, w3c_form};
+use ddtrace::span::SpanKind;
+use pyo3::ffi;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyString};
+use std::sync::Arc;
+
+/// The API, once the program uses it.
+pub(crate) struct Binding {
+    /// Where the current context is kept.
+    variable: Variable,
+    /// Under this name a context has its span,
+    span_key: Py<PyString>,
+    /// under this one its baggage,
+    pub(super) baggage_key: Py<PyString>,
+    /// and under this one what came in with a request, if ours has read it.
+    pub(super) incoming_key: Py<PyString>,
+    context_class: Py<PyAny>,
+    span_context_class: Py<PyAny>,
+    trace_flags_class: Py<PyAny>,
+    trace_state_class: Py<PyAny>,
+    non_recording_class: Py<PyAny>,
+    invalid_span: Py<PyAny>,
+    no_state: Py<PyAny>,
+    kinds: [Py<PyAny>; 5],
+    /// The module `opentelemetry.trace`, whose provider may be set at any time.
+    trace_names: Py<PyDict>,
+    /// The provider that is set, and whether it is one of ours.
+    known_provider: PyOnceLock<(Py<PyAny>, bool)>,
+}
+
+static BINDING: PyOnceLock<Binding> = PyOnceLock::new();
+
+/// Takes note of the API: from now on, what is active is kept in its context.
+#[pyfunction]
+pub(crate) fn bind_otel(
+    trace: &Bound<'_, PyModule>,
+    variable: Bound<'_, PyAny>,
+    keys: [Py<PyString>; 2],
+) -> PyResult<()> {
+    let py = trace.py();
+    let context_class = py.import("opentelemetry.context.context")?.getattr("Context")?.unbind();
+    let named = |name: &str| Ok::<_, PyErr>(trace.getattr(name)?.unbind());
+    let kind_class = trace.getattr("SpanKind")?;
+    let kind = |name: &str| Ok::<_, PyErr>(kind_class.getattr(name)?.unbind());
+    let [span_key, baggage_key] = keys;
+    let before = crate::store::active(py)?;
+    let binding = Binding {
+        variable: Variable::of(variable),
+        span_key,
+        baggage_key,
+        incoming_key: PyString::new(py, "ddtrace_run-incoming").unbind(),
+        context_class,
+        span_context_class: named("SpanContext")?,
+        trace_flags_class: named("TraceFlags")?,
+        trace_state_class: named("TraceState")?,
+        non_recording_class: named("NonRecordingSpan")?,
+        invalid_span: named("INVALID_SPAN")?,
+        no_state: trace.getattr("TraceState")?.call0()?.unbind(),
+        kinds: [kind("INTERNAL")?, kind("SERVER")?, kind("CLIENT")?, kind("PRODUCER")?, kind("CONSUMER")?],
+        trace_names: trace.dict().unbind(),
+        known_provider: PyOnceLock::new(),
+    };
+    if BINDING.set(py, binding).is_ok() && !matches!(before, Active::Nothing) {
+        crate::store::activate(py, &before)?;
+    }
+    Ok(())
+}
+
+/// Whether the API is bound already.
+#[pyfunction]
+pub(crate) fn is_otel_bound(py: Python<'_>) -> bool {
+    Binding::get(py).is_some()
+}
+
+impl Binding {
+    /// The API, if the program uses it.
+    pub(crate) fn get(py: Python<'_>) -> Option<&'static Binding> {
+        BINDING.get(py)
+    }
+
+    /// The API, if what is active is kept in its context: not where the program has set a provider of its own, whose spans
+    /// are nothing to us, and ours nothing to them.
+    pub(crate) fn in_use(py: Python<'_>) -> Option<&'static Binding> {
+        BINDING.get(py).filter(|binding| match binding.provider(py) {
+            None => true,
+            Some(provider) => binding.is_ours(&provider),
+        })
+    }
+
+    /// Whether a provider is one of ours.
+    fn is_ours(&self, provider: &Bound<'_, PyAny>) -> bool {
+        let py = provider.py();
+        let (known, ours) = self.known_provider.get_or_init(py, || {
+            (provider.clone().unbind(), provider.hasattr(intern!(py, "_is_ddtrace_run")).unwrap_or(false))
+        });
+        // It can be set only once.
+        provider.is(known) && *ours
+    }
+
+    /// The current context.
+    pub(crate) fn current<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.variable.get(py)
+    }
+
+    /// Makes a context the current one; gives what takes that back.
+    pub(crate) fn attach<'py>(&self, context: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.variable.set(context)
+    }
+
+    /// Takes back what was attached.
+    pub(crate) fn detach(&self, token: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.variable.reset(token)
+    }
+
+    /// A value of a context.
+    pub(crate) fn value<'py>(&self, context: &Bound<'py, PyAny>, key: &Py<PyString>) -> Option<Bound<'py, PyAny>> {
+        let py = context.py();
+        if !context.is_instance_of::<PyDict>() {
+            return context.call_method1(intern!(py, "get"), (key,)).ok().filter(|value| !value.is_none());
+        }
+        // SAFETY: a dictionary and a key that is a string, whose comparison runs no code of the program's.
+        let value = unsafe { Bound::from_borrowed_ptr_or_opt(py, ffi::PyDict_GetItem(context.as_ptr(), key.as_ptr())) };
+        value.filter(|value| !value.is_none())
+    }
+
+    /// A copy of a context with other values.
+    pub(crate) fn with<'py, const N: usize>(
+        &self,
+        py: Python<'py>,
+        context: Option<&Bound<'py, PyAny>>,
+        values: [(&Py<PyString>, &Bound<'py, PyAny>); N],
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let class = self.context_class.bind(py);
+        let copy = match context {
+            Some(context) => class.call1((context,))?,
+            None => class.call0()?,
+        };
+        for (key, value) in values {
+            // SAFETY: a dictionary by its class, though one that refuses to be changed by its methods; nobody else has it.
+            let failed = unsafe { ffi::PyDict_SetItem(copy.as_ptr(), key.as_ptr(), value.as_ptr()) } != 0;
+            if failed {
+                return Err(PyErr::fetch(py));
+            }
+        }
+        Ok(copy)
+    }
+
+    /// A copy of a context whose span is another.
+    pub(crate) fn with_span<'py>(
+        &self,
+        py: Python<'py>,
+        context: Option<&Bound<'py, PyAny>>,
+        span: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.with(py, context, [(&self.span_key, span)])
+    }
+
+    /// What is active in the current context; `None` where the API knows of nothing.
+    pub(crate) fn active<'py>(&self, py: Python<'py>) -> PyResult<Option<Active<'py>>> {
+        match self.current(py)? {
+            Some(context) => self.active_in(&context),
+            None => Ok(None),
+        }
+    }
+
+    /// What is active in a context.
+    pub(crate) fn active_in<'py>(&self, context: &Bound<'py, PyAny>) -> PyResult<Option<Active<'py>>> {
+        let Some(span) = self.value(context, &self.span_key) else { return Ok(None) };
+        if let Ok(span) = span.cast::<OtelSpan>() {
+            return Ok(Some(Active::Span(span.get().span.bind(context.py()).clone())));
+        }
+        self.of_others(context, &span).map(Some)
+    }
+
+    /// The span in a context that is none of ours: one that came in, or another tracer's.
+    fn of_others<'py>(&self, context: &Bound<'py, PyAny>, span: &Bound<'py, PyAny>) -> PyResult<Active<'py>> {
+        let py = context.py();
+        let Ok(told) = span.call_method0(intern!(py, "get_span_context")) else { return Ok(Active::Nothing) };
+        if told.is_none() || !told.getattr(intern!(py, "is_valid"))?.is_truthy()? {
+            // There may be baggage alone, or links to what is not continued.
+            return Ok(self
+                .incoming(context)
+                .filter(|incoming| incoming.get().span_context().trace_id.0 == 0)
+                .map_or(Active::Nothing, Active::Context));
+        }
+        let told = self.read(&told)?;
+        if let Some(incoming) = self.incoming(context) {
+            let known = incoming.get().span_context();
+            if (known.trace_id, known.span_id) == (told.span.trace_id, told.span.span_id) {
+                return Ok(Active::Context(incoming));
+            }
+        }
+        Ok(Active::Context(Bound::new(py, context_of(told))?))
+    }
+
+    /// The `SpanContext` of the span in a context, or in the current one.
+    pub(crate) fn told<'py>(
+        &self,
+        py: Python<'py>,
+        context: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let current = match context {
+            Some(context) => Some(context.clone()),
+            None => self.current(py)?,
+        };
+        let Some(span) = current.and_then(|current| self.value(&current, &self.span_key)) else { return Ok(None) };
+        let told = span.call_method0(intern!(py, "get_span_context"))?;
+        Ok(Some(told)
+            .filter(|told| told.getattr(intern!(py, "is_valid")).is_ok_and(|valid| valid.is_truthy().unwrap_or(false))))
+    }
+
+    /// What came in with a request, if ours has read it.
+    pub(crate) fn incoming<'py>(&self, context: &Bound<'py, PyAny>) -> Option<Bound<'py, Context>> {
+        self.value(context, &self.incoming_key)?.cast_into::<Context>().ok()
+    }
+
+    /// A `SpanContext` of the API's.
+    pub(crate) fn read(&self, span: &Bound<'_, PyAny>) -> PyResult<TraceContext> {
+        let py = span.py();
+        let trace_id: u128 = span.getattr(intern!(py, "trace_id"))?.extract()?;
+        let span_id: u64 = span.getattr(intern!(py, "span_id"))?.extract()?;
+        let flags: u8 = span.getattr(intern!(py, "trace_flags"))?.extract()?;
+        let state = span.getattr(intern!(py, "trace_state"))?;
+        let state: String = match state.is_truthy()? {
+            true => state.call_method0(intern!(py, "to_header"))?.extract()?,
+            false => String::new(),
+        };
+        let is_remote = span.getattr(intern!(py, "is_remote"))?.is_truthy()?;
+        let parent = TraceParent { trace_id: TraceId(trace_id), span_id: SpanId(span_id), flags };
+        Ok(w3c_form::read(parent, &state, is_remote))
+    }
+
+    /// The `SpanContext` of the API for a context.
+    pub(crate) fn span_context<'py>(
+        &self,
+        py: Python<'py>,
+        (trace_id, span_id, flags): (TraceId, SpanId, u8),
+        is_remote: bool,
+        state: &str,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let state = if state.is_empty() {
+            self.no_state.bind(py).clone()
+        } else {
+            self.trace_state_class.bind(py).call_method1(intern!(py, "from_header"), (vec![state],))?
+        };
+        let flags = self.trace_flags_class.bind(py).call1((flags,))?;
+        self.span_context_class.bind(py).call1((trace_id.0, span_id.0, is_remote, flags, state))
+    }
+
+    /// The span of the API that shows a context from outside.
+    pub(crate) fn non_recording<'py>(&self, py: Python<'py>, context: &TraceContext) -> PyResult<Bound<'py, PyAny>> {
+        let ids = (context.span.trace_id, context.span.span_id, context.span.trace_flags());
+        let shown = self.span_context(py, ids, context.is_remote, &w3c_form::state_of(context))?;
+        self.non_recording_class.bind(py).call1((shown,))
+    }
+
+    /// Makes a span, a context or nothing the active one, in a copy of the current context. `left` is the span in whose
+    /// place that is, if one has ended: what it was put in the place of comes back as it was.
+    pub(crate) fn activate<'py>(
+        &self,
+        py: Python<'py>,
+        active: &Active<'py>,
+        left: Option<&Bound<'py, Span>>,
+    ) -> PyResult<()> {
+        let current = self.current(py)?;
+        let current = current.as_ref();
+        let next = match active {
+            Active::Nothing => self.with_span(py, current, self.invalid_span.bind(py))?,
+            Active::Span(span) => {
+                let before = left.and_then(|left| left.get().replaced.get(py));
+                let shows_it = |before: &&Py<OtelSpan>| before.get().span.is(span);
+                let shown = match before.filter(shows_it) {
+                    Some(before) => before.bind(py).clone(),
+                    None => {
+                        if let Some(present) = current.and_then(|current| self.value(current, &self.span_key))
+                            && let Ok(present) = present.cast_into::<OtelSpan>()
+                            && matches!(&span.get().above, Above::Span(above) if above.is(&present.get().span))
+                        {
+                            let _ = span.get().replaced.set(py, present.unbind());
+                        }
+                        OtelSpan::showing(span)?
+                    }
+                };
+                self.with_span(py, current, shown.as_any())?
+            }
+            Active::Context(context) => self.with_incoming(py, current, context)?,
+        };
+        self.attach(&next).map(drop)
+    }
+
+    /// A copy of a context in which something has come in.
+    pub(crate) fn with_incoming<'py>(
+        &self,
+        py: Python<'py>,
+        current: Option<&Bound<'py, PyAny>>,
+        context: &Bound<'py, Context>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let this = context.get();
+        let carried = match this.trace() {
+            Some((trace, id)) => trace.context_so_far(id),
+            None => this.extracted().and_then(|extracted| extracted.context).unwrap_or_default(),
+        };
+        let span = match carried.span.trace_id {
+            TraceId(0) => self.invalid_span.bind(py).clone(),
+            _ => self.non_recording(py, &carried)?,
+        };
+        let baggage = this.shared.all_baggage();
+        if baggage.is_empty() {
+            return self.with(py, current, [(&self.span_key, &span), (&self.incoming_key, context.as_any())]);
+        }
+        let items = super::baggage::merged(self, py, current, baggage)?;
+        let values =
+            [(&self.span_key, &span), (&self.incoming_key, context.as_any()), (&self.baggage_key, items.as_any())];
+        self.with(py, current, values)
+    }
+
+    /// A kind of the API's.
+    pub(crate) fn kind(&self, kind: Option<&Bound<'_, PyAny>>) -> SpanKind {
+        const KINDS: [SpanKind; 5] =
+            [SpanKind::Internal, SpanKind::Server, SpanKind::Client, SpanKind::Producer, SpanKind::Consumer];
+        let known = |kind: &Bound<'_, PyAny>| self.kinds.iter().position(|known| kind.is(known));
+        kind.and_then(known).map_or(SpanKind::Internal, |index| KINDS[index])
+    }
+
+    /// The API's word for a kind.
+    pub(crate) fn kind_object(&self, py: Python<'_>, kind: SpanKind) -> Py<PyAny> {
+        self.kinds[(kind as usize).saturating_sub(1).min(4)].clone_ref(py)
+    }
+
+    /// The provider that the program has set.
+    pub(crate) fn provider<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        let name = intern!(py, "_TRACER_PROVIDER");
+        self.trace_names.bind(py).get_item(name).ok().flatten().filter(|provider| !provider.is_none())
+    }
+}
+
+/// A context that an API has told of: of a trace of this process, where there is one.
+pub(crate) fn context_of(told: TraceContext) -> Context {
+    if !told.is_remote
+        && let Some(trace) = engine().tracer.active(told.span.trace_id)
+    {
+        return Context::local(trace, told.span.span_id, Arc::default());
+    }
+    Context::carried(Extracted { context: Some(told), ..Extracted::default() }, Vec::new())
+}
+
+/// The span in a context, or what is active here if there is no context: what a new span hangs under.
+pub(crate) fn parent<'py>(
+    py: Python<'py>,
+    binding: &Binding,
+    context: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Active<'py>> {
+    match context {
+        Some(context) => Ok(binding.active_in(context)?.unwrap_or(Active::Nothing)),
+        None => match binding.active(py)? {
+            Some(active) => Ok(active),
+            // What was made active before the program used this API.
+            None => crate::store::active(py),
+        },
+    }
+}

@@ -1,0 +1,142 @@
+//! What `start_as_current_span` gives: a context manager, and a decorator of functions and coroutines.
+
+use super::span::{Conduct, OtelSpan};
+use super::tracer::{Given, OtelTracer, bound};
+use crate::ffi::fast;
+use pyo3::exceptions::{PyException, PyRuntimeError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyBool;
+use std::sync::{Mutex, PoisonError};
+
+type Kept = Option<Py<PyAny>>;
+
+/// A span that begins when a block is entered.
+#[pyclass(frozen, module = "ddtrace_run.otel")]
+pub(crate) struct Scope {
+    tracer: Py<OtelTracer>,
+    name: Kept,
+    context: Kept,
+    kind: Kept,
+    attributes: Kept,
+    links: Kept,
+    start_time: Kept,
+    conduct: Conduct,
+    /// The span, and what takes back that it is the current one.
+    entered: Mutex<Option<(Py<OtelSpan>, Py<PyAny>)>>,
+}
+
+impl Scope {
+    pub(super) fn new(tracer: Bound<'_, OtelTracer>, given: &Given<'_, '_>) -> Scope {
+        let keep = |value: &Option<Borrowed<'_, '_, PyAny>>| value.as_deref().map(|value| value.clone().unbind());
+        Scope {
+            tracer: tracer.unbind(),
+            name: keep(&given.name),
+            context: keep(&given.context),
+            kind: keep(&given.kind),
+            attributes: keep(&given.attributes),
+            links: keep(&given.links),
+            start_time: keep(&given.start_time),
+            conduct: given.conduct,
+            entered: Mutex::new(None),
+        }
+    }
+
+    fn given<'a, 'py>(&'a self, py: Python<'py>) -> Given<'a, 'py> {
+        fn lent<'a, 'py>(py: Python<'py>, kept: &'a Kept) -> Option<Borrowed<'a, 'py, PyAny>> {
+            kept.as_ref().map(|kept| kept.bind_borrowed(py))
+        }
+        Given {
+            name: lent(py, &self.name),
+            context: lent(py, &self.context),
+            kind: lent(py, &self.kind),
+            attributes: lent(py, &self.attributes),
+            links: lent(py, &self.links),
+            start_time: lent(py, &self.start_time),
+            conduct: self.conduct,
+        }
+    }
+
+    fn take(&self) -> Option<(Py<OtelSpan>, Py<PyAny>)> {
+        self.entered.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// Takes back that a span is the current one. Where that cannot be, as another context is active by now, the API says so.
+fn detach(py: Python<'_>, token: &Bound<'_, PyAny>) -> PyResult<()> {
+    if let Err(error) = bound(py)?.detach(token) {
+        let logger = py.import("logging")?.call_method1("getLogger", ("opentelemetry.context",))?;
+        let named = pyo3::types::PyDict::new(py);
+        named.set_item("exc_info", error)?;
+        logger.call_method("error", ("Failed to detach context",), Some(&named))?;
+    }
+    Ok(())
+}
+
+fast! {
+    /// `__enter__()`: the span.
+    enter(py, slf: Scope, _arguments) {
+        let this = slf.get();
+        let binding = bound(py)?;
+        let span = this.tracer.get().begin(py, binding, &this.given(py))?;
+        let current = binding.current(py)?;
+        let next = binding.with_span(py, current.as_ref(), span.as_any())?;
+        let token = binding.attach(&next)?;
+        let entered = Some((span.clone().unbind(), token.unbind()));
+        let before = std::mem::replace(&mut *this.entered.lock().unwrap_or_else(PoisonError::into_inner), entered);
+        if before.is_some() {
+            return Err(PyRuntimeError::new_err("the span is entered already"));
+        }
+        Ok(span.into_any())
+    }
+}
+
+fast! {
+    /// `__exit__(exc_type, exc_val, exc_tb)`.
+    exit(py, slf: Scope, arguments) {
+        let [_, value, _] = arguments.take(py, "__exit__", [c"exc_type", c"exc_val", c"exc_tb"])?;
+        let this = slf.get();
+        if let Some((span, token)) = this.take() {
+            let (span, token) = (span.into_bound(py), token.into_bound(py));
+            detach(py, &token)?;
+            // What ends a program, a task or a generator is no error.
+            if let Some(exception) = value.filter(|value| value.is_instance_of::<PyException>())
+                && span.get().is_recording()
+            {
+                OtelSpan::fail(&span, this.conduct, &exception, false)?;
+            }
+            if this.conduct.ends_on_exit {
+                OtelSpan::finish(&span, None)?;
+            }
+        }
+        Ok(PyBool::new(py, false).to_owned().into_any())
+    }
+}
+
+#[pymethods]
+impl Scope {
+    /// As a decorator: each call of the function is a span of its own.
+    fn __call__<'py>(slf: &Bound<'py, Self>, function: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        static DECORATE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let py = slf.py();
+        let find = || Ok::<_, PyErr>(py.import("ddtrace_run._wrap")?.getattr("within")?.unbind());
+        DECORATE.get_or_try_init(py, find)?.bind(py).call1((slf.getattr(intern!(py, "_again"))?, function))
+    }
+
+    /// Another one that begins the same span anew.
+    fn _again(&self, py: Python<'_>) -> Scope {
+        let again = |kept: &Kept| kept.as_ref().map(|kept| kept.clone_ref(py));
+        Scope {
+            tracer: self.tracer.clone_ref(py),
+            name: again(&self.name),
+            context: again(&self.context),
+            kind: again(&self.kind),
+            attributes: again(&self.attributes),
+            links: again(&self.links),
+            start_time: again(&self.start_time),
+            conduct: self.conduct,
+            entered: Mutex::new(None),
+        }
+    }
+}

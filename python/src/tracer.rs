@@ -1,0 +1,324 @@
+//! `Tracer` of Datadog's API.
+
+use crate::context::Context;
+use crate::engine::engine;
+use crate::ffi::fast;
+use crate::processors;
+use crate::shared::Shared;
+use crate::span::{Above, Span, argument, local_root};
+use crate::store::{self, Active};
+use crate::values::{self, Value};
+use ddtrace::ids::TraceId;
+use ddtrace::propagation::Extracted;
+use ddtrace::semconv::Key;
+use ddtrace::tracer::{Parent, SpanData, Start};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use std::borrow::Cow;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Tags of all spans that begin from now on.
+static GLOBAL_TAGS: Mutex<Vec<(String, Value<'static>)>> = Mutex::new(Vec::new());
+static HAS_GLOBAL_TAGS: AtomicBool = AtomicBool::new(false);
+
+/// How a span is to begin.
+pub(crate) struct Beginning<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) service: Option<&'a str>,
+    pub(crate) resource: Option<&'a str>,
+    pub(crate) span_type: Option<&'a str>,
+}
+
+/// Starts a span of Datadog's API.
+fn begin<'py>(py: Python<'py>, beginning: &Beginning<'_>, parent: Active<'py>) -> PyResult<Bound<'py, Span>> {
+    let resource = beginning.resource.unwrap_or(beginning.name);
+    let inherited;
+    let service = match (beginning.service, &parent) {
+        (None, Active::Span(parent)) => {
+            inherited = parent.get().own_service();
+            inherited.as_deref()
+        }
+        (service, _) => service,
+    };
+    let fill = |data: &mut SpanData| {
+        data.set_text(Key::OperationName, beginning.name);
+        // OTLP's name, and said again so that no resource is computed from the tags.
+        data.set_text(Key::ResourceName, resource);
+        for (key, text) in [(Key::Service, service), (Key::SpanType, beginning.span_type)] {
+            if let Some(text) = text {
+                data.set_text(key, text);
+            }
+        }
+    };
+    start(py, Start::new(String::from(resource), Parent::None), parent, false, fill)
+}
+
+/// Starts a span of either API under `parent`.
+pub(crate) fn start<'py>(
+    py: Python<'py>,
+    mut start: Start<'_>,
+    parent: Active<'py>,
+    is_otel: bool,
+    fill: impl FnOnce(&mut SpanData),
+) -> PyResult<Bound<'py, Span>> {
+    let tracer = &engine().tracer;
+    let fill = |data: &mut SpanData| {
+        fill(data);
+        if HAS_GLOBAL_TAGS.load(Ordering::Relaxed) {
+            let tags = GLOBAL_TAGS.lock().unwrap_or_else(PoisonError::into_inner);
+            tags.iter().for_each(|(name, value)| data.set_attribute(name, value.attribute()));
+        }
+    };
+    let scope = start.scope.clone();
+    let start_ns = *start.start_unix_ns.get_or_insert_with(ddtrace::tracer::now_unix_ns);
+    let (live, above, shared) = match parent {
+        Active::Span(span) => {
+            let this = span.get();
+            let start = Start { parent: Parent::Local(this.trace(), this.id()), ..reborrow(start) };
+            (tracer.start(start, fill), Above::Span(span.clone().unbind()), Arc::clone(&this.shared))
+        }
+        Active::Context(context) => {
+            let this = context.get();
+            let shared = Arc::clone(&this.shared);
+            let live = match (this.trace(), this.extracted()) {
+                (Some((trace, id)), _) => {
+                    tracer.start(Start { parent: Parent::Local(trace, id), ..reborrow(start) }, fill)
+                }
+                (None, extracted) => {
+                    let extracted = extracted.unwrap_or_default();
+                    let baggage = crate::shared::Members(shared.all_baggage());
+                    let start = Start {
+                        parent: continued(&extracted),
+                        incoming: Some(&extracted),
+                        incoming_baggage: extracted.has_baggage.then_some(&baggage as _),
+                        ..reborrow(start)
+                    };
+                    tracer.start(start, fill)
+                }
+            };
+            (live, Above::Context(context.unbind()), shared)
+        }
+        Active::Nothing => {
+            (tracer.start(Start { parent: Parent::None, ..start }, fill), Above::Nothing, Arc::new(Shared::default()))
+        }
+    };
+    let span = Bound::new(py, Span::of(live, start_ns, above, shared, is_otel, scope))?;
+    processors::begun(&span);
+    Ok(span)
+}
+
+/// What there is to continue of what came in.
+fn continued(extracted: &Extracted) -> Parent<'_> {
+    match &extracted.context {
+        Some(context) if context.span.trace_id != TraceId(0) => Parent::Context(context),
+        _ => Parent::None,
+    }
+}
+
+/// The same beginning, under a parent that may live shorter.
+fn reborrow<'a>(start: Start<'_>) -> Start<'a> {
+    Start {
+        name: start.name,
+        kind: start.kind,
+        start_unix_ns: start.start_unix_ns,
+        parent: Parent::None,
+        incoming: None,
+        incoming_baggage: None,
+        scope: start.scope,
+    }
+}
+
+/// Starts spans. There is one: what it has is the program's.
+#[pyclass(frozen, subclass, dict, weakref, module = "ddtrace.trace")]
+#[derive(Debug)]
+pub(crate) struct Tracer;
+
+fast! {
+    /// `trace(name, service=None, resource=None, span_type=None, span_api="datadog")`.
+    trace(py, _slf: Tracer, arguments) {
+        let given = arguments.take(py, "trace", [c"name", c"service", c"resource", c"span_type", c"span_api"])?;
+        let [name, service, resource, span_type, _] = given;
+        let parent = store::active(py)?;
+        let span = begin_with(py, name, service, resource, span_type, parent)?;
+        store::activate(py, &Active::Span(span.clone()))?;
+        Ok(span.into_any())
+    }
+}
+
+fast! {
+    /// `start_span(name, child_of=None, service=None, resource=None, span_type=None, activate=False, span_api="datadog")`.
+    start_span(py, _slf: Tracer, arguments) {
+        let given = arguments.take(
+            py,
+            "start_span",
+            [c"name", c"child_of", c"service", c"resource", c"span_type", c"activate", c"span_api"],
+        )?;
+        let [name, child_of, service, resource, span_type, activate, _] = given;
+        let span = begin_with(py, name, service, resource, span_type, Active::of(child_of.as_deref()))?;
+        if activate.is_some_and(|activate| activate.is_truthy().unwrap_or(false)) {
+            store::activate(py, &Active::Span(span.clone()))?;
+        }
+        Ok(span.into_any())
+    }
+}
+
+type Given<'a, 'py> = Option<Borrowed<'a, 'py, PyAny>>;
+
+fn begin_with<'py>(
+    py: Python<'py>,
+    name: Given<'_, 'py>,
+    service: Given<'_, 'py>,
+    resource: Given<'_, 'py>,
+    span_type: Given<'_, 'py>,
+    parent: Active<'py>,
+) -> PyResult<Bound<'py, Span>> {
+    let Some(name) = name else {
+        return Err(pyo3::exceptions::PyTypeError::new_err("a span needs a name"));
+    };
+    let name = argument(Some(&name)).unwrap_or_else(|| Cow::Owned(values::shown(&name)));
+    let (service, resource) = (argument(service.as_deref()), argument(resource.as_deref()));
+    let span_type = argument(span_type.as_deref());
+    let beginning = Beginning {
+        name: &name,
+        service: service.as_deref(),
+        resource: resource.as_deref(),
+        span_type: span_type.as_deref(),
+    };
+    begin(py, &beginning, parent)
+}
+
+#[pymethods]
+impl Tracer {
+    #[new]
+    fn new() -> Tracer {
+        Tracer
+    }
+
+    /// The active span, or None.
+    fn current_span<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, Span>>> {
+        Ok(match store::active(py)? {
+            Active::Span(span) => Some(span),
+            _ => None,
+        })
+    }
+
+    /// The first span of the active trace in this process, or None.
+    fn current_root_span<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, Span>>> {
+        Ok(self.current_span(py)?.map(|span| local_root(&span)))
+    }
+
+    /// What is handed on from here, or None.
+    fn current_trace_context<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, Context>>> {
+        match store::active(py)? {
+            Active::Span(span) => Span::context(&span).map(Some),
+            Active::Context(context) => Ok(Some(context)),
+            Active::Nothing => Ok(None),
+        }
+    }
+
+    /// Sets tags of all spans that begin from now on.
+    fn set_tags(&self, tags: &Bound<'_, PyAny>) -> PyResult<()> {
+        let new = values::pairs(tags, values::tag)?;
+        let mut tags = GLOBAL_TAGS.lock().unwrap_or_else(PoisonError::into_inner);
+        for (name, value) in new {
+            match tags.iter_mut().find(|(present, _)| *present == name) {
+                Some((_, present)) => *present = value,
+                None => tags.push((name, value)),
+            }
+        }
+        HAS_GLOBAL_TAGS.store(!tags.is_empty(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Nothing is to be flushed: what is finished is out of the program's hands.
+    fn flush(&self) {}
+
+    /// Nothing is to be shut down: spans that are finished later are recorded, too.
+    #[pyo3(signature = (timeout=None))]
+    fn shutdown(&self, timeout: Option<&Bound<'_, PyAny>>) {
+        let _ = timeout;
+    }
+
+    /// Whether spans are recorded.
+    #[getter]
+    fn enabled(&self) -> bool {
+        engine().records()
+    }
+
+    /// Replaces those who look at finished traces.
+    fn _set_processors(&self, processors: Vec<Py<PyAny>>) {
+        processors::set(processors);
+    }
+
+    /// Calls `listener` with each span that begins.
+    fn on_start_span<'py>(&self, listener: Bound<'py, PyAny>) -> Bound<'py, PyAny> {
+        processors::listen(listener.clone().unbind());
+        listener
+    }
+
+    /// Takes a listener away.
+    fn deregister_on_start_span<'py>(&self, listener: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        processors::unlisten(&listener)?;
+        Ok(listener)
+    }
+
+    /// Decides about the trace of a span, if that is not done.
+    fn sample(&self, span: &Bound<'_, Span>) {
+        let _ = span.get().trace().leaving();
+    }
+
+    /// What log records show of the active span.
+    fn get_log_correlation_context<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let settings = engine().tracer.settings();
+        let config = &engine().resolution.config;
+        let (mut trace_id, mut span_id) = (String::from("0"), String::from("0"));
+        let span = self.current_trace_context(py)?.map(|context| context.get().span_context());
+        if let Some(span) = span {
+            let id = span.trace_id.0;
+            trace_id = if id > u128::from(u64::MAX) { format!("{id:032x}") } else { id.to_string() };
+            span_id = span.span_id.0.to_string();
+        }
+        let logged = PyDict::new(py);
+        logged.set_item("dd.trace_id", trace_id)?;
+        logged.set_item("dd.span_id", span_id)?;
+        logged.set_item("dd.service", settings.service.as_deref().unwrap_or_default())?;
+        logged.set_item("dd.env", &settings.env)?;
+        logged.set_item("dd.version", config.version.as_deref().unwrap_or_default())?;
+        Ok(logged)
+    }
+}
+
+/// What is active, and what becomes so: `tracer.context_provider`.
+#[pyclass(frozen, subclass, module = "ddtrace.trace")]
+#[derive(Debug)]
+pub(crate) struct ContextProvider;
+
+#[pymethods]
+impl ContextProvider {
+    #[new]
+    fn new() -> ContextProvider {
+        ContextProvider
+    }
+
+    /// The active span, or a context from outside, or None.
+    fn active<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(store::active(py)?.object(py))
+    }
+
+    /// Makes a span or a context the active one; None makes it that nothing is.
+    #[pyo3(signature = (ctx))]
+    fn activate<'py>(&self, ctx: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        store::activate(ctx.py(), &Active::of(Some(&ctx)))?;
+        Ok(ctx)
+    }
+
+    /// Whether anything is active.
+    fn _has_active_context(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(!matches!(store::active(py)?, Active::Nothing))
+    }
+
+    fn __call__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.active(py)
+    }
+}

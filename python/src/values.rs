@@ -1,0 +1,262 @@
+//! Python's values as attributes, by the rules of either API, and back.
+
+use crate::ffi::text;
+use ddtrace::record::FieldValue;
+use ddtrace::tracer::AttributeValue;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt, PyList, PyMapping, PySequence, PyString, PyTuple};
+use std::borrow::Cow;
+
+/// A value on its way into a span: nothing of it is Python's any more but a text's bytes.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Value<'a> {
+    Text(Cow<'a, str>),
+    Bool(bool),
+    Integer(i64),
+    Float(f64),
+    Texts(Vec<String>),
+    Bools(Vec<bool>),
+    Integers(Vec<i64>),
+    Floats(Vec<f64>),
+}
+
+impl Value<'_> {
+    /// As the engine takes it.
+    pub(crate) fn attribute(&self) -> AttributeValue<'_> {
+        match self {
+            Value::Text(text) => AttributeValue::Text(text),
+            Value::Bool(truth) => AttributeValue::Bool(*truth),
+            Value::Integer(number) => AttributeValue::Integer(*number),
+            Value::Float(number) => AttributeValue::Float(*number),
+            Value::Texts(texts) => AttributeValue::Texts(texts.iter().map(String::as_str).collect()),
+            Value::Bools(list) => AttributeValue::Bools(list),
+            Value::Integers(list) => AttributeValue::Integers(list),
+            Value::Floats(list) => AttributeValue::Floats(list),
+        }
+    }
+
+    /// Without anything borrowed.
+    pub(crate) fn into_owned(self) -> Value<'static> {
+        match self {
+            Value::Text(text) => Value::Text(Cow::Owned(text.into_owned())),
+            Value::Bool(truth) => Value::Bool(truth),
+            Value::Integer(number) => Value::Integer(number),
+            Value::Float(number) => Value::Float(number),
+            Value::Texts(list) => Value::Texts(list),
+            Value::Bools(list) => Value::Bools(list),
+            Value::Integers(list) => Value::Integers(list),
+            Value::Floats(list) => Value::Floats(list),
+        }
+    }
+
+    /// What a record has, read back; `None` for what is no attribute.
+    pub(crate) fn read(value: &FieldValue<'_>) -> Option<Value<'static>> {
+        let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Some(match value {
+            FieldValue::Text(bytes) => Value::Text(Cow::Owned(lossy(bytes))),
+            FieldValue::Integer(number) => Value::Integer(*number),
+            FieldValue::Float(number) => Value::Float(*number),
+            FieldValue::Bool(truth) => Value::Bool(*truth),
+            FieldValue::TextList(items) => Value::Texts(items.iter().map(|item| lossy(item)).collect()),
+            FieldValue::IntegerList(items) => Value::Integers(items.clone()),
+            FieldValue::FloatList(items) => Value::Floats(items.clone()),
+            FieldValue::BoolList(items) => Value::Bools(items.clone()),
+            _ => return None,
+        })
+    }
+
+    /// As Python has it; lists are tuples.
+    pub(crate) fn to_python<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(match self {
+            Value::Text(text) => PyString::new(py, text).into_any(),
+            Value::Bool(truth) => PyBool::new(py, *truth).to_owned().into_any(),
+            Value::Integer(number) => number.into_pyobject(py)?.into_any(),
+            Value::Float(number) => PyFloat::new(py, *number).into_any(),
+            Value::Texts(list) => PyTuple::new(py, list)?.into_any(),
+            Value::Bools(list) => PyTuple::new(py, list)?.into_any(),
+            Value::Integers(list) => PyTuple::new(py, list)?.into_any(),
+            Value::Floats(list) => PyTuple::new(py, list)?.into_any(),
+        })
+    }
+}
+
+/// `str(value)`; what cannot be shown is said to be so, as nothing of the program's may fail for a tag.
+pub(crate) fn shown(value: &Bound<'_, PyAny>) -> String {
+    match value.str() {
+        Ok(string) => text(&string).into_owned(),
+        Err(_) => format!(
+            "<{} that cannot be shown>",
+            value.get_type().name().map(|name| name.to_string()).unwrap_or_default()
+        ),
+    }
+}
+
+/// The key of a tag or an attribute: a text, or bytes that are one.
+pub(crate) fn key<'a>(key: &'a Bound<'_, PyAny>) -> Option<Cow<'a, str>> {
+    if let Ok(string) = key.cast::<PyString>() {
+        return Some(text(string));
+    }
+    let bytes = key.cast::<PyBytes>().ok()?;
+    Some(String::from_utf8_lossy(bytes.as_bytes()))
+}
+
+/// A whole number that 64 bits have room for.
+fn integer(number: &Bound<'_, PyInt>) -> Option<i64> {
+    let mut overflow = 0;
+    // SAFETY: it is an int, for which this can fail by being too large alone.
+    let value = unsafe { ffi::PyLong_AsLongLongAndOverflow(number.as_ptr(), &raw mut overflow) };
+    (overflow == 0).then_some(value)
+}
+
+/// A value of Datadog's API: truth values, and whatever is neither a number nor a text, as Python shows it. `None` for
+/// numbers that are none.
+pub(crate) fn tag<'a>(value: &'a Bound<'_, PyAny>) -> Option<Value<'a>> {
+    if let Ok(string) = value.cast::<PyString>() {
+        return Some(Value::Text(text(string)));
+    }
+    if let Ok(truth) = value.cast::<PyBool>() {
+        return Some(Value::Text(Cow::Borrowed(if truth.is_true() { "True" } else { "False" })));
+    }
+    number(value).unwrap_or_else(|| Some(Value::Text(Cow::Owned(shown(value)))))
+}
+
+/// A metric of Datadog's API: a number, or a text that is one.
+pub(crate) fn metric(value: &Bound<'_, PyAny>) -> Option<Value<'static>> {
+    if let Ok(string) = value.cast::<PyString>() {
+        let text = text(string);
+        let text = text.trim();
+        return match text.parse::<i64>() {
+            Ok(number) => Some(Value::Integer(number)),
+            Err(_) => text.parse().ok().filter(|number: &f64| number.is_finite()).map(Value::Float),
+        };
+    }
+    if let Ok(truth) = value.cast::<PyBool>() {
+        return Some(Value::Integer(truth.is_true().into()));
+    }
+    match number(value) {
+        Some(number) => number,
+        // Numbers of other libraries.
+        None => value.extract().ok().filter(|number: &f64| number.is_finite()).map(Value::Float),
+    }
+}
+
+/// `None` for what is no `int` and no `float`; `Some(None)` for numbers that are none.
+fn number(value: &Bound<'_, PyAny>) -> Option<Option<Value<'static>>> {
+    if let Ok(number) = value.cast::<PyInt>() {
+        let fits = integer(number).map(Value::Integer);
+        return Some(Some(fits.unwrap_or_else(|| Value::Text(Cow::Owned(shown(value))))));
+    }
+    let number = value.cast::<PyFloat>().ok()?.value();
+    Some(number.is_finite().then_some(Value::Float(number)))
+}
+
+/// A value of OpenTelemetry's API. What the API does not allow is shown as text; `None` is left out.
+pub(crate) fn attribute<'a>(value: &'a Bound<'_, PyAny>) -> Option<Value<'a>> {
+    if let Some(plain) = plain(value) {
+        return Some(plain);
+    }
+    if value.is_none() {
+        return None;
+    }
+    if let Ok(bytes) = value.cast::<PyBytes>() {
+        return Some(Value::Text(String::from_utf8_lossy(bytes.as_bytes())));
+    }
+    if value.cast::<PyMapping>().is_err()
+        && let Some(list) = list(value)
+    {
+        return Some(list);
+    }
+    Some(Value::Text(Cow::Owned(shown(value))))
+}
+
+/// A text, a truth value or a number.
+fn plain<'a>(value: &'a Bound<'_, PyAny>) -> Option<Value<'a>> {
+    if let Ok(string) = value.cast::<PyString>() {
+        return Some(Value::Text(text(string)));
+    }
+    if let Ok(truth) = value.cast::<PyBool>() {
+        return Some(Value::Bool(truth.is_true()));
+    }
+    if let Ok(number) = value.cast::<PyFloat>() {
+        return Some(Value::Float(number.value()));
+    }
+    let number = value.cast::<PyInt>().ok()?;
+    Some(integer(number).map_or_else(|| Value::Text(Cow::Owned(shown(value))), Value::Integer))
+}
+
+/// A sequence: of one type if all items are, else of texts.
+fn list(value: &Bound<'_, PyAny>) -> Option<Value<'static>> {
+    let items: Vec<Bound<'_, PyAny>> = if let Ok(list) = value.cast::<PyList>() {
+        list.iter().collect()
+    } else if let Ok(tuple) = value.cast::<PyTuple>() {
+        tuple.iter().collect()
+    } else {
+        let sequence = value.cast::<PySequence>().ok()?;
+        sequence.to_list().ok()?.iter().collect()
+    };
+    let values: Vec<Value<'static>> =
+        items.iter().map(|item| attribute(item).map_or(Value::Text(Cow::Borrowed("")), Value::into_owned)).collect();
+    Some(of_one_type(values))
+}
+
+fn of_one_type(values: Vec<Value<'static>>) -> Value<'static> {
+    macro_rules! all {
+        ($kind:ident, $list:ident) => {
+            if values.iter().all(|value| matches!(value, Value::$kind(_))) {
+                return Value::$list(
+                    values
+                        .into_iter()
+                        .filter_map(|value| if let Value::$kind(value) = value { Some(value) } else { None })
+                        .collect(),
+                );
+            }
+        };
+    }
+    if values.is_empty() {
+        return Value::Texts(Vec::new());
+    }
+    all!(Bool, Bools);
+    all!(Integer, Integers);
+    all!(Float, Floats);
+    let as_text = |value| match value {
+        Value::Text(text) => text.into_owned(),
+        Value::Bool(truth) => String::from(if truth { "True" } else { "False" }),
+        Value::Integer(number) => number.to_string(),
+        Value::Float(number) => number.to_string(),
+        nested => format!("{nested:?}"),
+    };
+    Value::Texts(values.into_iter().map(as_text).collect())
+}
+
+/// The pairs of a mapping of OpenTelemetry's API; keys that are no text or empty are left out.
+pub(crate) fn attributes(mapping: &Bound<'_, PyAny>) -> PyResult<Vec<(String, Value<'static>)>> {
+    pairs(mapping, attribute)
+}
+
+/// The pairs of a mapping, its values read by `read`.
+pub(crate) fn pairs(
+    mapping: &Bound<'_, PyAny>,
+    read: impl for<'a, 'py> Fn(&'a Bound<'py, PyAny>) -> Option<Value<'a>>,
+) -> PyResult<Vec<(String, Value<'static>)>> {
+    let mut pairs = Vec::new();
+    let mut take = |key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>| {
+        if let (Some(key), Some(value)) = (self::key(key), read(value))
+            && !key.is_empty()
+        {
+            pairs.push((key.into_owned(), value.into_owned()));
+        }
+    };
+    if let Ok(dict) = mapping.cast::<pyo3::types::PyDict>() {
+        // A copy, as reading a value may run code that changes it.
+        for (key, value) in dict.copy()?.iter() {
+            take(&key, &value);
+        }
+        return Ok(pairs);
+    }
+    for pair in mapping.call_method0("items")?.try_iter()? {
+        let pair = pair?;
+        take(&pair.get_item(0)?, &pair.get_item(1)?);
+    }
+    Ok(pairs)
+}

@@ -1,0 +1,90 @@
+//! Context variables.
+
+use crate::ffi::symbol;
+use pyo3::ffi::PyObject;
+use pyo3::intern;
+use pyo3::prelude::*;
+use std::ffi::c_int;
+
+type Get = unsafe extern "C" fn(*mut PyObject, *mut PyObject, *mut *mut PyObject) -> c_int;
+type Set = unsafe extern "C" fn(*mut PyObject, *mut PyObject) -> *mut PyObject;
+type Reset = unsafe extern "C" fn(*mut PyObject, *mut PyObject) -> c_int;
+
+/// A `contextvars.ContextVar`.
+pub(crate) struct Variable {
+    object: Py<PyAny>,
+    functions: Option<(Get, Set, Reset)>,
+}
+
+impl Variable {
+    /// A new one.
+    pub(crate) fn new(py: Python<'_>, name: &str) -> PyResult<Variable> {
+        // The module in C, which every interpreter has already: `contextvars` only names it.
+        let class = py.import("_contextvars")?.getattr("ContextVar")?;
+        Ok(Variable::of(class.call1((name,))?))
+    }
+
+    /// One that there is, or what has its methods.
+    pub(crate) fn of(object: Bound<'_, PyAny>) -> Variable {
+        let found = (symbol(c"PyContextVar_Get"), symbol(c"PyContextVar_Set"), symbol(c"PyContextVar_Reset"));
+        let is_one = object.get_type().name().is_ok_and(|name| name == "ContextVar");
+        let functions = match found {
+            _ if !is_one => None,
+            // SAFETY: these are their types in every CPython from 3.7.1 on.
+            (Some(get), Some(set), Some(reset)) => Some(unsafe {
+                (
+                    std::mem::transmute::<*mut std::ffi::c_void, Get>(get),
+                    std::mem::transmute::<*mut std::ffi::c_void, Set>(set),
+                    std::mem::transmute::<*mut std::ffi::c_void, Reset>(reset),
+                )
+            }),
+            _ => None,
+        };
+        Variable { object: object.unbind(), functions }
+    }
+
+    /// Its value here.
+    pub(crate) fn get<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let value = match self.functions {
+            Some((get, ..)) => {
+                let mut value = std::ptr::null_mut();
+                // SAFETY: a variable, no default, and a place for a new reference, which stays null if there is none.
+                unsafe {
+                    if get(self.object.as_ptr(), std::ptr::null_mut(), &raw mut value) < 0 {
+                        return Err(PyErr::fetch(py));
+                    }
+                    Bound::from_owned_ptr_or_opt(py, value)
+                }
+            }
+            None => Some(self.object.bind(py).call_method1(intern!(py, "get"), (py.None(),))?),
+        };
+        Ok(value.filter(|value| !value.is_none()))
+    }
+
+    /// Sets it, and gives what takes it back.
+    pub(crate) fn set<'py>(&self, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let py = value.py();
+        match self.functions {
+            // SAFETY: a variable and a value; the result is a new reference.
+            Some((_, set, _)) => unsafe { Bound::from_owned_ptr_or_err(py, set(self.object.as_ptr(), value.as_ptr())) },
+            None => self.object.bind(py).call_method1(intern!(py, "set"), (value,)),
+        }
+    }
+
+    /// Takes back what was set.
+    ///
+    /// # Errors
+    ///
+    /// Where the token is used already, or of another context.
+    pub(crate) fn reset(&self, token: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = token.py();
+        match self.functions {
+            // SAFETY: a variable, and an object that is checked to be a token of it.
+            Some((.., reset)) => match unsafe { reset(self.object.as_ptr(), token.as_ptr()) } {
+                0 => Ok(()),
+                _ => Err(PyErr::fetch(py)),
+            },
+            None => self.object.bind(py).call_method1(intern!(py, "reset"), (token,)).map(drop),
+        }
+    }
+}

@@ -1,0 +1,69 @@
+/* A service that answers one request, in several ways. The first argument says which. */
+#define _GNU_SOURCE
+#include "ddtrace_run.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static void print_priority(void *argument, const char *name, const char *value, size_t length) {
+    (void)argument;
+    if (strcmp(name, "x-datadog-sampling-priority") == 0) printf("%.*s\n", (int)length, value);
+}
+
+static ddtrace_span request(void) {
+    struct ddtrace_start_options options = ddtrace_options();
+    options.kind = DDTRACE_SERVER;
+    options.resource = ddtrace_text("GET /orders/{id}");
+    return ddtrace_start("http.server.request", &options);
+}
+
+/* Another thread says all that there is to say. */
+static void *help(void *argument) {
+    ddtrace_span span = *(ddtrace_span *)argument;
+    ddtrace_tag_string(span, "who", "helper");
+    ddtrace_event(span, "helped", NULL, 0);
+    ddtrace_error(span, "Trouble", "seen by the helper", NULL);
+    ddtrace_drop(span);
+    ddtrace_inject(span, print_priority, NULL);
+    return NULL;
+}
+
+int main(int argc, char **argv) {
+    const char *how = argc > 1 ? argv[1] : "";
+    if (strcmp(how, "ended") == 0) {
+        ddtrace_finish(request());
+    } else if (strcmp(how, "injected") == 0) {
+        ddtrace_span span = request();
+        ddtrace_inject(span, print_priority, NULL);
+        ddtrace_finish(span);
+    } else if (strcmp(how, "killed") == 0) {
+        request();
+        raise(SIGKILL);
+    } else if (strcmp(how, "helped") == 0) {
+        for (int number = 0; number < 20; number++) {
+            ddtrace_span span = request();
+            pthread_t helper;
+            pthread_create(&helper, NULL, help, &span);
+            pthread_join(helper, NULL);
+            ddtrace_finish(span);
+        }
+        /* Nothing is said by the end of the process. */
+        pause();
+    } else if (strcmp(how, "until dropped") == 0) {
+        /* Until the rates of the Agent have come, which answers to what was sent. */
+        for (int tries = 0; tries < 600; tries++) {
+            ddtrace_span span = request();
+            struct ddtrace_ids ids = {.size = sizeof ids};
+            ddtrace_inject(span, print_priority, NULL);
+            ddtrace_describe(span, &ids);
+            ddtrace_finish(span);
+            if (ids.priority <= 0) return 0;
+            usleep(100 * 1000);
+        }
+        return 1;
+    }
+    return 0;
+}

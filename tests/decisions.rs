@@ -1,0 +1,160 @@
+//! One configuration, one decision: the same request is kept or dropped, for the same reason, whoever decides: the tracer
+//! behind the C interface, the engine of Rust programs, or the sidecar, where a program died before it could.
+
+use ddtrace_test_support::programs::compile_strictly;
+use ddtrace_test_support::services::Running;
+use ddtrace_test_support::{Agent, Outcome, Sandbox, http, repository, wait_for};
+use serde_json::Value;
+use std::sync::OnceLock;
+
+fn sandbox(agent: &Agent, settings: &[(&str, &str)]) -> Sandbox {
+    let mut sandbox = Sandbox::new(env!("CARGO_BIN_EXE_ddtrace-run"));
+    sandbox.set("DD_TRACE_AGENT_URL", agent.url()).unset("DD_TRACE_EXPORTER").set("DD_TRACE_PROCESS_SPANS", "false");
+    for (name, value) in [("DD_SERVICE", "shop"), ("DD_ENV", "test"), ("DD_VERSION", "7")].iter().chain(settings) {
+        sandbox.set(name, *value);
+    }
+    sandbox
+}
+
+/// The test program, compiled once.
+fn program() -> &'static str {
+    static PROGRAM: OnceLock<(Sandbox, String)> = OnceLock::new();
+    let compile = || {
+        let sandbox = Sandbox::new(env!("CARGO_BIN_EXE_ddtrace-run"));
+        let program = compile_strictly(&sandbox, &repository().join("tests/apps/decisions.c"), "cc", &[]);
+        (sandbox, program)
+    };
+    &PROGRAM.get_or_init(compile).1
+}
+
+fn run(sandbox: &Sandbox, how: &str) -> Outcome {
+    sandbox.run_traced([program(), how])
+}
+
+fn json(agent: &Agent, path: &str) -> Value {
+    let answer = http::get(agent.port, path).expect("the agent answers");
+    serde_json::from_slice(&answer.body).unwrap_or_default()
+}
+
+/// The spans of requests that the agent has.
+fn requests(agent: &Agent) -> Vec<Value> {
+    let traces = json(agent, "/test/session/traces");
+    let spans = traces.as_array().into_iter().flatten().flat_map(|trace| trace.as_array().cloned().unwrap_or_default());
+    spans.filter(|span| span["resource"] == "GET /orders/{id}").collect()
+}
+
+/// What a decision leaves: priority, decision maker, the rate of rule and Agent, and the rate that others are told.
+fn decision(span: &Value) -> String {
+    let (meta, metrics) = (&span["meta"], &span["metrics"]);
+    let metric = |name: &str| metrics.get(name).map_or_else(String::new, |value| format!(" {name}={value}"));
+    let ksr = meta["_dd.p.ksr"].as_str().map_or_else(String::new, |rate| format!(" ksr={rate}"));
+    format!(
+        "{} {}{}{}{ksr}",
+        metrics["_sampling_priority_v1"],
+        meta["_dd.p.dm"].as_str().unwrap_or("nobody"),
+        metric("_dd.rule_psr"),
+        metric("_dd.agent_psr")
+    )
+}
+
+/// The decision about a request that is answered in that way.
+fn decided(agent: &Agent, settings: &[(&str, &str)], way: &str) -> String {
+    http::get(agent.port, "/test/session/clear").expect("the agent answers");
+    let sandbox = sandbox(agent, settings);
+    if way == "rust" {
+        let mut service = Running::traced(&sandbox, "web", &["0"]);
+        assert_eq!(http::get(service.port, "/orders/7").expect("the service answers").status, 200);
+        http::get(service.port, "/end").expect("the service answers");
+        service.wait();
+    } else {
+        run(&sandbox, way);
+    }
+    sandbox.settle();
+    let spans = requests(agent);
+    assert_eq!(spans.len(), 1, "{way} with {settings:?}: {spans:#?}");
+    decision(&spans[0])
+}
+
+const DROPPED: &str = "-1.0 -3 _dd.rule_psr=0.0 ksr=0";
+const KEPT: &str = "2.0 -3 _dd.rule_psr=1.0 ksr=1";
+const NOBODY: &str = "1.0 -0";
+
+#[test]
+fn whoever_decides_decides_the_same() {
+    let rule = |conditions: &str| format!(r#"[{{{conditions}"sample_rate":0}}]"#);
+    let rules = "DD_TRACE_SAMPLING_RULES";
+    let long = format!(
+        "[{},{}]",
+        (0..150).map(|number| format!(r#"{{"service":"{}-{number}"}}"#, "s".repeat(200))).collect::<Vec<_>>().join(","),
+        r#"{"sample_rate":0}"#
+    )
+    .replace(r#""}"#, r#"","sample_rate":1}"#);
+    let cases: Vec<(Vec<(&str, String)>, &str)> = vec![
+        (vec![], NOBODY),
+        (vec![("DD_TRACE_SAMPLE_RATE", "1".into())], KEPT),
+        (vec![("DD_TRACE_SAMPLE_RATE", "0".into())], DROPPED),
+        (vec![("OTEL_TRACES_SAMPLER", "always_off".into())], DROPPED),
+        (vec![("OTEL_TRACES_SAMPLER", "parentbased_always_on".into())], KEPT),
+        (vec![(rules, rule(r#""service":"shop","name":"http.server.*","resource":"get /orders/?id?","#))], DROPPED),
+        (vec![(rules, rule(r#""service":"store","#)), ("DD_SERVICE_MAPPING", "shop:store".into())], DROPPED),
+        (vec![(rules, rule(r#""service":"shop","#)), ("DD_SERVICE_MAPPING", "shop:store".into())], NOBODY),
+        (
+            vec![
+                (rules, rule(r#""tags":{"team":"co*","env":"test","version":"7"},"#)),
+                ("DD_TAGS", "team:core".into()),
+            ],
+            DROPPED,
+        ),
+        (vec![(rules, rule(r#""tags":{"env":"prod"},"#))], NOBODY),
+        (vec![(rules, long)], DROPPED),
+    ];
+    let decide_all = &|way| {
+        let agent = Agent::start();
+        for (settings, expected) in &cases {
+            let settings: Vec<(&str, &str)> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            assert_eq!(decided(&agent, &settings, way), *expected, "{way} with {settings:?}");
+        }
+    };
+    std::thread::scope(|scope| {
+        for way in ["ended", "injected", "killed", "rust"] {
+            scope.spawn(move || decide_all(way));
+        }
+    });
+}
+
+#[test]
+fn the_rates_of_the_agent_reach_the_program() {
+    let agent = Agent::start();
+    // Under the name that it is sent with.
+    let rates = r#"{"service:store,env:test":0,"service:shop,env:test":1,"service:,env:":1}"#;
+    http::get(agent.port, &format!("/test/session/start?agent_sample_rate_by_service={}", rates.replace('"', "%22")))
+        .expect("the agent answers");
+    let sandbox = sandbox(&agent, &[("DD_SERVICE_MAPPING", "shop:store")]);
+    let outcome = run(&sandbox, "until dropped");
+    assert_eq!(outcome.code, Some(0), "the rate never came: {outcome:?}");
+    sandbox.settle();
+    let decisions: Vec<String> = requests(&agent).iter().map(decision).collect();
+    assert!(decisions.iter().any(|decision| decision == NOBODY), "the first one was before any answer: {decisions:?}");
+    assert!(decisions.iter().any(|decision| decision == "0.0 -1 _dd.agent_psr=0.0 ksr=0"), "{decisions:?}");
+}
+
+#[test]
+fn what_another_thread_said_of_a_span_before_its_end_arrives() {
+    let agent = Agent::start();
+    let sandbox = sandbox(&agent, &[]);
+    let mut child = sandbox.traced([program(), "helped"]).spawn().expect("the launcher can be started");
+    // The process lives on, so that nothing is known by its death.
+    let spans = wait_for("all spans", || Some(requests(&agent)).filter(|spans| spans.len() == 20));
+    child.kill().expect("it lives");
+    child.wait().expect("it is a child");
+    for span in spans {
+        let meta = &span["meta"];
+        assert_eq!(
+            (&meta["who"], &meta["error.message"]),
+            (&"helper".into(), &"seen by the helper".into()),
+            "{span:#?}"
+        );
+        assert!(meta["events"].as_str().is_some_and(|events| events.contains("helped")), "{span:#?}");
+        assert_eq!(decision(&span), "-1.0 -4");
+    }
+}

@@ -1,0 +1,191 @@
+//! What waits, for whom, and for how long: several receivers, too little room, no disk, much at once.
+
+use ddtrace_test_support::agent::free_port;
+use ddtrace_test_support::programs::dying_program;
+use ddtrace_test_support::{Manner, Outcome, Receiver, Sandbox};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+/// A sandbox whose spans go to the Agent at this port.
+fn sandbox(port: u16) -> Sandbox {
+    let mut sandbox = Sandbox::new(env!("CARGO_BIN_EXE_ddtrace-run"));
+    sandbox.unset("DD_TRACE_EXPORTER").set("DD_TRACE_PROCESS_SPANS", "false").set("DD_TRACE_LOG_LEVEL", "info");
+    sandbox.set("DD_TRACE_AGENT_URL", format!("http://127.0.0.1:{port}"));
+    sandbox.set("DD_TRACE_SHUTDOWN_TIMEOUT_SECONDS", "0.3");
+    sandbox
+}
+
+/// Has a program record so many spans and one that is open; gives their ids in order.
+fn record(sandbox: &Sandbox, spans: usize) -> Vec<u64> {
+    let (program, ledger) = (dying_program(sandbox), sandbox.work().join("ledger"));
+    let path = ledger.to_str().expect("a path of UTF-8");
+    assert_eq!(sandbox.run_traced([program.as_str(), "return", path, &spans.to_string()]).code, Some(0));
+    sandbox.settle();
+    let ledger = std::fs::read_to_string(ledger).expect("the program noted its spans");
+    let ids: Vec<u64> = ledger.lines().map(|line| u64::from_str_radix(line, 16).expect("an id")).collect();
+    assert_eq!(ids.len(), spans + 1);
+    ids
+}
+
+fn state(sandbox: &Sandbox) -> PathBuf {
+    sandbox.local_store().parent().expect("it is in the state directory").to_owned()
+}
+
+fn log(sandbox: &Sandbox) -> String {
+    std::fs::read_to_string(state(sandbox).join("sidecar.log")).unwrap_or_default()
+}
+
+fn status(sandbox: &Sandbox) -> serde_json::Value {
+    let outcome: Outcome = sandbox.run_traced(["status", "--json"]);
+    serde_json::from_str(&outcome.out()).unwrap_or_else(|error| panic!("{error}: {outcome:?}"))
+}
+
+fn flush(sandbox: &Sandbox) -> Outcome {
+    sandbox.run_traced(["flush", "--wait", "25"])
+}
+
+#[track_caller]
+fn assert_all(received: &[u64], ids: &[u64]) {
+    let mut received = received.to_vec();
+    received.sort_unstable();
+    let mut ids = ids.to_vec();
+    ids.sort_unstable();
+    assert!(received == ids, "{} came of {}", received.len(), ids.len());
+}
+
+#[test]
+fn each_receiver_has_its_own_progress() {
+    let port = free_port();
+    let mut sandbox = sandbox(port);
+    sandbox.set("DD_TRACE_EXPORTER", "datadog,local");
+    let ids = record(&sandbox, 100);
+    let stored = |sandbox: &Sandbox| -> Vec<u64> {
+        let spans = sandbox.spans();
+        spans.iter().map(|span| u64::from_str_radix(&span.span_id, 16).expect("an id")).collect()
+    };
+    assert_all(&stored(&sandbox), &ids);
+    let waiting = status(&sandbox);
+    assert_eq!(waiting["spans_waiting"], ids.len());
+    let destinations = waiting["runs"][0]["destinations"].as_array().expect("a list");
+    assert_eq!((destinations.len(), &destinations[0]["spans_waiting"]), (1, &ids.len().into()), "{waiting:#}");
+
+    let refused = sandbox.run_traced(["flush", "--wait", "0"]);
+    assert_eq!((refused.code, refused.out().as_str()), (Some(1), "delivered 0 spans, 101 still waiting\n"));
+    assert!(refused.err().contains(&format!("still waiting for the Datadog Agent at http://127.0.0.1:{port}")));
+
+    let receiver = Receiver::start_at(port, Manner::Takes);
+    assert_eq!(flush(&sandbox).out(), "delivered 101 spans, 0 still waiting\n");
+    assert_all(&receiver.spans(), &ids);
+    assert_all(&stored(&sandbox), &ids);
+    assert!(sandbox.run_traced(["status"]).out().starts_with("nothing waits in "));
+}
+
+#[test]
+fn a_receiver_that_has_moved_is_told_on_the_command_line() {
+    let sandbox = sandbox(free_port());
+    let ids = record(&sandbox, 10);
+    let receiver = Receiver::start(Manner::Takes);
+    let flushed = sandbox.run_traced(["flush", "--agent-url", &receiver.url()]);
+    assert_eq!((flushed.code, flushed.out().as_str()), (Some(0), "delivered 11 spans, 0 still waiting\n"));
+    assert_all(&receiver.spans(), &ids);
+}
+
+#[test]
+fn beyond_the_bound_the_oldest_goes_and_all_is_accounted_for() {
+    let port = free_port();
+    let mut sandbox = sandbox(port);
+    sandbox.set("DD_TRACE_SPOOL_MAX_BYTES", "4194304");
+    let ids = record(&sandbox, 16_000);
+    let run = &status(&sandbox)["runs"][0];
+    let count = |name: &str| run["counters"][name].as_u64().expect("a number");
+    let (waiting, dropped) = (run["spans_waiting"].as_u64().expect("a number"), count("spans_dropped"));
+    assert_eq!(count("spans_recorded"), ids.len() as u64, "{run:#}");
+    assert_eq!((count("records_lost_in_processes"), count("records_lost_in_spool")), (0, 0));
+    assert_eq!(waiting + dropped, ids.len() as u64, "{run:#}");
+    assert!(waiting > 1000 && dropped > 1000, "{run:#}");
+    assert!(log(&sandbox).contains("spool.max_bytes is reached: the oldest "), "{}", log(&sandbox));
+
+    let receiver = Receiver::start_at(port, Manner::Takes);
+    assert_eq!(flush(&sandbox).code, Some(0));
+    let received: BTreeSet<u64> = receiver.spans().into_iter().collect();
+    assert_eq!(received.len() as u64, waiting);
+    // Whole groups go, of some 2000 spans that ended at about the same time: beyond the edge nothing is missing.
+    let beyond_edge = received.len().saturating_sub(2000);
+    let missing = ids[ids.len() - beyond_edge..].iter().filter(|id| !received.contains(id)).count();
+    assert!(beyond_edge > 1000 && missing == 0, "{missing} of the newest {beyond_edge} are missing");
+}
+
+#[test]
+fn without_a_spool_memory_serves() {
+    let receiver = Receiver::start(Manner::Takes);
+    let mut sandbox = sandbox(receiver.port);
+    sandbox.set("DD_TRACE_SHUTDOWN_TIMEOUT_SECONDS", "25");
+    std::fs::create_dir_all(state(&sandbox)).expect("a directory");
+    std::fs::write(state(&sandbox).join("spool"), "this is no directory").expect("a file");
+    let ids = record(&sandbox, 5000);
+    assert_all(&receiver.spans(), &ids);
+    assert!(log(&sandbox).contains("keeping them in memory"), "{}", log(&sandbox));
+}
+
+#[test]
+fn what_waited_in_memory_alone_is_counted_as_dropped() {
+    let sandbox = sandbox(free_port());
+    std::fs::create_dir_all(state(&sandbox)).expect("a directory");
+    std::fs::write(state(&sandbox).join("spool"), "this is no directory").expect("a file");
+    record(&sandbox, 100);
+    let log = log(&sandbox);
+    assert!(log.contains("recorded 101 spans: 0 delivered, 101 dropped, 0 waiting"), "{log}");
+    assert!(log.contains("101 spans that no receiver took were in memory alone and are dropped"), "{log}");
+}
+
+#[test]
+fn a_disk_that_fills_up_meanwhile_loses_nothing() {
+    let receiver = Receiver::start(Manner::Takes);
+    let mut sandbox = sandbox(receiver.port);
+    sandbox.set("DD_TRACE_SHUTDOWN_TIMEOUT_SECONDS", "25");
+    let program = dying_program(&sandbox);
+    let ledger = sandbox.work().join("ledger");
+    let state = state(&sandbox);
+    std::fs::create_dir_all(&state).expect("a directory");
+    // Room for the first megabyte of records and no more.
+    let script = "mount -t tmpfs -o size=1200k none \"$0\" && \"$1\" --supervise \"$2\" return \"$3\" 5000; \
+                  code=$?; cat \"$0/sidecar.log\"; exit $code";
+    let launcher = sandbox.launcher();
+    let words = ["unshare", "-rm", "sh", "-c", script].into_iter().map(str::to_owned);
+    let paths = [&state.display().to_string(), launcher, &program, &ledger.display().to_string()].map(str::to_owned);
+    let outcome = sandbox.run_bare(words.chain(paths));
+    if outcome.err().contains("unshare") {
+        // A machine on which nobody but root may mount: the same is tried with a spool that cannot be made.
+        return;
+    }
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    sandbox.settle();
+    let text = std::fs::read_to_string(&ledger).expect("the program noted its spans");
+    let ids: Vec<u64> = text.lines().map(|line| u64::from_str_radix(line, 16).expect("an id")).collect();
+    assert_all(&receiver.spans(), &ids);
+    assert!(outcome.out().contains("No space left on device"), "{}", outcome.out());
+    assert!(outcome.out().contains("recorded 5001 spans: 5001 delivered, 0 dropped, 0 waiting"), "{}", outcome.out());
+}
+
+#[test]
+fn much_at_once_from_many_loses_nothing() {
+    let receiver = Receiver::start(Manner::Takes);
+    let sandbox = sandbox(receiver.port);
+    let program = dying_program(&sandbox);
+    let ledger = sandbox.work().join("ledger");
+    let script = "for i in 1 2 3 4 5 6; do \"$0\" return \"$1\" 5000 & done; wait";
+    let path = ledger.to_str().expect("a path of UTF-8");
+    // Supervised, so that all is delivered before the launcher ends.
+    let words = ["--supervise", "--set", "shutdown_timeout=25s", "sh", "-c", script, &program, path];
+    assert_eq!(sandbox.run_traced(words).code, Some(0));
+    sandbox.settle();
+    let text = std::fs::read_to_string(&ledger).expect("the program noted its spans");
+    let ids: Vec<u64> = text.lines().map(|line| u64::from_str_radix(line, 16).expect("an id")).collect();
+    assert_eq!(ids.len(), 6 * 5_001);
+    assert_all(&receiver.spans(), &ids);
+    let log = log(&sandbox);
+    assert!(
+        log.contains("recorded 30006 spans: 30006 delivered, 0 dropped, 0 waiting; records lost in processes 0"),
+        "{log}"
+    );
+}

@@ -1,0 +1,135 @@
+//! Machines and users that give too little: the program runs as without us, and what can be seen is.
+
+use ddtrace_test_support::programs::{compile, compile_with, python};
+use ddtrace_test_support::{Sandbox, Span};
+
+fn sandbox() -> Sandbox {
+    Sandbox::new(env!("CARGO_BIN_EXE_ddtrace-run"))
+}
+
+/// How many spans ended with this code.
+fn ended_with(spans: &[Span], code: i64) -> usize {
+    spans.iter().filter(|span| span.exit_code() == Some(code)).count()
+}
+
+/// Work with children, which tells what it could not do.
+const WORK: &str = "sh -c 'exit 5'; echo $?; (exit 6); echo $?; echo text | cat; for i in 1 2 3; do sh -c 'exit 5' & done; wait; \
+                    echo kept > file && cat file; rm -f file; exit 4";
+
+#[test]
+fn under_limits_of_their_own_programs_run_as_ever() {
+    for limit in ["-n 8", "-n 16", "-Hn 24", "-f 1", "-Hf 1", "-v 100000", "-l 0", "-s 256", "-c 0", "-m 1000"] {
+        let sandbox = sandbox();
+        let outcome = sandbox.assert_same(&["bash", "-c", &format!("ulimit {limit}; {WORK}")]);
+        assert_eq!(outcome.code, Some(4), "{limit}: {outcome:?}");
+        let spans = sandbox.spans();
+        // Those who cannot speak for themselves are told of by the shell that has started them.
+        assert!(ended_with(&spans, 5) >= 4, "ulimit {limit}: {spans:#?}");
+        assert_eq!(ended_with(&spans, 4), 1, "ulimit {limit}");
+    }
+}
+
+#[test]
+fn under_the_limits_of_the_launcher_programs_run_as_ever() {
+    for limit in ["-n 16", "-Hn 24", "-f 1", "-Hf 1", "-v 400000", "-l 0", "-s 512", "-u 500"] {
+        let sandbox = sandbox();
+        let run = |launcher: &str| {
+            let script = format!("ulimit {limit}; \"$@\" -c \"$WORK\"");
+            let mut command = sandbox.bare(["bash", "-c", &script, "bash"]);
+            command.args(launcher.split_terminator(' ')).arg("/bin/bash").env("WORK", WORK);
+            ddtrace_test_support::Outcome::of(&mut command)
+        };
+        assert_eq!(run(sandbox.launcher()), run(""), "left is under the launcher: ulimit {limit}");
+        sandbox.settle();
+    }
+}
+
+#[test]
+fn where_the_kernel_has_no_memory_to_share_programs_run_as_ever() {
+    let sandbox = sandbox();
+    let refusing = compile_with(&sandbox, "refusing", "cc", &["-static"]);
+    let processes = compile(&sandbox, "processes");
+    // memfd_create, ftruncate, fallocate, fcntl, socket, connect, sendmsg, mmap is needed by all, madvise: with ENOSYS,
+    // EPERM, ENOSPC and ENOMEM.
+    for call in ["319", "77", "285", "72", "41", "42", "46", "28", "318", "302"] {
+        for error in ["38", "1", "28", "12"] {
+            for way in ["fork", "spawn"] {
+                sandbox.assert_same(&[&refusing, call, error, &processes, way]);
+            }
+        }
+    }
+    sandbox.settle();
+}
+
+#[test]
+fn on_file_systems_that_are_full_or_read_only_programs_run_as_ever() {
+    // As root; elsewhere both runs fail in the same way.
+    for options in ["size=16k", "size=16k,ro", "ro"] {
+        let sandbox = sandbox();
+        let home = sandbox.path().join("home");
+        let tmp = sandbox.path().join("tmp");
+        let script = "for d in \"$2\" \"$3\" /tmp /var/tmp /dev/shm; do mount -t tmpfs -o \"$1\" none \"$d\" || exit 99; done; \
+                      head -c 1M /dev/zero > \"$2/filled\" 2> /dev/null; shift 3; exec \"$@\" /bin/sh -c 'sh -c \"exit 5\"; echo $?; exit 4'";
+        let run = |launcher: &[&str]| {
+            let mut argv = vec!["unshare", "-m", "sh", "-c", script, "sh", options];
+            argv.extend([home.to_str().expect("plain"), tmp.to_str().expect("plain")]);
+            argv.extend(launcher);
+            sandbox.run_bare(argv)
+        };
+        // The launcher lies where it can still be read.
+        let bare = run(&[]);
+        assert_eq!(run(&[sandbox.launcher()]), bare, "left is under the launcher: {options}");
+        assert_eq!(run(&[sandbox.launcher(), "--supervise"]), bare, "left is supervised: {options}");
+        sandbox.settle();
+    }
+}
+
+/// A program in Python that does something to itself and then has children, of which the last one ends with 5.
+fn confined(act: &str) -> (Sandbox, Vec<Span>) {
+    let sandbox = sandbox();
+    let children = "\nfor code in 6, 5:\n    pid = os.fork()\n    if pid == 0: os._exit(code)\n    print(os.waitpid(pid, 0)[1] >> 8)\n";
+    let script = format!("import os, sys\nprint('begun', flush=True)\n{act}\n{children}");
+    let outcome = sandbox.assert_same(&[&python(), "-c", &script]);
+    assert!(outcome.out().ends_with("6\n5\n"), "{outcome:?}");
+    let spans = sandbox.spans();
+    (sandbox, spans)
+}
+
+#[test]
+fn a_program_that_closes_what_it_does_not_know_loses_nothing() {
+    let act = "os.closerange(3, 1 << 16)\n\
+               files = [open('data%d' % n, 'w+b', buffering=0) for n in range(20)]\n\
+               [f.write(b'own') for f in files]";
+    let (sandbox, spans) = confined(act);
+    assert_eq!((ended_with(&spans, 5), ended_with(&spans, 6)), (1, 1), "{spans:#?}");
+    for number in 0..20 {
+        let text = std::fs::read_to_string(sandbox.work().join(format!("data{number}"))).expect("it was written");
+        assert_eq!(text, "own", "what stands at its descriptor now is its own");
+    }
+}
+
+#[test]
+fn a_program_that_changes_its_root_or_its_user_goes_on_to_be_recorded() {
+    // As root; elsewhere the calls fail, and so do both runs, in the same way.
+    for act in ["os.chroot('.'); os.chdir('/')", "os.setgid(1234); os.setuid(1234)", "os.setsid()"] {
+        let act = format!("try: {act}\nexcept PermissionError: pass");
+        let (_, spans) = confined(&act);
+        assert_eq!((ended_with(&spans, 5), ended_with(&spans, 6)), (1, 1), "{act}: {spans:#?}");
+    }
+}
+
+#[test]
+fn in_a_namespace_with_another_clock_nothing_is_lost() {
+    let sandbox = sandbox();
+    // As root; where there are no time namespaces, both runs fail in the same way.
+    for offset in ["1000000", "-10"] {
+        let inside = format!("unshare --time --fork --monotonic {offset} sh -c 'sh -c \"exit 5\"; exit 6'");
+        sandbox.assert_same(&["sh", "-c", &format!("{inside}; echo $?; exit 4")]);
+    }
+    let spans = sandbox.spans();
+    assert_eq!(ended_with(&spans, 4), 2);
+    assert!(spans.iter().all(|span| span.start <= span.end), "{spans:#?}");
+    if sandbox.run_bare(["unshare", "--time", "true"]).code == Some(0) {
+        assert_eq!((ended_with(&spans, 5), ended_with(&spans, 6)), (2, 4), "{spans:#?}");
+    }
+}

@@ -1,0 +1,9 @@
+from dd_trace_api import tracer
+
+@tracer.wrap(service="my-sandwich-making-svc", resource="resource_name")
+def get_ingredients():
+    # go to the pantry
+    return
+get_ingredients()
+with tracer.trace("x", service="svc") as s:
+    s.set_tags({"a": "b"})

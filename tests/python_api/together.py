@@ -1,0 +1,30 @@
+"""One trace, made through every API that there is."""
+
+from ddtrace import tracer as datadog
+from dd_trace_api import tracer as stable
+from opentelemetry import baggage, context, trace
+
+otel = trace.get_tracer("together")
+
+with datadog.trace("datadog") as outer:
+    assert trace.get_current_span().get_span_context().span_id == outer.span_id
+    trace.get_current_span().set_attribute("by.otel", "yes")
+    outer.context.set_baggage_item("from.datadog", "d")
+    assert baggage.get_baggage("from.datadog") == "d"
+    with otel.start_as_current_span("otel") as span:
+        assert datadog.current_span().span_id == span.get_span_context().span_id
+        assert datadog.current_root_span() is outer
+        datadog.current_span().set_tag("by.datadog", "yes")
+        token = context.attach(baggage.set_baggage("from.otel", "o"))
+        assert datadog.current_span().context.get_baggage_item("from.otel") == "o"
+        with stable.trace("stable"):
+            with otel.start_as_current_span("inner") as inner:
+                assert trace.get_current_span() is inner
+                assert baggage.get_baggage("from.otel") == "o"
+                with datadog.trace("innermost"):
+                    pass
+                assert trace.get_current_span() is inner
+        context.detach(token)
+        assert trace.get_current_span() is span
+    assert datadog.current_span() is outer
+assert datadog.current_span() is None and trace.get_current_span() is trace.INVALID_SPAN

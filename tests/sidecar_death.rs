@@ -1,0 +1,126 @@
+//! The sidecar is ended from outside: what it had read is delivered by the next one, once, and all of it is accounted for.
+
+use ddtrace_test_support::programs::dying_program;
+use ddtrace_test_support::{Manner, Outcome, Receiver, Sandbox, wait_for};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+/// A program that has recorded so many spans (and one that is open) and waits, and its sidecar.
+struct Scene {
+    sandbox: Sandbox,
+    receiver: Receiver,
+    child: Child,
+    sidecar: u64,
+    ledger: std::path::PathBuf,
+}
+
+const SPANS: usize = 500;
+
+impl Scene {
+    fn new(manner: Manner) -> Scene {
+        let mut sandbox = Sandbox::new(env!("CARGO_BIN_EXE_ddtrace-run"));
+        let receiver = Receiver::start(manner);
+        sandbox.unset("DD_TRACE_EXPORTER").set("DD_TRACE_PROCESS_SPANS", "false");
+        sandbox.set("DD_TRACE_AGENT_URL", receiver.url()).set("DD_TRACE_SHUTDOWN_TIMEOUT_SECONDS", "0.3");
+        let program = dying_program(&sandbox);
+        let ledger = sandbox.work().join("ledger");
+        let path = ledger.to_str().expect("a path of UTF-8");
+        let mut command = sandbox.traced([program.as_str(), "wait", path, &SPANS.to_string()]);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the launcher starts");
+        let sidecar = wait_for("the sidecar", || run(&sandbox)?["sidecar_pid"].as_u64());
+        Scene { sandbox, receiver, child, sidecar, ledger }
+    }
+
+    fn noted(&self) -> BTreeSet<u64> {
+        let ledger = std::fs::read_to_string(&self.ledger).unwrap_or_default();
+        let lines = ledger.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
+        lines.map(|line| u64::from_str_radix(line, 16).expect("an id")).collect()
+    }
+
+    fn wait_until_recorded(&self) {
+        wait_for("the program to have recorded", || (self.noted().len() > SPANS).then_some(()));
+    }
+
+    /// Ends the sidecar, and gives what its account says then.
+    fn end_sidecar(&self, signal: &str) -> Value {
+        let pid = self.sidecar.to_string();
+        assert_eq!(self.sandbox.run_bare(["kill", signal, &pid]).code, Some(0));
+        let gone = || (!std::path::Path::new("/proc").join(&pid).exists()).then_some(());
+        wait_for("the sidecar to be gone", gone);
+        run(&self.sandbox).unwrap_or_default()
+    }
+
+    /// Lets the program go on to its end, and delivers what is left.
+    fn finish(mut self) -> (BTreeSet<u64>, Vec<u64>) {
+        std::fs::write(self.ledger.with_extension("go"), "").expect("a file");
+        let child = std::mem::replace(&mut self.child, idle());
+        let outcome = Outcome::finish(child, "the program whose sidecar was ended");
+        assert_eq!((outcome.code, outcome.err().as_str()), (Some(0), ""), "it runs on as if nothing had happened");
+        self.sandbox.settle();
+        self.receiver.be(Manner::Takes);
+        let flushed = self.sandbox.run_traced(["flush", "--wait", "25"]);
+        assert_eq!(flushed.code, Some(0), "{flushed:?}");
+        assert!(flushed.out().ends_with(", 0 still waiting\n"), "{flushed:?}");
+        (self.noted(), self.receiver.spans())
+    }
+}
+
+fn idle() -> Child {
+    std::process::Command::new("true").spawn().expect("true can be run")
+}
+
+/// The one run in the spool.
+fn run(sandbox: &Sandbox) -> Option<Value> {
+    let status: Value = serde_json::from_str(&sandbox.run_traced(["status", "--json"]).out()).ok()?;
+    status["runs"].get(0).cloned()
+}
+
+#[test]
+fn told_to_go_it_stores_everything_at_once() {
+    for manner in [Manner::Takes, Manner::Refuses(503), Manner::IsMute] {
+        let scene = Scene::new(manner);
+        scene.wait_until_recorded();
+        let before = scene.noted();
+        scene.end_sidecar("-TERM");
+        let (_, received) = scene.finish();
+        let took: BTreeSet<u64> = received.iter().copied().collect();
+        assert_eq!(before.difference(&took).count(), 0, "{manner:?}");
+        assert_eq!(received.len(), took.len(), "{manner:?}: nothing comes twice");
+    }
+}
+
+#[test]
+fn killed_it_has_lost_nothing_that_it_had_read() {
+    for manner in [Manner::Takes, Manner::Refuses(503)] {
+        let scene = Scene::new(manner);
+        scene.wait_until_recorded();
+        // All of it has been read, and is delivered but for the root that is open, or waits.
+        let all = SPANS as u64 + 1;
+        let count = |run: &Value| run["counters"]["spans_recorded"].as_u64() >= Some(all);
+        wait_for("the sidecar to have read", || count(&run(&scene.sandbox)?).then_some(()));
+        let before = scene.noted();
+        scene.end_sidecar("-KILL");
+        let (_, received) = scene.finish();
+        let took: BTreeSet<u64> = received.iter().copied().collect();
+        assert_eq!(before.difference(&took).count(), 0, "{manner:?}");
+        assert_eq!(received.len(), took.len(), "{manner:?}: nothing comes twice");
+    }
+}
+
+#[test]
+fn killed_at_any_time_it_leaves_an_account_that_is_exact() {
+    for round in 0..12u64 {
+        let scene = Scene::new(if round % 3 == 0 { Manner::Refuses(503) } else { Manner::Takes });
+        // Neither evenly spaced nor the same in each run of the test.
+        std::thread::sleep(Duration::from_micros(round * 9_000 + u64::from(std::process::id() % 7_000)));
+        scene.end_sidecar("-KILL");
+        let by_then = scene.receiver.spans().len();
+        let (noted, received) = scene.finish();
+        let took: BTreeSet<u64> = received.iter().copied().collect();
+        assert!(took.is_subset(&noted), "round {round}: nothing is made up");
+        // One request may have been under way.
+        assert!(received.len() - took.len() <= by_then, "round {round}: what was settled is not sent again");
+    }
+}
