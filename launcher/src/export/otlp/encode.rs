@@ -1,5 +1,6 @@
 //! The mapping from the span model to OTLP's messages.
 
+use super::trace_state::ChunkState;
 use crate::export::Batch;
 use ddtrace::context::FLAG_SAMPLED;
 use ddtrace::span::{Attribute, Event, Link, Resource, Scope, Span, Status, Value};
@@ -35,8 +36,9 @@ pub fn trace_request(batch: &Batch) -> Option<ExportTraceServiceRequest> {
         });
         let service = chunk.resource.text("service.name").unwrap_or_default();
         let Some(group) = groups.get_mut(place) else { continue };
+        let state = ChunkState::of(chunk);
         for span in spans {
-            group.spans_of(span.scope.as_ref()).push(proto_span(span, service, is_kept));
+            group.spans_of(span.scope.as_ref()).push(proto_span(span, service, &state, is_kept));
         }
     }
     let resource_spans: Vec<ResourceSpans> = groups.into_iter().map(Group::finish).collect();
@@ -99,7 +101,7 @@ fn proto_scope(scope: Option<&Scope>) -> InstrumentationScope {
     }
 }
 
-fn proto_span(span: &Span, resources_service: &str, is_kept: bool) -> ProtoSpan {
+fn proto_span(span: &Span, resources_service: &str, state: &ChunkState<'_>, is_kept: bool) -> ProtoSpan {
     let mut attributes = proto_attributes(&span.attributes);
     // What only Datadog has a field for travels under the names that Datadog's own OTLP export gives it: the Agent's
     // receiver makes fields of them again, for others they are attributes like any.
@@ -116,7 +118,7 @@ fn proto_span(span: &Span, resources_service: &str, is_kept: bool) -> ProtoSpan 
     ProtoSpan {
         trace_id: span.trace_id.0.to_be_bytes().to_vec(),
         span_id: span.span_id.0.to_be_bytes().to_vec(),
-        trace_state: span.trace_state.clone(),
+        trace_state: state.for_span(span),
         parent_span_id: match span.parent_id.is_valid() {
             true => span.parent_id.0.to_be_bytes().to_vec(),
             false => Vec::new(),

@@ -4,6 +4,7 @@ mod encode;
 mod grpc;
 mod http;
 pub mod json;
+mod trace_state;
 
 pub use encode::trace_request;
 pub use grpc::OtlpGrpc;
