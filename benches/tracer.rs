@@ -171,6 +171,18 @@ fn spans(criterion: &mut Criterion) {
         way.measure(&mut table, |tracer| span(tracer, SpanKind::Server, &Context::new()));
     }
     table.finish();
+    // What a request costs: making its span the active one asks for its context, which decides about the trace.
+    let mut table = SideBySide::new(criterion, "a local root that is made active, and a child of it", 1, "pair");
+    for way in &ways {
+        way.measure(&mut table, |tracer| {
+            let root =
+                tracer.span_builder("request").with_kind(SpanKind::Server).start_with_context(tracer, &Context::new());
+            let context = Context::new().with_span(root);
+            span(tracer, SpanKind::Client, &context);
+            context.span().end();
+        });
+    }
+    table.finish();
 }
 
 criterion_group!(benches, spans);

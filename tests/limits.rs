@@ -2,6 +2,7 @@
 
 use ddtrace_test_support::programs::{compile, compile_with, python};
 use ddtrace_test_support::{Sandbox, Span};
+use std::path::Path;
 
 fn sandbox() -> Sandbox {
     Sandbox::new(env!("CARGO_BIN_EXE_ddtrace-run"))
@@ -68,18 +69,20 @@ fn on_file_systems_that_are_full_or_read_only_programs_run_as_ever() {
         let sandbox = sandbox();
         let home = sandbox.path().join("home");
         let tmp = sandbox.path().join("tmp");
-        let script = "for d in \"$2\" \"$3\" /tmp /var/tmp /dev/shm; do mount -t tmpfs -o \"$1\" none \"$d\" || exit 99; done; \
-                      head -c 1M /dev/zero > \"$2/filled\" 2> /dev/null; shift 3; exec \"$@\" /bin/sh -c 'sh -c \"exit 5\"; echo $?; exit 4'";
+        let directory = Path::new(sandbox.launcher()).parent().expect("it lies in a directory");
+        // The launcher is to be found wherever the project lies.
+        let script = "mount --bind \"$4\" /mnt || exit 99; \
+                      for d in \"$2\" \"$3\" /tmp /var/tmp /dev/shm; do mount -t tmpfs -o \"$1\" none \"$d\" || exit 99; done; \
+                      head -c 1M /dev/zero > \"$2/filled\" 2> /dev/null; shift 4; exec \"$@\" /bin/sh -c 'sh -c \"exit 5\"; echo $?; exit 4'";
         let run = |launcher: &[&str]| {
             let mut argv = vec!["unshare", "-m", "sh", "-c", script, "sh", options];
-            argv.extend([home.to_str().expect("plain"), tmp.to_str().expect("plain")]);
+            argv.extend([&home, &tmp, directory].map(|path| path.to_str().expect("plain")));
             argv.extend(launcher);
             sandbox.run_bare(argv)
         };
-        // The launcher lies where it can still be read.
         let bare = run(&[]);
-        assert_eq!(run(&[sandbox.launcher()]), bare, "left is under the launcher: {options}");
-        assert_eq!(run(&[sandbox.launcher(), "--supervise"]), bare, "left is supervised: {options}");
+        assert_eq!(run(&["/mnt/ddtrace-run"]), bare, "left is under the launcher: {options}");
+        assert_eq!(run(&["/mnt/ddtrace-run", "--supervise"]), bare, "left is supervised: {options}");
         sandbox.settle();
     }
 }

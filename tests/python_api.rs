@@ -375,6 +375,31 @@ fn all_apis_meet_in_one_trace() {
     assert_eq!(by_name["datadog"].text("by.otel"), Some("yes"));
 }
 
+/// What the package tells type checkers is what is there at run time; a program that uses the whole API is right by it, and
+/// runs.
+#[test]
+fn the_types_are_those_of_what_is_there() {
+    let mut sandbox = sandbox();
+    let (python, typed) = (python("otel-venv"), program("typed.py"));
+    let outcome = sandbox.run_traced([&python, &typed]);
+    succeeded(&outcome);
+    assert_eq!(outcome.out(), "the types are right\n");
+
+    let package = PathBuf::from(env!("CARGO_BIN_EXE_ddtrace-run")).with_file_name("python");
+    let path = format!("{0}:{0}/ddtrace_run/compat", package.display());
+    sandbox.set("PYTHONPATH", &path).set("MYPYPATH", &path);
+    let mypy = |arguments: &[&str]| {
+        let outcome = sandbox.run_bare([python.as_str(), "-B", "-m"].iter().chain(arguments));
+        assert_eq!(outcome.code, Some(0), "{}{}", outcome.out(), outcome.err());
+    };
+    mypy(&["mypy", "--strict", "--cache-dir=/dev/null", &typed]);
+    let allowed = program("stubtest.allowed");
+    let ours = ["_native", "tracer", "otel", "_ddtrace_api", "_readable"].map(|name| format!("ddtrace_run.{name}"));
+    let lent = ["ddtrace", "ddtrace_api", "dd_trace_api"];
+    let modules = ours.iter().map(String::as_str).chain(lent);
+    mypy(&["mypy.stubtest", "--allowlist", &allowed].into_iter().chain(modules).collect::<Vec<_>>());
+}
+
 /// An SDK that a program sets up itself does all by itself.
 #[test]
 fn an_sdk_of_the_programs_own_is_left_alone() {

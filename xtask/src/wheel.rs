@@ -22,6 +22,11 @@ pub fn run() -> Done {
     ] {
         copy(&from, &to).map_err(|error| format!("{} to {}: {error}", from.display(), to.display()))?;
     }
+    let names = root().join("python/ddtrace_run/compat");
+    for name in ["ddtrace", "ddtrace_api", "dd_trace_api"] {
+        let stubs = data.join("platlib").join(format!("{name}-stubs"));
+        lay_out_stubs(&names.join(name), &stubs).map_err(|error| format!("{}: {error}", stubs.display()))?;
+    }
     let venv = target.join("maturin-venv");
     if !venv.join("bin/maturin").exists() {
         step::run("Python environment maturin-venv", Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
@@ -38,6 +43,32 @@ pub fn run() -> Done {
         "skip",
     ]);
     step::run("wheel", maturin.arg("--out").arg(target.join("wheels")))
+}
+
+/// A stub-only package (PEP 561), by which type checkers find a name that is lent at run time alone: what has types of its
+/// own by them, and the rest, which is names and imports, as it is. What it lacks they take from an installed package.
+fn lay_out_stubs(from: &Path, to: &Path) -> std::io::Result<()> {
+    if to.exists() {
+        fs::remove_dir_all(to)?;
+    }
+    copy_stubs(from, to)?;
+    fs::write(to.join("py.typed"), "partial\n")
+}
+
+fn copy_stubs(from: &Path, to: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let source = entry?.path();
+        let Some(name) = source.file_name() else { continue };
+        if source.is_dir() {
+            if name != "__pycache__" {
+                copy_stubs(&source, &to.join(name))?;
+            }
+        } else if source.extension().is_some_and(|ending| ending == "pyi") || !source.with_extension("pyi").exists() {
+            fs::copy(&source, to.join(name).with_extension("pyi"))?;
+        }
+    }
+    Ok(())
 }
 
 fn copy(from: &Path, to: &Path) -> std::io::Result<u64> {

@@ -1,0 +1,41 @@
+"""What spans of OpenTelemetry's API show to those who read them."""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, type_check_only
+
+from opentelemetry import trace as _trace_api
+from opentelemetry.trace.status import Status
+from opentelemetry.util.types import AttributeValue
+
+from ddtrace_run import _native
+
+@type_check_only
+class _Event(NamedTuple):
+    name: str
+    timestamp: int
+    attributes: Mapping[str, AttributeValue]
+
+class Event(_Event):
+    dropped_attributes: int
+
+class InstrumentationScope(NamedTuple):
+    name: str
+    version: str
+    schema_url: str
+    attributes: Mapping[str, AttributeValue]
+
+class Resource:
+    schema_url: str
+    attributes: Mapping[str, str]
+    def __init__(self, attributes: Mapping[str, str]) -> None: ...
+    def to_json(self, indent: int | None = 4) -> str: ...
+
+def attributes(pairs: Iterable[tuple[str, AttributeValue]]) -> Mapping[str, AttributeValue]: ...
+def events(given: Iterable[tuple[str, int, Iterable[tuple[str, AttributeValue]]]]) -> tuple[Event, ...]: ...
+def links(
+    given: Iterable[tuple[_trace_api.SpanContext, Iterable[tuple[str, AttributeValue]]]],
+) -> tuple[_trace_api.Link, ...]: ...
+def status(code: int, description: str | None) -> Status: ...
+def scope(given: tuple[str, str] | None) -> InstrumentationScope: ...
+def resource() -> Resource: ...
+def to_json(span: _native.OtelSpan, indent: int | None = 4) -> str: ...

@@ -1,0 +1,36 @@
+"""The provider of the OpenTelemetry API."""
+
+from types import ModuleType
+from typing import Protocol, type_check_only
+
+from opentelemetry import trace as _trace_api
+from opentelemetry.context import Context
+from opentelemetry.util.types import Attributes
+
+from ddtrace_run import _native, _readable
+
+@type_check_only
+class _SpanProcessor(Protocol):
+    """What the SDK's `SpanProcessor` is asked for."""
+
+    def on_start(self, span: _native.OtelSpan, parent_context: Context | None, /) -> None: ...
+    def on_end(self, span: _native.OtelSpan, /) -> None: ...
+    def shutdown(self) -> None: ...
+    def force_flush(self, timeout_millis: int, /) -> bool: ...
+
+class TracerProvider(_trace_api.TracerProvider):
+    def __init__(self, *_: object, **__: object) -> None: ...
+    def get_tracer(
+        self,
+        instrumenting_module_name: str,
+        instrumenting_library_version: str | None = None,
+        schema_url: str | None = None,
+        attributes: Attributes = None,
+    ) -> _native.OtelTracer: ...
+    @property
+    def resource(self) -> _readable.Resource: ...
+    def add_span_processor(self, span_processor: _SpanProcessor) -> None: ...
+    def force_flush(self, timeout_millis: int = 30000) -> bool: ...
+    def shutdown(self) -> None: ...
+
+def imported(trace: ModuleType) -> None: ...
