@@ -158,3 +158,42 @@ pub const DATADOG_NAMES: [(&str, &str); 10] = [
 pub const REQUEST_HEADER: &str = "http.request.header.";
 /// What Datadog's tag for it begins with.
 pub const DATADOG_REQUEST_HEADER: &str = "http.request.headers.";
+/// As [`REQUEST_HEADER`], of a response.
+pub const RESPONSE_HEADER: &str = "http.response.header.";
+/// As [`DATADOG_REQUEST_HEADER`], of a response.
+pub const DATADOG_RESPONSE_HEADER: &str = "http.response.headers.";
+
+macro_rules! names {
+    ($($constant:ident = $name:literal;)*) => {
+        $(#[doc = concat!("`", $name, "`")] pub const $constant: &[u8] = $name.as_bytes();)*
+    };
+}
+
+/// Attributes of the semantic conventions, as bytes: what connections tell is written into records without a look at it.
+pub mod network {
+    names! {
+        CLIENT_ADDRESS = "client.address";
+        DB_NAMESPACE = "db.namespace";
+        DB_OPERATION_NAME = "db.operation.name";
+        DB_QUERY_SUMMARY = "db.query.summary";
+        DB_QUERY_TEXT = "db.query.text";
+        DB_RESPONSE_STATUS_CODE = "db.response.status_code";
+        DB_SYSTEM_NAME = "db.system.name";
+        HTTP_REQUEST_BODY_SIZE = "http.request.body.size";
+        HTTP_REQUEST_METHOD = "http.request.method";
+        HTTP_REQUEST_METHOD_ORIGINAL = "http.request.method_original";
+        HTTP_RESPONSE_BODY_SIZE = "http.response.body.size";
+        HTTP_RESPONSE_STATUS_CODE = "http.response.status_code";
+        NETWORK_PEER_ADDRESS = "network.peer.address";
+        NETWORK_PEER_PORT = "network.peer.port";
+        NETWORK_PROTOCOL_VERSION = "network.protocol.version";
+        NETWORK_TRANSPORT = "network.transport";
+        SERVER_ADDRESS = "server.address";
+        SERVER_PORT = "server.port";
+        URL_FULL = "url.full";
+        URL_PATH = "url.path";
+        URL_QUERY = "url.query";
+        URL_SCHEME = "url.scheme";
+        USER_AGENT_ORIGINAL = "user_agent.original";
+    }
+}

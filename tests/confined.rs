@@ -33,6 +33,17 @@ fn behind_a_system_call_filter_nothing_is_called() {
 }
 
 #[test]
+fn behind_a_system_call_filter_connections_are_the_programs_alone() {
+    let mut sandbox = sandbox();
+    let program = compile(&sandbox, "filtered_connections");
+    for native in ["false", "true"] {
+        sandbox.set("DD_TRACE_NATIVE_ENABLED", native);
+        let outcome = sandbox.assert_same(&[&program]);
+        assert_eq!((outcome.code, outcome.out()), (Some(0), "fine\n".into()), "native={native}: {outcome:?}");
+    }
+}
+
+#[test]
 fn without_proc_every_libc_still_works() {
     let sandbox = sandbox();
     // As root; elsewhere both runs fail in the same way. musl gives constructors no arguments to find things by.

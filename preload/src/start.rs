@@ -3,7 +3,7 @@
 use crate::environment::{self, Found};
 use crate::host::{Auxv, own_library_path};
 use crate::process::{self, RANDOM};
-use crate::{describe, table};
+use crate::{describe, net, table, tracer};
 use ddtrace::denylist::is_denied;
 use ddtrace::identity::{FLAG_FORCED, FLAG_PROCESS_SPANS, FLAG_SANDBOXED, FLAGS_OF_HOLDER, Holder, Identity};
 use ddtrace::ids::SpanId;
@@ -54,6 +54,9 @@ pub(crate) unsafe extern "C" fn constructor(argc: usize, argv: *const *const u8,
     // SAFETY: as for `resolve`; the process has one thread.
     unsafe { environment::remember(&found, own_library_path(&auxv), context_is_ours) };
     process::arm(own);
+    if tracer::wants_connections() {
+        net::enable();
+    }
 }
 
 /// Whose the inherited identity is: this process's own, or that of an ancestor whose child this is.

@@ -36,6 +36,37 @@ functions! {
     Waitid = "waitid",
     Prctl = "prctl",
     Syscall = "syscall",
+    Read = "read",
+    ReadChk = "__read_chk",
+    Readv = "readv",
+    Recv = "recv",
+    RecvChk = "__recv_chk",
+    Recvfrom = "recvfrom",
+    RecvfromChk = "__recvfrom_chk",
+    Recvmsg = "recvmsg",
+    Recvmmsg = "recvmmsg",
+    Write = "write",
+    Writev = "writev",
+    Send = "send",
+    Sendto = "sendto",
+    Sendmsg = "sendmsg",
+    Sendmmsg = "sendmmsg",
+    Sendfile = "sendfile",
+    Sendfile64 = "sendfile64",
+    Splice = "splice",
+    Connect = "connect",
+    Accept = "accept",
+    Accept4 = "accept4",
+    Shutdown = "shutdown",
+    Close = "close",
+    Dup = "dup",
+    Dup2 = "dup2",
+    Dup3 = "dup3",
+    Fcntl = "fcntl",
+    Fcntl64 = "fcntl64",
+    EpollWait = "epoll_wait",
+    EpollPwait = "epoll_pwait",
+    EpollPwait2 = "epoll_pwait2",
     ErrnoLocation = "__errno_location",
     ClockGettime = "clock_gettime",
 }
@@ -136,6 +167,14 @@ pub(crate) fn environ() -> *const *const u8 {
 /// Keeps the environment that the process began with, should there be no variable to be found that holds it.
 pub(crate) fn remember_environment(envp: *const *const u8) {
     INITIAL_ENVIRONMENT.store(envp.cast_mut(), Ordering::Release);
+}
+
+/// The host's `errno`; 0 where it has none.
+pub(crate) fn errno() -> i32 {
+    // SAFETY: the type of __errno_location.
+    let location = unsafe { real::<unsafe extern "C" fn() -> *mut i32>(Function::ErrnoLocation) };
+    // SAFETY: gives the address of the thread's own errno.
+    location.map_or(0, |location| unsafe { *location() })
 }
 
 /// Sets the host's `errno`, where a hook must fail by itself.

@@ -24,6 +24,9 @@ pub(crate) struct Thread {
     /// The handle of the span that is active on the thread (`crate::tracer`); 0 is none. A forked child looks at its
     /// parent's once more, to know where it comes from.
     pub(crate) active: AtomicU64,
+    /// The handle of the request that the thread serves, as far as its connections tell (`crate::net`); 0 is none. It is
+    /// the parent where nothing is active.
+    pub(crate) request: AtomicU64,
 }
 
 impl Thread {
@@ -50,7 +53,7 @@ impl Thread {
     }
 }
 
-const _: () = assert!(size_of::<Thread>() == 40);
+const _: () = assert!(size_of::<Thread>() == 48);
 
 #[cfg(preload_so)]
 core::arch::global_asm!(
@@ -59,9 +62,9 @@ core::arch::global_asm!(
     ".hidden ddtrace_preload_thread",
     ".globl ddtrace_preload_thread",
     ".type ddtrace_preload_thread, @object",
-    ".size ddtrace_preload_thread, 40",
+    ".size ddtrace_preload_thread, 48",
     "ddtrace_preload_thread:",
-    ".zero 40",
+    ".zero 48",
     ".text",
 );
 
@@ -70,7 +73,7 @@ core::arch::global_asm!(
 pub(crate) fn current() -> &'static Thread {
     let address: *const Thread;
     // Not `pure`: a host that switches coroutines may come back on another thread.
-    // SAFETY: reads the thread pointer and the offset of our 40 zero-initialised bytes in the static TLS block, which
+    // SAFETY: reads the thread pointer and the offset of our 48 zero-initialised bytes in the static TLS block, which
     // live as long as the thread; Thread is made of atomics, for which all zero is valid.
     unsafe {
         core::arch::asm!(
@@ -93,6 +96,7 @@ pub(crate) fn current() -> &'static Thread {
         vfork_filtered: AtomicU32::new(0),
         number: AtomicU32::new(0),
         active: AtomicU64::new(0),
+        request: AtomicU64::new(0),
     };
     &THREAD
 }

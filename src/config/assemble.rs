@@ -72,6 +72,8 @@ pub(crate) fn assemble(picks: &Picks, sources: &Sources, warnings: &mut Vec<Warn
         sampling: sampling(picks, warnings),
         denylist: list(picks, Id::Denylist),
         inject_cleared_env: picks.flag(Id::InjectClearedEnv),
+        native: picks.flag(Id::Native),
+        header_tags: list(picks, Id::HeaderTags),
         python_provider: match picks.name(Id::PythonProvider) {
             "ddtrace-run" => PythonProvider::DdtraceRun,
             "none" => PythonProvider::None,

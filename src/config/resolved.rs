@@ -207,6 +207,10 @@ pub struct Config {
     pub denylist: Vec<String>,
     /// Whether programs that are started with an emptied environment still get the tracer's variables.
     pub inject_cleared_env: bool,
+    /// Whether the requests on a program's connections become spans.
+    pub native: bool,
+    /// Headers that become tags: `header`, or `header:tag`.
+    pub header_tags: Vec<String>,
     /// Whose tracer Python programs get by the name `ddtrace`.
     pub python_provider: PythonProvider,
     /// Who carries the OpenTelemetry API of Python programs out.

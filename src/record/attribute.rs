@@ -33,6 +33,15 @@ pub trait SpanFields {
         self.attribute(name, FieldType::Text, 0, |to| to.put(text));
     }
 
+    /// A text that is given in pieces.
+    fn attribute_pieces(&mut self, name: Name<'_>, pieces: &[&[u8]]) {
+        self.attribute(name, FieldType::Text, 0, |to| {
+            for piece in pieces {
+                to.put(piece);
+            }
+        });
+    }
+
     /// More of the text that an earlier record of the same span began.
     fn attribute_text_continued(&mut self, name: Name<'_>, text: &[u8]) {
         self.attribute(name, FieldType::Text, FIELD_CONTINUES, |to| to.put(text));

@@ -1,9 +1,9 @@
 //! What the launcher tells the tracer inside of a program: the part of the configuration that matters there, as one text
 //! that an environment variable can carry.
 //!
-//! Thirteen fields with 0x1f between: the format's number, service, environment, version, tags ([`Pairs`]), flags, the limits (three numbers),
-//! the styles that are written and those that are read (names with commas between), the keys of baggage that become tags
-//! (with 0x1e between), and the rest is the text of [`HandedOn`]. Numbers are hexadecimal. No field but the last has a
+//! Fourteen fields with 0x1f between: the format's number, service, environment, version, tags ([`Pairs`]), flags, the limits (three numbers),
+//! the styles that are written and those that are read (names with commas between), the keys of baggage and the headers
+//! that become tags (both with 0x1e between), and the rest is the text of [`HandedOn`]. Numbers are hexadecimal. No field but the last has a
 //! control character of its own.
 
 use crate::ids::parse_hex_u64;
@@ -21,7 +21,7 @@ pub const PYTHON_BOOTSTRAP: &[u8] = b"/ddtrace_run/bootstrap";
 /// (128 KiB). A traced process keeps a copy, in memory that takes no room until it is used.
 pub const MAX_LENGTH: usize = 96 * 1024;
 
-const FORMAT: &[u8] = b"2";
+const FORMAT: &[u8] = b"3";
 const FIELD_END: u8 = 0x1f;
 const KEY_END: u8 = 0x1e;
 
@@ -37,6 +37,8 @@ const RESTART: u64 = 8;
 const IGNORE: u64 = 16;
 /// [`Propagation::http_baggage`].
 const HTTP_BAGGAGE: u64 = 32;
+/// [`Settings::native`].
+const NATIVE: u64 = 64;
 
 /// The settings of the tracer inside of a process.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -51,10 +53,14 @@ pub struct Settings<'a> {
     pub tags: Pairs<'a>,
     /// Whether new trace ids have 128 bits.
     pub trace_id_128_bit: bool,
+    /// Whether the program's connections are looked at for requests.
+    pub native: bool,
     /// How contexts are written and read.
     pub propagation: Propagation,
     /// Which members of the baggage become tags of local roots.
     pub baggage_tags: BaggageTags<'a>,
+    /// Which headers become tags.
+    pub header_tags: HeaderTags<'a>,
     /// How traces are sampled.
     pub sampling: HandedOn<'a>,
 }
@@ -71,6 +77,21 @@ impl BaggageTags<'_> {
     }
 }
 
+/// The headers of requests and answers that become tags.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HeaderTags<'a>(&'a [u8]);
+
+impl<'a> HeaderTags<'a> {
+    /// Each header's name and the tag's; the latter is empty where the conventions name it.
+    pub fn iter(self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        self.0.split(|byte| *byte == KEY_END).filter(|entry| !entry.is_empty()).map(|entry| {
+            let colon = entry.iter().position(|byte| *byte == b':').unwrap_or(entry.len());
+            let (header, tag) = entry.split_at_checked(colon).unwrap_or((entry, b""));
+            (header.trim_ascii(), tag.get(1..).unwrap_or_default().trim_ascii())
+        })
+    }
+}
+
 impl Default for Settings<'_> {
     /// What holds where nothing was handed on: Datadog's defaults.
     fn default() -> Self {
@@ -80,8 +101,10 @@ impl Default for Settings<'_> {
             version: b"",
             tags: Pairs::NONE,
             trace_id_128_bit: true,
+            native: false,
             propagation: Propagation::default(),
             baggage_tags: BaggageTags(b""),
+            header_tags: HeaderTags(b""),
             sampling: HandedOn {
                 base: Base::Agent,
                 rate_limit: 100,
@@ -98,7 +121,7 @@ impl<'a> Settings<'a> {
     /// Reads the text; `None` for what another release or a stranger wrote.
     #[must_use]
     pub fn parse(text: &'a [u8]) -> Option<Settings<'a>> {
-        let mut fields = text.splitn(13, |byte| *byte == FIELD_END);
+        let mut fields = text.splitn(14, |byte| *byte == FIELD_END);
         if fields.next()? != FORMAT {
             return None;
         }
@@ -119,6 +142,7 @@ impl<'a> Settings<'a> {
             version,
             tags,
             trace_id_128_bit: flags & LONG_IDS != 0,
+            native: flags & NATIVE != 0,
             propagation: Propagation {
                 inject,
                 extract,
@@ -131,6 +155,7 @@ impl<'a> Settings<'a> {
                 baggage_max_bytes,
             },
             baggage_tags: BaggageTags(fields.next()?),
+            header_tags: HeaderTags(fields.next()?),
             sampling: HandedOn::parse(fields.next()?)?,
         })
     }
@@ -162,8 +187,10 @@ mod tests {
             version: "1.2",
             tags: &[],
             trace_id_128_bit: true,
+            native: true,
             propagation,
             baggage_tags: tags,
+            header_tags: tags,
             sampling,
         }
     }
@@ -198,8 +225,10 @@ mod tests {
             assert_eq!((read.service, read.env, read.version), (&b"shop"[..], &b"prod"[..], &b"1.2"[..]));
             assert_eq!(read.tags.get(b"team"), Some(&b"core"[..]));
             assert_eq!(read.propagation, propagation);
-            assert!(read.trace_id_128_bit);
+            assert!(read.trace_id_128_bit && read.native);
             assert!(read.baggage_tags.contains(b"a,b") && !read.baggage_tags.contains(b"a"));
+            let headers: Vec<_> = read.header_tags.iter().collect();
+            assert_eq!(headers, [(&b"user.id"[..], &b""[..]), (b"a,b", b"")]);
             assert_eq!(Some(read.sampling), HandedOn::parse(sampling.to_compact().as_bytes()), "it has no rules for spans");
             assert_eq!(read.sampling.rules, sampling.rules.to_compact().as_bytes());
         }
@@ -213,8 +242,10 @@ mod tests {
             version: "",
             tags: &[],
             trace_id_128_bit: true,
+            native: false,
             propagation: &Propagation::default(),
             baggage_tags: &[],
+            header_tags: &[],
             sampling: &SamplingConfig::default(),
         }
         .to_text();
@@ -226,6 +257,8 @@ mod tests {
         assert!(!BaggageTags(b"").contains(b""));
         assert!(!BaggageTags(b"").contains(b"a"));
         assert!(BaggageTags(b"*").contains(b"a"));
+        let headers: Vec<_> = HeaderTags(b"x-id\x1eX-Tenant: tenant\x1e\x1ea:b:c").iter().collect();
+        assert_eq!(headers, [(&b"x-id"[..], &b""[..]), (b"X-Tenant", b"tenant"), (b"a", b"b:c")]);
     }
 
     #[test]
@@ -259,7 +292,7 @@ mod tests {
         #[test]
         fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = Settings::parse(&bytes);
-            let fields: Vec<u8> = [&b"2\x1f"[..], &bytes].concat();
+            let fields: Vec<u8> = [&b"3\x1f"[..], &bytes].concat();
             let _ = Settings::parse(&fields);
         }
     }

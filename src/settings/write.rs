@@ -1,6 +1,8 @@
 //! Writing the settings: the launcher's side.
 
-use super::{EXTRACT_FIRST, FIELD_END, HTTP_BAGGAGE, IGNORE, KEY_END, LONG_IDS, MAX_LENGTH, OPEN_TELEMETRY, RESTART};
+use super::{
+    EXTRACT_FIRST, FIELD_END, HTTP_BAGGAGE, IGNORE, KEY_END, LONG_IDS, MAX_LENGTH, NATIVE, OPEN_TELEMETRY, RESTART,
+};
 use crate::propagation::{Dialect, ExtractBehaviour, Propagation, Style, Styles};
 use crate::sampling::{Pairs, SamplingConfig};
 use crate::sampling::rules::OwnedRules;
@@ -8,7 +10,7 @@ use std::format;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
-/// More keys of baggage than this are nobody's.
+/// More keys of baggage, or headers, than this are nobody's.
 const MOST_KEYS: usize = 32;
 
 /// The text has no room for the user's tags and the names of services.
@@ -28,10 +30,14 @@ pub struct Given<'a> {
     pub tags: &'a [(String, String)],
     /// [`Settings::trace_id_128_bit`](super::Settings::trace_id_128_bit).
     pub trace_id_128_bit: bool,
+    /// [`Settings::native`](super::Settings::native).
+    pub native: bool,
     /// [`Settings::propagation`](super::Settings::propagation).
     pub propagation: &'a Propagation,
     /// [`Settings::baggage_tags`](super::Settings::baggage_tags); the first 32 count.
     pub baggage_tags: &'a [String],
+    /// [`Settings::header_tags`](super::Settings::header_tags); the first 32 count.
+    pub header_tags: &'a [String],
     /// [`Settings::sampling`](super::Settings::sampling).
     pub sampling: &'a SamplingConfig,
 }
@@ -56,6 +62,7 @@ impl Given<'_> {
         let mut flags = 0;
         for (flag, is_set) in [
             (LONG_IDS, self.trace_id_128_bit),
+            (NATIVE, self.native),
             (EXTRACT_FIRST, propagation.extract_first),
             (OPEN_TELEMETRY, propagation.dialect == Dialect::OpenTelemetry),
             (RESTART, propagation.behaviour == ExtractBehaviour::Restart),
@@ -66,11 +73,14 @@ impl Given<'_> {
                 flags |= flag;
             }
         }
-        let keys: Vec<String> = self.baggage_tags.iter().take(MOST_KEYS).map(|key| printable(key)).collect();
+        let list = |texts: &[String]| {
+            let texts: Vec<String> = texts.iter().take(MOST_KEYS).map(|text| printable(text)).collect();
+            texts.join(&char::from(KEY_END).to_string())
+        };
         let limits = [propagation.tags_max_length, propagation.baggage_max_items, propagation.baggage_max_bytes];
         let [tags, items, bytes] = limits.map(|limit| format!("{limit:x}"));
         [
-            "2",
+            "3",
             &printable(self.service),
             &printable(self.env),
             &printable(self.version),
@@ -81,7 +91,8 @@ impl Given<'_> {
             &bytes,
             &names(propagation.inject),
             &names(propagation.extract),
-            &keys.join(&char::from(KEY_END).to_string()),
+            &list(self.baggage_tags),
+            &list(self.header_tags),
             &sampling.to_compact(),
         ]
         .join(&char::from(FIELD_END).to_string())

@@ -182,16 +182,19 @@ pub struct FileStatus {
     pub uid: u32,
     /// The group.
     pub gid: u32,
+    /// The file's number: of a socket, one that no other socket has at the same time.
+    pub inode: u64,
 }
 
 /// Tells about an open file.
 pub fn file_status(fd: Fd) -> SysResult<FileStatus> {
-    // st_mode, st_uid and st_gid are the 32-bit words at 24, 28 and 32 of the kernel's 144 bytes.
+    // st_ino is the 64-bit word at 8; st_mode, st_uid and st_gid are the 32-bit words at 24, 28 and 32 of the kernel's 144
+    // bytes.
     let mut words = [0u32; 36];
     // SAFETY: writable memory of the kernel's size.
     check(unsafe { syscall6(arch::FSTAT, fd as usize, words.as_mut_ptr() as usize, 0, 0, 0, 0) })?;
-    let [_, _, _, _, _, _, mode, uid, gid, ..] = words;
-    Ok(FileStatus { mode, uid, gid })
+    let [_, _, inode_low, inode_high, _, _, mode, uid, gid, ..] = words;
+    Ok(FileStatus { mode, uid, gid, inode: u64::from(inode_high) << 32 | u64::from(inode_low) })
 }
 
 /// Whether an open file has an extended attribute of this name.

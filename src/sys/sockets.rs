@@ -1,4 +1,4 @@
-//! The one socket that a traced process ever opens: to the sidecar, for one message.
+//! The one socket that a traced process ever opens: to the sidecar, for one message. And questions about the program's own.
 
 use super::arch::{self, syscall6};
 use super::{Fd, SysResult, check};
@@ -35,6 +35,41 @@ pub fn connect_abstract(fd: Fd, name: &[u8]) -> SysResult<()> {
         syscall6(arch::CONNECT, fd as usize, core::ptr::from_ref(&address) as usize, length, 0, 0, 0)
     })
     .map(drop)
+}
+
+/// Who is at the other end of a socket: fills in a `sockaddr` and gives its length, zero for an error.
+pub fn peer_name(fd: Fd, address: &mut [u8]) -> usize {
+    let mut length = u32::try_from(address.len()).unwrap_or(u32::MAX);
+    // SAFETY: writable memory of the length that is stated.
+    let told = check(unsafe {
+        let length = core::ptr::from_mut(&mut length) as usize;
+        syscall6(arch::GETPEERNAME, fd as usize, address.as_mut_ptr() as usize, length, 0, 0, 0)
+    });
+    if told.is_ok() { address.len().min(length as usize) } else { 0 }
+}
+
+/// Whether a descriptor is a stream socket.
+#[must_use]
+pub fn is_stream_socket(fd: Fd) -> bool {
+    const SOL_SOCKET: usize = 1;
+    const SO_TYPE: usize = 3;
+    const SOCK_STREAM: i32 = 1;
+    let (mut kind, mut length) = (0i32, 4u32);
+    // SAFETY: both lead to live locals of the sizes that are stated.
+    let told = check(unsafe {
+        let (kind, length) = (core::ptr::from_mut(&mut kind) as usize, core::ptr::from_mut(&mut length) as usize);
+        syscall6(arch::GETSOCKOPT, fd as usize, SOL_SOCKET, SO_TYPE, kind, length, 0)
+    });
+    told.is_ok() && kind == SOCK_STREAM
+}
+
+/// Whether calls on a descriptor return rather than wait.
+#[must_use]
+pub fn is_nonblocking(fd: Fd) -> bool {
+    const F_GETFL: usize = 3;
+    // SAFETY: asks only.
+    let flags = check(unsafe { syscall6(arch::FCNTL, fd as usize, F_GETFL, 0, 0, 0, 0) });
+    flags.is_ok_and(|flags| flags & SOCK_NONBLOCK != 0)
 }
 
 /// Sends one message with one descriptor; never waits, never raises SIGPIPE.

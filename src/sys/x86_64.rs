@@ -30,7 +30,11 @@ pub unsafe fn syscall6(number: usize, a: usize, b: usize, c: usize, d: usize, e:
     result
 }
 
+/// `read(2)`.
 pub const READ: usize = 0;
+/// `write(2)`.
+pub const WRITE: usize = 1;
+/// `close(2)`.
 pub const CLOSE: usize = 3;
 pub const FSTAT: usize = 5;
 pub const MMAP: usize = 9;
@@ -38,19 +42,44 @@ pub const MUNMAP: usize = 11;
 pub const RT_SIGACTION: usize = 13;
 pub const RT_SIGPROCMASK: usize = 14;
 pub const PREAD64: usize = 17;
+/// `readv(2)`.
+pub const READV: usize = 19;
+/// `writev(2)`.
+pub const WRITEV: usize = 20;
 pub const MADVISE: usize = 28;
+/// `dup(2)`.
+pub const DUP: usize = 32;
+/// `dup2(2)`.
+pub const DUP2: usize = 33;
 pub const GETPID: usize = 39;
+/// `sendfile(2)`.
+pub const SENDFILE: usize = 40;
 pub const SOCKET: usize = 41;
+/// `connect(2)`.
 pub const CONNECT: usize = 42;
+/// `accept(2)`.
+pub const ACCEPT: usize = 43;
+/// `sendto(2)`.
+pub const SENDTO: usize = 44;
+/// `recvfrom(2)`.
+pub const RECVFROM: usize = 45;
+/// `sendmsg(2)`.
 pub const SENDMSG: usize = 46;
-pub const FCNTL: usize = 72;
-pub const FTRUNCATE: usize = 77;
+/// `recvmsg(2)`.
+pub const RECVMSG: usize = 47;
+/// `shutdown(2)`.
+pub const SHUTDOWN: usize = 48;
+pub const GETPEERNAME: usize = 52;
+pub const GETSOCKOPT: usize = 55;
 /// `fork(2)`.
 pub const FORK: usize = 57;
 /// `execve(2)`.
 pub const EXECVE: usize = 59;
 /// `wait4(2)`.
 pub const WAIT4: usize = 61;
+/// `fcntl(2)`.
+pub const FCNTL: usize = 72;
+pub const FTRUNCATE: usize = 77;
 pub const GETCWD: usize = 79;
 pub const READLINK: usize = 89;
 pub const GETRUSAGE: usize = 98;
@@ -63,14 +92,30 @@ pub const GETTID: usize = 186;
 pub const FGETXATTR: usize = 193;
 pub const CLOCK_GETTIME: usize = 228;
 pub const EXIT_GROUP: usize = 231;
+/// `epoll_wait(2)`.
+pub const EPOLL_WAIT: usize = 232;
 pub const TGKILL: usize = 234;
 /// `waitid(2)`.
 pub const WAITID: usize = 247;
 pub const OPENAT: usize = 257;
 pub const FACCESSAT: usize = 269;
+/// `splice(2)`.
+pub const SPLICE: usize = 275;
+/// `epoll_pwait(2)`.
+pub const EPOLL_PWAIT: usize = 281;
 pub const FALLOCATE: usize = 285;
+/// `accept4(2)`.
+pub const ACCEPT4: usize = 288;
+/// `dup3(2)`.
+pub const DUP3: usize = 292;
+/// `recvmmsg(2)`.
+pub const RECVMMSG: usize = 299;
 pub const PRLIMIT64: usize = 302;
+/// `sendmmsg(2)`.
+pub const SENDMMSG: usize = 307;
 pub const GETRANDOM: usize = 318;
 pub const MEMFD_CREATE: usize = 319;
 /// `execveat(2)`.
 pub const EXECVEAT: usize = 322;
+/// `epoll_pwait2(2)`.
+pub const EPOLL_PWAIT2: usize = 441;

@@ -115,8 +115,10 @@ mod tests {
                 version: "",
                 tags: &config.tags,
                 trace_id_128_bit: config.trace_id_128_bit,
+                native: config.native,
                 propagation: &config.propagation,
                 baggage_tags: &config.baggage_tag_keys,
+                header_tags: &config.header_tags,
                 sampling: &config.sampling,
             }
             .to_text();

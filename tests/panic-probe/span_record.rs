@@ -14,6 +14,7 @@ fn attributes(to: &mut impl SpanFields) {
     let name = Name(bytes());
     to.attribute_text(name, bytes());
     to.attribute_text_continued(name, bytes());
+    to.attribute_pieces(name, any(&[bytes()][..]));
     to.attribute_integer(name, any(0));
     to.attribute_float(name, any(0.0));
     to.attribute_bool(name, any(false));

@@ -28,6 +28,12 @@ probes! {
         used(any(Errno::EINTR) == Errno(any(0)));
     }
 
+    connections {
+        let fd = any(0);
+        used(sys::peer_name(fd, buffer!()));
+        used((sys::is_stream_socket(fd), sys::is_nonblocking(fd)));
+    }
+
     files {
         let fd = any(0);
         used((sys::open_read(any(c"")), sys::open_at(fd, any(c""), any(0))));

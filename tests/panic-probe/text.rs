@@ -9,7 +9,7 @@ use ddtrace::ids::{SpanId, TraceId, parse_hex_u64};
 use ddtrace::random::Random;
 use ddtrace::scrub::ArgScrubber;
 use ddtrace::scrub::query::next_secret;
-use ddtrace::scrub::sql::{Dialect, SqlPieces};
+use ddtrace::scrub::sql::{Dialect, SqlPieces, Summary};
 use ddtrace::scrub::url::UrlPieces;
 use ddtrace::semconv::{Key, kind_name};
 
@@ -95,6 +95,9 @@ probes! {
         if let Some(dialect) = any(Dialect::of_system(system)) {
             for piece in SqlPieces::new(bytes(), dialect) {
                 used(piece);
+            }
+            for word in Summary::new(bytes(), dialect) {
+                used(word);
             }
         }
     }

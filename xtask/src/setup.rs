@@ -13,7 +13,7 @@ struct Tool {
     packages: &'static [&'static str],
 }
 
-const TOOLS: [Tool; 10] = [
+const TOOLS: [Tool; 19] = [
     Tool { name: "cc", is_there: || is_installed("cc"), packages: &["gcc", "libc6-dev"] },
     Tool { name: "make", is_there: || is_installed("make"), packages: &["make"] },
     Tool { name: "bash", is_there: || is_installed("bash"), packages: &["bash"] },
@@ -21,6 +21,24 @@ const TOOLS: [Tool; 10] = [
     Tool { name: "setcap", is_there: || is_installed("setcap"), packages: &["libcap2-bin"] },
     Tool { name: "hyperfine", is_there: || is_installed("hyperfine"), packages: &["hyperfine"] },
     Tool { name: "musl-gcc", is_there: || is_installed("musl-gcc"), packages: &["musl-tools"] },
+    // Peers of the tests of native programs.
+    Tool { name: "curl", is_there: || is_installed("curl"), packages: &["curl"] },
+    Tool { name: "wget", is_there: || is_installed("wget"), packages: &["wget"] },
+    Tool { name: "nginx", is_there: || is_installed("nginx"), packages: &["nginx-light"] },
+    Tool { name: "apache2", is_there: || is_installed("apache2"), packages: &["apache2-bin"] },
+    Tool { name: "php", is_there: || is_installed("php"), packages: &["php-cli"] },
+    Tool {
+        name: "ruby with webrick",
+        is_there: || succeeds("ruby", &["-e", "require 'webrick'"]),
+        packages: &["ruby", "ruby-webrick"],
+    },
+    Tool {
+        name: "perl with LWP and HTTP::Daemon",
+        is_there: || succeeds("perl", &["-e", "use LWP::Simple; use HTTP::Daemon;"]),
+        packages: &["perl", "libwww-perl", "libhttp-daemon-perl"],
+    },
+    Tool { name: "redis-server", is_there: || is_installed("redis-server"), packages: &["redis-server"] },
+    Tool { name: "psql", is_there: || is_installed("psql"), packages: &["postgresql"] },
     Tool {
         name: "python3 with venv",
         // Debian's python3 has the module without what it needs to work.

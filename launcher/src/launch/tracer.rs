@@ -14,8 +14,10 @@ pub fn settings(config: &Config, service: &str) -> (String, Option<Shortened>) {
         version: config.version.as_deref().unwrap_or_default(),
         tags: &config.tags,
         trace_id_128_bit: config.trace_id_128_bit,
+        native: config.native,
         propagation: &config.propagation,
         baggage_tags: &config.baggage_tag_keys,
+        header_tags: &config.header_tags,
         sampling: &config.sampling,
     }
     .to_text()

@@ -1,8 +1,12 @@
-//! The interposed functions. Each is one of the process's ways to become, start, wait for, or end a process.
+//! The interposed functions, by what they are about. Each only reads its C arguments; the work is done elsewhere.
 
-pub(crate) mod exec;
+mod descriptors;
+mod exec;
 pub(crate) mod exit;
-pub(crate) mod fork;
-pub(crate) mod sandbox;
-pub(crate) mod spawn;
-pub(crate) mod wait;
+mod fork;
+mod receive;
+mod sandbox;
+mod send;
+mod sockets;
+mod spawn;
+mod wait;

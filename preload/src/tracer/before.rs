@@ -65,7 +65,7 @@ impl Tracer {
         0
     }
 
-    fn is_open(&'static self, number: u64) -> bool {
+    pub(super) fn is_open(&'static self, number: u64) -> bool {
         match self.handle(number) {
             Some(Handle::Span(key)) => self.spans.enter(key).is_some(),
             Some(Handle::Context(key)) => self.traces.enter(key).is_some(),
@@ -86,6 +86,26 @@ impl Tracer {
             None => self.adopt(number).unwrap_or(0),
         };
         thread.active.store(open, Ordering::Relaxed);
+        open
+    }
+
+    /// What new spans on this thread belong under: what is active, else the request that the thread serves.
+    pub(super) fn surroundings(&'static self) -> u64 {
+        match self.active() {
+            0 => self.request(),
+            number => number,
+        }
+    }
+
+    fn request(&'static self) -> u64 {
+        let place = &thread::current().request;
+        let number = place.load(Ordering::Relaxed);
+        if number == 0 || self.is_open(number) {
+            return number;
+        }
+        // One of the process that this one was forked from is its child's as well.
+        let open = if self.handle(number).is_some() { 0 } else { self.adopt(number).unwrap_or(0) };
+        place.store(open, Ordering::Relaxed);
         open
     }
 

@@ -12,7 +12,8 @@ mod clock;
 mod decide;
 mod exports;
 mod handle;
-mod pool;
+pub(crate) mod native;
+pub(crate) mod pool;
 mod propagate;
 mod root_log;
 mod span;
@@ -35,6 +36,7 @@ use handle::Handle;
 use pool::{Pool, Recent, Taken};
 use span::{REMEMBERED, SPANS, Span, Subject};
 use trace::{TRACES, Trace, TraceRef};
+pub(crate) use write::Told;
 
 static TRACER: AtomicPtr<Tracer> = AtomicPtr::new(null_mut());
 /// The tracer of the process that this one was forked from, as it was then.
@@ -67,6 +69,15 @@ pub(crate) fn tracer() -> Option<&'static Tracer> {
         Some(tracer) => Some(tracer),
         None => make(),
     }
+}
+
+/// The tracer, if something was made by it in this process.
+fn existing_tracer() -> Option<&'static Tracer> {
+    if !process::is_recorded() {
+        return None;
+    }
+    // SAFETY: as in `tracer`.
+    unsafe { TRACER.load(Ordering::Acquire).as_ref() }
 }
 
 /// The tracer, for those who want to make something: not in a vfork child, whose memory is its parent's.
@@ -142,6 +153,11 @@ fn settings() -> Settings<'static> {
         }
     }
     settings
+}
+
+/// Whether the program's connections are to be looked at.
+pub(crate) fn wants_connections() -> bool {
+    settings().native
 }
 
 /// Says what this process is, where it is not what the whole run is.
@@ -225,7 +241,8 @@ impl Tracer {
 /// Before the process forks: its child takes part in the trace that is active on this thread, and both must agree on
 /// whether that is kept.
 pub(crate) fn before_fork() {
-    if thread::current().active.load(Ordering::Relaxed) == 0 {
+    let thread = thread::current();
+    if thread.active.load(Ordering::Relaxed) | thread.request.load(Ordering::Relaxed) == 0 {
         return;
     }
     if let Some(tracer) = tracer()

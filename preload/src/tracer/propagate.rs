@@ -1,7 +1,6 @@
 //! Contexts that leave the process, and those that come in.
 
 use super::Tracer;
-use super::carriers::HostHeadersMut;
 use super::handle::Handle;
 use super::span::Subject;
 use super::trace::TraceRef;
@@ -10,21 +9,21 @@ use crate::environment::{self, kept};
 use crate::process;
 use ddtrace::context::SpanContext;
 use ddtrace::identity::Identity;
-use ddtrace::propagation::{Carrier, Outgoing, Propagation};
+use ddtrace::propagation::{Carrier, CarrierMut, Outgoing, Propagation};
 
 impl Tracer {
     /// Writes a context into headers: that of a span, which decides about its trace, or an extracted one as it came.
     /// Whether there was one.
-    pub(super) fn inject(&'static self, number: u64, headers: &mut HostHeadersMut) -> bool {
+    pub(super) fn inject(&'static self, number: u64, headers: &mut dyn CarrierMut) -> bool {
         self.inject_as(number, &self.settings.propagation, headers)
     }
 
     /// As [`Tracer::inject`], in the form in which tracers of one process tell each other.
-    pub(super) fn hand_over(&'static self, number: u64, headers: &mut HostHeadersMut) -> bool {
+    pub(super) fn hand_over(&'static self, number: u64, headers: &mut dyn CarrierMut) -> bool {
         self.inject_as(number, &Propagation::between_tracers(), headers)
     }
 
-    fn inject_as(&'static self, number: u64, form: &Propagation, headers: &mut HostHeadersMut) -> bool {
+    fn inject_as(&'static self, number: u64, form: &Propagation, headers: &mut dyn CarrierMut) -> bool {
         let Some(subject) = self.subject(number) else { return false };
         let outcome = match subject.local_root {
             Some(local_root) => self.settle(&subject.trace, local_root),
@@ -40,7 +39,7 @@ impl Tracer {
         subject: &Subject,
         form: &Propagation,
         outcome: Option<Outcome>,
-        headers: &mut HostHeadersMut,
+        headers: &mut dyn CarrierMut,
     ) {
         let Subject { ref trace, span_id, local_root } = *subject;
         let context = trace.context(outcome);

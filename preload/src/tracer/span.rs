@@ -5,9 +5,10 @@ use super::handle::Handle;
 use super::pool::{Held, Taken};
 use super::root_log::About;
 use super::trace::{Trace, TraceRef};
-use super::write::{MAX_LABEL, cut};
+use super::write::{MAX_LABEL, Told, cut};
 use super::{Tracer, clock};
 use crate::process::{self, RANDOM};
+use crate::thread;
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicBool, Ordering};
 use ddtrace::ids::SpanId;
@@ -33,6 +34,8 @@ pub(crate) struct Span {
     /// It is the span that sampling rules look at.
     pub(super) is_judged: bool,
     pub(super) failed: AtomicBool,
+    /// The number of a `SpanKind`.
+    pub(super) kind: u8,
     pub(super) before: Before,
     /// From the clock that never goes back to Unix time, as it was at the start, so that no change of the time makes the
     /// span longer or shorter.
@@ -62,7 +65,7 @@ pub(crate) struct Start<'a> {
 }
 
 /// Where a new span belongs.
-struct Place {
+pub(super) struct Place {
     trace: TraceRef,
     parent: SpanId,
     is_remote: bool,
@@ -90,27 +93,41 @@ impl Tracer {
     }
 
     fn try_start(&'static self, start: &Start<'_>) -> Option<u64> {
-        let Place { trace, parent, is_remote, local_root } = self.place_of(start)?;
+        let place = self.place_of(start.parent, start.context)?;
+        let labels = [(About::Name, start.name), (About::Resource, start.resource), (About::Service, start.service)];
+        self.begin(place, start.kind, start.start_unix_ns, &labels, &mut |told| describe(told.record, start))
+    }
+
+    /// Begins a span at its place; `describe` says what is known of it. `labels` are for sampling rules, also where there is
+    /// no room to record the span.
+    pub(super) fn begin(
+        &'static self,
+        place: Place,
+        kind: u8,
+        start_unix_ns: u64,
+        labels: &[(About, &[u8])],
+        describe: &mut dyn FnMut(&mut Told<'_>),
+    ) -> Option<u64> {
+        let Place { trace, parent, is_remote, local_root } = place;
         let (unix_ns, monotonic_ns) = (clock::unix_ns(), clock::monotonic_ns());
         let span_id = SpanId(RANDOM.next());
         let is_local_root = local_root.is_none();
-        let is_judged = is_local_root && trace.begin_root(start.kind);
+        let is_judged = is_local_root && trace.begin_root(kind);
         let span = Span {
             span_id,
             trace: trace.clone(),
             local_root: local_root.unwrap_or(span_id),
             is_judged,
             failed: AtomicBool::new(false),
+            kind,
             before: Before::default(),
             to_unix_ns: unix_ns.wrapping_sub(monotonic_ns),
         };
         let taken = self.take_span(span)?;
         if is_judged {
-            for (about, text) in
-                [(About::Name, start.name), (About::Resource, start.resource), (About::Service, start.service)]
-            {
+            for (about, text) in labels {
                 if !text.is_empty() {
-                    trace.root.add(about, b"", text);
+                    trace.root.add(*about, b"", text);
                 }
             }
         }
@@ -118,14 +135,15 @@ impl Tracer {
         let body = SpanBody {
             trace_id: trace.trace_id(),
             parent_id: parent,
-            start_unix_ns: if start.start_unix_ns != 0 { start.start_unix_ns } else { unix_ns },
-            kind: start.kind,
+            start_unix_ns: if start_unix_ns != 0 { start_unix_ns } else { unix_ns },
+            kind,
             trace_flags: trace.span_context(span_id).trace_flags(),
             flags: if is_local_root { remote | SPAN_LOCAL_ROOT } else { remote },
         };
         process::record_span(|record| {
             record.span_start(span_id, &body);
-            describe(record, start);
+            let root = (is_judged && trace.verdict.outcome().is_none()).then_some(&trace.root);
+            describe(&mut Told { record, root, has_rules: !self.rules.is_empty() });
             if let Some(incoming) = trace.incoming().and_then(|incoming| incoming.context.as_ref())
                 && !incoming.trace_state.is_empty()
             {
@@ -160,16 +178,16 @@ impl Tracer {
         })
     }
 
-    /// The trace and the parent of a new span.
-    fn place_of(&'static self, start: &Start<'_>) -> Option<Place> {
-        if let Some(Handle::Context(key)) = self.handle(start.context)
+    /// The trace and the parent of a new span, as [`Start`] names them.
+    pub(super) fn place_of(&'static self, parent: u64, context: u64) -> Option<Place> {
+        if let Some(Handle::Context(key)) = self.handle(context)
             && let Some(trace) = self.traces.close(key)
         {
             return Some(Place::at_the_root(trace));
         }
-        if start.parent != NO_PARENT {
+        if parent != NO_PARENT {
             // One who names a parent that nothing is known of any more is not helped by a parent of another trace.
-            let number = if self.handle(start.parent).is_some() { start.parent } else { self.active() };
+            let number = if self.handle(parent).is_some() { parent } else { self.surroundings() };
             match self.handle(number) {
                 Some(Handle::Span(key)) => {
                     if let Some(span) = self.spans.recall(key) {
@@ -210,9 +228,9 @@ impl Tracer {
         });
     }
 
-    /// The open span or context with this handle, or with 0 the active one.
+    /// The open span or context with this handle, or with 0 the one that new spans would belong under.
     pub(super) fn subject(&'static self, number: u64) -> Option<Subject> {
-        let number = if number == 0 { self.active() } else { number };
+        let number = if number == 0 { self.surroundings() } else { number };
         match self.handle(number)? {
             Handle::Span(key) => {
                 let span = self.spans.enter(key)?;
@@ -236,6 +254,11 @@ impl Tracer {
 
     /// Ends a span. Of several who do so at the same time, one does.
     pub(super) fn finish(&'static self, number: u64, end_unix_ns: u64) {
+        self.end(number, end_unix_ns, &mut |_| {});
+    }
+
+    /// Ends a span of which `describe` says what its end has shown.
+    pub(super) fn end(&'static self, number: u64, end_unix_ns: u64, describe: &mut dyn FnMut(&mut Told<'_>)) {
         let Some(Handle::Span(key)) = self.handle(number) else { return };
         let Some(span) = self.spans.close(key) else { return };
         let now = || clock::monotonic_ns().wrapping_add(span.to_unix_ns);
@@ -243,17 +266,27 @@ impl Tracer {
             end_unix_ns: if end_unix_ns != 0 { end_unix_ns } else { now() },
             status: if span.failed.load(Ordering::Relaxed) { STATUS_ERROR } else { STATUS_UNSET },
         };
-        let decided = if span.is_local_root() { self.settle_at_end(&span) } else { None };
+        // After the last that is said of it, as rules may ask for that.
+        let mut is_undecided = span.is_local_root();
+        let mut decide = || if core::mem::take(&mut is_undecided) { self.settle_at_end(&span) } else { None };
         process::record_span(|record| {
             record.span_end(span.span_id, &end);
-            if let Some(outcome) = decided {
+            let root = (span.is_judged && span.trace.verdict.outcome().is_none()).then_some(&span.trace.root);
+            describe(&mut Told { record, root, has_rules: !self.rules.is_empty() });
+            if let Some(outcome) = decide() {
                 super::decide::describe(record, &span.trace, outcome);
             }
         });
+        // Where there was no room for a record, others go by the decision all the same.
+        let _ = decide();
         if !span.is_local_root() && span.trace.outgrows_one_part() {
             let _ = self.settle(&span.trace, span.local_root);
         }
         self.deactivate(number, &span.before);
+        let request = &thread::current().request;
+        if request.load(Ordering::Relaxed) == number {
+            request.store(0, Ordering::Relaxed);
+        }
         self.recent.keep(span);
     }
 }
@@ -265,6 +298,10 @@ pub(super) struct Subject {
     /// `None` for a context: what begins below it is a local root.
     pub(super) local_root: Option<SpanId>,
 }
+
+/// Numbers of a `SpanKind` in OTLP.
+pub(super) const SERVER: u8 = 2;
+pub(super) const CLIENT: u8 = 3;
 
 /// Numbers of a status in OTLP.
 const STATUS_UNSET: u8 = 0;

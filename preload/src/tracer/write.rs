@@ -1,11 +1,12 @@
 //! What is said of a span after its start: each at once in a record of its own, so that a crash loses nothing of it.
 
 use super::Tracer;
-use super::root_log::About;
+use super::root_log::{About, RootLog};
 use super::span::SpanRef;
 use super::{clock, span::Span};
 use crate::process;
 use core::sync::atomic::Ordering;
+use ddtrace::context::Bounded;
 use ddtrace::interface::Part;
 use ddtrace::record::{MAX_NAME, Name, RecordWriter, SpanFields};
 use ddtrace::sampling::TagValue;
@@ -32,6 +33,78 @@ pub(super) fn cut(text: &[u8], most: usize) -> &[u8] {
     let kept = back.map_or(head.len(), |back| head.len().saturating_sub(back.saturating_add(1)));
     head.get(..kept).unwrap_or(head)
 }
+
+/// Takes what is said of a span in one record, and keeps of it what sampling rules may want to know.
+pub(crate) struct Told<'a> {
+    pub(super) record: &'a mut RecordWriter,
+    /// Of a local root that is not decided about.
+    pub(super) root: Option<&'a RootLog>,
+    /// Whether there are rules that may ask for tags.
+    pub(super) has_rules: bool,
+}
+
+impl Told<'_> {
+    /// Keeps a label for sampling rules.
+    pub(super) fn note(&self, about: About, text: &[u8]) {
+        if let Some(root) = self.root.filter(|_| !text.is_empty()) {
+            root.add(about, b"", text);
+        }
+    }
+
+    /// The span's name in OTLP; other names are made of its attributes.
+    pub(crate) fn name(&mut self, name: &[u8], operation: &[u8]) {
+        self.note(About::Name, operation);
+        self.note(About::Resource, name);
+        self.record.text(Key::Name, cut(name, MAX_LABEL));
+    }
+
+    /// As [`Told::name`], in pieces; `default` where there are none.
+    pub(crate) fn name_of_pieces(&mut self, pieces: &[&[u8]], default: &[u8], operation: &[u8]) {
+        self.note(About::Name, operation);
+        let mut name = Bounded::<256>::new();
+        for piece in pieces {
+            let _ = name.push(piece);
+        }
+        let name = if name.is_empty() { default } else { name.as_bytes() };
+        self.note(About::Resource, name);
+        self.record.text(Key::Name, name);
+    }
+
+    /// A text; nothing where it is empty.
+    pub(crate) fn text(&mut self, name: &[u8], text: &[u8]) {
+        if text.is_empty() {
+            return;
+        }
+        if let Some(root) = self.root.filter(|_| self.has_rules) {
+            root.add(About::Text, name, text);
+        }
+        self.record.attribute_text(Name(name), cut(text, MAX_NATIVE_TEXT));
+    }
+
+    /// A text made of pieces, which no rule sees.
+    pub(crate) fn pieces(&mut self, name: &[u8], pieces: &[&[u8]]) {
+        self.record.attribute_pieces(Name(name), pieces);
+    }
+
+    /// Texts, as a list of one.
+    pub(crate) fn list(&mut self, name: &[u8], text: &[u8]) {
+        if let Some(root) = self.root.filter(|_| self.has_rules) {
+            root.add(About::Text, name, text);
+        }
+        self.record.attribute_texts(Name(name), core::iter::once(cut(text, MAX_NATIVE_TEXT)));
+    }
+
+    /// A number.
+    pub(crate) fn integer(&mut self, name: &[u8], number: i64) {
+        if let Some(root) = self.root.filter(|_| self.has_rules) {
+            root.add(About::Integer, name, &number.to_le_bytes());
+        }
+        self.record.attribute_integer(Name(name), number);
+    }
+}
+
+/// The most bytes of a text in [`Told`]: several of them go into one record.
+const MAX_NATIVE_TEXT: usize = 2048;
 
 /// A tag of a span or event.
 #[derive(Clone, Copy)]

@@ -62,6 +62,8 @@ pub enum Id {
     PythonProvider,
     OtelProvider,
     NativeSpanEvents,
+    Native,
+    HeaderTags,
     SamplingRules,
     SamplingRate,
     SamplingRateLimit,

@@ -107,4 +107,26 @@ pub(super) const SETTINGS: &[Setting] = &[
         example: "true",
         ..Setting::BLANK
     },
+    Setting {
+        id: Id::Native,
+        key: "native",
+        kind: Kind::Bool,
+        default: "false",
+        dd: &["DD_TRACE_NATIVE_ENABLED"],
+        hand_on: HandOn::Datadog,
+        help: "Whether the requests on a program's connections become spans, without its doing",
+        example: "true",
+        ..Setting::BLANK
+    },
+    Setting {
+        id: Id::HeaderTags,
+        key: "header_tags",
+        kind: Kind::List,
+        unset: "none",
+        dd: &["DD_TRACE_HEADER_TAGS"],
+        hand_on: HandOn::Datadog,
+        help: "Headers of requests and answers that become tags: `header` or `header:tag`",
+        example: "[\"x-request-id\", \"x-tenant:tenant\"]",
+        ..Setting::BLANK
+    },
 ];

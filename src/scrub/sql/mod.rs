@@ -12,8 +12,10 @@
 
 mod dialect;
 mod lexer;
+mod summary;
 
 pub use dialect::Dialect;
+pub use summary::Summary;
 
 use lexer::{Kind, Token, token};
 

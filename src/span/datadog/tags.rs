@@ -1,7 +1,7 @@
 //! Attributes become tags: which are text, which are numbers, and what Datadog calls them.
 
 use super::text::{shortened, value_text};
-use crate::semconv::{DATADOG_NAMES, DATADOG_REQUEST_HEADER, REQUEST_HEADER};
+use crate::semconv::{DATADOG_NAMES, DATADOG_REQUEST_HEADER, DATADOG_RESPONSE_HEADER, REQUEST_HEADER, RESPONSE_HEADER};
 use crate::span::Value;
 use std::borrow::Cow;
 use std::vec::Vec;
@@ -79,8 +79,11 @@ impl<'a> Tags<'a> {
         if is_field(key) {
             return;
         }
+        let is_header = [REQUEST_HEADER, RESPONSE_HEADER].iter().any(|prefix| key.starts_with(prefix));
         let key = datadogs_name(key);
         match value {
+            // The conventions want a list, as a header may come more than once; mostly it does not.
+            Value::Array(values) if is_header && values.len() == 1 => self.add_text(key, value_text(&values[0])),
             // The Agent refuses a payload whose status code is a number.
             _ if key == "http.status_code" => self.add_text(key, value_text(value)),
             Value::I64(number) => self.add_number(key, *number as f64),
@@ -109,16 +112,20 @@ pub(super) fn datadogs_name(key: &str) -> Cow<'_, str> {
     if let Some((_, name)) = DATADOG_NAMES.iter().find(|(attribute, _)| *attribute == key) {
         return Cow::Borrowed(name);
     }
-    match key.strip_prefix(REQUEST_HEADER) {
-        Some(header) => Cow::Owned([DATADOG_REQUEST_HEADER, header].concat()),
-        None => Cow::Borrowed(key),
+    for (of_attribute, of_tag) in [(REQUEST_HEADER, DATADOG_REQUEST_HEADER), (RESPONSE_HEADER, DATADOG_RESPONSE_HEADER)]
+    {
+        if let Some(header) = key.strip_prefix(of_attribute) {
+            return Cow::Owned([of_tag, header].concat());
+        }
     }
+    Cow::Borrowed(key)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::string::{String, ToString};
+    use std::vec;
 
     fn tags<'a>(attributes: &'a [(&'static str, Value)]) -> Tags<'a> {
         let mut tags = Tags::default();
@@ -156,6 +163,7 @@ mod tests {
             ("server.address", Value::from("h")),
             ("network.protocol.version", Value::from("1.1")),
             ("http.request.header.x-id", Value::from("7")),
+            ("http.response.header.server", Value::Array(vec![Value::from("nginx")])),
         ];
         let (meta, _) = tags(&attributes).into_parts();
         let keys: Vec<String> = meta.iter().map(|(k, _)| k.to_string()).collect();
@@ -168,10 +176,11 @@ mod tests {
                 "http.client_ip",
                 "http.server_name",
                 "http.version",
-                "http.request.headers.x-id"
+                "http.request.headers.x-id",
+                "http.response.headers.server"
             ]
         );
-        assert_eq!(meta[0].1, "GET");
+        assert_eq!((meta[0].1.as_ref(), meta[7].1.as_ref()), ("GET", "nginx"));
     }
 
     #[test]

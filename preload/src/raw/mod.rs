@@ -3,6 +3,8 @@
 //! That takes a loader that keeps its list to itself and is not the C library. The program's own calls reach this
 //! library all the same, and must do what they say; `errno` cannot be set there, as its place is the C library's.
 
+mod descriptors;
+
 use crate::host::c_bytes;
 use crate::inspect;
 use crate::table::{Function, set_errno};
@@ -27,16 +29,7 @@ pub(crate) fn stand_in(function: Function) -> Option<usize> {
         Function::Waitid => waitid as *const () as usize,
         Function::Prctl => prctl as *const () as usize,
         Function::Syscall => syscall as *const () as usize,
-        // These do more than a call of the kernel's, or are none.
-        Function::PosixSpawn
-        | Function::PosixSpawnp
-        | Function::Forkpty
-        | Function::Daemon
-        | Function::UnderscoreExit
-        | Function::CapitalExit
-        | Function::QuickExit
-        | Function::ErrnoLocation
-        | Function::ClockGettime => return None,
+        _ => return descriptors::stand_in(function),
     })
 }
 

@@ -1,0 +1,303 @@
+//! What writes to descriptors.
+
+use super::receive::Message;
+use crate::net::{self, Prepared, Vector};
+use crate::table::{self, Function, real};
+use core::ffi::c_void;
+use core::ptr::null;
+use ddtrace::sys;
+
+/// Flags of `send(2)`.
+const MSG_OOB: i32 = 1;
+const MSG_ZEROCOPY: i32 = 0x400_0000;
+
+type Writev = unsafe extern "C" fn(i32, *const Vector, i32) -> isize;
+type Sendmsg = unsafe extern "C" fn(i32, *const Message, i32) -> isize;
+
+/// # Safety
+///
+/// As for `write(2)`.
+#[cfg_attr(preload_so, unsafe(no_mangle))]
+pub(crate) unsafe extern "C" fn write(fd: i32, buffer: *const u8, count: usize) -> isize {
+    type Write = unsafe extern "C" fn(i32, *const u8, usize) -> isize;
+    // SAFETY: the type of write.
+    let Some(real) = (unsafe { real::<Write>(Function::Write) }) else { return table::missing() as isize };
+    // SAFETY: the host's own arguments.
+    let call = || unsafe { real(fd, buffer, count) };
+    if !net::is_watched(fd) {
+        return call();
+    }
+    // SAFETY: the host's own buffer.
+    unsafe { watched_write(fd, &[Vector { base: buffer, length: count }], call) }
+}
+
+/// # Safety
+///
+/// As for `writev(2)`.
+#[cfg_attr(preload_so, unsafe(no_mangle))]
+pub(crate) unsafe extern "C" fn writev(fd: i32, vectors: *const Vector, count: i32) -> isize {
+    // SAFETY: the type of writev.
+    let Some(real) = (unsafe { real::<Writev>(Function::Writev) }) else { return table::missing() as isize };
+    // SAFETY: the host's own arguments.
+    let call = || unsafe { real(fd, vectors, count) };
+    if !net::is_watched(fd) {
+        return call();
+    }
+    // SAFETY: the host's own vectors, as far as they can be read.
+    unsafe { watched_write(fd, readable(vectors, count.try_into().unwrap_or(0)), call) }
+}
+
+/// # Safety
+///
+/// As for `send(2)`.
+#[cfg_attr(preload_so, unsafe(no_mangle))]
+pub(crate) unsafe extern "C" fn send(fd: i32, buffer: *const u8, count: usize, flags: i32) -> isize {
+    type Send = unsafe extern "C" fn(i32, *const u8, usize, i32) -> isize;
+    // SAFETY: the type of send.
+    let Some(real) = (unsafe { real::<Send>(Function::Send) }) else { return table::missing() as isize };
+    // SAFETY: the host's own arguments.
+    let call = || unsafe { real(fd, buffer, count, flags) };
+    if !net::is_watched(fd) {
+        return call();
+    }
+    // SAFETY: the host's own buffer; a message with nothing but it.
+    unsafe { watched_send(fd, &[Vector { base: buffer, length: count }], flags, &EMPTY, call) }
+}
+
+/// # Safety
+///
+/// As for `sendto(2)`.
+#[cfg_attr(preload_so, unsafe(no_mangle))]
+pub(crate) unsafe extern "C" fn sendto(
+    fd: i32,
+    buffer: *const u8,
+    count: usize,
+    flags: i32,
+    address: *const c_void,
+    length: u32,
+) -> isize {
+    type Sendto = unsafe extern "C" fn(i32, *const u8, usize, i32, *const c_void, u32) -> isize;
+    // SAFETY: the type of sendto.
+    let Some(real) = (unsafe { real::<Sendto>(Function::Sendto) }) else { return table::missing() as isize };
+    // SAFETY: the host's own arguments.
+    let call = || unsafe { real(fd, buffer, count, flags, address, length) };
+    if !net::is_watched(fd) {
+        return call();
+    }
+    let message = Message { name: address, name_length: length, ..EMPTY };
+    // SAFETY: the host's own buffer and address.
+    unsafe { watched_send(fd, &[Vector { base: buffer, length: count }], flags, &message, call) }
+}
+
+/// # Safety
+///
+/// As for `sendmsg(2)`.
+#[cfg_attr(preload_so, unsafe(no_mangle))]
+pub(crate) unsafe extern "C" fn sendmsg(fd: i32, message: *const Message, flags: i32) -> isize {
+    // SAFETY: the type of sendmsg.
+    let Some(real) = (unsafe { real::<Sendmsg>(Function::Sendmsg) }) else { return table::missing() as isize };
+    // SAFETY: the host's own arguments.
+    let call = || unsafe { real(fd, message, flags) };
+    if !net::is_watched(fd) {
+        return call();
+    }
+    let last = (message as usize).wrapping_add(size_of::<Message>()).wrapping_sub(1);
+    if !sys::is_readable(message as usize) || !sys::is_readable(last) {
+        return call();
+    }
+    // SAFETY: it can be read (just tried); the host's own vectors, as far as they can be read.
+    unsafe {
+        let message = *message;
+        watched_send(fd, readable(message.vectors, message.count), flags, &message, call)
+    }
+}
+
+/// # Safety
+///
+/// As for `sendmmsg(2)`.
+#[cfg_attr(preload_so, unsafe(no_mangle))]
+pub(crate) unsafe extern "C" fn sendmmsg(fd: i32, messages: *mut c_void, count: u32, flags: i32) -> i32 {
+    type Sendmmsg = unsafe extern "C" fn(i32, *mut c_void, u32, i32) -> i32;
+    // SAFETY: the type of sendmmsg.
+    let Some(real) = (unsafe { real::<Sendmmsg>(Function::Sendmmsg) }) else { return table::missing() };
+    if net::is_watched(fd) {
+        net::lose(fd);
+    }
+    // SAFETY: the host's own arguments.
+    unsafe { real(fd, messages, count, flags) }
+}
+
+/// # Safety
+///
+/// As for `sendfile(2)`.
+#[cfg_attr(preload_so, unsafe(no_mangle))]
+pub(crate) unsafe extern "C" fn sendfile(out: i32, from: i32, offset: *mut i64, count: usize) -> isize {
+    // SAFETY: the host's own arguments.
+    unsafe { sent_file(Function::Sendfile, out, from, offset, count) }
+}
+
+/// # Safety
+///
+/// As for `sendfile(2)`.
+#[cfg_attr(preload_so, unsafe(no_mangle))]
+pub(crate) unsafe extern "C" fn sendfile64(out: i32, from: i32, offset: *mut i64, count: usize) -> isize {
+    // SAFETY: the host's own arguments.
+    unsafe { sent_file(Function::Sendfile64, out, from, offset, count) }
+}
+
+/// # Safety
+///
+/// As for `sendfile(2)`, whose name is `function`.
+unsafe fn sent_file(function: Function, out: i32, from: i32, offset: *mut i64, count: usize) -> isize {
+    type Sendfile = unsafe extern "C" fn(i32, i32, *mut i64, usize) -> isize;
+    // SAFETY: the type of sendfile.
+    let Some(real) = (unsafe { real::<Sendfile>(function) }) else { return table::missing() as isize };
+    // SAFETY: the host's own arguments.
+    let result = unsafe { real(out, from, offset, count) };
+    if net::is_watched(out) {
+        match usize::try_from(result) {
+            Ok(count) => net::sent_unseen(out, count),
+            Err(_) => net::failed(out, table::errno()),
+        }
+    }
+    result
+}
+
+/// # Safety
+///
+/// As for `splice(2)`.
+#[cfg_attr(preload_so, unsafe(no_mangle))]
+pub(crate) unsafe extern "C" fn splice(
+    from: i32,
+    from_offset: *mut i64,
+    to: i32,
+    to_offset: *mut i64,
+    count: usize,
+    flags: u32,
+) -> isize {
+    type Splice = unsafe extern "C" fn(i32, *mut i64, i32, *mut i64, usize, u32) -> isize;
+    // SAFETY: the type of splice.
+    let Some(real) = (unsafe { real::<Splice>(Function::Splice) }) else { return table::missing() as isize };
+    // SAFETY: the host's own arguments.
+    let result = unsafe { real(from, from_offset, to, to_offset, count, flags) };
+    if let (Ok(count), true) = (usize::try_from(result), net::is_watched(from) || net::is_watched(to)) {
+        if count == 0 {
+            // SAFETY: no buffer is looked at.
+            unsafe { net::received(from, &[], 0) };
+        } else {
+            net::received_unseen(from, count);
+            net::sent_unseen(to, count);
+        }
+    }
+    result
+}
+
+const EMPTY: Message =
+    Message { name: null(), name_length: 0, vectors: null(), count: 0, control: null(), control_length: 0, flags: 0 };
+
+/// The host's vectors, if they are few and can be read; else none.
+///
+/// # Safety
+///
+/// Nobody changes them meanwhile.
+unsafe fn readable<'a>(vectors: *const Vector, count: usize) -> &'a [Vector] {
+    const MOST: usize = 1024;
+    const PAGE: usize = 4096;
+    if count == 0 || count > MOST {
+        return &[];
+    }
+    let start = vectors as usize;
+    let last = start.wrapping_add(count.wrapping_mul(size_of::<Vector>())).wrapping_sub(1);
+    let mut page = start;
+    while page <= last {
+        if !sys::is_readable(page) {
+            return &[];
+        }
+        page = (page | PAGE.wrapping_sub(1)).wrapping_add(1);
+    }
+    // SAFETY: all pages of them can be read (just tried); the caller's promise.
+    unsafe { core::slice::from_raw_parts(vectors, count) }
+}
+
+/// # Safety
+///
+/// `call` writes the vectors to the descriptor.
+#[cold]
+unsafe fn watched_write(fd: i32, vectors: &[Vector], call: impl FnOnce() -> isize) -> isize {
+    // SAFETY: the caller's promise.
+    if let Some(mut prepared) = unsafe { net::prepare(fd, vectors) } {
+        // SAFETY: the type of writev.
+        if let Some(writev) = unsafe { real::<Writev>(Function::Writev) } {
+            // SAFETY: buffers of the host's and of ours, which stay where they are.
+            let send = |own: &[Vector]| unsafe { writev(fd, own.as_ptr(), own.len() as i32) };
+            // SAFETY: the caller's promise.
+            return unsafe { rewritten(&mut prepared, fd, vectors, 0, send) };
+        }
+    }
+    let result = call();
+    // SAFETY: the call has sent so much of them.
+    unsafe { net::sent(fd, vectors, result, if result < 0 { table::errno() } else { 0 }) };
+    result
+}
+
+/// # Safety
+///
+/// `call` sends the vectors over the descriptor with these flags, and with all else that `message` says.
+#[cold]
+unsafe fn watched_send(
+    fd: i32,
+    vectors: &[Vector],
+    flags: i32,
+    message: &Message,
+    call: impl FnOnce() -> isize,
+) -> isize {
+    if flags & MSG_OOB != 0 {
+        net::lose(fd);
+        return call();
+    }
+    // What is sent without a copy must stay as it is for longer than a connection lives.
+    let prepared = if flags & MSG_ZEROCOPY == 0 {
+        // SAFETY: the caller's promise.
+        unsafe { net::prepare(fd, vectors) }
+    } else {
+        None
+    };
+    if let Some(mut prepared) = prepared {
+        // SAFETY: the type of sendmsg.
+        if let Some(sendmsg) = unsafe { real::<Sendmsg>(Function::Sendmsg) } {
+            let send = |own: &[Vector]| {
+                let message = Message { vectors: own.as_ptr(), count: own.len(), ..*message };
+                // SAFETY: buffers of the host's and of ours, which stay where they are.
+                unsafe { sendmsg(fd, &raw const message, flags) }
+            };
+            // SAFETY: the caller's promise.
+            return unsafe { rewritten(&mut prepared, fd, vectors, flags, send) };
+        }
+    }
+    let result = call();
+    // SAFETY: the call has sent so much of them.
+    unsafe { net::sent(fd, vectors, result, if result < 0 { table::errno() } else { 0 }) };
+    result
+}
+
+/// # Safety
+///
+/// `send` sends the vectors that it is given; `vectors` are those of the host.
+unsafe fn rewritten(
+    prepared: &mut Prepared,
+    fd: i32,
+    vectors: &[Vector],
+    flags: i32,
+    send: impl FnOnce(&[Vector]) -> isize,
+) -> isize {
+    let result = if prepared.vectors().is_empty() { 0 } else { send(prepared.vectors()) };
+    let errno = if result < 0 { table::errno() } else { 0 };
+    // SAFETY: the caller's promise.
+    match unsafe { prepared.finish(fd, vectors, result, errno, flags) } {
+        Ok(result) => result,
+        Err(errno) => {
+            table::set_errno(errno);
+            -1
+        }
+    }
+}

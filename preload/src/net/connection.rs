@@ -1,0 +1,228 @@
+//! A connection of the program: what is known of it, and who may look at it.
+
+use super::address::Address;
+use super::exchange::{Exchanges, Why};
+use super::memory::{Held, RoomRef, memory};
+use super::rewrite::Rewrite;
+use crate::protocol::{Lost, Parser, Room, Side};
+use core::cell::UnsafeCell;
+use core::hint::spin_loop;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+/// How often is looked for who else is at a connection. He needs a few microseconds, if he is not interrupted.
+const PATIENCE: u32 = 200;
+
+/// Something that one thread at a time looks at. Who finds it taken goes without, soon.
+pub(super) struct Guarded<T> {
+    taken: AtomicBool,
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: the value is only reached by the one who took the flag.
+unsafe impl<T: Send> Sync for Guarded<T> {}
+
+impl<T> Guarded<T> {
+    pub(super) const fn new(value: T) -> Self {
+        Guarded { taken: AtomicBool::new(false), value: UnsafeCell::new(value) }
+    }
+
+    /// `None` where another thread, or what this signal handler interrupted, is at it.
+    pub(super) fn with<R>(&self, look: impl FnOnce(&mut T) -> R) -> Option<R> {
+        let mut patience = PATIENCE;
+        // Acquire pairs with the release below: what the one before did is visible.
+        while self.taken.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_err() {
+            patience = patience.checked_sub(1)?;
+            spin_loop();
+        }
+        // SAFETY: the flag is ours.
+        let result = look(unsafe { &mut *self.value.get() });
+        self.taken.store(false, Ordering::Release);
+        Some(result)
+    }
+}
+
+/// A request whose head is being sent with headers of ours.
+pub(super) struct Sending {
+    pub(super) rewrite: Rewrite,
+    /// What is put in: so many bytes of the room.
+    pub(super) text: RoomRef,
+    /// By which the head is known again, if the program tries once more to send it.
+    pub(super) head: u64,
+}
+
+/// What is known of a connection.
+pub(crate) struct Connection {
+    /// The program sends wrongly if two threads send at the same time, so this is for one thread alone.
+    pub(super) sending: Guarded<Option<Sending>>,
+    pub(super) traffic: Guarded<Traffic>,
+    /// Something of the traffic was not seen.
+    pub(super) is_lost: AtomicBool,
+}
+
+/// What goes over a connection.
+pub(super) struct Traffic {
+    pub(super) is_accepted: bool,
+    pub(super) parser: Option<Parser>,
+    rooms: [Option<RoomRef>; 2],
+    pub(super) exchanges: Exchanges,
+    /// The socket's number, by which a descriptor that was closed behind our back is noticed. Of connections that the
+    /// program has made.
+    pub(super) inode: u64,
+}
+
+/// What a parser gathers in.
+struct Gathering<'a>(&'a mut Option<RoomRef>);
+
+impl Room for Gathering<'_> {
+    fn bytes(&mut self) -> Option<&mut [u8]> {
+        if self.0.is_none() {
+            *self.0 = memory().and_then(|memory| memory.take_room());
+        }
+        self.0.as_mut().map(|room| room.bytes())
+    }
+
+    fn release(&mut self) {
+        *self.0 = None;
+    }
+}
+
+impl Connection {
+    pub(super) fn new(is_accepted: bool, peer: Address, owner: u64, inode: u64) -> Connection {
+        Connection {
+            sending: Guarded::new(None),
+            traffic: Guarded::new(Traffic {
+                is_accepted,
+                parser: None,
+                rooms: [None, None],
+                exchanges: Exchanges::new(is_accepted, peer, owner),
+                inode,
+            }),
+            is_lost: AtomicBool::new(false),
+        }
+    }
+
+    /// Looks at the traffic; `None` once something of it was not seen, as then nothing is certain any more.
+    pub(super) fn with_traffic<R>(&self, look: impl FnOnce(&mut Traffic) -> Result<R, Lost>) -> Result<R, Lost> {
+        if self.is_lost.load(Ordering::Relaxed) {
+            return Err(Lost);
+        }
+        let result = self.traffic.with(|traffic| {
+            let result = look(traffic);
+            // Somebody may have come by meanwhile.
+            if result.is_err() || self.is_lost.load(Ordering::Relaxed) {
+                traffic.exchanges.give_up();
+                return Err(Lost);
+            }
+            result
+        });
+        let result = result.unwrap_or(Err(Lost));
+        if result.is_err() {
+            self.is_lost.store(true, Ordering::Relaxed);
+        }
+        result
+    }
+
+    /// The program has closed it.
+    pub(super) fn closed(&self) {
+        let _ = self.sending.with(|sending| *sending = None);
+        let _ = self.with_traffic(|traffic| {
+            traffic.ended(Side::Server, Why::Closed);
+            traffic.exchanges.give_up();
+            Ok(())
+        });
+    }
+}
+
+impl Traffic {
+    /// The side that this program is.
+    pub(super) fn own_side(&self) -> Side {
+        if self.is_accepted { Side::Server } else { Side::Client }
+    }
+
+    pub(super) fn other_side(&self) -> Side {
+        if self.is_accepted { Side::Client } else { Side::Server }
+    }
+
+    /// The parser, chosen by what the client sends first.
+    fn parser(&mut self, side: Side, bytes: &[u8]) -> Result<&mut Parser, Lost> {
+        if self.parser.is_none() {
+            if side == Side::Server {
+                return Err(Lost);
+            }
+            let first = bytes.first().ok_or(Lost)?;
+            self.parser = Some(Parser::recognise(*first, self.is_accepted).ok_or(Lost)?);
+        }
+        self.parser.as_mut().ok_or(Lost)
+    }
+
+    /// Takes in what one side has sent.
+    pub(super) fn feed(&mut self, side: Side, bytes: &[u8], fd: i32) -> Result<(), Lost> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        // Bytes of bodies are never touched: the program may send a file that it has mapped, and that may shrink.
+        self.parser(side, bytes)?;
+        let Traffic { parser: Some(parser), rooms: [of_client, of_server], exchanges, .. } = self else {
+            return Err(Lost);
+        };
+        let room = if side == Side::Client { of_client } else { of_server };
+        parser.feed(side, bytes, &mut Gathering(room), &mut |event| exchanges.take(event, fd))
+    }
+
+    /// One side has sent so many bytes that were not seen.
+    pub(super) fn skip(&mut self, side: Side, count: u64, fd: i32) -> Result<(), Lost> {
+        let exchanges = &mut self.exchanges;
+        self.parser.as_mut().ok_or(Lost)?.skip(side, count, &mut |event| exchanges.take(event, fd))
+    }
+
+    /// One side sends no more.
+    pub(super) fn ended(&mut self, side: Side, why: Why) {
+        let exchanges = &mut self.exchanges;
+        exchanges.why = why;
+        if let Some(parser) = &mut self.parser {
+            parser.closed(side, &mut |event| exchanges.take(event, -1));
+        }
+    }
+
+    /// Whether the program's next bytes may be the head of an HTTP request, or go on with one.
+    pub(super) fn expects_request(&self) -> bool {
+        match &self.parser {
+            _ if self.is_accepted => false,
+            None => true,
+            Some(Parser::Http(http)) => http.expects_request(),
+            Some(_) => false,
+        }
+    }
+
+    /// Calls `look` with the head that would be complete if the program sent `bytes` next, and with how many bytes of it
+    /// went before them.
+    pub(super) fn with_complete_request<R>(
+        &mut self,
+        bytes: &[u8],
+        look: impl FnOnce(&[u8], usize, &mut Exchanges) -> Result<Option<R>, Lost>,
+    ) -> Result<Option<R>, Lost> {
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        self.parser(Side::Client, bytes)?;
+        let Traffic { parser, rooms: [of_client, _], exchanges, .. } = self;
+        let Some(Parser::Http(http)) = parser else { return Ok(None) };
+        match http.complete_request(bytes, of_client) {
+            Some((head, before)) => look(head, before, exchanges),
+            None => Ok(None),
+        }
+    }
+}
+
+/// Without making room: what is to be seen ahead needs none but what is there.
+impl Room for Option<RoomRef> {
+    fn bytes(&mut self) -> Option<&mut [u8]> {
+        self.as_mut().map(|room| room.bytes())
+    }
+
+    fn release(&mut self) {
+        *self = None;
+    }
+}
+
+pub(super) type ConnectionRef = Held<Connection>;

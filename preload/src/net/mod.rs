@@ -1,0 +1,205 @@
+//! The program's connections: what goes over them is looked at, and becomes spans where it is understood.
+//!
+//! A connection is known from the `accept` or `connect` that made it until its descriptor is closed. The [`WORDS`] say which
+//! descriptors are known; for all others a hook costs one look there. What is not understood is forgotten at once.
+//!
+//! [`receive`] takes in what a call has read, [`send`] what one has written, and there headers are put into requests.
+//! Nothing is held while the real function runs: it may never come back.
+
+mod address;
+mod connection;
+mod database;
+mod exchange;
+mod http;
+mod memory;
+mod receive;
+mod rewrite;
+mod send;
+
+pub(crate) use receive::{failed, received, received_unseen};
+pub(crate) use send::{Prepared, prepare, sent, sent_unseen, shut};
+
+use crate::process::{self, Caller};
+use crate::tracer::native;
+use crate::tracer::pool::Key;
+use address::Address;
+use connection::{Connection, ConnectionRef};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use ddtrace::sys;
+
+/// Descriptors above are not looked at.
+const MOST_DESCRIPTORS: usize = 65_536;
+
+/// For each descriptor the slot of its connection and which life of it, as in [`Key`]; 0 for none.
+static WORDS: [AtomicU64; MOST_DESCRIPTORS] = [const { AtomicU64::new(0) }; MOST_DESCRIPTORS];
+
+/// Whether connections are looked at at all.
+static ENABLED: AtomicBool = AtomicBool::new(false);
+
+/// A buffer of the host's, as `struct iovec`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Vector {
+    pub(crate) base: *const u8,
+    pub(crate) length: usize,
+}
+
+/// Looks at connections from here on. Called once, from the constructor.
+pub(crate) fn enable() {
+    ENABLED.store(true, Ordering::Relaxed);
+}
+
+fn word_of(fd: i32) -> Option<&'static AtomicU64> {
+    // A negative number is a large one.
+    WORDS.get(fd as u32 as usize)
+}
+
+/// Whether connections are looked at, here and now. No system call, as there may be a filter for them by now.
+pub(crate) fn is_enabled() -> bool {
+    ENABLED.load(Ordering::Relaxed) && process::is_recorded()
+}
+
+/// Whether the descriptor is that of a known connection.
+#[inline]
+pub(crate) fn is_watched(fd: i32) -> bool {
+    // The flag comes first: where nothing is looked at, the words are not even touched.
+    ENABLED.load(Ordering::Relaxed)
+        && word_of(fd).is_some_and(|word| word.load(Ordering::Relaxed) != 0)
+        && process::is_recorded()
+}
+
+fn key_of(word: u64) -> Option<Key> {
+    let index = (word as u32).checked_sub(1)?;
+    Some(Key { index, generation: (word >> 32) as u32 })
+}
+
+/// The known connection behind a descriptor.
+fn connection(fd: i32) -> Option<ConnectionRef> {
+    // Acquire pairs with the release in `watch`.
+    let key = key_of(word_of(fd)?.load(Ordering::Acquire))?;
+    if !is_enabled() {
+        return None;
+    }
+    memory::memory()?.connections.enter(key)
+}
+
+/// Notes a connection that was just made.
+fn watch(fd: i32, new: Connection) {
+    let Some(word) = word_of(fd) else { return };
+    let Some(memory) = memory::make() else { return };
+    // SAFETY: the slot is filled.
+    let Some(taken) = (unsafe { memory.connections.take(|place| _ = place.write(new)) }) else {
+        return forget(fd);
+    };
+    let key = taken.open();
+    let value = u64::from(key.generation) << 32 | u64::from(key.index.wrapping_add(1));
+    // Release pairs with the acquire in `connection`. What stands there was closed behind our back.
+    drop_word(word.swap(value, Ordering::AcqRel));
+}
+
+/// The descriptor is closed, or about to be: nobody can use its number for something new before.
+fn forget(fd: i32) {
+    if let Some(word) = word_of(fd)
+        && word.load(Ordering::Relaxed) != 0
+    {
+        drop_word(word.swap(0, Ordering::AcqRel));
+    }
+}
+
+fn drop_word(word: u64) {
+    if let (Some(key), Some(memory)) = (key_of(word), memory::memory())
+        && let Some(connection) = memory.connections.close(key)
+    {
+        connection.closed();
+    }
+}
+
+/// The connection is not understood. What is left of a head that is being sent must still be sent rightly.
+fn give_up(fd: i32, connection: &Connection) {
+    let is_sending = connection.sending.with(|sending| sending.is_some()).unwrap_or(true);
+    if !is_sending {
+        forget(fd);
+    }
+}
+
+/// Whether this process may change what is known of its descriptors: a vfork child has its own, but not its own memory.
+fn may_change() -> bool {
+    process::caller() == Some(Caller::Itself)
+}
+
+/// The program has accepted a connection.
+///
+/// # Safety
+///
+/// `address` is null, or leads to as many bytes as `length` says, as the call has left them.
+pub(crate) unsafe fn accepted(fd: i32, address: *const u8, length: Option<u32>) {
+    if !ENABLED.load(Ordering::Relaxed) || !may_change() {
+        return;
+    }
+    let mut peer = Address::UNKNOWN;
+    if let (false, Some(length)) = (address.is_null(), length) {
+        // SAFETY: the caller's promise.
+        let bytes = unsafe { core::slice::from_raw_parts(address, (length as usize).min(112)) };
+        match Address::of(bytes) {
+            Some(known) => peer = known,
+            // Unix sockets whose other end has no name are said to be of no length.
+            None if bytes.len() >= 2 => return forget(fd),
+            None => {}
+        }
+    }
+    watch(fd, Connection::new(true, peer, 0, 0));
+}
+
+/// The program has connected a socket, or begun to.
+///
+/// # Safety
+///
+/// `address` leads to `length` bytes.
+pub(crate) unsafe fn connected(fd: i32, address: *const u8, length: u32) {
+    if !ENABLED.load(Ordering::Relaxed) || !may_change() {
+        return;
+    }
+    // SAFETY: the caller's promise.
+    let bytes = unsafe { core::slice::from_raw_parts(address, (length as usize).min(112)) };
+    let peer = Address::of(bytes).filter(|_| sys::is_stream_socket(fd));
+    match (peer, sys::file_status(fd)) {
+        (Some(peer), Ok(status)) => {
+            watch(fd, Connection::new(false, peer, native::current_request(), status.inode));
+        }
+        _ => forget(fd),
+    }
+}
+
+/// The program closes a descriptor, or puts something else in its place.
+pub(crate) fn closing(fd: i32) {
+    if is_watched(fd) && may_change() {
+        forget(fd);
+    }
+}
+
+/// The program has another number for a descriptor: from here on not all of the traffic may be seen.
+pub(crate) fn duplicated(fd: i32, new: i32) {
+    if fd == new {
+        return;
+    }
+    closing(new);
+    if is_watched(fd) && may_change() {
+        lose(fd);
+    }
+}
+
+/// Something goes over the connection that is not seen.
+pub(crate) fn lose(fd: i32) {
+    if let Some(connection) = connection(fd) {
+        connection.is_lost.store(true, Ordering::Relaxed);
+        let _ = connection.traffic.with(|traffic| traffic.exchanges.give_up());
+        give_up(fd, &connection);
+    }
+}
+
+/// The program waits for whatever comes next on many descriptors: what it does then need not be for the present request.
+pub(crate) fn waits_for_anything() {
+    if ENABLED.load(Ordering::Relaxed) {
+        native::set_current_request(0);
+    }
+}

@@ -1,0 +1,71 @@
+//! What the program has read from a connection.
+
+use super::exchange::Why;
+use super::{Vector, connection, give_up};
+use crate::tracer::native;
+
+/// Errors after which a connection goes on: EINTR, EAGAIN; and those of the call itself: EBADF, ENOMEM, EFAULT, EINVAL,
+/// EMSGSIZE, EINPROGRESS, EALREADY.
+const HARMLESS: [i32; 9] = [4, 11, 9, 12, 14, 22, 90, 115, 114];
+
+/// A call has read `count` bytes into the buffers, of which no more is looked at. Zero is the end.
+///
+/// # Safety
+///
+/// The buffers hold that many bytes.
+#[cold]
+pub(crate) unsafe fn received(fd: i32, vectors: &[Vector], count: usize) {
+    let Some(connection) = connection(fd) else { return };
+    let result = connection.with_traffic(|traffic| {
+        let side = traffic.other_side();
+        if !traffic.is_accepted && native::current_request() != traffic.exchanges.current() {
+            // An answer for another request than the present one: the thread serves several, and which one what it does
+            // next is for is not certain.
+            native::set_current_request(0);
+        }
+        if count == 0 {
+            traffic.ended(side, Why::ClosedByPeer);
+        }
+        let mut left = count;
+        for vector in vectors {
+            let length = left.min(vector.length);
+            if length == 0 {
+                continue;
+            }
+            // SAFETY: the caller's promise.
+            traffic.feed(side, unsafe { core::slice::from_raw_parts(vector.base, length) }, fd)?;
+            left = left.wrapping_sub(length);
+        }
+        if traffic.is_accepted && count > 0 {
+            native::set_current_request(traffic.exchanges.current());
+        }
+        Ok(())
+    });
+    if result.is_err() {
+        give_up(fd, &connection);
+    }
+}
+
+/// A call has taken `count` bytes out of the connection that are nowhere to be seen.
+#[cold]
+pub(crate) fn received_unseen(fd: i32, count: usize) {
+    let Some(connection) = connection(fd) else { return };
+    let skipped = connection.with_traffic(|traffic| traffic.skip(traffic.other_side(), count as u64, fd));
+    if skipped.is_err() {
+        give_up(fd, &connection);
+    }
+}
+
+/// A call has failed.
+#[cold]
+pub(crate) fn failed(fd: i32, errno: i32) {
+    if HARMLESS.contains(&errno) {
+        return;
+    }
+    let Some(connection) = connection(fd) else { return };
+    let _ = connection.with_traffic(|traffic| {
+        // Whichever side it was, no answer comes through any more.
+        traffic.ended(crate::protocol::Side::Server, Why::Failed(errno));
+        Ok(())
+    });
+}

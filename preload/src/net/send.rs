@@ -1,0 +1,369 @@
+//! What the program writes to a connection; and the headers that are put into its requests.
+
+use super::connection::{Connection, Sending};
+use super::exchange::{Exchanges, Why};
+use super::memory::memory;
+use super::rewrite::{Rewrite, Segment};
+use super::{Vector, connection, give_up, receive};
+use crate::protocol::http::{self, RequestHead};
+use crate::protocol::{Lost, Side};
+use crate::tracer::native;
+use core::ptr::null;
+use ddtrace::propagation::CarrierMut;
+use ddtrace::sys;
+
+/// The most buffers that a call is made with in place of the program's.
+const MOST_VECTORS: usize = 96;
+/// The most buffers that the program may have given for that.
+const MOST_HOST_VECTORS: usize = 64;
+/// Longer heads, and such with more lines, are left as they are: servers have limits, and ours must not break one.
+const MAX_HEAD: usize = 6 * 1024;
+const MOST_LINES: usize = 80;
+/// The most that is put in.
+const MAX_TEXT: usize = 3 * 1024;
+
+/// A call that is to be made with other buffers than the program's.
+pub(crate) struct Prepared {
+    /// The buffers.
+    vectors: [Vector; MOST_VECTORS],
+    count: usize,
+    /// How many bytes the program has given.
+    length: usize,
+    /// By which the result is translated.
+    rewrite: Rewrite,
+}
+
+impl Prepared {
+    pub(crate) fn vectors(&self) -> &[Vector] {
+        self.vectors.get(..self.count).unwrap_or_default()
+    }
+}
+
+/// Before a call: whether it is to be made with other buffers, as it sends the head of a request.
+///
+/// # Safety
+///
+/// The vectors are what the program has given to the call, whose buffers may be bad.
+#[cold]
+pub(crate) unsafe fn prepare(fd: i32, vectors: &[Vector]) -> Option<Prepared> {
+    let connection = connection(fd)?;
+    let length = vectors.iter().fold(0usize, |sum, vector| sum.saturating_add(vector.length));
+    let prepared = connection.sending.with(|sending| {
+        if sending.as_ref().is_none_or(|sending| sending.rewrite.is_unsent()) {
+            // SAFETY: the caller's promise.
+            unsafe { begin(&connection, sending, vectors, fd) };
+        }
+        assemble(sending.as_ref()?, vectors, length)
+    });
+    prepared.flatten()
+}
+
+/// The bytes of a buffer, as far as a head may reach into it; `None` where they cannot be read.
+///
+/// # Safety
+///
+/// As for [`prepare`].
+unsafe fn bytes_of<'a>(vector: &Vector) -> Option<&'a [u8]> {
+    const PAGE: usize = 4096;
+    let length = vector.length.min(http::MAX_HEAD);
+    let start = vector.base as usize;
+    let last = start.checked_add(length)?.checked_sub(1)?;
+    let mut page = start;
+    while page <= last {
+        // A bad buffer is the program's error, not a crash of ours.
+        if !sys::is_readable(page) {
+            return None;
+        }
+        page = (page | PAGE.wrapping_sub(1)).checked_add(1)?;
+    }
+    // SAFETY: all pages of it can be read (just tried), and the program does not change what it is sending.
+    Some(unsafe { core::slice::from_raw_parts(vector.base, length) })
+}
+
+/// The beginning of what the buffers hold, if the first one does not hold a whole head: some send a line in each.
+///
+/// # Safety
+///
+/// As for [`prepare`].
+unsafe fn gather(vectors: &[Vector], room: &mut [u8]) -> Option<usize> {
+    let mut used = 0usize;
+    for vector in vectors.iter().filter(|vector| vector.length > 0) {
+        // SAFETY: the caller's promise.
+        let bytes = unsafe { bytes_of(vector) }?;
+        let free = room.get_mut(used..)?;
+        for (to, from) in free.iter_mut().zip(bytes) {
+            *to = *from;
+        }
+        used = used.wrapping_add(bytes.len().min(free.len()));
+    }
+    Some(used)
+}
+
+/// Makes up what is to be sent if the program's next bytes complete the head of a request.
+///
+/// # Safety
+///
+/// As for [`prepare`].
+unsafe fn begin(connection: &Connection, sending: &mut Option<Sending>, vectors: &[Vector], fd: i32) {
+    let begun = connection.with_traffic(|traffic| {
+        if !traffic.expects_request() {
+            return Ok(None);
+        }
+        let Some(first) = vectors.iter().find(|vector| vector.length > 0) else { return Ok(None) };
+        // SAFETY: the caller's promise.
+        let Some(mut bytes) = (unsafe { bytes_of(first) }) else { return Ok(None) };
+        let mut room = None;
+        if vectors.len() > 1 && vectors.len() <= MOST_HOST_VECTORS && !http::has_whole_head(bytes) {
+            let Some(room) = memory().and_then(|memory| memory.take_room()).map(|new| room.insert(new)) else {
+                return Ok(None);
+            };
+            // SAFETY: as above.
+            let Some(used) = (unsafe { gather(vectors, room.bytes()) }) else { return Ok(None) };
+            bytes = room.as_bytes().get(..used).unwrap_or_default();
+        }
+        let inode = traffic.inode;
+        traffic.with_complete_request(bytes, |head, before, exchanges| {
+            let known = hash(head);
+            if let Some(old) = sending.take() {
+                if old.head == known {
+                    return Ok(Some(old));
+                }
+                // Nothing of the other one was sent, and the program has something else to say.
+                exchanges.abandon_prepared();
+            }
+            let head = RequestHead::parse(head)?;
+            // What was closed and opened again behind our back is no connection.
+            if sys::file_status(fd).map(|status| status.inode) != Ok(inode) {
+                return Err(Lost);
+            }
+            Ok(plan(exchanges, &head, before, known, fd))
+        })
+    });
+    *sending = begun.unwrap_or(None);
+}
+
+/// The head with the context of its span in it; `before`: bytes of it that were sent by earlier calls.
+fn plan(exchanges: &mut Exchanges, head: &RequestHead<'_>, before: usize, known: u64, fd: i32) -> Option<Sending> {
+    if exchanges.prepared.is_some() {
+        return None;
+    }
+    let span = exchanges.begin_http(head, fd);
+    // Also where there is none: it is not tried twice.
+    exchanges.prepared = Some(span);
+    let length = head.headers.head_length();
+    if span == 0 || !head.headers.is_complete() || length > MAX_HEAD || head.headers.iter().count() > MOST_LINES {
+        return None;
+    }
+    let mut text = memory()?.take_room()?;
+    let room = text.bytes().get_mut(..MAX_TEXT)?;
+    let mut lines = Lines { room, used: 0, names: [(0, 0); MOST_OWN_LINES], count: 0, is_full: false };
+    if !native::inject(span, &mut lines) || lines.is_full || lines.used == 0 {
+        return None;
+    }
+    // Before the empty line, so that something is left for the program to send behind it.
+    let lines_end = head.headers.lines_end();
+    let mut rewrite = Rewrite::new(lines_end.checked_sub(before)?, lines.used, length.checked_sub(before)?)?;
+    for header in head.headers.iter().filter(|header| lines.has(header.name)) {
+        if !rewrite.cut(header.start.checked_sub(before)?, header.end.checked_sub(before)?) {
+            return None;
+        }
+    }
+    Some(Sending { rewrite, text, head: known })
+}
+
+/// The most header lines that all styles together write.
+const MOST_OWN_LINES: usize = 24;
+
+/// Header lines in the making.
+struct Lines<'a> {
+    room: &'a mut [u8],
+    used: usize,
+    /// Where their names are.
+    names: [(u16, u16); MOST_OWN_LINES],
+    count: usize,
+    is_full: bool,
+}
+
+impl Lines<'_> {
+    fn put(&mut self, text: &[u8]) {
+        let end = self.used.saturating_add(text.len());
+        match self.room.get_mut(self.used..end) {
+            Some(place) => {
+                for (to, from) in place.iter_mut().zip(text) {
+                    *to = *from;
+                }
+                self.used = end;
+            }
+            None => self.is_full = true,
+        }
+    }
+
+    fn has(&self, name: &[u8]) -> bool {
+        let names = self.names.get(..self.count).unwrap_or_default().iter();
+        names.map(|(start, end)| (usize::from(*start), usize::from(*end))).any(|(start, end)| {
+            end.wrapping_sub(start) == name.len()
+                && self.room.get(start..end).is_some_and(|own| own.eq_ignore_ascii_case(name))
+        })
+    }
+}
+
+impl CarrierMut for Lines<'_> {
+    fn set(&mut self, name: &str, value: &[u8]) {
+        // No style writes a header twice; if two did, the first one counts.
+        if self.has(name.as_bytes()) {
+            return;
+        }
+        match self.names.get_mut(self.count) {
+            // The room is smaller than 64 KiB.
+            Some(place) => *place = (self.used as u16, self.used.saturating_add(name.len()) as u16),
+            None => self.is_full = true,
+        }
+        self.count = self.count.saturating_add(1);
+        for piece in [name.as_bytes(), b": ", value, b"\r\n"] {
+            self.put(piece);
+        }
+    }
+}
+
+/// FNV-1a.
+fn hash(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// The buffers of the call.
+fn assemble(sending: &Sending, host: &[Vector], length: usize) -> Option<Prepared> {
+    let mut prepared = Prepared {
+        vectors: [Vector { base: null(), length: 0 }; MOST_VECTORS],
+        count: 0,
+        length,
+        rewrite: sending.rewrite.clone(),
+    };
+    let own = sending.text.as_bytes();
+    sending.rewrite.segments(length, |segment| match segment {
+        Segment::Skipped { .. } => true,
+        Segment::Own { start, end } => match own.get(start..end) {
+            Some(text) => prepared.push(Vector { base: text.as_ptr(), length: text.len() }),
+            None => false,
+        },
+        Segment::Host { start, end } => {
+            let mut before = 0usize;
+            host.iter().all(|vector| {
+                let from = start.saturating_sub(before).min(vector.length);
+                let to = end.saturating_sub(before).min(vector.length);
+                before = before.saturating_add(vector.length);
+                from >= to
+                    || prepared.push(Vector { base: vector.base.wrapping_add(from), length: to.wrapping_sub(from) })
+            })
+        }
+    });
+    Some(prepared)
+}
+
+impl Prepared {
+    /// Whether there was room. What finds none is not sent: the call takes less than the program has given.
+    fn push(&mut self, vector: Vector) -> bool {
+        match self.vectors.get_mut(self.count) {
+            Some(place) => {
+                *place = vector;
+                self.count = self.count.wrapping_add(1);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// What the program is to be told, after the call with these buffers has given `result`: how many of its own bytes
+    /// were taken, or that none could be (an error number).
+    ///
+    /// # Safety
+    ///
+    /// `vectors` are what the program gave, and `result` what the call has made of it.
+    pub(crate) unsafe fn finish(
+        &mut self,
+        fd: i32,
+        vectors: &[Vector],
+        result: isize,
+        errno: i32,
+        flags: i32,
+    ) -> Result<isize, i32> {
+        const MSG_DONTWAIT: i32 = 0x40;
+        const EINTR: i32 = 4;
+        const EAGAIN: i32 = 11;
+        let Ok(sent) = usize::try_from(result) else {
+            // SAFETY: nothing was sent.
+            unsafe { self::sent(fd, vectors, result, errno) };
+            return Ok(result);
+        };
+        let progress = self.rewrite.advance(self.length, sent);
+        if let Some(connection) = connection(fd) {
+            let is_done = self.rewrite.is_done();
+            let rewrite = &self.rewrite;
+            let _ = connection.sending.with(|sending| match sending {
+                Some(_) if is_done => *sending = None,
+                Some(sending) => sending.rewrite = rewrite.clone(),
+                None => {}
+            });
+            if is_done && connection.is_lost.load(core::sync::atomic::Ordering::Relaxed) {
+                give_up(fd, &connection);
+            }
+        }
+        if progress.host == 0 && progress.any {
+            // Only bytes of ours went out. The buffer is full, or a signal has come: what the call would have said.
+            let waits = flags & MSG_DONTWAIT == 0 && !sys::is_nonblocking(fd);
+            return Err(if waits { EINTR } else { EAGAIN });
+        }
+        // SAFETY: the caller's promise; so many of the program's bytes were taken.
+        unsafe { self::sent(fd, vectors, progress.host as isize, errno) };
+        Ok(progress.host as isize)
+    }
+}
+
+/// After a call: it has sent so much of the buffers, or failed.
+///
+/// # Safety
+///
+/// The buffers hold as many bytes as were sent.
+#[cold]
+pub(crate) unsafe fn sent(fd: i32, vectors: &[Vector], result: isize, errno: i32) {
+    let Ok(count) = usize::try_from(result) else { return receive::failed(fd, errno) };
+    let Some(connection) = connection(fd) else { return };
+    let result = connection.with_traffic(|traffic| {
+        let side = traffic.own_side();
+        let mut left = count;
+        for vector in vectors {
+            let length = left.min(vector.length);
+            if length > 0 {
+                // SAFETY: the caller's promise.
+                traffic.feed(side, unsafe { core::slice::from_raw_parts(vector.base, length) }, fd)?;
+                left = left.wrapping_sub(length);
+            }
+        }
+        Ok(())
+    });
+    if result.is_err() {
+        give_up(fd, &connection);
+    }
+}
+
+/// After a call that has sent `count` bytes which were not seen.
+#[cold]
+pub(crate) fn sent_unseen(fd: i32, count: usize) {
+    let Some(connection) = connection(fd) else { return };
+    let skipped = connection.with_traffic(|traffic| traffic.skip(traffic.own_side(), count as u64, fd));
+    if skipped.is_err() {
+        give_up(fd, &connection);
+    }
+}
+
+/// The program sends no more over the connection.
+#[cold]
+pub(crate) fn shut(fd: i32) {
+    if let Some(connection) = connection(fd) {
+        let _ = connection.with_traffic(|traffic| {
+            if traffic.own_side() == Side::Server {
+                traffic.ended(Side::Server, Why::Closed);
+            }
+            Ok(())
+        });
+    }
+}

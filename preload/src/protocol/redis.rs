@@ -1,0 +1,506 @@
+//! Redis: RESP2 and RESP3 (redis.io, "Redis serialization protocol specification").
+//!
+//! Of a command its name and first argument are seen (a key, or the name of a subcommand); of an answer only whether it is
+//! an error. Connections that subscribe, or ask for no answers, are left alone.
+
+use super::{End, Event, Lost, MOST_PENDING, Protocol, Request, Response, Room, Side, Tell};
+use ddtrace::context::Bounded;
+
+/// The most bytes of a command's text: its name, what is seen of its arguments, and a mark for each of the others.
+const MAX_COMMAND: usize = 160;
+/// The most of an argument that is seen.
+const MAX_ARGUMENT: usize = 64;
+/// More arguments than so many are not marked one by one.
+const MOST_MARKS: u32 = 8;
+/// More elements in one answer than any server gives.
+const MOST_ELEMENTS: u64 = 1 << 40;
+
+/// Commands of which no argument is shown: they carry passwords, scripts or whatever the program likes.
+const CLOSED: [&[u8]; 12] = [
+    b"AUTH",
+    b"HELLO",
+    b"EVAL",
+    b"EVALSHA",
+    b"EVAL_RO",
+    b"EVALSHA_RO",
+    b"FCALL",
+    b"FCALL_RO",
+    b"ECHO",
+    b"PING",
+    b"MIGRATE",
+    b"ACL",
+];
+
+/// Commands after which answers do not follow commands any more.
+const ENDLESS: [&[u8]; 6] = [b"SUBSCRIBE", b"PSUBSCRIBE", b"SSUBSCRIBE", b"MONITOR", b"SYNC", b"PSYNC"];
+
+/// A command as `redis-cli` would show it, with `?` for its values.
+pub struct Command<'a> {
+    /// The name, as it was sent.
+    pub name: &'a [u8],
+    /// Name and arguments.
+    pub text: &'a [u8],
+}
+
+/// A whole number and the end of its line, in the making.
+#[derive(Clone, Copy, Default, Debug)]
+struct Number {
+    value: i64,
+    is_negative: bool,
+    has_digits: bool,
+}
+
+impl Number {
+    /// Takes the next byte; gives the number at the end of its line.
+    fn feed(&mut self, byte: u8) -> Result<Option<i64>, Lost> {
+        match byte {
+            b'-' if !self.has_digits && !self.is_negative => self.is_negative = true,
+            b'0'..=b'9' => {
+                let digit = i64::from(byte.wrapping_sub(b'0'));
+                self.value = self.value.checked_mul(10).and_then(|value| value.checked_add(digit)).ok_or(Lost)?;
+                self.has_digits = true;
+            }
+            b'\r' => {}
+            b'\n' if self.has_digits => {
+                return Ok(Some(if self.is_negative { self.value.wrapping_neg() } else { self.value }));
+            }
+            _ => return Err(Lost),
+        }
+        Ok(None)
+    }
+}
+
+/// Where in a command.
+#[derive(Clone, Copy, Debug)]
+enum At {
+    Start,
+    Count(Number),
+    /// Before the length of an argument.
+    Mark,
+    Length(Number),
+    /// In an argument, with so many bytes to go, its line end included.
+    Argument(u64),
+}
+
+/// What the client sends.
+struct Commands {
+    at: At,
+    /// How many arguments are to come, the present one included, and which it is.
+    left: u64,
+    index: u32,
+    shows: bool,
+    shown: usize,
+    name: u8,
+    text: Bounded<MAX_COMMAND>,
+}
+
+/// What the server sends.
+struct Answers {
+    /// How many elements of the present answer are to come; 0 is between answers.
+    left: u64,
+    state: Element,
+    /// It belongs to no command.
+    is_push: bool,
+    is_error: bool,
+    code: Bounded<14>,
+}
+
+/// Where in an element.
+#[derive(Clone, Copy, Debug)]
+enum Element {
+    Kind,
+    /// In a line; `true` where it says what the error is.
+    Line(bool),
+    /// In the number of what follows the kind.
+    Count(u8, Number),
+    /// In a text with so many bytes to go.
+    Text(u64, bool),
+}
+
+/// A connection to Redis.
+pub struct Redis {
+    commands: Commands,
+    answers: Answers,
+    begun: u32,
+    ended: u32,
+    /// Commands that are waited for besides, as there was no room to note them.
+    untold: u64,
+}
+
+impl Default for Redis {
+    fn default() -> Self {
+        Redis {
+            commands: Commands {
+                at: At::Start,
+                left: 0,
+                index: 0,
+                shows: false,
+                shown: 0,
+                name: 0,
+                text: Bounded::new(),
+            },
+            answers: Answers { left: 0, state: Element::Kind, is_push: false, is_error: false, code: Bounded::new() },
+            begun: 0,
+            ended: 0,
+            untold: 0,
+        }
+    }
+}
+
+impl Protocol for Redis {
+    fn begins_with(first: u8) -> bool {
+        first == b'*'
+    }
+
+    fn feed(&mut self, side: Side, bytes: &[u8], _: &mut dyn Room, tell: &mut Tell<'_>) -> Result<(), Lost> {
+        match side {
+            Side::Client => self.client_bytes(bytes, tell),
+            Side::Server => self.server_bytes(bytes, tell),
+        }
+    }
+
+    fn skip(&mut self, _: Side, count: u64, _: &mut Tell<'_>) -> Result<(), Lost> {
+        if count == 0 { Ok(()) } else { Err(Lost) }
+    }
+
+    fn closed(&mut self, side: Side, tell: &mut Tell<'_>) {
+        if side == Side::Server {
+            while self.begun != self.ended {
+                self.ended = self.ended.wrapping_add(1);
+                tell(Event::End(End { is_complete: false, request_bytes: 0, response_bytes: 0 }));
+            }
+        }
+    }
+}
+
+impl Commands {
+    /// The name of the command.
+    fn name(&self) -> &[u8] {
+        self.text.as_bytes().get(..usize::from(self.name)).unwrap_or_default()
+    }
+
+    fn is_one_of(&self, names: &[&[u8]]) -> bool {
+        names.iter().any(|name| self.name().eq_ignore_ascii_case(name))
+    }
+
+    /// An argument begins.
+    fn begin_argument(&mut self, length: u64) -> Result<(), Lost> {
+        self.shown = 0;
+        self.shows = match self.index {
+            0 => true,
+            1 => !self.is_one_of(&CLOSED) && length <= MAX_ARGUMENT as u64,
+            _ => false,
+        };
+        if self.index == 0 && (length == 0 || length > 32) {
+            return Err(Lost);
+        }
+        if self.index == 1 && self.shows {
+            let _ = self.text.push(b" ");
+        } else if self.index > 0 {
+            let _ = match self.index {
+                index if index < MOST_MARKS => self.text.push(b" ?"),
+                MOST_MARKS => self.text.push(b" ..."),
+                _ => Ok(()),
+            };
+        }
+        self.at = At::Argument(length.checked_add(2).ok_or(Lost)?);
+        Ok(())
+    }
+}
+
+impl Redis {
+    fn client_bytes(&mut self, bytes: &[u8], tell: &mut Tell<'_>) -> Result<(), Lost> {
+        let mut rest = bytes;
+        while let Some((byte, after)) = rest.split_first() {
+            let commands = &mut self.commands;
+            let mut next = after;
+            match &mut commands.at {
+                At::Start if *byte == b'*' => commands.at = At::Count(Number::default()),
+                At::Count(number) => {
+                    if let Some(count) = number.feed(*byte)? {
+                        commands.left = u64::try_from(count).map_err(|_| Lost)?;
+                        commands.index = 0;
+                        commands.name = 0;
+                        commands.text.clear();
+                        commands.at = if count == 0 { At::Start } else { At::Mark };
+                    }
+                }
+                At::Mark if *byte == b'$' => commands.at = At::Length(Number::default()),
+                At::Length(number) => {
+                    if let Some(length) = number.feed(*byte)? {
+                        commands.begin_argument(u64::try_from(length).map_err(|_| Lost)?)?;
+                    }
+                }
+                At::Argument(left) => {
+                    let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(rest.len());
+                    // The line end is not the argument's.
+                    let content = left.saturating_sub(2);
+                    *left = left.wrapping_sub(taken as u64);
+                    let is_over = *left == 0;
+                    if commands.shows {
+                        let seen = usize::try_from(content).unwrap_or(usize::MAX).min(taken);
+                        let seen = rest.get(..seen).unwrap_or_default();
+                        let _ = commands.text.push(seen);
+                        commands.shown = commands.shown.wrapping_add(seen.len());
+                    }
+                    next = rest.get(taken..).unwrap_or_default();
+                    if is_over {
+                        self.argument_over(tell)?;
+                    }
+                }
+                At::Start | At::Mark => return Err(Lost),
+            }
+            rest = next;
+        }
+        Ok(())
+    }
+
+    fn argument_over(&mut self, tell: &mut Tell<'_>) -> Result<(), Lost> {
+        let commands = &mut self.commands;
+        if commands.index == 0 {
+            commands.name = commands.shown.min(255) as u8;
+            if commands.is_one_of(&ENDLESS) {
+                return Err(Lost);
+            }
+        }
+        let is_reply = |text: &[u8]| text.eq_ignore_ascii_case(b"CLIENT REPLY");
+        if commands.index == 1 && is_reply(commands.text.as_bytes()) {
+            return Err(Lost);
+        }
+        commands.index = commands.index.saturating_add(1);
+        commands.left = commands.left.wrapping_sub(1);
+        if commands.left > 0 {
+            commands.at = At::Mark;
+            return Ok(());
+        }
+        commands.at = At::Start;
+        if self.untold > 0 || self.begun.wrapping_sub(self.ended) as usize >= MOST_PENDING {
+            self.untold = self.untold.wrapping_add(1);
+            return Ok(());
+        }
+        self.begun = self.begun.wrapping_add(1);
+        let command = Command { name: self.commands.name(), text: self.commands.text.as_bytes() };
+        tell(Event::Request(Request::Redis(&command)));
+        Ok(())
+    }
+
+    fn server_bytes(&mut self, bytes: &[u8], tell: &mut Tell<'_>) -> Result<(), Lost> {
+        let mut rest = bytes;
+        while let Some((byte, after)) = rest.split_first() {
+            let answers = &mut self.answers;
+            let mut next = after;
+            let mut is_over = false;
+            match &mut answers.state {
+                Element::Kind => {
+                    let is_first = answers.left == 0;
+                    if is_first {
+                        answers.left = 1;
+                        answers.is_push = *byte == b'>';
+                        answers.is_error = matches!(byte, b'-' | b'!');
+                        answers.code.clear();
+                    }
+                    let tells = is_first && answers.is_error;
+                    answers.state = match byte {
+                        b'-' => Element::Line(tells),
+                        b'+' | b':' | b'_' | b',' | b'#' | b'(' => Element::Line(false),
+                        b'$' | b'=' | b'!' | b'*' | b'~' | b'>' | b'%' | b'|' => {
+                            Element::Count(*byte, Number::default())
+                        }
+                        _ => return Err(Lost),
+                    };
+                }
+                Element::Line(tells) => {
+                    if *byte == b'\n' {
+                        is_over = true;
+                    } else if *tells && !matches!(byte, b' ' | b'\r') {
+                        // A code is longer than there is room for only where it is none.
+                        *tells = answers.code.push(&[*byte]).is_ok();
+                    } else {
+                        *tells = false;
+                    }
+                }
+                Element::Count(kind, number) => {
+                    let kind = *kind;
+                    if let Some(count) = number.feed(*byte)? {
+                        let count = u64::try_from(count).unwrap_or(0);
+                        let (elements, itself) = match kind {
+                            _ if number.is_negative => (0, 1),
+                            b'$' | b'=' | b'!' => {
+                                let tells = kind == b'!' && answers.is_error && answers.left == 1;
+                                answers.state = Element::Text(count.checked_add(2).ok_or(Lost)?, tells);
+                                rest = next;
+                                continue;
+                            }
+                            b'%' => (count.checked_mul(2).ok_or(Lost)?, 1),
+                            // What an attribute is about follows.
+                            b'|' => (count.checked_mul(2).ok_or(Lost)?, 0),
+                            _ => (count, 1),
+                        };
+                        answers.left =
+                            answers.left.checked_add(elements).filter(|left| *left < MOST_ELEMENTS).ok_or(Lost)?;
+                        is_over = itself == 1;
+                        answers.state = Element::Kind;
+                    }
+                }
+                Element::Text(left, tells) => {
+                    let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(rest.len());
+                    *left = left.wrapping_sub(taken as u64);
+                    is_over = *left == 0;
+                    let piece = rest.get(..taken).unwrap_or_default();
+                    for byte in piece.iter().take(if *tells { 16 } else { 0 }) {
+                        if *tells && !matches!(byte, b' ' | b'\r' | b'\n') {
+                            *tells = answers.code.push(&[*byte]).is_ok();
+                        } else {
+                            *tells = false;
+                        }
+                    }
+                    next = rest.get(taken..).unwrap_or_default();
+                }
+            }
+            if is_over {
+                self.answers.state = Element::Kind;
+                self.answers.left = self.answers.left.saturating_sub(1);
+                if self.answers.left == 0 && !self.answers.is_push {
+                    self.answered(tell)?;
+                }
+            }
+            rest = next;
+        }
+        Ok(())
+    }
+
+    /// The oldest command has its answer.
+    fn answered(&mut self, tell: &mut Tell<'_>) -> Result<(), Lost> {
+        if self.begun == self.ended {
+            self.untold = self.untold.checked_sub(1).ok_or(Lost)?;
+            return Ok(());
+        }
+        if self.answers.is_error {
+            tell(Event::Response(Response::Failed(self.answers.code.as_bytes())));
+        }
+        self.ended = self.ended.wrapping_add(1);
+        tell(Event::End(End { is_complete: true, request_bytes: 0, response_bytes: 0 }));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Told, told};
+    use super::super::{Parser, Side};
+    use super::*;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use std::format;
+    use std::string::String;
+    use std::vec::Vec;
+
+    const CLIENT: Side = Side::Client;
+    const SERVER: Side = Side::Server;
+
+    fn redis() -> Parser {
+        Parser::Redis(Redis::default())
+    }
+
+    fn command(words: &[&str]) -> String {
+        let words: String = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len())).collect();
+        format!("*{}\r\n{words}", words.matches('$').count())
+    }
+
+    fn whole(conversation: &[(Side, String)]) -> (Vec<String>, bool) {
+        let conversation: Vec<_> = conversation.iter().map(|(side, text)| (*side, text.clone().into_bytes())).collect();
+        let result = told(redis(), &conversation, &[usize::MAX]);
+        for size in 1..6 {
+            assert_eq!(told(redis(), &conversation, &[size]), result, "in pieces of {size}");
+        }
+        result
+    }
+
+    #[test]
+    fn commands_and_answers_of_all_kinds() {
+        let ask = |words: &[&str]| (CLIENT, command(words));
+        let say = |text: &str| (SERVER, String::from(text));
+        let (log, is_lost) = whole(&[
+            ask(&["SET", "key", "secret"]),
+            say("+OK\r\n"),
+            ask(&["hgetall", "key"]),
+            say("%2\r\n+a\r\n:1\r\n$1\r\nb\r\n*2\r\n_\r\n#t\r\n"),
+            ask(&["GET", "none"]),
+            say("$-1\r\n"),
+            ask(&["LPUSH", "a", "b"]),
+            say("-WRONGTYPE Operation against a key\r\n"),
+            ask(&["AUTH", "user", "password"]),
+            say("!21\r\nSYNTAX invalid syntax\r\n"),
+            ask(&["MGET", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10"]),
+            say(">2\r\n+message\r\n+x\r\n|1\r\n+ttl\r\n:3\r\n*0\r\n"),
+            ask(&["PING"]),
+            say("+PONG\r\n"),
+        ]);
+        assert!(!is_lost);
+        assert_eq!(
+            log,
+            [
+                "? SET: SET key ?",
+                ". 0 0",
+                "? hgetall: hgetall key",
+                ". 0 0",
+                "? GET: GET none",
+                ". 0 0",
+                "? LPUSH: LPUSH a ?",
+                "! WRONGTYPE",
+                ". 0 0",
+                "? AUTH: AUTH ? ?",
+                "! SYNTAX",
+                ". 0 0",
+                "? MGET: MGET 1 ? ? ? ? ? ? ...",
+                ". 0 0",
+                "? PING: PING",
+                ". 0 0",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_long_pipeline_is_told_as_far_as_there_is_room() {
+        let many = 100;
+        let (log, is_lost) = whole(&[
+            (CLIENT, command(&["INCR", "a"]).repeat(many)),
+            (SERVER, ":1\r\n".repeat(many)),
+            (CLIENT, command(&["GET", "a"])),
+            (SERVER, "$1\r\n1\r\n".into()),
+        ]);
+        assert!(!is_lost);
+        assert_eq!(log.len(), 2 * (MOST_PENDING + 1));
+        assert_eq!(log[log.len() - 2..], ["? GET: GET a", ". 0 0"]);
+    }
+
+    #[test]
+    fn what_has_no_answers_in_order_is_left_alone() {
+        for words in [&["SUBSCRIBE", "a"][..], &["monitor"], &["CLIENT", "REPLY", "OFF"], &["x".repeat(40).as_str()]] {
+            assert!(whole(&[(CLIENT, command(words))]).1, "{words:?}");
+        }
+        for text in ["PING\r\n", "*a\r\n", "*1\r\n+x\r\n", "*1\r\n$-5\r\n"] {
+            assert!(whole(&[(CLIENT, text.into())]).1, "{text:?}");
+        }
+        for text in ["?\r\n", "$?\r\n", "+unasked\r\n", "*9999999999999\r\n"] {
+            assert!(whole(&[(SERVER, text.into())]).1, "{text:?}");
+        }
+        let mut told = Told::new(redis());
+        told.feed(CLIENT, command(&["GET", "a"]).as_bytes());
+        told.close(SERVER);
+        assert_eq!(told.log, ["? GET: GET a", "cut 0 0"]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_survived(
+            parts in vec((any::<bool>(), "[*$+:>%|!a-c0-3\r\n-]{0,40}"), 0..10),
+            sizes in vec(1..9usize, 1..4),
+        ) {
+            let start = [(CLIENT, command(&["GET", "a"]).into_bytes())];
+            let parts = parts.into_iter().map(|(client, text)| (if client { CLIENT } else { SERVER }, text.into_bytes()));
+            let conversation: Vec<_> = start.into_iter().chain(parts).collect();
+            prop_assert_eq!(told(redis(), &conversation, &sizes), told(redis(), &conversation, &[usize::MAX]));
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Spans that the connections of a program tell of, without its doing.
+
+use super::handle::Handle;
+use super::span::{CLIENT, SERVER};
+use super::write::Told;
+use super::{Tracer, existing_tracer, tracer_of_this_process};
+use crate::process;
+use crate::thread;
+use core::sync::atomic::Ordering;
+use ddtrace::interface::NO_PARENT;
+use ddtrace::propagation::{Carrier, CarrierMut};
+use ddtrace::settings::HeaderTags;
+
+/// A request that came in: begins its span, of the trace that its headers name. It is what the calling thread serves from
+/// now on. 0 where no span could be made.
+pub(crate) fn begin_server(headers: Option<&dyn Carrier>, describe: &mut dyn FnMut(&mut Told<'_>)) -> u64 {
+    let Some(tracer) = tracer_of_this_process() else { return 0 };
+    let context = headers.and_then(|headers| tracer.extract(headers)).unwrap_or(0);
+    let place = tracer.place_of(NO_PARENT, context);
+    or_lost(place.and_then(|place| tracer.begin(place, SERVER, 0, &[], describe)))
+}
+
+/// A request that goes out: begins its span, below `owner` where the thread has nothing better to say. 0 where no span
+/// could be made, or the program has made one of its own for the request: it is active, or its context is in `headers`.
+pub(crate) fn begin_client(owner: u64, headers: Option<&dyn Carrier>, describe: &mut dyn FnMut(&mut Told<'_>)) -> u64 {
+    let Some(tracer) = tracer_of_this_process() else { return 0 };
+    let surroundings = tracer.surroundings();
+    // An owner that has ended is no parent: the connection serves others now.
+    let parent = if surroundings == 0 && tracer.is_open(owner) { owner } else { surroundings };
+    let is_traced = tracer.span(surroundings).is_some_and(|span| span.kind == CLIENT);
+    if is_traced || headers.is_some_and(|headers| tracer.brings_foreign_context(parent, headers)) {
+        return 0;
+    }
+    let place = tracer.place_of(parent, 0);
+    or_lost(place.and_then(|place| tracer.begin(place, CLIENT, 0, &[], describe)))
+}
+
+fn or_lost(span: Option<u64>) -> u64 {
+    if span.is_none()
+        && let Some(ring) = process::ring()
+    {
+        ring.lose();
+    }
+    span.unwrap_or(0)
+}
+
+/// The headers that become tags.
+pub(crate) fn header_tags() -> Option<HeaderTags<'static>> {
+    existing_tracer().map(|tracer| tracer.settings.header_tags)
+}
+
+/// More is known of a span.
+pub(crate) fn amend(span: u64, describe: &mut dyn FnMut(&mut Told<'_>)) {
+    let Some(tracer) = existing_tracer() else { return };
+    if let Some(span) = tracer.span(span) {
+        process::record_span(|record| {
+            record.amend(span.span_id);
+            describe(&mut Told { record, root: None, has_rules: false });
+        });
+    }
+}
+
+/// Ends a span; `failed`: what it stands for has failed.
+pub(crate) fn end(span: u64, failed: bool, describe: &mut dyn FnMut(&mut Told<'_>)) {
+    // A forked child that closes what it has inherited needs no tracer for that.
+    let Some(tracer) = existing_tracer().filter(|_| span != 0) else { return };
+    if failed && let Some(span) = tracer.span(span) {
+        span.failed.store(true, Ordering::Relaxed);
+    }
+    tracer.end(span, 0, describe);
+}
+
+/// Writes the context of a span into headers. Whether there was one.
+pub(crate) fn inject(span: u64, headers: &mut dyn CarrierMut) -> bool {
+    existing_tracer().is_some_and(|tracer| tracer.inject(span, headers))
+}
+
+/// What the calling thread serves, if that has not ended.
+pub(crate) fn current_request() -> u64 {
+    let number = thread::current().request.load(Ordering::Relaxed);
+    if number == 0 {
+        return 0;
+    }
+    existing_tracer().filter(|tracer| tracer.span(number).is_some()).map_or(0, |_| number)
+}
+
+/// The calling thread serves this request from now on; 0 for none.
+pub(crate) fn set_current_request(span: u64) {
+    thread::current().request.store(span, Ordering::Relaxed);
+}
+
+impl Tracer {
+    /// Whether headers carry a context of somebody's own: not the one that came in with the trace of span `parent` and is
+    /// merely passed on, as proxies do.
+    fn brings_foreign_context(&'static self, parent: u64, headers: &dyn Carrier) -> bool {
+        let Some(number) = self.extract(headers) else { return false };
+        let found = match self.handle(number) {
+            Some(Handle::Context(key)) => self.traces.close(key),
+            _ => None,
+        };
+        let Some(found) = found else { return true };
+        let (sender, _) = found.parent();
+        // Baggage alone is no context.
+        sender.is_valid()
+            && self
+                .span(parent)
+                .is_none_or(|parent| found.trace_id() != parent.trace.trace_id() || sender != parent.trace.parent().0)
+    }
+}

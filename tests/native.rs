@@ -1,0 +1,531 @@
+//! Requests on the connections of programs that nobody prepared: what becomes of them, and that the programs do not notice.
+
+use ddtrace_test_support::agent::free_port;
+use ddtrace_test_support::programs::compile;
+use ddtrace_test_support::spans::Span;
+use ddtrace_test_support::{Agent, Outcome, Sandbox, http, wait_for};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+/// Only what connections tell.
+fn sandbox() -> Sandbox {
+    let mut sandbox = Sandbox::new(env!("CARGO_BIN_EXE_ddtrace-run"));
+    sandbox.set("DD_TRACE_PROCESS_SPANS", "false").set("DD_TRACE_NATIVE_ENABLED", "true");
+    sandbox
+}
+
+/// A server; it is killed with the value.
+struct Server(Child);
+
+impl Server {
+    fn start(mut command: Command, port: u16) -> Server {
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let server = Server(child.expect("it is installed: cargo xtask setup"));
+        wait_for("a server to listen", || TcpStream::connect(("127.0.0.1", port)).ok());
+        server
+    }
+
+    /// Under the launcher, or without it.
+    fn of(sandbox: &mut Sandbox, traced: bool, service: &str, port: u16, argv: &[&str]) -> Server {
+        sandbox.set("DD_SERVICE", service);
+        Server::start(if traced { sandbox.traced(argv) } else { sandbox.bare(argv) }, port)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status();
+        wait_for("a server to end", || self.0.try_wait().expect("a child can be waited for"));
+    }
+}
+
+/// nginx that hands `/up/` on to another port, and has files in `root`.
+fn nginx(sandbox: &mut Sandbox, traced: bool, service: &str, port: u16, behind: &str, root: &Path) -> Server {
+    let directory = sandbox.path().join(format!("nginx-{port}"));
+    std::fs::create_dir_all(&directory).expect("a directory");
+    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .iter()
+        .map(|name| format!("{name}_temp_path {}/{name};", directory.display()))
+        .collect();
+    let configuration = format!(
+        "daemon off; master_process off; pid {dir}/pid; error_log {dir}/error.log; events {{}} \
+         http {{ access_log off; sendfile on; gzip on; gzip_types *; {temporary} \
+         server {{ listen 127.0.0.1:{port}; root {root}; location /up/ {{ proxy_pass {behind}; }} }} }}",
+        dir = directory.display(),
+        root = root.display(),
+    );
+    let file = directory.join("nginx.conf");
+    std::fs::write(&file, configuration).expect("a file");
+    let (file, log) = (file.display().to_string(), directory.join("start.log").display().to_string());
+    Server::of(sandbox, traced, service, port, &["nginx", "-e", &log, "-c", &file])
+}
+
+fn python_server(sandbox: &mut Sandbox, traced: bool, port: u16, root: &Path) -> Server {
+    let (port_text, root) = (port.to_string(), root.display().to_string());
+    let argv = ["python3", "-m", "http.server", &port_text, "--bind", "127.0.0.1", "--directory", &root];
+    Server::of(sandbox, traced, "python", port, &argv)
+}
+
+/// Files to serve: a short one, and a long one of which every byte counts.
+fn files(sandbox: &Sandbox) -> std::path::PathBuf {
+    let root = sandbox.path().join("www");
+    std::fs::create_dir_all(&root).expect("a directory");
+    let long: Vec<u8> = (0..400_000u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    std::fs::write(root.join("long"), long).expect("a file");
+    std::fs::write(root.join("short"), "hello\n").expect("a file");
+    root
+}
+
+#[track_caller]
+fn only(spans: &[Span], mut matches: impl FnMut(&&Span) -> bool) -> &Span {
+    let found: Vec<_> = spans.iter().filter(|span| matches(span)).collect();
+    assert_eq!(found.len(), 1, "wanted one of {spans:#?}");
+    found[0]
+}
+
+/// From a span up to its root: service and kind of each.
+fn chain(spans: &[Span], from: &Span) -> Vec<String> {
+    let mut chain = Vec::new();
+    let mut span = Some(from);
+    while let Some(this) = span {
+        let kind = if this.attributes.contains_key("url.full") { "asks" } else { "serves" };
+        chain.push(format!("{} {kind}", this.resource["service.name"].as_str().unwrap_or_default()));
+        span = spans.iter().find(|other| Some(&other.span_id) == this.parent_id.as_ref());
+        assert!(span.is_some() || this.parent_id.is_none(), "a parent is missing: {this:#?} in {spans:#?}");
+    }
+    chain
+}
+
+fn curl(sandbox: &mut Sandbox, traced: bool, arguments: &[&str]) -> Outcome {
+    let argv = [&["curl", "-sS", "--max-time", "60"], arguments].concat();
+    sandbox.set("DD_SERVICE", "curl");
+    let outcome = if traced { sandbox.run_traced(&argv) } else { sandbox.run_bare(&argv) };
+    assert_eq!((outcome.code, outcome.err().as_str()), (Some(0), ""), "{arguments:?}");
+    outcome
+}
+
+/// curl asks one nginx, which asks another one, which asks Python's server: one trace, and not a byte changes.
+#[test]
+fn a_trace_goes_through_a_chain_of_proxies() {
+    let mut sandbox = sandbox();
+    let root = files(&sandbox);
+    let [front, middle, back] = [free_port(), free_port(), free_port()];
+    let mut answers = Vec::new();
+    let up = root.join("up");
+    std::os::unix::fs::symlink(&root, &up).expect("a link");
+    for traced in [false, true] {
+        let _back = python_server(&mut sandbox, traced, back, &root);
+        let behind = format!("http://127.0.0.1:{back}/");
+        let _middle = nginx(&mut sandbox, traced, "middle", middle, &behind, &root);
+        let behind = format!("http://127.0.0.1:{middle}/up/");
+        let _front = nginx(&mut sandbox, traced, "front", front, &behind, &root);
+        let url = |path: &str| format!("http://127.0.0.1:{front}/{path}");
+        let ask = |sandbox: &mut Sandbox, arguments: &[&str]| curl(sandbox, traced, arguments).stdout;
+        answers.push([
+            ask(&mut sandbox, &[&url("up/long?token=secret&page=2"), "-A", "tester"]),
+            ask(&mut sandbox, &[&url("long"), "--compressed", &url("short"), &url("up/short")]),
+            ask(&mut sandbox, &[&url("none"), "-o", "/dev/null", "-w", "%{http_code} %{size_download}"]),
+            ask(&mut sandbox, &["--head", &url("long"), "-o", "/dev/null", "-w", "%{http_code} %{num_headers}"]),
+        ]);
+    }
+    assert!(answers[0] == answers[1], "the answers differ");
+    let spans = sandbox.spans();
+    let last = only(&spans, |span| span.resource["service.name"] == "python" && span.text("url.path") == Some("/long"));
+    let expected = ["python serves", "middle asks", "middle serves", "front asks", "front serves", "curl asks"];
+    assert_eq!(chain(&spans, last), expected);
+    let asked =
+        only(&spans, |span| span.text("url.full").is_some_and(|url| url.contains(&format!(":{front}/up/long"))));
+    assert_eq!(asked.text("url.full"), Some(format!("http://127.0.0.1:{front}/up/long?<redacted>&page=2").as_str()));
+    assert_eq!((asked.text("server.address"), asked.number("server.port")), (Some("127.0.0.1"), Some(front.into())));
+    let serves = |span: &&Span| span.resource["service.name"] == "front" && !span.attributes.contains_key("url.full");
+    let served = only(&spans, |span| serves(span) && span.text("url.path") == Some("/up/long"));
+    assert_eq!((served.name.as_str(), served.text("http.request.method")), ("GET", Some("GET")));
+    assert_eq!((served.text("url.query"), served.text("url.scheme")), (Some("<redacted>&page=2"), Some("http")));
+    assert_eq!(
+        (served.text("user_agent.original"), served.text("client.address")),
+        (Some("tester"), Some("127.0.0.1"))
+    );
+    assert_eq!(served.text("network.protocol.version"), Some("1.1"));
+    assert_eq!(
+        (served.number("http.response.status_code"), served.number("http.response.body.size"), served.failed),
+        (Some(200), Some(400_000), false)
+    );
+    // Three requests over one connection are three traces.
+    let long = only(&spans, |span| serves(span) && span.text("url.path") == Some("/long") && span.name == "GET");
+    let short = only(&spans, |span| serves(span) && span.text("url.path") == Some("/short"));
+    assert_ne!(long.trace_id, short.trace_id);
+    assert_eq!(chain(&spans, long), ["front serves", "curl asks"]);
+    let none = only(&spans, |span| serves(span) && span.text("url.path") == Some("/none"));
+    assert_eq!((none.number("http.response.status_code"), none.failed), (Some(404), false));
+    let asked = only(&spans, |span| span.text("url.full").is_some_and(|url| url.ends_with("/none")));
+    assert_eq!((asked.failed, asked.error_type()), (true, Some("404")));
+    let head = only(&spans, |span| serves(span) && span.name == "HEAD");
+    assert_eq!(head.number("http.response.body.size"), None);
+}
+
+/// Each language's own server asks another one while it answers.
+#[test]
+fn what_a_request_asks_for_belongs_to_it_in_many_languages() {
+    let mut sandbox = sandbox();
+    let root = files(&sandbox);
+    let [back, php, ruby, perl, apache] = [free_port(), free_port(), free_port(), free_port(), free_port()];
+    let url = format!("http://127.0.0.1:{back}/short");
+    sandbox.write("index.php", format!("<?php echo file_get_contents('{url}');"));
+    sandbox.write(
+        "server.rb",
+        format!(
+            "require 'webrick'; require 'net/http'\n\
+             s = WEBrick::HTTPServer.new(Port: {ruby}, BindAddress: '127.0.0.1', AccessLog: [])\n\
+             s.mount_proc('/') {{ |_, answer| answer.body = Net::HTTP.get(URI('{url}')) }}\n\
+             trap('TERM') {{ s.shutdown }}\ns.start\n"
+        ),
+    );
+    sandbox.write(
+        "server.pl",
+        format!(
+            "use HTTP::Daemon; use LWP::UserAgent;\n\
+             my $d = HTTP::Daemon->new(LocalAddr => '127.0.0.1', LocalPort => {perl}, ReuseAddr => 1) or die;\n\
+             while (my $c = $d->accept) {{ while (my $r = $c->get_request) {{\n\
+             $c->send_response(HTTP::Response->new(200, 'OK', undef, LWP::UserAgent->new->get('{url}')->content)); }} }}\n"
+        ),
+    );
+    let modules = "/usr/lib/apache2/modules";
+    let configuration = sandbox.write(
+        "apache.conf",
+        format!(
+            "ServerName x\nListen 127.0.0.1:{apache}\nPidFile {dir}/httpd.pid\nErrorLog {dir}/httpd.log\n\
+             LoadModule mpm_event_module {modules}/mod_mpm_event.so\nLoadModule authz_core_module {modules}/mod_authz_core.so\n\
+             LoadModule proxy_module {modules}/mod_proxy.so\nLoadModule proxy_http_module {modules}/mod_proxy_http.so\n\
+             DefaultRuntimeDir {dir}\nStartServers 1\nProxyPass / http://127.0.0.1:{back}/\n",
+            dir = sandbox.path().display(),
+        ),
+    );
+    let configuration = configuration.display().to_string();
+    let address = format!("127.0.0.1:{php}");
+    for traced in [false, true] {
+        let _back = python_server(&mut sandbox, traced, back, &root);
+        let servers: [(&str, u16, &[&str], &str); 4] = [
+            ("php", php, &["php", "-S", &address], "/"),
+            ("ruby", ruby, &["ruby", "server.rb"], "/"),
+            ("perl", perl, &["perl", "server.pl"], "/"),
+            ("apache", apache, &["apache2", "-D", "FOREGROUND", "-f", &configuration], "/short"),
+        ];
+        for (service, port, argv, path) in servers {
+            let _server = Server::of(&mut sandbox, traced, service, port, argv);
+            let answer = curl(&mut sandbox, traced, &[&format!("http://127.0.0.1:{port}{path}")]);
+            assert_eq!(answer.out(), "hello\n", "{service}, traced: {traced}");
+        }
+        let clients: [(&str, Vec<String>); 4] = [
+            ("ruby", vec!["-rnet/http".into(), "-e".into(), format!("print Net::HTTP.get(URI('{url}'))")]),
+            ("perl", vec!["-MLWP::Simple".into(), "-e".into(), format!("getprint('{url}')")]),
+            (
+                "python3",
+                vec!["-c".into(), format!("import urllib.request as u; print(end=u.urlopen('{url}').read().decode())")],
+            ),
+            ("wget", vec!["-q".into(), "-O-".into(), url.clone()]),
+        ];
+        for (program, arguments) in clients {
+            let argv: Vec<&str> = [program].into_iter().chain(arguments.iter().map(String::as_str)).collect();
+            sandbox.set("DD_SERVICE", format!("{program} alone"));
+            let outcome = if traced { sandbox.run_traced(argv) } else { sandbox.run_bare(argv) };
+            assert_eq!((outcome.code, outcome.out().as_str()), (Some(0), "hello\n"), "{program}: {outcome:?}");
+        }
+    }
+    let spans = sandbox.spans();
+    let mut chains: BTreeMap<Vec<String>, usize> = BTreeMap::new();
+    for span in spans.iter().filter(|span| span.resource["service.name"] == "python") {
+        *chains.entry(chain(&spans, span)).or_default() += 1;
+    }
+    let through = |service: &str| {
+        ["python serves", &format!("{service} asks"), &format!("{service} serves"), "curl asks"]
+            .map(str::to_owned)
+            .to_vec()
+    };
+    let alone = |service: &str| ["python serves", &format!("{service} alone asks")].map(str::to_owned).to_vec();
+    let expected = ["php", "ruby", "perl", "apache"].map(through);
+    let expected = expected.into_iter().chain(["ruby", "perl", "python3", "wget"].map(alone));
+    assert_eq!(chains, expected.map(|chain| (chain, 1)).collect(), "{spans:#?}");
+}
+
+/// A server that keeps what arrives, and closes after each request.
+fn keeper(listener: TcpListener, end: &'static [u8]) -> Arc<Mutex<Vec<Vec<u8>>>> {
+    let arrived: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
+    let kept = Arc::clone(&arrived);
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            let (mut all, mut piece) = (Vec::new(), [0; 1024]);
+            while !all.ends_with(end) {
+                match stream.read(&mut piece) {
+                    Ok(count @ 1..) => all.extend_from_slice(&piece[..count]),
+                    _ => break,
+                }
+            }
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nyes");
+            kept.lock().expect("nobody panics").push(all);
+        }
+    });
+    arrived
+}
+
+/// What arrives without the headers that are ours.
+fn without_ours(message: &[u8]) -> (String, Vec<String>) {
+    let text = String::from_utf8_lossy(message).into_owned();
+    let is_ours = |line: &&str| line.starts_with("x-datadog-") || line.starts_with("trace");
+    let ours = text.split_inclusive("\r\n").filter(is_ours).map(str::to_owned).collect();
+    (text.split_inclusive("\r\n").filter(|line| !is_ours(line)).collect(), ours)
+}
+
+#[test]
+fn headers_are_put_in_whatever_the_call_and_wherever_it_is_cut() {
+    let mut sandbox = sandbox();
+    let program = compile(&sandbox, "requests");
+    let request = "POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody";
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port().to_string();
+    let arrived = keeper(listener, b"body");
+    let argv = [program.as_str(), &port, request];
+    let bare = sandbox.run_bare(argv);
+    let bare_count = arrived.lock().expect("nobody panics").len();
+    sandbox.set("DD_SERVICE", "requests");
+    let traced = sandbox.run_traced(argv);
+    assert_eq!((traced.code, traced.out(), traced.err()), (Some(0), bare.out(), String::new()));
+    let arrived = arrived.lock().expect("nobody panics");
+    assert_eq!(arrived.len(), 2 * bare_count);
+    let mut with_headers = 0;
+    for message in &arrived[bare_count..] {
+        let (theirs, ours) = without_ours(message);
+        assert_eq!(theirs, request);
+        let names: Vec<_> = ours.iter().filter_map(|line| line.split(':').next()).collect();
+        let unique: std::collections::BTreeSet<_> = names.iter().collect();
+        assert_eq!(names.len(), unique.len(), "{ours:?}");
+        with_headers += usize::from(names.contains(&"traceparent"));
+    }
+    // Only where the last line end of the head was sent by itself is there no place for them.
+    let calls = 6;
+    assert_eq!(with_headers, arrived.len() - bare_count - calls, "of {}", arrived.len() - bare_count);
+    let spans = sandbox.spans();
+    assert_eq!(spans.len(), bare_count, "one for each request");
+    assert!(spans.iter().all(|span| span.number("http.request.body.size") == Some(4)), "{spans:#?}");
+}
+
+/// Who has a context in his request has a tracer of his own, or means to.
+#[test]
+fn a_context_of_the_programs_own_is_left_alone() {
+    let mut sandbox = sandbox();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/", listener.local_addr().expect("an address"));
+    let arrived = keeper(listener, b"\r\n\r\n");
+    let context = "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    curl(&mut sandbox, true, &["-H", context, &url]);
+    curl(&mut sandbox, true, &["-H", "baggage: a=b", "-H", "x-forwarded-for: 1.2.3.4", &url]);
+    let arrived = arrived.lock().expect("nobody panics");
+    let (_, ours) = without_ours(&arrived[0]);
+    assert_eq!(ours, [format!("{context}\r\n")]);
+    let text = String::from_utf8_lossy(&arrived[1]).into_owned();
+    assert!(text.contains("baggage: a=b\r\n") && text.contains("traceparent: "), "{text}");
+    assert_eq!(sandbox.spans().len(), 1);
+}
+
+/// Datadog's names, and what is configured for traces.
+#[test]
+fn a_datadog_agent_gets_them_under_its_names() {
+    let (agent, mut sandbox) = (Agent::start(), sandbox());
+    let root = files(&sandbox);
+    let back = free_port();
+    sandbox.set("DD_TRACE_AGENT_URL", agent.url()).unset("DD_TRACE_EXPORTER");
+    let rules = r#"[{"resource":"HEAD","sample_rate":0}]"#;
+    sandbox.set("DD_TRACE_SAMPLING_RULES", rules).set("DD_TRACE_PROPAGATION_STYLE", "b3multi");
+    sandbox.set("DD_TRACE_HEADER_TAGS", "Accept,content-type,server:software,x-none");
+    let server = python_server(&mut sandbox, true, back, &root);
+    let url = format!("http://127.0.0.1:{back}/short");
+    curl(&mut sandbox, true, &[&url]);
+    curl(&mut sandbox, true, &["--head", &url]);
+    drop(server);
+    sandbox.settle();
+    agent.assert_no_failed_check();
+    let answer = http::get(agent.port, "/test/session/traces").expect("the agent answers");
+    let traces: Value = serde_json::from_slice(&answer.body).expect("it answers with JSON");
+    let spans: Vec<&Value> = traces.as_array().into_iter().flatten().filter_map(Value::as_array).flatten().collect();
+    let of = |name: &str, resource: &str| {
+        let found: Vec<_> = spans.iter().filter(|span| span["name"] == name && span["resource"] == resource).collect();
+        assert_eq!(found.len(), 1, "wanted one {name} {resource}: {spans:#?}");
+        *found[0]
+    };
+    let (asked, served) = (of("http.client.request", "GET"), of("http.server.request", "GET"));
+    assert_eq!((&asked["trace_id"], &asked["span_id"]), (&served["trace_id"], &served["parent_id"]));
+    assert_eq!((&asked["type"], &served["type"]), (&"http".into(), &"web".into()));
+    assert_eq!((&served["meta"]["http.status_code"], &served["error"]), (&"200".into(), &0.into()));
+    assert_eq!(served["meta"]["http.useragent"].as_str().map(|agent| agent.starts_with("curl/")), Some(true));
+    let (meta, software) = (&served["meta"], served["meta"]["software"].as_str().unwrap_or_default());
+    assert_eq!(meta["http.request.headers.accept"], "*/*");
+    assert_eq!(meta["http.response.headers.content-type"], "application/octet-stream");
+    assert!(software.starts_with("SimpleHTTP") && meta["software"] == asked["meta"]["software"], "{served:#?}");
+    // By the rule for its resource, and the server goes by what it is told.
+    for name in ["http.client.request", "http.server.request"] {
+        let dropped = of(name, "HEAD");
+        assert!(
+            dropped["metrics"]["_sampling_priority_v1"].as_f64().is_some_and(|priority| priority <= 0.0),
+            "{dropped:#?}"
+        );
+    }
+}
+
+#[test]
+fn nothing_is_looked_at_unless_it_is_asked_for() {
+    let mut sandbox = sandbox();
+    sandbox.unset("DD_TRACE_NATIVE_ENABLED");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/", listener.local_addr().expect("an address"));
+    let arrived = keeper(listener, b"\r\n\r\n");
+    curl(&mut sandbox, true, &[&url]);
+    assert_eq!(without_ours(&arrived.lock().expect("nobody panics")[0]).1, Vec::<String>::new());
+    assert!(sandbox.spans().is_empty());
+}
+
+fn root() -> bool {
+    Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n")
+}
+
+/// A PostgreSQL server with a database of its own, and the directory of its socket. It refuses to be root.
+fn postgres(sandbox: &Sandbox) -> (Server, String) {
+    let programs = std::fs::read_dir("/usr/lib/postgresql").expect("it is installed: cargo xtask setup");
+    let programs = programs.flatten().map(|version| version.path().join("bin")).max().expect("a version");
+    let home = sandbox.path().join("postgres");
+    std::fs::create_dir_all(&home).expect("a directory");
+    let directory = home.display().to_string();
+    let as_user: &[&str] = if root() { &["runuser", "-u", "postgres", "--"] } else { &[] };
+    if root() {
+        // The sandbox is for its owner alone.
+        for arguments in [&["chmod", "o+x"][..], &["chown", "postgres"]] {
+            let path = if arguments[0] == "chmod" { sandbox.path().display().to_string() } else { directory.clone() };
+            assert_eq!(Outcome::of(Command::new(arguments[0]).args(&arguments[1..]).arg(path)).code, Some(0));
+        }
+    }
+    let run = |program: &str, arguments: &[&str]| {
+        let program = programs.join(program).display().to_string();
+        sandbox.bare([as_user, &[program.as_str()], arguments].concat())
+    };
+    let data = format!("{directory}/data");
+    let made = Outcome::of(&mut run("initdb", &["-D", &data, "-A", "trust", "-U", "me", "--no-sync", "-E", "UTF8"]));
+    assert_eq!(made.code, Some(0), "{made:?}");
+    let options = ["-D", &data, "-k", &directory, "-c", "listen_addresses=", "-F"];
+    let child = run("postgres", &options).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    let server = Server(child.expect("it starts"));
+    wait_for("PostgreSQL to listen", || {
+        Outcome::of(&mut run("pg_isready", &["-h", &directory, "-U", "me"])).code.filter(|code| *code == 0)
+    });
+    (server, directory)
+}
+
+#[test]
+fn statements_for_postgresql_are_spans() {
+    let mut sandbox = sandbox();
+    let (server, directory) = postgres(&sandbox);
+    sandbox.set("DD_SERVICE", "psql").set("PGHOST", &directory).set("PGUSER", "me").set("PGDATABASE", "postgres");
+    let argv = [
+        "psql",
+        "-X",
+        "-c",
+        "CREATE TABLE IF NOT EXISTS things (name text)",
+        "-c",
+        "INSERT INTO things SELECT 'secret' FROM generate_series(1, 2000)",
+        "-c",
+        "SELECT t.name FROM things t WHERE t.name = 'secret'",
+        "-c",
+        "DROP TABLE things",
+        "-c",
+        "SELECT * FROM none",
+    ];
+    sandbox.assert_same(&argv);
+    let script = sandbox.write("script.sql", "SELECT 1 + :client_id AS sum;\n").display().to_string();
+    for mode in ["simple", "extended", "prepared"] {
+        let argv = ["pgbench", "-n", "-t", "5", "-M", mode, "-f", &script];
+        sandbox.set("DD_SERVICE", mode);
+        let outcome = sandbox.run_traced(argv);
+        assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    }
+    drop(server);
+    let spans = sandbox.spans();
+    let select = only(&spans, |span| span.name == "SELECT things");
+    assert_eq!((select.text("db.system.name"), select.text("db.namespace")), (Some("postgresql"), Some("postgres")));
+    assert_eq!(select.text("db.query.text"), Some("SELECT t.name FROM things t WHERE t.name = ?"));
+    assert_eq!((select.text("network.transport"), select.failed), (Some("unix"), false));
+    assert!(select.text("server.address").is_some_and(|path| path.starts_with(&directory)), "{select:#?}");
+    let failed = only(&spans, |span| span.name == "SELECT none");
+    assert_eq!((failed.failed, failed.error_type()), (true, Some("42P01")));
+    assert_eq!(failed.text("db.response.status_code"), Some("42P01"));
+    for name in ["CREATE things", "INSERT things SELECT generate_series", "DROP things"] {
+        only(&spans, |span| span.name == name && !span.failed);
+    }
+    for mode in ["simple", "extended", "prepared"] {
+        let of_mode = |span: &&Span| span.resource["service.name"] == mode && span.name == "SELECT";
+        let texts: Vec<_> = spans.iter().filter(of_mode).filter_map(|span| span.text("db.query.text")).collect();
+        let sums = texts.iter().filter(|text| text.contains(" AS sum")).count();
+        assert_eq!(sums, 5, "{mode}: {texts:?}");
+    }
+}
+
+#[test]
+fn commands_for_redis_are_spans() {
+    let mut sandbox = sandbox();
+    let port = free_port();
+    let port_text = port.to_string();
+    let argv = ["redis-server", "--port", &port_text, "--save", "", "--bind", "127.0.0.1"];
+    let server = Server::of(&mut sandbox, true, "server", port, &argv);
+    sandbox.set("DD_SERVICE", "client");
+    let script = "SET key 'secret value'\nGET key\nLPUSH key x\nHGETALL none\nDEL key\n";
+    let cli = format!("printf '%s' \"$0\" | redis-cli -p {port_text}");
+    let argv = ["sh", "-c", &cli, script];
+    sandbox.assert_same(&argv);
+    let benchmark = ["redis-benchmark", "-p", &port_text, "-n", "2000", "-P", "16", "-c", "4", "-t", "get", "--csv"];
+    sandbox.set("DD_SERVICE", "benchmark");
+    assert_eq!(sandbox.run_traced(benchmark).code, Some(0));
+    drop(server);
+    let spans = sandbox.spans();
+    let of_client = |name: &str| only(&spans, |span| span.resource["service.name"] == "client" && span.name == name);
+    let set = of_client("SET");
+    assert_eq!((set.text("db.system.name"), set.text("db.query.text")), (Some("redis"), Some("SET key ?")));
+    assert_eq!((set.text("server.address"), set.number("server.port")), (Some("127.0.0.1"), Some(port.into())));
+    assert_eq!(of_client("LPUSH").error_type(), Some("WRONGTYPE"));
+    for name in ["GET", "HGETALL", "DEL"] {
+        assert!(!of_client(name).failed);
+    }
+    let of_benchmark = |span: &&Span| span.resource["service.name"] == "benchmark" && span.name == "GET";
+    assert_eq!(spans.iter().filter(of_benchmark).count(), 2000);
+    assert!(spans.iter().all(|span| span.resource["service.name"] != "server"), "a server of commands has no spans");
+}
+
+#[test]
+fn descriptors_may_be_closed_copied_and_used_again() {
+    let mut sandbox = sandbox();
+    let program = compile(&sandbox, "descriptors");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port().to_string();
+    let arrived = keeper(listener, b"\r\n\r\n");
+    let file = sandbox.path().join("file").display().to_string();
+    let argv = [program.as_str(), &port, &file];
+    sandbox.set("DD_SERVICE", "descriptors");
+    let outcome = sandbox.assert_same(&argv);
+    let expected = ["dup: yes", "dup2: yes", "child: yes", "parent: yes", "changed: yes"];
+    assert_eq!(outcome.out().lines().collect::<Vec<_>>(), expected);
+    let request = "GET /a HTTP/1.1\r\nHost: x\r\n\r\n";
+    assert_eq!(std::fs::read_to_string(&file).expect("it was written"), request);
+    let arrived = arrived.lock().expect("nobody panics");
+    let sent: Vec<_> = arrived.iter().map(|message| without_ours(message).0).filter(|text| !text.is_empty()).collect();
+    assert_eq!(sent.iter().filter(|text| *text == request).count(), 2 * 4, "{sent:?}");
+    assert_eq!(sent.iter().filter(|text| text.starts_with("HEAD /b")).count(), 2, "{sent:?}");
+    // Of the connection with two numbers nothing is certain, nor of the one that the first number had.
+    let spans = sandbox.spans();
+    assert_eq!(
+        spans.iter().filter(|span| span.number("http.response.status_code") == Some(200)).count(),
+        3,
+        "{spans:#?}"
+    );
+}
