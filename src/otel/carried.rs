@@ -12,6 +12,7 @@ use opentelemetry::baggage::{Baggage, BaggageExt};
 use opentelemetry::trace::{SpanContext, TraceContextExt, TraceState};
 use std::string::String;
 use std::sync::Arc;
+use std::vec::Vec;
 
 /// What came in with a request: a value of the API's context.
 #[derive(Clone, Debug)]
@@ -109,10 +110,16 @@ pub(super) fn state_of(context: &TraceContext) -> TraceState {
     if state.is_empty() {
         return TraceState::NONE;
     }
-    state.parse().unwrap_or_else(|_| {
+    members(&state).unwrap_or_else(|| {
         let ours = TraceContext { trace_state: Bounded::new(), ..context.clone() };
-        w3c_form::state_of(&ours).parse().unwrap_or_default()
+        members(&w3c_form::state_of(&ours)).unwrap_or_default()
     })
+}
+
+/// The API's own way from text copies each member twice.
+fn members(state: &str) -> Option<TraceState> {
+    let pairs: Option<Vec<_>> = state.split(',').map(|member| member.split_once('=')).collect();
+    TraceState::from_key_value(pairs?).ok()
 }
 
 /// Baggage on its way into the API's form.

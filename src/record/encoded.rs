@@ -3,12 +3,16 @@
 use super::read::{Field, fields, first_field};
 use super::{Name, RecordWriter, SpanFields};
 use crate::semconv::Key;
+use core::mem::MaybeUninit;
 use core::ops::Range;
 use core::ptr::NonNull;
 use std::vec::Vec;
 
 /// What a field's header, the name's length and the writer's own bookkeeping add to its bytes, with room to spare.
 const OVERHEAD: usize = 64;
+
+/// What is at most so long is put together on the stack before room is made for it.
+const ASIDE: usize = 2560;
 
 /// Fields as their record will have them. An attribute that is set again takes the place of the earlier one.
 #[derive(Clone, Debug, Default)]
@@ -32,7 +36,18 @@ impl EncodedFields {
     /// Appends fields. `content` is how many bytes of names and values `fill` writes at most, in `count` fields; if it
     /// writes more, nothing is appended.
     pub fn append(&mut self, content: usize, count: usize, fill: impl FnOnce(&mut RecordWriter)) -> bool {
-        self.bytes.reserve(content.saturating_add(count.saturating_mul(OVERHEAD)));
+        let most = content.saturating_add(count.saturating_mul(OVERHEAD));
+        // Of what may be much and mostly is little, no more is to be allocated than there is.
+        if self.bytes.capacity() - self.bytes.len() < most && most <= ASIDE {
+            let mut aside = [const { MaybeUninit::<u8>::uninit() }; ASIDE];
+            // SAFETY: so many bytes, which nobody else uses while the writer lives.
+            let mut writer = unsafe { RecordWriter::of_fields(NonNull::from(&mut aside).cast::<u8>(), ASIDE) };
+            fill(&mut writer);
+            let written = writer.written().and_then(|written| aside.get(..written));
+            // SAFETY: the writer has written every byte that it tells of.
+            return written.map(|written| self.bytes.extend_from_slice(unsafe { written.assume_init_ref() })).is_some();
+        }
+        self.bytes.reserve(most);
         let start = NonNull::from(self.bytes.spare_capacity_mut()).cast::<u8>();
         let capacity = self.bytes.capacity() - self.bytes.len();
         // SAFETY: the vector's spare capacity, which nobody else uses while the writer lives.

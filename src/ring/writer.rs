@@ -231,9 +231,13 @@ impl Ring {
 
     /// Marks the chunks of threads that have ended as complete: nobody appends to them any more, and the reader gives
     /// them back. A new thread with a dead one's number only delays that.
-    fn complete_orphans(&self) {
+    ///
+    /// `taken` is the chunk that was taken last. Beyond it, and beyond what is backed, no chunk is looked at: a look at
+    /// memory that is not there yet makes the kernel allocate it.
+    fn complete_orphans(&self, taken: u32) {
         let pid = sys::getpid();
-        for index in 0..CHUNK_COUNT as u32 {
+        let end = self.header().backed.load(Ordering::Relaxed).max(taken).min(CHUNK_COUNT as u32);
+        for index in 0..end {
             let chunk = self.chunk(index);
             // Acquire pairs with the release in `open_chunk`: the owner is the one of this state.
             if chunk.state.load(Ordering::Acquire) == STATE_OWNED
@@ -271,7 +275,7 @@ impl Ring {
             }
         }
         if index >= RECLAIM_EVERY && index.is_multiple_of(RECLAIM_EVERY) {
-            self.complete_orphans();
+            self.complete_orphans(index);
         }
         let chunk = self.chunk(index);
         chunk.owner.store(sys::gettid(), Ordering::Relaxed);

@@ -2,7 +2,7 @@
 
 use super::data::SpanData;
 use super::registry::patiently;
-use super::verdict::{Need, Verdict};
+use super::verdict::{Need, Shown, Verdict};
 use super::view::view;
 use super::{Tracer, write};
 use crate::context::{FLAG_RANDOM, FLAG_SAMPLED, Priority, PropagationError, SpanContext, TraceContext};
@@ -13,6 +13,7 @@ use crate::record::{DECIDE_AFTER, RecordWriter, SPAN_LOCAL_ROOT};
 use crate::recorder::Process;
 use crate::sampling::Sampler;
 use crate::semconv::Key;
+use core::any::Any;
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::vec::Vec;
@@ -130,11 +131,29 @@ impl ActiveTrace {
     #[must_use]
     pub fn context_so_far(&self, span_id: SpanId) -> TraceContext {
         // In a forked child the lock may be held by a thread that does not exist there.
-        let known = patiently(&self.verdict).map(|mut verdict| Arc::clone(verdict.context()));
-        let mut context = known.map(Arc::unwrap_or_clone).unwrap_or_default();
+        let known = patiently(&self.verdict).map(|verdict| verdict.context_so_far());
+        let mut context = known.unwrap_or_default();
         context.span = SpanContext { trace_id: self.trace_id, span_id, ..context.span };
         context.is_remote = false;
         context
+    }
+
+    /// What an API shows of the trace in its own form, if that was made before and nothing has changed since.
+    #[must_use]
+    pub fn shown<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        let shown = patiently(&self.verdict)?.shown.clone();
+        shown?.downcast().ok()
+    }
+
+    /// The same; it is made from the trace's context where it has to be.
+    pub fn show<T: Any + Send + Sync>(&self, make: impl FnOnce(&TraceContext) -> T) -> Arc<T> {
+        if let Some(shown) = self.shown() {
+            return shown;
+        }
+        let Some(mut verdict) = patiently(&self.verdict) else { return Arc::new(make(&TraceContext::default())) };
+        let made = Arc::new(make(&verdict.context_so_far()));
+        verdict.shown = Some(Arc::clone(&made) as Shown);
+        made
     }
 
     /// What is to leave the process with a span of this trace. Whether the trace is kept is decided now, and for good.

@@ -5,7 +5,11 @@ use crate::context::{Mechanism, Priority, PropagationError, SpanContext, TraceCo
 use crate::ids::TraceId;
 use crate::record::RecordWriter;
 use crate::sampling::Decision;
+use core::any::Any;
 use std::sync::Arc;
+
+/// What an API shows of a trace, in its own form.
+pub(super) type Shown = Arc<dyn Any + Send + Sync>;
 
 /// Who needs to know whether a trace is kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,6 +34,8 @@ pub(super) struct Verdict {
     is_propagated: bool,
     /// The sidecar knows.
     is_told: bool,
+    /// What an API shows of it as it is now, once that was asked for.
+    pub(super) shown: Option<Shown>,
 }
 
 impl Verdict {
@@ -39,7 +45,7 @@ impl Verdict {
         if let Some(context) = context.as_mut().filter(|context| context.is_remote && !respects_parent) {
             Arc::make_mut(context).span.priority = None;
         }
-        Verdict { trace_id, context, decision: None, is_propagated: false, is_told: false }
+        Verdict { trace_id, context, decision: None, is_propagated: false, is_told: false, shown: None }
     }
 
     /// The trace is somebody else's of this process, who tells of it, and what is decided there is not for this one to
@@ -72,6 +78,11 @@ impl Verdict {
             self.context = Some(Arc::new(self.own()));
         }
         self.context.get_or_insert_default()
+    }
+
+    /// The same, to be looked at.
+    pub(super) fn context_so_far(&self) -> TraceContext {
+        self.context.as_deref().cloned().unwrap_or_else(|| self.own())
     }
 
     /// What a trace carries that began here.
@@ -133,6 +144,7 @@ impl Verdict {
             decision.apply(Arc::make_mut(context));
         }
         self.decision = Some(decision);
+        self.shown = None;
     }
 
     /// True once: the sidecar is to be told of the decision now.

@@ -15,7 +15,7 @@ use std::vec::Vec;
 pub struct RecordedSpan {
     /// `None` where telemetry is suppressed.
     live: Option<LiveSpan>,
-    /// The parent's `tracestate`, where that is a span of this process.
+    /// The parent's `tracestate`, where that is a span of this process and says something else than its trace does.
     state: Option<TraceState>,
     /// As it was when it was first asked for: the API gives out a reference.
     context: OnceLock<SpanContext>,
@@ -53,8 +53,7 @@ impl Span for RecordedSpan {
         self.context.get_or_init(|| {
             let Some(live) = &self.live else { return SpanContext::NONE };
             let span = live.context();
-            let state = self.state.clone();
-            let state = state.unwrap_or_else(|| state_of(&live.trace().context_so_far(live.id())));
+            let state = self.state.clone().unwrap_or_else(|| (*live.trace().show(state_of)).clone());
             values::span_context(&span, false, state)
         })
     }

@@ -32,16 +32,19 @@ impl opentelemetry::trace::Tracer for RecordingTracer {
         let span = context.span();
         let parent = Some(span.span_context()).filter(|parent| parent.is_valid());
         let local = parent.filter(|parent| !parent.is_remote());
-        let local = local.and_then(|parent| {
-            let trace = active(&self.tracer, parent)?;
-            Some((trace, values::span_id(parent.span_id()), parent.trace_state().clone()))
+        let local = local.and_then(|parent| Some((active(&self.tracer, parent)?, values::span_id(parent.span_id()))));
+        // Most often it is what the trace says, and need not be copied for a span that nobody asks for it.
+        let state = local.as_ref().zip(parent).and_then(|((trace, _), parent)| {
+            let state = parent.trace_state();
+            let is_the_traces = trace.shown::<TraceState>().is_some_and(|shown| *shown == *state);
+            (!is_the_traces).then(|| state.clone())
         });
         // What came in with the request, unless the parent is another remote span that somebody put into the context.
         let continued = parent.and_then(|parent| Some((parent, Incoming::continued_by(context, parent)?)));
         let continued = continued.filter(|(parent, found)| values::span_id(parent.span_id()) == found.span.span_id);
         let told;
         let (parent, state) = match (&local, continued, parent) {
-            (Some((trace, id, state)), _, _) => (Parent::Local(trace, *id), Some(state.clone())),
+            (Some((trace, id)), _, _) => (Parent::Local(trace, *id), state),
             (None, Some((_, found)), _) => (Parent::Context(found), None),
             (None, None, Some(parent)) => {
                 told = context_of(parent);
@@ -60,7 +63,7 @@ impl opentelemetry::trace::Tracer for RecordingTracer {
             incoming_baggage: incoming.filter(|incoming| incoming.has_baggage).map(|_| &baggage as _),
             scope: Some(Arc::clone(&self.scope)),
         };
-        RecordedSpan::new(self.tracer.start(start, |data| fill(data, builder)), state as Option<TraceState>)
+        RecordedSpan::new(self.tracer.start(start, |data| fill(data, builder)), state)
     }
 }
 
