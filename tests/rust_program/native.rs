@@ -2,7 +2,7 @@
 
 use ddtrace_test_support::programs::compile_strictly;
 use ddtrace_test_support::services::service;
-use ddtrace_test_support::{Agent, Sandbox, Span, repository};
+use ddtrace_test_support::{Agent, Sandbox, Span, http, repository};
 use std::collections::BTreeMap;
 
 pub(super) const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -30,7 +30,12 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) fn of(how: &str, request: &[(&str, &str)], settings: &[(&str, &str)]) -> Run {
-        let agent = Agent::start();
+        Run::with(&Agent::start(), how, request, settings)
+    }
+
+    /// Against an agent that forgets what it has from before.
+    pub(super) fn with(agent: &Agent, how: &str, request: &[(&str, &str)], settings: &[(&str, &str)]) -> Run {
+        http::get(agent.port, "/test/session/clear").expect("the agent answers");
         let mut sandbox = Sandbox::new(env!("CARGO_BIN_EXE_ddtrace-run"));
         sandbox
             .set("DD_TRACE_AGENT_URL", agent.url())

@@ -1,6 +1,7 @@
 //! Every style of propagation, and what is taken of a request: through Rust, and from there through C.
 
 use super::native::{Run, SENDER, TRACE};
+use ddtrace_test_support::Agent;
 
 /// The span of a name, as its id is written.
 fn id(run: &Run, name: &str) -> String {
@@ -25,7 +26,12 @@ fn each_style_is_read_and_written_by_both() {
             "x-b3-spanid",
             "@".into(),
         ),
-        ("jaeger", vec![("uber-trace-id", format!("{TRACE}:{SENDER}:0:1"))], "uber-trace-id", format!("{TRACE}:@:0:1")),
+        (
+            "jaeger",
+            vec![("uber-trace-id", format!("{TRACE}:{SENDER}:0:1"))],
+            "uber-trace-id",
+            format!("{TRACE}:@:0:01"),
+        ),
         (
             "xray",
             vec![("x-amzn-trace-id", format!("{trace_of_xray};Parent={SENDER};Sampled=1"))],
@@ -44,9 +50,10 @@ fn each_style_is_read_and_written_by_both() {
             "@".into(),
         ),
     ];
+    let agent = Agent::start();
     for (style, request, header, expected) in &cases {
         let request: Vec<(&str, &str)> = request.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let run = Run::of("rust", &request, &[("DD_TRACE_PROPAGATION_STYLE", style)]);
+        let run = Run::with(&agent, "rust", &request, &[("DD_TRACE_PROPAGATION_STYLE", style)]);
         let (rust, handed) = (run.span("rust"), run.span("native.handed"));
         // That style has the low half only.
         let trace = if *style == "ottrace" { format!("{:0>32}", low) } else { TRACE.to_owned() };
@@ -78,13 +85,14 @@ const REQUEST: [(&str, &str); 5] = [
 
 #[test]
 fn none_is_nothing_or_turns_all_off() {
+    let agent = Agent::start();
     for (settings, goes_on) in [
         (&[("DD_TRACE_PROPAGATION_STYLE", "none")][..], false),
         (&[("OTEL_PROPAGATORS", "none,tracecontext,datadog")], false),
         (&[("DD_TRACE_PROPAGATION_STYLE_EXTRACT", "none"), ("DD_TRACE_PROPAGATION_STYLE_INJECT", "none")], false),
         (&[("DD_TRACE_PROPAGATION_STYLE", "none,datadog")], true),
     ] {
-        let run = Run::of("rust", &REQUEST, settings);
+        let run = Run::with(&agent, "rust", &REQUEST, settings);
         let rust = run.span("rust");
         assert_eq!((rust.trace_id == TRACE, rust.parent_id.is_some()), (goes_on, goes_on), "{settings:?}: {rust:#?}");
         assert_eq!(run.sent.contains_key("rust"), goes_on, "{settings:?}: {:#?}", run.sent);
@@ -95,8 +103,9 @@ fn none_is_nothing_or_turns_all_off() {
 #[test]
 fn of_several_styles_the_first_alone_counts_where_it_is_said_so() {
     let styles = ("DD_TRACE_PROPAGATION_STYLE", "tracecontext,datadog");
+    let agent = Agent::start();
     for (first, goes_on) in [("false", true), ("true", false)] {
-        let run = Run::of("rust", &REQUEST, &[styles, ("DD_TRACE_PROPAGATION_EXTRACT_FIRST", first)]);
+        let run = Run::with(&agent, "rust", &REQUEST, &[styles, ("DD_TRACE_PROPAGATION_EXTRACT_FIRST", first)]);
         let rust = run.span("rust");
         assert_eq!((rust.trace_id == TRACE, rust.parent_id.is_some()), (goes_on, goes_on), "{first}: {rust:#?}");
     }
@@ -104,11 +113,12 @@ fn of_several_styles_the_first_alone_counts_where_it_is_said_so() {
 
 #[test]
 fn a_trace_is_continued_restarted_or_ignored() {
+    let agent = Agent::start();
     for (behaviour, goes_on, links, baggage) in
         [("continue", true, 0, true), ("restart", false, 1, true), ("ignore", false, 0, false)]
     {
         for how in ["rust", "span"] {
-            let run = Run::of(how, &REQUEST, &[("DD_TRACE_PROPAGATION_BEHAVIOR_EXTRACT", behaviour)]);
+            let run = Run::with(&agent, how, &REQUEST, &[("DD_TRACE_PROPAGATION_BEHAVIOR_EXTRACT", behaviour)]);
             // Of the one who takes the request.
             let root = run.span(if how == "rust" { "rust" } else { "native.request" });
             assert_eq!(

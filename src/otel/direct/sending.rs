@@ -60,24 +60,29 @@ impl Sending {
         Ok(Sending { recorder, terms, first, resource, current: AtomicPtr::new(sender) })
     }
 
+    /// What sends in this process, or else in one that it was before it was forked.
+    fn latest(&self) -> &Sender {
+        // Acquire pairs with the release in `become_child`.
+        // SAFETY: a leaked box that is given back with `self` alone.
+        unsafe { &*self.current.load(Ordering::Acquire) }
+    }
+
     /// What sends in this process; `None` in a forked child that has sent nothing yet.
     fn existing(&self) -> Option<&Sender> {
-        // Acquire pairs with the release in `of_this_process`.
-        // SAFETY: `current` is a leaked box that is given back with `self` alone.
-        let sender = unsafe { &*self.current.load(Ordering::Acquire) };
-        core::ptr::eq(sender.process, self.recorder.process()).then_some(sender)
+        let latest = self.latest();
+        core::ptr::eq(latest.process, self.recorder.process()).then_some(latest)
     }
 
     /// What sends in this process.
     fn of_this_process(&self) -> &Sender {
-        self.existing().unwrap_or_else(|| self.become_child())
+        let (latest, process) = (self.latest(), self.recorder.process());
+        if core::ptr::eq(latest.process, process) { latest } else { self.become_child(latest, process) }
     }
 
     /// Threads of the child that come here at the same time agree on one.
     #[cold]
-    fn become_child(&self) -> &Sender {
-        let before = self.current.load(Ordering::Acquire);
-        let process = self.recorder.process();
+    fn become_child(&self, before: &Sender, process: &'static Process) -> &Sender {
+        let before = core::ptr::from_ref(before).cast_mut();
         let resource = resource::of_child(&self.resource, self.first.pid());
         let made = Sender::start(process, &self.terms, &resource).unwrap_or_else(|error| Sender::none(process, &error));
         let made = Box::into_raw(Box::new(made));
@@ -90,7 +95,7 @@ impl Sending {
                 others
             }
         };
-        // SAFETY: as in `existing`.
+        // SAFETY: as in `latest`.
         unsafe { &*now }
     }
 
