@@ -40,5 +40,11 @@ pub mod span;
 #[cfg(feature = "std")]
 pub mod tracer;
 
+/// What the pages for users have in Rust is compiled and run; those of other pages by `examples/services`, which has what
+/// they need.
+#[cfg(all(doctest, feature = "std"))]
+#[doc = include_str!("../docs/propagation.md")]
+struct Pages;
+
 #[cfg(feature = "otel")]
 pub use otel::{InitError, Path, Tracing, init};

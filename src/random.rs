@@ -3,6 +3,13 @@
 use crate::sys;
 use core::sync::atomic::{AtomicU64, Ordering};
 
+/// What the state moves on by with each draw.
+const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+/// The factors that a state is mixed with.
+const FACTORS: [u64; 2] = [0xbf58_476d_1ce4_e5b9, 0x94d0_49bb_1331_11eb];
+/// So many draws are looked back. Of numbers from elsewhere one in 2^24 is taken for one of these.
+const MOST_DRAWS: u64 = 1 << 40;
+
 /// A stream of random numbers (SplitMix64). All zero is "not seeded yet", so it can stand in static memory.
 ///
 /// Threads that draw at the same time get different numbers: the state advances by one atomic addition.
@@ -41,11 +48,45 @@ impl Random {
         if self.state.load(Ordering::Relaxed) == 0 {
             self.reseed();
         }
-        let mut mixed = self.state.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed).wrapping_add(0x9e37_79b9_7f4a_7c15);
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)).max(1)
+        mix(self.state.fetch_add(STEP, Ordering::Relaxed).wrapping_add(STEP))
     }
+
+    /// Whether `number` was drawn from this stream since it was seeded. Each state gives another number, so that the
+    /// number tells how many draws ago it was, if it is of this stream; of any other it is a random count.
+    #[must_use]
+    pub fn has_drawn(&self, number: u64) -> bool {
+        let state = self.state.load(Ordering::Relaxed);
+        state != 0 && state.wrapping_sub(unmix(number)).wrapping_mul(inverse(STEP)) < MOST_DRAWS
+    }
+}
+
+/// The number that a state gives.
+const fn mix(state: u64) -> u64 {
+    let once = (state ^ (state >> 30)).wrapping_mul(FACTORS[0]);
+    let twice = (once ^ (once >> 27)).wrapping_mul(FACTORS[1]);
+    let mixed = twice ^ (twice >> 31);
+    if mixed == 0 { 1 } else { mixed }
+}
+
+/// The state that gives a number: [`mix`] backwards.
+const fn unmix(number: u64) -> u64 {
+    let twice = number ^ (number >> 31) ^ (number >> 62);
+    let once = twice.wrapping_mul(inverse(FACTORS[1]));
+    let once = once ^ (once >> 27) ^ (once >> 54);
+    let state = once.wrapping_mul(inverse(FACTORS[0]));
+    state ^ (state >> 30) ^ (state >> 60)
+}
+
+/// What an odd number has to be multiplied with to give 1, modulo 2^64: Newton's way, each round of which doubles the bits
+/// that are right.
+const fn inverse(odd: u64) -> u64 {
+    let mut found = odd;
+    let mut round = 0;
+    while round < 6 {
+        found = found.wrapping_mul(2u64.wrapping_sub(odd.wrapping_mul(found)));
+        round += 1;
+    }
+    found
 }
 
 impl Default for Random {
@@ -58,6 +99,7 @@ impl Default for Random {
 mod tests {
     use super::*;
     use std::collections::HashSet;
+    use std::vec::Vec;
 
     #[test]
     fn seeds_differ_and_numbers_do_not_repeat() {
@@ -65,6 +107,18 @@ mod tests {
         let numbers: HashSet<u64> = (0..1000).flat_map(|_| [one.next(), other.next()]).collect();
         assert_eq!(numbers.len(), 2000);
         assert!(!numbers.contains(&0));
+    }
+
+    #[test]
+    fn a_stream_knows_its_own_numbers() {
+        let (one, other) = (Random::new(), Random::new());
+        assert!(!one.has_drawn(7), "it has none yet");
+        let numbers: Vec<u64> = (0..1000).map(|_| one.next()).collect();
+        assert!(numbers.iter().all(|number| one.has_drawn(*number)));
+        assert!((0..1000).map(|_| other.next()).all(|number| !one.has_drawn(number)));
+        let after = numbers[999];
+        one.reseed();
+        assert!(!one.has_drawn(after), "a forked child's are others");
     }
 
     #[test]

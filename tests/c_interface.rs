@@ -1,5 +1,7 @@
 //! Programs that record spans of their own through `include/ddtrace_run.h`: what arrives.
 
+#[path = "c_interface/page.rs"]
+mod page;
 #[path = "c_interface/parents.rs"]
 mod parents;
 

@@ -79,6 +79,16 @@ const DROPPED: &str = "-1.0 -3 _dd.rule_psr=0.0 ksr=0";
 const KEPT: &str = "2.0 -3 _dd.rule_psr=1.0 ksr=1";
 const NOBODY: &str = "1.0 -0";
 
+/// Rules that are as long as they may be all together, with texts of 12 KiB; only the last one matches.
+fn longest_rules() -> String {
+    let stars = "*".repeat(12 << 10);
+    let others = format!(r#"{{"resource":"{stars}!","sample_rate":1}},"#).repeat(4);
+    let rules =
+        |name: &str| format!(r#"[{others}{{"resource":"GET /orders/{stars}","name":"{name}*","sample_rate":0}}]"#);
+    let room = (64 << 10) - rules("").len();
+    rules(&"*".repeat(room))
+}
+
 #[test]
 fn whoever_decides_decides_the_same() {
     let rule = |conditions: &str| format!(r#"[{{{conditions}"sample_rate":0}}]"#);
@@ -89,6 +99,7 @@ fn whoever_decides_decides_the_same() {
         r#"{"sample_rate":0}"#
     )
     .replace(r#""}"#, r#"","sample_rate":1}"#);
+    let longest = longest_rules();
     let cases: Vec<(Vec<(&str, String)>, &str)> = vec![
         (vec![], NOBODY),
         (vec![("DD_TRACE_SAMPLE_RATE", "1".into())], KEPT),
@@ -107,6 +118,9 @@ fn whoever_decides_decides_the_same() {
         ),
         (vec![(rules, rule(r#""tags":{"env":"prod"},"#))], NOBODY),
         (vec![(rules, long)], DROPPED),
+        (vec![(rules, longest)], DROPPED),
+        (vec![(rules, rule(r#""tags":{"span.kind":"serv*"},"#))], DROPPED),
+        (vec![(rules, rule(r#""tags":{"span.kind":"client"},"#))], NOBODY),
     ];
     let decide_all = &|way| {
         let agent = Agent::start();

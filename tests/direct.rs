@@ -1,5 +1,8 @@
 //! `ddtrace::init()`: what a Rust program records arrives at a real receiver, and bad input is told about.
 
+#[path = "direct/incoming.rs"]
+mod incoming;
+
 use ddtrace::config::Sources;
 use ddtrace::otel::{InitError, NotDelivered, Path, Tracing, init_from};
 use ddtrace::recorder::Absent;

@@ -1,5 +1,12 @@
 //! Programs in Rust that trace themselves through the OpenTelemetry API: what they record arrives, whichever way it takes.
 
+#[path = "rust_program/forks.rs"]
+mod forks;
+#[path = "rust_program/native.rs"]
+mod native;
+#[path = "rust_program/styles.rs"]
+mod styles;
+
 use ddtrace_test_support::services::{Running, run_traced, service};
 use ddtrace_test_support::{Agent, Sandbox, Span, http, programs, wait_for};
 use std::collections::BTreeSet;

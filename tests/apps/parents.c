@@ -144,6 +144,20 @@ static void share(char **headers) {
     ddtrace_release(context);
 }
 
+/* A first span that ends without anybody having needed to know whether the trace is kept. */
+static void open_end(char **headers) {
+    struct lines lines = {headers};
+    ddtrace_context context = ddtrace_extract(get, &lines);
+    ddtrace_finish(start("first", context));
+    struct ddtrace_ids ids;
+    ddtrace_describe(context, &ids);
+    ddtrace_span second = start("second", context);
+    printf("%s, drop %d\n", ids.priority == DDTRACE_UNDECIDED ? "undecided" : "decided", ddtrace_drop(second));
+    ddtrace_inject(second, print_priority, "second");
+    ddtrace_finish(second);
+    ddtrace_release(context);
+}
+
 static void tell_ids(const char *who) {
     struct ddtrace_ids ids;
     int told = ddtrace_describe(0, &ids);
@@ -208,6 +222,7 @@ int main(int argc, char **argv) {
     const char *what = argc > 1 ? argv[1] : "";
     if (strcmp(what, "active") == 0) active();
     else if (strcmp(what, "share") == 0) share(argv + 2);
+    else if (strcmp(what, "open") == 0) open_end(argv + 2);
     else if (strcmp(what, "forks") == 0) forks(argv + 2);
     else if (strcmp(what, "outlive") == 0) outlive();
     else return 2;

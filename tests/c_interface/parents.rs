@@ -58,6 +58,24 @@ fn all_spans_below_a_context_share_a_decision() {
 }
 
 #[test]
+fn what_nobody_asked_for_and_no_rule_decides_stays_open_at_the_end_of_the_first_span() {
+    let headers = ["x-datadog-trace-id", "1234", "x-datadog-parent-id", "56"];
+    for (rules, out) in [
+        ("[]", "undecided, drop 0\nsecond -1\n"),
+        (r#"[{"name":"other","sample_rate":1}]"#, "undecided, drop 0\nsecond -1\n"),
+        (r#"[{"name":"first","sample_rate":1}]"#, "decided, drop -1\nsecond 2\n"),
+    ] {
+        let (agent, mut sandbox) = (Agent::start(), sandbox());
+        sandbox.set("DD_TRACE_SAMPLING_RULES", rules);
+        let (told, spans) = run(&mut sandbox, &agent, &[&["open"][..], &headers].concat());
+        assert_eq!(told, out, "{rules}");
+        let second = only(&spans, "second", "second");
+        let priority = if out.ends_with("-1\n") { -1.0 } else { 2.0 };
+        assert_eq!(second["metrics"]["_sampling_priority_v1"], priority, "{rules}: {second:#?}");
+    }
+}
+
+#[test]
 fn a_trace_goes_through_every_fork() {
     let (agent, mut sandbox) = (Agent::start(), sandbox());
     let (out, spans) = run(&mut sandbox, &agent, &["forks"]);

@@ -67,6 +67,7 @@ probes! {
         random.seed(any(0));
         random.reseed();
         used(random.next());
+        used(random.has_drawn(any(0)));
     }
 
     scrub {

@@ -8,7 +8,7 @@
 //! - [`witness`]: the processes of a run as `strace` saw them, to hold the spans against
 //! - [`process`]: the one form in which the tree of the witness and the tree of the spans are compared
 //! - [`programs`]: the small C programs of `tests/apps`, compiled when asked for
-//! - [`services`]: the Rust services of `examples/services`, built when asked for
+//! - [`services`]: the Rust services of `examples/services` and programs of `tests/apps`, built when asked for
 //! - [`terminal`]: a run whose stderr is a terminal
 //!
 //! Everything here panics with a telling message when it fails, since a test has nothing better to do with an error.

@@ -1,4 +1,4 @@
-//! The Rust services of `examples/services`, built when asked for.
+//! The Rust services of `examples/services` and programs of `tests/apps`, built when asked for.
 
 use crate::outcome::Outcome;
 use crate::sandbox::Sandbox;
@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 
-/// Builds the services, once in each test program, so that they trace themselves without the launcher, too, and gives the
-/// path of one of them.
+/// Builds the services and programs, once in each test program, so that they trace themselves without the launcher, too,
+/// and gives the path of one of them.
 ///
 /// # Panics
 /// When they cannot be built.
@@ -25,7 +25,10 @@ pub fn service(name: &str) -> String {
             }
         }
         cargo.current_dir(repository());
-        cargo.args(["build", "--locked", "--package", "ddtrace-example-services", "--features", "direct"]);
+        cargo.args(["build", "--locked"]);
+        for package in ["ddtrace-example-services", "ddtrace-test-apps"] {
+            cargo.args(["--package", package, "--features", &format!("{package}/direct")]);
+        }
         let built = cargo.stdin(Stdio::null()).output().expect("cargo can be started");
         assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
         target_dir().join("debug")

@@ -17,6 +17,12 @@ use opentelemetry::{Context, KeyValue, global};
 use opentelemetry_http::{HeaderExtractor, HeaderInjector};
 use std::sync::LazyLock;
 
+/// What the pages for users have in Rust is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/rust.md")]
+#[doc = include_str!("../../../docs/c-interface.md")]
+struct Pages;
+
 /// Continues the caller's trace, or begins one, and makes a span of the request.
 pub async fn trace_request(request: Request, next: Next) -> Response {
     let context = global::get_text_map_propagator(|propagator| propagator.extract(&HeaderExtractor(request.headers())));

@@ -1,29 +1,27 @@
 //! New ids by the same rule as everywhere in the project, in the SDK's types.
 
 use crate::ids::TraceId as CoreTraceId;
-use crate::random::Random;
+use crate::recorder::{Process, Recorder};
 use opentelemetry::trace::{SpanId, TraceId};
 use opentelemetry_sdk::trace::IdGenerator;
-use std::fmt;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Makes ids in Datadog's layout.
+/// Makes ids in Datadog's layout: each process from a source of its own, as a forked child would repeat its parent's.
+#[derive(Debug)]
 pub(super) struct Generator {
-    random: Random,
+    recorder: Arc<Recorder>,
     full_length: bool,
 }
 
 impl Generator {
-    /// `full_length`: whether trace ids have 128 bits.
-    pub(super) fn new(full_length: bool) -> Self {
-        Generator { random: Random::new(), full_length }
+    /// `recorder` tells the process; `full_length`: whether trace ids have 128 bits.
+    pub(super) fn new(recorder: Arc<Recorder>, full_length: bool) -> Self {
+        Generator { recorder, full_length }
     }
-}
 
-impl fmt::Debug for Generator {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The state would tell the ids that come next.
-        out.debug_struct("Generator").field("full_length", &self.full_length).finish_non_exhaustive()
+    fn process(&self) -> &'static Process {
+        self.recorder.process()
     }
 }
 
@@ -31,11 +29,11 @@ impl IdGenerator for Generator {
     fn new_trace_id(&self) -> TraceId {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let seconds = if self.full_length { now.as_secs() as u32 } else { 0 };
-        TraceId::from(CoreTraceId::new(seconds, self.random.next()).0)
+        TraceId::from(CoreTraceId::new(seconds, self.process().random.next()).0)
     }
 
     fn new_span_id(&self) -> SpanId {
-        SpanId::from(self.random.next())
+        SpanId::from(self.process().random.next())
     }
 }
 
@@ -43,11 +41,15 @@ impl IdGenerator for Generator {
 mod tests {
     use super::*;
 
+    fn generator(full_length: bool) -> Generator {
+        Generator::new(Arc::new(Recorder::nowhere()), full_length)
+    }
+
     #[test]
     fn trace_ids_have_the_layout_that_is_configured() {
-        let long = u128::from_be_bytes(Generator::new(true).new_trace_id().to_bytes());
+        let long = u128::from_be_bytes(generator(true).new_trace_id().to_bytes());
         assert!(long >> 96 > 1_700_000_000 && (long >> 64) as u32 == 0 && long as u64 != 0, "{long:x}");
-        let short = u128::from_be_bytes(Generator::new(false).new_trace_id().to_bytes());
+        let short = u128::from_be_bytes(generator(false).new_trace_id().to_bytes());
         assert!(short >> 64 == 0 && short != 0, "{short:x}");
     }
 }

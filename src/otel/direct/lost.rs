@@ -14,7 +14,7 @@ use std::vec::Vec;
 pub(super) struct Lost(Mutex<(usize, String)>);
 
 impl Lost {
-    fn add(&self, spans: usize, reason: &dyn ToString) {
+    pub(super) fn add(&self, spans: usize, reason: &dyn ToString) {
         let mut lost = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *lost = (lost.0 + spans, reason.to_string());
     }

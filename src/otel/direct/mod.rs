@@ -8,30 +8,28 @@ mod lost;
 mod resource;
 mod sampler;
 mod scrub;
+mod sending;
 mod tls;
 
 use super::{InitError, NotDelivered};
 use crate::config::{Exporter, Resolution, Sources, table};
-use crate::recorder::Absent;
+use crate::recorder::{Absent, Recorder};
 use crate::span::scrub::Rules;
 use crate::tracer::Settings;
-use lost::Lost;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
-use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider, SpanLimits};
+use opentelemetry_sdk::trace::{SdkTracerProvider, SpanLimits};
+use sending::{Processor, Sending, Terms};
 use std::string::String;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
-use tokio::runtime::Runtime;
 
 /// What runs while the program sends by itself.
 #[derive(Debug)]
 pub(super) struct Direct {
     absent: Absent,
     provider: SdkTracerProvider,
-    /// Sends the requests: the SDK's thread has no runtime, and that of the program, if it has one, may be blocked.
-    runtime: Runtime,
+    sending: Arc<Sending>,
     shutdown_timeout: Duration,
-    lost: Arc<Lost>,
 }
 
 /// How long the SDK waits for a flush, whatever anybody wants.
@@ -50,34 +48,23 @@ impl Direct {
             let exporter = resolution.of(table::Id::Exporter);
             return Err(InitError::NotOtlp { named: exporter.value.clone(), origin: exporter.origin.clone() });
         }
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("ddtrace-otlp")
-            .enable_io()
-            .enable_time()
-            .build()
-            .map_err(InitError::Runtime)?;
-        let exporter = match exporter::build(&config.otlp, runtime.handle()) {
-            Ok(exporter) => exporter,
-            Err(error) => {
-                // Dropping it would panic where the program itself is asynchronous.
-                runtime.shutdown_background();
-                return Err(error);
-            }
+        let recorder = Arc::new(Recorder::nowhere());
+        let terms = Terms {
+            otlp: config.otlp.clone(),
+            flush_interval: config.flush_interval,
+            rules: Rules::new(&config.obfuscation),
+            limits: settings.limits,
         };
-        let lost = Arc::new(Lost::default());
-        let exporter = lost::Counting::new(exporter, Arc::clone(&lost));
-        let exporter = scrub::Scrubbing::new(exporter, Rules::new(&config.obfuscation), settings.limits);
-        let batches = BatchConfigBuilder::default().with_scheduled_delay(config.flush_interval).build();
-        let processor = BatchSpanProcessor::builder(exporter).with_batch_config(batches).build();
+        let resource = resource::of(config, sources);
+        let sending = Arc::new(Sending::start(Arc::clone(&recorder), terms, resource.clone())?);
         let provider = SdkTracerProvider::builder()
-            .with_span_processor(links::Linking(processor))
+            .with_span_processor(links::Linking(Processor(Arc::clone(&sending))))
             .with_span_limits(limits(&settings.limits))
-            .with_id_generator(ids::Generator::new(config.trace_id_128_bit))
+            .with_id_generator(ids::Generator::new(recorder, config.trace_id_128_bit))
             .with_sampler(sampler::CoreSampler::new(settings))
-            .with_resource(resource::of(config, sources))
+            .with_resource(resource)
             .build();
-        Ok(Direct { absent, provider, runtime, shutdown_timeout: config.shutdown_timeout, lost })
+        Ok(Direct { absent, provider, sending, shutdown_timeout: config.shutdown_timeout })
     }
 
     /// Why the launcher's shared memory is not there.
@@ -103,14 +90,14 @@ impl Direct {
             }
             Err(_) => self.provider.force_flush(),
         };
-        self.lost.or(result)
+        self.sending.lost_or(result)
     }
 
     pub(super) fn stop(self) -> Result<(), NotDelivered> {
         let result = self.provider.shutdown_with_timeout(self.shutdown_timeout);
-        self.runtime.shutdown_background();
+        self.sending.stop();
         // It is content when all was tried.
-        self.lost.or(result)
+        self.sending.lost_or(result)
     }
 }
 

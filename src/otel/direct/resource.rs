@@ -1,7 +1,7 @@
 //! What this program is, by the resource conventions.
 
 use crate::config::{Config, Sources};
-use opentelemetry::KeyValue;
+use opentelemetry::{Key, KeyValue, Value};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::resource::TelemetryResourceDetector;
 use std::boxed::Box;
@@ -9,6 +9,8 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::string::{String, ToString};
 use std::vec;
+
+const PID: &str = "process.pid";
 
 /// The resource of a program that is configured by `config`.
 pub(super) fn of(config: &Config, sources: &Sources) -> Resource {
@@ -18,7 +20,7 @@ pub(super) fn of(config: &Config, sources: &Sources) -> Resource {
         // The SDK is OpenTelemetry's own and named so by its detector; this is who set it up.
         KeyValue::new("telemetry.distro.name", "ddtrace-run"),
         KeyValue::new("telemetry.distro.version", env!("CARGO_PKG_VERSION")),
-        KeyValue::new("process.pid", i64::from(std::process::id())),
+        KeyValue::new(PID, i64::from(std::process::id())),
         KeyValue::new("host.arch", "amd64"),
         KeyValue::new("os.type", "linux"),
     ];
@@ -37,6 +39,16 @@ pub(super) fn of(config: &Config, sources: &Sources) -> Resource {
     Resource::builder_empty().with_detector(Box::new(TelemetryResourceDetector)).with_attributes(attributes).build()
 }
 
+/// The resource of a forked child, from that of its parent.
+pub(super) fn of_child(parent: &Resource, parents_pid: u32) -> Resource {
+    let of_child = |(key, value): (&Key, &Value)| {
+        let is_pid = key.as_str() == PID && *value == Value::I64(i64::from(parents_pid));
+        let value = if is_pid { i64::from(std::process::id()).into() } else { value.clone() };
+        KeyValue::new(key.clone(), value)
+    };
+    Resource::builder_empty().with_attributes(parent.iter().map(of_child)).build()
+}
+
 /// The program's name, as the launcher would infer it, too.
 fn inferred(program: Option<&OsString>) -> String {
     let name = program.and_then(|path| Path::new(path).file_name());
@@ -51,7 +63,6 @@ fn host_name() -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use opentelemetry::Key;
 
     fn resource(env: &[(&str, &str)], program: &str) -> Resource {
         let sources = Sources {
@@ -87,6 +98,18 @@ mod tests {
                 assert_eq!(text(&resource, key).as_deref(), Some(expected), "{key} of {env:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_forked_child_has_its_own_pid_and_all_else_of_its_parent() {
+        let parent = resource(&[("DD_TAGS", "team:core")], "x");
+        let child = of_child(&parent, std::process::id());
+        assert_eq!((child.len(), text(&child, "team").as_deref()), (parent.len(), Some("core")));
+        // As if this were the child of process 1.
+        let parent = Resource::builder_empty().with_attribute(KeyValue::new(PID, 1)).build();
+        assert_eq!(text(&of_child(&parent, 1), PID), Some(std::process::id().to_string()));
+        let users = resource(&[("DD_TAGS", "process.pid:mine")], "x");
+        assert_eq!(text(&of_child(&users, 1), PID).as_deref(), Some("mine"));
     }
 
     #[test]

@@ -3,14 +3,14 @@
 //! The SDK asks when a span starts, so rules see the attributes that it starts with, and `manual.keep` and `manual.drop`
 //! count among those.
 
-use crate::context::{SpanContext as CoreContext, TraceContext};
+use crate::context::TraceContext;
 use crate::otel::carried::{Incoming, context_of, state_of};
 use crate::otel::values;
 use crate::sampling::{NoRates, Sampler};
 use crate::semconv::{MANUAL_DROP, MANUAL_KEEP};
 use crate::span::datadog::SampledSpan;
 use crate::span::{Span, Value};
-use crate::tracer::Settings;
+use crate::tracer::{Decided, Remembered, Settings};
 use opentelemetry::baggage::BaggageExt;
 use opentelemetry::trace::{Link, SpanContext, SpanKind, TraceContextExt, TraceId, TraceState};
 use opentelemetry::{Context, KeyValue};
@@ -26,24 +26,42 @@ use std::vec::Vec;
 #[derive(Clone, Debug)]
 pub(super) struct CoreSampler {
     settings: Arc<Settings>,
+    /// Decisions about traces that came in undecided: whoever brings one again gets the same.
+    remembered: Arc<Remembered>,
     /// The zero of the clock that limits are kept by.
     epoch: Instant,
 }
 
 impl CoreSampler {
     pub(super) fn new(settings: Settings) -> CoreSampler {
-        CoreSampler { settings: Arc::new(settings), epoch: Instant::now() }
+        CoreSampler { settings: Arc::new(settings), remembered: Arc::default(), epoch: Instant::now() }
     }
 
-    fn decide(&self, trace: &mut TraceContext, root: &Span) {
+    /// Decides about a trace that nobody has decided about yet, by what its first span is and `says` by hand.
+    fn decide(&self, trace: &mut TraceContext, says: Option<bool>, root: impl FnOnce() -> Span) {
         let sampler = self.settings.sampler.sampler();
-        if trace.span.priority.is_some() && sampler.respects_parent {
+        let is_decided = trace.span.priority.is_some() && sampler.respects_parent;
+        if is_decided && says.is_none() {
             return;
         }
-        let now_ns = u64::try_from(self.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        let env = self.settings.env.as_bytes();
-        let root = SampledSpan::new(root, &self.settings.resource);
-        sampler.decide(trace.span.trace_id, &root, env, &NoRates, now_ns).apply(trace);
+        let trace_id = trace.span.trace_id;
+        let is_open_from_outside = trace.is_remote && !is_decided;
+        let before = if is_open_from_outside { self.remembered.get(trace_id) } else { None };
+        let mut decision = match (before, says) {
+            (Some(decided), _) => decided.decision,
+            (None, Some(keep)) => Sampler::manual(keep),
+            (None, None) => {
+                let now_ns = u64::try_from(self.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX);
+                let env = self.settings.env.as_bytes();
+                let root = root();
+                let root = SampledSpan::new(&root, &self.settings.resource);
+                sampler.decide(trace_id, &root, env, &NoRates, now_ns)
+            }
+        };
+        if is_open_from_outside && before.is_none() {
+            decision = self.remembered.add_first(trace_id, Decided { decision, is_propagated: true }).decision;
+        }
+        decision.apply(trace);
     }
 
     /// Baggage that came in and is to be shown on the first span of its trace.
@@ -75,14 +93,15 @@ impl ShouldSample for CoreSampler {
             let came_in = parent_context.and_then(|context| Incoming::continued_by(context, &parent));
             came_in.cloned().unwrap_or_else(|| context_of(&parent))
         } else {
-            let span = CoreContext { trace_id: values::trace_id(trace_id), ..CoreContext::default() };
-            TraceContext { span, ..TraceContext::default() }
+            // What came in may have no trace to continue, and yet say what becomes of the one that begins.
+            let came_in = parent_context.and_then(Incoming::of).and_then(|incoming| incoming.context.as_ref());
+            let said = came_in.filter(|context| !context.span.trace_id.is_valid()).cloned();
+            let mut trace = TraceContext { is_remote: false, ..said.unwrap_or_default() };
+            trace.span.trace_id = values::trace_id(trace_id);
+            trace
         };
         let baggage = parent_context.map(|context| self.shown_baggage(context, &parent)).unwrap_or_default();
-        match said_by_hand(attributes) {
-            Some(keep) => Sampler::manual(keep).apply(&mut trace),
-            None => self.decide(&mut trace, &root(name, span_kind, attributes.iter().chain(&baggage))),
-        }
+        self.decide(&mut trace, said_by_hand(attributes), || root(name, span_kind, attributes.iter().chain(&baggage)));
         result(trace.span.priority.is_none_or(|priority| priority.keeps()), state_of(&trace), baggage)
     }
 }
