@@ -114,10 +114,10 @@ fn without_a_disk_what_waits_takes_as_much_again_and_no_more() {
     let account = log.split_once("recorded ").expect("the account").1;
     let mut numbers = account.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse::<u64>().ok());
     let (recorded, delivered, dropped) = (numbers.next(), numbers.next(), numbers.next());
-    // One request may have been under way when what it brought was given up.
+    // A request may have been under way when what it brought was given up.
     let received = receiver.spans().len() as u64;
     let in_doubt = delivered.map(|delivered| received - delivered);
-    assert!(in_doubt <= Some(4000) && in_doubt <= dropped, "{received} came: {log}");
+    assert!(in_doubt <= dropped, "{received} came: {log}");
     assert_eq!(recorded, delivered.zip(dropped).map(|(delivered, dropped)| delivered + dropped), "{log}");
     assert!(delivered > Some(1000) && dropped > Some(1000) && account.contains(" 0 waiting;"), "{log}");
 }
