@@ -170,7 +170,9 @@ fn a_disk_that_fills_up_meanwhile_loses_nothing() {
 #[test]
 fn much_at_once_from_many_loses_nothing() {
     let receiver = Receiver::start(Manner::Takes);
-    let sandbox = sandbox(receiver.port);
+    let mut sandbox = sandbox(receiver.port);
+    // On a busy machine the receiver takes its time, and what it has not answered in time it gets again.
+    sandbox.set("DD_TRACE_AGENT_TIMEOUT_SECONDS", "25");
     let program = dying_program(&sandbox);
     let ledger = sandbox.work().join("ledger");
     let script = "for i in 1 2 3 4 5 6; do \"$0\" return \"$1\" 5000 & done; wait";
@@ -182,8 +184,9 @@ fn much_at_once_from_many_loses_nothing() {
     let text = std::fs::read_to_string(&ledger).expect("the program noted its spans");
     let ids: Vec<u64> = text.lines().map(|line| u64::from_str_radix(line, 16).expect("an id")).collect();
     assert_eq!(ids.len(), 6 * 5_001);
-    assert_all(&receiver.spans(), &ids);
     let log = log(&sandbox);
+    eprintln!("{log}");
+    assert_all(&receiver.spans(), &ids);
     assert!(
         log.contains("recorded 30006 spans: 30006 delivered, 0 dropped, 0 waiting; records lost in processes 0"),
         "{log}"

@@ -63,6 +63,27 @@ fn where_the_kernel_has_no_memory_to_share_programs_run_as_ever() {
 }
 
 #[test]
+fn where_the_sidecar_has_no_such_memory_either_it_keeps_what_there_is() {
+    for (error, has_spool) in [("38", true), ("1", true), ("38", false)] {
+        let sandbox = sandbox();
+        let refusing = compile_with(&sandbox, "refusing", "cc", &["-static"]);
+        if !has_spool {
+            let state = sandbox.local_store().parent().expect("it is in the state directory").to_owned();
+            std::fs::create_dir_all(&state).expect("a directory");
+            std::fs::write(state.join("spool"), "this is no directory").expect("a file");
+        }
+        let work = ["bash", "-c", WORK];
+        // memfd_create, for the launcher, its sidecar and all processes.
+        let confined = [&refusing, "319", error];
+        let traced = sandbox.run_bare(confined.iter().copied().chain([sandbox.launcher()]).chain(work));
+        assert_eq!(traced, sandbox.run_bare(work), "left is under the launcher: {error}");
+        // None of them has memory to share, so the first one is known by the launcher, and by nobody else.
+        let spans = sandbox.spans();
+        assert_eq!(spans.len(), 1, "{error}, {has_spool}: {spans:#?}");
+    }
+}
+
+#[test]
 fn on_file_systems_that_are_full_or_read_only_programs_run_as_ever() {
     // As root; elsewhere both runs fail in the same way.
     for options in ["size=16k", "size=16k,ro", "ro"] {

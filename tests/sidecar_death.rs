@@ -110,6 +110,25 @@ fn killed_it_has_lost_nothing_that_it_had_read() {
 }
 
 #[test]
+fn killed_in_the_midst_of_what_was_too_large_it_has_settled_each_part() {
+    let scene = Scene::new(Manner::Refuses(503));
+    scene.wait_until_recorded();
+    let all = SPANS as u64 + 1;
+    let count = |run: &Value| run["counters"]["spans_recorded"].as_u64() >= Some(all);
+    wait_for("the sidecar to have read", || count(&run(&scene.sandbox)?).then_some(()));
+    scene.receiver.be(Manner::TakesOnePart(20));
+    // That it asks for the next part says that it knows of the answer to the one before.
+    wait_for("the next part", || (scene.receiver.unanswered() > 0).then_some(()));
+    let before = scene.noted();
+    scene.end_sidecar("-KILL");
+    assert!(!scene.receiver.spans().is_empty());
+    let (_, received) = scene.finish();
+    let took: BTreeSet<u64> = received.iter().copied().collect();
+    assert_eq!(before.difference(&took).count(), 0);
+    assert_eq!(received.len(), took.len(), "nothing comes twice");
+}
+
+#[test]
 fn killed_at_any_time_it_leaves_an_account_that_is_exact() {
     for round in 0..12u64 {
         let scene = Scene::new(if round % 3 == 0 { Manner::Refuses(503) } else { Manner::Takes });

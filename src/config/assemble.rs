@@ -98,6 +98,7 @@ pub(crate) fn assemble(picks: &Picks, sources: &Sources, warnings: &mut Vec<Warn
         state_dir: picks.path(Id::StateDir),
         local_max_bytes: picks.number(Id::LocalMaxBytes).unwrap_or(u64::MAX),
         spool_max_bytes: picks.number(Id::SpoolMaxBytes).unwrap_or(u64::MAX),
+        memory_max_bytes: picks.number(Id::MemoryMaxBytes).unwrap_or(u64::MAX),
         shutdown_timeout: picks.duration(Id::ShutdownTimeout),
         external_env: owned(Id::ExternalEnv).filter(|text| !text.is_empty()),
         git: if picks.flag(Id::GitMetadata) {

@@ -237,6 +237,8 @@ pub struct Config {
     pub local_max_bytes: u64,
     /// The most that may wait on disk for a backend, in bytes.
     pub spool_max_bytes: u64,
+    /// The most memory that the sidecar takes, in bytes.
+    pub memory_max_bytes: u64,
     /// How long `--supervise` and `--view` wait for delivery after the end of the program.
     pub shutdown_timeout: Duration,
     /// Sent verbatim as `Datadog-External-Env`.

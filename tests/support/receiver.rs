@@ -20,6 +20,9 @@ pub enum Manner {
     HangsUp,
     /// Reads the request and says nothing.
     IsMute,
+    /// Has no room for more than so many spans at once. Of what was split because of that it takes one part, and then says
+    /// nothing any more.
+    TakesOnePart(usize),
 }
 
 /// The receiver; its threads end with the test.
@@ -34,6 +37,9 @@ pub struct Receiver {
 struct Shared {
     manner: Manner,
     spans: Vec<u64>,
+    /// It has said that something is too large.
+    has_split: bool,
+    unanswered: usize,
 }
 
 impl Receiver {
@@ -54,7 +60,8 @@ impl Receiver {
     pub fn start_at(port: u16, manner: Manner) -> Receiver {
         let listener = TcpListener::bind(("127.0.0.1", port)).expect("a port to listen on");
         let port = listener.local_addr().expect("a listener has an address").port();
-        let receiver = Receiver { port, shared: Arc::new(Mutex::new(Shared { manner, spans: Vec::new() })) };
+        let shared = Shared { manner, spans: Vec::new(), has_split: false, unanswered: 0 };
+        let receiver = Receiver { port, shared: Arc::new(Mutex::new(shared)) };
         let serving = receiver.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -86,6 +93,24 @@ impl Receiver {
         self.lock().spans.clone()
     }
 
+    /// How many requests it has read and not answered.
+    #[must_use]
+    pub fn unanswered(&self) -> usize {
+        self.lock().unanswered
+    }
+
+    fn take_one_part(&self, body: &[u8], most: usize) -> u16 {
+        let mut shared = self.lock();
+        if span_ids(body).len() > most {
+            shared.has_split = true;
+            return 413;
+        }
+        if shared.has_split {
+            shared.manner = Manner::IsMute;
+        }
+        200
+    }
+
     fn serve(&self, stream: TcpStream) -> Option<()> {
         let mut answers = stream.try_clone().ok()?;
         let mut stream = BufReader::new(stream);
@@ -104,9 +129,13 @@ impl Receiver {
                     return None;
                 }
                 Manner::HangsUp => return None,
-                Manner::IsMute => loop {
-                    std::thread::park();
-                },
+                Manner::IsMute => {
+                    self.lock().unanswered += 1;
+                    loop {
+                        std::thread::park();
+                    }
+                }
+                Manner::TakesOnePart(most) => self.take_one_part(&body, most),
             };
             if status == 200 {
                 self.lock().spans.extend(span_ids(&body));

@@ -64,6 +64,9 @@ const MORE: &[&str] = &[
 /// Go's own tests, most of which start processes. The toolchain is linked statically, what it builds mostly not.
 const GO: &[&str] = &["os", "os/exec", "os/signal", "os/user", "syscall"];
 
+/// How many times 500 processes are killed, each time in another order.
+const KILLS: usize = 10;
+
 /// Test names, and how they ended.
 type Results = BTreeMap<String, String>;
 
@@ -81,9 +84,12 @@ pub fn run() -> Done {
         test
     };
     step::run("hosts", test("hosts").env("DDTRACE_TEST_ALL_HOSTS", "1"))?;
-    step::run("kills", test("kills").env("DDTRACE_TEST_KILLS", "5000"))?;
+    // Not all at once: what a sidecar that competes with builds has to put together after the end is waited for.
+    for run in 1..=KILLS {
+        step::run(&format!("kills, {run} of {KILLS}"), test("kills").env("DDTRACE_TEST_KILLS", "500"))?;
+    }
     let python = python()?;
-    let modules = FEW.iter().chain(MORE).copied().collect::<Vec<_>>();
+    let modules = there(&python, FEW.iter().chain(MORE).copied());
     let cpython = compare("CPython", |launcher| cpython(&python, launcher, &modules));
     if !is_installed("go") {
         eprintln!("==> Go's tests are left out: there is no go");
@@ -99,6 +105,16 @@ pub fn run() -> Done {
 pub fn few() -> Done {
     let python = python()?;
     compare("CPython, a few modules", |launcher| cpython(&python, launcher, FEW))
+}
+
+/// The modules that this interpreter has: one that is missing ends the whole run.
+fn there<'a>(python: &str, modules: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let find = "import importlib.util, sys; sys.exit(importlib.util.find_spec('test.' + sys.argv[1]) is None)";
+    let (there, missing): (Vec<_>, Vec<_>) = modules.partition(|module| succeeds(python, &["-c", find, module]));
+    if !missing.is_empty() {
+        eprintln!("    {python} has no {}", missing.join(", "));
+    }
+    there
 }
 
 /// An interpreter that has its own tests with it: Debian has them in a package of their own.
@@ -172,9 +188,18 @@ fn cpython(python: &str, launcher: &[&str], modules: &[&str]) -> Result<Results,
     // The tests of VSOCK wait for a hypervisor that answers.
     command.args(["-m", "test", "-i", "*VSOCK*", "--timeout", "600", "--junit-xml"]).arg(&report);
     command.args(modules).current_dir(&directory).env("XDG_STATE_HOME", &directory);
+    let output = directory.join("output");
+    let file = fs::File::create(&output).map_err(|error| format!("{}: {error}", output.display()))?;
+    command.stderr(file.try_clone().map_err(|error| error.to_string())?).stdout(file);
     // Whether some test fails is not the question.
-    command.status().map_err(|error| format!("{python}: {error}"))?;
-    let text = fs::read_to_string(&report).map_err(|error| format!("{}: {error}", report.display()))?;
+    let status = command.status().map_err(|error| format!("{python}: {error}"))?;
+    let text = fs::read_to_string(&report).map_err(|_| {
+        let said = fs::read(&output).unwrap_or_default();
+        let said = String::from_utf8_lossy(&said);
+        let last: Vec<&str> = said.lines().rev().take(20).collect();
+        let last: Vec<&str> = last.into_iter().rev().collect();
+        format!("CPython's tests ended with {status} and no report:\n{}", last.join("\n"))
+    })?;
     let cases = text.split("<testcase ").skip(1).filter_map(|case| {
         let name = case.split_once("name=\"")?.1.split('"').next()?;
         let end = ["failure", "error", "skipped"].into_iter().find(|end| case.contains(&format!("<{end}")));

@@ -20,6 +20,13 @@ pub enum Remark {
     Sent,
     /// It is to be tried again.
     InVain,
+    /// Of a payload that had to be split, the receiver has answered about so many more spans at its beginning.
+    Settled {
+        /// How many.
+        spans: u64,
+        /// How many of these it will never take.
+        dropped: u64,
+    },
     /// What went wrong or was remarked, for people; without secrets.
     Said(String),
 }
@@ -40,6 +47,7 @@ pub async fn deliver<B: Backend>(
     let mut waiting = VecDeque::from([(Cow::Borrowed(payload), spans)]);
     let (mut failures, mut dropped) = (0, 0);
     while let Some((payload, spans)) = waiting.pop_front() {
+        let dropped_before = dropped;
         tell(Remark::Sent);
         match backend.send(&payload).await {
             Outcome::Delivered { rejected, message } => {
@@ -56,6 +64,7 @@ pub async fn deliver<B: Backend>(
                 Some((first, second)) => {
                     waiting.push_front((Cow::Owned(second.body), second.spans));
                     waiting.push_front((Cow::Owned(first.body), first.spans));
+                    continue;
                 }
                 None => {
                     dropped += spans;
@@ -72,7 +81,11 @@ pub async fn deliver<B: Backend>(
                     () = sleep(wait) => {}
                     () = ending.notified() => if after.is_some() { return None },
                 }
+                continue;
             }
+        }
+        if !waiting.is_empty() {
+            tell(Remark::Settled { spans, dropped: dropped - dropped_before });
         }
     }
     Some(dropped)
@@ -211,6 +224,24 @@ mod tests {
         let taken: Vec<u64> =
             backend.calls.iter().filter(|(_, ids)| ids.len() <= 2).flat_map(|c| c.1.clone()).collect();
         assert_eq!(taken, [1, 2, 3, 4, 5]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_what_was_split_each_part_is_told_as_soon_as_it_is_settled() {
+        let refused = Outcome::Refused { reason: String::from("bad") };
+        let delivered = Outcome::Delivered { rejected: 0, message: None };
+        let answers = [Outcome::TooLarge, Outcome::TooLarge, later(None), delivered, refused].into();
+        let mut backend = Scripted { answers, ..Default::default() };
+        let payload = Format::Otlp.encode(&batch(&[1, 2, 3, 4, 5]), Default::default()).unwrap();
+        let mut settled = Vec::new();
+        let mut tell = |remark| {
+            if let Remark::Settled { spans, dropped } = remark {
+                settled.push((spans, dropped));
+            }
+        };
+        let done = super::deliver(&mut backend, &payload, 5, &Notify::new(), &mut tell).await;
+        // Halves of two and three, and of the first of these one and one; the last one is told by the end.
+        assert_eq!((done, settled), (Some(1), vec![(1, 0), (1, 1)]));
     }
 
     #[tokio::test(start_paused = true)]

@@ -45,6 +45,14 @@ impl Format {
             Format::Otlp => split::otlp(payload),
         }
     }
+
+    /// What is left of a payload without its first spans; `None` where there are not so many, and for what is malformed.
+    pub fn after(self, payload: &[u8], spans: u64) -> Option<Vec<u8>> {
+        match self {
+            Format::Datadog => split::datadog_after(payload, spans),
+            Format::Otlp => split::otlp_after(payload, spans),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use ddtrace::record::{ChildExit, Open, ROLE_SELF, Record, RecordBody, records};
 use super::death::Death;
 use super::judge::Judge;
 use super::process_span::{ProcessSpan, signal_name};
-use super::traces::Traces;
+use super::traces::{HandOn, Traces};
 use super::verdict::Verdict;
 use crate::spool::{Frame, FrameKind};
 use ddtrace::span::{Resource, Span, TraceChunk};
@@ -20,6 +20,12 @@ const STATUS_LINGER_NS: u64 = 1_500_000_000;
 
 /// How long a process's parent may take to say what is known already, or early: both write when they are scheduled.
 pub const LATE_NEWS_NS: u64 = 60_000_000_000;
+
+/// The same where memory is short.
+const SHORT_NEWS_NS: u64 = 5_000_000_000;
+
+/// Where memory is short, so many processes are cut off at once at least.
+const LEAST_CUT: usize = 64;
 
 /// When a trace is handed on.
 #[derive(Clone, Copy, Debug)]
@@ -198,7 +204,7 @@ impl Assembler {
                     // Whatever the program before this one had begun, it cannot end any more.
                     self.general.replaced(producer, self.unix_ns(self.last_ns));
                 }
-                return self.opened(record, &open);
+                return self.opened(producer, record, &open);
             }
             RecordBody::Amend => {
                 if let Some(span) = self.open.get_mut(&record.span_id) {
@@ -225,17 +231,21 @@ impl Assembler {
         u64::try_from(i128::from(monotonic_ns) + self.clock_offset).unwrap_or_default()
     }
 
-    fn opened(&mut self, record: &Record<'_>, open: &Open) -> u64 {
+    fn opened(&mut self, producer: u64, record: &Record<'_>, open: &Open) -> u64 {
         if let Some(span) = self.open.get_mut(&record.span_id) {
+            let before = span.pid();
             span.opened_again(open);
             span.amend(record);
+            if before != span.pid() && self.by_pid.get(&before) == Some(&record.span_id) {
+                self.by_pid.remove(&before);
+            }
             self.by_pid.insert(span.pid(), record.span_id);
             return 0;
         }
         if self.past.contains_key(&record.span_id) {
             return 0;
         }
-        let mut span = ProcessSpan::new(record.span_id, open);
+        let mut span = ProcessSpan::new(record.span_id, open, producer);
         if open.role != ROLE_SELF
             && let Some(parent) = self.open.get(&open.parent_id)
         {
@@ -295,11 +305,6 @@ impl Assembler {
         given_up as u64
     }
 
-    /// How many spans were given up because too many were open, since this was last asked.
-    pub fn take_given_up(&mut self) -> u64 {
-        self.general.take_given_up()
-    }
-
     /// Ends every span and hands on all that is left, whatever is known of it.
     pub fn end(&mut self) -> Vec<TraceChunk> {
         self.ended = true;
@@ -309,35 +314,83 @@ impl Assembler {
 
     /// Ends the spans whose processes are gone and hands on the traces that are ready. `now_ns` is `CLOCK_MONOTONIC`.
     pub fn collect(&mut self, now_ns: u64) -> Vec<TraceChunk> {
+        self.hand_on(now_ns, HandOn::Ready)
+    }
+
+    /// Memory is short: forgets what can be done without, and hands on all spans that are finished, even those that would
+    /// be held.
+    pub fn hand_on_finished(&mut self, now_ns: u64) -> Vec<TraceChunk> {
+        self.policy.hold_processes = false;
+        self.general.hold_less();
+        self.early_exits.retain(|_, exit| now_ns.abs_diff(exit.time_ns) < SHORT_NEWS_NS);
+        self.past.retain(|_, finished_ns| now_ns.saturating_sub(*finished_ns) < SHORT_NEWS_NS);
+        self.hand_on(now_ns, HandOn::Finished)
+    }
+
+    /// Memory is still short: of the process that has most in open spans, those that are open for longest end unfinished.
+    /// Gives how many; `None` where nothing is open.
+    pub fn cut_oldest(&mut self, now_ns: u64) -> Option<u64> {
+        let mut weights: HashMap<u64, (usize, usize)> = HashMap::new();
+        for (producer, weight) in self.general.weights() {
+            weights.entry(producer).or_default().0 += weight;
+        }
+        for span in self.open.values() {
+            weights.entry(span.producer()).or_default().1 += span.weight();
+        }
+        let heaviest = weights.into_iter().max_by_key(|(_, (spans, processes))| spans + processes);
+        match heaviest.filter(|(_, (spans, processes))| spans + processes > 0)? {
+            (producer, (spans, processes)) if spans >= processes => {
+                Some(self.general.cut_oldest(producer, self.unix_ns(now_ns)))
+            }
+            (producer, _) => Some(self.cut_oldest_processes(producer, now_ns)),
+        }
+    }
+
+    fn cut_oldest_processes(&mut self, producer: u64, now_ns: u64) -> u64 {
+        let told = self.open.iter().filter(|(_, span)| span.producer() == producer);
+        let mut oldest: Vec<(u64, SpanId)> = told.map(|(id, span)| (span.start_ns(), *id)).collect();
+        oldest.sort_unstable();
+        oldest.truncate((oldest.len() / 8).max(LEAST_CUT));
+        oldest.iter().for_each(|(_, id)| self.finish_process(*id, now_ns));
+        oldest.len() as u64
+    }
+
+    fn finish_process(&mut self, id: SpanId, now_ns: u64) {
+        let Some(span) = self.open.remove(&id) else { return };
+        if self.by_pid.get(&span.pid()) == Some(&id) {
+            self.by_pid.remove(&span.pid());
+        }
+        self.past.insert(id, now_ns);
+        let trace = self.traces.entry(span.trace_id()).or_default();
+        trace.open = trace.open.saturating_sub(1);
+        trace.finished.push(span.finish(now_ns, self.clock_offset));
+    }
+
+    fn hand_on(&mut self, now_ns: u64, what: HandOn) -> Vec<TraceChunk> {
         let ended = self.ended;
+        let what = if ended { HandOn::Everything } else { what };
         self.bury(now_ns);
         if ended {
             self.general.end(self.unix_ns(self.last_ns));
         }
-        let mut ready = self.general.collect(&self.judge, now_ns, ended);
+        let mut ready = self.general.collect(&self.judge, now_ns, what);
         let done: Vec<SpanId> = self
             .open
             .iter()
             .filter(|(_, span)| ended || span.is_done(now_ns, STATUS_LINGER_NS))
             .map(|(id, _)| *id)
             .collect();
-        for id in done {
-            let Some(span) = self.open.remove(&id) else { continue };
-            if self.by_pid.get(&span.pid()) == Some(&id) {
-                self.by_pid.remove(&span.pid());
-            }
-            self.past.insert(id, now_ns);
-            let trace = self.traces.entry(span.trace_id()).or_default();
-            trace.open = trace.open.saturating_sub(1);
-            trace.finished.push(span.finish(now_ns, self.clock_offset));
-        }
+        done.into_iter().for_each(|id| self.finish_process(id, now_ns));
         self.early_exits.retain(|_, exit| now_ns.saturating_sub(exit.time_ns) < LATE_NEWS_NS);
         self.past.retain(|_, finished_ns| now_ns.saturating_sub(*finished_ns) < LATE_NEWS_NS);
-        let least = self.policy.partial_flush.filter(|_| !self.policy.hold_processes);
+        let least = match what {
+            HandOn::Ready => self.policy.partial_flush.filter(|_| !self.policy.hold_processes),
+            HandOn::Finished | HandOn::Everything => Some(1),
+        };
         let (judge, resource, handed_on) = (&self.judge, &self.resource, &mut self.handed_on);
         self.traces.retain(|_, trace| {
             let enough = least.is_some_and(|least| trace.finished.len() >= least);
-            if (trace.open == 0 || ended || enough) && !trace.finished.is_empty() {
+            if (trace.open == 0 || enough) && !trace.finished.is_empty() {
                 handed_on.extend(trace.segments.numbers());
                 ready.push(trace.hand_on(judge, resource));
             }

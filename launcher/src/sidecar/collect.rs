@@ -19,7 +19,7 @@ use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 use super::assemble::LATE_NEWS_NS;
 use super::death::Death;
 use super::known_ring::{Drained, KnownRing, News};
-use super::listen::{Door, Guest, Unwelcome, Visitor};
+use super::listen::{Door, Guest, Round, Unwelcome, Visitor};
 use super::{pidfd, silent, zombie};
 use crate::spool::{Account, Counter, FrameKind, RecordsWriter};
 
@@ -244,8 +244,8 @@ impl Collector {
 
     /// Takes in all processes that wait at the socket.
     pub fn accept_all(&mut self) -> usize {
-        let mut accepted = 0;
-        for visitor in self.door.visitors() {
+        let (mut accepted, mut round) = (0, Round::default());
+        while let Some(visitor) = self.door.next_visitor(&mut round) {
             match visitor {
                 Ok(Visitor::Guest(guest)) => match self.objection(&guest) {
                     None => {

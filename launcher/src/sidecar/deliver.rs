@@ -3,6 +3,7 @@
 //! It has the sidecar's only asynchronous runtime.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -21,11 +22,14 @@ use tokio::task::LocalSet;
 use tokio::time::timeout;
 
 use super::assemble::{Assembler, Policy};
+use super::flush::spool_bound;
 use super::groups::{self, Pending};
 use super::judge::Judge;
 use super::leftover::Leftovers;
+use super::memory::Budget;
 use super::queues::{Patience, Queues};
-use crate::export::{Batch, Preparation, otlp_json_line};
+use super::shown::Shown;
+use crate::export::Preparation;
 use crate::spool::{Account, Counter, Outbox, RecordsReader};
 
 /// How long after the end of a command its last processes may take to be told of.
@@ -169,8 +173,13 @@ struct Work {
     sending: Option<(Queues, Outbox)>,
     leftovers: Option<Leftovers>,
     pending: Pending,
+    /// The segments of records that traces were begun in of which something is, or was, pending.
+    pending_of: BTreeSet<u32>,
     /// For the view.
-    seen: Vec<TraceChunk>,
+    shown: Option<Shown>,
+    budget: Budget,
+    /// That memory is short was said.
+    told_short: bool,
     begun: Instant,
     last_sent: Instant,
     /// Since when the command's first process is over.
@@ -178,7 +187,7 @@ struct Work {
 }
 
 impl Work {
-    fn new(reader: RecordsReader, plan: Plan, shared: Arc<Shared>) -> Work {
+    fn new(reader: RecordsReader, mut plan: Plan, shared: Arc<Shared>) -> Work {
         let partial_flush = plan.config.partial_flush.then_some(plan.config.partial_flush_min_spans);
         let policy = Policy { partial_flush, hold_processes: plan.hold.is_some() };
         let rates: Rc<RefCell<AgentRateTable>> = Rc::default();
@@ -186,6 +195,9 @@ impl Work {
         Work {
             assembler: Assembler::new(policy, plan.clock_offset, Arc::clone(&plan.resource), judge),
             preparation: Preparation::new(&plan.config),
+            shown: plan.view.take().map(|view| Shown::new(view, plan.directory.as_deref())),
+            budget: Budget::of(plan.config.memory_max_bytes),
+            told_short: false,
             reader,
             plan,
             shared,
@@ -194,7 +206,7 @@ impl Work {
             sending: None,
             leftovers: None,
             pending: Pending::default(),
-            seen: Vec::new(),
+            pending_of: BTreeSet::new(),
             begun: Instant::now(),
             last_sent: Instant::now(),
             over_since: None,
@@ -210,7 +222,7 @@ impl Work {
                 recorded += assembler.feed(frame);
             });
             self.plan.account.add(Counter::Recorded, recorded);
-            self.tell_given_up();
+            self.tell_malformed();
             self.decide_about_processes();
             let mut chunks = self.assembler.collect(monotonic_ns());
             self.prepare(&mut chunks);
@@ -218,6 +230,10 @@ impl Work {
             let is_due =
                 !is_more && (self.assembler.has_ended() || self.last_sent.elapsed() >= self.plan.config.flush_interval);
             self.put_away(is_due).await;
+            if self.budget.is_exceeded() {
+                self.make_room().await;
+            }
+            self.release();
             if !is_more {
                 break;
             }
@@ -227,12 +243,44 @@ impl Work {
         self.tidy().await;
     }
 
-    fn tell_given_up(&mut self) {
-        let given_up = self.assembler.take_given_up();
-        if given_up > 0 {
-            tracing::error!("too many spans are open at once: {given_up} that were begun long ago are dropped");
-            self.plan.account.add(Counter::Dropped, given_up);
+    /// Memory is short: what else would wait to be complete is put away, where it takes none. What can be done without is
+    /// forgotten first; then what is finished goes, then the places of what no receiver takes if they are the most of it,
+    /// and at last what is open for longest.
+    async fn make_room(&mut self) {
+        if self.plan.hold.take().is_some() {
+            tracing::info!("so many processes are spans by now that they are not held back any more");
         }
+        let mut chunks = self.assembler.hand_on_finished(monotonic_ns());
+        let mut cut = 0;
+        loop {
+            self.prepare(&mut chunks);
+            self.pending.extend(chunks);
+            self.put_away(true).await;
+            if let Some((queues, outbox)) = &mut self.sending {
+                while outbox.weight() > self.budget.part(2) {
+                    outbox.drop_oldest();
+                }
+                if outbox.take_has_dropped() {
+                    queues.let_go();
+                }
+            }
+            if self.budget.has_room() {
+                break;
+            }
+            let Some(more) = self.assembler.cut_oldest(monotonic_ns()) else { break };
+            cut += more;
+            chunks = self.assembler.hand_on_finished(monotonic_ns());
+        }
+        self.plan.account.add(Counter::CutShort, cut);
+        if cut > 0 && !std::mem::replace(&mut self.told_short, true) {
+            tracing::warn!(
+                "memory.max_bytes is reached: the {cut} spans that are open for longest are sent unfinished, and so are \
+                 others from now on"
+            );
+        }
+    }
+
+    fn tell_malformed(&mut self) {
         let malformed = std::mem::take(&mut self.assembler.malformed);
         if malformed > 0 {
             tracing::warn!("{malformed} records could not be read and are dropped");
@@ -271,8 +319,8 @@ impl Work {
 
     fn prepare(&mut self, chunks: &mut [TraceChunk]) {
         chunks.iter_mut().for_each(|chunk| self.preparation.apply(chunk));
-        if self.plan.view.is_some() {
-            self.seen.extend_from_slice(chunks);
+        if let Some(shown) = &mut self.shown {
+            shown.add(chunks);
         }
     }
 
@@ -280,13 +328,14 @@ impl Work {
     async fn put_away(&mut self, is_due: bool) {
         if self.assembler.has_ended()
             && is_due
-            && let Some(view) = self.plan.view.take()
+            && let Some(shown) = self.shown.take()
         {
-            show(view, &std::mem::take(&mut self.seen));
+            shown.show();
         }
         if is_due {
             self.last_sent = Instant::now();
         }
+        self.pending_of.append(&mut self.assembler.take_handed_on());
         while let Some(batch) = self.pending.take(is_due) {
             let (queues, outbox) = match &mut self.sending {
                 Some(sending) => sending,
@@ -295,22 +344,33 @@ impl Work {
                     let queues =
                         Queues::open(&plan.config, plan.state_dir.as_deref(), plan.shown, &self.patience, &self.rates);
                     let queues = queues.await;
-                    let (directory, bound) = (plan.directory.as_deref(), plan.config.spool_max_bytes);
+                    let (directory, bound) = (plan.directory.as_deref(), spool_bound(&plan.config));
                     let outbox = Outbox::new(directory, bound, queues.destinations(), Arc::clone(&plan.account));
                     none.insert((queues, outbox))
                 }
             };
-            let segments = self.assembler.take_handed_on();
             let targets = groups::targets(queues);
-            for parcel in groups::keep(outbox, batch, &targets, &segments, &self.plan.account) {
+            for parcel in groups::keep(outbox, batch, &targets, &self.pending_of, &self.plan.account) {
                 queues.push(parcel.destination, parcel);
             }
+            if outbox.take_has_dropped() {
+                queues.let_go();
+            }
         }
+        if self.pending.is_empty() {
+            self.pending_of.clear();
+        }
+    }
+
+    /// Lets go of the segments of records that are not needed any more.
+    fn release(&mut self) {
+        // What is pending has nothing else yet that outlives the sidecar.
+        self.reader.release(|| &self.assembler.segments() | &self.pending_of);
     }
 
     /// Lets go of what is not needed any more, and looks after what earlier runs have left.
     async fn tidy(&mut self) {
-        self.reader.release(|| self.assembler.segments());
+        self.release();
         let Some((queues, outbox)) = &mut self.sending else { return };
         outbox.tidy(&self.reader.retained());
         if queues.take_rates_changed() {
@@ -350,18 +410,5 @@ impl Work {
         let mut ended = lock(&self.shared.ended);
         ended.complaints = queues.complaints();
         ended.lost = outbox.spans_in_memory();
-    }
-}
-
-fn show(view: OwnedFd, chunks: &[TraceChunk]) {
-    use std::io::Write;
-    let mut file = std::fs::File::from(view);
-    let mut batch = Batch { chunks: chunks.to_vec() };
-    for chunk in &mut batch.chunks {
-        // Whoever asked to see the trace sees it, though it was decided not to keep it.
-        chunk.sampling_priority = chunk.sampling_priority.max(1);
-    }
-    if let Err(error) = file.write_all(&otlp_json_line(&batch)) {
-        tracing::warn!("cannot hand the spans to the view: {error}");
     }
 }

@@ -8,8 +8,9 @@ use ddtrace::record::Record;
 
 /// How long such a record waits, in nanoseconds of `CLOCK_MONOTONIC`. What it waits for was written before it.
 const WAIT_NS: u64 = 2_000_000_000;
-/// So many are kept at most: there are few, or they are about spans that ended long ago.
+/// So many are kept at most, and so many bytes of them: there are few, or they are about spans that ended long ago.
 const MOST: usize = 1024;
+const MOST_BYTES: usize = 1 << 20;
 
 /// A span of a process: no process speaks of another one's.
 type Place = (u64, SpanId);
@@ -19,23 +20,25 @@ type Place = (u64, SpanId);
 pub struct Early {
     records: HashMap<Place, Vec<Vec<u8>>>,
     order: VecDeque<(u64, Place)>,
+    bytes: usize,
     now_ns: u64,
 }
 
 impl Early {
     /// Keeps a record until its span is known.
     pub fn keep(&mut self, producer: u64, record: &Record<'_>) {
-        if self.order.len() >= MOST {
+        while self.order.len() >= MOST || self.bytes > MOST_BYTES {
             self.forget_first();
         }
         let place = (producer, record.span_id);
+        self.bytes += record.as_bytes().len();
         self.order.push_back((self.now_ns, place));
         self.records.entry(place).or_default().push(record.as_bytes().to_vec());
     }
 
     /// The records of a span that is known now, in the order in which they were read.
     pub fn take(&mut self, producer: u64, span: SpanId) -> Vec<Vec<u8>> {
-        if self.records.is_empty() { Vec::new() } else { self.records.remove(&(producer, span)).unwrap_or_default() }
+        if self.records.is_empty() { Vec::new() } else { self.remove((producer, span)) }
     }
 
     /// Forgets those that have waited too long.
@@ -47,8 +50,15 @@ impl Early {
     }
 
     fn forget_first(&mut self) {
-        if let Some((_, place)) = self.order.pop_front() {
-            self.records.remove(&place);
+        match self.order.pop_front() {
+            Some((_, place)) => drop(self.remove(place)),
+            None => self.bytes = 0,
         }
+    }
+
+    fn remove(&mut self, place: Place) -> Vec<Vec<u8>> {
+        let records = self.records.remove(&place).unwrap_or_default();
+        self.bytes = self.bytes.saturating_sub(records.iter().map(Vec::len).sum());
+        records
     }
 }

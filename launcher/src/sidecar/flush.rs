@@ -16,6 +16,13 @@ use crate::spool;
 /// The directory of the spool in the state directory.
 pub const SPOOL: &str = "spool";
 
+/// Most that waits of one run, by the configuration. Where there is no disk for it, it is memory that it takes; a segment or
+/// two beyond that are just being read or sent.
+pub fn spool_bound(config: &Config) -> spool::Bound {
+    let in_memory = config.memory_max_bytes / 8 * 7;
+    spool::Bound { on_disk: config.spool_max_bytes, in_memory: in_memory.min(config.spool_max_bytes) }
+}
+
 /// What came of it.
 #[derive(Debug, Default)]
 pub struct Flushed {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
 
-use ddtrace::span::TraceChunk;
+use ddtrace::span::{Attribute, Span, TraceChunk, Value};
 
 use super::queues::{Queues, Target};
 use crate::export::Batch;
@@ -11,38 +11,73 @@ use crate::spool::{Account, Counter, Outbox, Parcel};
 
 /// A group has about so many spans: enough for a request to be worth its while, and few enough to be held in memory.
 const SPANS: usize = 2000;
+/// And about so many bytes at most, where its spans are large: it is encoded as a whole.
+const WEIGHT: usize = 2 << 20;
 
 /// Finished spans that are not in a group yet.
 #[derive(Default)]
 pub struct Pending {
     chunks: Vec<TraceChunk>,
     spans: usize,
+    weight: usize,
 }
 
 impl Pending {
     /// Takes chunks in.
     pub fn extend(&mut self, chunks: Vec<TraceChunk>) {
         self.spans += chunks.iter().map(|chunk| chunk.spans.len()).sum::<usize>();
+        self.weight += chunks.iter().map(weight).sum::<usize>();
         self.chunks.extend(chunks);
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.chunks.is_empty()
     }
 
     /// The next group, if there are enough for one, or if it is time for what there is.
     pub fn take(&mut self, is_due: bool) -> Option<Batch> {
-        if self.chunks.is_empty() || !is_due && self.spans < SPANS {
+        if self.chunks.is_empty() || !is_due && self.spans < SPANS && self.weight < WEIGHT {
             return None;
         }
-        let mut spans = 0;
+        let (mut spans, mut bytes) = (0, 0);
         let count = self.chunks.iter().take_while(|chunk| {
-            let is_more_wanted = spans < SPANS;
-            spans += chunk.spans.len();
+            let is_more_wanted = spans < SPANS && bytes < WEIGHT;
+            if is_more_wanted {
+                spans += chunk.spans.len();
+                bytes += weight(chunk);
+            }
             is_more_wanted
         });
         let count = count.count();
         let rest = self.chunks.split_off(count);
         let batch = Batch { chunks: std::mem::replace(&mut self.chunks, rest) };
-        self.spans -= batch.spans() as usize;
+        self.spans -= spans;
+        self.weight -= bytes;
         Some(batch)
     }
+}
+
+/// About how many bytes of memory a chunk takes.
+fn weight(chunk: &TraceChunk) -> usize {
+    let value = |value: &Value| match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(|item| size_of_val(item) + text_of(item)).sum(),
+        Value::Bool(_) | Value::I64(_) | Value::F64(_) => 0,
+    };
+    let all = |attributes: &[Attribute]| {
+        attributes.iter().map(|(key, item)| size_of::<Attribute>() + key.len() + value(item)).sum::<usize>()
+    };
+    let span = |span: &Span| {
+        let events: usize = span.events.iter().map(|event| size_of_val(event) + all(&event.attributes)).sum();
+        let links: usize = span.links.iter().map(|link| size_of_val(link) + all(&link.attributes)).sum();
+        size_of_val(span) + all(&span.attributes) + events + links
+    };
+    chunk.spans.iter().map(span).sum()
+}
+
+fn text_of(value: &Value) -> usize {
+    if let Value::String(text) = value { text.len() } else { 0 }
 }
 
 /// Puts a batch into the outbox as one group, or as several where it is too large; gives what is to be sent.
@@ -57,6 +92,17 @@ pub fn keep(
     let mut parcels = Vec::new();
     let mut waiting = VecDeque::from([batch]);
     while let Some(batch) = waiting.pop_front() {
+        let batch = match batch.chunks.iter().map(weight).sum::<usize>() > 2 * WEIGHT {
+            true => match batch.halves() {
+                Ok((first, second)) => {
+                    waiting.push_front(second);
+                    waiting.push_front(first);
+                    continue;
+                }
+                Err(single) => single,
+            },
+            false => batch,
+        };
         let most_bytes = |target: &Target| target.most_bytes.min(outbox.most_bytes());
         let encoded = targets.iter().enumerate().filter_map(|(number, target)| {
             let payload = target.format.encode(&batch, target.options)?;

@@ -1,6 +1,6 @@
 //! What other sidecars left behind: the first one that reaches a receiver again delivers it.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use ddtrace::sys::monotonic_ns;
 use super::assemble::{Assembler, Policy};
 use super::groups::{self, Pending};
 use super::judge::Judge;
+use super::memory::Budget;
 use super::origin::Origin;
 use super::queues::{Queues, Target};
 use crate::export::Preparation;
@@ -94,7 +95,7 @@ impl Adopted {
     async fn open(path: &Path, queues: &Queues, config: &Config) -> Option<Adopted> {
         let directory = RunDirectory::adopt(path)?;
         let account = Arc::new(Account::open(path).or_else(|| Account::begin(Some(path)).ok())?);
-        let bound = config.spool_max_bytes;
+        let bound = super::flush::spool_bound(config);
         let found = Outbox::adopt(path, bound, queues.destinations(), Arc::clone(&account));
         let (delivered, dropped) = (account.get(Counter::Delivered), account.get(Counter::Dropped));
         let mut run = Adopted { directory, outbox: found.outbox, account, parcels: found.waiting, delivered, dropped };
@@ -129,6 +130,7 @@ impl Adopted {
             if step >= STEP {
                 step = 0;
                 batches.extend(story.collect(&found.moved, false));
+                batches.extend(story.make_room(&found.moved, &run.account));
             }
             for batch in batches.drain(..) {
                 recorded += crate::export::Batch::spans(&batch);
@@ -156,7 +158,8 @@ impl Adopted {
             return None;
         }
         tracing::info!("delivering {} spans that wait in {}", run.account.waiting(), path.display());
-        run.parcels.retain(|parcel| places.get(parcel.destination).copied().flatten().is_some());
+        run.parcels
+            .retain(|parcel| !parcel.is_settled() && places.get(parcel.destination).copied().flatten().is_some());
         Some(run)
     }
 
@@ -183,6 +186,7 @@ impl Adopted {
 /// What the records of an earlier run tell.
 pub struct Story<'a> {
     config: &'a Config,
+    budget: Budget,
     assembler: Option<Assembler>,
     preparation: Preparation,
     pending: Pending,
@@ -191,7 +195,13 @@ pub struct Story<'a> {
 impl<'a> Story<'a> {
     /// Nothing yet. Traces that nobody has decided about are decided by the configuration.
     pub fn new(config: &'a Config) -> Story<'a> {
-        Story { config, assembler: None, preparation: Preparation::new(config), pending: Pending::default() }
+        Story {
+            config,
+            budget: Budget::of(config.memory_max_bytes),
+            assembler: None,
+            preparation: Preparation::new(config),
+            pending: Pending::default(),
+        }
     }
 
     /// Takes in a frame.
@@ -212,20 +222,34 @@ impl<'a> Story<'a> {
     }
 
     /// What is finished by now, but for spans that are delivered already or wait among the payloads.
-    fn collect(&mut self, moved: &std::collections::HashSet<u64>, is_end: bool) -> Vec<crate::export::Batch> {
+    fn collect(&mut self, moved: &HashSet<u64>, is_end: bool) -> Vec<crate::export::Batch> {
         let Some(assembler) = &mut self.assembler else { return Vec::new() };
         let chunks = if is_end { assembler.end() } else { assembler.collect(monotonic_ns()) };
+        self.put(chunks, moved);
+        std::iter::from_fn(|| self.pending.take(is_end)).collect()
+    }
+
+    /// Where memory is short: what is finished, and what is open for longest, an eighth at a time.
+    fn make_room(&mut self, moved: &HashSet<u64>, account: &Account) -> Vec<crate::export::Batch> {
+        let Some(assembler) = self.assembler.as_mut().filter(|_| self.budget.is_exceeded()) else { return Vec::new() };
+        let cut = assembler.cut_oldest(monotonic_ns()).unwrap_or(0);
+        account.add(Counter::CutShort, cut);
+        let chunks = assembler.hand_on_finished(monotonic_ns());
+        self.put(chunks, moved);
+        std::iter::from_fn(|| self.pending.take(true)).collect()
+    }
+
+    fn put(&mut self, chunks: Vec<TraceChunk>, moved: &HashSet<u64>) {
         let prepared = chunks.into_iter().filter_map(|mut chunk: TraceChunk| {
             chunk.spans.retain(|span| !moved.contains(&span.span_id.0));
             self.preparation.apply(&mut chunk);
             (!chunk.spans.is_empty()).then_some(chunk)
         });
         self.pending.extend(prepared.collect());
-        std::iter::from_fn(|| self.pending.take(is_end)).collect()
     }
 
     /// All that is left.
-    pub fn end(&mut self, moved: &std::collections::HashSet<u64>) -> Vec<crate::export::Batch> {
+    pub fn end(&mut self, moved: &HashSet<u64>) -> Vec<crate::export::Batch> {
         self.collect(moved, true)
     }
 }

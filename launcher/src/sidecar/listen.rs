@@ -1,5 +1,6 @@
 //! The socket at which traced processes hand over their rings.
 
+use std::collections::VecDeque;
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
@@ -108,15 +109,22 @@ const MOST_WAITING: usize = 256;
 pub struct Door {
     listener: OwnedFd,
     /// Oldest first.
-    waiting: Vec<(OwnedFd, Instant)>,
+    waiting: VecDeque<(OwnedFd, Instant)>,
     /// That nobody can be let in was said, and not why.
     is_shut: bool,
+}
+
+/// A look at the door: whoever waits is asked once in it.
+#[derive(Default)]
+pub struct Round {
+    /// How many of those who wait were asked and have said nothing.
+    asked: usize,
 }
 
 impl Door {
     /// The door at a bound socket.
     pub fn new(listener: OwnedFd) -> Self {
-        Door { listener, waiting: Vec::new(), is_shut: false }
+        Door { listener, waiting: VecDeque::new(), is_shut: false }
     }
 
     /// Whether somebody stands there who has not said anything yet.
@@ -124,57 +132,55 @@ impl Door {
         !self.waiting.is_empty()
     }
 
-    /// Everybody who has come with a ring or a word, or is sent away.
-    pub fn visitors(&mut self) -> Vec<Result<Visitor, Unwelcome>> {
-        let mut visitors = Vec::new();
-        // Those who have said something make room for others, whose number nobody knows.
-        while self.accept() {
-            self.hear(&mut visitors);
+    /// The next one who has come with a ring or a word, or is sent away. One at a time: what each of them brings is a
+    /// descriptor and a mapping, and who claims to be many is to be sent away before the next one is heard.
+    pub fn next_visitor(&mut self, round: &mut Round) -> Option<Result<Visitor, Unwelcome>> {
+        while let Some((connection, since)) = self.waiting.get(round.asked) {
+            match welcome(connection) {
+                Err(Unwelcome::Silent) if since.elapsed() < PATIENCE => round.asked += 1,
+                visitor => {
+                    self.waiting.remove(round.asked);
+                    return Some(visitor);
+                }
+            }
         }
-        self.hear(&mut visitors);
-        visitors
+        while let Some(connection) = self.accept() {
+            match welcome(&connection) {
+                Err(Unwelcome::Silent) => {
+                    self.waiting.push_back((connection, Instant::now()));
+                    // The oldest go first when there are too many of them.
+                    if self.waiting.len() > MOST_WAITING {
+                        self.waiting.pop_front();
+                        return Some(Err(Unwelcome::Crowd));
+                    }
+                    round.asked += 1;
+                }
+                visitor => return Some(visitor),
+            }
+        }
+        None
     }
 
-    /// What those who wait have to say.
-    fn hear(&mut self, visitors: &mut Vec<Result<Visitor, Unwelcome>>) {
-        let mut silent = self.waiting.len();
-        self.waiting.retain(|(connection, since)| match welcome(connection) {
-            // The oldest go first when there are too many of them.
-            Err(Unwelcome::Silent) if silent > MOST_WAITING => {
-                silent -= 1;
-                visitors.push(Err(Unwelcome::Crowd));
-                false
-            }
-            Err(Unwelcome::Silent) if since.elapsed() < PATIENCE => true,
-            visitor => {
-                silent -= 1;
-                visitors.push(visitor);
-                false
-            }
-        });
-    }
-
-    /// Lets some in. Gives whether there may be more.
-    fn accept(&mut self) -> bool {
-        for _ in 0..MOST_WAITING {
+    /// Lets one in, if there is any.
+    fn accept(&mut self) -> Option<OwnedFd> {
+        loop {
             match socket::accept4(self.listener.as_raw_fd(), SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK) {
                 Ok(fd) => {
                     self.is_shut = false;
                     // SAFETY: accept4 has just made it.
-                    self.waiting.push((unsafe { OwnedFd::from_raw_fd(fd) }, Instant::now()));
+                    return Some(unsafe { OwnedFd::from_raw_fd(fd) });
                 }
                 Err(nix::Error::EINTR | nix::Error::ECONNABORTED) => {}
-                Err(nix::Error::EAGAIN) => return false,
+                Err(nix::Error::EAGAIN) => return None,
                 Err(error) => {
                     // Said once: it is tried again with every look at the rings.
                     if !std::mem::replace(&mut self.is_shut, true) {
                         tracing::warn!("cannot accept a process: {error}; it waits");
                     }
-                    return false;
+                    return None;
                 }
             }
         }
-        true
     }
 }
 

@@ -15,12 +15,14 @@ mod known_ring;
 mod leftover;
 mod listen;
 mod log;
+mod memory;
 mod origin;
 mod pidfd;
 mod process_span;
 mod queues;
 mod recorded_span;
 mod run;
+mod shown;
 mod silent;
 mod traces;
 #[cfg(test)]

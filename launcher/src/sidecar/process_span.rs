@@ -31,11 +31,18 @@ pub fn signal_name(status: u32) -> Option<String> {
     (number != 0).then(|| Signal::try_from(number).map_or_else(|_| format!("SIG{number}"), |signal| signal.to_string()))
 }
 
+/// Beyond so many bytes of records about one process, attributes and links are not taken in any more.
+const MOST_BYTES: usize = 256 << 10;
+
 /// A process that is running, or whose end is not wholly known yet.
 #[derive(Clone, Debug)]
 pub struct ProcessSpan {
     span_id: SpanId,
     open: Open,
+    /// In whose ring it was first heard of.
+    producer: u64,
+    /// Bytes of the records that told of it.
+    bytes: usize,
     /// The process has spoken for itself: what it says is better than what others say of it.
     described_itself: bool,
     execs: u32,
@@ -59,10 +66,12 @@ pub struct ProcessSpan {
 
 impl ProcessSpan {
     /// A process that was heard of for the first time.
-    pub fn new(span_id: SpanId, open: &Open) -> Self {
+    pub fn new(span_id: SpanId, open: &Open, producer: u64) -> Self {
         ProcessSpan {
             span_id,
             open: *open,
+            producer,
+            bytes: 0,
             described_itself: open.role == ROLE_SELF,
             execs: 0,
             executable: Vec::new(),
@@ -83,6 +92,21 @@ impl ProcessSpan {
         }
     }
 
+    /// In whose ring it was first heard of.
+    pub fn producer(&self) -> u64 {
+        self.producer
+    }
+
+    /// About how many bytes of memory it takes.
+    pub fn weight(&self) -> usize {
+        size_of::<ProcessSpan>() + 2 * self.bytes
+    }
+
+    /// When it began, `CLOCK_MONOTONIC` nanoseconds.
+    pub fn start_ns(&self) -> u64 {
+        self.open.start_ns
+    }
+
     /// The trace it belongs to.
     pub fn trace_id(&self) -> TraceId {
         self.open.trace_id
@@ -100,6 +124,7 @@ impl ProcessSpan {
         self.arguments_count = parent.arguments_count;
         self.directory.clone_from(&parent.directory);
         self.trace_state.clone_from(&parent.trace_state);
+        self.bytes = parent.bytes.min(MOST_BYTES / 2);
     }
 
     /// The same process was heard of again: from its parent, or from the next program that runs in it.
@@ -123,8 +148,11 @@ impl ProcessSpan {
 
     /// Takes in the fields of a record.
     pub fn amend(&mut self, record: &Record<'_>) {
+        self.bytes = self.bytes.saturating_add(record.as_bytes().len());
+        let is_full = self.bytes > MOST_BYTES;
         for field in record.fields() {
             match (field.key, field.value) {
+                (Key::Attribute | Key::Link, _) if is_full => {}
                 (Key::ExecutablePath, FieldValue::Text(path)) => self.executable = path.to_vec(),
                 (Key::WorkingDirectory, FieldValue::Text(path)) => self.directory = path.to_vec(),
                 (Key::CommandArgs, FieldValue::TextList(items)) => {
@@ -314,7 +342,7 @@ mod tests {
             role: ROLE_SELF,
             remote_parent: false,
         };
-        ProcessSpan::new(SpanId(2), &open)
+        ProcessSpan::new(SpanId(2), &open, 1)
     }
 
     #[test]

@@ -70,6 +70,8 @@ impl Patience {
 struct Queue {
     parcels: RefCell<VecDeque<Rc<Parcel>>>,
     news: Notify,
+    /// Told when something of it was given up.
+    given_up: Notify,
     busy: Cell<bool>,
     /// Nothing more will be sent: what waits stays where it is.
     gave_up: Cell<bool>,
@@ -82,6 +84,14 @@ struct Queue {
     most_bytes: usize,
     /// The receiver, for people.
     name: String,
+}
+
+impl Queue {
+    async fn until_given_up(&self, parcel: &Parcel) {
+        while !parcel.is_settled() {
+            self.given_up.notified().await;
+        }
+    }
 }
 
 /// What is to be known to encode for a receiver.
@@ -164,6 +174,7 @@ impl Queues {
         let queue = Rc::new(Queue {
             parcels: RefCell::default(),
             news: Notify::new(),
+            given_up: Notify::new(),
             busy: Cell::new(false),
             gave_up: Cell::new(false),
             answers: Cell::new(false),
@@ -211,6 +222,14 @@ impl Queues {
         if let Some(queue) = self.queues.get(queue) {
             queue.parcels.borrow_mut().push_back(parcel);
             queue.news.notify_one();
+        }
+    }
+
+    /// Lets go of what was given up, even if it is just being sent: it would keep its segment, and be tried for ever.
+    pub fn let_go(&self) {
+        for queue in &self.queues {
+            queue.parcels.borrow_mut().retain(|parcel| !parcel.is_settled());
+            queue.given_up.notify_one();
         }
     }
 
@@ -283,12 +302,21 @@ impl Server {
 
     /// Sends a parcel, trying for as long as there is time.
     async fn send(&mut self, parcel: &Parcel) {
-        let (body, spans, account) = (parcel.body(), parcel.spans(), parcel.account());
+        let account = parcel.account();
+        let (settled_before, dropped_before) = parcel.progress();
+        let (mut body, mut spans) = (parcel.body(), parcel.spans());
+        // What an earlier sidecar, or this one, had to split and has got rid of in part.
+        if settled_before > 0
+            && let Some(rest) = self.queue.format.after(&body, settled_before)
+        {
+            (body, spans) = (rest, spans.saturating_sub(settled_before));
+        }
         let complaints = Rc::clone(&self.complaints);
         let last_said = RefCell::new(String::new());
         let mut tell = |remark| match remark {
             Remark::Sent => account.add(Counter::Requests, 1),
             Remark::InVain => account.add(Counter::Retries, 1),
+            Remark::Settled { spans, dropped } => parcel.settle_part(spans, dropped),
             // The same is not said again at each try.
             Remark::Said(text) if text == *last_said.borrow() => {}
             Remark::Said(text) => {
@@ -302,6 +330,7 @@ impl Server {
         };
         let settled = tokio::select! {
             settled = deliver(&mut self.backend, &body, spans, &self.patience.shortened, &mut tell) => settled,
+            () = self.queue.until_given_up(parcel) => None,
             () = self.patience.over() => {
                 // A receiver that says nothing has said nothing yet either.
                 if last_said.borrow().is_empty() {
@@ -310,7 +339,7 @@ impl Server {
                 None
             }
         };
-        if let Some(dropped) = settled {
+        if let Some(dropped) = settled.map(|dropped| dropped + dropped_before) {
             account.add(Counter::SentBytes, body.len() as u64);
             parcel.settle(dropped);
             self.queue.answers.set(true);

@@ -16,6 +16,10 @@ use super::verdict::Verdict;
 /// The tag that says what Datadog's APIs have no other word for.
 const SPAN_KIND: &str = "span.kind";
 
+/// What is said of a span beyond so many bytes of records is counted and left out: no receiver takes such a span, and one
+/// process could fill the memory with it.
+const MOST_BYTES: usize = 4 << 20;
+
 /// A span, and what it says of its trace if it is the local root.
 #[derive(Debug)]
 pub struct RecordedSpan {
@@ -28,6 +32,10 @@ pub struct RecordedSpan {
     message: Option<String>,
     scope: Scope,
     has_ended: bool,
+    /// Bytes of the records that told of it.
+    bytes: usize,
+    /// Attributes, events and links that were left out here.
+    left_out: [u32; 3],
 }
 
 impl RecordedSpan {
@@ -50,14 +58,38 @@ impl RecordedSpan {
             message: None,
             scope: Scope::default(),
             has_ended: false,
+            bytes: 0,
+            left_out: [0; 3],
         }
+    }
+
+    /// About how many bytes of memory it takes.
+    pub fn weight(&self) -> usize {
+        size_of::<RecordedSpan>() + 2 * self.bytes
     }
 
     /// Takes in the fields of a record.
     pub fn amend(&mut self, record: &Record<'_>) {
+        self.bytes = self.bytes.saturating_add(record.as_bytes().len());
         for field in record.fields() {
+            if self.bytes > MOST_BYTES && !self.is_small(&field) {
+                continue;
+            }
             self.take(field);
         }
+    }
+
+    /// Whether a field takes the place of what was said before; what only adds to it is counted instead.
+    fn is_small(&mut self, field: &Field<'_>) -> bool {
+        let kind = match (field.key, &field.value) {
+            (_, FieldValue::Event(_)) => 1,
+            (_, FieldValue::Link(_)) => 2,
+            (Key::Attribute, FieldValue::Removed) => return true,
+            (Key::Attribute, _) => 0,
+            _ => return true,
+        };
+        self.left_out[kind] = self.left_out[kind].saturating_add(1);
+        false
     }
 
     fn take(&mut self, field: Field<'_>) {
@@ -137,6 +169,10 @@ impl RecordedSpan {
     /// The span, complete. Scopes that are there already are shared.
     pub fn finish(mut self, scopes: &mut HashSet<ScopeKey>) -> (Span, Verdict, bool) {
         self.take_kind();
+        let [attributes, events, links] = self.left_out;
+        self.span.dropped_attributes = self.span.dropped_attributes.saturating_add(attributes);
+        self.span.dropped_events = self.span.dropped_events.saturating_add(events);
+        self.span.dropped_links = self.span.dropped_links.saturating_add(links);
         if let (Status::Error(text), Some(message)) = (&mut self.span.status, self.message)
             && text.is_empty()
         {

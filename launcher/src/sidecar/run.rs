@@ -26,7 +26,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use super::collect::Collector;
 use super::deliver::{Exporting, Plan};
-use super::flush::SPOOL;
+use super::flush::{SPOOL, spool_bound};
 use super::origin::Origin;
 use super::{leftover, log};
 use crate::spool::{Account, Counter, RunDirectory, begin_records};
@@ -110,7 +110,7 @@ pub fn run(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
     for note in &order.notes {
         tracing::warn!("{note}");
     }
-    let spool_bound = order.config.spool_max_bytes;
+    let (spool_bound, spool_max_bytes) = (spool_bound(&order.config), order.config.spool_max_bytes);
     let spool_dir = order.state_dir.as_ref().map(|directory| directory.join(SPOOL));
     let clock_offset = i128::from(realtime_ns()) - i128::from(monotonic_ns());
     let origin = Origin { resource: Resource::clone(&order.resource), clock_offset };
@@ -235,7 +235,7 @@ pub fn run(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
             records.leave();
             drop(directory);
             if let Some(spool) = &spool_dir {
-                leftover::keep_within(spool, spool_bound);
+                leftover::keep_within(spool, spool_max_bytes);
             }
         }
     }

@@ -17,10 +17,6 @@ use super::judge::Judge;
 use super::recorded_span::{RecordedSpan, ScopeKey, set};
 use super::verdict::Verdict;
 
-/// More spans than this are not known open in one process: the oldest are given up. (Who begins spans and never ends
-/// them must not fill the sidecar's memory.)
-const MOST_OPEN: usize = 65_536;
-
 /// Of so many traces of a process it is remembered how they were decided, for spans that come after the rest was sent.
 const MOST_REMEMBERED: usize = 4096;
 
@@ -34,6 +30,12 @@ const INSTANCE_ID: &[u8] = b"service.instance.id";
 /// Other scopes than the first so many are not shared between spans.
 const MOST_SCOPES: usize = 1024;
 
+/// What a process says of itself beyond so many bytes of records is not taken in.
+const MOST_OF_ITSELF: usize = 1 << 20;
+
+/// Where memory is short, so many spans of a process are cut off at once at least.
+const LEAST_CUT: usize = 64;
+
 /// The spans of all processes.
 pub struct Traces {
     /// What the whole run is, where a process says nothing else.
@@ -41,8 +43,6 @@ pub struct Traces {
     partial_flush: Option<usize>,
     processes: HashMap<u64, Process>,
     early: Early,
-    /// Spans that were given up since this was last asked.
-    given_up: u64,
     /// The segment that is read from.
     segment: u32,
     /// The segments that traces were begun in of which something was handed on since this was last asked.
@@ -56,6 +56,8 @@ struct Process {
     resource: Arc<Resource>,
     /// The same with its id, once a span needs it.
     complete: Option<Arc<Resource>>,
+    /// Bytes of the records that said so.
+    described: usize,
     /// Spans that have not ended, and those of `ending`. Boxed, as they are large and the map moves them.
     open: HashMap<SpanId, Box<RecordedSpan>>,
     /// Spans that have ended, oldest first, with the pass in which that was read. What another thread said of them before
@@ -88,6 +90,17 @@ struct Trace {
 }
 
 /// What is handed on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum HandOn {
+    /// Traces that are complete, or of which enough is finished.
+    Ready,
+    /// All spans that are finished, whatever of their traces is open.
+    Finished,
+    /// Everything.
+    Everything,
+}
+
+/// Where to.
 struct Ready<'a> {
     chunks: Vec<TraceChunk>,
     segments: &'a mut BTreeSet<u32>,
@@ -101,7 +114,6 @@ impl Traces {
             partial_flush,
             processes: HashMap::new(),
             early: Early::default(),
-            given_up: 0,
             segment: 0,
             handed_on: BTreeSet::new(),
         }
@@ -144,8 +156,7 @@ impl Traces {
         }
         process.open.insert(record.span_id, span);
         process.begun.push_back(record.span_id);
-        let given_up = process.keep_within(MOST_OPEN);
-        self.given_up += given_up;
+        process.tidy_begun();
         for bytes in self.early.take(producer, record.span_id) {
             for record in records(&bytes).flatten() {
                 match record.body {
@@ -216,6 +227,10 @@ impl Traces {
     /// What a process says of itself.
     pub fn describe(&mut self, producer: u64, record: &Record<'_>) {
         let process = self.process(producer);
+        process.described = process.described.saturating_add(record.as_bytes().len());
+        if process.described > MOST_OF_ITSELF {
+            return;
+        }
         let mut attributes = process.resource.attributes.clone();
         for field in record.fields().filter(|field| !field.name.is_empty()) {
             let name = if field.name == b"runtime-id" { INSTANCE_ID } else { field.name };
@@ -237,6 +252,7 @@ impl Traces {
             process.cut_off(now_unix_ns, None);
             // The next program says anew what it is.
             process.is_now(Arc::clone(&self.resource));
+            process.described = 0;
         }
     }
 
@@ -262,14 +278,15 @@ impl Traces {
         }
     }
 
-    /// Hands on the traces that are ready, or all. Processes that are gone are forgotten then.
-    pub fn collect(&mut self, judge: &Judge, now_ns: u64, everything: bool) -> Vec<TraceChunk> {
+    /// Hands on what is to be. Processes that are gone are forgotten then.
+    pub fn collect(&mut self, judge: &Judge, now_ns: u64, what: HandOn) -> Vec<TraceChunk> {
         self.early.forget_old(now_ns);
         let partial_flush = self.partial_flush;
         let mut ready = Ready { chunks: Vec::new(), segments: &mut self.handed_on };
         for process in self.processes.values_mut() {
-            let everything = everything || process.death.is_some() && process.open.is_empty();
-            process.collect(judge, now_ns, everything, partial_flush, &mut ready);
+            let is_over = process.death.is_some() && process.open.is_empty();
+            let what = if is_over { HandOn::Everything } else { what };
+            process.collect(judge, now_ns, what, partial_flush, &mut ready);
         }
         let chunks = ready.chunks;
         self.processes.retain(|_, process| process.death.is_none() || !process.open.is_empty());
@@ -283,9 +300,46 @@ impl Traces {
         }
     }
 
-    /// How many spans were given up since this was last asked.
-    pub fn take_given_up(&mut self) -> u64 {
-        std::mem::take(&mut self.given_up)
+    /// Does without what is only held for what may still come: takes spans that have ended for finished, whatever other
+    /// threads may say of them yet, and forgets half of the decisions that spans may need which come after the rest of their
+    /// trace: those are decided about once more then.
+    pub fn hold_less(&mut self) {
+        for process in self.processes.values_mut() {
+            process.close_all_ended();
+            process.scopes.clear();
+            for _ in 0..process.sent.len().div_ceil(2) {
+                let oldest = process.sent.pop_front();
+                oldest.map(|oldest| process.decided.remove(&oldest));
+            }
+            process.sent.shrink_to_fit();
+            process.decided.shrink_to_fit();
+        }
+    }
+
+    /// How many bytes the open spans of each process take, about.
+    pub fn weights(&self) -> impl Iterator<Item = (u64, usize)> {
+        let weight = |process: &Process| process.open.values().map(|span| span.weight()).sum();
+        self.processes.iter().map(move |(producer, process)| (*producer, weight(process)))
+    }
+
+    /// Ends those spans of a process that are open for longest, an eighth of them; gives how many.
+    pub fn cut_oldest(&mut self, producer: u64, at_unix_ns: u64) -> u64 {
+        let Some(process) = self.processes.get_mut(&producer) else { return 0 };
+        let most = (process.open.len() / 8).max(LEAST_CUT);
+        let mut cut = 0;
+        while cut < most
+            && let Some(oldest) = process.begun.pop_front()
+        {
+            if let Some(mut span) = process.open.remove(&oldest) {
+                span.cut_off(at_unix_ns, None);
+                process.close(span);
+                cut += 1;
+            }
+        }
+        if process.open.capacity() > 4 * process.open.len() {
+            process.open.shrink_to_fit();
+        }
+        cut as u64
     }
 }
 
@@ -295,6 +349,7 @@ impl Process {
             pid: None,
             resource,
             complete: None,
+            described: 0,
             open: HashMap::new(),
             ending: VecDeque::new(),
             passes: 0,
@@ -379,32 +434,19 @@ impl Process {
         }
     }
 
-    /// Gives up the oldest open spans where there are more than `most`; gives how many.
-    fn keep_within(&mut self, most: usize) -> u64 {
-        if self.begun.len() > 2 * most {
+    /// Keeps the order of the beginnings about as long as there are spans in it.
+    fn tidy_begun(&mut self) {
+        if self.begun.len() > 2 * self.open.len() + 1024 {
             let open = &self.open;
             self.begun.retain(|id| open.contains_key(id));
         }
-        if self.open.len() > most {
-            self.close_all_ended();
-        }
-        let mut given_up = 0;
-        while self.open.len() > most {
-            let Some(oldest) = self.begun.pop_front() else { break };
-            if let Some(span) = self.open.remove(&oldest) {
-                let trace = self.traces.entry(span.span.trace_id).or_default();
-                trace.open = trace.open.saturating_sub(1);
-                given_up += 1;
-            }
-        }
-        given_up
     }
 
     fn collect(
         &mut self,
         judge: &Judge,
         now_ns: u64,
-        everything: bool,
+        what: HandOn,
         partial_flush: Option<usize>,
         ready: &mut Ready<'_>,
     ) {
@@ -420,7 +462,12 @@ impl Process {
             let enough = least.is_some_and(|least| trace.finished.len() >= least);
             let is_rootless = trace.root.is_none() && !self.decided.contains_key(id);
             let mut has_waited = || now_ns.saturating_sub(*trace.waits_since.get_or_insert(now_ns)) > WAIT_FOR_ROOT_NS;
-            if everything || enough || trace.open == 0 && (!is_rootless || has_waited()) {
+            let is_due = match what {
+                HandOn::Everything => true,
+                HandOn::Finished => !trace.finished.is_empty() || trace.open == 0,
+                HandOn::Ready => enough || trace.open == 0 && (!is_rootless || has_waited()),
+            };
+            if is_due {
                 due.push(*id);
             }
         }
@@ -436,7 +483,10 @@ impl Process {
         if !spans.is_empty() {
             // The local root first; parents start before their children.
             let root = trace.root.take();
-            spans.sort_by_key(|span| (Some(span.span_id) != root, span.start_unix_nano, span.end_unix_nano));
+            // In place: there may be many where memory is short.
+            spans.sort_unstable_by_key(|span| {
+                (Some(span.span_id) != root, span.start_unix_nano, span.end_unix_nano, span.span_id.0)
+            });
             if trace.verdict.priority.is_none() {
                 // The local root says what has been decided so far, even if it is still open.
                 let open = trace.open_root.and_then(|root| self.open.get(&root));

@@ -427,3 +427,67 @@ proptest! {
         }
     }
 }
+
+/// Begins spans of a process, each a trace of its own, and does not end them.
+fn begin_many(story: &mut Story, process: u64, spans: std::ops::Range<u64>) {
+    for id in spans {
+        story.record(process, |record| {
+            record.span_start(SpanId(id), &body(u128::from(id), 0, SPAN_LOCAL_ROOT));
+            record.text(Key::Name, b"request");
+        });
+    }
+}
+
+fn all_ids(chunks: &[TraceChunk]) -> Vec<u64> {
+    let mut ids: Vec<u64> = chunks.iter().flat_map(|chunk| chunk.spans.iter().map(|span| span.span_id.0)).collect();
+    ids.sort_unstable();
+    ids
+}
+
+#[test]
+fn where_memory_is_short_the_heaviest_process_gives_up_its_oldest_spans() {
+    let mut story = Story::new();
+    begin_many(&mut story, 1, 1..11);
+    begin_many(&mut story, 2, 101..901);
+    assert_eq!(story.assembler.cut_oldest(SECOND), Some(100));
+    let chunks = story.assembler.hand_on_finished(SECOND);
+    assert_eq!(all_ids(&chunks), (101..201).collect::<Vec<_>>());
+    let unfinished = chunks[0].spans[0].attribute(semconv::PROCESS_UNFINISHED);
+    assert_eq!(unfinished, Some(&Value::Bool(true)));
+    let mut cut = 100;
+    while let Some(more) = story.assembler.cut_oldest(SECOND) {
+        cut += more;
+    }
+    assert_eq!((cut, story.recorded), (810, 810));
+    assert_eq!(all_ids(&story.assembler.hand_on_finished(SECOND)).len(), 710);
+    assert!(story.assembler.segments().is_empty(), "nothing is left");
+}
+
+#[test]
+fn where_memory_is_short_what_is_finished_does_not_wait_for_its_trace() {
+    let mut story = Story::new();
+    begin_many(&mut story, 1, 1..2);
+    story.record(1, |record| record.span(SpanId(2), &body(1, 1, 0), &END));
+    assert!(story.chunks(SECOND).is_empty());
+    assert_eq!(all_ids(&story.assembler.hand_on_finished(SECOND)), [2]);
+    story.record(1, |record| record.span_end(SpanId(1), &END));
+    assert_eq!(all_ids(&story.chunks(SECOND)), [1]);
+}
+
+#[test]
+fn more_than_any_receiver_takes_is_not_kept_of_a_span() {
+    let mut story = Story::new();
+    begin_many(&mut story, 1, 1..2);
+    let text = vec![b'x'; 3000];
+    for number in 0..2000u32 {
+        story.record(1, |record| {
+            record.amend(SpanId(1));
+            record.attribute_text(Name(format!("name{number}").as_bytes()), &text);
+        });
+    }
+    story.record(1, |record| record.span_end(SpanId(1), &END));
+    let chunks = story.chunks(SECOND);
+    let span = &chunks[0].spans[0];
+    assert!((1000..1500).contains(&span.attributes.len()), "{}", span.attributes.len());
+    assert_eq!(span.attributes.len() + span.dropped_attributes as usize, 2000);
+}

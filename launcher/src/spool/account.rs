@@ -40,16 +40,19 @@ pub enum Counter {
     RecordBytes = 9,
     /// The sidecar's process id, 0 after its end.
     SidecarPid = 10,
+    /// Spans that were handed on before their end, as memory was short.
+    CutShort = 11,
 }
 
 impl Counter {
     /// All but the process id, with their names and what they mean, for metrics.
-    pub const METRICS: [(Counter, &'static str, &'static str); 10] = [
+    pub const METRICS: [(Counter, &'static str, &'static str); 11] = [
         (Counter::Recorded, "spans_recorded", "Spans that came to be"),
         (Counter::Delivered, "spans_delivered", "Spans that every receiver has"),
         (Counter::Dropped, "spans_dropped", "Spans that were given up"),
         (Counter::LostInProcesses, "records_lost_in_processes", "Records that processes could not write"),
         (Counter::LostInSpool, "records_lost_in_spool", "Records that could not be kept or read"),
+        (Counter::CutShort, "spans_cut_short", "Spans that were handed on before their end, as memory was short"),
         (Counter::Requests, "requests", "Requests sent to receivers"),
         (Counter::Retries, "retries", "Requests that are to be tried again"),
         (Counter::SentBytes, "sent_bytes", "Bytes of payloads sent, before compression"),

@@ -18,4 +18,5 @@ pub use directory::{RunDirectory, runs};
 pub use frame::{Frame, FrameKind};
 pub use outbox::{Destinations, Outbox, Parcel, spans_of};
 pub use records::{RecordsReader, RecordsWriter, begin_records, old_records};
+pub use segment::Bound;
 pub use status::Status;

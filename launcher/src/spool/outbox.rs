@@ -16,7 +16,7 @@ use std::sync::atomic::Ordering;
 use super::account::{Account, Counter};
 use super::directory::{segment_path, segments};
 use super::frame::{self, FRAME_HEADER, FrameKind};
-use super::segment::{self, Appended, Full, Reader, Segment, Writer};
+use super::segment::{self, Appended, Bound, Full, Reader, Segment, Writer};
 use crate::export::Format;
 
 /// The name of the series.
@@ -28,8 +28,12 @@ const MOST_SEGMENTS: usize = 8;
 /// No payload is longer than this, whatever the spool says: it is what receivers take at most.
 const LONGEST: usize = 64 << 20;
 
-/// Of a payload's first word: it is settled. What is below it says how many of its spans were dropped.
+/// Of a payload's first word: it is settled. The lower half says how many of its spans were dropped. What is between says
+/// how many spans at its beginning are settled, where it had to be split and not all of it is.
 const SETTLED: u64 = 1 << 63;
+const DROPPED: u64 = u32::MAX as u64;
+const PART: u32 = 32;
+const MOST_IN_PART: u64 = (1 << 31) - 1;
 /// Bytes of that word.
 const WORD: usize = 8;
 
@@ -109,13 +113,41 @@ impl Parcel {
         self.segment.word(self.word).is_none_or(|word| word.load(Ordering::Relaxed) & SETTLED != 0)
     }
 
+    /// How many spans at its beginning are settled, and how many of these were dropped.
+    pub fn progress(&self) -> (u64, u64) {
+        let word = self.segment.word(self.word).map_or(0, |word| word.load(Ordering::Relaxed));
+        part(word)
+    }
+
+    /// The receiver has answered about so many more spans at the beginning.
+    pub fn settle_part(&self, spans: u64, dropped: u64) {
+        let Some(word) = self.segment.word(self.word) else { return };
+        let _ = word.fetch_update(Ordering::Release, Ordering::Relaxed, |word| {
+            let (settled, before) = part(word);
+            let settled = (settled + spans).min(MOST_IN_PART);
+            (word & SETTLED == 0).then(|| settled << PART | (before + dropped).min(DROPPED))
+        });
+    }
+
     /// The receiver has answered: it has all of it but for those that were dropped. What is settled stays as it is.
     pub fn settle(&self, dropped: u64) {
         let Some(word) = self.segment.word(self.word) else { return };
-        if word.compare_exchange(0, SETTLED | dropped.min(SETTLED - 1), Ordering::Release, Ordering::Relaxed).is_ok() {
+        let settled = |word| (word & SETTLED == 0).then_some(SETTLED | dropped.min(DROPPED));
+        if word.fetch_update(Ordering::Release, Ordering::Relaxed, settled).is_ok() {
             self.group.settle(dropped);
         }
     }
+
+    /// It will not be sent any more: what the receiver has not answered about is dropped.
+    fn give_up(&self) {
+        let (settled, dropped) = self.progress();
+        self.settle(self.spans().saturating_sub(settled) + dropped);
+    }
+}
+
+/// What a payload's first word says of the spans at its beginning: how many are settled, and how many of these dropped.
+fn part(word: u64) -> (u64, u64) {
+    (word >> PART & MOST_IN_PART, word & DROPPED)
 }
 
 /// Payloads are kept compressed, by a method that costs less than the pages that it saves.
@@ -157,8 +189,9 @@ pub struct Outbox {
     /// Oldest first; the last one may be written to.
     open: VecDeque<Open>,
     number: u32,
-    segment_bound: u64,
+    segment_bound: Bound,
     told_dropped: bool,
+    has_dropped: bool,
 }
 
 /// What an earlier run has left to be sent.
@@ -175,7 +208,7 @@ impl Outbox {
     /// An empty one. `spool_bound` is the bound of all that waits.
     pub fn new(
         directory: Option<&Path>,
-        spool_bound: u64,
+        spool_bound: Bound,
         destinations: Destinations,
         account: Arc<Account>,
     ) -> Outbox {
@@ -185,13 +218,14 @@ impl Outbox {
             account,
             open: VecDeque::new(),
             number: 0,
-            segment_bound: spool_bound / SEGMENTS,
+            segment_bound: spool_bound.part(SEGMENTS),
             told_dropped: false,
+            has_dropped: false,
         }
     }
 
     /// That of an earlier run. Where that never came to know its destinations, they are those that are given.
-    pub fn adopt(directory: &Path, spool_bound: u64, destinations: Destinations, account: Arc<Account>) -> Found {
+    pub fn adopt(directory: &Path, spool_bound: Bound, destinations: Destinations, account: Arc<Account>) -> Found {
         let mut outbox = Outbox::new(Some(directory), spool_bound, destinations, account);
         let (mut waiting, mut moved, mut known) = (Vec::new(), HashSet::new(), None);
         for (number, path) in segments(directory, SERIES) {
@@ -224,7 +258,7 @@ impl Outbox {
 
     /// Most bytes of one payload that find room, even where they cannot be compressed.
     pub fn most_bytes(&self) -> usize {
-        (self.segment_bound as usize / 4).max(64 * 1024)
+        (self.segment_bound.on_disk as usize / 4).max(64 * 1024)
     }
 
     /// Keeps a group of spans: their ids, and one payload for each of the destinations that gets any of them. All of it
@@ -280,25 +314,27 @@ impl Outbox {
     fn append(&mut self, frames: &[Appended<'_>]) -> Result<usize, Full> {
         let current = self.open.back_mut().and_then(|open| open.writer.as_mut());
         let mut appended = current.map_or(Err(Full::Bound), |writer| writer.append_all(frames));
+        let needed = frames.iter().map(|(_, _, [first, second])| frame::size(first.len() + second.len())).sum();
         if let Err(Full::Bound) = appended {
-            appended = self.begin_next(true).and_then(|writer| writer.append_all(frames));
+            appended = self.begin_next(true, needed).and_then(|writer| writer.append_all(frames));
         }
         if let Err(Full::Disk(error)) = &appended {
             // What the disk has no room for, memory may have.
             tracing::warn!("the spool cannot grow: {error}; keeping what comes in memory");
-            appended = self.begin_next(false).and_then(|writer| writer.append_all(frames));
+            appended = self.begin_next(false, needed).and_then(|writer| writer.append_all(frames));
         }
         appended
     }
 
-    fn begin_next(&mut self, on_disk: bool) -> Result<&mut Writer, Full> {
+    fn begin_next(&mut self, on_disk: bool, needed: usize) -> Result<&mut Writer, Full> {
         while self.open.len() >= MOST_SEGMENTS {
             self.drop_oldest();
         }
         self.number += 1;
         let path = self.directory.as_ref().filter(|_| on_disk);
         let path = path.map(|directory| segment_path(directory, SERIES, self.number));
-        let (mut writer, reason) = Writer::create(path.as_deref(), self.segment_bound).map_err(Full::Disk)?;
+        let bound = self.segment_bound.at_least(needed);
+        let (mut writer, reason) = Writer::create(path.as_deref(), bound).map_err(Full::Disk)?;
         if let Some(reason) = reason {
             tracing::warn!("{reason}");
         }
@@ -307,16 +343,29 @@ impl Outbox {
         self.open.back_mut().and_then(|open| open.writer.as_mut()).ok_or(Full::Bound)
     }
 
-    fn drop_oldest(&mut self) {
+    /// About how many bytes of memory the places of what waits take.
+    pub fn weight(&self) -> usize {
+        let places: usize = self.open.iter().map(|open| open.parcels.len()).sum();
+        places * (size_of::<Parcel>() + size_of::<Group>() + 8 * size_of::<Rc<Parcel>>())
+    }
+
+    /// Whether anything was dropped since this was last asked. Whoever has parcels of it is to let go of them: they hold its
+    /// room.
+    pub fn take_has_dropped(&mut self) -> bool {
+        std::mem::take(&mut self.has_dropped)
+    }
+
+    /// Drops the oldest segment, and counts what waits in it.
+    pub fn drop_oldest(&mut self) {
         let Some(oldest) = self.open.pop_front() else { return };
+        self.has_dropped = true;
         let before = self.account.get(Counter::Dropped);
-        for parcel in &oldest.parcels {
-            parcel.settle(parcel.spans());
-        }
+        oldest.parcels.iter().for_each(|parcel| parcel.give_up());
         let dropped = self.account.get(Counter::Dropped) - before;
         if dropped > 0 {
             let first = !std::mem::replace(&mut self.told_dropped, true);
-            let bound = if first { "spool.max_bytes is reached: " } else { "" };
+            let setting = if self.directory.is_some() { "spool" } else { "memory" };
+            let bound = if first { format!("{setting}.max_bytes is reached: ") } else { String::new() };
             tracing::error!("{bound}the oldest {dropped} spans that no receiver took are dropped");
         }
         oldest.delete();
@@ -384,7 +433,7 @@ fn read(segment: &Arc<Segment>, account: &Arc<Account>) -> Read {
                 let Some(group) = &group else { continue };
                 let Some(word) = frame.payload.first_chunk().map(|word| u64::from_le_bytes(*word)) else { continue };
                 if word & SETTLED != 0 {
-                    group.dropped.set(group.dropped.get().max((word & !SETTLED).min(group.spans)));
+                    group.dropped.set(group.dropped.get().max((word & DROPPED).min(group.spans)));
                     continue;
                 }
                 group.open.set(group.open.get() + 1);
@@ -438,7 +487,7 @@ pub fn look(directory: &Path) -> Waiting {
                 let word = frame.payload.first_chunk().map_or(SETTLED, |word| u64::from_le_bytes(*word));
                 if word & SETTLED == 0 {
                     if let Some((_, _, count)) = waiting.destinations.get_mut(frame.producer as usize) {
-                        *count += spans;
+                        *count += spans.saturating_sub(part(word).0);
                     }
                     if !std::mem::replace(&mut is_counted, true) {
                         waiting.spans += spans;
@@ -458,7 +507,7 @@ pub fn look(directory: &Path) -> Waiting {
 mod tests {
     use super::*;
 
-    const BOUND: u64 = 16 << 20;
+    const BOUND: Bound = Bound { on_disk: 16 << 20, in_memory: 16 << 20 };
 
     fn destinations() -> Destinations {
         Destinations(vec![(Format::Datadog, "Agent at x".to_owned()), (Format::Otlp, "receiver".to_owned())])
@@ -547,6 +596,46 @@ mod tests {
         assert_eq!(counts(&account), (3, 0));
         let again = Outbox::adopt(directory.path(), BOUND, Destinations::default(), account);
         assert!(again.waiting.is_empty());
+    }
+
+    #[test]
+    fn of_what_was_split_the_next_one_finds_how_far_it_came() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut outbox = Outbox::new(Some(directory.path()), BOUND, destinations(), account());
+        let parcels = outbox.push(&[1, 2, 3, 4, 5], &both(b"a"), &BTreeSet::new()).unwrap();
+        parcels[0].settle_part(2, 1);
+        parcels[0].settle_part(1, 0);
+        assert_eq!((parcels[0].progress(), parcels[0].is_settled()), ((3, 1), false));
+        parcels[1].settle(0);
+        assert_eq!(look(directory.path()).destinations[0].2, 2);
+        drop(outbox);
+        let account = account();
+        let found = Outbox::adopt(directory.path(), BOUND, Destinations::default(), Arc::clone(&account));
+        assert_eq!((found.waiting.len(), found.waiting[0].progress()), (1, (3, 1)));
+        found.waiting[0].settle(1);
+        assert_eq!((found.waiting[0].is_settled(), counts(&account)), (true, (4, 1)));
+        found.waiting[0].settle_part(1, 1);
+        assert!(found.waiting[0].is_settled(), "what is settled stays so");
+    }
+
+    #[test]
+    fn what_is_given_up_after_a_part_counts_the_rest_alone() {
+        let account = account();
+        let mut outbox = Outbox::new(None, BOUND, destinations(), Arc::clone(&account));
+        let parcels = outbox.push(&[1, 2, 3, 4, 5], &[(0, b"a".to_vec())], &BTreeSet::new()).unwrap();
+        assert!(outbox.weight() > 0);
+        parcels[0].settle_part(3, 1);
+        outbox.drop_oldest();
+        assert_eq!((parcels[0].is_settled(), counts(&account)), (true, (2, 3)));
+        assert_eq!(outbox.weight(), 0);
+    }
+
+    #[test]
+    fn what_is_larger_than_a_segment_of_memory_has_one_for_itself() {
+        let bound = Bound { on_disk: 16 << 20, in_memory: 1 << 20 };
+        let mut outbox = Outbox::new(None, bound, destinations(), account());
+        let body = noise(1_000_000);
+        assert_eq!(outbox.push(&[1], &[(0, body.clone())], &BTreeSet::new()).unwrap()[0].body(), body);
     }
 
     #[test]

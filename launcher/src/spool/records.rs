@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::directory::{segment_path, segments};
 use super::frame::{Frame, FrameKind};
-use super::segment::{self, Full, Progress, Reader, Writer};
+use super::segment::{self, Bound, Full, Progress, Reader, Writer};
 
 /// The name of the series.
 const SERIES: &str = "records";
@@ -35,7 +35,7 @@ pub struct RecordsWriter {
     /// Full ones that are still needed, oldest first.
     full: VecDeque<Writer>,
     directory: Option<PathBuf>,
-    segment_bound: u64,
+    segment_bound: Bound,
     origin: Vec<u8>,
     begun: Begun,
 }
@@ -51,10 +51,10 @@ pub struct RecordsReader {
 /// cannot be used, and then with the reason. `spool_bound` is the bound of all that waits.
 pub fn begin_records(
     directory: Option<&Path>,
-    spool_bound: u64,
+    spool_bound: Bound,
     origin: &[u8],
 ) -> io::Result<(RecordsWriter, RecordsReader, Option<String>)> {
-    let segment_bound = spool_bound / SHARE / SEGMENTS;
+    let segment_bound = spool_bound.part(SHARE * SEGMENTS);
     let path = directory.map(|directory| segment_path(directory, SERIES, 1));
     let (mut current, reason) = Writer::create(path.as_deref(), segment_bound)?;
     if current.append(FrameKind::Origin, 0, origin).is_err() {
@@ -203,7 +203,8 @@ mod tests {
 
     fn records(directory: &Path) -> (RecordsWriter, RecordsReader) {
         // Segments of a quarter of a MiB.
-        let (writer, reader, reason) = begin_records(Some(directory), 4 << 20, b"origin").unwrap();
+        let (writer, reader, reason) =
+            begin_records(Some(directory), Bound { on_disk: 4 << 20, in_memory: 4 << 20 }, b"origin").unwrap();
         assert_eq!(reason, None);
         (writer, reader)
     }

@@ -100,10 +100,33 @@ impl Segment {
     }
 }
 
+/// Most bytes of what waits, or of one segment of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bound {
+    /// Where it is in files.
+    pub on_disk: u64,
+    /// Where there is no disk for it.
+    pub in_memory: u64,
+}
+
+impl Bound {
+    /// One of so many equal parts.
+    pub fn part(self, parts: u64) -> Bound {
+        Bound { on_disk: self.on_disk / parts, in_memory: self.in_memory / parts }
+    }
+
+    /// With room for so many bytes of frames at least, wherever it is.
+    pub fn at_least(self, bytes: usize) -> Bound {
+        let needed = HEADER + 4096 + bytes as u64;
+        Bound { on_disk: self.on_disk.max(needed), in_memory: self.in_memory.max(needed) }
+    }
+}
+
 /// Appends to a segment. There is one writer.
 pub struct Writer {
     segment: Arc<Segment>,
-    file: File,
+    /// `None` where not even the kernel's anonymous files can be had.
+    file: Option<File>,
     path: Option<PathBuf>,
     allocated: u64,
 }
@@ -132,23 +155,26 @@ pub type Appended<'a> = (FrameKind, u64, [&'a [u8]; 2]);
 impl Writer {
     /// Makes a segment of at most `bound` bytes at `path`, or in memory where that cannot be done; then the reason comes
     /// with it. Where limits allow less than the bound, it is smaller.
-    pub fn create(path: Option<&Path>, bound: u64) -> io::Result<(Writer, Option<String>)> {
-        let mut bound = bound.max(LEAST);
+    pub fn create(path: Option<&Path>, bound: Bound) -> io::Result<(Writer, Option<String>)> {
+        let mut bound = Bound { on_disk: bound.on_disk.max(LEAST), in_memory: bound.in_memory.max(LEAST) };
         loop {
+            let is_least = bound == Bound { on_disk: LEAST, in_memory: LEAST };
             match Writer::create_bounded(path, bound) {
                 // RLIMIT_FSIZE, RLIMIT_AS, or no memory.
-                Err(error) if bound > LEAST && matches!(error.raw_os_error(), Some(libc::EFBIG | libc::ENOMEM)) => {
-                    bound = (bound / 4).max(LEAST);
+                Err(error) if !is_least && matches!(error.raw_os_error(), Some(libc::EFBIG | libc::ENOMEM)) => {
+                    let smaller = bound.part(4);
+                    bound = Bound { on_disk: smaller.on_disk.max(LEAST), in_memory: smaller.in_memory.max(LEAST) };
                 }
                 other => return other,
             }
         }
     }
 
-    fn create_bounded(path: Option<&Path>, bound: u64) -> io::Result<(Writer, Option<String>)> {
+    fn create_bounded(path: Option<&Path>, bound: Bound) -> io::Result<(Writer, Option<String>)> {
         let mut reason = None;
         if let Some(path) = path {
-            match create_file(path, bound).and_then(|file| Writer::map(file, Some(path.to_owned()), bound)) {
+            let made = create_file(path, bound.on_disk);
+            match made.and_then(|file| Writer::map(Some(file), Some(path.to_owned()), bound.on_disk)) {
                 Ok(writer) => return Ok((writer, None)),
                 Err(error) if error.raw_os_error() == Some(libc::EFBIG) => return Err(error),
                 Err(error) => {
@@ -157,13 +183,25 @@ impl Writer {
                 }
             }
         }
-        let file = File::from(memfd_create(c"ddtrace-run segment", MFdFlags::MFD_CLOEXEC)?);
-        file.set_len(bound)?;
-        Ok((Writer::map(file, None, bound)?, reason))
+        let anonymous = memfd_create(c"ddtrace-run segment", MFdFlags::MFD_CLOEXEC).map(File::from);
+        let file = match anonymous {
+            Ok(file) => {
+                file.set_len(bound.in_memory)?;
+                Some(file)
+            }
+            // A filter of system calls that does not know it, as some sandboxes have.
+            Err(_) => None,
+        };
+        Ok((Writer::map(file, None, bound.in_memory)?, reason))
     }
 
-    fn map(file: File, path: Option<PathBuf>, bound: u64) -> io::Result<Writer> {
-        let map = MmapOptions::new().len(bound as usize).map_raw(&file)?;
+    fn map(file: Option<File>, path: Option<PathBuf>, bound: u64) -> io::Result<Writer> {
+        let mut options = MmapOptions::new();
+        options.len(bound as usize);
+        let map = match &file {
+            Some(file) => options.map_raw(file)?,
+            None => options.map_anon()?.into(),
+        };
         // Without this the kernel reads ahead: megabytes of zeros, for a few pages that are only written to.
         let _ = map.advise(memmap2::Advice::Random);
         let mut writer = Writer { segment: Arc::new(Segment { map }), file, path, allocated: 0 };
@@ -191,11 +229,12 @@ impl Writer {
     }
 
     fn allocate(&mut self, needed: u64) -> io::Result<()> {
+        let Some(file) = &self.file else { return Ok(()) };
         while self.allocated < needed {
             let step = if self.allocated < 4 * STEP { STEP } else { 16 * STEP };
             let length = step.min(self.segment.map.len() as u64 - self.allocated);
             // Allocated beforehand, so that a full disk is an error here and not SIGBUS at the first touch.
-            fallocate(&self.file, FallocateFlags::FALLOC_FL_KEEP_SIZE, self.allocated as i64, length as i64)?;
+            fallocate(file, FallocateFlags::FALLOC_FL_KEEP_SIZE, self.allocated as i64, length as i64)?;
             self.allocated += length;
         }
         Ok(())
@@ -245,7 +284,9 @@ impl Writer {
 
     /// Leaves the file, cut to what is in it.
     pub fn leave(&self) {
-        let _ = self.file.set_len(self.segment.committed() as u64);
+        if let Some(file) = &self.file {
+            let _ = file.set_len(self.segment.committed() as u64);
+        }
     }
 }
 
@@ -318,7 +359,7 @@ impl Reader {
 mod tests {
     use super::*;
 
-    const BOUND: u64 = 1 << 20;
+    const BOUND: Bound = Bound { on_disk: 1 << 20, in_memory: 1 << 20 };
 
     #[test]
     fn frames_come_out_as_they_went_in() {
@@ -370,6 +411,18 @@ mod tests {
         while writer.append(FrameKind::Records, 1, &[0; 4096 - FRAME_HEADER]).is_ok() {
             kept += 1;
         }
-        assert_eq!(kept, BOUND / 4096 - 1);
+        assert_eq!(kept, BOUND.in_memory / 4096 - 1);
+    }
+
+    #[test]
+    fn disk_and_memory_have_bounds_of_their_own() {
+        let directory = tempfile::tempdir().unwrap();
+        let bound = Bound { on_disk: 2 << 20, in_memory: 1 << 20 };
+        for (path, room) in [(Some(directory.path().join("a.seg")), bound.on_disk), (None, bound.in_memory)] {
+            let (writer, _) = Writer::create(path.as_deref(), bound).unwrap();
+            assert_eq!(writer.room() as u64, room - HEADER);
+        }
+        let large = bound.at_least(3 << 20);
+        assert!(Writer::create(None, large).unwrap().0.room() >= 3 << 20);
     }
 }

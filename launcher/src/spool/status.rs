@@ -71,8 +71,8 @@ impl Status {
     /// For people.
     pub fn text(&self) -> String {
         let mut text = String::new();
-        let left: Vec<&Run> = self.left().filter(|run| run.waiting > 0).collect();
-        if left.is_empty() {
+        let left: Vec<&Run> = self.left().filter(|run| run.waiting > 0 || run.was_killed()).collect();
+        if self.left_behind() == 0 {
             let _ = writeln!(text, "nothing waits in {}", self.spool.display());
         } else {
             let _ = writeln!(text, "{} wait in {}:", spans(self.left_behind()), self.spool.display());
@@ -80,6 +80,10 @@ impl Status {
         for run in left {
             let since = run.begun().map(|time| format!(" of a run that began at {time}")).unwrap_or_default();
             let _ = writeln!(text, "  {}{since}{}", spans(run.waiting), run.wait_for());
+            if run.was_killed() {
+                let _ =
+                    writeln!(text, "    its sidecar was killed: what its processes have recorded since then is lost");
+            }
         }
         for run in self.runs.iter().filter(|run| run.is_running) {
             let Some(account) = &run.account else { continue };
@@ -113,6 +117,7 @@ impl Status {
             json!({
                 "directory": run.path.display().to_string(),
                 "running": run.is_running,
+                "sidecar_killed": run.was_killed(),
                 "sidecar_pid": run.account.as_ref().map(|account| account.get(Counter::SidecarPid)).filter(|pid| *pid != 0),
                 "spans_waiting": run.waiting,
                 "destinations": run.destinations.iter()
@@ -151,6 +156,11 @@ impl Status {
 }
 
 impl Run {
+    /// Whether its sidecar had no time to leave.
+    fn was_killed(&self) -> bool {
+        !self.is_running && self.account.as_ref().is_some_and(|account| account.get(Counter::SidecarPid) != 0)
+    }
+
     fn name(&self) -> String {
         self.path.file_name().unwrap_or_default().to_string_lossy().replace(['"', '\\', '\n'], "_")
     }
@@ -188,7 +198,12 @@ mod tests {
             let run = RunDirectory::create(spool.path()).unwrap();
             let account = Arc::new(Account::begin(Some(run.path())).unwrap());
             account.add(Counter::Recorded, recorded);
-            let mut outbox = Outbox::new(Some(run.path()), 16 << 20, destinations.clone(), Arc::clone(&account));
+            let mut outbox = Outbox::new(
+                Some(run.path()),
+                crate::spool::Bound { on_disk: 16 << 20, in_memory: 16 << 20 },
+                destinations.clone(),
+                Arc::clone(&account),
+            );
             outbox.push(&[1, 2], &[(0, b"x".to_vec())], &BTreeSet::new()).unwrap();
             (run, account)
         };

@@ -99,6 +99,7 @@ pub enum Id {
     StateDir,
     LocalMaxBytes,
     SpoolMaxBytes,
+    MemoryMaxBytes,
     ShutdownTimeout,
 }
 

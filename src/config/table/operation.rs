@@ -73,6 +73,16 @@ pub(super) const SETTINGS: &[Setting] = &[
         ..Setting::BLANK
     },
     Setting {
+        id: Id::MemoryMaxBytes,
+        key: "memory.max_bytes",
+        kind: Kind::Bytes { min: 24 << 20, max: 1 << 40 },
+        default: "64MiB",
+        dd: &["DD_TRACE_MEMORY_MAX_BYTES"],
+        help: "Most memory that the sidecar takes; beyond it the spans that are open for longest are sent unfinished",
+        example: "\"128MiB\"",
+        ..Setting::BLANK
+    },
+    Setting {
         id: Id::ShutdownTimeout,
         key: "shutdown_timeout",
         kind: Kind::Duration { min: 0, max: 3_600_000 },

@@ -63,6 +63,41 @@ pub fn datadog(payload: &[u8]) -> Option<(Half, Half)> {
     Some((half(first, &items[..cut])?, half(second, &items[cut..])?))
 }
 
+/// What is left of OTLP without its first spans.
+pub fn otlp_after(payload: &[u8], mut spans: u64) -> Option<Vec<u8>> {
+    let mut request = ExportTraceServiceRequest::decode(payload).ok()?;
+    for resource in &mut request.resource_spans {
+        for scope in &mut resource.scope_spans {
+            let gone = scope.spans.len().min(usize::try_from(spans).ok()?);
+            scope.spans.drain(..gone);
+            spans -= gone as u64;
+        }
+        resource.scope_spans.retain(|scope| !scope.spans.is_empty());
+    }
+    request.resource_spans.retain(|resource| !resource.scope_spans.is_empty());
+    (spans == 0).then(|| request.encode_to_vec())
+}
+
+/// What is left of Datadog's array of chunks without its first spans.
+pub fn datadog_after(payload: &[u8], mut spans: u64) -> Option<Vec<u8>> {
+    let (mut chunks, mut items) = array(payload)?;
+    while chunks > 0 {
+        let (count, inside) = array(items)?;
+        if spans < count.into() {
+            if spans == 0 {
+                return Some([&array_head(chunks)[..], items].concat());
+            }
+            let rest = after_values(inside, spans)?;
+            let left = u32::try_from(u64::from(count) - spans).ok()?;
+            return Some([&array_head(chunks)[..], &array_head(left), rest].concat());
+        }
+        items = after_values(inside, count.into())?;
+        spans -= u64::from(count);
+        chunks -= 1;
+    }
+    (spans == 0).then(|| [&array_head(0)[..], items].concat())
+}
+
 fn spans_in(chunks: u32, mut items: &[u8]) -> Option<u64> {
     let mut sum = 0;
     for _ in 0..chunks {

@@ -46,11 +46,35 @@ fn halves_are_in_order_and_nothing_in_them_has_changed() {
     assert_eq!([&first.body[1..], &second.body[1..]].concat(), payload[1..]);
 }
 
+/// The number of spans, and their bytes down to the single ones, in order.
+fn single(format: Format, payload: &[u8]) -> Vec<Vec<u8>> {
+    match format.halves(payload) {
+        None => vec![payload.to_vec()],
+        Some((first, second)) => [single(format, &first.body), single(format, &second.body)].concat(),
+    }
+}
+
+#[test]
+fn without_its_first_spans_a_payload_has_the_others_as_they_were() {
+    for format in [Format::Datadog, Format::Otlp] {
+        let payload = format.encode(&rich_batch(), AgentOptions::default()).unwrap();
+        let all = single(format, &payload);
+        assert_eq!(all.len(), 40);
+        for gone in 0..40 {
+            let rest = format.after(&payload, gone as u64).unwrap();
+            assert_eq!(single(format, &rest), all[gone..], "{format:?} without {gone}");
+        }
+        assert_eq!(format.after(&payload, 0).as_deref(), Some(&payload[..]));
+        assert_eq!(format.after(&payload, 41), None);
+    }
+}
+
 proptest! {
     #[test]
     fn what_is_malformed_is_not_split_and_does_no_harm(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         for format in [Format::Datadog, Format::Otlp] {
             let _ = format.halves(&bytes);
+            let _ = format.after(&bytes, 3);
         }
     }
 
@@ -60,6 +84,9 @@ proptest! {
             let mut payload = format.encode(&rich_batch(), AgentOptions::default()).unwrap();
             let place = place.index(payload.len());
             payload[place] = byte;
+            if let Some(rest) = format.after(&payload, 3) {
+                prop_assert!(rest.len() < 2 * payload.len());
+            }
             if let Some((first, second)) = format.halves(&payload) {
                 prop_assert!(first.body.len() + second.body.len() < 3 * payload.len());
             }
