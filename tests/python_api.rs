@@ -1,24 +1,10 @@
-//! The APIs of Python's programs: what the pages show runs as it stands, and its trace is the one that Datadog's own tracer
-//! sends; the provider of OpenTelemetry's API answers as the SDK does; nothing is lost.
+//! The APIs of Python's programs: the provider of OpenTelemetry's API answers as the SDK does, what is active is so whatever
+//! a program does, and nothing is lost.
 
-use ddtrace_test_support::{Agent, Outcome, Sandbox, Span, repository, target_dir};
+use ddtrace_test_support::{Outcome, Sandbox, repository, target_dir};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-
-/// Snippets whose trace is compared with that of Datadog's tracer.
-const SNIPPETS: [&str; 10] = [
-    "wrap",
-    "nested",
-    "tags",
-    "errors",
-    "baggage",
-    "links",
-    "propagate",
-    "stable_api",
-    "stable_api_as_named",
-    "opentelemetry_api",
-];
 
 fn python(venv: &str) -> String {
     let python = target_dir().join(venv).join("bin/python");
@@ -37,272 +23,9 @@ fn sandbox() -> Sandbox {
     sandbox
 }
 
-fn to_datadog(agent: &Agent) -> Sandbox {
-    let mut sandbox = sandbox();
-    sandbox.unset("DD_TRACE_EXPORTER").set("DD_TRACE_AGENT_URL", agent.url());
-    sandbox.set("DD_SERVICE", "shop").set("DD_ENV", "prod").set("DD_VERSION", "1");
-    sandbox
-}
-
 #[track_caller]
 fn succeeded(outcome: &Outcome) {
     assert_eq!((outcome.code, outcome.err().as_str()), (Some(0), ""), "{outcome:?}");
-}
-
-/// A span in Datadog's form, without what is of the moment.
-type Shown = BTreeMap<String, String>;
-
-/// What an agent has got, in the order in which the spans started; parents and traces are numbered.
-fn received(agent: &Agent) -> Vec<Shown> {
-    let chunks = agent.datadog_traces();
-    let mut spans: Vec<&Value> =
-        chunks.as_array().into_iter().flatten().flat_map(|chunk| chunk.as_array().unwrap()).collect();
-    spans.sort_by_key(|span| span["start"].as_u64());
-    let place = |id: &Value| spans.iter().position(|span| &span["span_id"] == id);
-    let mut traces: Vec<&Value> = Vec::new();
-    let mut shown = Vec::new();
-    for span in &spans {
-        if !traces.contains(&&span["trace_id"]) {
-            traces.push(&span["trace_id"]);
-        }
-        let trace = traces.iter().position(|trace| *trace == &span["trace_id"]);
-        let mut fields = Shown::new();
-        fields.insert("trace".into(), format!("{trace:?}"));
-        fields.insert(
-            "parent".into(),
-            match &span["parent_id"] {
-                Value::Null => "none".into(),
-                id if id == &Value::from(0) => "none".into(),
-                id => place(id).map_or_else(|| id.to_string(), |place| format!("span {place}")),
-            },
-        );
-        for key in ["name", "service", "resource", "type"] {
-            fields.insert(key.into(), span[key].as_str().unwrap_or_default().into());
-        }
-        fields.insert("error".into(), span["error"].as_i64().unwrap_or(0).to_string());
-        for part in ["meta", "metrics"] {
-            for (key, value) in span[part].as_object().into_iter().flatten() {
-                fields.insert(format!("{part}.{key}"), value.as_str().map_or_else(|| value.to_string(), str::to_owned));
-            }
-        }
-        for (index, link) in span["span_links"].as_array().into_iter().flatten().enumerate() {
-            fields.insert(
-                format!("link.{index}.span"),
-                place(&link["span_id"]).map_or_else(|| link["span_id"].to_string(), |place| format!("span {place}")),
-            );
-            fields.insert(format!("link.{index}.attributes"), link["attributes"].to_string());
-            fields.insert(format!("link.{index}.flags"), (link["flags"].as_u64().unwrap_or(0) & 1).to_string());
-        }
-        read_links_of_v05(&mut fields, &place);
-        shown.push(fields);
-    }
-    shown
-}
-
-/// Datadog's tracer sends links in an older form.
-fn read_links_of_v05(fields: &mut Shown, place: &dyn Fn(&Value) -> Option<usize>) {
-    let Some(links) = fields.remove("meta._dd.span_links") else { return };
-    let links: Value = serde_json::from_str(&links).expect("links are JSON");
-    for (index, link) in links.as_array().into_iter().flatten().enumerate() {
-        let id = u64::from_str_radix(link["span_id"].as_str().unwrap(), 16).unwrap();
-        let span = place(&Value::from(id)).map_or_else(|| id.to_string(), |place| format!("span {place}"));
-        fields.insert(format!("link.{index}.span"), span);
-        fields.insert(format!("link.{index}.attributes"), link["attributes"].to_string());
-        fields.insert(format!("link.{index}.flags"), link["flags"].to_string());
-    }
-}
-
-/// Fields that are of the moment, or that only one of the two has, for the reason that `docs/python.md` gives.
-fn is_of_the_moment(field: &str) -> bool {
-    let moment = ["meta.runtime-id", "meta._dd.p.tid", "metrics.process_id", "meta.otel.trace_id"];
-    let ours = ["meta.otel.status_code", "meta.otel.scope.name", "meta._dd.span_events.has_exception"];
-    let theirs = ["meta._dd.p.usr.id"];
-    let described = ["meta._dd.tags.process", "metrics._dd.tracer_kr", "metrics._dd.top_level"];
-    moment.contains(&field)
-        || ours.contains(&field)
-        || theirs.contains(&field)
-        || described.contains(&field)
-        || field.starts_with("meta._dd.code_origin.")
-        || field.starts_with("meta._dd.p.")
-}
-
-/// Texts that name files of one of the two, or times, in a form that both have.
-fn settled(field: &str, value: &str) -> String {
-    if field == "meta.events" {
-        let events: Value = serde_json::from_str(value).expect("events are JSON");
-        let names: Vec<String> = events
-            .as_array()
-            .into_iter()
-            .flatten()
-            .map(|event| {
-                let mut attributes: Vec<String> = event["attributes"]
-                    .as_object()
-                    .into_iter()
-                    .flatten()
-                    .filter(|(key, _)| {
-                        !["exception.stacktrace", "exception.escaped", "exception.type"].contains(&key.as_str())
-                    })
-                    .map(|(key, value)| format!("{key}={value}"))
-                    .collect();
-                attributes.sort();
-                format!("{} {}", event["name"], attributes.join(" "))
-            })
-            .collect();
-        return names.join("; ");
-    }
-    value.to_owned()
-}
-
-/// The differences between two traces: span, field, theirs, ours.
-fn differences(theirs: &[Shown], ours: &[Shown]) -> Vec<String> {
-    let mut found = Vec::new();
-    if theirs.len() != ours.len() {
-        found.push(format!("{} spans instead of {}: {ours:#?}", ours.len(), theirs.len()));
-    }
-    for (index, (theirs, ours)) in theirs.iter().zip(ours).enumerate() {
-        let fields: std::collections::BTreeSet<&String> = theirs.keys().chain(ours.keys()).collect();
-        for field in fields.into_iter().filter(|field| !is_of_the_moment(field)) {
-            let of = |side: &Shown| side.get(field).map_or_else(|| "-".to_owned(), |value| settled(field, value));
-            let (theirs, ours) = (of(theirs), of(ours));
-            if theirs != ours {
-                found.push(format!("{index} {field}: {theirs} -> {ours}"));
-            }
-        }
-    }
-    found
-}
-
-/// What is different on purpose, in every span: see `docs/python.md`.
-fn is_listed(difference: &str) -> bool {
-    let (_, difference) = difference.split_once(' ').expect("a number stands in front");
-    ["type:  -> custom", "meta.span.kind: - -> internal"].contains(&difference)
-}
-
-/// The snippet's own differences on purpose.
-fn listed(snippet: &str) -> &'static [&'static str] {
-    match snippet {
-        "tags" => &[
-            "0 metrics._dd.measured: - -> 1.0",
-            "1 meta.version: 1 -> 7",
-            "2 meta.version: 1 -> 7",
-            "3 meta.version: 1 -> 7",
-            "4 meta._dd.svc_src: - -> m",
-            "4 meta.service.name: named -> -",
-            "4 meta.version: 1 -> 7",
-        ],
-        "opentelemetry_api" => &[
-            "0 meta.error.message: Error Message -> -",
-            "0 meta.error.stack: Exception: Error Message\n -> -",
-            "0 meta.error.type: builtins.Exception -> -",
-            "1 meta.b: - -> true",
-            "1 metrics.b: 1.0 -> -",
-            "1 meta.error.message: KeyError: 'k' -> 'k'",
-            "1 meta.error.type: builtins.KeyError -> KeyError",
-            "1 meta.http.method: - -> GET",
-            "1 meta.http.request.method: GET -> -",
-            "1 meta.l: - -> [1,2]",
-            "1 metrics.l.0: 1.0 -> -",
-            "1 metrics.l.1: 2.0 -> -",
-            "1 metrics._dd.measured: - -> 1.0",
-            "1 name: client -> http.client.request",
-            "1 resource: failing -> GET",
-            "1 type:  -> http",
-        ],
-        _ => &[],
-    }
-}
-
-/// Each snippet as it stands gives the trace that it gives with Datadog's tracer, field by field, but for what is listed.
-#[test]
-fn snippets_give_the_trace_that_datadogs_tracer_gives() {
-    let (ours, theirs) = (Agent::start(), Agent::start());
-    let mut unexpected = Vec::new();
-    for name in SNIPPETS {
-        let snippet = program(&format!("snippets/{name}.py"));
-        for agent in [&ours, &theirs] {
-            agent.clear();
-        }
-        let mut sandbox = to_datadog(&ours);
-        let mut bare = to_datadog(&theirs);
-        bare.set("DD_INSTRUMENTATION_TELEMETRY_ENABLED", "false");
-        for sandbox in [&mut sandbox, &mut bare] {
-            if name == "opentelemetry_api" {
-                sandbox.set("DD_TRACE_OTEL_ENABLED", "true");
-            }
-        }
-        let outcome = sandbox.run_traced([python("otel-venv"), snippet.clone()]);
-        succeeded(&outcome);
-        let launcher = target_dir().join("ddtrace-venv/bin/ddtrace-run");
-        let mut theirs_runs = snippet;
-        if name == "stable_api_as_named" {
-            // The pages import it by a name that no package installs: with us alone it is there by that name.
-            let text = std::fs::read_to_string(&theirs_runs).expect("the snippet can be read");
-            let renamed = bare.write("renamed.py", text.replace("dd_trace_api", "ddtrace_api"));
-            theirs_runs = renamed.to_str().expect("the path is UTF-8").to_owned();
-        }
-        let peer = bare.run_bare([launcher.to_str().unwrap().to_owned(), python("ddtrace-venv"), theirs_runs]);
-        assert_eq!((peer.code, peer.out()), (Some(0), outcome.out()), "{name}: {peer:?}");
-        sandbox.settle();
-        let (theirs, ours) = (received(&theirs), received(&ours));
-        assert!(!ours.is_empty(), "{name}");
-        let listed = listed(name);
-        let differences = differences(&theirs, &ours);
-        let is_expected = |difference: &String| {
-            is_listed(difference)
-                || listed.contains(&difference.as_str())
-                || difference.contains("meta.error.stack: Traceback")
-        };
-        unexpected
-            .extend(differences.iter().filter(|difference| !is_expected(difference)).map(|d| format!("{name}: {d}")));
-    }
-    assert!(unexpected.is_empty(), "{unexpected:#?}");
-    ours.assert_no_failed_check();
-}
-
-/// The same snippets, read from an OTLP receiver.
-#[test]
-fn snippets_arrive_by_otlp() {
-    let agent = Agent::start();
-    let run = |name: &str| -> Vec<Span> {
-        agent.clear();
-        let mut sandbox = sandbox();
-        sandbox.unset("DD_TRACE_EXPORTER").set("OTEL_TRACES_EXPORTER", "otlp");
-        sandbox.set("OTEL_EXPORTER_OTLP_ENDPOINT", agent.otlp_http_url()).set("DD_SERVICE", "shop");
-        succeeded(&sandbox.run_traced([python("otel-venv"), program(&format!("snippets/{name}.py"))]));
-        sandbox.settle();
-        let mut spans = agent.otlp_spans();
-        spans.sort_by_key(|span| span.start);
-        spans
-    };
-
-    let spans = run("wrap");
-    let names: Vec<_> = spans.iter().map(|span| (span.name.as_str(), span.text("operation.name"))).collect();
-    assert_eq!(
-        names,
-        [("resource_name", Some("__main__.get_ingredients")), ("resource_name", Some("assemble_sandwich"))]
-    );
-    assert!(spans.iter().all(|span| span.text("service.name") == Some("my-sandwich-making-svc")), "{spans:#?}");
-
-    let spans = run("errors");
-    assert_eq!(spans.iter().map(|span| span.failed).collect::<Vec<_>>(), [true, true, true, false, false]);
-    assert_eq!(spans[0].error_type(), Some("builtins.Exception"));
-    assert_eq!(spans[0].text("error.message"), Some("Oops!"));
-    assert_eq!(spans[2].error_type(), Some("builtins.TypeError"));
-    assert_eq!(spans[3].events, ["exception"]);
-
-    let spans = run("links");
-    assert_eq!(spans[1].links[0].1, spans[0].span_id);
-
-    let spans = run("opentelemetry_api");
-    let [first, second] = &spans[..] else { panic!("{spans:#?}") };
-    assert_eq!((first.name.as_str(), first.number("attribute_key1"), first.failed), ("operation_name", Some(1), false));
-    let events = ["Event With No Attributes", "Event With Some Attributes", "exception", "exception"];
-    assert_eq!(first.events, events);
-    assert_eq!(
-        (second.name.as_str(), second.failed, &second.events[..]),
-        ("failing", true, &["exception".to_owned()][..])
-    );
-    assert_eq!(second.attributes["l"], serde_json::json!([1, 2]));
 }
 
 /// The answers of a provider to the questions of the contract.
@@ -357,6 +80,21 @@ fn what_is_active_under_fire() {
     );
     // The finalizers of a program run when they want to.
     assert!(named("finalizer") > 0 && named("handler") >= 100);
+}
+
+/// The same in greenlets, which take turns in one thread, with what is active kept in either place.
+#[test]
+fn what_is_active_in_greenlets() {
+    let sandbox = sandbox();
+    for api in ["datadog", "otel"] {
+        let outcome = sandbox.run_traced([python("otel-venv"), program("greenlets.py"), api.into()]);
+        succeeded(&outcome);
+        assert_eq!(outcome.out(), "all is as it should be\n");
+    }
+    let spans = sandbox.spans();
+    let named = |name: &str| spans.iter().filter(|span| span.text("operation.name") == Some(name)).count();
+    assert_eq!((named("request"), named("part"), named("in.greenlet"), named("killed")), (100, 100, 18, 2));
+    assert_eq!(spans.iter().filter(|span| span.name == "by.otel").count(), 50);
 }
 
 /// Both APIs and the stable one see the same span, and end in one trace.

@@ -91,6 +91,10 @@ fn gunicorn() {
         assert_served(&argv, Signal::SIGTERM);
     }
     assert_served(&[&gunicorn, "--bind", "unix:{socket}", "--workers", "2", "served:wsgi"], Signal::SIGKILL);
+    // Requests are greenlets of one thread.
+    let greenlets = [&gunicorn, "--bind", "unix:{socket}", "--workers", "2", "-k", "gevent", "served:wsgi"];
+    assert_served(&greenlets, Signal::SIGTERM);
+    assert_served(&greenlets, Signal::SIGKILL);
 }
 
 #[test]
@@ -101,6 +105,26 @@ fn uvicorn() {
     // Its workers are spawned: new Pythons.
     assert_served(&[&python, "-m", "uvicorn", "--uds", "{socket}", "--workers", "2", "served:asgi"], Signal::SIGTERM);
     assert_served(&[&uvicorn, "--uds", "{socket}", "served:asgi"], Signal::SIGKILL);
+    // One process looks for changes, and spawns another that serves.
+    assert_served(&[&uvicorn, "--uds", "{socket}", "--reload", "served:asgi"], Signal::SIGTERM);
+}
+
+/// What `--reload` starts anew after a change serves, and is traced, as what it started before.
+#[test]
+fn uvicorn_reloads() {
+    let sandbox = sandbox();
+    let socket = sandbox.work().join("socket");
+    let uvicorn = venv_program("uvicorn");
+    let mut server = start(&sandbox, &[&uvicorn, "--uds", socket.to_str().unwrap(), "--reload", "served:asgi"]);
+    wait_for("an answer", || ask(&socket, "/before"));
+    let program = sandbox.work().join("served.py");
+    let text = fs::read_to_string(&program).unwrap().replace("ok\\n", "OK\\n");
+    fs::write(&program, text).unwrap();
+    wait_for("an answer of the changed program", || ask(&socket, "/after").filter(|answer| answer.ends_with("OK\n")));
+    kill(Pid::from_raw(server.id() as i32), Signal::SIGTERM).unwrap();
+    server.wait().unwrap();
+    let (_, seen) = resources(&sandbox, "request");
+    assert_eq!(seen, BTreeSet::from(["/after".into(), "/before".into()]));
 }
 
 /// Forks in C, without a word to Python.

@@ -107,7 +107,7 @@ def memory():
     return {"private": private, "rss": fields["Rss"], "threads": len(os.listdir("/proc/self/task"))}
 
 
-def tight(count=200_000):
+def tight(count):
     """As many spans as fast as it goes."""
     loop, _ = datadog()
     start = time.perf_counter()
@@ -129,4 +129,4 @@ elif what == "otel-nested":
 elif what == "memory":
     print(json.dumps(memory()))
 elif what == "tight":
-    print(json.dumps(tight()))
+    print(json.dumps(tight(int(sys.argv[2]))))

@@ -105,9 +105,16 @@ class _Watcher:
     """Lets all others find a module that something is to be called for, and calls it when the module is ready."""
 
     def find_spec(self, name, path=None, target=None):
-        if name not in _CALLED:
+        if name not in _CALLED and name not in _LENT:
             return None
         spec = _found_by_others(self, name, path, target)
+        if name in _LENT and spec is not None and spec.loader is None:
+            # A directory of that name that is no package, such as one with the settings: installed ones win over it.
+            from importlib.machinery import PathFinder
+
+            spec = PathFinder.find_spec(name, [_LENT[name]])
+        if name not in _CALLED:
+            return spec
         if spec is not None and hasattr(spec.loader, "exec_module"):
             spec.loader = _Loader(spec.loader)
         return spec
