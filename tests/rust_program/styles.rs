@@ -3,6 +3,9 @@
 use super::native::{Run, SENDER, TRACE};
 use ddtrace_test_support::Agent;
 
+/// The headers of a request.
+type Request = Vec<(&'static str, String)>;
+
 /// The span of a name, as its id is written.
 fn id(run: &Run, name: &str) -> String {
     run.span(name).span_id.clone()
@@ -12,7 +15,7 @@ fn id(run: &Run, name: &str) -> String {
 fn each_style_is_read_and_written_by_both() {
     let low = &TRACE[16..];
     let trace_of_xray = format!("Root=1-{}-{}", &TRACE[..8], &TRACE[8..]);
-    let cases: [(&str, Vec<(&str, String)>, &str, String); 6] = [
+    let cases: [(&str, Request, &str, String); 6] = [
         (
             "tracecontext",
             vec![("traceparent", format!("00-{TRACE}-{SENDER}-01"))],
