@@ -31,13 +31,13 @@ fn trace_digits(trace_id: TraceId) -> Bounded<32> {
     digits
 }
 
-pub(super) fn write_single(outgoing: &Outgoing<'_>, carrier: &mut dyn CarrierMut) {
+pub(super) fn write_single(outgoing: &Outgoing<'_>, dialect: Dialect, carrier: &mut dyn CarrierMut) {
     let span = outgoing.span;
     let state: &[u8] = match span.priority {
         None => b"",
         Some(Priority(..=0)) => b"-0",
-        Some(Priority::AUTO_KEEP) => b"-1",
-        Some(_) => b"-d",
+        Some(_) if outgoing.is_debug(dialect) => b"-d",
+        Some(_) => b"-1",
     };
     let mut header = Bounded::<51>::new();
     for part in [trace_digits(span.trace_id).as_bytes(), b"-", &span.span_id.to_hex(), state] {
@@ -47,16 +47,16 @@ pub(super) fn write_single(outgoing: &Outgoing<'_>, carrier: &mut dyn CarrierMut
     carrier.set(SINGLE, header.as_bytes());
 }
 
-pub(super) fn write_multi(outgoing: &Outgoing<'_>, carrier: &mut dyn CarrierMut) {
+pub(super) fn write_multi(outgoing: &Outgoing<'_>, dialect: Dialect, carrier: &mut dyn CarrierMut) {
     let span = outgoing.span;
     carrier.set(TRACE_ID, trace_digits(span.trace_id).as_bytes());
     carrier.set(SPAN_ID, &span.span_id.to_hex());
     match span.priority {
         None => {}
         Some(Priority(..=0)) => carrier.set(SAMPLED, b"0"),
-        Some(Priority::AUTO_KEEP) => carrier.set(SAMPLED, b"1"),
-        // Debug; it implies that the trace is kept.
-        Some(_) => carrier.set(FLAGS, b"1"),
+        // It implies that the trace is kept.
+        Some(_) if outgoing.is_debug(dialect) => carrier.set(FLAGS, b"1"),
+        Some(_) => carrier.set(SAMPLED, b"1"),
     }
 }
 

@@ -85,9 +85,9 @@ impl Propagation {
                 }
                 Style::TraceContext => tracecontext::write(outgoing, self.dialect, with_tid, carrier),
                 Style::Baggage => baggage_header::write(outgoing.baggage, self.dialect, self.room(), carrier),
-                Style::B3 => b3::write_single(outgoing, carrier),
-                Style::B3Multi => b3::write_multi(outgoing, carrier),
-                Style::Jaeger => jaeger::write(outgoing, self.room(), carrier),
+                Style::B3 => b3::write_single(outgoing, self.dialect, carrier),
+                Style::B3Multi => b3::write_multi(outgoing, self.dialect, carrier),
+                Style::Jaeger => jaeger::write(outgoing, self.dialect, self.room(), carrier),
                 Style::XRay => xray::write(outgoing, carrier),
                 Style::OtTrace => ottrace::write(outgoing, self.room(), carrier),
             }
@@ -195,7 +195,8 @@ impl Propagation {
         if self.dialect == Dialect::OpenTelemetry {
             return;
         }
-        let mut of_b3 = self.extract.iter().filter(|style| matches!(style, Style::B3 | Style::B3Multi));
+        let listed = self.extract.iter().take(if self.extract_first { 1 } else { usize::MAX });
+        let mut of_b3 = listed.filter(|style| matches!(style, Style::B3 | Style::B3Multi));
         if let Some(priority) = of_b3.find_map(|style| b3::state_alone(carrier, style)) {
             let context = place.insert(TraceContext::default());
             context.is_remote = true;

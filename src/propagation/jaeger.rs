@@ -3,7 +3,7 @@
 use super::baggage_header::Room;
 use super::carrier::first;
 use super::text::{Class, decode, encode, span_id, trim};
-use super::{BaggageSink, BaggageSource, Carrier, CarrierMut, Outgoing};
+use super::{BaggageSink, BaggageSource, Carrier, CarrierMut, Dialect, Outgoing};
 use crate::context::{Bounded, FLAG_SAMPLED, Priority, SpanContext, TraceContext};
 use crate::ids::{TraceId, parse_hex_any_case};
 
@@ -21,10 +21,9 @@ const MAX_HEADER: usize = 75;
 const MAX_NAME: usize = 256;
 const MAX_VALUE: usize = 4096;
 
-pub(super) fn write(outgoing: &Outgoing<'_>, room: Room, carrier: &mut dyn CarrierMut) {
+pub(super) fn write(outgoing: &Outgoing<'_>, dialect: Dialect, room: Room, carrier: &mut dyn CarrierMut) {
     let span = outgoing.span;
-    let is_debug = span.priority.is_some_and(|priority| priority > Priority::AUTO_KEEP);
-    let flags = match (span.trace_flags() & FLAG_SAMPLED != 0, is_debug) {
+    let flags = match (span.trace_flags() & FLAG_SAMPLED != 0, outgoing.is_debug(dialect)) {
         (_, true) => b"03",
         (true, false) => b"01",
         (false, false) => b"00",

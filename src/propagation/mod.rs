@@ -38,7 +38,7 @@ pub use carrier::{
 };
 pub use style::{Dialect, Style, Styles};
 
-use crate::context::{Bounded, MAX_TAGS, MAX_TRACE_STATE, SpanContext, TraceContext};
+use crate::context::{Bounded, MAX_TAGS, MAX_TRACE_STATE, Priority, SpanContext, TraceContext};
 
 /// What becomes of an incoming context (`DD_TRACE_PROPAGATION_BEHAVIOR_EXTRACT`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -114,6 +114,15 @@ pub struct Outgoing<'a> {
     pub baggage: &'a dyn BaggageSource,
 }
 
+impl Outgoing<'_> {
+    /// Whether the styles of B3 and Jaeger are to ask for the trace come what may. In Datadog's dialect that is what a
+    /// decision by a user or a rule means; in OpenTelemetry's it is only handed on, and a decision of a tracer is none.
+    fn is_debug(&self, dialect: Dialect) -> bool {
+        self.span.priority.is_some_and(|priority| priority > Priority::AUTO_KEEP)
+            && (dialect == Dialect::Datadog || self.trace.tags.get(b"_dd.p.dm").is_none())
+    }
+}
+
 impl Propagation {
     /// The one form in which two tracers of a process hand a context to each other, whatever goes outside: nothing of it is
     /// lost.
@@ -126,8 +135,11 @@ impl Propagation {
     /// become of contexts from outside, and in which styles.
     #[must_use]
     pub fn of_process(&self) -> Propagation {
+        // Of baggage no form has been vetted: what stands there may have come from outside.
+        let takes_baggage = self.behaviour != ExtractBehaviour::Ignore && self.extract.contains(Style::Baggage);
+        let baggage = takes_baggage.then_some(Style::Baggage);
         Propagation {
-            extract: [Style::TraceContext, Style::Baggage].into_iter().collect(),
+            extract: [Style::TraceContext].into_iter().chain(baggage).collect(),
             behaviour: ExtractBehaviour::Continue,
             extract_first: false,
             ..*self

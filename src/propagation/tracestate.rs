@@ -143,10 +143,21 @@ fn foreign(carrier: &dyn Carrier, each: &mut dyn FnMut(&[u8])) {
     });
 }
 
-/// The whole of the headers as one, for a span link; shortened where it must be.
+/// The whole of the headers as one, for a span link; shortened where it must be. Nothing where [`read`] takes nothing.
 pub(super) fn whole(carrier: &dyn Carrier, out: &mut Bounded<MAX_TRACE_STATE>) {
     out.clear();
-    let all = |each: &mut dyn FnMut(&[u8])| carrier.values(NAME, &mut |list| members_of(list).for_each(&mut *each));
+    let all = |each: &mut dyn FnMut(&[u8])| {
+        let is_broken_dd = |member: &&[u8]| member.strip_prefix(b"dd=").is_some_and(|value| !is_value(value));
+        carrier.values(NAME, &mut |list| members_of(list).filter(|member| !is_broken_dd(member)).for_each(&mut *each));
+    };
+    let (mut members, mut sound) = (0usize, true);
+    all(&mut |member| {
+        members = members.saturating_add(1);
+        sound &= split_once(member, b'=').is_some_and(|(key, value)| is_key(key) && is_value(value));
+    });
+    if !sound || members > MAX_MEMBERS {
+        return;
+    }
     let room = Room { bytes: MAX_TRACE_STATE, members: MAX_MEMBERS };
     keep_within(room, &all, out);
 }

@@ -1,14 +1,14 @@
 //! What a local root's records say of its trace: whether it is kept, by whom that was decided, and what came in with it.
 
 use super::{Name, RecordWriter, SpanFields};
-use crate::context::{MAX_MALFORMED_TID, Mechanism, PropagationError, TraceContext};
+use crate::context::{Bounded, MAX_MALFORMED_TID, MAX_OT_MEMBER, MAX_TRACE_STATE, Mechanism, PropagationError, TraceContext};
 use crate::propagation::{Extracted, Style};
 use crate::sampling::Decision;
 use crate::semconv::Key;
 
 impl RecordWriter {
     /// Whether the trace is kept, if that is decided, and the tags it carries; `decision` is how, where this process
-    /// decided. Later words replace earlier ones.
+    /// decided: then what the `tracestate` says of a rate is told as well. Later words replace earlier ones.
     pub fn verdict(&mut self, context: &TraceContext, decision: Option<&Decision>) {
         if let Some(priority) = context.span.priority {
             self.integer(Key::SamplingPriority, priority.0.into());
@@ -17,6 +17,10 @@ impl RecordWriter {
             self.text(Key::TraceTags, context.tags.as_bytes());
         }
         if let Some(decision) = decision {
+            // What came in of the rate of others may not be true any more.
+            if context.is_remote {
+                self.trace_state(context);
+            }
             let key = if decision.mechanism == Mechanism::AGENT_RATE { Key::AgentRate } else { Key::RuleRate };
             if let Some(rate) = decision.rate {
                 self.float(key, rate);
@@ -24,6 +28,20 @@ impl RecordWriter {
             if let Some(rate) = decision.limit_rate {
                 self.float(Key::LimitRate, rate);
             }
+        }
+    }
+
+    /// The `tracestate` of the trace without Datadog's member.
+    pub fn trace_state(&mut self, context: &TraceContext) {
+        let mut state = Bounded::<{ 4 + MAX_OT_MEMBER + MAX_TRACE_STATE }>::new();
+        let comma: &[u8] = if context.trace_state.is_empty() { b"" } else { b"," };
+        // All of it fits by its size.
+        if !context.ot.is_empty() {
+            let _ = state.push(b"ot=").and(state.push(context.ot.as_bytes())).and(state.push(comma));
+        }
+        let _ = state.push(context.trace_state.as_bytes());
+        if !state.is_empty() {
+            self.text(Key::TraceState, state.as_bytes());
         }
     }
 

@@ -9,10 +9,9 @@ use crate::context::{FLAG_RANDOM, FLAG_SAMPLED, Priority, PropagationError, Span
 use crate::ids::{SpanId, TraceId};
 use crate::propagation::baggage::Baggage;
 use crate::propagation::{BaggageSource, CarrierMut, EachMember, Outgoing};
-use crate::record::{DECIDE_AFTER, RecordWriter, SPAN_LOCAL_ROOT};
+use crate::record::{DECIDE_AFTER, SPAN_LOCAL_ROOT};
 use crate::recorder::Process;
 use crate::sampling::Sampler;
-use crate::semconv::Key;
 use core::any::Any;
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -245,7 +244,10 @@ impl ActiveTrace {
         let verdict = self.verdict();
         let (size, count) = Verdict::SIZE;
         data.fields.append(size, count, |record| {
-            write_incoming(record, context);
+            record.incoming(context);
+            if verdict.decided().is_none() {
+                record.trace_state(context);
+            }
             verdict.write(record);
         });
         drop(verdict);
@@ -263,7 +265,10 @@ impl ActiveTrace {
             let (size, count) = Verdict::SIZE;
             root.fields.append(size, count, |record| {
                 if let Some(context) = came_in {
-                    write_incoming(record, context);
+                    record.incoming(context);
+                    if !(tells && verdict.decided().is_some()) {
+                        record.trace_state(context);
+                    }
                 }
                 if tells {
                     verdict.write(record);
@@ -334,11 +339,4 @@ impl BaggageSource for Both<'_> {
 
 fn outcome(verdict: &Verdict) -> Option<u8> {
     verdict.priority().map(|priority| if priority.keeps() { KEPT } else { DROPPED })
-}
-
-fn write_incoming(record: &mut RecordWriter, context: &TraceContext) {
-    record.incoming(context);
-    if !context.trace_state.is_empty() {
-        record.text(Key::TraceState, context.trace_state.as_bytes());
-    }
 }

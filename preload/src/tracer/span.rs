@@ -144,10 +144,8 @@ impl Tracer {
             record.span_start(span_id, &body);
             let root = (is_judged && trace.verdict.outcome().is_none()).then_some(&trace.root);
             describe(&mut Told { record, root, has_rules: !self.rules.is_empty() });
-            if let Some(incoming) = trace.incoming().and_then(|incoming| incoming.context.as_ref())
-                && !incoming.trace_state.is_empty()
-            {
-                record.text(Attribute::TraceState, incoming.trace_state.as_bytes());
+            if let Some(incoming) = trace.incoming().and_then(|incoming| incoming.context.as_ref()) {
+                record.trace_state(incoming);
             }
             if is_local_root {
                 self.describe_root(record, &trace);

@@ -32,6 +32,27 @@ fn written_in_both_forms() {
 }
 
 #[test]
+fn debug_is_handed_on_and_by_opentelemetry_not_made() {
+    let list = [Style::B3, Style::B3Multi, Style::Jaeger];
+    for (decided, propagation, b3, flags, jaeger) in [
+        (false, styles(&list), "-d", Some("1"), ":03"),
+        (true, styles(&list), "-d", Some("1"), ":03"),
+        (false, of_otel(&list), "-d", Some("1"), ":03"),
+        (true, of_otel(&list), "-1", None, ":01"),
+    ] {
+        let mut context = TraceContext { span: span(TRACE, SPAN, Some(2)), ..TraceContext::default() };
+        if decided {
+            context.tags.set(b"_dd.p.dm", b"-3").unwrap();
+        }
+        let headers = written(propagation, &context, &Baggage::default());
+        assert!(headers.get("b3").unwrap().ends_with(b3), "{headers:?}");
+        assert!(headers.get("uber-trace-id").unwrap().ends_with(jaeger), "{headers:?}");
+        let sampled = if flags.is_some() { None } else { Some("1") };
+        assert_eq!((headers.get("x-b3-flags"), headers.get("x-b3-sampled")), (flags, sampled));
+    }
+}
+
+#[test]
 fn the_single_header() {
     let ids = (TRACE, SPAN);
     for (header, datadog, otel) in [

@@ -169,6 +169,54 @@ fn the_first_is_the_first_listed_even_if_it_is_baggage() {
 }
 
 #[test]
+fn a_decision_without_a_trace_is_of_a_style_that_is_read() {
+    let headers = [("b3", "0"), ("x-b3-sampled", "0")];
+    for (list, extract_first, priority) in [
+        (&[Style::TraceContext, Style::B3][..], false, Some(0)),
+        (&[Style::TraceContext, Style::B3], true, None),
+        (&[Style::Datadog, Style::B3Multi], true, None),
+        (&[Style::B3, Style::TraceContext], true, Some(0)),
+    ] {
+        let found = read(Propagation { extract_first, ..styles(list) }, &headers).context;
+        assert_eq!(found.and_then(|context| context.span.priority), priority.map(Priority), "{list:?}");
+    }
+}
+
+#[test]
+fn what_a_process_was_started_with_is_read_as_far_as_is_wished() {
+    let environment = Headers::of(&[T, ("baggage", "k=v")]);
+    let all = Propagation::default();
+    for (propagation, takes_baggage) in [
+        (all, true),
+        (Propagation { behaviour: ExtractBehaviour::Restart, ..all }, true),
+        (Propagation { behaviour: ExtractBehaviour::Ignore, ..all }, false),
+        (styles(&[]), false),
+        (styles(&[Style::Datadog]), false),
+        (styles(&[Style::Baggage]), true),
+    ] {
+        let mut baggage = Baggage::default();
+        let found = propagation.of_process().extract(&environment, &mut baggage);
+        // The launcher has put it there.
+        assert_eq!(found.context.as_ref().map(ids), Some((TRACE, SPAN, Some(1))));
+        assert_eq!((found.has_baggage, baggage.get("k").is_some()), (takes_baggage, takes_baggage));
+    }
+}
+
+#[test]
+fn a_link_has_no_state_where_a_context_would_have_none() {
+    for (state, linked) in [
+        ("foo=1,bar=2", "foo=1,bar=2"),
+        ("Foo=1,bar=2", ""),
+        ("foo=1,bar=1=2", ""),
+        ("foo=1,dd=\u{1}", "foo=1"),
+    ] {
+        let headers = Headers::of(&[D[0], D[1]]).and(&[T, ("tracestate", state)]);
+        let found = Propagation::default().extract(&headers, &mut NoBaggage);
+        assert_eq!((links(&found).len(), found.link_trace_state.as_str()), (1, linked), "{state}");
+    }
+}
+
+#[test]
 fn a_new_trace_links_to_the_incoming_one() {
     let propagation = Propagation { behaviour: ExtractBehaviour::Restart, ..Propagation::default() };
     let mut baggage = Baggage::default();

@@ -20,6 +20,7 @@ pub use sampled::SampledSpan;
 use super::{Event, Link, Resource, Span, SpanKind, Status, TraceChunk, Value};
 use crate::context::Mechanism;
 use crate::ids::SpanId;
+use crate::semconv;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::string::{String, ToString};
@@ -182,13 +183,25 @@ fn service_or<'a>(span: &'a Span, default: &'a str) -> &'a str {
         .unwrap_or(default)
 }
 
-/// Whether a resource attribute is a tag of the user's. What describes the process, its host and the tracer has fields
-/// of its own or is known to the Agent; `_dd.*` is the tracer's and goes on the first span of a chunk only.
+/// Whether a resource attribute is a tag of the user's. What is found out about the process, its host and the tracer has
+/// fields of its own or is known to the Agent; `_dd.*` is the tracer's and goes on the first span of a chunk only.
 fn is_users_own(key: &str) -> bool {
-    const DESCRIBED_ELSEWHERE: [&str; 6] = ["telemetry.", "service.", "process.", "os.", "host.", "_dd."];
-    !DESCRIBED_ELSEWHERE.iter().any(|prefix| key.starts_with(prefix))
-        && key != "deployment.environment"
-        && key != "deployment.environment.name"
+    const DESCRIBED_ELSEWHERE: [&str; 13] = [
+        "deployment.environment",
+        "deployment.environment.name",
+        "host.arch",
+        "host.name",
+        "os.type",
+        semconv::PROCESS_PID,
+        "process.runtime.name",
+        "service.instance.id",
+        semconv::SERVICE,
+        "service.version",
+        "telemetry.sdk.language",
+        "telemetry.sdk.name",
+        "telemetry.sdk.version",
+    ];
+    !DESCRIBED_ELSEWHERE.contains(&key) && !key.starts_with("_dd.")
 }
 
 fn map_span<'a>(

@@ -37,6 +37,8 @@ pub(in crate::span) fn chunk(spans: Vec<Span>) -> TraceChunk {
         attribute("_dd.tags.process", "entrypoint.name:shop"),
         attribute("team", "checkout"),
         attribute("shard", 7),
+        attribute("service.tier", "gold"),
+        attribute("os.flavor", "x"),
     ];
     TraceChunk::new(Arc::new(Resource { attributes }), spans)
 }
@@ -69,6 +71,8 @@ fn every_span_has_the_environment_and_the_users_tags() {
         assert_eq!(mapped.text("version"), Some("1.2"));
         assert_eq!(mapped.text("team"), Some("checkout"));
         assert_eq!(mapped.text("shard"), Some("7"));
+        let named_like_ours = [mapped.text("service.tier"), mapped.text("os.flavor")];
+        assert_eq!(named_like_ours, [Some("gold"), Some("x")], "who names a tag wants it");
         assert_eq!(mapped.text("span.kind"), Some("internal"));
         assert_eq!(mapped.text("otel.trace_id"), Some("640cfd8d00000000abcdefab12345678"));
         assert_eq!(mapped.text("otel.status_code"), Some("Unset"));

@@ -5,11 +5,13 @@
 use ddtrace::context::{Mechanism, Priority, SpanContext, TraceContext};
 use ddtrace::sampling::Decision;
 use ddtrace::span::{Span, TraceChunk};
+use std::iter;
 
 /// What the spans of a chunk have in common.
 pub struct ChunkState<'a> {
     /// What came in with the local root.
     incoming: &'a str,
+    has_root: bool,
     /// `ot=…`, or empty.
     own: String,
 }
@@ -19,18 +21,19 @@ impl<'a> ChunkState<'a> {
     pub fn of(chunk: &'a TraceChunk) -> ChunkState<'a> {
         let root = chunk.spans.first().filter(|_| chunk.has_local_root);
         let incoming = root.map_or("", |root| root.trace_state.as_str());
-        ChunkState { incoming, own: own_member(chunk, root).unwrap_or_default() }
+        ChunkState { incoming, has_root: root.is_some(), own: own_member(chunk, root).unwrap_or_default() }
     }
 
     /// For one of the spans.
     pub fn for_span(&self, span: &Span) -> String {
         let incoming = if span.trace_state.is_empty() { self.incoming } else { &span.trace_state };
-        let has_member = incoming.split(',').any(|member| member.trim_start().starts_with("ot="));
-        match (self.own.is_empty() || has_member, incoming.is_empty()) {
-            (true, _) => incoming.to_owned(),
-            (false, true) => self.own.clone(),
-            (false, false) => format!("{},{incoming}", self.own),
-        }
+        let is_rate = |member: &&str| member.trim_start().starts_with("ot=");
+        // The local root knows best: what came in may have been overruled after another span began with it.
+        let from = if self.has_root { self.incoming } else { incoming };
+        let rate = from.split(',').find(is_rate).unwrap_or(&self.own);
+        let others = incoming.split(',').filter(|member| !is_rate(member));
+        let members: Vec<&str> = iter::once(rate).chain(others).filter(|member| !member.is_empty()).collect();
+        members.join(",")
     }
 }
 
@@ -85,6 +88,13 @@ mod tests {
             chunk.spans[0].trace_state = "ot=th:8,foo=1".into();
         });
         assert_eq!(incoming, ["ot=th:8,foo=1", "ot=th:8,foo=1"]);
+        let overruled = states(|chunk| {
+            chunk.decision_maker = "-4".into();
+            chunk.spans[0].trace_state = "ot=rv:1,foo=1".into();
+            // It began before that.
+            chunk.spans[1].trace_state = "ot=rv:1;th:8,foo=1".into();
+        });
+        assert_eq!(overruled, ["ot=rv:1,foo=1", "ot=rv:1,foo=1"]);
         let decided = states(|chunk| {
             chunk.decision_maker = "-3".into();
             chunk.rule_rate = Some(1.0);
