@@ -60,6 +60,7 @@ probes! {
         let context = any(TraceContext::default());
         record.verdict(&context, any(Some(Sampler::manual(any(true)))).as_ref());
         record.incoming(&context);
+        record.trace_state(&context);
         record.terminated_links(&any(Extracted::default()));
         record.propagation_error(any(PropagationError::Decoding));
         used(record.finish());
