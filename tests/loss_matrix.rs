@@ -2,7 +2,7 @@
 
 use ddtrace_test_support::agent::free_port;
 use ddtrace_test_support::programs::dying_program;
-use ddtrace_test_support::{Manner, Outcome, Receiver, Sandbox};
+use ddtrace_test_support::{Manner, Outcome, Receiver, Sandbox, repository, target_dir};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -28,6 +28,23 @@ const WAYS: [&str; 16] = [
 ];
 /// The same with a stack that is full, where the kernel has no room to tell anybody anything.
 const MORE_WAYS: [&str; 1] = ["stack"];
+
+/// The ways of a Python to end, and of those that it starts.
+const WAYS_OF_PYTHON: [&str; 13] = [
+    "return",
+    "raise",
+    "_exit",
+    "abort",
+    "kill",
+    "segv",
+    "exec",
+    "thread",
+    "fork-kill",
+    "fork",
+    "spawn",
+    "forkserver",
+    "executor",
+];
 
 /// Ways in which a process is ended in the midst of recording: what it recorded last may not be noted.
 const INTERRUPTED: [&str; 2] = ["thread", "killed"];
@@ -61,8 +78,23 @@ const AT_ONCE: usize = 12;
 fn nothing_is_lost_and_nothing_comes_twice() {
     let shared = Sandbox::new(env!("CARGO_BIN_EXE_ddtrace-run"));
     let program = dying_program(&shared);
-    let ways = || WAYS.iter().chain(&MORE_WAYS);
-    let cells: Vec<(&str, Backend)> = BACKENDS.iter().flat_map(|backend| ways().map(|way| (*way, *backend))).collect();
+    try_all(&[&program], WAYS.iter().chain(&MORE_WAYS));
+}
+
+#[test]
+#[ignore = "one cell in some 200 disagrees on a busy machine, and why is not known yet"]
+fn nothing_is_lost_of_a_python() {
+    let python = target_dir().join("otel-venv/bin/python3");
+    assert!(python.exists(), "{} is not there: run `cargo xtask setup`", python.display());
+    let program = repository().join("tests/python_api/dies.py");
+    let words = [&python, &program].map(|path| path.to_str().expect("a path of UTF-8"));
+    try_all(&words, WAYS_OF_PYTHON.iter());
+}
+
+/// Lets a program die in all of the ways, with each kind of receiver.
+fn try_all<'a>(program: &[&str], ways: impl Iterator<Item = &'a &'a str> + Clone) {
+    let cells: Vec<(&str, Backend)> =
+        BACKENDS.iter().flat_map(|backend| ways.clone().map(|way| (*way, *backend))).collect();
     let (todo, failed) = (Mutex::new(cells.iter()), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
@@ -71,7 +103,7 @@ fn nothing_is_lost_and_nothing_comes_twice() {
                     let next = todo.lock().expect("no cell panics with the list").next();
                     let Some((way, backend)) = next else { return };
                     // All cells are told of, not only the first that fails.
-                    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| cell(&program, way, *backend))) {
+                    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| cell(program, way, *backend))) {
                         let text = panic.downcast_ref::<String>().cloned().unwrap_or_default();
                         failed.lock().expect("no cell panics with it").push(format!("{way} × {backend:?}: {text}"));
                     }
@@ -84,7 +116,7 @@ fn nothing_is_lost_and_nothing_comes_twice() {
 }
 
 /// Runs the program to its end with such a receiver, then lets the receiver take all, and compares.
-fn cell(program: &str, way: &str, backend: Backend) {
+fn cell(program: &[&str], way: &str, backend: Backend) {
     let mut sandbox = Sandbox::new(env!("CARGO_BIN_EXE_ddtrace-run"));
     let (port, receiver) = match backend {
         Backend::Is(manner) => {
@@ -97,8 +129,8 @@ fn cell(program: &str, way: &str, backend: Backend) {
     sandbox.set("DD_TRACE_AGENT_URL", format!("http://127.0.0.1:{port}"));
     sandbox.set("DD_TRACE_SHUTDOWN_TIMEOUT_SECONDS", "0.3");
     let ledger = sandbox.work().join("ledger");
-    let words = [program, way, ledger.to_str().expect("a path of UTF-8"), SPANS];
-    let traced = sandbox.run_traced(words);
+    let words = [way, ledger.to_str().expect("a path of UTF-8"), SPANS];
+    let traced = sandbox.run_traced(program.iter().chain(&words));
     sandbox.settle();
     let noted = ids_in(&std::fs::read_to_string(&ledger).expect("the program noted its spans"));
     assert!(noted.len() > 40, "{traced:?}");
@@ -108,7 +140,10 @@ fn cell(program: &str, way: &str, backend: Backend) {
     let before = receiver.as_ref().map_or(0, |receiver| receiver.spans().len() as u64);
     let slow_or_interrupted = backend == Backend::Is(Manner::IsSlow) || INTERRUPTED.contains(&way);
     if !slow_or_interrupted {
-        assert_eq!((before + waiting, traced.out().as_str()), (noted.len() as u64, ""), "delivered and waiting");
+        let log = sandbox.local_store().with_file_name("sidecar.log");
+        let log = std::fs::read_to_string(log).unwrap_or_default();
+        let account = (before + waiting, traced.out());
+        assert_eq!(account, (noted.len() as u64, String::new()), "delivered and waiting; {traced:?}{log}");
     }
     if matches!(backend, Backend::Down | Backend::Is(Manner::Refuses(_) | Manner::HangsUp)) {
         assert_eq!(before, 0);
