@@ -31,6 +31,8 @@ class Agent(http.server.BaseHTTPRequestHandler):
     """Takes everything that an Agent takes; counts the traces that it is told of."""
 
     protocol_version = "HTTP/1.1"
+    #: An answer is sent as one packet: the second of two would wait for an acknowledgement, 0.2 s.
+    wbufsize = -1
     traces = 0
 
     def answer(self):

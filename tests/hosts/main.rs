@@ -95,11 +95,33 @@ fn compare(host: &Host) -> Result<(), String> {
     Ok(())
 }
 
-/// Shells name the processes that they speak of.
+/// Shells name the processes that they speak of: after `line 2:`, and padded to five places, which tells short ids apart.
 fn without_ids(text: &str) -> String {
-    let words = text.split_inclusive(char::is_whitespace);
-    let is_id = |word: &str| word.len() > 3 && word.bytes().all(|byte| byte.is_ascii_digit());
-    words.map(|word| if is_id(word.trim_end()) { "# " } else { word }).collect()
+    let mut told = String::new();
+    let mut last = "";
+    for word in text.split_inclusive(char::is_whitespace) {
+        let bare = word.trim_end();
+        let is_number = !bare.is_empty() && bare.bytes().all(|byte| byte.is_ascii_digit());
+        if is_number && (bare.len() > 3 || last.ends_with(':')) {
+            told.truncate(told.trim_end_matches(' ').len());
+            told.push_str(" # ");
+        } else {
+            told.push_str(word);
+        }
+        if !bare.is_empty() {
+            last = bare;
+        }
+    }
+    told
+}
+
+#[test]
+fn ids_of_any_length_are_left_out() {
+    let told = |id: &str| format!("/bin/bash: line 12: {id:>5} Killed                  sleep 60\n");
+    let of = |id: &str| without_ids(&told(id));
+    assert_eq!(of("7"), "/bin/bash: line 12: # Killed                  sleep 60\n");
+    assert_eq!((of("429"), of("6500"), of("65000")), (of("7"), of("7"), of("7")));
+    assert_eq!(without_ids("exit 12\n"), "exit 12\n");
 }
 
 /// The lines that only one of the runs has.

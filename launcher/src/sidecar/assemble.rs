@@ -24,6 +24,9 @@ pub const LATE_NEWS_NS: u64 = 60_000_000_000;
 /// The same where memory is short.
 const SHORT_NEWS_NS: u64 = 5_000_000_000;
 
+/// So many traces are handed on at once.
+pub const PORTION: usize = 2000;
+
 /// Where memory is short, so many processes are cut off at once at least.
 const LEAST_CUT: usize = 64;
 
@@ -314,17 +317,26 @@ impl Assembler {
 
     /// Ends the spans whose processes are gone and hands on the traces that are ready. `now_ns` is `CLOCK_MONOTONIC`.
     pub fn collect(&mut self, now_ns: u64) -> Vec<TraceChunk> {
-        self.hand_on(now_ns, HandOn::Ready)
+        self.hand_on(now_ns, HandOn::Ready, usize::MAX)
     }
 
-    /// Memory is short: forgets what can be done without, and hands on all spans that are finished, even those that would
-    /// be held.
-    pub fn hand_on_finished(&mut self, now_ns: u64) -> Vec<TraceChunk> {
+    /// Memory is short: forgets what can be done without, and holds no process's span any more.
+    pub fn hold_less(&mut self, now_ns: u64) {
         self.policy.hold_processes = false;
         self.general.hold_less();
         self.early_exits.retain(|_, exit| now_ns.abs_diff(exit.time_ns) < SHORT_NEWS_NS);
         self.past.retain(|_, finished_ns| now_ns.saturating_sub(*finished_ns) < SHORT_NEWS_NS);
-        self.hand_on(now_ns, HandOn::Finished)
+    }
+
+    /// As [`hold_less`](Assembler::hold_less), and hands on all spans that are finished, even those that would be held.
+    pub fn hand_on_finished(&mut self, now_ns: u64) -> Vec<TraceChunk> {
+        self.hold_less(now_ns);
+        self.hand_on(now_ns, HandOn::Finished, usize::MAX)
+    }
+
+    /// Hands on about [`PORTION`] traces of what is to be handed on; if it gives fewer, there are no more.
+    pub fn portion(&mut self, now_ns: u64, what: HandOn) -> Vec<TraceChunk> {
+        self.hand_on(now_ns, what, PORTION)
     }
 
     /// Memory is still short: of the process that has most in open spans, those that are open for longest end unfinished.
@@ -366,14 +378,14 @@ impl Assembler {
         trace.finished.push(span.finish(now_ns, self.clock_offset));
     }
 
-    fn hand_on(&mut self, now_ns: u64, what: HandOn) -> Vec<TraceChunk> {
+    fn hand_on(&mut self, now_ns: u64, what: HandOn, most: usize) -> Vec<TraceChunk> {
         let ended = self.ended;
         let what = if ended { HandOn::Everything } else { what };
         self.bury(now_ns);
         if ended {
             self.general.end(self.unix_ns(self.last_ns));
         }
-        let mut ready = self.general.collect(&self.judge, now_ns, what);
+        let mut ready = self.general.collect(&self.judge, now_ns, what, most);
         let done: Vec<SpanId> = self
             .open
             .iter()

@@ -21,7 +21,7 @@ use tokio::sync::Notify;
 use tokio::task::LocalSet;
 use tokio::time::timeout;
 
-use super::assemble::{Assembler, Policy};
+use super::assemble::{Assembler, PORTION, Policy};
 use super::flush::spool_bound;
 use super::groups::{self, Pending};
 use super::judge::Judge;
@@ -29,6 +29,7 @@ use super::leftover::Leftovers;
 use super::memory::Budget;
 use super::queues::{Patience, Queues};
 use super::shown::Shown;
+use super::traces::HandOn;
 use crate::export::Preparation;
 use crate::spool::{Account, Counter, Outbox, RecordsReader};
 
@@ -55,6 +56,8 @@ pub struct Plan {
     pub directory: Option<PathBuf>,
     /// Counts what becomes of the spans.
     pub account: Arc<Account>,
+    /// Somebody waits for the end of delivery.
+    pub attended: bool,
     /// Hold all spans back until the command has ended, and give them up if it takes longer than this: it is a service.
     pub hold: Option<Duration>,
     /// The span of the command's first process.
@@ -224,9 +227,7 @@ impl Work {
             self.plan.account.add(Counter::Recorded, recorded);
             self.tell_malformed();
             self.decide_about_processes();
-            let mut chunks = self.assembler.collect(monotonic_ns());
-            self.prepare(&mut chunks);
-            self.pending.extend(chunks);
+            self.hand_on(HandOn::Ready).await;
             let is_due =
                 !is_more && (self.assembler.has_ended() || self.last_sent.elapsed() >= self.plan.config.flush_interval);
             self.put_away(is_due).await;
@@ -243,6 +244,20 @@ impl Work {
         self.tidy().await;
     }
 
+    /// Takes over what is to be handed on, a portion at a time: there may be very much of it.
+    async fn hand_on(&mut self, what: HandOn) {
+        loop {
+            let mut chunks = self.assembler.portion(monotonic_ns(), what);
+            let is_all = chunks.len() < PORTION;
+            self.prepare(&mut chunks);
+            self.pending.extend(chunks);
+            if is_all {
+                break;
+            }
+            self.put_away(false).await;
+        }
+    }
+
     /// Memory is short: what else would wait to be complete is put away, where it takes none. What can be done without is
     /// forgotten first; then what is finished goes, then the places of what no receiver takes if they are the most of it,
     /// and at last what is open for longest.
@@ -250,11 +265,10 @@ impl Work {
         if self.plan.hold.take().is_some() {
             tracing::info!("so many processes are spans by now that they are not held back any more");
         }
-        let mut chunks = self.assembler.hand_on_finished(monotonic_ns());
         let mut cut = 0;
         loop {
-            self.prepare(&mut chunks);
-            self.pending.extend(chunks);
+            self.assembler.hold_less(monotonic_ns());
+            self.hand_on(HandOn::Finished).await;
             self.put_away(true).await;
             if let Some((queues, outbox)) = &mut self.sending {
                 while outbox.weight() > self.budget.part(2) {
@@ -269,7 +283,6 @@ impl Work {
             }
             let Some(more) = self.assembler.cut_oldest(monotonic_ns()) else { break };
             cut += more;
-            chunks = self.assembler.hand_on_finished(monotonic_ns());
         }
         self.plan.account.add(Counter::CutShort, cut);
         if cut > 0 && !std::mem::replace(&mut self.told_short, true) {
@@ -385,7 +398,11 @@ impl Work {
 
     /// All is read: delivers what is left, for as long as there is time.
     async fn finish(mut self) {
-        self.patience.end_within(self.plan.config.shutdown_timeout);
+        let limit = self.plan.config.shutdown_timeout;
+        match self.plan.attended {
+            true => self.patience.end_within(limit),
+            false => self.patience.end_within_of_an_answer(limit),
+        }
         lock(&self.shared.ended).is_complete = true;
         loop {
             if self.shared.hurry.load(Ordering::Relaxed) {

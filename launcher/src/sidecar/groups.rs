@@ -17,7 +17,7 @@ const WEIGHT: usize = 2 << 20;
 /// Finished spans that are not in a group yet.
 #[derive(Default)]
 pub struct Pending {
-    chunks: Vec<TraceChunk>,
+    chunks: VecDeque<TraceChunk>,
     spans: usize,
     weight: usize,
 }
@@ -41,20 +41,22 @@ impl Pending {
             return None;
         }
         let (mut spans, mut bytes) = (0, 0);
-        let count = self.chunks.iter().take_while(|chunk| {
-            let is_more_wanted = spans < SPANS && bytes < WEIGHT;
-            if is_more_wanted {
-                spans += chunk.spans.len();
-                bytes += weight(chunk);
-            }
-            is_more_wanted
-        });
-        let count = count.count();
-        let rest = self.chunks.split_off(count);
-        let batch = Batch { chunks: std::mem::replace(&mut self.chunks, rest) };
+        let mut chunks = Vec::new();
+        while spans < SPANS
+            && bytes < WEIGHT
+            && let Some(chunk) = self.chunks.pop_front()
+        {
+            spans += chunk.spans.len();
+            bytes += weight(&chunk);
+            chunks.push(chunk);
+        }
+        if self.chunks.is_empty() {
+            // There may have been many of them.
+            self.chunks.shrink_to(SPANS);
+        }
         self.spans -= spans;
         self.weight -= bytes;
-        Some(batch)
+        Some(Batch { chunks })
     }
 }
 

@@ -20,6 +20,9 @@ use crate::spool::{Counter, Destinations, Parcel};
 /// How long the sidecar still tries when it was told to go.
 const LAST_MOMENT: Duration = Duration::from_millis(500);
 
+/// How long it tries at most after the end of all processes, where nobody waits for it.
+const MOST_AFTER_THE_END: Duration = Duration::from_secs(60);
+
 /// More different things to say are in the log only.
 const MOST_COMPLAINTS: usize = 5;
 
@@ -28,6 +31,8 @@ const MOST_COMPLAINTS: usize = 5;
 pub struct Patience {
     /// After this instant nothing is tried any more. Set at the end.
     deadline: Cell<Option<Instant>>,
+    /// Nobody waits for the end: each answer gives this much more time, until that instant.
+    renewed_by: Cell<Option<(Duration, Instant)>>,
     /// Told when it was set.
     shortened: Notify,
 }
@@ -42,8 +47,22 @@ impl Patience {
         }
     }
 
+    /// From now on there is so much time for each answer: as long as receivers take what there is, it goes on.
+    pub fn end_within_of_an_answer(&self, limit: Duration) {
+        self.end_within(limit);
+        self.renewed_by.set(Some((limit, Instant::now() + MOST_AFTER_THE_END)));
+    }
+
+    /// A receiver has answered.
+    fn answered(&self) {
+        if let (Some((more, last)), Some(deadline)) = (self.renewed_by.get(), self.deadline.get()) {
+            self.deadline.set(Some(deadline.max((Instant::now() + more).min(last))));
+        }
+    }
+
     /// The sidecar was told to go.
     pub fn hurry(&self) {
+        self.renewed_by.set(None);
         self.end_within(LAST_MOMENT);
     }
 
@@ -342,6 +361,7 @@ impl Server {
         if let Some(dropped) = settled.map(|dropped| dropped + dropped_before) {
             account.add(Counter::SentBytes, body.len() as u64);
             parcel.settle(dropped);
+            self.patience.answered();
             self.queue.answers.set(true);
             self.queue.dropped.set(self.queue.dropped.get() + dropped);
             self.queue.delivered.set(self.queue.delivered.get() + spans - dropped.min(spans));

@@ -142,6 +142,7 @@ pub fn run(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
         state_dir: order.state_dir,
         shown: order.view.is_some(),
         view: order.view,
+        attended: order.control.is_some(),
         hold: order.hold,
         first: order.first.identity.span_id,
     };

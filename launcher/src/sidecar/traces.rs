@@ -67,7 +67,12 @@ struct Process {
     passes: u64,
     /// In the order in which they were begun, with some that have ended since.
     begun: VecDeque<SpanId>,
-    traces: HashMap<TraceId, Trace>,
+    /// Boxed for the same reason.
+    traces: HashMap<TraceId, Box<Trace>>,
+    /// Those of them in which something has ended that may be the last that was waited for: only these are looked at,
+    /// as there may be very many that are open.
+    candidates: Vec<TraceId>,
+    partial_flush: Option<usize>,
     /// Traces that were handed on, oldest first.
     sent: VecDeque<TraceId>,
     decided: HashMap<TraceId, Verdict>,
@@ -87,6 +92,15 @@ struct Trace {
     /// Since when it waits for a word of its local root, `CLOCK_MONOTONIC` nanoseconds.
     waits_since: Option<u64>,
     segments: SegmentsOf,
+    /// Whether it is among the candidates.
+    is_candidate: bool,
+}
+
+impl Trace {
+    /// Whether it might be handed on, by what is in it.
+    fn may_be_due(&self, partial_flush: Option<usize>) -> bool {
+        self.open == 0 || partial_flush.is_some_and(|least| self.finished.len() >= least)
+    }
 }
 
 /// What is handed on.
@@ -103,6 +117,7 @@ pub enum HandOn {
 /// Where to.
 struct Ready<'a> {
     chunks: Vec<TraceChunk>,
+    most: usize,
     segments: &'a mut BTreeSet<u32>,
 }
 
@@ -136,7 +151,8 @@ impl Traces {
     }
 
     fn process(&mut self, producer: u64) -> &mut Process {
-        self.processes.entry(producer).or_insert_with(|| Process::new(Arc::clone(&self.resource)))
+        let new = || Process::new(Arc::clone(&self.resource), self.partial_flush);
+        self.processes.entry(producer).or_insert_with(new)
     }
 
     /// A span has begun. Gives how many spans that are new.
@@ -279,17 +295,20 @@ impl Traces {
     }
 
     /// Hands on what is to be. Processes that are gone are forgotten then.
-    pub fn collect(&mut self, judge: &Judge, now_ns: u64, what: HandOn) -> Vec<TraceChunk> {
+    /// Not more than `most` traces at once.
+    pub fn collect(&mut self, judge: &Judge, now_ns: u64, what: HandOn, most: usize) -> Vec<TraceChunk> {
         self.early.forget_old(now_ns);
-        let partial_flush = self.partial_flush;
-        let mut ready = Ready { chunks: Vec::new(), segments: &mut self.handed_on };
+        let mut ready = Ready { chunks: Vec::new(), most, segments: &mut self.handed_on };
         for process in self.processes.values_mut() {
             let is_over = process.death.is_some() && process.open.is_empty();
             let what = if is_over { HandOn::Everything } else { what };
-            process.collect(judge, now_ns, what, partial_flush, &mut ready);
+            process.collect(judge, now_ns, what, &mut ready);
         }
         let chunks = ready.chunks;
-        self.processes.retain(|_, process| process.death.is_none() || !process.open.is_empty());
+        let is_needed = |process: &Process| {
+            process.death.is_none() || !process.open.is_empty() || chunks.len() >= most && !process.traces.is_empty()
+        };
+        self.processes.retain(|_, process| is_needed(process));
         chunks
     }
 
@@ -344,7 +363,7 @@ impl Traces {
 }
 
 impl Process {
-    fn new(resource: Arc<Resource>) -> Process {
+    fn new(resource: Arc<Resource>, partial_flush: Option<usize>) -> Process {
         Process {
             pid: None,
             resource,
@@ -355,6 +374,8 @@ impl Process {
             passes: 0,
             begun: VecDeque::new(),
             traces: HashMap::new(),
+            candidates: Vec::new(),
+            partial_flush,
             sent: VecDeque::new(),
             decided: HashMap::new(),
             scopes: HashSet::new(),
@@ -382,10 +403,10 @@ impl Process {
     }
 
     fn trace(&mut self, id: TraceId) -> &mut Trace {
-        self.traces.entry(id).or_insert_with(|| Trace {
+        self.traces.entry(id).or_insert_with(|| {
             // Of the same trace something was sent before: that decision stands.
-            verdict: self.decided.get(&id).cloned().unwrap_or_default(),
-            ..Trace::default()
+            let verdict = self.decided.get(&id).cloned().unwrap_or_default();
+            Box::new(Trace { verdict, ..Trace::default() })
         })
     }
 
@@ -409,7 +430,16 @@ impl Process {
                 _ => verdict,
             };
         }
+        if trace.finished.is_empty() {
+            // Many traces have no other: room for four, as would be usual, is more than a kilobyte.
+            trace.finished.reserve_exact(1);
+        }
+        let id = span.trace_id;
         trace.finished.push(span);
+        if !trace.is_candidate && trace.may_be_due(self.partial_flush) {
+            trace.is_candidate = true;
+            self.candidates.push(id);
+        }
     }
 
     fn close_ended(&mut self, id: SpanId) {
@@ -442,38 +472,50 @@ impl Process {
         }
     }
 
-    fn collect(
-        &mut self,
-        judge: &Judge,
-        now_ns: u64,
-        what: HandOn,
-        partial_flush: Option<usize>,
-        ready: &mut Ready<'_>,
-    ) {
-        let mut due = Vec::new();
-        for (id, trace) in &mut self.traces {
-            // The process decides about a large trace by itself, as it is to say the same to those it calls. Until it has
-            // told, parts are sent only of what is too large to be kept.
-            let waits = trace.root.is_none() && !self.decided.contains_key(id) && {
-                let root = trace.open_root.and_then(|root| self.open.get(&root));
-                root.is_some_and(|root| root.verdict.priority.is_none())
-            };
-            let least = partial_flush.map(|least| if waits { least.max(2 * DECIDE_AFTER as usize) } else { least });
-            let enough = least.is_some_and(|least| trace.finished.len() >= least);
-            let is_rootless = trace.root.is_none() && !self.decided.contains_key(id);
-            let mut has_waited = || now_ns.saturating_sub(*trace.waits_since.get_or_insert(now_ns)) > WAIT_FOR_ROOT_NS;
-            let is_due = match what {
-                HandOn::Everything => true,
-                HandOn::Finished => !trace.finished.is_empty() || trace.open == 0,
-                HandOn::Ready => enough || trace.open == 0 && (!is_rootless || has_waited()),
-            };
-            if is_due {
-                due.push(*id);
+    fn collect(&mut self, judge: &Judge, now_ns: u64, what: HandOn, ready: &mut Ready<'_>) {
+        let room = ready.most.saturating_sub(ready.chunks.len());
+        let due: Vec<TraceId> = match what {
+            HandOn::Ready => self.take_due(now_ns, room),
+            HandOn::Finished => {
+                let is_due = |trace: &Trace| !trace.finished.is_empty() || trace.open == 0;
+                self.traces.iter().filter(|(_, trace)| is_due(trace)).map(|(id, _)| *id).take(room).collect()
             }
-        }
+            HandOn::Everything => self.traces.keys().copied().take(room).collect(),
+        };
         for id in due {
             self.hand_on(id, judge, ready);
         }
+    }
+
+    /// The candidates that are to be handed on, `room` at most. What may be due later stays one.
+    fn take_due(&mut self, now_ns: u64, room: usize) -> Vec<TraceId> {
+        let mut due = Vec::new();
+        let mut candidates = std::mem::take(&mut self.candidates);
+        candidates.retain(|id| {
+            let Some(trace) = self.traces.get_mut(id) else { return false };
+            if due.len() >= room {
+                return true;
+            }
+            // The process decides about a large trace by itself, as it is to say the same to those it calls. Until it has
+            // told, parts are sent only of what is too large to be kept.
+            let is_rootless = trace.root.is_none() && !self.decided.contains_key(id);
+            let waits = is_rootless && {
+                let root = trace.open_root.and_then(|root| self.open.get(&root));
+                root.is_some_and(|root| root.verdict.priority.is_none())
+            };
+            let least = self.partial_flush;
+            let least = least.map(|least| if waits { least.max(2 * DECIDE_AFTER as usize) } else { least });
+            let enough = least.is_some_and(|least| trace.finished.len() >= least);
+            let mut has_waited = || now_ns.saturating_sub(*trace.waits_since.get_or_insert(now_ns)) > WAIT_FOR_ROOT_NS;
+            let is_due = enough || trace.open == 0 && (!is_rootless || has_waited());
+            if is_due {
+                due.push(*id);
+            }
+            trace.is_candidate = !is_due && trace.may_be_due(self.partial_flush);
+            trace.is_candidate
+        });
+        self.candidates = candidates;
+        due
     }
 
     fn hand_on(&mut self, id: TraceId, judge: &Judge, ready: &mut Ready<'_>) {

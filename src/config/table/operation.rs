@@ -88,7 +88,8 @@ pub(super) const SETTINGS: &[Setting] = &[
         kind: Kind::Duration { min: 0, max: 3_600_000 },
         default: "2s",
         dd: &["DD_TRACE_SHUTDOWN_TIMEOUT_SECONDS"],
-        help: "How long `--supervise` and `--view` wait for delivery after the end of the program",
+        help: "How long `--supervise` and `--view` wait for delivery after the end of the program; without them, how long \
+               the sidecar waits for each answer of a receiver",
         example: "\"10s\"",
         ..Setting::BLANK
     },
