@@ -1,8 +1,7 @@
 //! What waits, for whom, and for how long: several receivers, too little room, no disk, much at once.
 
-use ddtrace_test_support::agent::free_port;
 use ddtrace_test_support::programs::dying_program;
-use ddtrace_test_support::{Manner, Outcome, Receiver, Sandbox};
+use ddtrace_test_support::{Manner, Nobody, Outcome, Receiver, Sandbox};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
@@ -55,8 +54,8 @@ fn assert_all(received: &[u64], ids: &[u64]) {
 
 #[test]
 fn each_receiver_has_its_own_progress() {
-    let port = free_port();
-    let mut sandbox = sandbox(port);
+    let nobody = Nobody::listens();
+    let mut sandbox = sandbox(nobody.port);
     sandbox.set("DD_TRACE_EXPORTER", "datadog,local");
     let ids = record(&sandbox, 100);
     let stored = |sandbox: &Sandbox| -> Vec<u64> {
@@ -71,9 +70,9 @@ fn each_receiver_has_its_own_progress() {
 
     let refused = sandbox.run_traced(["flush", "--wait", "0"]);
     assert_eq!((refused.code, refused.out().as_str()), (Some(1), "delivered 0 spans, 101 still waiting\n"));
-    assert!(refused.err().contains(&format!("still waiting for the Datadog Agent at http://127.0.0.1:{port}")));
+    assert!(refused.err().contains(&format!("still waiting for the Datadog Agent at {}", nobody.url())));
 
-    let receiver = Receiver::start_at(port, Manner::Takes);
+    let receiver = nobody.becomes(Manner::Takes);
     assert_eq!(flush(&sandbox).out(), "delivered 101 spans, 0 still waiting\n");
     assert_all(&receiver.spans(), &ids);
     assert_all(&stored(&sandbox), &ids);
@@ -82,7 +81,8 @@ fn each_receiver_has_its_own_progress() {
 
 #[test]
 fn a_receiver_that_has_moved_is_told_on_the_command_line() {
-    let sandbox = sandbox(free_port());
+    let nobody = Nobody::listens();
+    let sandbox = sandbox(nobody.port);
     let ids = record(&sandbox, 10);
     let receiver = Receiver::start(Manner::Takes);
     let flushed = sandbox.run_traced(["flush", "--agent-url", &receiver.url()]);
@@ -92,8 +92,8 @@ fn a_receiver_that_has_moved_is_told_on_the_command_line() {
 
 #[test]
 fn beyond_the_bound_the_oldest_goes_and_all_is_accounted_for() {
-    let port = free_port();
-    let mut sandbox = sandbox(port);
+    let nobody = Nobody::listens();
+    let mut sandbox = sandbox(nobody.port);
     sandbox.set("DD_TRACE_SPOOL_MAX_BYTES", "4194304");
     let ids = record(&sandbox, 16_000);
     let run = &status(&sandbox)["runs"][0];
@@ -105,7 +105,7 @@ fn beyond_the_bound_the_oldest_goes_and_all_is_accounted_for() {
     assert!(waiting > 1000 && dropped > 1000, "{run:#}");
     assert!(log(&sandbox).contains("spool.max_bytes is reached: the oldest "), "{}", log(&sandbox));
 
-    let receiver = Receiver::start_at(port, Manner::Takes);
+    let receiver = nobody.becomes(Manner::Takes);
     assert_eq!(flush(&sandbox).code, Some(0));
     let received: BTreeSet<u64> = receiver.spans().into_iter().collect();
     assert_eq!(received.len() as u64, waiting);
@@ -129,7 +129,8 @@ fn without_a_spool_memory_serves() {
 
 #[test]
 fn what_waited_in_memory_alone_is_counted_as_dropped() {
-    let sandbox = sandbox(free_port());
+    let nobody = Nobody::listens();
+    let sandbox = sandbox(nobody.port);
     std::fs::create_dir_all(state(&sandbox)).expect("a directory");
     std::fs::write(state(&sandbox).join("spool"), "this is no directory").expect("a file");
     record(&sandbox, 100);

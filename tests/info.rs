@@ -1,13 +1,12 @@
 //! `--info` tells what is configured, by whom, and what is wrong with it.
 
-use ddtrace_test_support::agent::free_port;
-use ddtrace_test_support::{Agent, Outcome, Sandbox};
+use ddtrace_test_support::{Agent, Nobody, Outcome, Sandbox};
 use serde_json::Value;
 
 fn sandbox() -> Sandbox {
     let mut sandbox = Sandbox::new(env!("CARGO_BIN_EXE_ddtrace-run"));
-    // With an address given nothing on the machine of the test is asked.
-    sandbox.unset("DD_TRACE_EXPORTER").set("DD_TRACE_AGENT_URL", format!("http://127.0.0.1:{}", free_port()));
+    // With an address given nothing on the machine of the test is asked. Nobody listens on that port.
+    sandbox.unset("DD_TRACE_EXPORTER").set("DD_TRACE_AGENT_URL", "http://127.0.0.1:1");
     sandbox
 }
 
@@ -96,9 +95,9 @@ fn secrets_are_masked() {
 fn what_is_reachable_and_what_is_not() {
     let agent = Agent::start();
     let mut sandbox = sandbox();
-    let nowhere = format!("127.0.0.1:{}", free_port());
-    sandbox.set("DD_TRACE_AGENT_URL", format!("http://{nowhere}"));
-    assert!(info(&sandbox).out().contains(&nowhere));
+    let nowhere = Nobody::listens();
+    sandbox.set("DD_TRACE_AGENT_URL", nowhere.url());
+    assert!(info(&sandbox).out().contains(&nowhere.url()));
     assert_eq!(agent_in(&info_json(&sandbox))["reachable"], false);
     sandbox.set("DD_TRACE_AGENT_URL", agent.url());
     assert!(info(&sandbox).out().contains(&agent.url()));

@@ -1,8 +1,7 @@
 //! The same work arrives at each kind of receiver, complete and in its form.
 
-use ddtrace_test_support::agent::free_port;
 use ddtrace_test_support::process::outline;
-use ddtrace_test_support::{Agent, Outcome, Sandbox, Span, spans};
+use ddtrace_test_support::{Agent, Nobody, Outcome, Sandbox, Span, spans};
 use std::collections::BTreeSet;
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
@@ -185,14 +184,15 @@ fn nothing_configured_and_nobody_there_is_the_local_store() {
 
 #[test]
 fn an_agent_that_is_not_there_changes_nothing_for_the_program() {
-    for url in [format!("http://127.0.0.1:{}", free_port()), "unix:///nonexistent/apm.socket".to_owned()] {
+    let nobody = Nobody::listens();
+    for url in [nobody.url(), "unix:///nonexistent/apm.socket".to_owned()] {
         let mut sandbox = sandbox();
         sandbox.set("DD_TRACE_AGENT_URL", url);
         work(&sandbox);
     }
     for protocol in ["http/protobuf", "http/json", "grpc"] {
         let mut sandbox = sandbox();
-        for (name, value) in otlp(format!("http://127.0.0.1:{}", free_port()), protocol) {
+        for (name, value) in otlp(nobody.url(), protocol) {
             sandbox.set(name, value);
         }
         work(&sandbox);

@@ -28,7 +28,7 @@ pub mod witness;
 pub use agent::Agent;
 pub use outcome::Outcome;
 pub use process::{End, Process};
-pub use receiver::{Manner, Receiver};
+pub use receiver::{Manner, Nobody, Receiver};
 pub use sandbox::Sandbox;
 pub use spans::Span;
 

@@ -1,7 +1,9 @@
 //! A receiver of Datadog's protocol that answers as it is told, for what no real one does at will.
 
+use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, bind, getsockname, listen, socket};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -42,6 +44,49 @@ struct Shared {
     unanswered: usize,
 }
 
+/// A port on which nobody listens and nobody else can: it refuses whoever comes. Not just any port that is free, as the
+/// next receiver that is started may get that one, with what was not meant for it.
+#[derive(Debug)]
+pub struct Nobody {
+    /// The port.
+    pub port: u16,
+    socket: OwnedFd,
+}
+
+impl Nobody {
+    /// Takes a port that is free.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn listens() -> Nobody {
+        let socket = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).expect("a socket");
+        bind(socket.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0)).expect("a port");
+        let bound: SockaddrIn = getsockname(socket.as_raw_fd()).expect("a bound socket has an address");
+        Nobody { port: bound.port(), socket }
+    }
+
+    /// `http://…` of it.
+    #[must_use]
+    pub fn url(&self) -> String {
+        url(self.port)
+    }
+
+    /// From now on there is a receiver.
+    ///
+    /// # Panics
+    /// When the kernel cannot listen.
+    #[must_use]
+    pub fn becomes(self, manner: Manner) -> Receiver {
+        listen(&self.socket, Backlog::MAXCONN).expect("a bound socket can listen");
+        Receiver::of(TcpListener::from(self.socket), manner)
+    }
+}
+
+fn url(port: u16) -> String {
+    format!("http://127.0.0.1:{port}")
+}
+
 impl Receiver {
     /// Listens on a port that is free.
     ///
@@ -49,16 +94,10 @@ impl Receiver {
     /// When there is none.
     #[must_use]
     pub fn start(manner: Manner) -> Receiver {
-        Receiver::start_at(0, manner)
+        Receiver::of(TcpListener::bind(("127.0.0.1", 0)).expect("a port to listen on"), manner)
     }
 
-    /// Listens on a port.
-    ///
-    /// # Panics
-    /// When that is taken.
-    #[must_use]
-    pub fn start_at(port: u16, manner: Manner) -> Receiver {
-        let listener = TcpListener::bind(("127.0.0.1", port)).expect("a port to listen on");
+    fn of(listener: TcpListener, manner: Manner) -> Receiver {
         let port = listener.local_addr().expect("a listener has an address").port();
         let shared = Shared { manner, spans: Vec::new(), has_split: false, unanswered: 0 };
         let receiver = Receiver { port, shared: Arc::new(Mutex::new(shared)) };
@@ -79,7 +118,7 @@ impl Receiver {
     /// `http://…` of it.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        url(self.port)
     }
 
     /// Answers otherwise from now on.
