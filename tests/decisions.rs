@@ -28,7 +28,7 @@ fn program() -> &'static str {
 }
 
 fn run(sandbox: &Sandbox, how: &str) -> Outcome {
-    sandbox.run_traced([program(), how])
+    sandbox.run_traced([program()].into_iter().chain(how.split('/')))
 }
 
 fn json(agent: &Agent, path: &str) -> Value {
@@ -121,16 +121,38 @@ fn whoever_decides_decides_the_same() {
         (vec![(rules, longest)], DROPPED),
         (vec![(rules, rule(r#""tags":{"span.kind":"serv*"},"#))], DROPPED),
         (vec![(rules, rule(r#""tags":{"span.kind":"client"},"#))], NOBODY),
+        // What says who made the span is no tag of it.
+        (vec![(rules, rule(r#""tags":{"service.version":"7"},"#))], NOBODY),
+        (vec![(rules, rule(r#""tags":{"process.pid":"*"},"#))], NOBODY),
+        (vec![(rules, rule(r#""tags":{"telemetry.sdk.language":"*"},"#))], NOBODY),
     ];
-    let decide_all = &|way| {
+    assert_decided(&["ended", "injected", "killed", "rust"], &cases);
+}
+
+#[test]
+fn a_span_that_only_its_attributes_name_is_decided_about_by_those_names() {
+    let rule = |conditions: &str| format!(r#"[{{{conditions}"sample_rate":0}}]"#);
+    let rules = "DD_TRACE_SAMPLING_RULES";
+    let cases = [
+        (vec![(rules, rule(r#""name":"http.server.request","#))], DROPPED),
+        (vec![(rules, rule(r#""resource":"GET /orders/{id}","#))], DROPPED),
+        (vec![(rules, rule(r#""tags":{"http.response.headers.etag":"a"},"#))], DROPPED),
+        (vec![(rules, rule(r#""tags":{"http.method":"GET"},"#))], DROPPED),
+        (vec![(rules, rule(r#""name":"unnamed","#))], NOBODY),
+    ];
+    assert_decided(&["ended/unnamed", "injected/unnamed", "killed/unnamed"], &cases);
+}
+
+fn assert_decided(ways: &[&str], cases: &[(Vec<(&str, String)>, &str)]) {
+    let decide_all = |way| {
         let agent = Agent::start();
-        for (settings, expected) in &cases {
+        for (settings, expected) in cases {
             let settings: Vec<(&str, &str)> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
             assert_eq!(decided(&agent, &settings, way), *expected, "{way} with {settings:?}");
         }
     };
     std::thread::scope(|scope| {
-        for way in ["ended", "injected", "killed", "rust"] {
+        for way in ways {
             scope.spawn(move || decide_all(way));
         }
     });

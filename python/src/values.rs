@@ -66,6 +66,22 @@ impl Value<'_> {
         })
     }
 
+    /// With so many characters of each text at most.
+    pub(crate) fn cut(mut self, most: Option<usize>) -> Self {
+        let Some(most) = most else { return self };
+        let end = |text: &str| text.char_indices().nth(most).map(|(end, _)| end);
+        match &mut self {
+            Value::Text(text) => {
+                if let Some(end) = end(text) {
+                    text.to_mut().truncate(end);
+                }
+            }
+            Value::Texts(texts) => texts.iter_mut().for_each(|text| text.truncate(end(text).unwrap_or(text.len()))),
+            _ => {}
+        }
+        self
+    }
+
     /// As Python has it; lists are tuples.
     pub(crate) fn to_python<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         Ok(match self {

@@ -108,7 +108,8 @@ impl SpanData {
             None if self.attributes >= self.limits.attributes => return self.drop_one(ATTRIBUTES),
             None => self.attributes += 1,
         }
-        let value = value.cut(self.limits.attribute_length, MAX_TEXT);
+        // The limits' lengths are kept after secrets are hidden, which half of one is not known to be.
+        let value = value.cut(MAX_TEXT);
         self.fields.append(name.len() + value.size(), 1, |record| value.write(name, record));
     }
 
@@ -159,6 +160,12 @@ impl SpanData {
     /// The events and links, in the order in which they were added.
     pub fn details(&self) -> impl Iterator<Item = FieldValue<'_>> {
         self.fields.iter().filter(|field| matches!(field.key, Key::Event | Key::Link)).map(|field| field.value)
+    }
+
+    /// How much of it is kept. Counts are kept to as it is recorded; texts are recorded whole, and cut when they are sent.
+    #[must_use]
+    pub fn limits(&self) -> &SpanLimits {
+        &self.limits
     }
 
     /// How many attributes, events and links found no room.
@@ -325,7 +332,7 @@ impl SpanData {
             .map_while(|(name, value)| {
                 let name = cut_name(name);
                 room = room.checked_sub(name.len() + 16)?;
-                let value = value.cut(self.limits.nested_attribute_length, room);
+                let value = value.cut(room);
                 room = room.checked_sub(value.size())?;
                 Some((name, value))
             })

@@ -30,15 +30,9 @@ pub enum AttributeValue<'a> {
 }
 
 impl<'a> AttributeValue<'a> {
-    /// The value with texts of at most `characters` and of what a record can carry. `bytes` bounds a single text.
-    pub(super) fn cut(self, characters: Option<usize>, bytes: usize) -> AttributeValue<'a> {
-        let cut = |text: &'a str, bytes: usize| {
-            let text = match characters {
-                Some(most) => text.char_indices().nth(most).map_or(text, |(end, _)| &text[..end]),
-                None => text,
-            };
-            &text[..floor_char_boundary(text.as_bytes(), bytes)]
-        };
+    /// The value with what a record can carry of it. `bytes` bounds a single text.
+    pub(super) fn cut(self, bytes: usize) -> AttributeValue<'a> {
+        let cut = |text: &'a str, bytes: usize| &text[..floor_char_boundary(text.as_bytes(), bytes)];
         match self {
             AttributeValue::Text(text) => AttributeValue::Text(cut(text, bytes)),
             AttributeValue::Texts(texts) => {
@@ -95,13 +89,10 @@ mod tests {
     use std::vec;
 
     #[test]
-    fn characters_are_counted_and_bytes_bounded() {
-        assert_eq!(AttributeValue::Text("äöü").cut(Some(2), 100), AttributeValue::Text("äö"));
-        assert_eq!(AttributeValue::Text("äöü").cut(None, 3), AttributeValue::Text("ä"));
-        assert_eq!(AttributeValue::Text("äöü").cut(Some(0), 100), AttributeValue::Text(""));
-        let texts = AttributeValue::Texts(vec!["abc", "d"]);
-        assert_eq!(texts.clone().cut(Some(2), 100), AttributeValue::Texts(vec!["ab", "d"]));
-        assert_eq!(texts.cut(None, 8), AttributeValue::Texts(vec!["abc"]));
-        assert_eq!(AttributeValue::Integers(&[1, 2, 3]).cut(Some(1), 16), AttributeValue::Integers(&[1, 2]));
+    fn bytes_are_bounded() {
+        assert_eq!(AttributeValue::Text("äöü").cut(100), AttributeValue::Text("äöü"));
+        assert_eq!(AttributeValue::Text("äöü").cut(3), AttributeValue::Text("ä"));
+        assert_eq!(AttributeValue::Texts(vec!["abc", "d"]).cut(8), AttributeValue::Texts(vec!["abc"]));
+        assert_eq!(AttributeValue::Integers(&[1, 2, 3]).cut(16), AttributeValue::Integers(&[1, 2]));
     }
 }

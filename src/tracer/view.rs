@@ -52,8 +52,8 @@ fn service<'a>(data: &'a SpanData, settings: &'a Settings) -> Cow<'a, str> {
     said.unwrap_or_else(|| Cow::Borrowed(settings.service.as_deref().unwrap_or_default()))
 }
 
-/// The span in the form that its names are computed from. Lists are empty: rules see no more of them than that they are
-/// there.
+/// The span in the form that its names are computed from. Lists are empty, as rules see no more of them than that they are
+/// there, but for a single text, which a header's is.
 fn as_span(data: &SpanData) -> Span {
     let text = |key| data.text(key).map(|text| Cow::Owned(text.into()));
     let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -71,6 +71,9 @@ fn as_span(data: &SpanData) -> Span {
             FieldValue::Integer(number) => Value::I64(number),
             FieldValue::Float(number) => Value::F64(number),
             FieldValue::Bool(truth) => Value::Bool(truth),
+            FieldValue::TextList(ref texts) if texts.len() == 1 => {
+                Value::Array(texts.iter().map(|text| Value::from(lossy(text))).collect())
+            }
             FieldValue::TextList(_)
             | FieldValue::IntegerList(_)
             | FieldValue::FloatList(_)

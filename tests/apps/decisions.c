@@ -4,16 +4,31 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+static bool is_unnamed;
 
 static void print_priority(void *argument, const char *name, const char *value, size_t length) {
     (void)argument;
     if (strcmp(name, "x-datadog-sampling-priority") == 0) printf("%.*s\n", (int)length, value);
 }
 
+/* A request that says what it is by its tags alone. */
+static ddtrace_span unnamed_request(void) {
+    struct ddtrace_start_options options = ddtrace_options();
+    options.kind = DDTRACE_SERVER;
+    ddtrace_span span = ddtrace_start("", &options);
+    ddtrace_tag_string(span, "http.request.method", "GET");
+    ddtrace_tag_string(span, "http.route", "/orders/{id}");
+    ddtrace_tag_string(span, "http.response.header.etag", "a");
+    return span;
+}
+
 static ddtrace_span request(void) {
+    if (is_unnamed) return unnamed_request();
     struct ddtrace_start_options options = ddtrace_options();
     options.kind = DDTRACE_SERVER;
     options.resource = ddtrace_text("GET /orders/{id}");
@@ -33,6 +48,7 @@ static void *help(void *argument) {
 
 int main(int argc, char **argv) {
     const char *how = argc > 1 ? argv[1] : "";
+    is_unnamed = argc > 2 && strcmp(argv[2], "unnamed") == 0;
     if (strcmp(how, "ended") == 0) {
         ddtrace_finish(request());
     } else if (strcmp(how, "injected") == 0) {

@@ -6,6 +6,7 @@ use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use ddtrace::ids::{SpanId, TraceId};
+use ddtrace::naming::UNNAMED;
 use ddtrace::record::{DECIDE_AFTER, EndBody, Record, RecordBody, SpanBody, records};
 use ddtrace::semconv::PROCESS_PID;
 use ddtrace::span::{Resource, Span, TraceChunk, Value};
@@ -417,7 +418,7 @@ impl Process {
         }
         let (mut span, verdict, is_local_root) = span.finish(&mut self.scopes);
         if span.name.is_empty() {
-            span.name = Cow::Borrowed("unnamed");
+            span.name = Cow::Borrowed(UNNAMED);
         }
         let decided = self.decided.get(&span.trace_id);
         let trace = self.traces.entry(span.trace_id).or_default();

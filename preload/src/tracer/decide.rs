@@ -53,7 +53,7 @@ impl Tracer {
             respects_parent: sampling.respects_parent,
             service_names: sampling.service_names,
         };
-        let root = Root { trace, settings: &self.settings };
+        let root = Root::new(trace, &self.settings);
         let from_sidecar = process::ring().map(|ring| ring.rates());
         let rates: &dyn AgentRates = match &from_sidecar {
             Some(rates) => rates,

@@ -25,11 +25,13 @@ pub(crate) enum About {
     Name = 1,
     Resource = 2,
     Service = 3,
-    Text = 4,
-    Integer = 5,
-    Float = 6,
-    Bool = 7,
-    Removed = 8,
+    /// The span's name in OTLP, where it is not the resource as well.
+    Title = 4,
+    Text = 5,
+    Integer = 6,
+    Float = 7,
+    Bool = 8,
+    Removed = 9,
 }
 
 /// All zero is an empty log.

@@ -94,7 +94,7 @@ impl Tracer {
 
     fn try_start(&'static self, start: &Start<'_>) -> Option<u64> {
         let place = self.place_of(start.parent, start.context)?;
-        let labels = [(About::Name, start.name), (About::Resource, start.resource), (About::Service, start.service)];
+        let labels = [(About::Name, start.name), (About::Resource, resource(start)), (About::Service, start.service)];
         self.begin(place, start.kind, start.start_unix_ns, &labels, &mut |told| describe(told.record, start))
     }
 
@@ -305,9 +305,14 @@ pub(super) const CLIENT: u8 = 3;
 const STATUS_UNSET: u8 = 0;
 const STATUS_ERROR: u8 = 2;
 
+/// The resource that it is started with; without one it is the name.
+fn resource<'a>(start: &Start<'a>) -> &'a [u8] {
+    if start.resource.is_empty() { start.name } else { start.resource }
+}
+
 fn describe(record: &mut RecordWriter, start: &Start<'_>) {
     record.text(Attribute::OperationName, cut(start.name, MAX_LABEL));
-    let resource = if start.resource.is_empty() { start.name } else { start.resource };
+    let resource = resource(start);
     // OTLP's name, and said again so that no resource is computed from the tags.
     record.text(Attribute::Name, cut(resource, MAX_LABEL));
     record.text(Attribute::ResourceName, cut(resource, MAX_LABEL));

@@ -5,18 +5,26 @@ use super::before::Before;
 use super::pool::Held;
 use super::root_log::{About, RootLog};
 use super::verdict::{Outcome, Verdict};
+use core::cell::OnceCell;
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use ddtrace::context::{Bounded, Priority, SpanContext, TraceContext};
 use ddtrace::ids::{SpanId, TraceId};
+use ddtrace::naming::{self, Described};
 use ddtrace::propagation::Extracted;
 use ddtrace::record::DECIDE_AFTER;
 use ddtrace::sampling::{Sampled, TagValue};
-use ddtrace::semconv::{self, DATADOG_NAMES, DATADOG_REQUEST_HEADER, REQUEST_HEADER};
+use ddtrace::semconv::{
+    self, DATADOG_NAMES, DATADOG_REQUEST_HEADER, DATADOG_RESPONSE_HEADER, REQUEST_HEADER, RESPONSE_HEADER,
+};
 use ddtrace::settings::Settings;
 
 /// How many traces and extracted contexts a process can have open at the same time.
 pub(crate) const TRACES: usize = 4096;
+
+/// What tags for headers begin with, and their attributes.
+const HEADERS: [(&str, &str); 2] =
+    [(DATADOG_REQUEST_HEADER, REQUEST_HEADER), (DATADOG_RESPONSE_HEADER, RESPONSE_HEADER)];
 
 /// A use of a trace. It lives as long as any span of it is open, whichever is the last.
 pub(crate) type TraceRef = Held<Trace, TRACES>;
@@ -160,27 +168,39 @@ impl Trace {
 
 /// A trace's local root as sampling rules see it.
 pub(crate) struct Root<'a> {
-    pub(crate) trace: &'a Trace,
+    trace: &'a Trace,
     /// What all spans of the process have.
-    pub(crate) settings: &'a Settings<'static>,
+    settings: &'a Settings<'static>,
+    /// Operation name and resource, where they are put together from attributes.
+    computed: OnceCell<(Bounded<256>, Bounded<1024>)>,
 }
 
 /// The tags that name a span, strongest first, come before what it was started with: so the mapping has it that makes a
 /// Datadog span of it (`ddtrace::span::datadog`).
 impl Sampled for Root<'_> {
     fn service(&self) -> &[u8] {
-        let tagged = self.tagged(&[b"datadog.service", b"service.name"]);
+        let tagged = self.text(&["datadog.service", "service.name"]);
         tagged.or_else(|| self.trace.root.part(About::Service)).unwrap_or(self.settings.service)
     }
 
     fn name(&self) -> &[u8] {
-        let tagged = self.tagged(&[b"datadog.name", b"operation.name"]);
-        tagged.or_else(|| self.trace.root.part(About::Name)).unwrap_or_default()
+        let set = self.text(&["datadog.name", "operation.name"]).or_else(|| self.trace.root.part(About::Name));
+        let by_attributes = || {
+            let name = naming::operation_name(self);
+            name.whole().or_else(|| Some(self.computed()?.0.as_bytes())).unwrap_or_default()
+        };
+        set.filter(|name| !name.is_empty()).unwrap_or_else(by_attributes)
     }
 
     fn resource(&self) -> &[u8] {
-        let tagged = self.tagged(&[b"datadog.resource", b"resource.name"]);
-        tagged.or_else(|| self.trace.root.part(About::Resource)).unwrap_or_else(|| self.name())
+        let set = self.text(&["datadog.resource", "resource.name"]).or_else(|| self.trace.root.part(About::Resource));
+        if let Some(resource) = set.filter(|resource| !resource.is_empty()) {
+            return resource;
+        }
+        match naming::resource(self) {
+            Some(resource) => resource.whole().or_else(|| Some(self.computed()?.1.as_bytes())).unwrap_or_default(),
+            None => self.trace.root.part(About::Title).unwrap_or(naming::UNNAMED.as_bytes()),
+        }
     }
 
     /// A tag by its own name or by Datadog's, else one that all spans have.
@@ -197,32 +217,60 @@ impl Sampled for Root<'_> {
     }
 }
 
-impl Root<'_> {
+impl Described for Root<'_> {
+    fn text(&self, keys: &[&str]) -> Option<&[u8]> {
+        keys.iter().find_map(|key| match self.trace.root.tag(key.as_bytes()) {
+            Some(TagValue::Text(text)) if !text.is_empty() => Some(text),
+            _ => None,
+        })
+    }
+
+    fn kind(&self) -> u8 {
+        self.trace.kind.load(Ordering::Relaxed)
+    }
+}
+
+impl<'a> Root<'a> {
+    pub(crate) fn new(trace: &'a Trace, settings: &'a Settings<'static>) -> Self {
+        Root { trace, settings, computed: OnceCell::new() }
+    }
+
+    /// Where they do not fit, rules see the beginning.
+    fn computed(&self) -> Option<&(Bounded<256>, Bounded<1024>)> {
+        if self.computed.get().is_none() {
+            let (mut name, mut resource) = (Bounded::new(), Bounded::new());
+            naming::operation_name(self).write(&mut |piece| push_cut(&mut name, piece));
+            if let Some(computed) = naming::resource(self) {
+                computed.write(&mut |piece| push_cut(&mut resource, piece));
+            }
+            // `get_or_init` has a panic in it.
+            let _ = self.computed.set((name, resource));
+        }
+        self.computed.get()
+    }
+
     fn own_tag(&self, name: &[u8]) -> Option<TagValue<'_>> {
         let root = &self.trace.root;
         if name == semconv::SPAN_KIND.as_bytes() {
             // Whatever a tag of that name says.
-            let kind = semconv::kind_name(self.trace.kind.load(Ordering::Relaxed));
-            let tagged = self.tagged(&[b"datadog.span.kind"]);
-            return Some(TagValue::Text(tagged.unwrap_or(kind.as_bytes())));
+            let tagged = self.text(&["datadog.span.kind"]);
+            return Some(TagValue::Text(tagged.unwrap_or(semconv::kind_name(self.kind()).as_bytes())));
         }
         root.tag(name).or_else(|| {
-            if let Some(header) = name.strip_prefix(DATADOG_REQUEST_HEADER.as_bytes()) {
-                let mut attribute = Bounded::<256>::new();
-                attribute.push(REQUEST_HEADER.as_bytes()).ok()?;
-                attribute.push(header).ok()?;
-                return root.tag(attribute.as_bytes());
+            for (of_tag, of_attribute) in HEADERS {
+                if let Some(header) = name.strip_prefix(of_tag.as_bytes()) {
+                    let mut attribute = Bounded::<256>::new();
+                    attribute.push(of_attribute.as_bytes()).ok()?;
+                    attribute.push(header).ok()?;
+                    return root.tag(attribute.as_bytes());
+                }
             }
             let (attribute, _) = DATADOG_NAMES.iter().find(|(_, tag)| tag.as_bytes() == name)?;
             root.tag(attribute.as_bytes())
         })
     }
+}
 
-    /// The first of these tags that is a text and not empty.
-    fn tagged(&self, names: &[&[u8]]) -> Option<&[u8]> {
-        names.iter().find_map(|name| match self.trace.root.tag(name) {
-            Some(TagValue::Text(text)) if !text.is_empty() => Some(text),
-            _ => None,
-        })
-    }
+fn push_cut<const N: usize>(text: &mut Bounded<N>, more: &[u8]) {
+    let _ = text.push(more.get(..text.room()).unwrap_or(more));
 }

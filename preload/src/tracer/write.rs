@@ -54,7 +54,7 @@ impl Told<'_> {
     /// The span's name in OTLP; other names are made of its attributes.
     pub(crate) fn name(&mut self, name: &[u8], operation: &[u8]) {
         self.note(About::Name, operation);
-        self.note(About::Resource, name);
+        self.note(About::Title, name);
         self.record.text(Key::Name, cut(name, MAX_LABEL));
     }
 
@@ -66,7 +66,7 @@ impl Told<'_> {
             let _ = name.push(piece);
         }
         let name = if name.is_empty() { default } else { name.as_bytes() };
-        self.note(About::Resource, name);
+        self.note(About::Title, name);
         self.record.text(Key::Name, name);
     }
 

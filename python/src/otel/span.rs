@@ -10,7 +10,7 @@ use crate::values::{self, Value, shown};
 use ddtrace::ids::{SpanId, TraceId};
 use ddtrace::propagation::w3c_form;
 use ddtrace::record::FieldValue;
-use ddtrace::span::Status;
+use ddtrace::span::{SpanLimits, Status};
 use ddtrace::tracer::SpanData;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -99,6 +99,10 @@ impl OtelSpan {
 
     pub(super) fn is_recording(&self) -> bool {
         self.span.get().is_recording()
+    }
+
+    fn details(&self) -> Vec<Detail> {
+        self.span.get().read(|data| data.details().filter_map(|value| Detail::read(&value, data.limits())).collect())
     }
 
     fn set(&self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) {
@@ -233,16 +237,17 @@ enum Detail {
 }
 
 impl Detail {
-    fn read(value: &FieldValue<'_>) -> Option<Detail> {
+    fn read(value: &FieldValue<'_>, limits: &SpanLimits) -> Option<Detail> {
         let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let read = |value: &FieldValue<'_>| Some(Value::read(value)?.cut(limits.nested_attribute_length));
         match value {
             FieldValue::Event(event) => {
-                let pairs = event.fields().filter_map(|field| Some((lossy(field.name), Value::read(&field.value)?)));
+                let pairs = event.fields().filter_map(|field| Some((lossy(field.name), read(&field.value)?)));
                 let pairs = pairs.filter(|(name, _)| !name.is_empty()).collect();
                 Some(Detail::Event(lossy(event.name), event.time_unix_ns, pairs))
             }
             FieldValue::Link(link) => {
-                let pairs = link.fields().filter_map(|field| Some((lossy(field.name), Value::read(&field.value)?)));
+                let pairs = link.fields().filter_map(|field| Some((lossy(field.name), read(&field.value)?)));
                 let pairs = pairs.filter(|(name, _)| !name.is_empty()).collect();
                 Some(Detail::Link((link.trace_id, link.span_id), link.flags, lossy(link.trace_state), pairs))
             }
@@ -377,11 +382,12 @@ impl OtelSpan {
         }
     }
 
-    /// Its attributes, as a mapping that cannot be changed.
+    /// Its attributes, as a mapping that cannot be changed; texts are as long as they are sent.
     #[getter]
     fn attributes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let pairs: Pairs = self.span.get().read(|data| {
-            data.attributes().filter_map(|(name, value)| Some((name.into(), Value::read(&value)?))).collect()
+            let read = |value| Some(Value::read(&value)?.cut(data.limits().attribute_length));
+            data.attributes().filter_map(|(name, value)| Some((name.into(), read(value)?))).collect()
         });
         readable(py, "attributes", (python_pairs(py, &pairs)?,))
     }
@@ -389,8 +395,7 @@ impl OtelSpan {
     /// Its events, in the order in which they were added.
     #[getter]
     fn events<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let details: Vec<Detail> =
-            self.span.get().read(|data| data.details().filter_map(|value| Detail::read(&value)).collect());
+        let details = self.details();
         let mut events = Vec::new();
         for detail in details {
             if let Detail::Event(name, time, pairs) = detail {
@@ -403,8 +408,7 @@ impl OtelSpan {
     /// Its links, in the order in which they were added.
     #[getter]
     fn links<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let details: Vec<Detail> =
-            self.span.get().read(|data| data.details().filter_map(|value| Detail::read(&value)).collect());
+        let details = self.details();
         let mut links = Vec::new();
         for detail in details {
             if let Detail::Link((trace_id, span_id), flags, state, pairs) = detail {

@@ -1,8 +1,10 @@
 //! Operation name, resource and type of a span, computed from its attributes where nobody set them.
 
+use crate::naming::{self, Described, Pieces};
 use crate::span::{Span, SpanKind, Value};
 use std::borrow::Cow;
-use std::format;
+use std::string::String;
+use std::vec::Vec;
 
 /// The first of the attributes that is text and not empty.
 pub(super) fn attribute_text<'a>(span: &'a Span, keys: &[&str]) -> Option<&'a str> {
@@ -26,91 +28,39 @@ pub(super) fn kind(span: &Span) -> &str {
 #[must_use]
 pub fn operation_name(span: &Span) -> Cow<'_, str> {
     let set = attribute_text(span, &["datadog.name", "operation.name"]).or(span.operation_name.as_deref());
-    if let Some(name) = set.filter(|name| !name.is_empty()) {
-        return Cow::Borrowed(name);
+    match set.filter(|name| !name.is_empty()) {
+        Some(name) => Cow::Borrowed(name),
+        None => whole(naming::operation_name(span)),
     }
-    let attribute = |keys| attribute_text(span, keys);
-    let client = span.kind == SpanKind::Client;
-    let server = span.kind == SpanKind::Server;
-
-    if (client || server) && attribute(&["http.request.method", "http.method"]).is_some() {
-        return Cow::Borrowed(if server { "http.server.request" } else { "http.client.request" });
-    }
-    if let (true, Some(system)) = (client, attribute(&["db.system", "db.system.name"])) {
-        return lower(format!("{system}.query"));
-    }
-    let messaging = (
-        attribute(&["messaging.system"]),
-        attribute(&["messaging.operation", "messaging.operation.type"]),
-        span.kind != SpanKind::Internal,
-    );
-    if let (Some(system), Some(operation), true) = messaging {
-        return lower(format!("{system}.{operation}"));
-    }
-    if let Some(system) = attribute(&["rpc.system"]).filter(|_| client || server) {
-        return match attribute(&["rpc.service"]) {
-            Some(service) if client && system == "aws-api" => lower(format!("aws.{service}.request")),
-            None if client && system == "aws-api" => Cow::Borrowed("aws.client.request"),
-            _ => lower(format!("{system}.{}.request", kind_name(span.kind))),
-        };
-    }
-    let invoked = (attribute(&["faas.invoked_provider"]), attribute(&["faas.invoked_name"]));
-    if let (true, (Some(provider), Some(name))) = (client, invoked) {
-        return lower(format!("{provider}.{name}.invoke"));
-    }
-    if let (true, Some(trigger)) = (server, attribute(&["faas.trigger"])) {
-        return lower(format!("{trigger}.invoke"));
-    }
-    if attribute(&["graphql.operation.type"]).is_some() {
-        return Cow::Borrowed("graphql.server.request");
-    }
-    if !client && !server {
-        return Cow::Borrowed(kind_name(span.kind));
-    }
-    match attribute(&["network.protocol.name"]) {
-        Some(protocol) => lower(format!("{protocol}.{}.request", kind_name(span.kind))),
-        None => Cow::Borrowed(if server { "server.request" } else { "client.request" }),
-    }
-}
-
-fn lower(name: std::string::String) -> Cow<'static, str> {
-    Cow::Owned(name.to_lowercase())
 }
 
 /// The resource: what was set, else what the attributes identify, else the span's name.
 #[must_use]
 pub fn resource(span: &Span) -> Cow<'_, str> {
-    let attribute = |keys| attribute_text(span, keys);
-    if let Some(resource) = attribute(&["datadog.resource", "resource.name"]) {
+    if let Some(resource) = attribute_text(span, &["datadog.resource", "resource.name"]) {
         return Cow::Borrowed(resource);
     }
-    if let Some(method) = attribute(&["http.request.method", "http.method"]) {
-        // `_OTHER` is what the conventions write for a method nobody knows.
-        let method = if method == "_OTHER" { "HTTP" } else { method };
-        let route = attribute(&["http.route"]).filter(|_| span.kind == SpanKind::Server);
-        return joined(method, route);
-    }
-    if let Some(operation) = attribute(&["messaging.operation.type", "messaging.operation"]) {
-        return joined(operation, attribute(&["messaging.destination", "messaging.destination.name"]));
-    }
-    if let Some(method) = attribute(&["rpc.method"]) {
-        return joined(method, attribute(&["rpc.service"]));
-    }
-    if let Some(operation) = attribute(&["graphql.operation.type"]) {
-        return joined(operation, attribute(&["graphql.operation.name"]));
-    }
-    if attribute(&["db.system.name", "db.system"]).is_some()
-        && let Some(statement) = attribute(&["db.statement", "db.query.text"])
-    {
-        return Cow::Borrowed(statement);
-    }
-    Cow::Borrowed(&span.name)
+    naming::resource(span).map_or(Cow::Borrowed(&span.name), whole)
 }
 
-fn joined<'a>(first: &'a str, second: Option<&str>) -> Cow<'a, str> {
-    match second {
-        Some(second) => Cow::Owned(format!("{first} {second}")),
-        None => Cow::Borrowed(first),
+impl Described for Span {
+    fn text(&self, keys: &[&str]) -> Option<&[u8]> {
+        attribute_text(self, keys).map(str::as_bytes)
+    }
+
+    fn kind(&self) -> u8 {
+        self.kind as u8
+    }
+}
+
+fn whole(name: Pieces<'_>) -> Cow<'_, str> {
+    match name.whole() {
+        Some(name) => String::from_utf8_lossy(name),
+        None => {
+            let mut bytes = Vec::new();
+            name.write(&mut |piece| bytes.extend_from_slice(piece));
+            Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
+        }
     }
 }
 
@@ -187,7 +137,6 @@ fn database_type(system: &str) -> &'static str {
 mod tests {
     use super::*;
     use crate::span::datadog::tests::span;
-    use std::vec::Vec;
 
     fn with(kind: SpanKind, attributes: &[(&'static str, &'static str)]) -> Span {
         let attributes: Vec<_> = attributes.iter().map(|(k, v)| (Cow::Borrowed(*k), Value::from(*v))).collect();

@@ -1,7 +1,7 @@
 //! A span as sampling rules see it, in the part that assembles spans.
 
-use super::names;
-use super::tags::datadogs_name;
+use super::tags::{datadogs_name, single};
+use super::{is_users_own, names};
 use crate::sampling::{Sampled, TagValue};
 use crate::semconv::SPAN_KIND;
 use crate::span::{Resource, Span, Value};
@@ -42,23 +42,24 @@ impl Sampled for SampledSpan<'_> {
         self.names().1.as_bytes()
     }
 
-    /// An attribute of the span by its own name or by Datadog's, else one of what made it, which has Datadog's names for
-    /// environment and version as well.
+    /// An attribute of the span by its own name or by Datadog's, else one of what made it, as far as it is a tag as well:
+    /// the user's own, and environment and version under Datadog's names.
     fn tag(&self, name: &[u8]) -> Option<TagValue<'_>> {
         let name = core::str::from_utf8(name).ok()?;
         if name == SPAN_KIND {
             return Some(TagValue::Text(names::kind(self.span).as_bytes()));
         }
-        let by_datadogs_name =
-            || self.span.attributes.iter().find(|(key, _)| datadogs_name(key) == name).map(|(_, value)| value);
-        let in_resource =
-            |wanted: &str| self.resource.attributes.iter().find(|(key, _)| key == wanted).map(|(_, value)| value);
+        let attributes = &self.span.attributes;
+        let by_its_own = attributes.iter().find(|(key, _)| key == name);
+        let by_datadogs_name = || attributes.iter().find(|(key, _)| datadogs_name(key) == name);
+        let in_resource = |wanted: &str| self.resource.attributes.iter().find(|(key, _)| key == wanted);
         let of_resource = || match name {
             "env" => in_resource("deployment.environment.name").or_else(|| in_resource("deployment.environment")),
             "version" => in_resource("service.version"),
-            _ => in_resource(name),
+            _ => in_resource(name).filter(|(key, _)| is_users_own(key)),
         };
-        match self.span.attribute(name).or_else(by_datadogs_name).or_else(of_resource)? {
+        let (key, value) = by_its_own.or_else(by_datadogs_name).or_else(of_resource)?;
+        match single(key, value) {
             Value::String(text) => Some(TagValue::Text(text.as_bytes())),
             Value::I64(number) => Some(TagValue::Integer(*number)),
             Value::F64(number) => Some(TagValue::Float(*number)),
@@ -84,7 +85,13 @@ mod tests {
             ("service.version", "7"),
         ];
         let resource = Resource { attributes: attributes.map(|(key, value)| attribute(key, value)).to_vec() };
-        let attributes = vec![attribute("http.request.method", "GET"), attribute("http.response.status_code", 503)];
+        let list = |values: &[&'static str]| Value::Array(values.iter().map(|value| Value::from(*value)).collect());
+        let attributes = vec![
+            attribute("http.request.method", "GET"),
+            attribute("http.response.status_code", 503),
+            attribute("http.response.header.etag", list(&["a"])),
+            attribute("http.response.header.vary", list(&["a", "b"])),
+        ];
         let span = Span { kind: SpanKind::Server, attributes, ..span() };
         let sampled = SampledSpan::new(&span, &resource);
         assert_eq!(
@@ -98,6 +105,10 @@ mod tests {
             ("team", Some(TagValue::Text(b"a"))),
             ("env", Some(TagValue::Text(b"prod"))),
             ("version", Some(TagValue::Text(b"7"))),
+            ("service.version", None),
+            ("deployment.environment.name", None),
+            ("http.response.headers.etag", Some(TagValue::Text(b"a"))),
+            ("http.response.headers.vary", Some(TagValue::List)),
             ("span.kind", Some(TagValue::Text(b"server"))),
             ("other", None),
         ] {

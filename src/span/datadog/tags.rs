@@ -79,11 +79,9 @@ impl<'a> Tags<'a> {
         if is_field(key) {
             return;
         }
-        let is_header = [REQUEST_HEADER, RESPONSE_HEADER].iter().any(|prefix| key.starts_with(prefix));
+        let value = single(key, value);
         let key = datadogs_name(key);
         match value {
-            // The conventions want a list, as a header may come more than once; mostly it does not.
-            Value::Array(values) if is_header && values.len() == 1 => self.add_text(key, value_text(&values[0])),
             // The Agent refuses a payload whose status code is a number.
             _ if key == "http.status_code" => self.add_text(key, value_text(value)),
             Value::I64(number) => self.add_number(key, *number as f64),
@@ -105,6 +103,15 @@ fn truth(value: &Value) -> Option<bool> {
 /// Attributes that set a field of the span and are no tags.
 fn is_field(key: &str) -> bool {
     matches!(key, "service.name" | "resource.name" | "operation.name" | "span.type") || key.starts_with("datadog.")
+}
+
+/// The conventions want a list for a header, as it may come more than once; mostly it does not.
+pub(super) fn single<'a>(key: &str, value: &'a Value) -> &'a Value {
+    let is_header = || [REQUEST_HEADER, RESPONSE_HEADER].iter().any(|prefix| key.starts_with(prefix));
+    match value {
+        Value::Array(values) if values.len() == 1 && is_header() => &values[0],
+        value => value,
+    }
 }
 
 /// The stable HTTP conventions have newer names than Datadog's tags.

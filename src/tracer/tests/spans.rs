@@ -91,7 +91,8 @@ fn limits_keep_what_is_there_and_count_what_is_not() {
     bench.records();
     span.end();
     let [span] = &bench.records()[..] else { panic!("one span") };
-    assert_eq!((span.get("a"), span.get("b"), span.get("c")), (Some("äöü"), Some("äöü"), None));
+    // Texts are cut after what is secret in them was found.
+    assert_eq!((span.get("a"), span.get("b"), span.get("c")), (Some("äöüß"), Some("äöüß"), None));
     let dropped = |what: &str| span.get(&format!("otel.dropped_{what}_count")).map(ToString::to_string);
     assert_eq!([dropped("attributes"), dropped("events"), dropped("links")], [1, 1, 1].map(|n| Some(n.to_string())));
     let [(name, fields)] = &span.events[..] else { panic!("one event") };

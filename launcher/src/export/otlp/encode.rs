@@ -125,7 +125,7 @@ fn proto_span(span: &Span, resources_service: &str, state: &ChunkState<'_>, is_k
         },
         flags: flags(span, is_kept),
         // Receivers may refuse a span without a name.
-        name: if span.name.is_empty() { String::from("unnamed") } else { span.name.to_string() },
+        name: if span.name.is_empty() { String::from(ddtrace::naming::UNNAMED) } else { span.name.to_string() },
         // The kinds are numbered alike.
         kind: span.kind as i32,
         start_time_unix_nano: span.start_unix_nano,
