@@ -330,6 +330,9 @@ fn what_is_wrong_but_has_a_default_is_a_warning() {
     assert!(tracing.is_enabled());
     let [warning] = tracing.warnings() else { panic!("one warning: {:?}", tracing.warnings()) };
     assert!(warning.message.contains("carrier-pigeon") && warning.message.contains("http/protobuf"), "{warning}");
+    let tracing = started(&[("DD_SPAN_SAMPLING_RULES", r#"[{"name":"payment"}]"#)]);
+    let [warning] = tracing.warnings() else { panic!("one warning: {:?}", tracing.warnings()) };
+    assert!(warning.message.starts_with("DD_SPAN_SAMPLING_RULES is without effect"), "{warning}");
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Every way to die, with every kind of receiver: nothing that was recorded is lost, and nothing is delivered twice.
 
 use ddtrace_test_support::programs::dying_program;
-use ddtrace_test_support::{Manner, Nobody, Outcome, Receiver, Sandbox, repository, target_dir};
+use ddtrace_test_support::python::{program, python};
+use ddtrace_test_support::{Manner, Nobody, Outcome, Receiver, Sandbox};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -82,11 +83,7 @@ fn nothing_is_lost_and_nothing_comes_twice() {
 
 #[test]
 fn nothing_is_lost_of_a_python() {
-    let python = target_dir().join("otel-venv/bin/python3");
-    assert!(python.exists(), "{} is not there: run `cargo xtask setup`", python.display());
-    let program = repository().join("tests/python_api/dies.py");
-    let words = [&python, &program].map(|path| path.to_str().expect("a path of UTF-8"));
-    try_all(&words, WAYS_OF_PYTHON.iter());
+    try_all(&[&python("otel-venv"), &program("dies.py")], WAYS_OF_PYTHON.iter());
 }
 
 /// Lets a program die in all of the ways, with each kind of receiver.

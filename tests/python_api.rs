@@ -1,21 +1,11 @@
 //! The APIs of Python's programs: the provider of OpenTelemetry's API answers as the SDK does, what is active is so whatever
 //! a program does, and nothing is lost.
 
-use ddtrace_test_support::{Outcome, Sandbox, repository, target_dir};
+use ddtrace_test_support::python::{program, python};
+use ddtrace_test_support::{Outcome, Sandbox};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-
-fn python(venv: &str) -> String {
-    let python = target_dir().join(venv).join("bin/python");
-    assert!(python.exists(), "{} is not there: run `cargo xtask setup`", python.display());
-    python.to_str().expect("the path is UTF-8").to_owned()
-}
-
-fn program(name: &str) -> String {
-    let path: PathBuf = repository().join("tests/python_api").join(name);
-    path.to_str().expect("the path is UTF-8").to_owned()
-}
 
 fn sandbox() -> Sandbox {
     let mut sandbox = Sandbox::new(env!("CARGO_BIN_EXE_ddtrace-run"));
@@ -111,6 +101,25 @@ fn all_apis_meet_in_one_trace() {
     }
     assert_eq!(by_name["otel"].text("by.datadog"), Some("yes"));
     assert_eq!(by_name["datadog"].text("by.otel"), Some("yes"));
+}
+
+/// A text is cut to the limit when what is secret in it is hidden, whoever looks at it; the program sees it cut at once.
+#[test]
+fn half_a_secret_is_hidden_as_well() {
+    let mut sandbox = sandbox();
+    sandbox.set("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "32");
+    let source = "from opentelemetry import trace
+with trace.get_tracer('t').start_as_current_span('request') as span:
+    span.set_attribute('url.full', 'http://user:secretpassword@host/path')
+    span.add_event('e', {'url.full': 'http://user:secretpassword@host/path'})
+    print(span.attributes['url.full'], span.events[0].attributes['url.full'])
+";
+    let outcome = sandbox.run_traced([python("otel-venv").as_str(), "-c", source]);
+    succeeded(&outcome);
+    assert_eq!(outcome.out(), "http://user:secretpassword@host/ http://user:secretpassword@host/\n");
+    let [span] = &sandbox.spans()[..] else { panic!("one span") };
+    assert_eq!(span.text("url.full"), Some("http://REDACTED:REDACTED@host/pa"));
+    assert!(!format!("{span:?}").contains("secret"), "{span:#?}");
 }
 
 /// What the package tells type checkers is what is there at run time; a program that uses the whole API is right by it, and

@@ -1,10 +1,10 @@
 //! What the pages show of Python's APIs runs as it stands, and its trace is the one that Datadog's own tracer sends; an OTLP
 //! receiver gets the same.
 
-use ddtrace_test_support::{Agent, Outcome, Sandbox, Span, repository, target_dir};
+use ddtrace_test_support::python::{program, python};
+use ddtrace_test_support::{Agent, Outcome, Sandbox, Span, target_dir};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
 /// Snippets whose trace is compared with that of Datadog's tracer.
 const SNIPPETS: [&str; 14] = [
@@ -26,17 +26,6 @@ const SNIPPETS: [&str; 14] = [
 
 /// Those that use the API of OpenTelemetry, which Datadog's tracer carries out when it is asked to.
 const OF_OPENTELEMETRY: [&str; 2] = ["opentelemetry_api", "current_span"];
-
-fn python(venv: &str) -> String {
-    let python = target_dir().join(venv).join("bin/python");
-    assert!(python.exists(), "{} is not there: run `cargo xtask setup`", python.display());
-    python.to_str().expect("the path is UTF-8").to_owned()
-}
-
-fn program(name: &str) -> String {
-    let path: PathBuf = repository().join("tests/python_api").join(name);
-    path.to_str().expect("the path is UTF-8").to_owned()
-}
 
 fn sandbox() -> Sandbox {
     let mut sandbox = Sandbox::new(env!("CARGO_BIN_EXE_ddtrace-run"));

@@ -140,7 +140,23 @@ fn start(resolution: &Resolution, sources: &Sources) -> Result<Tracing, InitErro
             Err(absent) => otherwise(absent, resolution, sources, Settings::of(config, LANGUAGE))?,
         }
     };
-    Ok(Tracing { active, propagator: Propagator::new(propagation, tracer), warnings: resolution.warnings.clone() })
+    let mut warnings = resolution.warnings.clone();
+    if sends_by_itself(&active) && !config.sampling.span_rules.as_set().is_empty() {
+        warnings.push(Warning::new(
+            "DD_SPAN_SAMPLING_RULES is without effect where the program sends by itself: the SDK makes nothing of what is \
+             dropped; run it under ddtrace-run to keep single spans",
+        ));
+    }
+    Ok(Tracing { active, propagator: Propagator::new(propagation, tracer), warnings })
+}
+
+/// Whether the SDK makes the spans, and the program sends them.
+fn sends_by_itself(active: &Active) -> bool {
+    match active {
+        #[cfg(feature = "direct")]
+        Active::Direct(_) => true,
+        Active::Launched(_) | Active::Nothing(_) => false,
+    }
 }
 
 #[cfg(feature = "direct")]

@@ -9,6 +9,7 @@
 //! - [`process`]: the one form in which the tree of the witness and the tree of the spans are compared
 //! - [`programs`]: the small C programs of `tests/apps`, compiled when asked for
 //! - [`services`]: the Rust services of `examples/services` and programs of `tests/apps`, built when asked for
+//! - [`python`]: the Pythons with packages, and the programs that are run with them
 //! - [`terminal`]: a run whose stderr is a terminal
 //!
 //! Everything here panics with a telling message when it fails, since a test has nothing better to do with an error.
@@ -18,6 +19,7 @@ pub mod http;
 pub mod outcome;
 pub mod process;
 pub mod programs;
+pub mod python;
 pub mod receiver;
 pub mod sandbox;
 pub mod services;
