@@ -18,6 +18,9 @@ pub(super) fn describe<'a>(span: &'a Span, tags: &mut Tags<'a>) -> bool {
     let failed = matches!(span.status, Status::Error(_));
     if failed {
         describe_failure(span, tags);
+    } else if span.scope.is_some() {
+        // So Datadog's tracers carry out `record_exception` of OpenTelemetry's API: it is told, and is no failure.
+        describe_exception(span, tags);
     }
     for (attribute, tag) in [
         ("datadog.error.msg", "error.message"),
@@ -35,8 +38,8 @@ pub(super) fn describe<'a>(span: &'a Span, tags: &mut Tags<'a>) -> bool {
     }
 }
 
-/// The last exception knows best, then the status, then the HTTP status.
-fn describe_failure<'a>(span: &'a Span, tags: &mut Tags<'a>) {
+/// By the last one, if there is any.
+fn describe_exception<'a>(span: &'a Span, tags: &mut Tags<'a>) {
     if let Some(exception) = span.events.iter().rfind(|event| is_exception(event)) {
         for (key, value) in &exception.attributes {
             let tag = match key.as_ref() {
@@ -48,6 +51,11 @@ fn describe_failure<'a>(span: &'a Span, tags: &mut Tags<'a>) {
             tags.set_text(tag, value_text(value));
         }
     }
+}
+
+/// The last exception knows best, then the status, then the HTTP status.
+fn describe_failure<'a>(span: &'a Span, tags: &mut Tags<'a>) {
+    describe_exception(span, tags);
     if tags.text("error.message").is_some() {
         return;
     }
@@ -107,6 +115,10 @@ mod tests {
         let (failed, tags) = described(&span);
         assert!(!failed);
         assert_eq!(tags.text("error.message"), None);
+        span.scope = Some(std::sync::Arc::new(crate::span::Scope::default()));
+        let (failed, tags) = described(&span);
+        assert!(!failed);
+        assert_eq!((tags.text("error.message"), tags.text("error.type")), (Some("handled"), Some("KeyError")));
     }
 
     #[test]
