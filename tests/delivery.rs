@@ -1,7 +1,7 @@
 //! What waits, for whom, and for how long: several receivers, too little room, no disk, much at once.
 
-use ddtrace_test_support::programs::dying_program;
-use ddtrace_test_support::{Manner, Nobody, Outcome, Receiver, Sandbox};
+use ddtrace_test_support::programs::{compile_strictly, dying_program};
+use ddtrace_test_support::{Manner, Nobody, Outcome, Receiver, Sandbox, repository};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
@@ -192,4 +192,25 @@ fn much_at_once_from_many_loses_nothing() {
         log.contains("recorded 30006 spans: 30006 delivered, 0 dropped, 0 waiting; records lost in processes 0"),
         "{log}"
     );
+}
+
+/// Twice what finds room in a process's memory, faster than the sidecar would look by itself, and from more threads than
+/// there are processors.
+#[test]
+fn a_burst_after_idleness_loses_nothing() {
+    for threads in [1, 24] {
+        let nobody = Nobody::listens();
+        let mut sandbox = sandbox(nobody.port);
+        sandbox.set("DD_TRACE_SHUTDOWN_TIMEOUT_SECONDS", "0").set("DD_TRACE_PROCESS_SPANS", "false");
+        let program = compile_strictly(&sandbox, &repository().join("tests/apps/bursts.c"), "cc", &[]);
+        let (count, each) = (threads.to_string(), (200_000 / threads).to_string());
+        assert_eq!(sandbox.run_traced([&program, &count, &each]).code, Some(0));
+        sandbox.settle();
+        let log = log(&sandbox);
+        let recorded = format!("recorded {} spans: 0 delivered, 0 dropped", 200_000 / threads * threads);
+        assert!(
+            log.contains(&recorded) && log.contains("records lost in processes 0, in the spool 0"),
+            "{threads}: {log}"
+        );
+    }
 }

@@ -14,7 +14,7 @@ use ddtrace::identity::{
 use ddtrace::ids::{SpanId, TraceId};
 use ddtrace::random::Random;
 use ddtrace::record::{OpenBody, ROLE_CHILD, ROLE_SELF, RecordWriter};
-use ddtrace::ring::Ring;
+use ddtrace::ring::{Opening, Ring};
 use ddtrace::sys;
 
 /// Nothing is recorded: not under the launcher, denied, or something was not as it must be.
@@ -23,9 +23,6 @@ const DISARMED: u32 = 0;
 const ARMED: u32 = 1;
 /// The process has put itself under a system call filter: whatever is not plain memory work is left undone.
 const SANDBOXED: u32 = 2;
-
-/// A process that could not reach the sidecar tries again at a later hook, but not for ever.
-const MOST_CONNECTS: u32 = 3;
 
 /// Drawn from by every thread.
 pub(crate) static RANDOM: Random = Random::new();
@@ -40,7 +37,7 @@ static FORK_MARK: AtomicPtr<AtomicU32> = AtomicPtr::new(null_mut());
 static RING: AtomicPtr<u8> = AtomicPtr::new(null_mut());
 /// The sidecar has asked not to be told of processes any more. A forked child knows it from its parent.
 static UNWANTED: AtomicBool = AtomicBool::new(false);
-static CONNECTS: AtomicU32 = AtomicU32::new(0);
+static OPENING: Opening = Opening::new();
 static IDENTITY: Settled<Identity> = Settled::new(Identity {
     run: 0,
     flags: 0,
@@ -179,7 +176,7 @@ pub(crate) fn become_child(span: SpanId) {
     let was = *identity();
     let pid = sys::getpid();
     RING.store(null_mut(), Ordering::Relaxed);
-    CONNECTS.store(0, Ordering::Relaxed);
+    OPENING.reset();
     thread::current().reset();
     tracer::become_child();
     RANDOM.reseed();
@@ -208,12 +205,10 @@ fn own_ring() -> Option<Ring> {
 
 /// The ring, made at the first need: a forked child that only goes on to exec never needs one.
 pub(crate) fn ring() -> Option<Ring> {
-    if let Some(ring) = own_ring() {
-        return Some(ring);
-    }
-    if CONNECTS.fetch_add(1, Ordering::Relaxed) >= MOST_CONNECTS {
-        return None;
-    }
+    OPENING.ring(own_ring, open_ring)
+}
+
+fn open_ring() -> Option<Ring> {
     let identity = identity();
     let pid = PID.load(Ordering::Relaxed);
     let hello = Hello {
@@ -224,7 +219,7 @@ pub(crate) fn ring() -> Option<Ring> {
         ring_size: ddtrace::ring::layout::RING_SIZE as u64,
     };
     let ring = handshake::open_ring(identity.run, &hello).ok()?;
-    // Two threads at once: the loser's ring stays unused, and is drained empty.
+    // Two threads at once, which is rare: the loser's ring stays unused, and is drained empty.
     let kept = RING.compare_exchange(null_mut(), ring.base().as_ptr(), Ordering::AcqRel, Ordering::Acquire);
     if kept.is_ok() {
         let body = open_body(identity, pid, hello.ppid, ROLE_SELF);
@@ -262,8 +257,9 @@ pub(crate) fn record(write: impl FnOnce(&mut RecordWriter)) {
 
 /// Writes a record, or counts it as lost in the ring.
 pub(crate) fn record_span(write: impl FnOnce(&mut RecordWriter)) {
-    if let Some(ring) = ring() {
-        let _ = ring.append(&thread::current().slot, write);
+    match ring() {
+        Some(ring) => drop(ring.append(&thread::current().slot, write)),
+        None => OPENING.miss(),
     }
 }
 

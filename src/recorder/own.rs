@@ -25,8 +25,6 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::vec::Vec;
 
-/// A process that could not reach the sidecar tries again at a later record, but not for ever.
-const MOST_ATTEMPTS: u32 = 3;
 /// The most bytes of arguments that are recorded; their number is recorded in any case.
 const ARGUMENT_BYTES: usize = 8 * 1024;
 
@@ -71,7 +69,11 @@ impl Run {
     }
 
     pub(super) fn record(&self, process: &'static Process, build: impl FnOnce(&mut RecordWriter)) -> bool {
-        ring_of(process).is_some_and(|ring| append(&ring, process, build))
+        let ring = ring_of(process);
+        if ring.is_none() {
+            process.opening.miss();
+        }
+        ring.is_some_and(|ring| append(&ring, process, build))
     }
 }
 
@@ -139,25 +141,22 @@ pub(super) fn rates_of(process: &Process) -> Option<impl AgentRates + use<>> {
 }
 
 fn ring_of(process: &Process) -> Option<Ring> {
-    let base = process.ring.load(Ordering::Acquire);
-    if let Some(base) = NonNull::new(base) {
+    let there = || {
+        let base = NonNull::new(process.ring.load(Ordering::Acquire))?;
         // SAFETY: `handshake::open_ring` initialised it in this process, and it is never unmapped.
-        return Some(unsafe { Ring::attach(base) });
-    }
-    open_ring(process).ok()
+        Some(unsafe { Ring::attach(base) })
+    };
+    process.opening.ring(there, || open_ring(process).ok())
 }
 
 /// Makes the ring, and tells of the process where processes are spans.
 fn open_ring(process: &Process) -> Result<Ring, handshake::Refusal> {
     let refused = handshake::Refusal::Socket(sys::Errno::ENOENT);
     let identity = process.identity.ok_or(refused)?;
-    if process.attempts.fetch_add(1, Ordering::Relaxed) >= MOST_ATTEMPTS {
-        return Err(refused);
-    }
     let (pid, ppid) = (process.pid(), sys::getppid());
     let hello = Hello { pid, ppid, speaker: pid, span_id: identity.span_id, ring_size: RING_SIZE as u64 };
     let ring = handshake::open_ring(identity.run, &hello)?;
-    // Two threads at once: the loser's ring stays unused, and is drained empty.
+    // Two threads at once, which is rare: the loser's ring stays unused, and is drained empty.
     match process.ring.compare_exchange(
         core::ptr::null_mut(),
         ring.base().as_ptr(),
@@ -252,11 +251,8 @@ mod tests {
     }
 
     #[test]
-    fn without_a_sidecar_there_is_no_ring_and_trying_ends() {
+    fn without_a_sidecar_there_is_no_ring() {
         let process = of(identity(Holder::Process(sys::getpid())));
-        for _ in 0..=MOST_ATTEMPTS {
-            assert!(ring_of(&process).is_none());
-        }
-        assert_eq!(process.attempts.load(Ordering::Relaxed), MOST_ATTEMPTS + 1);
+        assert!((0..5).all(|_| ring_of(&process).is_none()));
     }
 }

@@ -5,6 +5,7 @@ use crate::identity::Identity;
 use crate::ids::{SpanId, TraceId};
 use crate::interface::ProcessInfo;
 use crate::random::Random;
+use crate::ring::Opening;
 use crate::sys::{self, Advice};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
@@ -26,9 +27,9 @@ pub struct Process {
     /// Where new ids come from: each process has a source of its own, so that none repeats its parent's.
     pub random: Random,
     introduced: AtomicBool,
-    /// For a process with a ring of its own: who it is, how often it has tried to connect, and the ring.
+    /// For a process with a ring of its own: who it is, its attempts to connect, and the ring.
     pub(super) identity: Option<Identity>,
-    pub(super) attempts: AtomicU32,
+    pub(super) opening: Opening,
     pub(super) ring: AtomicPtr<u8>,
 }
 
@@ -39,7 +40,7 @@ impl Process {
             random: Random::new(),
             introduced: AtomicBool::new(false),
             identity: None,
-            attempts: AtomicU32::new(0),
+            opening: Opening::new(),
             ring: AtomicPtr::new(core::ptr::null_mut()),
         }
     }

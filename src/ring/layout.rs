@@ -6,12 +6,12 @@
 
 use crate::sync::{AtomicU32, AtomicU64, Watched};
 
-pub use size::{CHUNK_COUNT, CHUNK_HEADER_SIZE, CHUNK_SIZE, HEADER_SIZE, MAX_RATES, MAX_RECORD};
+pub use size::{CHUNK_COUNT, CHUNK_HEADER_SIZE, CHUNK_SIZE, HEADER_SIZE, MAX_RATES, MAX_RECORD, MOST_IDLE_PAUSES, MOST_PAUSES, WAKE_FROM};
 
 /// Marks a ring. Stored inverted in the memory, so that a scan of a binary does not find it.
 pub const MAGIC: u64 = 0x676e_6972_5f64_6464;
 /// Changes whenever either side would misread the other.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 #[cfg(not(feature = "loom"))]
 mod size {
@@ -27,6 +27,12 @@ mod size {
     pub const MAX_RECORD: usize = 16 * 1024;
     /// How many of the Agent's sampling rates find room in the header.
     pub const MAX_RATES: usize = 200;
+    /// The sidecar is woken when a chunk from here on is taken: two megabytes wait for it.
+    pub const WAKE_FROM: u32 = 64;
+    /// How often a thread that finds no chunk free pauses, for a millisecond each time, before it loses a record.
+    pub const MOST_PAUSES: u32 = 250;
+    /// The same where no other thread finds one in the meantime either.
+    pub const MOST_IDLE_PAUSES: u32 = 100;
 }
 
 /// As little as goes through every step: loom's atomics are larger, and each multiplies what there is to try.
@@ -40,6 +46,9 @@ mod size {
     pub const CHUNK_COUNT: usize = 2;
     pub const MAX_RECORD: usize = 192;
     pub const MAX_RATES: usize = 2;
+    pub const WAKE_FROM: u32 = u32::MAX;
+    pub const MOST_PAUSES: u32 = 0;
+    pub const MOST_IDLE_PAUSES: u32 = 0;
 }
 
 /// Bytes of a chunk that records can fill.
@@ -97,11 +106,16 @@ pub struct Header {
     pub taken: AtomicU64,
     /// Written by the process: how many chunks from the start on are backed by memory.
     pub backed: AtomicU32,
-    reserved_process: [u8; 28],
+    /// Written by the process: not zero while no chunk is free and nobody waits for one any more.
+    pub gave_up: AtomicU32,
+    reserved_process: [u8; 24],
 
     /// Written by the sidecar: see `CONTROL_*`.
     pub control: AtomicU32,
-    reserved_sidecar: [u8; 60],
+    /// Not zero while the sidecar sleeps. Set by the sidecar; the process takes it away when it wakes the sidecar, which
+    /// waits on this word (futex).
+    pub asleep: AtomicU32,
+    reserved_sidecar: [u8; 56],
 
     /// One bit a chunk, set where it is free. Cleared by the process, set by the sidecar.
     pub free: [AtomicU64; BITMAP_WORDS],
@@ -149,9 +163,11 @@ impl Header {
             lost_large: word(),
             taken: word(),
             backed: half(),
-            reserved_process: [0; 28],
+            gave_up: half(),
+            reserved_process: [0; 24],
             control: half(),
-            reserved_sidecar: [0; 60],
+            asleep: half(),
+            reserved_sidecar: [0; 56],
             free: core::array::from_fn(|_| word()),
             reserved_rates: [0; 64],
             rates_sequence: half(),
@@ -189,6 +205,9 @@ const _: () = {
 };
 const _: () = assert!(size_of::<ChunkHeader>() <= CHUNK_HEADER_SIZE);
 const _: () = assert!(MAX_RECORD < CHUNK_CAPACITY);
+
+/// Where [`Header::asleep`] is.
+pub const ASLEEP_OFFSET: usize = core::mem::offset_of!(Header, asleep);
 
 /// Where chunk `index` begins.
 #[must_use]

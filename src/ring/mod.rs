@@ -6,6 +6,7 @@
 //! back. So a process that dies at any instruction loses at most the record it was writing, and nobody waits for anybody.
 
 pub mod layout;
+mod opening;
 mod rates;
 mod writer;
 
@@ -16,6 +17,7 @@ mod reader;
 pub use reader::{Corrupt, Drained, Reader};
 #[cfg(feature = "std")]
 pub use rates::hashed as hashed_rates;
+pub use opening::Opening;
 pub use rates::{RingRates, rate_key};
 pub use writer::{Lost, Ring, ThreadSlot};
 

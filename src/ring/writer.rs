@@ -2,7 +2,8 @@
 
 use super::layout::{
     CHUNK_CAPACITY, CHUNK_COUNT, CHUNK_HEADER_SIZE, CHUNK_SIZE, CONTROL_STOP, CONTROL_STOP_PROCESS_SPANS, ChunkHeader,
-    HEADER_SIZE, Header, MAGIC, MAX_RECORD, STATE_COMPLETE, STATE_OWNED, VERSION, chunk_offset, initial_free_word,
+    HEADER_SIZE, Header, MAGIC, MAX_RECORD, MOST_IDLE_PAUSES, MOST_PAUSES, STATE_COMPLETE, STATE_OWNED, VERSION, WAKE_FROM,
+    chunk_offset, initial_free_word,
 };
 use crate::record::RecordWriter;
 use crate::sys;
@@ -13,6 +14,9 @@ use core::sync::atomic::{AtomicU32, compiler_fence};
 
 /// When so many chunks more are in use than before, chunks of ended threads are looked for.
 const RECLAIM_EVERY: u32 = 16;
+
+/// How long a pause is.
+const PAUSE_NS: u64 = 1_000_000;
 
 /// Why a record was not written. It is counted in the ring's header, too.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -140,9 +144,9 @@ impl Ring {
         result
     }
 
-    /// Counts a record that could not even be begun, because the process had no memory for its span.
-    pub fn lose(&self) {
-        self.header().lost_memory.fetch_add(1, Ordering::Relaxed);
+    /// Counts records that could not even be begun, because the process had no memory for a span, or no ring yet.
+    pub fn lose(&self, records: u64) {
+        self.header().lost_memory.fetch_add(records, Ordering::Relaxed);
     }
 
     fn append_owned(&self, slot: &ThreadSlot, write: impl FnOnce(&mut RecordWriter)) -> Result<(), Lost> {
@@ -210,8 +214,38 @@ impl Ring {
         }
     }
 
-    /// Takes the lowest free chunk, so that little memory is touched.
+    /// Takes a free chunk; where there is none, waits for the sidecar for a moment.
+    ///
+    /// A burst of a hundred thousand spans finds room; beyond that a program that outruns the sidecar loses a little time
+    /// rather than spans. A sidecar that gives nothing back, as it is stopped or gone, is waited for once.
     fn take_chunk(&self) -> Result<u32, Lost> {
+        let header = self.header();
+        if let Some(index) = self.take_free() {
+            if header.gave_up.load(Ordering::Relaxed) != 0 {
+                header.gave_up.store(0, Ordering::Relaxed);
+            }
+            return self.open_chunk(index);
+        }
+        let (mut taken, mut idle) = (header.taken.load(Ordering::Relaxed), 0u32);
+        for _ in 0..MOST_PAUSES {
+            if header.gave_up.load(Ordering::Relaxed) != 0 || idle >= MOST_IDLE_PAUSES {
+                break;
+            }
+            let before = core::mem::replace(&mut taken, header.taken.load(Ordering::Relaxed));
+            idle = if taken == before { idle.wrapping_add(1) } else { 0 };
+            self.wake_sidecar();
+            sys::pause(core::ptr::from_ref(&header.gave_up).cast(), PAUSE_NS);
+            if let Some(index) = self.take_free() {
+                return self.open_chunk(index);
+            }
+        }
+        header.gave_up.store(1, Ordering::Relaxed);
+        header.lost_full.fetch_add(1, Ordering::Relaxed);
+        Err(Lost::Full)
+    }
+
+    /// Takes the lowest free chunk, so that little memory is touched.
+    fn take_free(&self) -> Option<u32> {
         let header = self.header();
         for (word, bits) in header.free.iter().enumerate() {
             let mut seen = bits.load(Ordering::Relaxed);
@@ -220,13 +254,12 @@ impl Ring {
                 let bit = seen.trailing_zeros();
                 // Acquire pairs with the reader's release when it gave the chunk back: its reset header is visible.
                 match bits.compare_exchange_weak(seen, seen & !(1 << bit), Ordering::Acquire, Ordering::Relaxed) {
-                    Ok(_) => return self.open_chunk((word as u32).wrapping_mul(64).wrapping_add(bit)),
+                    Ok(_) => return Some((word as u32).wrapping_mul(64).wrapping_add(bit)),
                     Err(now) => seen = now,
                 }
             }
         }
-        header.lost_full.fetch_add(1, Ordering::Relaxed);
-        Err(Lost::Full)
+        None
     }
 
     /// Marks the chunks of threads that have ended as complete: nobody appends to them any more, and the reader gives
@@ -283,6 +316,18 @@ impl Ring {
         chunk.sequence.store(header.taken.fetch_add(1, Ordering::Release), Ordering::Relaxed);
         // Pairs with the reader's acquire load of the state: whoever sees it owned sees which chunk comes after which.
         chunk.state.store(STATE_OWNED, Ordering::Release);
+        if index >= WAKE_FROM {
+            self.wake_sidecar();
+        }
         Ok(index)
+    }
+
+    /// Much waits to be read. Only the first one to see that the sidecar sleeps makes the system call.
+    fn wake_sidecar(&self) {
+        let asleep = &self.header().asleep;
+        // Nothing hangs on the order: the sidecar looks at all that there is.
+        if asleep.load(Ordering::Relaxed) != 0 && asleep.swap(0, Ordering::Relaxed) != 0 {
+            sys::wake_one(core::ptr::from_ref(asleep).cast());
+        }
     }
 }

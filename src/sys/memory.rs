@@ -86,6 +86,23 @@ pub unsafe fn unmap(address: NonNull<u8>, length: usize) {
     unsafe { syscall6(arch::MUNMAP, address.as_ptr() as usize, length, 0, 0, 0, 0) };
 }
 
+/// Wakes a thread, of this process or of another one, that waits on the word (`FUTEX_WAKE`). The kernel does not look at
+/// what is in it.
+pub fn wake_one(word: *const u32) {
+    const FUTEX_WAKE: usize = 1;
+    // SAFETY: the address only names a queue; nothing is read or written, and one that is none is an error.
+    unsafe { syscall6(arch::FUTEX, word as usize, FUTEX_WAKE, 1, 0, 0, 0) };
+}
+
+/// Sleeps, by a call that every filter of system calls knows: waits on a word that is zero, which nobody wakes
+/// (`FUTEX_WAIT`). Returns at once where it is not zero, and early where a signal comes.
+pub fn pause(word: *const u32, nanoseconds: u64) {
+    const FUTEX_WAIT: usize = 0;
+    let limit = [nanoseconds / 1_000_000_000, nanoseconds % 1_000_000_000];
+    // SAFETY: the kernel reads the word, where there is one, and the time, which lives until it returns.
+    unsafe { syscall6(arch::FUTEX, word as usize, FUTEX_WAIT, 0, limit.as_ptr() as usize, 0, 0) };
+}
+
 /// Whether the word at `address` can be read, as the kernel finds out without harm: a host's bad pointer must be the
 /// host's error, not a crash of ours.
 #[must_use]

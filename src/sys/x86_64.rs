@@ -46,6 +46,7 @@ pub const PREAD64: usize = 17;
 pub const READV: usize = 19;
 /// `writev(2)`.
 pub const WRITEV: usize = 20;
+pub const SCHED_YIELD: usize = 24;
 pub const MADVISE: usize = 28;
 /// `dup(2)`.
 pub const DUP: usize = 32;
@@ -89,6 +90,7 @@ pub const GETPPID: usize = 110;
 /// `prctl(2)`.
 pub const PRCTL: usize = 157;
 pub const GETTID: usize = 186;
+pub const FUTEX: usize = 202;
 pub const FGETXATTR: usize = 193;
 pub const CLOCK_GETTIME: usize = 228;
 pub const EXIT_GROUP: usize = 231;

@@ -42,6 +42,9 @@ probes! {
         used((sys::can_read(any(c"")), sys::has_attribute(fd, any(c""))));
         used(sys::readlink(any(c""), buffer!()).is_ok());
         used(sys::getcwd(buffer!()).is_ok());
+        sys::give_way();
+        sys::pause(any(core::ptr::null()), any(0));
+        sys::wake_one(any(core::ptr::null()));
         sys::close(fd);
     }
 

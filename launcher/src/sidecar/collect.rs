@@ -18,6 +18,7 @@ use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 
 use super::assemble::LATE_NEWS_NS;
 use super::death::Death;
+use super::doorbell::Doorbell;
 use super::known_ring::{Drained, KnownRing, News};
 use super::listen::{Door, Guest, Round, Unwelcome, Visitor};
 use super::{pidfd, silent, zombie};
@@ -45,6 +46,18 @@ const MOST_NOTES: usize = 64;
 /// How many spans one process may be. It is one, and now and then, for a moment, another one's that had its id before.
 const MOST_SPANS: usize = 8;
 
+/// What `epoll` tells of when a ring fills up.
+pub const DOORBELL: u64 = u64::MAX - 3;
+
+/// Without one, rings are looked at more often.
+fn hang_doorbell(epoll: &Epoll) -> Option<Doorbell> {
+    let hung = Doorbell::hang().and_then(|doorbell| {
+        epoll.add(doorbell.rung(), EpollEvent::new(EpollFlags::EPOLLIN, DOORBELL))?;
+        Ok(doorbell)
+    });
+    hung.inspect_err(|error| tracing::debug!("no process can wake the sidecar: {error}")).ok()
+}
+
 /// A process that is known.
 struct Tracked {
     pid: u32,
@@ -64,6 +77,7 @@ struct Tracked {
 /// Collects from all processes of a run.
 pub struct Collector {
     door: Door,
+    doorbell: Option<Doorbell>,
     epoll: Epoll,
     processes: HashMap<SpanId, Tracked>,
     records: RecordsWriter,
@@ -97,6 +111,7 @@ impl Collector {
     ) -> Self {
         Collector {
             door: Door::new(listener),
+            doorbell: hang_doorbell(&epoll),
             epoll,
             processes: HashMap::new(),
             records,
@@ -180,14 +195,21 @@ impl Collector {
         }
     }
 
+    /// A process has said that its ring fills up: it is about to be looked at.
+    pub fn answer_doorbell(&self) {
+        if let Some(doorbell) = &self.doorbell {
+            doorbell.answer();
+        }
+    }
+
+    /// Whether processes can say so.
+    pub fn has_doorbell(&self) -> bool {
+        self.doorbell.as_ref().is_some_and(|doorbell| !doorbell.is_deaf())
+    }
+
     /// Whether something waits in a ring because there was no room for it.
     pub fn is_cut_short(&self) -> bool {
         self.is_cut_short
-    }
-
-    /// What is counted.
-    pub fn account(&self) -> &Account {
-        &self.account
     }
 
     /// Appends a frame, if there is room.
@@ -282,6 +304,9 @@ impl Collector {
         let span = guest.hello.span_id;
         let mut known = KnownRing::new(guest.ring);
         known.hear(&self.news);
+        if let Some(doorbell) = &self.doorbell {
+            doorbell.add(known.memory());
+        }
         match guest.pidfd {
             Some(pidfd) => self.track(span, guest.pid, pidfd),
             None if !self.processes.contains_key(&span) => {
@@ -436,6 +461,9 @@ impl Collector {
             return;
         }
         let producer = self.processes.remove(&span).map_or(0, |tracked| tracked.producer);
+        if let Some(doorbell) = &self.doorbell {
+            doorbell.forget();
+        }
         self.append_death(producer, Death { span_id: span.0, time_ns: died_ns, status, usage });
     }
 

@@ -22,6 +22,7 @@ use tokio::task::LocalSet;
 use tokio::time::timeout;
 
 use super::assemble::{Assembler, PORTION, Policy};
+use super::detach::stand_behind;
 use super::flush::spool_bound;
 use super::groups::{self, Pending};
 use super::judge::Judge;
@@ -108,6 +109,8 @@ impl Exporting {
         });
         let for_thread = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("export".into()).spawn(move || {
+            // Emptying rings does not wait, this can: what is in the segment is safe.
+            stand_behind();
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             match runtime {
                 Ok(runtime) => LocalSet::new().block_on(&runtime, export(reader, plan, for_thread)),

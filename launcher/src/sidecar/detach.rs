@@ -43,6 +43,12 @@ pub fn start(keep: &[RawFd]) -> nix::Result<Lineage> {
     }
 }
 
+/// The traced program comes first: what the calling thread does can wait.
+pub fn stand_behind() {
+    // SAFETY: no pointers; only the calling thread's own priority changes, as Linux has one for each.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICENESS) };
+}
+
 /// A pipeline such as `ddtrace-run cmd | tee log` must end when `cmd` ends: nothing of it may stay open here.
 fn settle(keep: &[RawFd]) {
     // Every signal is blocked: the few that matter are read from a descriptor.
@@ -62,9 +68,6 @@ fn settle(keep: &[RawFd]) {
         next = fd.saturating_add(1);
     }
     raise_limits();
-    // The traced program comes first.
-    // SAFETY: no pointers; only the sidecar's own priority changes.
-    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICENESS) };
     // A file system must not stay busy because the sidecar was started on it.
     let _ = chdir("/");
     // SAFETY: a name of at most 15 bytes that ends with NUL.

@@ -2,6 +2,8 @@
 
 use ddtrace::ids::SpanId;
 use ddtrace::record::{ROLE_CHILD, RecordBody, records};
+use memmap2::MmapRaw;
+use std::sync::Arc;
 
 use super::listen::MappedRing;
 
@@ -43,6 +45,11 @@ impl KnownRing {
     /// One that has just come.
     pub fn new(ring: MappedRing) -> KnownRing {
         KnownRing { ring, is_used: false, lost: 0 }
+    }
+
+    /// The memory.
+    pub fn memory(&self) -> &Arc<MmapRaw> {
+        self.ring.memory()
     }
 
     /// Whether it has ever brought anything.

@@ -13,6 +13,7 @@ use nix::sys::socket::{
     self, AddressFamily, Backlog, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, getsockopt, sockopt,
 };
 use nix::sys::stat::fstat;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{pidfd, zombie};
@@ -46,13 +47,18 @@ pub struct Guest {
 pub struct MappedRing {
     reader: Reader,
     // After the reader, so that it goes last.
-    _map: MmapRaw,
+    map: Arc<MmapRaw>,
 }
 
 impl MappedRing {
     /// The reader.
     pub fn reader(&mut self) -> &mut Reader {
         &mut self.reader
+    }
+
+    /// The memory.
+    pub fn memory(&self) -> &Arc<MmapRaw> {
+        &self.map
     }
 }
 
@@ -251,5 +257,5 @@ fn map(memory: &OwnedFd) -> Result<MappedRing, Unwelcome> {
     let base = std::ptr::NonNull::new(map.as_mut_ptr()).ok_or(Unwelcome::Unsealed)?;
     // SAFETY: a writable mapping of RING_SIZE bytes, which cannot be truncated (sealed) and lives as long as the reader.
     let reader = unsafe { Reader::new(base) }.map_err(Unwelcome::Ring)?;
-    Ok(MappedRing { reader, _map: map })
+    Ok(MappedRing { reader, map: Arc::new(map) })
 }

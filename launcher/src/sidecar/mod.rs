@@ -7,6 +7,7 @@ mod collect;
 mod death;
 mod deliver;
 mod detach;
+mod doorbell;
 mod early;
 mod flush;
 mod groups;

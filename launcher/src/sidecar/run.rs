@@ -24,7 +24,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-use super::collect::Collector;
+use super::collect::{Collector, DOORBELL};
 use super::deliver::{Exporting, Plan};
 use super::flush::{SPOOL, spool_bound};
 use super::origin::Origin;
@@ -38,10 +38,8 @@ const CONTROL: u64 = u64::MAX - 2;
 /// How often rings are looked at while something happens in them, and at most while nothing does.
 const BUSY_TICK: Duration = Duration::from_millis(20);
 const IDLE_TICK: Duration = Duration::from_millis(160);
-/// The same where programs record much of their own, by what they have recorded so far: several threads that begin to do
-/// nothing else fill a ring within a tenth of a second.
-const RECORDING_TICK: Duration = Duration::from_millis(40);
-const MUCH: u64 = 1 << 20;
+/// At most, where no process can say that its ring fills up: it takes less than a tenth of a second.
+const DEAF_TICK: Duration = Duration::from_millis(20);
 /// After a look that brought so many bytes the next one follows at once.
 const FLOOD: usize = 2 << 20;
 /// What happens within this time is handled in one go: fewer turns on the processor that the traced program needs.
@@ -222,9 +220,10 @@ pub fn run(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
     }
     let usage = usage_of_self();
     tracing::debug!(
-        "the sidecar used {:.1} ms of CPU and {:.1} MiB of memory",
+        "the sidecar used {:.1} ms of CPU and {:.1} MiB of memory for {} bytes of records",
         (usage.user_ns + usage.system_ns) as f64 / 1e6,
-        usage.max_rss as f64 / f64::from(1 << 20)
+        usage.max_rss as f64 / f64::from(1 << 20),
+        account.get(Counter::RecordBytes)
     );
     let records = collector.into_records();
     account.set(Counter::SidecarPid, 0);
@@ -286,9 +285,13 @@ fn watch(
             () => tick,
         };
         let count = epoll.wait(&mut events, EpollTimeout::try_from(wait).unwrap_or(EpollTimeout::ZERO)).unwrap_or(0);
-        let mut active = false;
+        let (mut active, mut is_rung) = (false, false);
         for event in events.iter().take(count) {
             match event.data() {
+                DOORBELL => {
+                    collector.answer_doorbell();
+                    is_rung = true;
+                }
                 LISTENER => active |= collector.accept_all() > 0,
                 SIGNALS => {
                     if let Ok(Some(_)) = signals.read_signal() {
@@ -306,7 +309,7 @@ fn watch(
                 }
             }
         }
-        if last_drain.elapsed() >= BUSY_TICK || count == 0 {
+        if last_drain.elapsed() >= BUSY_TICK || count == 0 || is_rung {
             let bytes = collector.drain_all();
             // Where there is no room for more, the exporting thread needs the processor.
             is_flooded = bytes >= FLOOD && !collector.is_cut_short();
@@ -325,7 +328,7 @@ fn watch(
             tick = BUSY_TICK;
             exporting.wake();
         } else {
-            let longest = if collector.account().get(Counter::RecordBytes) > MUCH { RECORDING_TICK } else { IDLE_TICK };
+            let longest = if collector.has_doorbell() { IDLE_TICK } else { DEAF_TICK };
             tick = (tick * 2).min(longest);
         }
         if collector.living() == 0 && (command_ended.is_some() || !collector.finds_silent_processes()) {
@@ -340,7 +343,7 @@ fn watch(
             collector.stop();
             return false;
         }
-        if count > 0 {
+        if count > 0 && !is_rung {
             std::thread::sleep(GATHER);
         }
     }

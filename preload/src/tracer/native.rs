@@ -39,7 +39,7 @@ fn or_lost(span: Option<u64>) -> u64 {
     if span.is_none()
         && let Some(ring) = process::ring()
     {
-        ring.lose();
+        ring.lose(1);
     }
     span.unwrap_or(0)
 }
