@@ -45,6 +45,20 @@ fn under_the_limits_of_the_launcher_programs_run_as_ever() {
     }
 }
 
+/// The sidecar holds a descriptor for each process that lives; there may be fewer of them than processes.
+#[test]
+fn with_few_descriptors_many_processes_end_as_they_do() {
+    let sandbox = sandbox();
+    let script = "ulimit -n 64; exec \"$0\" bash -c 'for i in $(seq 100); do sleep 60 & done; sleep 1; kill -9 $(jobs -p); wait'";
+    let outcome = sandbox.run_bare(["bash", "-c", script, sandbox.launcher()]);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    let spans = sandbox.spans();
+    let killed = spans.iter().filter(|span| span.text("error.type") == Some("SIGKILL"));
+    let lived: Vec<u64> = killed.map(|span| (span.end - span.start) / 1_000_000).collect();
+    assert_eq!(lived.len(), 100, "{lived:?}");
+    assert!(lived.iter().all(|milliseconds| *milliseconds > 500), "{lived:?}");
+}
+
 #[test]
 fn where_the_kernel_has_no_memory_to_share_programs_run_as_ever() {
     let sandbox = sandbox();

@@ -10,6 +10,7 @@ use ddtrace::record::{ChildExit, Open, ROLE_SELF, Record, RecordBody, records};
 use super::death::Death;
 use super::judge::Judge;
 use super::process_span::{ProcessSpan, signal_name};
+use super::recorded_span::CutOff;
 use super::traces::{HandOn, Traces};
 use super::verdict::Verdict;
 use crate::spool::{Frame, FrameKind};
@@ -417,8 +418,11 @@ impl Assembler {
             let told = self.open.get(&SpanId(death.span_id)).and_then(ProcessSpan::status);
             let status = death.status.or(told);
             if status.is_some() || self.ended || now_ns.saturating_sub(death.time_ns) > STATUS_LINGER_NS {
-                let signal = status.and_then(signal_name);
-                self.general.close_dead(producer, self.unix_ns(death.time_ns), signal.as_deref());
+                let by = match status.and_then(signal_name) {
+                    Some(signal) => CutOff::Signal(signal),
+                    None => CutOff::Exit(status.map(|status| (status >> 8) as u8)),
+                };
+                self.general.close_dead(producer, self.unix_ns(death.time_ns), &by);
             }
         }
     }

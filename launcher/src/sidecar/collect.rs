@@ -21,7 +21,8 @@ use super::death::Death;
 use super::doorbell::Doorbell;
 use super::known_ring::{Drained, KnownRing, News};
 use super::listen::{Door, Guest, Round, Unwelcome, Visitor};
-use super::{pidfd, silent, zombie};
+use super::pidfd::Watch;
+use super::{silent, zombie};
 use crate::spool::{Account, Counter, FrameKind, RecordsWriter};
 
 /// How long after a death the parent may take to wait for the process, before the death is told without a status.
@@ -62,7 +63,7 @@ fn hang_doorbell(epoll: &Epoll) -> Option<Doorbell> {
 struct Tracked {
     pid: u32,
     producer: u64,
-    pidfd: OwnedFd,
+    watch: Watch,
     /// Oldest first.
     rings: Vec<KnownRing>,
     /// Its ids mean the same to us: it is in our pid namespace.
@@ -157,8 +158,8 @@ impl Collector {
             return false;
         }
         for (span, pid) in silent::processes_of(self.run) {
-            if let Ok(pidfd) = pidfd::open(pid) {
-                self.track(span, pid, pidfd);
+            if let Some(watch) = Watch::of(pid) {
+                self.track(span, pid, watch);
             }
         }
         self.living() > 0
@@ -237,8 +238,8 @@ impl Collector {
         }
     }
 
-    /// Tracks a process that is known by its descriptor.
-    pub fn track(&mut self, span: SpanId, pid: u32, pidfd: OwnedFd) {
+    /// Tracks a process, which is watched in this way.
+    pub fn track(&mut self, span: SpanId, pid: u32, watch: Watch) {
         if self.processes.contains_key(&span) {
             return;
         }
@@ -246,7 +247,11 @@ impl Collector {
             self.began = zombie::began(pid);
         }
         let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLHUP | EpollFlags::EPOLLET;
-        if let Err(error) = self.epoll.add(pidfd.as_fd(), EpollEvent::new(flags, span.0)) {
+        let added = match &watch {
+            Watch::Descriptor(pidfd) => self.epoll.add(pidfd.as_fd(), EpollEvent::new(flags, span.0)),
+            Watch::Looks(_) => Ok(()),
+        };
+        if let Err(error) = added {
             tracing::warn!("cannot watch process {pid}: {error}");
         }
         let producer = self.next_producer;
@@ -254,7 +259,7 @@ impl Collector {
         let tracked = Tracked {
             pid,
             producer,
-            pidfd,
+            watch,
             rings: Vec::new(),
             same_namespace: true,
             died_ns: None,
@@ -307,8 +312,8 @@ impl Collector {
         if let Some(doorbell) = &self.doorbell {
             doorbell.add(known.memory());
         }
-        match guest.pidfd {
-            Some(pidfd) => self.track(span, guest.pid, pidfd),
+        match guest.watch {
+            Some(watch) => self.track(span, guest.pid, watch),
             None if !self.processes.contains_key(&span) => {
                 // Gone so long that the kernel has no descriptor for it: its ring still says all.
                 let producer = self.next_producer;
@@ -393,10 +398,10 @@ impl Collector {
             if !self.can_be_child(by, pid) {
                 continue;
             }
-            match pidfd::open(pid) {
-                Ok(pidfd) => self.track(span, pid, pidfd),
+            match Watch::of(pid) {
+                Some(watch) => self.track(span, pid, watch),
                 // It is gone already. If it has a ring, that waits at the socket.
-                Err(_) => {
+                None => {
                     self.accept_all();
                     if !self.processes.contains_key(&span) && !self.past.contains_key(&span) {
                         self.append_unseen_death(0, span);
@@ -423,9 +428,21 @@ impl Collector {
         if let Some(remains) = zombie::look(tracked.pid) {
             self.bury(span, died_ns, Some(remains.status), Some(remains.usage));
         } else if reaped {
-            let status = pidfd::exit_status(&tracked.pidfd);
+            let status = tracked.watch.exit_status();
             self.bury(span, died_ns, status, None);
         }
+    }
+
+    /// Looks at the processes for which there was no descriptor.
+    pub fn look_at_unwatched(&mut self) {
+        let is_over = |tracked: &Tracked| match tracked.watch {
+            Watch::Looks(began) => zombie::began(tracked.pid) != Some(began) || zombie::look(tracked.pid).is_some(),
+            Watch::Descriptor(_) => false,
+        };
+        let over = self.processes.iter().filter(|(_, tracked)| tracked.died_ns.is_none() && is_over(tracked));
+        let over: Vec<(SpanId, bool)> =
+            over.map(|(span, tracked)| (*span, zombie::look(tracked.pid).is_none())).collect();
+        over.into_iter().for_each(|(span, is_reaped)| self.woken(span, is_reaped));
     }
 
     /// Gives up waiting for the status of processes that nobody reaps.

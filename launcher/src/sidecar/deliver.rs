@@ -107,15 +107,13 @@ impl Exporting {
             rates: Mutex::default(),
             ended: Mutex::default(),
         });
+        // Before processes come, each of which takes a descriptor: this needs some as well.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let for_thread = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("export".into()).spawn(move || {
             // Emptying rings does not wait, this can: what is in the segment is safe.
             stand_behind();
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            match runtime {
-                Ok(runtime) => LocalSet::new().block_on(&runtime, export(reader, plan, for_thread)),
-                Err(error) => tracing::error!("cannot export: {error}; spans stay in the spool"),
-            }
+            LocalSet::new().block_on(&runtime, export(reader, plan, for_thread));
         })?;
         Ok(Exporting { thread, shared })
     }

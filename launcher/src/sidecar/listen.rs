@@ -16,7 +16,8 @@ use nix::sys::stat::fstat;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{pidfd, zombie};
+use super::pidfd::Watch;
+use super::zombie;
 
 /// Who comes to the socket.
 pub enum Visitor {
@@ -38,7 +39,7 @@ pub struct Guest {
     /// Its id as the kernel tells us.
     pub pid: u32,
     /// Tells of its end; `None` where the kernel does not give it any more, as the process is long gone.
-    pub pidfd: Option<OwnedFd>,
+    pub watch: Option<Watch>,
     /// Its records.
     pub ring: MappedRing,
 }
@@ -214,10 +215,10 @@ fn welcome(connection: &OwnedFd) -> Result<Visitor, Unwelcome> {
         if zombie::parent(pid).is_some_and(|parent| parent != hello.pid) {
             return Err(Unwelcome::Stranger(hello.pid));
         }
-        return Ok(Visitor::Guest(Guest { hello, pid: hello.pid, pidfd: pidfd::open(hello.pid).ok(), ring }));
+        return Ok(Visitor::Guest(Guest { hello, pid: hello.pid, watch: Watch::of(hello.pid), ring }));
     }
-    let pidfd = pidfd::of_peer(connection).or_else(|_| pidfd::open(pid)).ok();
-    Ok(Visitor::Guest(Guest { hello, pid, pidfd, ring }))
+    let watch = Watch::of_peer(connection, pid);
+    Ok(Visitor::Guest(Guest { hello, pid, watch, ring }))
 }
 
 /// The longest message that is read whole: a note.

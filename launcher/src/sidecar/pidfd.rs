@@ -2,6 +2,14 @@
 
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
+use nix::errno::Errno;
+use nix::sys::resource::{Resource, getrlimit};
+
+use super::zombie;
+
+/// So many descriptors are left for receivers, files, and those who come: the half of what is allowed at most.
+const RESERVED: u64 = 64;
+
 /// Opens the process with this id.
 pub fn open(pid: u32) -> nix::Result<OwnedFd> {
     // SAFETY: no pointers; a new descriptor (close-on-exec by the kernel's own rule) comes back or an error.
@@ -10,7 +18,7 @@ pub fn open(pid: u32) -> nix::Result<OwnedFd> {
 }
 
 /// The process at the other end of a Unix socket, even if it is gone by now (Linux 6.5).
-pub fn of_peer(socket: &impl AsRawFd) -> nix::Result<OwnedFd> {
+fn of_peer(socket: &impl AsRawFd) -> nix::Result<OwnedFd> {
     const SO_PEERPIDFD: i32 = 77;
     let mut fd: i32 = -1;
     let mut length = size_of::<i32>() as libc::socklen_t;
@@ -32,8 +40,60 @@ fn owned(fd: i32) -> nix::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// How a process is watched for its end.
+#[derive(Debug)]
+pub enum Watch {
+    /// By its descriptor.
+    Descriptor(OwnedFd),
+    /// There are no descriptors left: by a look at its id now and then. The time at which it began tells it from another
+    /// that gets the same id.
+    Looks(u64),
+}
+
+impl Watch {
+    /// Watches the process with this id; `None` where it is gone.
+    pub fn of(pid: u32) -> Option<Watch> {
+        match open(pid) {
+            Ok(pidfd) => Watch::by(pidfd, pid),
+            Err(error) => Watch::without(error, pid),
+        }
+    }
+
+    /// Watches the process at the other end of a Unix socket; `None` where it is gone.
+    pub fn of_peer(socket: &impl AsRawFd, pid: u32) -> Option<Watch> {
+        match of_peer(socket) {
+            Ok(pidfd) => Watch::by(pidfd, pid),
+            Err(_) => Watch::of(pid),
+        }
+    }
+
+    /// By a descriptor, unless too few are left for all else that the sidecar has to open.
+    pub fn by(pidfd: OwnedFd, pid: u32) -> Option<Watch> {
+        let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft);
+        if (pidfd.as_raw_fd() as u64) < limit.saturating_sub(RESERVED.min(limit / 2)) {
+            return Some(Watch::Descriptor(pidfd));
+        }
+        Watch::without(Errno::EMFILE, pid)
+    }
+
+    fn without(error: Errno, pid: u32) -> Option<Watch> {
+        match error {
+            Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM => Some(Watch::Looks(zombie::began(pid)?)),
+            _ => None,
+        }
+    }
+
+    /// How the process ended, where the kernel can tell.
+    pub fn exit_status(&self) -> Option<u32> {
+        match self {
+            Watch::Descriptor(pidfd) => exit_status(pidfd),
+            Watch::Looks(_) => None,
+        }
+    }
+}
+
 /// How a process ended, as `wait(2)` gives it; known after its parent has waited for it (Linux 6.15).
-pub fn exit_status(pidfd: &OwnedFd) -> Option<u32> {
+fn exit_status(pidfd: &OwnedFd) -> Option<u32> {
     /// `struct pidfd_info` of the first version.
     #[repr(C)]
     #[derive(Default)]

@@ -20,6 +20,24 @@ const SPAN_KIND: &str = "span.kind";
 /// process could fill the memory with it.
 const MOST_BYTES: usize = 4 << 20;
 
+/// Why a span ends that its program did not end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CutOff {
+    /// The process was killed by the signal of this name.
+    Signal(String),
+    /// It exited, with this code if that is known.
+    Exit(Option<u8>),
+    /// It goes on with another program.
+    Exec,
+    /// The process lives, or nobody knows: it is only not waited for any more.
+    Unseen,
+}
+
+/// `error.type` of what a process has left open as it exited.
+const EXITED: &str = "process_exit";
+/// The same where it became another program.
+const REPLACED: &str = "process_exec";
+
 /// A span, and what it says of its trace if it is the local root.
 #[derive(Debug)]
 pub struct RecordedSpan {
@@ -130,21 +148,23 @@ impl RecordedSpan {
         };
     }
 
-    /// Its process ended before it, at that time: by a signal, if there is a name. Nothing new for one that has ended.
-    pub fn cut_off(&mut self, end_unix_ns: u64, signal: Option<&str>) {
+    /// It ends at that time, since nobody will end it. Nothing new for one that has ended.
+    pub fn cut_off(&mut self, end_unix_ns: u64, by: &CutOff) {
         if self.has_ended {
             return;
         }
         self.span.end_unix_nano = end_unix_ns.max(self.span.start_unix_nano);
-        match signal {
-            Some(signal) => {
-                self.span.status = Status::Error(Cow::Owned(format!("the process was killed by {signal}")));
-                set(&mut self.span.attributes, semconv::ERROR_TYPE.as_bytes(), FieldValue::Text(signal.as_bytes()));
+        let (kind, message) = match by {
+            CutOff::Signal(signal) => (signal.as_str(), format!("the process was killed by {signal}")),
+            CutOff::Exit(Some(code)) => (EXITED, format!("the process exited with code {code} before the span ended")),
+            CutOff::Exit(None) => (EXITED, String::from("the process exited before the span ended")),
+            CutOff::Exec => (REPLACED, String::from("another program took the process over before the span ended")),
+            CutOff::Unseen => {
+                return set(&mut self.span.attributes, semconv::PROCESS_UNFINISHED.as_bytes(), FieldValue::Bool(true));
             }
-            None => {
-                set(&mut self.span.attributes, semconv::PROCESS_UNFINISHED.as_bytes(), FieldValue::Bool(true));
-            }
-        }
+        };
+        self.span.status = Status::Error(Cow::Owned(message));
+        set(&mut self.span.attributes, semconv::ERROR_TYPE.as_bytes(), FieldValue::Text(kind.as_bytes()));
     }
 
     /// Datadog's APIs have no word for the kind but a tag.

@@ -28,6 +28,7 @@ use super::collect::{Collector, DOORBELL};
 use super::deliver::{Exporting, Plan};
 use super::flush::{SPOOL, spool_bound};
 use super::origin::Origin;
+use super::pidfd::Watch;
 use super::{leftover, log};
 use crate::spool::{Account, Counter, RunDirectory, begin_records};
 
@@ -171,7 +172,7 @@ pub fn run(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
     if order.process_spans {
         collector.append_own(&first.bytes);
     }
-    collector.track(order.first.identity.span_id, pid, pidfd);
+    collector.track(order.first.identity.span_id, pid, Watch::Descriptor(pidfd));
 
     let told_to_go = watch(&epoll, &signals, &mut collector, &exporting, supervised);
 
@@ -316,6 +317,7 @@ fn watch(
             active |= bytes > 0 || collector.is_cut_short();
             last_drain = Instant::now();
         }
+        collector.look_at_unwatched();
         collector.bury_unreaped(false);
         if exporting.wants_no_processes() && !told_no_processes {
             told_no_processes = true;

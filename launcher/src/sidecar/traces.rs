@@ -15,7 +15,7 @@ use super::assemble::SegmentsOf;
 use super::death::Death;
 use super::early::Early;
 use super::judge::Judge;
-use super::recorded_span::{RecordedSpan, ScopeKey, set};
+use super::recorded_span::{CutOff, RecordedSpan, ScopeKey, set};
 use super::verdict::Verdict;
 
 /// Of so many traces of a process it is remembered how they were decided, for spans that come after the rest was sent.
@@ -266,7 +266,7 @@ impl Traces {
     /// A process goes on with another program: what was open in the one before will not be ended by anybody.
     pub fn replaced(&mut self, producer: u64, now_unix_ns: u64) {
         if let Some(process) = self.processes.get_mut(&producer) {
-            process.cut_off(now_unix_ns, None);
+            process.cut_off(now_unix_ns, &CutOff::Exec);
             // The next program says anew what it is.
             process.is_now(Arc::clone(&self.resource));
             process.described = 0;
@@ -289,9 +289,9 @@ impl Traces {
     }
 
     /// All that is known of a process's end is known: what is open in it ends at that time.
-    pub fn close_dead(&mut self, producer: u64, at_unix_ns: u64, signal: Option<&str>) {
+    pub fn close_dead(&mut self, producer: u64, at_unix_ns: u64, by: &CutOff) {
         if let Some(process) = self.processes.get_mut(&producer) {
-            process.cut_off(at_unix_ns, signal);
+            process.cut_off(at_unix_ns, by);
         }
     }
 
@@ -316,7 +316,7 @@ impl Traces {
     /// Ends all that is still open: nothing more will come.
     pub fn end(&mut self, at_unix_ns: u64) {
         for process in self.processes.values_mut() {
-            process.cut_off(at_unix_ns, None);
+            process.cut_off(at_unix_ns, &CutOff::Unseen);
         }
     }
 
@@ -351,7 +351,7 @@ impl Traces {
             && let Some(oldest) = process.begun.pop_front()
         {
             if let Some(mut span) = process.open.remove(&oldest) {
-                span.cut_off(at_unix_ns, None);
+                span.cut_off(at_unix_ns, &CutOff::Unseen);
                 process.close(span);
                 cut += 1;
             }
@@ -456,11 +456,11 @@ impl Process {
     }
 
     /// Ends what is open, since nobody will.
-    fn cut_off(&mut self, at_unix_ns: u64, signal: Option<&str>) {
+    fn cut_off(&mut self, at_unix_ns: u64, by: &CutOff) {
         self.close_all_ended();
         self.begun.clear();
         for (_, mut span) in std::mem::take(&mut self.open) {
-            span.cut_off(at_unix_ns, signal);
+            span.cut_off(at_unix_ns, by);
             self.close(span);
         }
     }

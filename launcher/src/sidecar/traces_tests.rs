@@ -197,13 +197,15 @@ fn a_process_that_is_killed_ends_its_open_spans() {
 }
 
 #[test]
-fn a_process_that_ends_without_ending_its_spans_has_them_marked() {
+fn a_process_that_ends_without_ending_its_spans_fails_them() {
     let mut story = Story::new();
     story.record(1, |record| record.span_start(SpanId(1), &root(7)));
-    story.died(1, 5 * SECOND, Some(0));
+    story.died(1, 5 * SECOND, Some(3 << 8));
     let chunks = story.chunks(5 * SECOND);
-    assert_eq!(chunks[0].spans[0].status, Status::Unset);
-    assert_eq!(chunks[0].spans[0].attribute(semconv::PROCESS_UNFINISHED), Some(&Value::Bool(true)));
+    let span = &chunks[0].spans[0];
+    assert_eq!(span.status, Status::Error("the process exited with code 3 before the span ended".into()));
+    assert_eq!(span.attribute(semconv::ERROR_TYPE), Some(&Value::from("process_exit")));
+    assert_eq!(span.attribute(semconv::PROCESS_UNFINISHED), None, "nothing runs any more");
 }
 
 #[test]
@@ -320,7 +322,9 @@ fn another_program_in_the_same_process_ends_what_was_open() {
         remote_parent: false,
     };
     story.record(1, |record| record.open(SpanId(999), &open));
-    assert_eq!(ids(&story.chunks(0)[0]), [1]);
+    let chunks = story.chunks(0);
+    assert_eq!(ids(&chunks[0]), [1]);
+    assert_eq!(chunks[0].spans[0].attribute(semconv::ERROR_TYPE), Some(&Value::from("process_exec")));
 }
 
 #[test]
