@@ -39,13 +39,41 @@ fn the_provider_keeps_the_contract() {
         .filter(|(question, answer)| ours[*question] != **answer)
         .map(|(question, _)| question.as_str())
         .collect();
-    assert_eq!(different, ["a parent that is not sampled", "attributes", "processors"], "{ours:#?}");
+    let listed = [
+        "a parent that is not sampled",
+        "an end before the start",
+        "attributes",
+        "processors",
+        "the flags of a root",
+        "values that are no attributes by the specification",
+        "which details find no room",
+    ];
+    assert_eq!(different, listed, "{ours:#?}");
     // A trace that is not kept is recorded all the same, for the Agent's statistics.
     assert_eq!(ours["a parent that is not sampled"][3], true);
     // There is no value None in what is recorded.
     assert_eq!(ours["attributes"]["attributes"].get("none"), None);
+    // What has no form in a record is text that says all of it.
+    assert_eq!(ours["values that are no attributes by the specification"]["with none"], "'[1,null,2]'");
+    // The first ones stay, as the specification has it.
+    assert_eq!(ours["which details find no room"], serde_json::json!(["event.0", "event.127", 1, 128]));
+    // Nothing takes less than no time.
+    assert_eq!(ours["an end before the start"], serde_json::json!([[5000, 5000], [5000, 5000]]));
+    // As Datadog's tracers have it.
+    assert_eq!(ours["the flags of a root"], 1);
     // A span that is about to end is one that can still be changed.
     assert_eq!(ours["processors"][0][1][2], true);
+}
+
+/// What runs where nothing carries the API out runs as well where ours does, whatever it is called with.
+#[test]
+fn what_runs_with_the_api_alone_runs() {
+    let sandbox = sandbox();
+    for venv in ["otel-venv", "otel-older-venv"] {
+        let bare = sandbox.run_bare([python(venv), program("bare.py")]);
+        succeeded(&bare);
+        assert_eq!(sandbox.run_traced([python(venv), program("bare.py")]), bare, "left is under the launcher");
+    }
 }
 
 /// What is active, and when, whatever the program does.
@@ -99,6 +127,8 @@ fn all_apis_meet_in_one_trace() {
     for (child, parent) in [("otel", "datadog"), ("stable", "otel"), ("inner", "stable"), ("innermost", "inner")] {
         assert_eq!(by_name[child].parent_id.as_ref(), Some(&by_name[parent].span_id), "{child}");
     }
+    assert_eq!(by_name["renamed"].text("resource.name"), Some("renamed"));
+    assert_eq!(by_name["renamed"].text("error.message"), Some("bad"));
     assert_eq!(by_name["otel"].text("by.datadog"), Some("yes"));
     assert_eq!(by_name["datadog"].text("by.otel"), Some("yes"));
 }

@@ -262,6 +262,8 @@ class OtelSpan(trace.Span):
     def get_span_context(self) -> trace.SpanContext: ...
     def end(self, end_time: int | None = None) -> None: ...
     def to_json(self, indent: int | None = 4) -> str: ...
+    def __copy__(self) -> OtelSpan: ...
+    def __deepcopy__(self, memo: object, /) -> OtelSpan: ...
     def __enter__(self) -> OtelSpan: ...
     # The API says None, which steers type checkers alike.
     def __exit__(  # type: ignore[override]
@@ -297,7 +299,7 @@ class OtelTracer(trace.Tracer):
         self,
         name: str,
         context: OtelContext | None = None,
-        kind: trace.SpanKind = ...,
+        kind: trace.SpanKind | None = None,
         attributes: Attributes = None,
         links: Sequence[trace.Link] | None = None,
         start_time: int | None = None,
@@ -309,7 +311,7 @@ class OtelTracer(trace.Tracer):
         self,
         name: str,
         context: OtelContext | None = None,
-        kind: trace.SpanKind = ...,
+        kind: trace.SpanKind | None = None,
         attributes: Attributes = None,
         links: Sequence[trace.Link] | None = None,
         start_time: int | None = None,

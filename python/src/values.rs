@@ -3,9 +3,10 @@
 use crate::ffi::text;
 use ddtrace::record::FieldValue;
 use ddtrace::tracer::AttributeValue;
+use pyo3::exceptions::PyException;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt, PyList, PyMapping, PySequence, PyString, PyTuple};
+use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMapping, PySequence, PyString, PyTuple};
 use std::borrow::Cow;
 
 /// A value on its way into a span: nothing of it is Python's any more but a text's bytes.
@@ -167,7 +168,8 @@ fn number(value: &Bound<'_, PyAny>) -> Option<Option<Value<'static>>> {
     Some(number.is_finite().then_some(Value::Float(number)))
 }
 
-/// A value of OpenTelemetry's API. What the API does not allow is shown as text; `None` is left out.
+/// A value of OpenTelemetry's API; `None` is left out. What records have no form for is text: mappings and lists whose items
+/// are not of one type as JSON, bytes as the text that they are, all else as Python shows it.
 pub(crate) fn attribute<'a>(value: &'a Bound<'_, PyAny>) -> Option<Value<'a>> {
     if let Some(plain) = plain(value) {
         return Some(plain);
@@ -178,12 +180,17 @@ pub(crate) fn attribute<'a>(value: &'a Bound<'_, PyAny>) -> Option<Value<'a>> {
     if let Ok(bytes) = value.cast::<PyBytes>() {
         return Some(Value::Text(String::from_utf8_lossy(bytes.as_bytes())));
     }
-    if value.cast::<PyMapping>().is_err()
-        && let Some(list) = list(value)
-    {
-        return Some(list);
-    }
-    Some(Value::Text(Cow::Owned(shown(value))))
+    let text = match value.cast::<PyMapping>() {
+        Ok(mapping) => json(mapping),
+        Err(_) => match items(value) {
+            Some(items) => match list(&items) {
+                Some(list) => return Some(list),
+                None => json(value),
+            },
+            None => shown(value),
+        },
+    };
+    Some(Value::Text(Cow::Owned(text)))
 }
 
 /// A text, a truth value or a number.
@@ -201,53 +208,85 @@ fn plain<'a>(value: &'a Bound<'_, PyAny>) -> Option<Value<'a>> {
     Some(integer(number).map_or_else(|| Value::Text(Cow::Owned(shown(value))), Value::Integer))
 }
 
-/// A sequence: of one type if all items are, else of texts.
-fn list(value: &Bound<'_, PyAny>) -> Option<Value<'static>> {
-    let items: Vec<Bound<'_, PyAny>> = if let Ok(list) = value.cast::<PyList>() {
+/// The items of a sequence.
+fn items<'py>(value: &Bound<'py, PyAny>) -> Option<Vec<Bound<'py, PyAny>>> {
+    Some(if let Ok(list) = value.cast::<PyList>() {
         list.iter().collect()
     } else if let Ok(tuple) = value.cast::<PyTuple>() {
         tuple.iter().collect()
     } else {
-        let sequence = value.cast::<PySequence>().ok()?;
-        sequence.to_list().ok()?.iter().collect()
-    };
-    let values: Vec<Value<'static>> =
-        items.iter().map(|item| attribute(item).map_or(Value::Text(Cow::Borrowed("")), Value::into_owned)).collect();
-    Some(of_one_type(values))
+        value.cast::<PySequence>().ok()?.to_list().ok()?.iter().collect()
+    })
 }
 
-fn of_one_type(values: Vec<Value<'static>>) -> Value<'static> {
+/// A list, if all its items are of one type.
+fn list(items: &[Bound<'_, PyAny>]) -> Option<Value<'static>> {
+    let values = items.iter().map(|item| attribute(item).map(Value::into_owned)).collect::<Option<Vec<_>>>()?;
     macro_rules! all {
         ($kind:ident, $list:ident) => {
             if values.iter().all(|value| matches!(value, Value::$kind(_))) {
-                return Value::$list(
-                    values
-                        .into_iter()
-                        .filter_map(|value| if let Value::$kind(value) = value { Some(value) } else { None })
+                let items = values.into_iter();
+                return Some(Value::$list(
+                    items
+                        .filter_map(|value| if let Value::$kind(value) = value { Some(value.into()) } else { None })
                         .collect(),
-                );
+                ));
             }
         };
     }
-    if values.is_empty() {
-        return Value::Texts(Vec::new());
-    }
+    all!(Text, Texts);
     all!(Bool, Bools);
     all!(Integer, Integers);
     all!(Float, Floats);
-    let as_text = |value| match value {
-        Value::Text(text) => text.into_owned(),
-        Value::Bool(truth) => String::from(if truth { "True" } else { "False" }),
-        Value::Integer(number) => number.to_string(),
-        Value::Float(number) => number.to_string(),
-        nested => format!("{nested:?}"),
-    };
-    Value::Texts(values.into_iter().map(as_text).collect())
+    None
 }
 
-/// The pairs of a mapping of OpenTelemetry's API; keys that are no text or empty are left out.
+/// A mapping or a list as JSON; what has no form there is what Python shows.
+fn json(value: &Bound<'_, PyAny>) -> String {
+    let py = value.py();
+    let written = || {
+        let options = PyDict::new(py);
+        options.set_item("default", py.get_type::<PyString>())?;
+        options.set_item("ensure_ascii", false)?;
+        options.set_item("separators", (",", ":"))?;
+        options.set_item("skipkeys", true)?;
+        let plain = match value.cast::<PyMapping>() {
+            Ok(mapping) if !value.is_instance_of::<PyDict>() => {
+                PyDict::from_sequence(mapping.items()?.as_any())?.into_any()
+            }
+            _ => value.clone(),
+        };
+        py.import("json")?.call_method("dumps", (plain,), Some(&options))?.extract()
+    };
+    written().unwrap_or_else(|_: PyErr| shown(value))
+}
+
+/// The pairs of a mapping of OpenTelemetry's API; keys that are no text or empty are left out. What is no mapping has none.
 pub(crate) fn attributes(mapping: &Bound<'_, PyAny>) -> PyResult<Vec<(String, Value<'static>)>> {
-    pairs(mapping, attribute)
+    spared(mapping.py(), pairs(mapping, attribute))
+}
+
+/// What of a program's fails while it is read is nothing: the program runs with the API alone, which reads nothing. What is
+/// raised to end a program is raised.
+pub(crate) fn spared<T: Default>(py: Python<'_>, read: PyResult<T>) -> PyResult<T> {
+    match read {
+        Err(error) if error.is_instance_of::<PyException>(py) => Ok(T::default()),
+        read => read,
+    }
+}
+
+/// A time of OpenTelemetry's API, in nanoseconds since the Unix epoch, whole or not. `None` for what is none, where it is now.
+pub(crate) fn time(value: Option<&Bound<'_, PyAny>>) -> Option<u64> {
+    const LAST: u64 = i64::MAX as u64;
+    let value = value.filter(|value| !value.is_none())?;
+    let whole = match value.extract::<u64>() {
+        Ok(whole) => whole,
+        Err(_) => {
+            let time = value.extract::<f64>().ok().filter(|time| (0.0..LAST as f64).contains(time))?;
+            time as u64
+        }
+    };
+    (whole <= LAST).then_some(whole)
 }
 
 /// The pairs of a mapping, its values read by `read`.
@@ -263,7 +302,7 @@ pub(crate) fn pairs(
             pairs.push((key.into_owned(), value.into_owned()));
         }
     };
-    if let Ok(dict) = mapping.cast::<pyo3::types::PyDict>() {
+    if let Ok(dict) = mapping.cast::<PyDict>() {
         // A copy, as reading a value may run code that changes it.
         for (key, value) in dict.copy()?.iter() {
             take(&key, &value);

@@ -27,4 +27,13 @@ with datadog.trace("datadog") as outer:
         context.detach(token)
         assert trace.get_current_span() is span
     assert datadog.current_span() is outer
+    with datadog.trace("operation", resource="resource") as span:
+        shown = trace.get_current_span()
+        shown.update_name("renamed")
+        assert (span.name, span.resource) == ("operation", "renamed")
+        shown.set_status(trace.StatusCode.ERROR, "bad")
+        assert (span.error, span.get_tag("error.message"), span.get_tags()["error.message"]) == (1, "bad", "bad")
+    with otel.start_as_current_span("failed") as shown:
+        shown.set_status(trace.StatusCode.ERROR, "worse")
+        assert datadog.current_span().get_tag("error.message") == "worse"
 assert datadog.current_span() is None and trace.get_current_span() is trace.INVALID_SPAN

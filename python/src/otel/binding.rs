@@ -190,14 +190,14 @@ impl Binding {
     fn of_others<'py>(&self, context: &Bound<'py, PyAny>, span: &Bound<'py, PyAny>) -> PyResult<Active<'py>> {
         let py = context.py();
         let Ok(told) = span.call_method0(intern!(py, "get_span_context")) else { return Ok(Active::Nothing) };
-        if told.is_none() || !told.getattr(intern!(py, "is_valid"))?.is_truthy()? {
+        if !told.getattr(intern!(py, "is_valid")).is_ok_and(|valid| valid.is_truthy().unwrap_or(false)) {
             // There may be baggage alone, or links to what is not continued.
             return Ok(self
                 .incoming(context)
                 .filter(|incoming| incoming.get().span_context().trace_id.0 == 0)
                 .map_or(Active::Nothing, Active::Context));
         }
-        let told = self.read(&told)?;
+        let Ok(told) = self.read(&told) else { return Ok(Active::Nothing) };
         if let Some(incoming) = self.incoming(context) {
             let known = incoming.get().span_context();
             if (known.trace_id, known.span_id) == (told.span.trace_id, told.span.span_id) {
@@ -218,7 +218,7 @@ impl Binding {
             None => self.current(py)?,
         };
         let Some(span) = current.and_then(|current| self.value(&current, &self.span_key)) else { return Ok(None) };
-        let told = span.call_method0(intern!(py, "get_span_context"))?;
+        let Ok(told) = span.call_method0(intern!(py, "get_span_context")) else { return Ok(None) };
         Ok(Some(told)
             .filter(|told| told.getattr(intern!(py, "is_valid")).is_ok_and(|valid| valid.is_truthy().unwrap_or(false))))
     }
@@ -326,6 +326,11 @@ impl Binding {
         let values =
             [(&self.span_key, &span), (&self.incoming_key, context.as_any()), (&self.baggage_key, items.as_any())];
         self.with(py, current, values)
+    }
+
+    /// The class of the API's spans that stand for others.
+    pub(crate) fn non_recording_class<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        self.non_recording_class.bind(py).clone()
     }
 
     /// A kind of the API's.

@@ -79,7 +79,7 @@ impl Span {
     #[setter]
     fn set_error(&self, error: &Bound<'_, PyAny>) -> PyResult<()> {
         let status = if error.is_truthy()? {
-            let message = match self.attribute("error.message") {
+            let message = match self.attribute(ERROR_MESSAGE) {
                 Some(Value::Text(message)) => message.into_owned(),
                 _ => String::new(),
             };
@@ -186,9 +186,10 @@ impl Span {
         if key == "service.name" {
             return self.own_service();
         }
-        match self.attribute(&key)? {
-            Value::Text(text) => Some(text.into_owned()),
-            Value::Bool(truth) => Some(String::from(if truth { "true" } else { "false" })),
+        match self.attribute(&key) {
+            Some(Value::Text(text)) => Some(text.into_owned()),
+            Some(Value::Bool(truth)) => Some(String::from(if truth { "true" } else { "false" })),
+            None if key == ERROR_MESSAGE => self.description(),
             _ => None,
         }
     }
@@ -319,7 +320,7 @@ impl Span {
 
     #[getter]
     fn _span_api(&self) -> &'static str {
-        if self.is_otel { "otel" } else { "datadog" }
+        if self.is_otel() { "otel" } else { "datadog" }
     }
 
     fn __repr__(&self) -> String {
