@@ -133,6 +133,17 @@ fn all_apis_meet_in_one_trace() {
     assert_eq!(by_name["datadog"].text("by.otel"), Some("yes"));
 }
 
+/// What one API says of baggage, the other says and sends, and what was detached or has ended is gone.
+#[test]
+fn baggage_is_the_same_in_all_apis() {
+    let sandbox = sandbox();
+    for venv in ["otel-venv", "otel-older-venv"] {
+        let outcome = sandbox.run_traced([python(venv), program("baggage.py")]);
+        succeeded(&outcome);
+        assert_eq!(outcome.out(), "all is as it should be\n");
+    }
+}
+
 /// A text is cut to the limit when what is secret in it is hidden, whoever looks at it; the program sees it cut at once.
 #[test]
 fn half_a_secret_is_hidden_as_well() {

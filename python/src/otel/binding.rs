@@ -3,6 +3,7 @@
 use super::span::OtelSpan;
 use crate::context::Context;
 use crate::engine::engine;
+use crate::shared::Items;
 use crate::span::{Above, Span};
 use crate::store::Active;
 use crate::variable::Variable;
@@ -26,6 +27,8 @@ pub(crate) struct Binding {
     span_key: Py<PyString>,
     /// under this one its baggage,
     pub(super) baggage_key: Py<PyString>,
+    /// under this one what of that is the trace's,
+    pub(super) noted_key: Py<PyString>,
     /// and under this one what came in with a request, if ours has read it.
     pub(super) incoming_key: Py<PyString>,
     context_class: Py<PyAny>,
@@ -62,6 +65,7 @@ pub(crate) fn bind_otel(
         variable: Variable::of(variable),
         span_key,
         baggage_key,
+        noted_key: PyString::new(py, "ddtrace_run-baggage").unbind(),
         incoming_key: PyString::new(py, "ddtrace_run-incoming").unbind(),
         context_class,
         span_context_class: named("SpanContext")?,
@@ -276,7 +280,17 @@ impl Binding {
         active: &Active<'py>,
         left: Option<&Bound<'py, Span>>,
     ) -> PyResult<()> {
-        let current = self.current(py)?;
+        let mut current = self.current(py)?;
+        let baggage = match active {
+            Active::Nothing => Some(Items::new()),
+            Active::Span(span) => Some(span.get().shared.all_baggage()),
+            Active::Context(_) => None,
+        };
+        if let Some(baggage) = baggage
+            && let Some(moved) = super::baggage::moved(self, py, current.as_ref(), baggage)?
+        {
+            current = Some(moved);
+        }
         let current = current.as_ref();
         let next = match active {
             Active::Nothing => self.with_span(py, current, self.invalid_span.bind(py))?,
@@ -318,14 +332,9 @@ impl Binding {
             TraceId(0) => self.invalid_span.bind(py).clone(),
             _ => self.non_recording(py, &carried)?,
         };
-        let baggage = this.shared.all_baggage();
-        if baggage.is_empty() {
-            return self.with(py, current, [(&self.span_key, &span), (&self.incoming_key, context.as_any())]);
-        }
-        let items = super::baggage::merged(self, py, current, baggage)?;
-        let values =
-            [(&self.span_key, &span), (&self.incoming_key, context.as_any()), (&self.baggage_key, items.as_any())];
-        self.with(py, current, values)
+        let moved = super::baggage::arrived(self, py, current, this.shared.all_baggage())?;
+        let current = moved.as_ref().or(current);
+        self.with(py, current, [(&self.span_key, &span), (&self.incoming_key, context.as_any())])
     }
 
     /// The class of the API's spans that stand for others.
