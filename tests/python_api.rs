@@ -89,6 +89,7 @@ fn what_is_active_under_fire() {
     let named = |name: &str| spans.iter().filter(|span| span.text("operation.name") == Some(name)).count();
     assert_eq!(named("outer"), 2);
     assert_eq!(named("part"), 2 * 8 * 200);
+    assert_eq!(named("in.pool"), 2 * 9);
     assert_eq!((named("in.child"), named("in.process"), named("child.of.threads")), (2, 2, 2));
     assert_eq!((named("filtered.root"), named("drop")), (2, 0));
     assert!(spans.iter().filter(|span| span.name == "filtered.child").all(|span| span.text("filtered") == Some("yes")));

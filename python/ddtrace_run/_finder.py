@@ -22,6 +22,7 @@ _LENT = {
 _CALLED = {
     "opentelemetry.trace": "ddtrace_run.otel:imported",
     "ddtrace_api": "ddtrace_run._ddtrace_api:imported",
+    "concurrent.futures.thread": "ddtrace_run._pools:imported",
 }
 
 
@@ -144,7 +145,7 @@ def _call(name, module):
         _note("%s cannot be traced: %s: %s" % (name, type(error).__name__, error))
 
 
-def _like_importlib(*functions):
+def like_importlib(*functions):
     """Debuggers, profilers and measures of coverage take these for what they are, a part of the import system: as that of
     the interpreter itself they have no file.
     """
@@ -152,7 +153,7 @@ def _like_importlib(*functions):
         function.__code__ = function.__code__.replace(co_filename="<frozen ddtrace_run._finder>")
 
 
-_like_importlib(
+like_importlib(
     _provider, _found_by_others, _call, _note, _Lender.find_spec, _Watcher.find_spec, _Loader.__getattr__, _Loader.exec_module
 )
 del __file__

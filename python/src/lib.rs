@@ -11,6 +11,7 @@ mod errors;
 mod ffi;
 mod headers;
 mod otel;
+mod pools;
 mod processors;
 mod shared;
 mod span;
@@ -40,6 +41,8 @@ mod native {
     use crate::otel::span::OtelSpan;
     #[pymodule_export]
     use crate::otel::tracer::OtelTracer;
+    #[pymodule_export]
+    use crate::pools::hand_on;
     #[pymodule_export]
     use crate::span::Span;
     #[pymodule_export]

@@ -115,6 +115,11 @@ impl Binding {
         provider.is(known) && *ours
     }
 
+    /// Where the current context is kept.
+    pub(crate) fn variable(&'static self) -> &'static Variable {
+        &self.variable
+    }
+
     /// The current context.
     pub(crate) fn current<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         self.variable.get(py)
