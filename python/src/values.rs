@@ -289,29 +289,59 @@ pub(crate) fn time(value: Option<&Bound<'_, PyAny>>) -> Option<u64> {
     (whole <= LAST).then_some(whole)
 }
 
+/// The attributes of a link of Datadog's API, where lists whose items are not of one type are an attribute for each item.
+pub(crate) fn link_attributes(mapping: &Bound<'_, PyAny>) -> PyResult<Vec<(String, Value<'static>)>> {
+    /// Deeper than that a list is shown: it may have itself in it.
+    const DEPTH: usize = 8;
+    fn flatten(key: String, value: &Bound<'_, PyAny>, depth: usize, flat: &mut Vec<(String, Value<'static>)>) {
+        let is_plain = value.is_instance_of::<PyString>() || value.is_instance_of::<PyBytes>();
+        let is_mapping = value.cast::<PyMapping>().is_ok();
+        let items = if is_plain || is_mapping { None } else { items(value) };
+        match items.filter(|items| list(items).is_none()) {
+            Some(items) if depth < DEPTH => {
+                for (index, item) in items.iter().enumerate() {
+                    flatten(format!("{key}.{index}"), item, depth + 1, flat);
+                }
+            }
+            Some(_) => flat.push((key, Value::Text(Cow::Owned(shown(value))))),
+            None if is_mapping => flat.push((key, Value::Text(Cow::Owned(shown(value))))),
+            None => {
+                let value = attribute(value).map_or_else(|| Value::Text(Cow::Owned(shown(value))), Value::into_owned);
+                flat.push((key, value));
+            }
+        }
+    }
+    let mut flat = Vec::new();
+    let read = each_pair(mapping, |key, value| flatten(key, value, 0, &mut flat));
+    spared(mapping.py(), read)?;
+    Ok(flat)
+}
+
 /// The pairs of a mapping, its values read by `read`.
 pub(crate) fn pairs(
     mapping: &Bound<'_, PyAny>,
     read: impl for<'a, 'py> Fn(&'a Bound<'py, PyAny>) -> Option<Value<'a>>,
 ) -> PyResult<Vec<(String, Value<'static>)>> {
     let mut pairs = Vec::new();
+    each_pair(mapping, |key, value| pairs.extend(read(value).map(|value| (key, value.into_owned()))))?;
+    Ok(pairs)
+}
+
+/// Calls `take` with each pair of a mapping whose key is a text and not empty.
+fn each_pair(mapping: &Bound<'_, PyAny>, mut take: impl FnMut(String, &Bound<'_, PyAny>)) -> PyResult<()> {
     let mut take = |key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>| {
-        if let (Some(key), Some(value)) = (self::key(key), read(value))
-            && !key.is_empty()
-        {
-            pairs.push((key.into_owned(), value.into_owned()));
+        if let Some(key) = self::key(key).filter(|key| !key.is_empty()) {
+            take(key.into_owned(), value);
         }
     };
     if let Ok(dict) = mapping.cast::<PyDict>() {
         // A copy, as reading a value may run code that changes it.
-        for (key, value) in dict.copy()?.iter() {
-            take(&key, &value);
-        }
-        return Ok(pairs);
+        dict.copy()?.iter().for_each(|(key, value)| take(&key, &value));
+        return Ok(());
     }
     for pair in mapping.call_method0("items")?.try_iter()? {
         let pair = pair?;
         take(&pair.get_item(0)?, &pair.get_item(1)?);
     }
-    Ok(pairs)
+    Ok(())
 }

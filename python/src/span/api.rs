@@ -282,7 +282,7 @@ impl Span {
     /// Links to what a context stands for.
     #[pyo3(signature = (context, attributes=None))]
     fn link_span(&self, context: &Bound<'_, Context>, attributes: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-        let attributes = attributes.map(values::attributes).transpose()?.unwrap_or_default();
+        let attributes = attributes.map(values::link_attributes).transpose()?.unwrap_or_default();
         let context = context.get();
         let flags = context.flags();
         let span = context.span_context();
@@ -300,7 +300,7 @@ impl Span {
         flags: Option<u8>,
         attributes: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        let attributes = attributes.map(values::attributes).transpose()?.unwrap_or_default();
+        let attributes = attributes.map(values::link_attributes).transpose()?.unwrap_or_default();
         let to = (TraceId(trace_id), SpanId(span_id));
         self.link(to, flags.unwrap_or(0), tracestate.unwrap_or_default(), &attributes);
         Ok(())
