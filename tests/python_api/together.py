@@ -10,6 +10,7 @@ otel = trace.get_tracer("together")
 
 
 def in_pool():
+    assert trace.get_current_span().get_span_context().trace_flags & 1
     with otel.start_as_current_span("in.pool") as span:
         return span.parent.span_id, baggage.get_baggage("handed"), datadog.current_span().context.get_baggage_item("handed")
 

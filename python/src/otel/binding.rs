@@ -7,7 +7,7 @@ use crate::shared::Items;
 use crate::span::{Above, Span};
 use crate::store::Active;
 use crate::variable::Variable;
-use ddtrace::context::TraceContext;
+use ddtrace::context::{FLAG_SAMPLED, TraceContext};
 use ddtrace::ids::{SpanId, TraceId};
 use ddtrace::propagation::tracecontext::TraceParent;
 use ddtrace::propagation::{Extracted, w3c_form};
@@ -330,7 +330,12 @@ impl Binding {
     ) -> PyResult<Bound<'py, PyAny>> {
         let this = context.get();
         let carried = match this.trace() {
-            Some((trace, id)) => trace.context_so_far(id),
+            Some((trace, id)) => {
+                let mut context = trace.context_so_far(id);
+                // What nobody has decided about is kept as a rule, and there is no asking later.
+                context.span.flags |= FLAG_SAMPLED;
+                context
+            }
             None => this.extracted().and_then(|extracted| extracted.context).unwrap_or_default(),
         };
         let span = match carried.span.trace_id {
