@@ -369,7 +369,8 @@ fn nothing_of_ours_is_in_what_tracers_see() {
         def look(frame, *_):\n\
         \x20   seen.add((frame.f_code.co_filename, frame.f_globals.get('__file__')))\n\
         sys.settrace(look)\n\
-        import json, email.message\n\
+        import json, email.message, concurrent.futures\n\
+        concurrent.futures.ThreadPoolExecutor(1).submit(int).result()\n\
         try: import no_such_module\n\
         except ImportError: pass\n\
         sys.settrace(None)\n\

@@ -3,11 +3,17 @@
 from ddtrace_run import _finder, _native
 from ddtrace_run import tracer as _tracer
 
-Span = _native.Span
+
+class _Spans(type):
+    def __instancecheck__(cls, instance):
+        return isinstance(instance, _native.Span) or super().__instancecheck__(instance)
 
 
-class _NoSpan:
-    """What is given for an active span where there is none: the API says that there always is one."""
+class Span(metaclass=_Spans):
+    """A span of the stable API: the tracer's own are such, and one that is made by itself does nothing.
+
+    That is also what is given for an active span where there is none: the API says that there always is one.
+    """
 
     def __enter__(self):
         return self
@@ -29,11 +35,11 @@ class Tracer(_tracer.Tracer):
 
     def current_span(self):
         """The active span; one that does nothing where there is none."""
-        return super().current_span() or _NoSpan()
+        return super().current_span() or Span()
 
     def current_root_span(self):
         """The first span of the trace in this process; one that does nothing where there is none."""
-        return super().current_root_span() or _NoSpan()
+        return super().current_root_span() or Span()
 
 
 tracer = Tracer()

@@ -22,6 +22,7 @@ _LENT = {
 _CALLED = {
     "opentelemetry.trace": "ddtrace_run.otel:imported",
     "ddtrace_api": "ddtrace_run._ddtrace_api:imported",
+    "concurrent.futures.thread": "ddtrace_run._finder:hand_on_in_pools",
 }
 
 
@@ -100,6 +101,14 @@ class _Lender:
 
         return PathFinder.find_spec(name, [_LENT[name]])
 
+    def find_distributions(self, context=None):
+        """What `importlib.metadata` says of `ddtrace`, to those who ask for it by name: its release is that of the API."""
+        if getattr(context, "name", None) != "ddtrace":
+            return []
+        from ddtrace_run._distribution import Lent
+
+        return [Lent()]
+
 
 class _Watcher:
     """Lets all others find a module that something is to be called for, and calls it when the module is ready."""
@@ -144,6 +153,29 @@ def _call(name, module):
         _note("%s cannot be traced: %s: %s" % (name, type(error).__name__, error))
 
 
+def hand_on_in_pools(module):
+    """`concurrent.futures.thread` has been imported: work takes along what is active where it is handed in.
+
+    What is called, what it is called with and who calls it stay what they are, and so do the tracebacks of what fails in it:
+    `submit` is not touched, and what is put around the work leaves no frame.
+    """
+    import functools
+
+    item = module._WorkItem
+    create = item.__init__
+
+    @functools.wraps(create)
+    def __init__(self, *args, **kwargs):
+        create(self, *args, **kwargs)
+        # As long as the program has used no API nothing is active.
+        native = sys.modules.get("ddtrace_run._native")
+        if native is not None:
+            native.hand_on(self)
+
+    _like_importlib(__init__)
+    item.__init__ = __init__
+
+
 def _like_importlib(*functions):
     """Debuggers, profilers and measures of coverage take these for what they are, a part of the import system: as that of
     the interpreter itself they have no file.
@@ -153,6 +185,17 @@ def _like_importlib(*functions):
 
 
 _like_importlib(
-    _provider, _found_by_others, _call, _note, _Lender.find_spec, _Watcher.find_spec, _Loader.__getattr__, _Loader.exec_module
+    _provider,
+    _found_by_others,
+    _call,
+    _note,
+    hand_on_in_pools,
+    _like_importlib,
+    _Lender.find_spec,
+    _Lender.find_distributions,
+    _Watcher.find_spec,
+    _Loader.__init__,
+    _Loader.__getattr__,
+    _Loader.exec_module,
 )
 del __file__

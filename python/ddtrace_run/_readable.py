@@ -10,8 +10,7 @@ from opentelemetry.trace.status import Status, StatusCode
 
 from ddtrace_run import _native
 
-Event = namedtuple("Event", "name timestamp attributes")
-Event.dropped_attributes = 0
+Event = namedtuple("Event", "name timestamp attributes dropped_attributes", defaults=(0,))
 InstrumentationScope = namedtuple("InstrumentationScope", "name version schema_url attributes")
 
 
@@ -33,11 +32,21 @@ def attributes(pairs):
 
 
 def events(given):
-    return tuple(Event(name, time, attributes(pairs)) for name, time, pairs in given)
+    return tuple(Event(name, time, attributes(pairs), left_out) for name, time, pairs, left_out in given)
+
+
+class _Link(_trace_api.Link):
+    def __init__(self, context, pairs, left_out):
+        super().__init__(context, pairs)
+        self._left_out = left_out
+
+    @property
+    def dropped_attributes(self):
+        return self._left_out
 
 
 def links(given):
-    return tuple(_trace_api.Link(context, attributes(pairs)) for context, pairs in given)
+    return tuple(_Link(context, attributes(pairs), left_out) for context, pairs, left_out in given)
 
 
 def status(code, description):
@@ -45,8 +54,8 @@ def status(code, description):
 
 
 def scope(given):
-    name, version = given or ("", "")
-    return InstrumentationScope(name, version, "", {})
+    name, version, schema_url, pairs = given or ("", None, None, None)
+    return InstrumentationScope(name, version or "", schema_url or "", attributes(pairs or {}))
 
 
 def resource():

@@ -6,6 +6,7 @@ alone.
 """
 
 import os
+from collections.abc import Mapping
 
 from opentelemetry import context as _context_api
 from opentelemetry import trace as _trace_api
@@ -83,6 +84,7 @@ class TracerProvider(_trace_api.TracerProvider):
     def get_tracer(self, instrumenting_module_name, instrumenting_library_version=None, schema_url=None, attributes=None):
         """A tracer for one instrumentation; the same one for the same scope."""
         name = instrumenting_module_name or ""
+        attributes = dict(attributes) if isinstance(attributes, Mapping) else None
         try:
             key = (name, instrumenting_library_version, schema_url, tuple(sorted((attributes or {}).items())))
             tracer = self._tracers.get(key)
@@ -90,7 +92,7 @@ class TracerProvider(_trace_api.TracerProvider):
             key = tracer = None
         if tracer is None:
             tracer = _native.OtelTracer(
-                str(name), instrumenting_library_version, schema_url, attributes, self._is_default
+                name, instrumenting_library_version, schema_url, attributes, self._is_default
             )
             if key is not None:
                 tracer = self._tracers.setdefault(key, tracer)

@@ -1,7 +1,8 @@
 //! `Context` of Datadog's API: what a trace hands on, of a span of this process or from outside.
 
 use crate::headers;
-use crate::shared::{Members, Shared};
+use crate::otel::baggage;
+use crate::shared::{Items, Members, Shared, put};
 use crate::values::shown;
 use ddtrace::context::{FLAG_SAMPLED, Priority, SpanContext, TraceContext};
 use ddtrace::ids::{SpanId, TraceId};
@@ -38,7 +39,7 @@ impl Context {
     }
 
     /// What came in.
-    pub(crate) fn carried(extracted: Extracted, baggage: Vec<(String, String)>) -> Context {
+    pub(crate) fn carried(extracted: Extracted, baggage: Items) -> Context {
         Context { kind: Kind::Carried(Mutex::new(Box::new(extracted))), shared: Arc::new(Shared::with(baggage)) }
     }
 
@@ -91,7 +92,7 @@ impl Context {
 
     /// Writes it into headers.
     pub(crate) fn inject(&self, carrier: &Bound<'_, PyAny>) -> PyResult<()> {
-        let baggage = Members(self.shared.all_baggage());
+        let baggage = Members(baggage::seen(carrier.py(), self)?);
         headers::write(carrier, |out| match &self.kind {
             Kind::Local(trace, id) => trace.inject(*id, &baggage, out),
             Kind::Carried(extracted) => {
@@ -166,7 +167,7 @@ impl Context {
 
     /// The trace's id, 128 bits; None where there is only baggage.
     #[getter]
-    fn trace_id(&self) -> Option<u128> {
+    pub(crate) fn trace_id(&self) -> Option<u128> {
         Some(self.span_context().trace_id.0).filter(|id| *id != 0)
     }
 
@@ -247,22 +248,19 @@ impl Context {
     /// Sets an item of the trace's baggage: all its spans have it, and it is handed on.
     fn set_baggage_item(slf: &Bound<'_, Self>, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
         let (key, value) = (shown(key), shown(value));
-        slf.get().shared.set_baggage_item(key.clone(), value.clone());
-        crate::otel::baggage::set(slf.py(), &slf.get().shared, Some((&key, &value)))
+        baggage::change(slf.py(), slf.get(), |items| put(items, key.clone(), value.clone()))
     }
 
     /// An item of the baggage, or None.
     fn get_baggage_item(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
         let key = shown(key);
-        crate::otel::baggage::bring(py, &self.shared)?;
-        Ok(self.shared.baggage_item(&key))
+        Ok(baggage::seen(py, self)?.into_iter().find(|(name, _)| *name == key).map(|(_, value)| value))
     }
 
     /// All baggage, as a dictionary of its own.
     fn get_all_baggage_items<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        crate::otel::baggage::bring(py, &self.shared)?;
         let items = PyDict::new(py);
-        for (key, value) in self.shared.all_baggage() {
+        for (key, value) in baggage::seen(py, self)? {
             items.set_item(key, value)?;
         }
         Ok(items)
@@ -270,18 +268,17 @@ impl Context {
 
     /// Takes an item of the baggage away.
     fn remove_baggage_item(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.shared.remove_baggage_item(&shown(key));
-        crate::otel::baggage::set(py, &self.shared, None)
+        let key = shown(key);
+        baggage::change(py, self, |items| items.retain(|(name, _)| *name != key))
     }
 
     /// Takes all baggage away.
     fn remove_all_baggage_items(&self, py: Python<'_>) -> PyResult<()> {
-        self.shared.remove_all_baggage();
-        crate::otel::baggage::set(py, &self.shared, None)
+        baggage::change(py, self, Vec::clear)
     }
 
     /// Another one with the same content.
-    fn copy(&self, trace_id: Option<u128>, span_id: Option<u64>) -> Context {
+    fn copy(&self, py: Python<'_>, trace_id: Option<u128>, span_id: Option<u64>) -> PyResult<Context> {
         let mut context = self.with(|context| context.clone());
         if let Some(id) = trace_id {
             context.span.trace_id = TraceId(id);
@@ -289,7 +286,8 @@ impl Context {
         if let Some(id) = span_id {
             context.span.span_id = SpanId(id);
         }
-        Context::carried(Extracted { context: Some(context), ..Extracted::default() }, self.shared.all_baggage())
+        let extracted = Extracted { context: Some(context), ..Extracted::default() };
+        Ok(Context::carried(extracted, baggage::seen(py, self)?))
     }
 
     /// For other processes: what is pickled is the identity and the baggage.

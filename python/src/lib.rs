@@ -11,6 +11,7 @@ mod errors;
 mod ffi;
 mod headers;
 mod otel;
+mod pools;
 mod processors;
 mod shared;
 mod span;
@@ -41,6 +42,8 @@ mod native {
     #[pymodule_export]
     use crate::otel::tracer::OtelTracer;
     #[pymodule_export]
+    use crate::pools::hand_on;
+    #[pymodule_export]
     use crate::span::Span;
     #[pymodule_export]
     use crate::tracer::{ContextProvider, Tracer};
@@ -52,28 +55,52 @@ mod native {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         let py = module.py();
-        let class = py.get_type::<Span>();
-        ffi::add_method(&class, c"set_tag", c"Sets a tag: text, a number, or what `str` makes of it.", span::set_tag)?;
-        ffi::add_method(&class, c"__enter__", c"The span.", span::enter)?;
-        ffi::add_method(&class, c"__exit__", c"Finishes it, as failed by the exception, if there is one.", span::exit)?;
-        ffi::add_method(&class, c"finish", c"Finishes it, now or at a time in seconds.", span::finish)?;
-        let class = py.get_type::<Tracer>();
-        ffi::add_method(&class, c"trace", c"Starts a span under the active one, and makes it active.", tracer::trace)?;
-        ffi::add_method(&class, c"start_span", c"Starts a span under `child_of`.", tracer::start_span)?;
-        let class = py.get_type::<OtelTracer>();
-        ffi::add_method(&class, c"start_span", c"Starts a span.", otel::tracer::start_span)?;
-        let doc = c"A context manager, or a decorator, that starts a span and makes it the current one.";
-        ffi::add_method(&class, c"start_as_current_span", doc, otel::tracer::start_as_current_span)?;
-        let class = py.get_type::<Scope>();
-        ffi::add_method(&class, c"__enter__", c"Starts the span.", otel::scope::enter)?;
-        ffi::add_method(&class, c"__exit__", c"Ends the span.", otel::scope::exit)?;
-        let class = py.get_type::<OtelSpan>();
-        ffi::add_method(&class, c"set_attribute", c"Sets an attribute.", otel::span::set_attribute)?;
-        ffi::add_method(&class, c"end", c"Ends it, now or at a time in nanoseconds.", otel::span::end)?;
-        ffi::add_method(&class, c"is_recording", c"Whether it can still be changed.", otel::span::is_recording)?;
-        ffi::add_method(&class, c"get_span_context", c"Its context.", otel::span::get_span_context)?;
-        ffi::add_method(&class, c"__enter__", c"The span.", otel::span::enter)?;
-        ffi::add_method(&class, c"__exit__", c"Ends it, as failed by the exception, if there is one.", otel::span::exit)
+        // Each text begins with the signature, which `inspect` reads.
+        let span = py.get_type::<Span>();
+        let doc = c"set_tag($self, key, value=None)\n--\n\nSets a tag: text, a number, or what `str` makes of it.";
+        ffi::add_method(&span, c"set_tag", doc, span::set_tag)?;
+        let doc = c"finish($self, finish_time=None)\n--\n\nFinishes it, now or at a time in seconds.";
+        ffi::add_method(&span, c"finish", doc, span::finish)?;
+        ffi::add_method(&span, c"__enter__", c"__enter__($self)\n--\n\nThe span.", span::enter)?;
+        let doc = c"__exit__($self, exc_type, exc_val, exc_tb)\n--\n\nFinishes it, as failed by the exception, if there is one.";
+        ffi::add_method(&span, c"__exit__", doc, span::exit)?;
+
+        let tracer = py.get_type::<Tracer>();
+        let doc = c"trace($self, name, service=None, resource=None, span_type=None, span_api='datadog')\n--\n\n\
+            Starts a span under the active one, and makes it active.";
+        ffi::add_method(&tracer, c"trace", doc, tracer::trace)?;
+        let doc =
+            c"start_span($self, name, child_of=None, service=None, resource=None, span_type=None, activate=False, \
+            span_api='datadog')\n--\n\nStarts a span under `child_of`.";
+        ffi::add_method(&tracer, c"start_span", doc, tracer::start_span)?;
+
+        let tracer = py.get_type::<OtelTracer>();
+        let doc = c"start_span($self, name, context=None, kind=None, attributes=None, links=None, start_time=None, \
+            record_exception=True, set_status_on_exception=True)\n--\n\nStarts a span.";
+        ffi::add_method(&tracer, c"start_span", doc, otel::tracer::start_span)?;
+        let doc = c"start_as_current_span($self, name, context=None, kind=None, attributes=None, links=None, \
+            start_time=None, record_exception=True, set_status_on_exception=True, end_on_exit=True)\n--\n\n\
+            A context manager, or a decorator, that starts a span and makes it the current one.";
+        ffi::add_method(&tracer, c"start_as_current_span", doc, otel::tracer::start_as_current_span)?;
+
+        let scope = py.get_type::<Scope>();
+        ffi::add_method(&scope, c"__enter__", c"__enter__($self)\n--\n\nStarts the span.", otel::scope::enter)?;
+        let doc = c"__exit__($self, exc_type, exc_val, exc_tb)\n--\n\nEnds the span.";
+        ffi::add_method(&scope, c"__exit__", doc, otel::scope::exit)?;
+
+        let span = py.get_type::<OtelSpan>();
+        let doc = c"set_attribute($self, key, value)\n--\n\nSets an attribute.";
+        ffi::add_method(&span, c"set_attribute", doc, otel::span::set_attribute)?;
+        let doc = c"end($self, end_time=None)\n--\n\nEnds it, now or at a time in nanoseconds.";
+        ffi::add_method(&span, c"end", doc, otel::span::end)?;
+        let doc = c"is_recording($self)\n--\n\nWhether it can still be changed.";
+        ffi::add_method(&span, c"is_recording", doc, otel::span::is_recording)?;
+        let doc = c"get_span_context($self)\n--\n\nIts context.";
+        ffi::add_method(&span, c"get_span_context", doc, otel::span::get_span_context)?;
+        ffi::add_method(&span, c"__enter__", c"__enter__($self)\n--\n\nThe span.", otel::span::enter)?;
+        let doc =
+            c"__exit__($self, exc_type, exc_val, exc_tb)\n--\n\nEnds it, as failed by the exception, if there is one.";
+        ffi::add_method(&span, c"__exit__", doc, otel::span::exit)
     }
 }
 

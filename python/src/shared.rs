@@ -5,47 +5,43 @@ use ddtrace::propagation::{BaggageSink, BaggageSource, EachMember};
 use pyo3::prelude::*;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+/// Baggage: names and values, in the order in which they were set.
+pub(crate) type Items = Vec<(String, String)>;
+
+/// Sets an item, in the place of an earlier one of that name.
+pub(crate) fn put(items: &mut Items, key: String, value: String) {
+    match items.iter_mut().find(|(name, _)| *name == key) {
+        Some((_, present)) => *present = value,
+        None => items.push((key, value)),
+    }
+}
+
 /// Baggage, and the spans that wait for the others.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
-    baggage: Mutex<Vec<(String, String)>>,
+    baggage: Mutex<Items>,
     /// Where finished traces are looked through before they are recorded: how many spans are open, and the finished ones.
     waiting: Mutex<(usize, Vec<Py<Span>>)>,
 }
 
 impl Shared {
     /// With this baggage.
-    pub(crate) fn with(baggage: Vec<(String, String)>) -> Shared {
+    pub(crate) fn with(baggage: Items) -> Shared {
         Shared { baggage: Mutex::new(baggage), ..Shared::default() }
     }
 
-    fn baggage(&self) -> MutexGuard<'_, Vec<(String, String)>> {
+    fn baggage(&self) -> MutexGuard<'_, Items> {
         self.baggage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// All baggage, in the order in which it was set.
-    pub(crate) fn all_baggage(&self) -> Vec<(String, String)> {
+    pub(crate) fn all_baggage(&self) -> Items {
         self.baggage().clone()
     }
 
-    pub(crate) fn baggage_item(&self, key: &str) -> Option<String> {
-        self.baggage().iter().find(|(name, _)| name == key).map(|(_, value)| value.clone())
-    }
-
-    pub(crate) fn set_baggage_item(&self, key: String, value: String) {
-        let mut baggage = self.baggage();
-        match baggage.iter_mut().find(|(name, _)| *name == key) {
-            Some((_, present)) => *present = value,
-            None => baggage.push((key, value)),
-        }
-    }
-
-    pub(crate) fn remove_baggage_item(&self, key: &str) {
-        self.baggage().retain(|(name, _)| name != key);
-    }
-
-    pub(crate) fn remove_all_baggage(&self) {
-        self.baggage().clear();
+    /// Changes the baggage. `change` must not call Python.
+    pub(crate) fn change_baggage(&self, change: impl FnOnce(&mut Items)) {
+        change(&mut self.baggage());
     }
 
     /// A span has begun that will wait for the others.
@@ -64,7 +60,7 @@ impl Shared {
 
 /// Baggage as propagation takes and gives it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Members(pub(crate) Vec<(String, String)>);
+pub(crate) struct Members(pub(crate) Items);
 
 impl BaggageSink for Members {
     fn member(&mut self, key: &[u8], value: &[u8], properties: &[u8]) {
@@ -75,11 +71,7 @@ impl BaggageSink for Members {
             value.push(';');
             value.push_str(&text(properties));
         }
-        let key = text(key);
-        match self.0.iter_mut().find(|(name, _)| *name == key) {
-            Some((_, present)) => *present = value,
-            None => self.0.push((key, value)),
-        }
+        put(&mut self.0, text(key), value);
     }
 }
 

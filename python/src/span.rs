@@ -5,18 +5,22 @@ mod api;
 use crate::context::Context;
 use crate::ffi::{fast, text};
 use crate::otel::span::OtelSpan;
+use crate::otel::tracer::Instrumentation;
 use crate::shared::Shared;
 use crate::store;
 use crate::values::{self, Value, shown};
 use ddtrace::ids::{SpanId, TraceId};
 use ddtrace::semconv::Key;
-use ddtrace::span::{Scope, Status};
+use ddtrace::span::Status;
 use ddtrace::tracer::{ActiveTrace, LiveSpan, SpanData, now_unix_ns};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The tag that says why a span has failed.
+pub(crate) const ERROR_MESSAGE: &str = "error.message";
 
 /// What a span is under, and what becomes active again when it has ended.
 #[derive(Debug)]
@@ -42,10 +46,10 @@ pub(crate) struct Span {
     pub(crate) replaced: PyOnceLock<Py<OtelSpan>>,
     /// Its `context`, once that was asked for.
     context: PyOnceLock<Py<Context>>,
-    /// Made through OpenTelemetry's API.
-    pub(crate) is_otel: bool,
-    /// What made it.
-    pub(crate) scope: Option<Arc<Scope>>,
+    /// Its `SpanContext` of OpenTelemetry's API, once that was asked for.
+    pub(crate) otel_context: PyOnceLock<Py<PyAny>>,
+    /// By which instrumentation, if it was made through OpenTelemetry's API.
+    pub(crate) made_by: Option<Arc<Instrumentation>>,
 }
 
 impl Span {
@@ -54,8 +58,7 @@ impl Span {
         start_ns: u64,
         above: Above,
         shared: Arc<Shared>,
-        is_otel: bool,
-        scope: Option<Arc<Scope>>,
+        made_by: Option<Arc<Instrumentation>>,
     ) -> Span {
         Span {
             trace: Arc::clone(live.trace()),
@@ -67,8 +70,8 @@ impl Span {
             shared,
             replaced: PyOnceLock::new(),
             context: PyOnceLock::new(),
-            is_otel,
-            scope,
+            otel_context: PyOnceLock::new(),
+            made_by,
         }
     }
 
@@ -96,6 +99,11 @@ impl Span {
 
     pub(crate) fn start_ns(&self) -> u64 {
         self.start_ns
+    }
+
+    /// Whether it was made through OpenTelemetry's API.
+    pub(crate) fn is_otel(&self) -> bool {
+        self.made_by.is_some()
     }
 
     pub(crate) fn is_finished(&self) -> bool {
@@ -201,12 +209,25 @@ impl Span {
         }
     }
 
+    /// Why it has failed, as OpenTelemetry's API was told.
+    fn description(&self) -> Option<String> {
+        self.read(|data| match data.status() {
+            Status::Error(description) if !description.is_empty() => Some(description.clone().into_owned()),
+            _ => None,
+        })
+    }
+
     /// All attributes, with the texts or with the numbers.
     fn all(&self, texts: bool) -> Vec<(String, Value<'static>)> {
-        let all = self.read(|data| {
+        let mut all = self.read(|data| {
             let of = |(name, value): (&str, _)| Some((String::from(name), Value::read(&value)?));
             data.attributes().filter_map(of).collect::<Vec<_>>()
         });
+        if let Some(description) = self.description()
+            && !all.iter().any(|(name, _)| name == ERROR_MESSAGE)
+        {
+            all.push((ERROR_MESSAGE.into(), Value::Text(description.into())));
+        }
         let is_number = |value: &Value<'_>| matches!(value, Value::Integer(_) | Value::Float(_));
         all.into_iter().filter(|(_, value)| is_number(value) != texts).collect()
     }
@@ -228,7 +249,7 @@ impl Span {
         slf.get().change(|data| {
             data.override_status(Status::Error(message.clone().into()));
             data.set_attribute("error.type", Value::Text(kind.into()).attribute());
-            data.set_attribute("error.message", Value::Text(message.into()).attribute());
+            data.set_attribute(ERROR_MESSAGE, Value::Text(message.into()).attribute());
             data.set_attribute("error.stack", Value::Text(stack.into()).attribute());
         });
         Ok(())

@@ -19,7 +19,7 @@ pub(crate) enum Active<'py> {
     Context(Bound<'py, Context>),
 }
 
-fn ours(py: Python<'_>) -> PyResult<&Variable> {
+pub(crate) fn ours(py: Python<'_>) -> PyResult<&'static Variable> {
     static OURS: PyOnceLock<Variable> = PyOnceLock::new();
     OURS.get_or_try_init(py, || Variable::new(py, "ddtrace_run_active"))
 }

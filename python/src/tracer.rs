@@ -3,6 +3,7 @@
 use crate::context::Context;
 use crate::engine::engine;
 use crate::ffi::fast;
+use crate::otel::tracer::Instrumentation;
 use crate::processors;
 use crate::shared::Shared;
 use crate::span::{Above, Span, argument, local_root};
@@ -51,7 +52,7 @@ fn begin<'py>(py: Python<'py>, beginning: &Beginning<'_>, parent: Active<'py>) -
             }
         }
     };
-    start(py, Start::new(String::from(resource), Parent::None), parent, false, fill)
+    start(py, Start::new(String::from(resource), Parent::None), parent, None, fill)
 }
 
 /// Starts a span of either API under `parent`.
@@ -59,7 +60,7 @@ pub(crate) fn start<'py>(
     py: Python<'py>,
     mut start: Start<'_>,
     parent: Active<'py>,
-    is_otel: bool,
+    made_by: Option<Arc<Instrumentation>>,
     fill: impl FnOnce(&mut SpanData),
 ) -> PyResult<Bound<'py, Span>> {
     let tracer = &engine().tracer;
@@ -70,7 +71,6 @@ pub(crate) fn start<'py>(
             tags.iter().for_each(|(name, value)| data.set_attribute(name, value.attribute()));
         }
     };
-    let scope = start.scope.clone();
     let start_ns = *start.start_unix_ns.get_or_insert_with(ddtrace::tracer::now_unix_ns);
     let (live, above, shared) = match parent {
         Active::Span(span) => {
@@ -103,7 +103,7 @@ pub(crate) fn start<'py>(
             (tracer.start(Start { parent: Parent::None, ..start }, fill), Above::Nothing, Arc::new(Shared::default()))
         }
     };
-    let span = Bound::new(py, Span::of(live, start_ns, above, shared, is_otel, scope))?;
+    let span = Bound::new(py, Span::of(live, start_ns, above, shared, made_by))?;
     processors::begun(&span);
     Ok(span)
 }

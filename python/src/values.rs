@@ -3,9 +3,10 @@
 use crate::ffi::text;
 use ddtrace::record::FieldValue;
 use ddtrace::tracer::AttributeValue;
+use pyo3::exceptions::PyException;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt, PyList, PyMapping, PySequence, PyString, PyTuple};
+use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMapping, PySequence, PyString, PyTuple};
 use std::borrow::Cow;
 
 /// A value on its way into a span: nothing of it is Python's any more but a text's bytes.
@@ -167,7 +168,8 @@ fn number(value: &Bound<'_, PyAny>) -> Option<Option<Value<'static>>> {
     Some(number.is_finite().then_some(Value::Float(number)))
 }
 
-/// A value of OpenTelemetry's API. What the API does not allow is shown as text; `None` is left out.
+/// A value of OpenTelemetry's API; `None` is left out. What records have no form for is text: mappings and lists whose items
+/// are not of one type as JSON, bytes as the text that they are, all else as Python shows it.
 pub(crate) fn attribute<'a>(value: &'a Bound<'_, PyAny>) -> Option<Value<'a>> {
     if let Some(plain) = plain(value) {
         return Some(plain);
@@ -178,12 +180,17 @@ pub(crate) fn attribute<'a>(value: &'a Bound<'_, PyAny>) -> Option<Value<'a>> {
     if let Ok(bytes) = value.cast::<PyBytes>() {
         return Some(Value::Text(String::from_utf8_lossy(bytes.as_bytes())));
     }
-    if value.cast::<PyMapping>().is_err()
-        && let Some(list) = list(value)
-    {
-        return Some(list);
-    }
-    Some(Value::Text(Cow::Owned(shown(value))))
+    let text = match value.cast::<PyMapping>() {
+        Ok(mapping) => json(mapping),
+        Err(_) => match items(value) {
+            Some(items) => match list(&items) {
+                Some(list) => return Some(list),
+                None => json(value),
+            },
+            None => shown(value),
+        },
+    };
+    Some(Value::Text(Cow::Owned(text)))
 }
 
 /// A text, a truth value or a number.
@@ -201,53 +208,113 @@ fn plain<'a>(value: &'a Bound<'_, PyAny>) -> Option<Value<'a>> {
     Some(integer(number).map_or_else(|| Value::Text(Cow::Owned(shown(value))), Value::Integer))
 }
 
-/// A sequence: of one type if all items are, else of texts.
-fn list(value: &Bound<'_, PyAny>) -> Option<Value<'static>> {
-    let items: Vec<Bound<'_, PyAny>> = if let Ok(list) = value.cast::<PyList>() {
+/// The items of a sequence.
+fn items<'py>(value: &Bound<'py, PyAny>) -> Option<Vec<Bound<'py, PyAny>>> {
+    Some(if let Ok(list) = value.cast::<PyList>() {
         list.iter().collect()
     } else if let Ok(tuple) = value.cast::<PyTuple>() {
         tuple.iter().collect()
     } else {
-        let sequence = value.cast::<PySequence>().ok()?;
-        sequence.to_list().ok()?.iter().collect()
-    };
-    let values: Vec<Value<'static>> =
-        items.iter().map(|item| attribute(item).map_or(Value::Text(Cow::Borrowed("")), Value::into_owned)).collect();
-    Some(of_one_type(values))
+        value.cast::<PySequence>().ok()?.to_list().ok()?.iter().collect()
+    })
 }
 
-fn of_one_type(values: Vec<Value<'static>>) -> Value<'static> {
+/// A list, if all its items are of one type.
+fn list(items: &[Bound<'_, PyAny>]) -> Option<Value<'static>> {
+    let values = items.iter().map(|item| attribute(item).map(Value::into_owned)).collect::<Option<Vec<_>>>()?;
     macro_rules! all {
         ($kind:ident, $list:ident) => {
             if values.iter().all(|value| matches!(value, Value::$kind(_))) {
-                return Value::$list(
-                    values
-                        .into_iter()
-                        .filter_map(|value| if let Value::$kind(value) = value { Some(value) } else { None })
+                let items = values.into_iter();
+                return Some(Value::$list(
+                    items
+                        .filter_map(|value| if let Value::$kind(value) = value { Some(value.into()) } else { None })
                         .collect(),
-                );
+                ));
             }
         };
     }
-    if values.is_empty() {
-        return Value::Texts(Vec::new());
-    }
+    all!(Text, Texts);
     all!(Bool, Bools);
     all!(Integer, Integers);
     all!(Float, Floats);
-    let as_text = |value| match value {
-        Value::Text(text) => text.into_owned(),
-        Value::Bool(truth) => String::from(if truth { "True" } else { "False" }),
-        Value::Integer(number) => number.to_string(),
-        Value::Float(number) => number.to_string(),
-        nested => format!("{nested:?}"),
-    };
-    Value::Texts(values.into_iter().map(as_text).collect())
+    None
 }
 
-/// The pairs of a mapping of OpenTelemetry's API; keys that are no text or empty are left out.
+/// A mapping or a list as JSON; what has no form there is what Python shows.
+fn json(value: &Bound<'_, PyAny>) -> String {
+    let py = value.py();
+    let written = || {
+        let options = PyDict::new(py);
+        options.set_item("default", py.get_type::<PyString>())?;
+        options.set_item("ensure_ascii", false)?;
+        options.set_item("separators", (",", ":"))?;
+        options.set_item("skipkeys", true)?;
+        let plain = match value.cast::<PyMapping>() {
+            Ok(mapping) if !value.is_instance_of::<PyDict>() => {
+                PyDict::from_sequence(mapping.items()?.as_any())?.into_any()
+            }
+            _ => value.clone(),
+        };
+        py.import("json")?.call_method("dumps", (plain,), Some(&options))?.extract()
+    };
+    written().unwrap_or_else(|_: PyErr| shown(value))
+}
+
+/// The pairs of a mapping of OpenTelemetry's API; keys that are no text or empty are left out. What is no mapping has none.
 pub(crate) fn attributes(mapping: &Bound<'_, PyAny>) -> PyResult<Vec<(String, Value<'static>)>> {
-    pairs(mapping, attribute)
+    spared(mapping.py(), pairs(mapping, attribute))
+}
+
+/// What of a program's fails while it is read is nothing: the program runs with the API alone, which reads nothing. What is
+/// raised to end a program is raised.
+pub(crate) fn spared<T: Default>(py: Python<'_>, read: PyResult<T>) -> PyResult<T> {
+    match read {
+        Err(error) if error.is_instance_of::<PyException>(py) => Ok(T::default()),
+        read => read,
+    }
+}
+
+/// A time of OpenTelemetry's API, in nanoseconds since the Unix epoch, whole or not. `None` for what is none, where it is now.
+pub(crate) fn time(value: Option<&Bound<'_, PyAny>>) -> Option<u64> {
+    const LAST: u64 = i64::MAX as u64;
+    let value = value.filter(|value| !value.is_none())?;
+    let whole = match value.extract::<u64>() {
+        Ok(whole) => whole,
+        Err(_) => {
+            let time = value.extract::<f64>().ok().filter(|time| (0.0..LAST as f64).contains(time))?;
+            time as u64
+        }
+    };
+    (whole <= LAST).then_some(whole)
+}
+
+/// The attributes of a link of Datadog's API, where lists whose items are not of one type are an attribute for each item.
+pub(crate) fn link_attributes(mapping: &Bound<'_, PyAny>) -> PyResult<Vec<(String, Value<'static>)>> {
+    /// Deeper than that a list is shown: it may have itself in it.
+    const DEPTH: usize = 8;
+    fn flatten(key: String, value: &Bound<'_, PyAny>, depth: usize, flat: &mut Vec<(String, Value<'static>)>) {
+        let is_plain = value.is_instance_of::<PyString>() || value.is_instance_of::<PyBytes>();
+        let is_mapping = value.cast::<PyMapping>().is_ok();
+        let items = if is_plain || is_mapping { None } else { items(value) };
+        match items.filter(|items| list(items).is_none()) {
+            Some(items) if depth < DEPTH => {
+                for (index, item) in items.iter().enumerate() {
+                    flatten(format!("{key}.{index}"), item, depth + 1, flat);
+                }
+            }
+            Some(_) => flat.push((key, Value::Text(Cow::Owned(shown(value))))),
+            None if is_mapping => flat.push((key, Value::Text(Cow::Owned(shown(value))))),
+            None => {
+                let value = attribute(value).map_or_else(|| Value::Text(Cow::Owned(shown(value))), Value::into_owned);
+                flat.push((key, value));
+            }
+        }
+    }
+    let mut flat = Vec::new();
+    let read = each_pair(mapping, |key, value| flatten(key, value, 0, &mut flat));
+    spared(mapping.py(), read)?;
+    Ok(flat)
 }
 
 /// The pairs of a mapping, its values read by `read`.
@@ -256,23 +323,25 @@ pub(crate) fn pairs(
     read: impl for<'a, 'py> Fn(&'a Bound<'py, PyAny>) -> Option<Value<'a>>,
 ) -> PyResult<Vec<(String, Value<'static>)>> {
     let mut pairs = Vec::new();
+    each_pair(mapping, |key, value| pairs.extend(read(value).map(|value| (key, value.into_owned()))))?;
+    Ok(pairs)
+}
+
+/// Calls `take` with each pair of a mapping whose key is a text and not empty.
+fn each_pair(mapping: &Bound<'_, PyAny>, mut take: impl FnMut(String, &Bound<'_, PyAny>)) -> PyResult<()> {
     let mut take = |key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>| {
-        if let (Some(key), Some(value)) = (self::key(key), read(value))
-            && !key.is_empty()
-        {
-            pairs.push((key.into_owned(), value.into_owned()));
+        if let Some(key) = self::key(key).filter(|key| !key.is_empty()) {
+            take(key.into_owned(), value);
         }
     };
-    if let Ok(dict) = mapping.cast::<pyo3::types::PyDict>() {
+    if let Ok(dict) = mapping.cast::<PyDict>() {
         // A copy, as reading a value may run code that changes it.
-        for (key, value) in dict.copy()?.iter() {
-            take(&key, &value);
-        }
-        return Ok(pairs);
+        dict.copy()?.iter().for_each(|(key, value)| take(&key, &value));
+        return Ok(());
     }
     for pair in mapping.call_method0("items")?.try_iter()? {
         let pair = pair?;
         take(&pair.get_item(0)?, &pair.get_item(1)?);
     }
-    Ok(pairs)
+    Ok(())
 }

@@ -186,6 +186,23 @@ def _():
     return sorted(key for key in span.attributes if isinstance(key, str) and key)
 
 
+@ask("values that are no attributes by the specification")
+def _():
+    span = tracer.start_span("x")
+    for key, value in {
+        "bytes": b"by",
+        "mapping": {"a": [1, None], "b": {"c": "d"}},
+        "mixed": [1, "a", True, 1.5],
+        "with none": [1, None, 2],
+        "texts with none": ["a", None],
+        "nested": [[1], ["a"]],
+        "big": 1 << 70,
+        "set": {1},
+    }.items():
+        span.set_attribute(key, value)
+    return {key: repr(value) for key, value in span.attributes.items()}
+
+
 @ask("attributes given as none")
 def _():
     span = tracer.start_span("x", attributes=None, links=None)
@@ -238,6 +255,49 @@ def _():
     span.end(end_time=2_000)
     span.end(end_time=3_000)
     return [span.start_time, before, span.end_time, type(span.start_time).__name__]
+
+
+@ask("times that are not whole")
+def _():
+    span = tracer.start_span("x", start_time=1.5e18)
+    span.add_event("e", timestamp=1.6e18)
+    span.end(1.7e18)
+    return [int(span.start_time), int(span.events[0].timestamp), int(span.end_time)]
+
+
+@ask("an end before the start")
+def _():
+    times = []
+    for end in (0, 4_000):
+        span = tracer.start_span("x", start_time=5_000)
+        span.end(end)
+        times.append((span.start_time, span.end_time))
+    return times
+
+
+@ask("the parent is the very context")
+def _():
+    with tracer.start_as_current_span("parent") as parent:
+        child = tracer.start_span("child")
+    explicit = tracer.start_span("child", context=trace.set_span_in_context(parent))
+    remote = SpanContext(0xAA, 0xBB, True, TraceFlags(1))
+    under = tracer.start_span("x", context=trace.set_span_in_context(NonRecordingSpan(remote)))
+    context = parent.get_span_context()
+    return [child.parent is context, explicit.parent is context, parent.context is context, under.parent is remote]
+
+
+@ask("the flags of a root")
+def _():
+    return int(tracer.start_span("x").get_span_context().trace_flags)
+
+
+@ask("the scope")
+def _():
+    told = []
+    for given in (("n",), ("n", "1"), ("n", "1", "https://schema"), ("n", "1", None, {"a": 1})):
+        scope = provider.get_tracer(*given).start_span("x").instrumentation_scope
+        told.append((scope.name, scope.version, scope.schema_url, dict(scope.attributes)))
+    return told
 
 
 @ask("after the end")
@@ -502,6 +562,27 @@ def _():
         span.add_event(f"event.{index}")
         span.add_link(SpanContext(index + 1, 1, False))
     return [len(span.attributes), len(span.events), len(span.links), span.dropped_attributes > 0]
+
+
+@ask("attributes of details that find no room")
+def _():
+    many = {f"key.{index}": index for index in range(200)}
+    span = tracer.start_span("x", links=[Link(SpanContext(1, 1, False), many), Link(SpanContext(2, 2, False), {"a": 1})])
+    span.add_event("e", many)
+    span.add_event("f", {"a": 1})
+    return [
+        [(len(event.attributes), event.dropped_attributes) for event in span.events],
+        [(len(link.attributes), link.dropped_attributes) for link in span.links],
+    ]
+
+
+@ask("which details find no room")
+def _():
+    span = tracer.start_span("x")
+    for index in range(129):
+        span.add_event(f"event.{index}")
+        span.add_link(SpanContext(index + 1, 1, False))
+    return [span.events[0].name, span.events[-1].name, span.links[0].context.trace_id, span.links[-1].context.trace_id]
 
 
 @ask("json")

@@ -1,5 +1,7 @@
 """A program with an SDK of its own: what that exports is what it would export without the launcher."""
 
+import concurrent.futures
+
 from opentelemetry import context, propagate, trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -18,6 +20,9 @@ with tracer.start_as_current_span("outer") as outer:
         headers = {}
         propagate.inject(headers)
     assert trace.get_current_span() is outer
+
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        assert pool.submit(trace.get_current_span).result() is trace.INVALID_SPAN
 
 assert trace.get_tracer_provider() is provider
 assert type(context._RUNTIME_CONTEXT).__name__ == "ContextVarsRuntimeContext"

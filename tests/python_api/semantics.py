@@ -4,12 +4,14 @@ import asyncio
 import concurrent.futures
 import contextvars
 import gc
+import inspect
 import multiprocessing
 import os
 import pickle
 import signal
 import sys
 import threading
+import traceback
 import weakref
 
 from ddtrace import tracer
@@ -91,7 +93,64 @@ def threads():
         with concurrent.futures.ThreadPoolExecutor() as pool:
             context = contextvars.copy_context()
             assert pool.submit(context.run, lambda: tracer.current_span() is main).result()
-            assert pool.submit(lambda: tracer.current_span()).result() is None
+
+
+def pools():
+    """Work takes along what is active where it is handed in, and is else what it was."""
+    pool = concurrent.futures.ThreadPoolExecutor(1)
+
+    def work():
+        with tracer.trace("in.pool") as span:
+            return span.trace_id, span.parent_id, span.context.get_all_baggage_items()
+
+    def fails():
+        raise KeyError(sys._getframe(1).f_code.co_name, sys._getframe(2).f_code.co_name)
+
+    def frames(future):
+        error = future.exception()
+        return error.args, [frame.name for frame in traceback.extract_tb(error.__traceback__)]
+
+    pool.submit(nothing_is_active).result()
+    unchanged = frames(pool.submit(fails))
+    with tracer.trace("main") as main:
+        main.context.set_baggage_item("k", "v")
+        expected = (main.trace_id, main.span_id, {"k": "v"})
+        assert pool.submit(work).result() == expected
+        assert list(pool.map(lambda _: work(), range(3))) == [expected] * 3
+        assert asyncio.run(in_executor(pool, work)) == [expected] * 2
+        assert frames(pool.submit(fails)) == unchanged
+        context = pool.submit(tracer.current_trace_context).result()
+        assert (context.trace_id, context.span_id) == (main.trace_id, main.span_id)
+        with tracer.trace("inner") as inner:
+            waits = threading.Event()
+            late = pool.submit(lambda: waits.wait() and work())
+            also = pool.submit(work)
+    waits.set()
+    # What they are under has ended by now.
+    assert late.result()[:2] == also.result()[:2] == (main.trace_id, inner.span_id)
+    pool.submit(nothing_is_active).result()
+    tracer.context_provider.activate(Context(trace_id=7, span_id=8))
+    assert pool.submit(work).result()[:2] == (7, 8)
+    tracer.context_provider.activate(None)
+
+    class Argument:
+        pass
+
+    with tracer.trace("main"):
+        argument = Argument()
+        gone = weakref.ref(argument)
+        pool.submit(id, argument).result()
+        pool.submit(id, None).result()
+        del argument
+        assert gone() is None
+    pool.shutdown()
+    assert str(inspect.signature(concurrent.futures.ThreadPoolExecutor.submit)) == "(self, fn, /, *args, **kwargs)"
+    assert "_WorkItem" in inspect.getsource(concurrent.futures.ThreadPoolExecutor.submit)
+
+
+async def in_executor(pool, work):
+    loop = asyncio.get_running_loop()
+    return [await loop.run_in_executor(pool, work), await loop.run_in_executor(None, work)]
 
 
 def many_threads_one_span():
@@ -431,6 +490,7 @@ for check in (
     out_of_order,
     finished_elsewhere,
     threads,
+    pools,
     many_threads_one_span,
     tasks,
     generators,

@@ -3,10 +3,11 @@
 use super::span::OtelSpan;
 use crate::context::Context;
 use crate::engine::engine;
+use crate::shared::Items;
 use crate::span::{Above, Span};
 use crate::store::Active;
 use crate::variable::Variable;
-use ddtrace::context::TraceContext;
+use ddtrace::context::{FLAG_SAMPLED, TraceContext};
 use ddtrace::ids::{SpanId, TraceId};
 use ddtrace::propagation::tracecontext::TraceParent;
 use ddtrace::propagation::{Extracted, w3c_form};
@@ -26,6 +27,8 @@ pub(crate) struct Binding {
     span_key: Py<PyString>,
     /// under this one its baggage,
     pub(super) baggage_key: Py<PyString>,
+    /// under this one what of that is the trace's,
+    pub(super) noted_key: Py<PyString>,
     /// and under this one what came in with a request, if ours has read it.
     pub(super) incoming_key: Py<PyString>,
     context_class: Py<PyAny>,
@@ -62,6 +65,7 @@ pub(crate) fn bind_otel(
         variable: Variable::of(variable),
         span_key,
         baggage_key,
+        noted_key: PyString::new(py, "ddtrace_run-baggage").unbind(),
         incoming_key: PyString::new(py, "ddtrace_run-incoming").unbind(),
         context_class,
         span_context_class: named("SpanContext")?,
@@ -109,6 +113,11 @@ impl Binding {
         });
         // It can be set only once.
         provider.is(known) && *ours
+    }
+
+    /// Where the current context is kept.
+    pub(crate) fn variable(&'static self) -> &'static Variable {
+        &self.variable
     }
 
     /// The current context.
@@ -190,14 +199,14 @@ impl Binding {
     fn of_others<'py>(&self, context: &Bound<'py, PyAny>, span: &Bound<'py, PyAny>) -> PyResult<Active<'py>> {
         let py = context.py();
         let Ok(told) = span.call_method0(intern!(py, "get_span_context")) else { return Ok(Active::Nothing) };
-        if told.is_none() || !told.getattr(intern!(py, "is_valid"))?.is_truthy()? {
+        if !told.getattr(intern!(py, "is_valid")).is_ok_and(|valid| valid.is_truthy().unwrap_or(false)) {
             // There may be baggage alone, or links to what is not continued.
             return Ok(self
                 .incoming(context)
                 .filter(|incoming| incoming.get().span_context().trace_id.0 == 0)
                 .map_or(Active::Nothing, Active::Context));
         }
-        let told = self.read(&told)?;
+        let Ok(told) = self.read(&told) else { return Ok(Active::Nothing) };
         if let Some(incoming) = self.incoming(context) {
             let known = incoming.get().span_context();
             if (known.trace_id, known.span_id) == (told.span.trace_id, told.span.span_id) {
@@ -218,7 +227,7 @@ impl Binding {
             None => self.current(py)?,
         };
         let Some(span) = current.and_then(|current| self.value(&current, &self.span_key)) else { return Ok(None) };
-        let told = span.call_method0(intern!(py, "get_span_context"))?;
+        let Ok(told) = span.call_method0(intern!(py, "get_span_context")) else { return Ok(None) };
         Ok(Some(told)
             .filter(|told| told.getattr(intern!(py, "is_valid")).is_ok_and(|valid| valid.is_truthy().unwrap_or(false))))
     }
@@ -276,7 +285,17 @@ impl Binding {
         active: &Active<'py>,
         left: Option<&Bound<'py, Span>>,
     ) -> PyResult<()> {
-        let current = self.current(py)?;
+        let mut current = self.current(py)?;
+        let baggage = match active {
+            Active::Nothing => Some(Items::new()),
+            Active::Span(span) => Some(span.get().shared.all_baggage()),
+            Active::Context(_) => None,
+        };
+        if let Some(baggage) = baggage
+            && let Some(moved) = super::baggage::moved(self, py, current.as_ref(), baggage)?
+        {
+            current = Some(moved);
+        }
         let current = current.as_ref();
         let next = match active {
             Active::Nothing => self.with_span(py, current, self.invalid_span.bind(py))?,
@@ -311,21 +330,26 @@ impl Binding {
     ) -> PyResult<Bound<'py, PyAny>> {
         let this = context.get();
         let carried = match this.trace() {
-            Some((trace, id)) => trace.context_so_far(id),
+            Some((trace, id)) => {
+                let mut context = trace.context_so_far(id);
+                // What nobody has decided about is kept as a rule, and there is no asking later.
+                context.span.flags |= FLAG_SAMPLED;
+                context
+            }
             None => this.extracted().and_then(|extracted| extracted.context).unwrap_or_default(),
         };
         let span = match carried.span.trace_id {
             TraceId(0) => self.invalid_span.bind(py).clone(),
             _ => self.non_recording(py, &carried)?,
         };
-        let baggage = this.shared.all_baggage();
-        if baggage.is_empty() {
-            return self.with(py, current, [(&self.span_key, &span), (&self.incoming_key, context.as_any())]);
-        }
-        let items = super::baggage::merged(self, py, current, baggage)?;
-        let values =
-            [(&self.span_key, &span), (&self.incoming_key, context.as_any()), (&self.baggage_key, items.as_any())];
-        self.with(py, current, values)
+        let moved = super::baggage::arrived(self, py, current, this.shared.all_baggage())?;
+        let current = moved.as_ref().or(current);
+        self.with(py, current, [(&self.span_key, &span), (&self.incoming_key, context.as_any())])
+    }
+
+    /// The class of the API's spans that stand for others.
+    pub(crate) fn non_recording_class<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        self.non_recording_class.bind(py).clone()
     }
 
     /// A kind of the API's.

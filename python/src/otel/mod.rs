@@ -3,6 +3,7 @@
 
 pub(crate) mod baggage;
 pub(crate) mod binding;
+mod details;
 pub(crate) mod processors;
 pub(crate) mod propagator;
 pub(crate) mod scope;

@@ -83,12 +83,7 @@ pub(crate) fn otel_extract<'py>(
         None => binding.current(py)?,
     };
     if !found {
-        let current = current.as_ref();
-        if items.0.is_empty() {
-            return binding.with(py, current, []);
-        }
-        let items = baggage::merged(binding, py, current, items.0)?;
-        return binding.with(py, current, [(&binding.baggage_key, items.as_any())]);
+        return baggage::added(binding, py, current.as_ref(), items.0);
     }
     let incoming = Bound::new(py, crate::context::Context::carried(extracted, items.0))?;
     binding.with_incoming(py, current.as_ref(), &incoming)
@@ -108,18 +103,12 @@ pub(crate) fn otel_inject(
         Some(context) => Some(context),
         None => binding.current(py)?,
     };
-    let mut items = current.map(|current| baggage::of(binding, &current)).transpose()?.unwrap_or_default();
-    let shared = match &parent {
+    let trace = match &parent {
         Active::Span(span) => span.get().shared.all_baggage(),
         Active::Context(context) => context.get().shared.all_baggage(),
         Active::Nothing => Vec::new(),
     };
-    for (key, value) in shared {
-        if !items.iter().any(|(present, _)| *present == key) {
-            items.push((key, value));
-        }
-    }
-    let items = Members(items);
+    let items = Members(baggage::within(binding, current.as_ref(), trace)?);
     let set = |name: &str, value: &str| setter.call_method1(intern!(py, "set"), (carrier, name, value)).map(drop);
     headers::set_each(|out| write(&parent, &items, out), set)
 }

@@ -116,6 +116,14 @@ fast! {
 
 #[pymethods]
 impl Scope {
+    /// It does what a `contextlib.ContextDecorator` does, and whoever asks is told so.
+    #[getter(__class__)]
+    fn its_class<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let find = || Ok::<_, PyErr>(py.import("contextlib")?.getattr("ContextDecorator")?.unbind());
+        Ok(CLASS.get_or_try_init(py, find)?.bind(py).clone())
+    }
+
     /// As a decorator: each call of the function is a span of its own.
     fn __call__<'py>(slf: &Bound<'py, Self>, function: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         static DECORATE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();

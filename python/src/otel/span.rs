@@ -1,17 +1,16 @@
 //! `Span` of OpenTelemetry's API.
 
-use super::binding::Binding;
+use super::details::{Detail, Pairs, link_to, python_pairs};
 use super::processors;
 use super::tracer::bound;
 use crate::errors::{self, Naming};
 use crate::ffi::fast;
-use crate::span::{Above, Span};
+use crate::span::{Above, ERROR_MESSAGE, Span};
 use crate::values::{self, Value, shown};
-use ddtrace::ids::{SpanId, TraceId};
 use ddtrace::propagation::w3c_form;
-use ddtrace::record::FieldValue;
-use ddtrace::span::{SpanLimits, Status};
-use ddtrace::tracer::SpanData;
+use ddtrace::semconv::Key;
+use ddtrace::span::Status;
+use ddtrace::tracer::{AttributeValue, SpanData};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -30,66 +29,17 @@ impl Conduct {
 }
 
 /// A span as OpenTelemetry's API shows it.
-#[pyclass(frozen, weakref, module = "ddtrace_run.otel")]
+#[pyclass(frozen, dict, weakref, module = "ddtrace_run.otel")]
 pub(crate) struct OtelSpan {
     pub(crate) span: Py<Span>,
     conduct: Conduct,
     /// The `SpanContext` of its parent, where that is no span of ours.
     parent: Option<Py<PyAny>>,
-    /// Its `SpanContext`, once that was asked for.
-    context: PyOnceLock<Py<PyAny>>,
-}
-
-/// A link that is to be added.
-pub(super) struct LinkTo {
-    to: (TraceId, SpanId),
-    flags: u8,
-    state: String,
-    attributes: Vec<(String, Value<'static>)>,
-}
-
-impl LinkTo {
-    pub(super) fn add(&self, data: &mut SpanData) {
-        let attributes = self.attributes.iter().map(|(name, value)| (name.as_str(), value.attribute()));
-        data.add_link(self.to, self.flags, &self.state, attributes);
-    }
-}
-
-/// A `Link` of the API's; `None` for one that leads nowhere and says nothing.
-pub(super) fn link(binding: &Binding, link: &Bound<'_, PyAny>) -> PyResult<Option<LinkTo>> {
-    let py = link.py();
-    let attributes = link.getattr(intern!(py, "attributes"))?;
-    link_to(binding, &link.getattr(intern!(py, "context"))?, Some(&attributes))
-}
-
-fn link_to(
-    binding: &Binding,
-    context: &Bound<'_, PyAny>,
-    attributes: Option<&Bound<'_, PyAny>>,
-) -> PyResult<Option<LinkTo>> {
-    if context.is_none() {
-        return Ok(None);
-    }
-    let attributes =
-        attributes.filter(|given| !given.is_none()).map(values::attributes).transpose()?.unwrap_or_default();
-    let told = binding.read(context)?;
-    let py = context.py();
-    let state = context.getattr(intern!(py, "trace_state"))?;
-    let state: String = match state.is_truthy()? {
-        true => state.call_method0(intern!(py, "to_header"))?.extract()?,
-        false => String::new(),
-    };
-    let span = told.span;
-    let leads_nowhere = span.trace_id.0 == 0 || span.span_id.0 == 0;
-    if leads_nowhere && attributes.is_empty() && state.is_empty() {
-        return Ok(None);
-    }
-    Ok(Some(LinkTo { to: (span.trace_id, span.span_id), flags: span.flags, state, attributes }))
 }
 
 impl OtelSpan {
     pub(super) fn new(span: Bound<'_, Span>, conduct: Conduct, parent: Option<Py<PyAny>>) -> OtelSpan {
-        OtelSpan { span: span.unbind(), conduct, parent, context: PyOnceLock::new() }
+        OtelSpan { span: span.unbind(), conduct, parent }
     }
 
     /// A span of either API as this one shows it.
@@ -142,17 +92,21 @@ impl OtelSpan {
         Ok(())
     }
 
-    /// The `SpanContext` of it. Asking decides whether the trace is kept, where a rule of the configuration can.
+    /// The `SpanContext` of it.
     fn context<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        OtelSpan::context_of(py, self.span.get())
+    }
+
+    /// The `SpanContext` of a span. Asking decides whether the trace is kept, where a rule of the configuration can.
+    fn context_of<'py>(py: Python<'py>, span: &Span) -> PyResult<Bound<'py, PyAny>> {
         let make = || {
-            let span = self.span.get();
             let flags = u8::from(span.trace().is_kept());
             let carried = span.trace().context_so_far(span.id());
             let ids =
                 (span.trace().trace_id(), span.id(), flags | (carried.span.flags & ddtrace::context::FLAG_RANDOM));
             Ok::<_, PyErr>(bound(py)?.span_context(py, ids, false, &w3c_form::state_of(&carried))?.unbind())
         };
-        Ok(self.context.get_or_try_init(py, make)?.bind(py).clone())
+        Ok(span.otel_context.get_or_try_init(py, make)?.bind(py).clone())
     }
 }
 
@@ -170,8 +124,7 @@ fast! {
     /// `end(end_time=None)`.
     end(py, slf: OtelSpan, arguments) {
         let [time] = arguments.take(py, "end", [c"end_time"])?;
-        let time = time.filter(|time| !time.is_none()).map(|time| time.extract()).transpose()?;
-        OtelSpan::finish(&slf.to_owned(), time)?;
+        OtelSpan::finish(&slf.to_owned(), values::time(time.as_deref()))?;
         Ok(py.None().into_bound(py))
     }
 }
@@ -224,38 +177,6 @@ fn readable<'py>(
     module.bind(py).getattr(name)?.call1(arguments)
 }
 
-type Pairs = Vec<(String, Value<'static>)>;
-
-fn python_pairs<'py>(py: Python<'py>, pairs: &Pairs) -> PyResult<Vec<(String, Bound<'py, PyAny>)>> {
-    pairs.iter().map(|(name, value)| Ok((name.clone(), value.to_python(py)?))).collect()
-}
-
-/// An event or a link read back, with nothing borrowed.
-enum Detail {
-    Event(String, u64, Pairs),
-    Link((TraceId, SpanId), u8, String, Pairs),
-}
-
-impl Detail {
-    fn read(value: &FieldValue<'_>, limits: &SpanLimits) -> Option<Detail> {
-        let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let read = |value: &FieldValue<'_>| Some(Value::read(value)?.cut(limits.nested_attribute_length));
-        match value {
-            FieldValue::Event(event) => {
-                let pairs = event.fields().filter_map(|field| Some((lossy(field.name), read(&field.value)?)));
-                let pairs = pairs.filter(|(name, _)| !name.is_empty()).collect();
-                Some(Detail::Event(lossy(event.name), event.time_unix_ns, pairs))
-            }
-            FieldValue::Link(link) => {
-                let pairs = link.fields().filter_map(|field| Some((lossy(field.name), read(&field.value)?)));
-                let pairs = pairs.filter(|(name, _)| !name.is_empty()).collect();
-                Some(Detail::Link((link.trace_id, link.span_id), link.flags, lossy(link.trace_state), pairs))
-            }
-            _ => None,
-        }
-    }
-}
-
 #[pymethods]
 impl OtelSpan {
     /// Sets attributes.
@@ -274,17 +195,18 @@ impl OtelSpan {
         &self,
         name: &Bound<'_, PyAny>,
         attributes: Option<&Bound<'_, PyAny>>,
-        timestamp: Option<u64>,
+        timestamp: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let attributes = attributes.map(values::attributes).transpose()?.unwrap_or_default();
-        self.span.get().add_event(&shown(name), timestamp, &attributes);
+        self.span.get().add_event(&shown(name), values::time(timestamp), &attributes);
         Ok(())
     }
 
     /// Links to another span.
     #[pyo3(signature = (context, attributes=None))]
     fn add_link(&self, context: &Bound<'_, PyAny>, attributes: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-        if let Some(link) = link_to(bound(context.py())?, context, attributes)? {
+        let py = context.py();
+        if let Some(link) = values::spared(py, link_to(bound(py)?, context, attributes))? {
             self.span.get().change(|data| link.add(data));
         }
         Ok(())
@@ -292,48 +214,62 @@ impl OtelSpan {
 
     /// Changes the name.
     fn update_name(&self, name: &Bound<'_, PyAny>) {
-        let name = shown(name);
-        self.span.get().change(|data| data.set_name(name.into()));
+        let (name, span) = (shown(name), self.span.get());
+        span.change(|data| {
+            if !span.is_otel() {
+                // What Datadog's API calls the resource is this API's name.
+                data.set_text(Key::ResourceName, &name);
+            }
+            data.set_name(name.into());
+        });
     }
 
-    /// Says how it ended: a `Status`, or a `StatusCode` and a description.
+    /// Says how it ended: a `Status`, or a `StatusCode` and a description. All else says nothing.
     #[pyo3(signature = (status, description=None))]
-    fn set_status(&self, status: &Bound<'_, PyAny>, description: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+    fn set_status(&self, status: &Bound<'_, PyAny>, description: Option<&Bound<'_, PyAny>>) {
         let py = status.py();
-        let (code, description) = match status.getattr_opt(intern!(py, "status_code"))? {
-            Some(code) => (code, Some(status.getattr(intern!(py, "description"))?)),
-            None => (status.clone(), description.cloned()),
+        let (code, description) = match status.getattr(intern!(py, "status_code")) {
+            Ok(code) => (code, status.getattr(intern!(py, "description")).ok()),
+            Err(_) => (status.clone(), description.cloned()),
         };
-        let code: i64 = code.getattr(intern!(py, "value"))?.extract()?;
+        let code = code.getattr(intern!(py, "value")).and_then(|code| code.extract::<i64>());
         let description = description.filter(|description| description.is_instance_of::<PyString>());
         let status = match code {
-            1 => Status::Ok,
-            2 => Status::Error(description.map(|description| shown(&description)).unwrap_or_default().into()),
-            _ => Status::Unset,
+            Ok(1) => Status::Ok,
+            Ok(2) => Status::Error(description.map(|description| shown(&description)).unwrap_or_default().into()),
+            _ => return,
         };
-        self.span.get().change(|data| data.set_status(status));
-        Ok(())
+        let span = self.span.get();
+        span.change(|data| {
+            data.set_status(status);
+            if let Status::Error(description) = data.status().clone()
+                && !span.is_otel()
+                && !description.is_empty()
+            {
+                // In Datadog's API it is a tag.
+                data.set_attribute(ERROR_MESSAGE, AttributeValue::Text(&description));
+            }
+        });
     }
 
     /// Adds an event that tells of an exception.
-    #[pyo3(signature = (exception, attributes=None, timestamp=None, escaped=false))]
+    #[pyo3(
+        signature = (exception, attributes=None, timestamp=None, escaped=None),
+        text_signature = "($self, exception, attributes=None, timestamp=None, escaped=False)"
+    )]
     fn record_exception(
         &self,
         exception: &Bound<'_, PyAny>,
         attributes: Option<&Bound<'_, PyAny>>,
-        timestamp: Option<u64>,
-        escaped: bool,
+        timestamp: Option<&Bound<'_, PyAny>>,
+        escaped: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         if !self.is_recording() {
             return Ok(());
         }
-        errors::record(
-            self.span.bind(exception.py()),
-            exception,
-            attributes,
-            timestamp,
-            Naming::OpenTelemetry { escaped },
-        )
+        let escaped = escaped.is_some_and(|escaped| escaped.is_truthy().unwrap_or(false));
+        let (span, time) = (self.span.bind(exception.py()), values::time(timestamp));
+        errors::record(span, exception, attributes, time, Naming::OpenTelemetry { escaped })
     }
 
     /// Its name.
@@ -368,9 +304,7 @@ impl OtelSpan {
             return Ok(None);
         }
         match &span.above {
-            Above::Span(above) if above.get().id() == parent_id => {
-                OtelSpan::showing(above.bind(py))?.get().context(py).map(Some)
-            }
+            Above::Span(above) if above.get().id() == parent_id => OtelSpan::context_of(py, above.get()).map(Some),
             Above::Context(context) => {
                 let known = context.get().span_context();
                 let state = context.get().state();
@@ -398,8 +332,8 @@ impl OtelSpan {
         let details = self.details();
         let mut events = Vec::new();
         for detail in details {
-            if let Detail::Event(name, time, pairs) = detail {
-                events.push((name, time, python_pairs(py, &pairs)?));
+            if let Detail::Event(name, time, pairs, left_out) = detail {
+                events.push((name, time, python_pairs(py, &pairs)?, left_out));
             }
         }
         readable(py, "events", (events,))
@@ -411,9 +345,9 @@ impl OtelSpan {
         let details = self.details();
         let mut links = Vec::new();
         for detail in details {
-            if let Detail::Link((trace_id, span_id), flags, state, pairs) = detail {
+            if let Detail::Link((trace_id, span_id), flags, state, pairs, left_out) = detail {
                 let context = bound(py)?.span_context(py, (trace_id, span_id, flags), false, &state)?;
-                links.push((context, python_pairs(py, &pairs)?));
+                links.push((context, python_pairs(py, &pairs)?, left_out));
             }
         }
         readable(py, "links", (links,))
@@ -469,9 +403,8 @@ impl OtelSpan {
     /// What made it.
     #[getter]
     fn instrumentation_scope<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let scope = self.span.get().scope.clone();
-        let scope = scope.map(|scope| (scope.name.clone(), scope.version.clone()));
-        readable(py, "scope", (scope,))
+        let made_by = self.span.get().made_by.as_deref().map(|made_by| made_by.told(py));
+        readable(py, "scope", (made_by,))
     }
 
     /// The same, by its older name.
@@ -490,6 +423,21 @@ impl OtelSpan {
     #[getter]
     fn _ddspan(&self, py: Python<'_>) -> Py<Span> {
         self.span.clone_ref(py)
+    }
+
+    /// A span is one thing, of which there is no second.
+    fn __copy__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __deepcopy__(slf: Py<Self>, memo: &Bound<'_, PyAny>) -> Py<Self> {
+        let _ = memo;
+        slf
+    }
+
+    /// Another process gets what it may know of it: its context.
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyAny>,))> {
+        Ok((bound(py)?.non_recording_class(py), (self.context(py)?,)))
     }
 
     fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {

@@ -1,9 +1,10 @@
 //! `Tracer` of OpenTelemetry's API.
 
 use super::binding::{Binding, parent};
+use super::details::link;
 use super::processors;
 use super::scope::Scope;
-use super::span::{Conduct, OtelSpan, link};
+use super::span::{Conduct, OtelSpan};
 use crate::ffi::{Arguments, fast};
 use crate::store::Active;
 use crate::values::{self, shown};
@@ -15,12 +16,29 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use std::sync::Arc;
 
-/// Starts spans for one instrumentation.
-#[pyclass(frozen, weakref, module = "ddtrace_run.otel")]
-pub(crate) struct OtelTracer {
+/// What spans are made by: a scope of OpenTelemetry's API.
+pub(crate) struct Instrumentation {
     scope: Arc<InstrumentationScope>,
+    /// What records have no place for.
     schema_url: Option<Py<PyAny>>,
     attributes: Option<Py<PyAny>>,
+}
+
+type Told<'a> = (&'a str, Option<&'a str>, Option<Py<PyAny>>, Option<Py<PyAny>>);
+
+impl Instrumentation {
+    /// Name, version, address of the schema, attributes.
+    pub(super) fn told(&self, py: Python<'_>) -> Told<'_> {
+        let version = Some(self.scope.version.as_str()).filter(|version| !version.is_empty());
+        let copy = |value: &Option<Py<PyAny>>| value.as_ref().map(|value| value.clone_ref(py));
+        (&self.scope.name, version, copy(&self.schema_url), copy(&self.attributes))
+    }
+}
+
+/// Starts spans for one instrumentation.
+#[pyclass(frozen, dict, weakref, module = "ddtrace_run.otel")]
+pub(crate) struct OtelTracer {
+    made_by: Arc<Instrumentation>,
     /// It stands in for whatever provider the program may still set.
     is_default: bool,
     /// The tracer of that provider, once there is one.
@@ -37,9 +55,7 @@ impl OtelTracer {
             return Ok(Some(real.bind(py).clone()));
         }
         let Some(provider) = binding.provider(py) else { return Ok(None) };
-        let version = Some(self.scope.version.as_str()).filter(|version| !version.is_empty());
-        let arguments = (&self.scope.name, version, &self.schema_url, &self.attributes);
-        let real = provider.call_method1(intern!(py, "get_tracer"), arguments)?.unbind();
+        let real = provider.call_method1(intern!(py, "get_tracer"), self.made_by.told(py))?.unbind();
         Ok(Some(self.real.get_or_init(py, || real).bind(py).clone()))
     }
 
@@ -59,22 +75,23 @@ impl OtelTracer {
         let attributes = given.attributes.as_deref().map(values::attributes).transpose()?.unwrap_or_default();
         let mut links = Vec::new();
         if let Some(given) = given.links.as_deref() {
-            for given in given.try_iter()? {
-                links.extend(link(binding, &given?)?);
+            let given = values::spared(py, given.try_iter().and_then(|given| given.collect::<PyResult<Vec<_>>>()))?;
+            for given in given {
+                links.extend(link(binding, &given)?);
             }
         }
-        let start_unix_ns = given.start_time.as_deref().map(|time| time.extract()).transpose()?;
+        let start_unix_ns = values::time(given.start_time.as_deref());
         let start = Start {
             kind: binding.kind(given.kind.as_deref()),
             start_unix_ns,
-            scope: Some(Arc::clone(&self.scope)),
+            scope: Some(Arc::clone(&self.made_by.scope)),
             ..Start::new(given.name(), Parent::None)
         };
         let fill = |data: &mut SpanData| {
             attributes.iter().for_each(|(name, value)| data.set_attribute(name, value.attribute()));
             links.iter().for_each(|link| link.add(data));
         };
-        let span = crate::tracer::start(py, start, parent, true, fill)?;
+        let span = crate::tracer::start(py, start, parent, Some(Arc::clone(&self.made_by)), fill)?;
         let shown = Bound::new(py, OtelSpan::new(span, given.conduct, told.map(Bound::unbind)))?;
         processors::started(&shown, context);
         Ok(shown)
@@ -199,35 +216,49 @@ impl OtelTracer {
     #[new]
     #[pyo3(signature = (name, version=None, schema_url=None, attributes=None, is_default=false))]
     fn new(
-        name: &str,
-        version: Option<&str>,
+        name: &Bound<'_, PyAny>,
+        version: Option<&Bound<'_, PyAny>>,
         schema_url: Option<Py<PyAny>>,
         attributes: Option<Py<PyAny>>,
         is_default: bool,
     ) -> OtelTracer {
         let scope = InstrumentationScope {
-            name: name.into(),
-            version: version.unwrap_or_default().into(),
-            // Records have no place for them.
+            name: shown(name),
+            version: version.map(shown).unwrap_or_default(),
             attributes: Vec::new(),
         };
-        OtelTracer { scope: Arc::new(scope), schema_url, attributes, is_default, real: PyOnceLock::new() }
+        let made_by = Instrumentation { scope: Arc::new(scope), schema_url, attributes };
+        OtelTracer { made_by: Arc::new(made_by), is_default, real: PyOnceLock::new() }
     }
 
     /// The name and the version of what it is for.
     #[getter]
     fn _scope(&self) -> (&str, &str) {
-        (&self.scope.name, &self.scope.version)
+        (&self.made_by.scope.name, &self.made_by.scope.version)
     }
 
-    fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
-        other.cast::<OtelTracer>().is_ok_and(|other| *other.get().scope == *self.scope)
+    /// A tracer is what its scope is: copies, and those of other processes, are of the provider there.
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+        let (name, version, schema_url, attributes) = self.made_by.told(py);
+        // Older releases know of no attributes.
+        let arguments = match (schema_url, attributes) {
+            (None, None) => (name, version).into_pyobject(py)?,
+            (schema_url, None) => (name, version, py.None(), schema_url).into_pyobject(py)?,
+            (schema_url, attributes) => (name, version, py.None(), schema_url, attributes).into_pyobject(py)?,
+        };
+        Ok((py.import("opentelemetry.trace")?.getattr("get_tracer")?, arguments.into_any()))
+    }
+
+    fn __eq__(&self, other: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let py = other.py();
+        let Ok(other) = other.cast::<OtelTracer>() else { return Ok(false) };
+        self.made_by.told(py).into_pyobject(py)?.eq(other.get().made_by.told(py))
     }
 
     fn __hash__(&self) -> u64 {
         use std::hash::{DefaultHasher, Hash, Hasher};
         let mut hasher = DefaultHasher::new();
-        (&self.scope.name, &self.scope.version).hash(&mut hasher);
+        self._scope().hash(&mut hasher);
         hasher.finish()
     }
 }

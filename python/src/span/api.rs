@@ -79,7 +79,7 @@ impl Span {
     #[setter]
     fn set_error(&self, error: &Bound<'_, PyAny>) -> PyResult<()> {
         let status = if error.is_truthy()? {
-            let message = match self.attribute("error.message") {
+            let message = match self.attribute(ERROR_MESSAGE) {
                 Some(Value::Text(message)) => message.into_owned(),
                 _ => String::new(),
             };
@@ -186,9 +186,10 @@ impl Span {
         if key == "service.name" {
             return self.own_service();
         }
-        match self.attribute(&key)? {
-            Value::Text(text) => Some(text.into_owned()),
-            Value::Bool(truth) => Some(String::from(if truth { "true" } else { "false" })),
+        match self.attribute(&key) {
+            Some(Value::Text(text)) => Some(text.into_owned()),
+            Some(Value::Bool(truth)) => Some(String::from(if truth { "true" } else { "false" })),
+            None if key == ERROR_MESSAGE => self.description(),
             _ => None,
         }
     }
@@ -281,7 +282,7 @@ impl Span {
     /// Links to what a context stands for.
     #[pyo3(signature = (context, attributes=None))]
     fn link_span(&self, context: &Bound<'_, Context>, attributes: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-        let attributes = attributes.map(values::attributes).transpose()?.unwrap_or_default();
+        let attributes = attributes.map(values::link_attributes).transpose()?.unwrap_or_default();
         let context = context.get();
         let flags = context.flags();
         let span = context.span_context();
@@ -299,7 +300,7 @@ impl Span {
         flags: Option<u8>,
         attributes: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        let attributes = attributes.map(values::attributes).transpose()?.unwrap_or_default();
+        let attributes = attributes.map(values::link_attributes).transpose()?.unwrap_or_default();
         let to = (TraceId(trace_id), SpanId(span_id));
         self.link(to, flags.unwrap_or(0), tracestate.unwrap_or_default(), &attributes);
         Ok(())
@@ -319,7 +320,7 @@ impl Span {
 
     #[getter]
     fn _span_api(&self) -> &'static str {
-        if self.is_otel { "otel" } else { "datadog" }
+        if self.is_otel() { "otel" } else { "datadog" }
     }
 
     fn __repr__(&self) -> String {

@@ -1,0 +1,67 @@
+//! Work that is done by another thread: what is active where it is handed in is so where it is done (`ddtrace_run/_pools.py`).
+
+use crate::otel::binding::Binding;
+use crate::span::Span;
+use crate::store::{self, Active};
+use crate::values::spared;
+use crate::variable::Variable;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple, PyWeakrefMethods, PyWeakrefReference};
+
+/// Stands for the method `run` of a piece of work. Being no function of Python's it is in no traceback.
+#[pyclass(frozen, module = "ddtrace_run")]
+pub(crate) struct HandedOn {
+    /// Not held: it has this one as its attribute, and is to go as soon as it is done.
+    item: Py<PyWeakrefReference>,
+    run: Py<PyAny>,
+    variable: &'static Variable,
+    value: Py<PyAny>,
+}
+
+#[pymethods]
+impl HandedOn {
+    #[pyo3(signature = (*args, **kwargs))]
+    fn __call__<'py>(
+        &self,
+        py: Python<'py>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let Some(item) = self.item.bind(py).upgrade() else { return Ok(None) };
+        let mut given = vec![item];
+        given.extend(args.iter());
+        let given = PyTuple::new(py, given)?;
+        let token = self.variable.set(self.value.bind(py))?;
+        let result = self.run.bind(py).call(given, kwargs);
+        spared(py, self.variable.reset(&token))?;
+        result.map(Some)
+    }
+}
+
+/// Has a piece of work, which some thread will `run`, take along what is active here.
+#[pyfunction]
+pub(crate) fn hand_on(item: &Bound<'_, PyAny>) -> PyResult<()> {
+    spared(item.py(), put_around(item))
+}
+
+fn put_around(item: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = item.py();
+    // The context and not the span, which may have ended by then: what is done then is under it all the same.
+    let context = match store::active(py)? {
+        Active::Nothing => return Ok(()),
+        Active::Span(span) => Span::context(&span)?,
+        Active::Context(context) => context,
+    };
+    let (variable, value) = match Binding::in_use(py) {
+        Some(binding) => (binding.variable(), binding.with_incoming(py, binding.current(py)?.as_ref(), &context)?),
+        None => (store::ours(py)?, context.into_any()),
+    };
+    let handed_on = HandedOn {
+        item: PyWeakrefReference::new(item)?.unbind(),
+        run: item.get_type().getattr(intern!(py, "run"))?.unbind(),
+        variable,
+        value: value.unbind(),
+    };
+    item.setattr(intern!(py, "run"), Bound::new(py, handed_on)?)
+}
