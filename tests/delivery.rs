@@ -18,6 +18,7 @@ fn sandbox(port: u16) -> Sandbox {
 fn record(sandbox: &Sandbox, spans: usize) -> Vec<u64> {
     let (program, ledger) = (dying_program(sandbox), sandbox.work().join("ledger"));
     let path = ledger.to_str().expect("a path of UTF-8");
+    let _ = std::fs::remove_file(&ledger);
     assert_eq!(sandbox.run_traced([program.as_str(), "return", path, &spans.to_string()]).code, Some(0));
     sandbox.settle();
     let ledger = std::fs::read_to_string(ledger).expect("the program noted its spans");
@@ -213,4 +214,56 @@ fn a_burst_after_idleness_loses_nothing() {
             "{threads}: {log}"
         );
     }
+}
+
+/// The files of the spool after a crash of the machine, or on a bad disk: what can be read is delivered, what cannot is told
+/// of and counted, and holds nothing else up.
+#[test]
+fn what_is_damaged_on_disk_is_told_of_and_holds_nothing_up() {
+    for damage in ["cut", "scribbled over"] {
+        let nobody = Nobody::listens();
+        let sandbox = sandbox(nobody.port);
+        let ids = record(&sandbox, 5000);
+        let more = record(&sandbox, 100);
+        let spool = state(&sandbox).join("spool");
+        let runs = std::fs::read_dir(spool).expect("a spool").flatten().map(|entry| entry.path());
+        let largest = runs
+            .map(|run| run.join("payloads-00000001.seg"))
+            .max_by_key(|path| std::fs::metadata(path).map_or(0, |metadata| metadata.len()));
+        let path = largest.expect("a run");
+        let mut bytes = std::fs::read(&path).expect("a segment");
+        let half = bytes.len() / 2;
+        match damage {
+            "cut" => bytes.truncate(half),
+            _ => bytes[half..half + 200].fill(0x5a),
+        }
+        std::fs::write(&path, bytes).expect("a segment");
+
+        let receiver = nobody.becomes(Manner::Takes);
+        let flushed = flush(&sandbox);
+        assert_eq!(status(&sandbox)["spans_waiting"], 0, "{damage}: {flushed:?}");
+        let received: BTreeSet<u64> = receiver.spans().into_iter().collect();
+        assert_eq!(received.len(), receiver.spans().len(), "{damage}: none twice");
+        assert!(more.iter().all(|id| received.contains(id)), "{damage}: the other run is there");
+        let lost = ids.iter().filter(|id| !received.contains(id)).count();
+        if damage == "cut" {
+            assert_eq!(lost, 0, "the records say again what the payloads have lost: {flushed:?}");
+        } else {
+            let told = format!("a request of {lost} spans is damaged on disk; they are dropped");
+            assert!(lost > 0 && (flushed.err() + &log(&sandbox)).contains(&told), "{lost}: {flushed:?}");
+        }
+    }
+}
+
+#[test]
+fn the_account_is_shown_with_debug() {
+    let receiver = Receiver::start(Manner::Takes);
+    let sandbox = sandbox(receiver.port);
+    let program = dying_program(&sandbox);
+    let ledger = sandbox.work().join("ledger");
+    let path = ledger.to_str().expect("a path of UTF-8");
+    let outcome =
+        sandbox.run_traced(["--debug", "--supervise", "--shutdown-timeout=25s", &program, "return", path, "10"]);
+    let account = "recorded 11 spans: 11 delivered, 0 dropped, 0 waiting; records lost in processes 0, in the spool 0";
+    assert!(outcome.err().contains(account), "{outcome:?}");
 }

@@ -273,6 +273,13 @@ impl Queues {
     }
 }
 
+fn complain(complaints: &RefCell<Vec<String>>, text: String) {
+    let mut complaints = complaints.borrow_mut();
+    if complaints.len() < MOST_COMPLAINTS && !complaints.contains(&text) {
+        complaints.push(text);
+    }
+}
+
 /// What serves one queue.
 struct Server {
     backend: AnyBackend,
@@ -323,7 +330,15 @@ impl Server {
     async fn send(&mut self, parcel: &Parcel) {
         let account = parcel.account();
         let (settled_before, dropped_before) = parcel.progress();
-        let (mut body, mut spans) = (parcel.body(), parcel.spans());
+        let Some(mut body) = parcel.body() else {
+            let dropped = parcel.give_up();
+            let text = format!("a request of {dropped} spans is damaged on disk; they are dropped");
+            tracing::error!("{text}");
+            complain(&self.complaints, text);
+            self.queue.dropped.set(self.queue.dropped.get() + dropped);
+            return;
+        };
+        let mut spans = parcel.spans();
         // What an earlier sidecar, or this one, had to split and has got rid of in part.
         if settled_before > 0
             && let Some(rest) = self.queue.format.after(&body, settled_before)
@@ -341,10 +356,7 @@ impl Server {
             Remark::Said(text) => {
                 tracing::warn!("{text}");
                 last_said.borrow_mut().clone_from(&text);
-                let mut complaints = complaints.borrow_mut();
-                if complaints.len() < MOST_COMPLAINTS && !complaints.contains(&text) {
-                    complaints.push(text);
-                }
+                complain(&complaints, text);
             }
         };
         let settled = tokio::select! {

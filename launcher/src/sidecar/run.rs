@@ -106,6 +106,7 @@ pub fn run(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
         std::thread::sleep(STAND_BACK);
     }
     log::begin(&order.config, order.state_dir.as_deref());
+    let debug = order.config.debug;
     for note in &order.notes {
         tracing::warn!("{note}");
     }
@@ -202,15 +203,7 @@ pub fn run(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
         account.add(Counter::Dropped, ended.lost);
     }
     let count = |counter| account.get(counter);
-    tracing::info!(
-        "recorded {} spans: {} delivered, {} dropped, {} waiting; records lost in processes {}, in the spool {}",
-        count(Counter::Recorded),
-        count(Counter::Delivered),
-        count(Counter::Dropped),
-        account.waiting(),
-        count(Counter::LostInProcesses),
-        count(Counter::LostInSpool),
-    );
+    tracing::info!("{}", counted(&account));
     let (in_processes, in_spool) = (count(Counter::LostInProcesses), count(Counter::LostInSpool));
     let lost = in_processes + in_spool;
     if lost > 0 {
@@ -241,14 +234,31 @@ pub fn run(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
         }
     }
     if let Some(control) = order.control {
-        tell(control, &ended.complaints, account.waiting());
+        let counted = debug.then(|| counted(&account));
+        tell(control, counted.as_deref(), &ended.complaints, account.waiting());
     }
     Ok(())
 }
 
-/// Tells the supervising launcher what became of the spans, where that is not what was hoped for.
-fn tell(control: OwnedFd, complaints: &[String], waiting: u64) {
+/// What became of all that was recorded.
+fn counted(account: &Account) -> String {
+    format!(
+        "recorded {} spans: {} delivered, {} dropped, {} waiting; records lost in processes {}, in the spool {}",
+        account.get(Counter::Recorded),
+        account.get(Counter::Delivered),
+        account.get(Counter::Dropped),
+        account.waiting(),
+        account.get(Counter::LostInProcesses),
+        account.get(Counter::LostInSpool)
+    )
+}
+
+/// Tells the supervising launcher what became of the spans: the account where it is wanted, and what was not hoped for.
+fn tell(control: OwnedFd, counted: Option<&str>, complaints: &[String], waiting: u64) {
     let mut stream = UnixStream::from(control);
+    if let Some(counted) = counted {
+        let _ = writeln!(stream, "{counted}");
+    }
     for line in complaints {
         let _ = writeln!(stream, "{line}");
     }

@@ -17,9 +17,10 @@ pub enum FrameKind {
     Origin = 4,
     /// Where payloads go. The first frame of a segment of payloads.
     Destinations = 5,
-    /// The ids of spans that are not needed among the records any more, 8 bytes each. Their payloads follow.
+    /// The ids of spans that are not needed among the records any more, 8 bytes each. Their payloads follow, so many of
+    /// them as the frame's producer says.
     Group = 6,
-    /// One request for one of the destinations: whether it is settled (u64), then its body.
+    /// One request for one of the destinations: whether it is settled (u64), a checksum (u32), its body compressed.
     Payload = 7,
     /// All rings of a process were looked at, after something had been found in them now or the last time.
     Pass = 8,

@@ -5,17 +5,15 @@
 //! the sidecar's death only what was under way is sent twice. Beyond the bound the oldest segment goes, and what waits in
 //! it is dropped and counted.
 
-use std::cell::Cell;
 use std::collections::{BTreeSet, HashSet, VecDeque};
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::account::{Account, Counter};
 use super::directory::{segment_path, segments};
-use super::frame::{self, FRAME_HEADER, FrameKind};
+use super::frame::{self, FRAME_HEADER, Frame, FrameKind};
+use super::parcel::{DROPPED, Group, Parcel, SETTLED, WORD, pack, part};
 use super::segment::{self, Appended, Bound, Full, Reader, Segment, Writer};
 use crate::export::Format;
 
@@ -24,18 +22,6 @@ const SERIES: &str = "payloads";
 /// Into how many segments the bound is divided: half of them are for payloads.
 const SEGMENTS: u64 = 16;
 const MOST_SEGMENTS: usize = 8;
-
-/// No payload is longer than this, whatever the spool says: it is what receivers take at most.
-const LONGEST: usize = 64 << 20;
-
-/// Of a payload's first word: it is settled. The lower half says how many of its spans were dropped. What is between says
-/// how many spans at its beginning are settled, where it had to be split and not all of it is.
-const SETTLED: u64 = 1 << 63;
-const DROPPED: u64 = u32::MAX as u64;
-const PART: u32 = 32;
-const MOST_IN_PART: u64 = (1 << 31) - 1;
-/// Bytes of that word.
-const WORD: usize = 8;
 
 /// Where payloads go, by their number: the form they have, and the receiver for people to read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,100 +46,6 @@ impl Destinations {
         });
         read.collect::<Option<_>>().map(Destinations)
     }
-}
-
-/// The spans of one group, which are delivered when every destination has them.
-struct Group {
-    spans: u64,
-    open: Cell<usize>,
-    dropped: Cell<u64>,
-    account: Arc<Account>,
-}
-
-impl Group {
-    fn settle(&self, dropped: u64) {
-        self.dropped.set(self.dropped.get().max(dropped.min(self.spans)));
-        self.open.set(self.open.get().saturating_sub(1));
-        if self.open.get() == 0 {
-            self.account.add(Counter::Delivered, self.spans - self.dropped.get());
-            self.account.add(Counter::Dropped, self.dropped.get());
-        }
-    }
-}
-
-/// One request that waits to be sent.
-pub struct Parcel {
-    segment: Arc<Segment>,
-    word: usize,
-    body: Range<usize>,
-    /// The number of its destination.
-    pub destination: usize,
-    group: Rc<Group>,
-}
-
-impl Parcel {
-    /// What is to be sent; empty where it cannot be read.
-    pub fn body(&self) -> Vec<u8> {
-        let kept = self.segment.bytes_from(self.body.start).get(..self.body.len()).unwrap_or_default();
-        unpack(kept).unwrap_or_default()
-    }
-
-    /// How many spans are in it at most.
-    pub fn spans(&self) -> u64 {
-        self.group.spans
-    }
-
-    /// The account that it is in.
-    pub fn account(&self) -> &Account {
-        &self.group.account
-    }
-
-    /// Whether nothing is left to be done.
-    pub fn is_settled(&self) -> bool {
-        self.segment.word(self.word).is_none_or(|word| word.load(Ordering::Relaxed) & SETTLED != 0)
-    }
-
-    /// How many spans at its beginning are settled, and how many of these were dropped.
-    pub fn progress(&self) -> (u64, u64) {
-        let word = self.segment.word(self.word).map_or(0, |word| word.load(Ordering::Relaxed));
-        part(word)
-    }
-
-    /// The receiver has answered about so many more spans at the beginning.
-    pub fn settle_part(&self, spans: u64, dropped: u64) {
-        let Some(word) = self.segment.word(self.word) else { return };
-        let _ = word.fetch_update(Ordering::Release, Ordering::Relaxed, |word| {
-            let (settled, before) = part(word);
-            let settled = (settled + spans).min(MOST_IN_PART);
-            (word & SETTLED == 0).then(|| settled << PART | (before + dropped).min(DROPPED))
-        });
-    }
-
-    /// The receiver has answered: it has all of it but for those that were dropped. What is settled stays as it is.
-    pub fn settle(&self, dropped: u64) {
-        let Some(word) = self.segment.word(self.word) else { return };
-        let settled = |word| (word & SETTLED == 0).then_some(SETTLED | dropped.min(DROPPED));
-        if word.fetch_update(Ordering::Release, Ordering::Relaxed, settled).is_ok() {
-            self.group.settle(dropped);
-        }
-    }
-
-    /// It will not be sent any more: what the receiver has not answered about is dropped.
-    fn give_up(&self) {
-        let (settled, dropped) = self.progress();
-        self.settle(self.spans().saturating_sub(settled) + dropped);
-    }
-}
-
-/// What a payload's first word says of the spans at its beginning: how many are settled, and how many of these dropped.
-fn part(word: u64) -> (u64, u64) {
-    (word >> PART & MOST_IN_PART, word & DROPPED)
-}
-
-/// Payloads are kept compressed, by a method that costs less than the pages that it saves.
-fn unpack(kept: &[u8]) -> Option<Vec<u8>> {
-    let (length, _) = lz4_flex::block::uncompressed_size(kept).ok()?;
-    (length <= LONGEST).then(|| lz4_flex::decompress_size_prepended(kept).ok())?
 }
 
 /// A segment and what waits in it.
@@ -274,21 +166,14 @@ impl Outbox {
     ) -> Result<Vec<Rc<Parcel>>, Full> {
         let id_bytes: Vec<u8> = ids.iter().flat_map(|id| id.to_le_bytes()).collect();
         let waiting = [0u8; WORD];
-        let payloads: Vec<(usize, Vec<u8>)> =
-            payloads.iter().map(|(to, body)| (*to, lz4_flex::compress_prepend_size(body))).collect();
-        let mut frames: Vec<Appended<'_>> = vec![(FrameKind::Group, 0, [&id_bytes, &[]])];
+        let payloads: Vec<(usize, Vec<u8>)> = payloads.iter().map(|(to, body)| (*to, pack(body))).collect();
+        let mut frames: Vec<Appended<'_>> = vec![(FrameKind::Group, payloads.len() as u64, [&id_bytes, &[]])];
         frames.extend(payloads.iter().map(|(to, body)| (FrameKind::Payload, *to as u64, [&waiting[..], &body[..]])));
         let start = self.append(&frames)?;
         let Some(open) = self.open.back_mut() else { return Err(Full::Bound) };
         let Some(writer) = &open.writer else { return Err(Full::Bound) };
         open.speaks_of.extend(speaks_of);
-        let group = Group {
-            spans: ids.len() as u64,
-            open: Cell::new(payloads.len().max(1)),
-            dropped: Cell::new(0),
-            account: Arc::clone(&self.account),
-        };
-        let group = Rc::new(group);
+        let group = Group::new(ids.len(), payloads.len().max(1), &self.account);
         if payloads.is_empty() {
             // Nobody wants any of them: they were decided against.
             group.settle(0);
@@ -300,7 +185,7 @@ impl Outbox {
             let parcel = Rc::new(Parcel {
                 segment: Arc::clone(writer.segment()),
                 word,
-                body: word + WORD..word + WORD + body.len(),
+                kept: word + WORD..word + WORD + body.len(),
                 destination: *destination,
                 group: Rc::clone(&group),
             });
@@ -360,7 +245,9 @@ impl Outbox {
         let Some(oldest) = self.open.pop_front() else { return };
         self.has_dropped = true;
         let before = self.account.get(Counter::Dropped);
-        oldest.parcels.iter().for_each(|parcel| parcel.give_up());
+        for parcel in &oldest.parcels {
+            parcel.give_up();
+        }
         let dropped = self.account.get(Counter::Dropped) - before;
         if dropped > 0 {
             let first = !std::mem::replace(&mut self.told_dropped, true);
@@ -412,41 +299,62 @@ struct Read {
     moved: Vec<u64>,
 }
 
+/// The ids of a group, until all of its payloads were seen: a machine that fails may have kept the one and not the others,
+/// and then the records have to serve again.
+#[derive(Default)]
+struct Moving {
+    ids: Vec<u64>,
+    payloads: u64,
+}
+
+impl Moving {
+    fn of(frame: &Frame<'_>) -> Moving {
+        let (ids, _) = frame.payload.as_chunks::<8>();
+        Moving { ids: ids.iter().map(|id| u64::from_le_bytes(*id)).collect(), payloads: frame.producer }
+    }
+
+    fn payload_seen(&mut self) {
+        self.payloads = self.payloads.saturating_sub(1);
+    }
+
+    /// Those that are not needed among the records any more.
+    fn take(&mut self) -> Vec<u64> {
+        if self.payloads == 0 { std::mem::take(&mut self.ids) } else { Vec::new() }
+    }
+}
+
 fn read(segment: &Arc<Segment>, account: &Arc<Account>) -> Read {
     let mut read = Read { destinations: None, waiting: Vec::new(), moved: Vec::new() };
     let mut reader = Reader::new(Arc::clone(segment));
     let mut group: Option<Rc<Group>> = None;
+    let mut moving = Moving::default();
     while let Some((frame, at)) = reader.next_frame() {
         match frame.kind {
             FrameKind::Destinations => read.destinations = Destinations::parse(frame.payload),
             FrameKind::Group => {
-                let (ids, _) = frame.payload.as_chunks::<8>();
-                read.moved.extend(ids.iter().map(|id| u64::from_le_bytes(*id)));
-                group = Some(Rc::new(Group {
-                    spans: ids.len() as u64,
-                    open: Cell::new(0),
-                    dropped: Cell::new(0),
-                    account: Arc::clone(account),
-                }));
+                moving = Moving::of(&frame);
+                group = Some(Group::new(moving.ids.len(), 0, account));
             }
             FrameKind::Payload => {
                 let Some(group) = &group else { continue };
                 let Some(word) = frame.payload.first_chunk().map(|word| u64::from_le_bytes(*word)) else { continue };
+                moving.payload_seen();
                 if word & SETTLED != 0 {
                     group.dropped.set(group.dropped.get().max((word & DROPPED).min(group.spans)));
-                    continue;
+                } else {
+                    group.open.set(group.open.get() + 1);
+                    read.waiting.push(Rc::new(Parcel {
+                        segment: Arc::clone(segment),
+                        word: at,
+                        kept: at + WORD..at + frame.payload.len(),
+                        destination: frame.producer as usize,
+                        group: Rc::clone(group),
+                    }));
                 }
-                group.open.set(group.open.get() + 1);
-                read.waiting.push(Rc::new(Parcel {
-                    segment: Arc::clone(segment),
-                    word: at,
-                    body: at + WORD..at + frame.payload.len(),
-                    destination: frame.producer as usize,
-                    group: Rc::clone(group),
-                }));
             }
             _ => {}
         }
+        read.moved.extend(moving.take());
     }
     read
 }
@@ -472,29 +380,32 @@ pub struct Waiting {
 pub fn look(directory: &Path) -> Waiting {
     let mut waiting = Waiting::default();
     for (_, path) in segments(directory, SERIES) {
-        let (mut spans, mut is_counted) = (0, false);
-        let looked = segment::look(&path, |frame| match frame.kind {
-            FrameKind::Destinations if waiting.destinations.is_empty() => {
-                let found = Destinations::parse(frame.payload).unwrap_or_default().0;
-                waiting.destinations = found.into_iter().map(|(format, name)| (format, name, 0)).collect();
-            }
-            FrameKind::Group => {
-                let (ids, _) = frame.payload.as_chunks::<8>();
-                waiting.moved.extend(ids.iter().map(|id| u64::from_le_bytes(*id)));
-                (spans, is_counted) = (ids.len() as u64, false);
-            }
-            FrameKind::Payload => {
-                let word = frame.payload.first_chunk().map_or(SETTLED, |word| u64::from_le_bytes(*word));
-                if word & SETTLED == 0 {
-                    if let Some((_, _, count)) = waiting.destinations.get_mut(frame.producer as usize) {
-                        *count += spans.saturating_sub(part(word).0);
-                    }
-                    if !std::mem::replace(&mut is_counted, true) {
-                        waiting.spans += spans;
+        let (mut spans, mut is_counted, mut moving) = (0, false, Moving::default());
+        let looked = segment::look(&path, |frame| {
+            match frame.kind {
+                FrameKind::Destinations if waiting.destinations.is_empty() => {
+                    let found = Destinations::parse(frame.payload).unwrap_or_default().0;
+                    waiting.destinations = found.into_iter().map(|(format, name)| (format, name, 0)).collect();
+                }
+                FrameKind::Group => {
+                    moving = Moving::of(&frame);
+                    (spans, is_counted) = (moving.ids.len() as u64, false);
+                }
+                FrameKind::Payload => {
+                    moving.payload_seen();
+                    let word = frame.payload.first_chunk().map_or(SETTLED, |word| u64::from_le_bytes(*word));
+                    if word & SETTLED == 0 {
+                        if let Some((_, _, count)) = waiting.destinations.get_mut(frame.producer as usize) {
+                            *count += spans.saturating_sub(part(word).0);
+                        }
+                        if !std::mem::replace(&mut is_counted, true) {
+                            waiting.spans += spans;
+                        }
                     }
                 }
+                _ => {}
             }
-            _ => {}
+            waiting.moved.extend(moving.take());
         });
         if let Err(error) = looked {
             tracing::warn!("cannot read {}: {error}", path.display());
@@ -536,18 +447,6 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_read_back_and_damage_does_no_harm() {
-        for body in [Vec::new(), vec![7; 100_000], noise(100_000)] {
-            let mut kept = lz4_flex::compress_prepend_size(&body);
-            assert_eq!(unpack(&kept), Some(body.clone()));
-            kept[..4].copy_from_slice(&u32::MAX.to_le_bytes());
-            assert_eq!(unpack(&kept), None);
-            kept.truncate(2);
-            assert_eq!(unpack(&kept), None);
-        }
-    }
-
-    #[test]
     fn destinations_are_read_back() {
         for destinations in [destinations(), Destinations::default()] {
             assert_eq!(Destinations::parse(&destinations.format()), Some(destinations));
@@ -560,7 +459,7 @@ mod tests {
         let account = account();
         let mut outbox = Outbox::new(None, BOUND, destinations(), Arc::clone(&account));
         let parcels = outbox.push(&[1, 2, 3], &both(b"body"), &BTreeSet::new()).unwrap();
-        assert_eq!((parcels[0].body(), parcels[1].body()), (b"body".to_vec(), b"body!".to_vec()));
+        assert_eq!((parcels[0].body(), parcels[1].body()), (Some(b"body".to_vec()), Some(b"body!".to_vec())));
         parcels[0].settle(1);
         parcels[0].settle(0);
         assert_eq!(counts(&account), (0, 0), "once is enough");
@@ -588,7 +487,7 @@ mod tests {
         let mut found = Outbox::adopt(directory.path(), BOUND, Destinations::default(), Arc::clone(&account));
         assert_eq!(found.outbox.destinations(), &destinations());
         assert_eq!(found.moved, HashSet::from([1, 2, 3, 4]));
-        let bodies: Vec<_> = found.waiting.iter().map(|parcel| (parcel.destination, parcel.body())).collect();
+        let bodies: Vec<_> = found.waiting.iter().map(|parcel| (parcel.destination, parcel.body().unwrap())).collect();
         assert_eq!(bodies, [(1, b"b!".to_vec()), (1, b"c".to_vec())]);
         assert_eq!(spans_of(&found.waiting), 2);
         let more = found.outbox.push(&[5], &both(b"d"), &BTreeSet::new()).unwrap();
@@ -635,7 +534,7 @@ mod tests {
         let bound = Bound { on_disk: 16 << 20, in_memory: 1 << 20 };
         let mut outbox = Outbox::new(None, bound, destinations(), account());
         let body = noise(1_000_000);
-        assert_eq!(outbox.push(&[1], &[(0, body.clone())], &BTreeSet::new()).unwrap()[0].body(), body);
+        assert_eq!(outbox.push(&[1], &[(0, body.clone())], &BTreeSet::new()).unwrap()[0].body(), Some(body));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use super::frame::{self, FRAME_HEADER, Frame, FrameKind};
 
 const MAGIC: u64 = 0x6765_735f_6474_6464;
-const VERSION: u64 = 2;
+const VERSION: u64 = 3;
 const HEADER: u64 = 4096;
 /// The smallest segment that makes sense.
 const LEAST: u64 = 256 * 1024;
