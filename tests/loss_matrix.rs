@@ -71,6 +71,26 @@ const BACKENDS: [Backend; 8] = [
     Backend::Down,
 ];
 
+/// The same by OTLP, which has a status of its own for what can be tried again: 500 is none, and means that what was sent
+/// is to be dropped.
+const OF_OTLP: [Backend; 8] = [
+    Backend::Is(Manner::Takes),
+    Backend::Is(Manner::IsSlow),
+    Backend::Is(Manner::Refuses(503)),
+    Backend::Is(Manner::Refuses(429)),
+    Backend::Is(Manner::Refuses(502)),
+    Backend::Is(Manner::HangsUp),
+    Backend::Is(Manner::IsMute),
+    Backend::Down,
+];
+
+/// How spans go there.
+#[derive(Clone, Copy, Debug)]
+enum Protocol {
+    Datadog,
+    Otlp,
+}
+
 /// Cells that run at the same time: most of a cell's time is waiting.
 const AT_ONCE: usize = 12;
 
@@ -78,18 +98,30 @@ const AT_ONCE: usize = 12;
 fn nothing_is_lost_and_nothing_comes_twice() {
     let shared = Sandbox::new(env!("CARGO_BIN_EXE_ddtrace-run"));
     let program = dying_program(&shared);
-    try_all(&[&program], WAYS.iter().chain(&MORE_WAYS));
+    try_all(&[&program], WAYS.iter().chain(&MORE_WAYS), Protocol::Datadog, &BACKENDS);
+}
+
+#[test]
+fn nothing_is_lost_by_otlp() {
+    let shared = Sandbox::new(env!("CARGO_BIN_EXE_ddtrace-run"));
+    let program = dying_program(&shared);
+    try_all(&[&program], WAYS.iter().chain(&MORE_WAYS), Protocol::Otlp, &OF_OTLP);
 }
 
 #[test]
 fn nothing_is_lost_of_a_python() {
-    try_all(&[&python("otel-venv"), &program("dies.py")], WAYS_OF_PYTHON.iter());
+    try_all(&[&python("otel-venv"), &program("dies.py")], WAYS_OF_PYTHON.iter(), Protocol::Datadog, &BACKENDS);
 }
 
 /// Lets a program die in all of the ways, with each kind of receiver.
-fn try_all<'a>(program: &[&str], ways: impl Iterator<Item = &'a &'a str> + Clone) {
+fn try_all<'a>(
+    program: &[&str],
+    ways: impl Iterator<Item = &'a &'a str> + Clone,
+    protocol: Protocol,
+    backends: &[Backend],
+) {
     let cells: Vec<(&str, Backend)> =
-        BACKENDS.iter().flat_map(|backend| ways.clone().map(|way| (*way, *backend))).collect();
+        backends.iter().flat_map(|backend| ways.clone().map(|way| (*way, *backend))).collect();
     let (todo, failed) = (Mutex::new(cells.iter()), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
@@ -98,7 +130,7 @@ fn try_all<'a>(program: &[&str], ways: impl Iterator<Item = &'a &'a str> + Clone
                     let next = todo.lock().expect("no cell panics with the list").next();
                     let Some((way, backend)) = next else { return };
                     // All cells are told of, not only the first that fails.
-                    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| cell(program, way, *backend))) {
+                    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| cell(program, way, protocol, *backend))) {
                         let text = panic.downcast_ref::<String>().cloned().unwrap_or_default();
                         failed.lock().expect("no cell panics with it").push(format!("{way} × {backend:?}: {text}"));
                     }
@@ -111,7 +143,7 @@ fn try_all<'a>(program: &[&str], ways: impl Iterator<Item = &'a &'a str> + Clone
 }
 
 /// Runs the program to its end with such a receiver, then lets the receiver take all, and compares.
-fn cell(program: &[&str], way: &str, backend: Backend) {
+fn cell(program: &[&str], way: &str, protocol: Protocol, backend: Backend) {
     let mut sandbox = Sandbox::new(env!("CARGO_BIN_EXE_ddtrace-run"));
     let receiver = match backend {
         Backend::Is(manner) => Ok(Receiver::start(manner)),
@@ -119,8 +151,16 @@ fn cell(program: &[&str], way: &str, backend: Backend) {
     };
     let url = receiver.as_ref().map_or_else(Nobody::url, Receiver::url);
     sandbox.unset("DD_TRACE_EXPORTER").set("DD_TRACE_PROCESS_SPANS", "false");
-    sandbox.set("DD_TRACE_AGENT_URL", url);
-    sandbox.set("DD_TRACE_SHUTDOWN_TIMEOUT_SECONDS", "0.3");
+    match protocol {
+        Protocol::Datadog => sandbox.set("DD_TRACE_AGENT_URL", url),
+        Protocol::Otlp => sandbox
+            .set("DD_TRACE_EXPORTER", "otlp")
+            .set("OTEL_EXPORTER_OTLP_ENDPOINT", url)
+            .set("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
+    };
+    // Who takes everything is given the time to answer: what was not answered is sent again.
+    let patience = if backend == Backend::Is(Manner::Takes) { "25" } else { "0.3" };
+    sandbox.set("DD_TRACE_SHUTDOWN_TIMEOUT_SECONDS", patience);
     let ledger = sandbox.work().join("ledger");
     let words = [way, ledger.to_str().expect("a path of UTF-8"), SPANS];
     let traced = sandbox.run_traced(program.iter().chain(&words));

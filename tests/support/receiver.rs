@@ -1,6 +1,7 @@
 //! A receiver of Datadog's protocol that answers as it is told, for what no real one does at will.
 
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, bind, getsockname, listen, socket};
+use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -205,8 +206,22 @@ fn read_request(stream: &mut impl BufRead) -> Option<Vec<u8>> {
     Some(body)
 }
 
-/// The values of all keys `span_id` in msgpack: those of the spans, as links call theirs so too, but have none here.
+/// The ids of the spans, whichever of the two protocols it is.
 fn span_ids(body: &[u8]) -> Vec<u64> {
+    if body.first() == Some(&b'{') { ids_in_otlp(body) } else { ids_in_msgpack(body) }
+}
+
+/// Of OTLP in JSON.
+fn ids_in_otlp(body: &[u8]) -> Vec<u64> {
+    let request: Value = serde_json::from_slice(body).unwrap_or_default();
+    let items = |value: &Value, key: &str| value[key].as_array().cloned().unwrap_or_default();
+    let scopes = items(&request, "resourceSpans").into_iter().flat_map(|resource| items(&resource, "scopeSpans"));
+    let spans = scopes.flat_map(|scope| items(&scope, "spans"));
+    spans.filter_map(|span| u64::from_str_radix(span["spanId"].as_str()?, 16).ok()).collect()
+}
+
+/// The values of all keys `span_id` in msgpack: those of the spans, as links call theirs so too, but have none here.
+fn ids_in_msgpack(body: &[u8]) -> Vec<u64> {
     const KEY: &[u8] = b"\xa7span_id";
     let places = body.windows(KEY.len()).enumerate().filter(|(_, window)| *window == KEY);
     let values = places.filter_map(|(place, _)| {
@@ -232,5 +247,7 @@ mod tests {
     fn ids_are_found_in_each_of_their_forms() {
         let body = b"\xa7span_id\x05\xa7span_id\xcc\xf0\xa7span_id\xcf\x01\x02\x03\x04\x05\x06\x07\x08\xa7span_id\xc0";
         assert_eq!(span_ids(body), [5, 0xf0, 0x0102_0304_0506_0708]);
+        let body = br#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"spanId":"00000000000000ff"},{"spanId":"1"}]}]}]}"#;
+        assert_eq!(span_ids(body), [255, 1]);
     }
 }
