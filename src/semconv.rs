@@ -118,6 +118,11 @@ keys! {
     Measured = 66, MEASURED, "_dd.measured";
     /// Whether the span is where its service was entered: `_dd.top_level`.
     TopLevel = 67, TOP_LEVEL, "_dd.top_level";
+    /// True where the program has taken the span back: nobody is to see it. Not exported as an attribute.
+    Withdrawn = 68, WITHDRAWN, "withdrawn";
+    /// When the span started, where that was told otherwise before: nanoseconds since the Unix epoch. Not exported as an
+    /// attribute.
+    StartTime = 69, START_TIME, "start_time";
 }
 
 /// Datadog's tag for a span's role.

@@ -292,6 +292,18 @@ impl SpanData {
         self.kind
     }
 
+    /// Says when it started, in nanoseconds since the Unix epoch, in the place of what was said before.
+    pub fn set_start_unix_ns(&mut self, start_ns: u64) {
+        self.start_ns = start_ns;
+        if self.phase == Phase::Fresh {
+            return;
+        }
+        if let Some(place) = self.fields.find(Key::StartTime, b"") {
+            self.forget(place);
+        }
+        self.fields.append(8, 1, |record| record.integer(Key::StartTime, i64::try_from(start_ns).unwrap_or(i64::MAX)));
+    }
+
     /// When it started, in nanoseconds since the Unix epoch.
     #[must_use]
     pub fn start_unix_ns(&self) -> u64 {

@@ -101,6 +101,19 @@ impl LiveSpan {
         }
     }
 
+    /// Takes it back, as if it had never been: nobody is to see it. It has ended then. Only the process that started it can
+    /// do that.
+    pub fn withdraw(&mut self) {
+        if !self.trace.is_of_this_process() {
+            return;
+        }
+        match &mut self.own {
+            Some(data) if !data.has_ended() => write::withdraw(&self.trace.tracer().recorder, data, |_| {}),
+            Some(_) => {}
+            None => self.trace.withdraw_root(),
+        }
+    }
+
     /// Whether it can still be changed.
     #[must_use]
     pub fn is_recording(&self) -> bool {

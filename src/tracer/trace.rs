@@ -100,7 +100,9 @@ impl ActiveTrace {
         core::ptr::eq(self.process, process)
     }
 
-    pub(super) fn is_of_this_process(&self) -> bool {
+    /// Whether it belongs to this process, as [`is_of`](Self::is_of) says it of one.
+    #[must_use]
+    pub fn is_of_this_process(&self) -> bool {
         self.is_of(self.tracer.recorder.process())
     }
 
@@ -293,6 +295,21 @@ impl ActiveTrace {
         }
         drop(verdict);
         write::end(&self.tracer.recorder, &mut root, end_ns, self.flags_so_far());
+    }
+
+    /// The local root ends, and nobody is to see it: what is decided about the trace is all that is recorded.
+    pub(super) fn withdraw_root(&self) {
+        let mut root = self.root();
+        if root.has_ended() {
+            return;
+        }
+        let mut verdict = self.verdict();
+        let tells = verdict.tell();
+        write::withdraw(&self.tracer.recorder, &mut root, |record| {
+            if tells {
+                verdict.write(record);
+            }
+        });
     }
 
     pub(super) fn root(&self) -> MutexGuard<'_, SpanData> {

@@ -1,7 +1,7 @@
 //! From a span's data to its records.
 
 use super::data::{Phase, SpanData, cut_line};
-use crate::record::{EndBody, Part, SpanBody, parts};
+use crate::record::{EndBody, Part, RecordWriter, SpanBody, parts};
 use crate::recorder::Recorder;
 use crate::ring::layout::MAX_RECORD;
 use crate::semconv::Key;
@@ -56,6 +56,19 @@ pub(super) fn end(recorder: &Recorder, data: &mut SpanData, end_ns: u64, trace_f
             if left_out > 0 {
                 record.integer(Key::DroppedAttributes, left_out as i64 + i64::from(data.dropped[0]));
             }
+        });
+    }
+    data.phase = Phase::Ended;
+}
+
+/// Records that nobody is to see a span, if anybody knows of it; `more` is what it says of its trace.
+pub(super) fn withdraw(recorder: &Recorder, data: &mut SpanData, more: impl FnOnce(&mut RecordWriter)) {
+    if data.phase == Phase::Started {
+        let end = EndBody { end_unix_ns: data.start_ns, status: status_number(&Status::Unset) };
+        recorder.record(|record| {
+            record.span_end(data.span_id, &end);
+            record.boolean(Key::Withdrawn, true);
+            more(record);
         });
     }
     data.phase = Phase::Ended;

@@ -340,6 +340,11 @@ impl Assembler {
         self.hand_on(now_ns, what, PORTION)
     }
 
+    /// How many spans the programs have taken back since this was last asked: they count as if they had never been.
+    pub fn take_withdrawn(&mut self) -> u64 {
+        self.general.take_withdrawn()
+    }
+
     /// Memory is still short: of the process that has most in open spans, those that are open for longest end unfinished.
     /// Gives how many; `None` where nothing is open.
     pub fn cut_oldest(&mut self, now_ns: u64) -> Option<u64> {

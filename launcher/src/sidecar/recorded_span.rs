@@ -47,6 +47,8 @@ pub struct RecordedSpan {
     pub verdict: Verdict,
     /// Whether it is the first span of its trace in its process.
     pub is_local_root: bool,
+    /// Whether the program has taken it back: nobody is to see it.
+    pub is_withdrawn: bool,
     message: Option<String>,
     scope: Scope,
     has_ended: bool,
@@ -73,6 +75,7 @@ impl RecordedSpan {
             },
             verdict: Verdict::default(),
             is_local_root: body.flags & SPAN_LOCAL_ROOT != 0,
+            is_withdrawn: false,
             message: None,
             scope: Scope::default(),
             has_ended: false,
@@ -133,6 +136,11 @@ impl RecordedSpan {
             (Key::DroppedLinks, FieldValue::Integer(count)) => span.dropped_links = small(count),
             (Key::Measured, FieldValue::Bool(measured)) => span.measured = Some(measured),
             (Key::TopLevel, FieldValue::Bool(top)) => span.top_level = Some(top),
+            (Key::Withdrawn, FieldValue::Bool(withdrawn)) => self.is_withdrawn = withdrawn,
+            (Key::StartTime, FieldValue::Integer(time)) => {
+                span.start_unix_nano = u64::try_from(time).unwrap_or(0);
+                span.end_unix_nano = span.end_unix_nano.max(span.start_unix_nano);
+            }
             (key, value) => self.verdict.take(key, &value),
         }
     }

@@ -48,6 +48,8 @@ pub struct Traces {
     segment: u32,
     /// The segments that traces were begun in of which something was handed on since this was last asked.
     handed_on: BTreeSet<u32>,
+    /// Spans that were withdrawn since this was last asked.
+    withdrawn: u64,
 }
 
 struct Process {
@@ -78,6 +80,8 @@ struct Process {
     sent: VecDeque<TraceId>,
     decided: HashMap<TraceId, Verdict>,
     scopes: HashSet<ScopeKey>,
+    /// Spans that were withdrawn, until that is counted.
+    withdrawn: u64,
     death: Option<Death>,
 }
 
@@ -132,6 +136,7 @@ impl Traces {
             early: Early::default(),
             segment: 0,
             handed_on: BTreeSet::new(),
+            withdrawn: 0,
         }
     }
 
@@ -149,6 +154,11 @@ impl Traces {
     /// The segments that traces were begun in of which something was handed on since this was last asked.
     pub fn take_handed_on(&mut self) -> BTreeSet<u32> {
         std::mem::take(&mut self.handed_on)
+    }
+
+    /// How many spans the programs have taken back since this was last asked: they count as if they had never been.
+    pub fn take_withdrawn(&mut self) -> u64 {
+        std::mem::take(&mut self.withdrawn)
     }
 
     fn process(&mut self, producer: u64) -> &mut Process {
@@ -304,6 +314,7 @@ impl Traces {
             let is_over = process.death.is_some() && process.open.is_empty();
             let what = if is_over { HandOn::Everything } else { what };
             process.collect(judge, now_ns, what, &mut ready);
+            self.withdrawn += std::mem::take(&mut process.withdrawn);
         }
         let chunks = ready.chunks;
         let is_needed = |process: &Process| {
@@ -380,6 +391,7 @@ impl Process {
             sent: VecDeque::new(),
             decided: HashMap::new(),
             scopes: HashSet::new(),
+            withdrawn: 0,
             death: None,
         }
     }
@@ -416,6 +428,7 @@ impl Process {
         if self.scopes.len() > MOST_SCOPES {
             self.scopes.clear();
         }
+        let is_withdrawn = span.is_withdrawn;
         let (mut span, verdict, is_local_root) = span.finish(&mut self.scopes);
         if span.name.is_empty() {
             span.name = Cow::Borrowed(UNNAMED);
@@ -431,12 +444,16 @@ impl Process {
                 _ => verdict,
             };
         }
-        if trace.finished.is_empty() {
+        let id = span.trace_id;
+        if is_withdrawn {
+            self.withdrawn += 1;
+        } else if trace.finished.is_empty() {
             // Many traces have no other: room for four, as would be usual, is more than a kilobyte.
             trace.finished.reserve_exact(1);
         }
-        let id = span.trace_id;
-        trace.finished.push(span);
+        if !is_withdrawn {
+            trace.finished.push(span);
+        }
         if !trace.is_candidate && trace.may_be_due(self.partial_flush) {
             trace.is_candidate = true;
             self.candidates.push(id);
@@ -543,7 +560,9 @@ impl Process {
             remember(&mut self.decided, &mut self.sent, id, &trace.verdict);
             judge.pick(&trace.verdict, &mut spans, &resource);
             ready.segments.extend(trace.segments.numbers());
-            ready.chunks.push(trace.verdict.chunk(&resource, spans, root.is_some()));
+            // It may be one that was withdrawn.
+            let is_led_by_root = root.is_some() && spans.first().map(|span| span.span_id) == root;
+            ready.chunks.push(trace.verdict.chunk(&resource, spans, is_led_by_root));
         }
         if trace.open == 0 {
             self.traces.remove(&id);

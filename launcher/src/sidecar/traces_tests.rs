@@ -495,3 +495,43 @@ fn more_than_any_receiver_takes_is_not_kept_of_a_span() {
     assert!((1000..1500).contains(&span.attributes.len()), "{}", span.attributes.len());
     assert_eq!(span.attributes.len() + span.dropped_attributes as usize, 2000);
 }
+
+#[test]
+fn what_is_withdrawn_is_not_seen_and_was_never_there() {
+    let mut story = Story::new();
+    story.record(1, |record| record.span_start(SpanId(1), &root(7)));
+    story.record(1, |record| record.span(SpanId(2), &body(7, 1, 0), &END));
+    story.record(1, |record| {
+        record.span_end(SpanId(1), &END);
+        record.boolean(Key::Withdrawn, true);
+        record.integer(Key::SamplingPriority, 2);
+    });
+    let chunks = story.chunks(SECOND);
+    let [chunk] = &chunks[..] else { panic!("{chunks:?}") };
+    // What the local root has said of the trace holds all the same.
+    assert_eq!((ids(chunk), chunk.has_local_root, chunk.sampling_priority), (vec![2], false, 2));
+    assert_eq!((story.recorded, story.assembler.take_withdrawn(), story.assembler.take_withdrawn()), (2, 1, 0));
+
+    story.record(1, |record| record.span_start(SpanId(3), &root(8)));
+    story.record(1, |record| {
+        record.span_end(SpanId(3), &END);
+        record.boolean(Key::Withdrawn, true);
+    });
+    assert_eq!(story.chunks(SECOND), []);
+    assert_eq!(story.assembler.take_withdrawn(), 1);
+    story.died(1, 3 * SECOND, Some(0));
+    assert_eq!(story.chunks(4 * SECOND), []);
+}
+
+#[test]
+fn a_span_may_turn_out_to_have_started_earlier() {
+    let mut story = Story::new();
+    story.record(1, |record| record.span_start(SpanId(1), &root(7)));
+    story.record(1, |record| {
+        record.span_end(SpanId(1), &END);
+        record.integer(Key::StartTime, 5);
+    });
+    let chunks = story.chunks(SECOND);
+    let span = &chunks[0].spans[0];
+    assert_eq!((span.start_unix_nano, span.end_unix_nano), (5, 2 * SECOND));
+}

@@ -125,6 +125,11 @@ impl Account {
         self.page().counters[counter as usize].fetch_add(count, Ordering::Relaxed);
     }
 
+    /// Counts what turns out never to have been.
+    pub fn take_back(&self, counter: Counter, count: u64) {
+        self.page().counters[counter as usize].fetch_sub(count, Ordering::Relaxed);
+    }
+
     /// Sets what a counter says.
     pub fn set(&self, counter: Counter, value: u64) {
         self.page().counters[counter as usize].store(value, Ordering::Relaxed);

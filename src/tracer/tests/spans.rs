@@ -182,3 +182,37 @@ fn the_process_tells_once_what_it_is() {
     let [forked] = &resources(&bench)[..] else { panic!("the child tells of itself") };
     assert_ne!(forked.get("runtime-id"), Some(id.as_str()));
 }
+
+#[test]
+fn what_is_withdrawn_is_told_to_those_who_know_of_it() {
+    let bench = Bench::new();
+    let mut root = bench.start("root", Parent::None);
+    let mut child = bench.start("child", child_of(&root));
+    let told = root.trace().is_kept();
+    bench.records();
+    child.withdraw();
+    root.withdraw();
+    assert!(!child.is_recording() && !root.is_recording());
+    child.end();
+    root.end();
+    let [gone] = &bench.records()[..] else { panic!("the root's end") };
+    assert_eq!((gone.kind, gone.span, gone.get("withdrawn")), ("end", root.id(), Some("Bool(true)")));
+    assert!(told && gone.get("_sampling_priority_v1").is_some(), "{gone:?}");
+}
+
+#[test]
+fn a_start_can_be_corrected() {
+    let bench = Bench::new();
+    let mut root = bench.start("root", Parent::None);
+    let mut child = bench.start("child", child_of(&root));
+    bench.records();
+    for start_ns in [7, 5] {
+        child.change(|child| child.set_start_unix_ns(start_ns));
+        root.change(|root| root.set_start_unix_ns(start_ns));
+    }
+    child.end();
+    root.end();
+    let [child, root] = &bench.records()[..] else { panic!("two ends") };
+    assert_eq!((child.start, child.get("start_time")), (5, None));
+    assert_eq!(root.get("start_time"), Some("5"));
+}
