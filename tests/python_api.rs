@@ -219,6 +219,52 @@ fn an_sdk_of_the_programs_own_is_left_alone() {
     assert_eq!(spans.len(), 0, "{spans:#?}");
 }
 
+/// What trace processors leave is all that is sent of a trace, and they are given it from its first span on.
+#[test]
+fn what_processors_leave_is_recorded() {
+    let sandbox = sandbox();
+    succeeded(&sandbox.run_traced([python("otel-venv"), program("filters.py"), "left".into()]));
+    let spans = sandbox.spans();
+    let mut names: Vec<_> = spans.iter().map(|span| span.name.as_str()).collect();
+    names.sort_unstable();
+    let left =
+        ["/anew", "below.hidden", "broken", "held", "inner", "one", "ordered", "root", "twice", "two", "without"];
+    assert_eq!(names, left);
+    assert!(!format!("{spans:?}").contains("secret"), "{spans:#?}");
+    let renamed = spans.iter().find(|span| span.name == "/anew").expect("it is among them");
+    assert_eq!((renamed.text("operation.name"), renamed.text("filtered")), (Some("anew"), Some("yes")));
+}
+
+/// What processors wait for is bounded, and what they have not seen is lost only with a process that is killed.
+#[test]
+fn what_processors_wait_with() {
+    for (way, done, code) in [
+        ("open_at_the_end", 5, Some(0)),
+        ("shut_down", 1, Some(0)),
+        ("in_parts", 500, Some(0)),
+        ("freed", 300, Some(0)),
+        ("without_parts", 20_000, Some(0)),
+        ("in_a_child", 1, Some(0)),
+        ("killed", 0, None),
+    ] {
+        let mut sandbox = sandbox();
+        if way == "without_parts" {
+            sandbox.set("DD_TRACE_PARTIAL_FLUSH_ENABLED", "false");
+        }
+        let outcome = sandbox.run_traced([python("otel-venv"), program("filters.py"), way.into()]);
+        assert_eq!((outcome.code, outcome.err().as_str()), (code, ""), "{way}");
+        let spans = sandbox.spans();
+        let named = |name: &str| spans.iter().filter(|span| span.name == name).count();
+        assert_eq!((named("root"), named("done"), named("hidden"), named("unseen")), (1, done, 0, 0), "{way}");
+        let root = spans.iter().find(|span| span.name == "root").expect("there is one");
+        let is_open = root.attributes.contains_key("ddtrace_run.unfinished") || root.text("error.type").is_some();
+        assert_eq!(is_open, matches!(way, "shut_down" | "killed"), "{way}: {root:#?}");
+        if way == "in_a_child" {
+            assert_eq!((named("in.child"), named("below.child")), (1, 1));
+        }
+    }
+}
+
 /// However a program ends, what it has finished is there, and what is left open says so.
 #[test]
 fn nothing_is_lost() {

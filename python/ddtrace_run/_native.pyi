@@ -11,7 +11,7 @@ from opentelemetry.context import Context as OtelContext
 from opentelemetry.propagators.textmap import Getter, Setter
 from opentelemetry.trace.status import Status, StatusCode
 from opentelemetry.util.types import Attributes, AttributeValue
-from typing_extensions import Self
+from typing_extensions import Self, disjoint_base
 
 from ddtrace_run import _readable
 
@@ -38,8 +38,38 @@ class _Headers(Protocol):
 class _TraceProcessor(Protocol):
     def process_trace(self, trace: list[Span], /) -> Sequence[Span] | None: ...
 
-@final
+@disjoint_base
 class Span:
+    def __new__(
+        cls,
+        name: str,
+        service: str | None = None,
+        resource: str | None = None,
+        span_type: str | None = None,
+        trace_id: int | None = None,
+        span_id: int | None = None,
+        parent_id: int | None = None,
+        start: float | None = None,
+        context: Context | None = None,
+        on_finish: list[Callable[[Span], None]] | None = None,
+        span_api: str | None = None,
+        links: list[Any] | None = None,
+    ) -> Self: ...
+    def __init__(
+        self,
+        name: str,
+        service: str | None = None,
+        resource: str | None = None,
+        span_type: str | None = None,
+        trace_id: int | None = None,
+        span_id: int | None = None,
+        parent_id: int | None = None,
+        start: float | None = None,
+        context: Context | None = None,
+        on_finish: list[Callable[[Span], None]] | None = None,
+        span_api: str | None = None,
+        links: list[Any] | None = None,
+    ) -> None: ...
     @property
     def trace_id(self) -> int: ...
     @property
@@ -68,12 +98,20 @@ class Span:
     def error(self, value: int) -> None: ...
     @property
     def start(self) -> float: ...
+    @start.setter
+    def start(self, value: float) -> None: ...
     @property
     def start_ns(self) -> int: ...
+    @start_ns.setter
+    def start_ns(self, value: int) -> None: ...
     @property
     def duration(self) -> float | None: ...
+    @duration.setter
+    def duration(self, value: float | None) -> None: ...
     @property
     def duration_ns(self) -> int | None: ...
+    @duration_ns.setter
+    def duration_ns(self, value: int | None) -> None: ...
     @property
     def finished(self) -> bool: ...
     @property
@@ -85,10 +123,10 @@ class Span:
     @property
     def _span_api(self) -> Literal["datadog", "otel"]: ...
     def set_tag(self, key: str | bytes, value: object = None) -> None: ...
-    def set_tags(self, tags: _Items[str | bytes, object]) -> None: ...
+    def set_tags(self, tags: _Items[str | bytes, object] | None) -> None: ...
     def set_tag_str(self, key: str | bytes, value: str | bytes) -> None: ...
     def set_metric(self, key: str | bytes, value: float | str) -> None: ...
-    def set_metrics(self, metrics: _Items[str | bytes, float | str]) -> None: ...
+    def set_metrics(self, metrics: _Items[str | bytes, float | str] | None) -> None: ...
     def get_tag(self, key: str | bytes) -> str | None: ...
     def get_tags(self) -> dict[str, Any]: ...
     def get_metric(self, key: str | bytes) -> int | float | None: ...
@@ -123,7 +161,7 @@ class Span:
         self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
     ) -> Literal[False]: ...
 
-@final
+@disjoint_base
 class Context:
     def __new__(
         cls,
@@ -137,11 +175,28 @@ class Context:
         span_links: object = None,
         baggage: dict[str, Any] | None = None,
         is_remote: bool = True,
-    ) -> Context: ...
+    ) -> Self: ...
+    def __init__(
+        self,
+        trace_id: int | None = None,
+        span_id: int | None = None,
+        dd_origin: str | None = None,
+        sampling_priority: float | None = None,
+        meta: dict[str, str] | None = None,
+        metrics: object = None,
+        lock: object = None,
+        span_links: object = None,
+        baggage: dict[str, Any] | None = None,
+        is_remote: bool = True,
+    ) -> None: ...
     @property
     def trace_id(self) -> int | None: ...
+    @trace_id.setter
+    def trace_id(self, value: int | None) -> None: ...
     @property
     def span_id(self) -> int | None: ...
+    @span_id.setter
+    def span_id(self, value: int | None) -> None: ...
     @property
     def sampling_priority(self) -> int | None: ...
     @sampling_priority.setter
@@ -179,6 +234,8 @@ class Tracer:
     def __new__(cls) -> Self: ...
     @property
     def enabled(self) -> bool: ...
+    @enabled.setter
+    def enabled(self, value: bool) -> None: ...
     def trace(
         self,
         name: str,

@@ -35,7 +35,14 @@ class Tracer(_native.Tracer):
     def configure(self, *_, trace_processors=None, context_provider=None, **__):
         """Changes what can be changed at run time: who looks at finished traces before they are recorded."""
         if trace_processors is not None:
-            self._set_processors(list(trace_processors))
+            import atexit
+
+            trace_processors = list(trace_processors)
+            self._set_processors(trace_processors)
+            # What waits for the rest of its trace is looked at before the program ends, once.
+            atexit.unregister(self._hand_on)
+            if trace_processors:
+                atexit.register(self._hand_on)
 
     @property
     def agent_trace_url(self):

@@ -9,6 +9,7 @@ use ddtrace::ids::{SpanId, TraceId};
 use ddtrace::propagation::tracecontext::TraceParent;
 use ddtrace::propagation::{Extracted, Outgoing, w3c_form};
 use ddtrace::tracer::ActiveTrace;
+use pyo3::exceptions::PyAttributeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 const USER: &[u8] = b"_dd.p.usr.id";
 
 /// A span's identity, as it is handed on.
-#[pyclass(frozen, weakref, module = "ddtrace.trace")]
+#[pyclass(frozen, subclass, weakref, module = "ddtrace.trace")]
 #[derive(Debug)]
 pub(crate) struct Context {
     kind: Kind,
@@ -88,6 +89,15 @@ impl Context {
             Kind::Local(trace, id) => look(&mut trace.context_so_far(*id)),
             Kind::Carried(extracted) => look(lock(extracted).context.get_or_insert_default()),
         }
+    }
+
+    /// Changes the identity that is carried; a span of this process has the one that it has told of.
+    fn carry(&self, change: impl FnOnce(&mut TraceContext)) -> PyResult<()> {
+        if self.trace().is_some() {
+            return Err(PyAttributeError::new_err("the ids of a span cannot be changed"));
+        }
+        self.with(change);
+        Ok(())
     }
 
     /// Writes it into headers.
@@ -165,16 +175,32 @@ impl Context {
         Ok(Context::carried(extracted, members))
     }
 
+    /// What it takes was taken when it was made; subclasses may call this.
+    #[pyo3(signature = (*arguments, **named))]
+    fn __init__(&self, arguments: &Bound<'_, PyTuple>, named: Option<&Bound<'_, PyDict>>) {
+        let _ = (arguments, named);
+    }
+
     /// The trace's id, 128 bits; None where there is only baggage.
     #[getter]
     pub(crate) fn trace_id(&self) -> Option<u128> {
         Some(self.span_context().trace_id.0).filter(|id| *id != 0)
     }
 
+    #[setter]
+    fn set_trace_id(&self, id: Option<u128>) -> PyResult<()> {
+        self.carry(|context| context.span.trace_id = TraceId(id.unwrap_or(0)))
+    }
+
     /// The span's id; None where only the trace is known.
     #[getter]
     fn span_id(&self) -> Option<u64> {
         Some(self.span_context().span_id.0).filter(|id| *id != 0)
+    }
+
+    #[setter]
+    fn set_span_id(&self, id: Option<u64>) -> PyResult<()> {
+        self.carry(|context| context.span.span_id = SpanId(id.unwrap_or(0)))
     }
 
     /// Whether the trace is kept (> 0); None while nobody has decided.

@@ -1,6 +1,6 @@
 //! The engine of this program: one, made when it is first needed.
 
-use ddtrace::config::{self, Resolution, Sources};
+use ddtrace::config::{self, Config, Resolution, Sources};
 use ddtrace::recorder::{Absent, Recorder};
 use ddtrace::tracer::{Settings, Tracer};
 use std::sync::{Arc, OnceLock};
@@ -14,11 +14,17 @@ pub(crate) struct Engine {
     pub(crate) absent: Option<Absent>,
     /// What it was told.
     pub(crate) resolution: Resolution,
+    nowhere: OnceLock<Arc<Tracer>>,
+}
+
+const LANGUAGE: &str = "python";
+
+fn nowhere(config: &Config) -> Arc<Tracer> {
+    Tracer::new(Recorder::nowhere(), Settings::of(config, LANGUAGE), None)
 }
 
 impl Engine {
     fn start() -> Engine {
-        const LANGUAGE: &str = "python";
         let sources = Sources {
             env: std::env::vars_os().collect(),
             program: std::env::args_os().collect(),
@@ -27,16 +33,20 @@ impl Engine {
         };
         let resolution = config::resolve(&sources);
         let config = &resolution.config;
-        let nowhere = || Tracer::new(Recorder::nowhere(), Settings::of(config, LANGUAGE), None);
         let (tracer, absent) = if config.enabled {
             match Tracer::of_program(config, LANGUAGE) {
                 Ok(tracer) => (tracer, None),
-                Err(absent) => (nowhere(), Some(absent)),
+                Err(absent) => (nowhere(config), Some(absent)),
             }
         } else {
-            (nowhere(), None)
+            (nowhere(config), None)
         };
-        Engine { tracer, absent, resolution }
+        Engine { tracer, absent, resolution, nowhere: OnceLock::new() }
+    }
+
+    /// A tracer whose spans go nowhere, whatever the other one does.
+    pub(crate) fn nowhere(&self) -> &Arc<Tracer> {
+        self.nowhere.get_or_init(|| nowhere(&self.resolution.config))
     }
 
     /// Whether spans are recorded.

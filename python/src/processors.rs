@@ -1,19 +1,25 @@
 //! Those who look at finished traces before they are recorded (`trace_processors` of Datadog's API), and those who are told
 //! of each span that begins.
 
+mod held;
+
 use crate::span::Span;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
+
+pub(crate) use held::hold;
 
 static ARE_THERE: AtomicBool = AtomicBool::new(false);
 static ARE_TOLD: AtomicBool = AtomicBool::new(false);
 static PROCESSORS: Mutex<Vec<Py<PyAny>>> = Mutex::new(Vec::new());
 static LISTENERS: Mutex<Vec<Py<PyAny>>> = Mutex::new(Vec::new());
 
-fn copy(py: Python<'_>, list: &Mutex<Vec<Py<PyAny>>>) -> Vec<Py<PyAny>> {
-    list.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|item| item.clone_ref(py)).collect()
+/// Bound, as whatever is let go of in a [fast method](crate::ffi::fast) is let go of at once only then.
+fn copy<'py>(py: Python<'py>, list: &Mutex<Vec<Py<PyAny>>>) -> Vec<Bound<'py, PyAny>> {
+    list.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|item| item.bind(py).clone()).collect()
 }
 
 /// Whether finished traces are looked at.
@@ -40,7 +46,7 @@ pub(crate) fn unlisten(listener: &Bound<'_, PyAny>) -> PyResult<()> {
     let mut kept = Vec::new();
     for present in copy(py, &LISTENERS) {
         if !listener.eq(&present)? {
-            kept.push(present);
+            kept.push(present.unbind());
         }
     }
     ARE_TOLD.store(!kept.is_empty(), Ordering::Relaxed);
@@ -51,38 +57,69 @@ pub(crate) fn unlisten(listener: &Bound<'_, PyAny>) -> PyResult<()> {
 
 /// A span has begun.
 pub(crate) fn begun(span: &Bound<'_, Span>) {
-    if are_there() {
-        span.get().shared.begin_waiting();
-    }
     if !ARE_TOLD.load(Ordering::Relaxed) {
         return;
     }
     for listener in copy(span.py(), &LISTENERS) {
-        if let Err(error) = listener.bind(span.py()).call1((span,)) {
-            error.write_unraisable(span.py(), Some(listener.bind(span.py())));
+        if let Err(error) = listener.call1((span,)) {
+            error.write_unraisable(span.py(), Some(&listener));
         }
     }
 }
 
-/// A span has ended. When the last one of its trace has, all of them are looked through and recorded: as dropped, if one of
-/// the processors gives None for them.
+/// A span has ended that is to be looked at.
 pub(crate) fn finished(span: &Bound<'_, Span>) -> PyResult<()> {
-    let py = span.py();
-    let Some(spans) = span.get().shared.wait(span.clone().unbind()) else { return Ok(()) };
-    let mut left = PyList::new(py, &spans)?.into_any();
+    held::finished(span).into_iter().try_for_each(|spans| look_through(span.py(), &spans))
+}
+
+/// What is held is looked through and recorded, though spans of the same traces are open: nothing more may come.
+pub(crate) fn hand_on(py: Python<'_>) -> PyResult<()> {
+    held::take_all(py).into_iter().try_for_each(|spans| look_through(py, &spans))
+}
+
+/// Has finished spans of a trace looked through, the first that began first, and records what is left of them; the others
+/// are taken back.
+fn look_through<'py>(py: Python<'py>, spans: &[Bound<'py, Span>]) -> PyResult<()> {
+    let mut left = PyList::new(py, spans)?;
     for processor in copy(py, &PROCESSORS) {
-        match processor.bind(py).call_method1("process_trace", (&left,)) {
-            Ok(result) if result.is_none() => {
-                span.get().trace().decide_manually(false);
-                break;
-            }
+        match process(&processor, &left) {
             Ok(result) => left = result,
             // A processor that fails changes nothing.
-            Err(error) => error.write_unraisable(py, Some(processor.bind(py))),
+            Err(error) => error.write_unraisable(py, Some(&processor)),
+        }
+        if left.is_empty() {
+            break;
         }
     }
-    for span in spans {
-        span.get().record_end();
+    let kept: HashSet<usize> = left.iter().map(|span| span.as_ptr() as usize).collect();
+    let is_kept = |span: &Bound<'py, Span>| kept.contains(&(span.as_ptr() as usize));
+    if let Some(first) = spans.first()
+        && kept.len() < spans.len()
+        && spans.iter().any(is_kept)
+    {
+        // While the local root is there, by which rules decide.
+        let _ = first.get().trace().is_kept();
+    }
+    // A trace is complete with its local root, which is among the first.
+    for span in spans.iter().rev() {
+        if is_kept(span) {
+            span.get().record_end();
+        } else {
+            span.get().withdraw();
+        }
     }
     Ok(())
+}
+
+/// What a processor leaves of spans; nothing, if it gives None.
+fn process<'py>(processor: &Bound<'py, PyAny>, spans: &Bound<'py, PyList>) -> PyResult<Bound<'py, PyList>> {
+    let py = processor.py();
+    let result = processor.call_method1("process_trace", (spans,))?;
+    if !result.is_truthy()? {
+        return Ok(PyList::empty(py));
+    }
+    match result.cast_into::<PyList>() {
+        Ok(result) => Ok(result),
+        Err(other) => PyList::new(py, other.into_inner().try_iter()?.collect::<PyResult<Vec<_>>>()?),
+    }
 }

@@ -1,8 +1,6 @@
 //! What the spans of one trace share in this process, beside what the engine keeps of it.
 
-use crate::span::Span;
 use ddtrace::propagation::{BaggageSink, BaggageSource, EachMember};
-use pyo3::prelude::*;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Baggage: names and values, in the order in which they were set.
@@ -16,18 +14,16 @@ pub(crate) fn put(items: &mut Items, key: String, value: String) {
     }
 }
 
-/// Baggage, and the spans that wait for the others.
+/// Baggage.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
     baggage: Mutex<Items>,
-    /// Where finished traces are looked through before they are recorded: how many spans are open, and the finished ones.
-    waiting: Mutex<(usize, Vec<Py<Span>>)>,
 }
 
 impl Shared {
     /// With this baggage.
     pub(crate) fn with(baggage: Items) -> Shared {
-        Shared { baggage: Mutex::new(baggage), ..Shared::default() }
+        Shared { baggage: Mutex::new(baggage) }
     }
 
     fn baggage(&self) -> MutexGuard<'_, Items> {
@@ -42,19 +38,6 @@ impl Shared {
     /// Changes the baggage. `change` must not call Python.
     pub(crate) fn change_baggage(&self, change: impl FnOnce(&mut Items)) {
         change(&mut self.baggage());
-    }
-
-    /// A span has begun that will wait for the others.
-    pub(crate) fn begin_waiting(&self) {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).0 += 1;
-    }
-
-    /// A span is finished; gives all of them, if none is open any more.
-    pub(crate) fn wait(&self, span: Py<Span>) -> Option<Vec<Py<Span>>> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.1.push(span);
-        waiting.0 = waiting.0.saturating_sub(1);
-        (waiting.0 == 0).then(|| std::mem::take(&mut waiting.1))
     }
 }
 

@@ -3,9 +3,11 @@
 mod api;
 
 use crate::context::Context;
+use crate::engine::engine;
 use crate::ffi::{fast, text};
 use crate::otel::span::OtelSpan;
 use crate::otel::tracer::Instrumentation;
+use crate::processors;
 use crate::shared::Shared;
 use crate::store;
 use crate::values::{self, Value, shown};
@@ -16,7 +18,7 @@ use ddtrace::tracer::{ActiveTrace, LiveSpan, SpanData, now_unix_ns};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The tag that says why a span has failed.
@@ -30,16 +32,21 @@ pub(crate) enum Above {
     Context(Py<Context>),
 }
 
+/// Its duration, until it is finished.
+const UNFINISHED: i64 = -1;
+
 /// A span.
-#[pyclass(frozen, weakref, module = "ddtrace.trace")]
+#[pyclass(frozen, subclass, weakref, module = "ddtrace.trace")]
 pub(crate) struct Span {
     /// Never locked while code of the program's can run: that could come back here.
     live: Mutex<LiveSpan>,
     trace: Arc<ActiveTrace>,
     id: SpanId,
-    start_ns: u64,
-    /// -1 until it is finished.
+    start_ns: AtomicU64,
+    /// How long it took. Until it is finished: -1, or -2 less how long it is to have taken.
     duration_ns: AtomicI64,
+    /// Its place among those that processors look at before they are recorded; 0 for none of them.
+    pub(crate) place: u64,
     pub(crate) above: Above,
     pub(crate) shared: Arc<Shared>,
     /// What stood in the context of OpenTelemetry's API before it.
@@ -55,17 +62,20 @@ pub(crate) struct Span {
 impl Span {
     pub(crate) fn of(
         live: LiveSpan,
+        id: SpanId,
         start_ns: u64,
+        place: u64,
         above: Above,
         shared: Arc<Shared>,
         made_by: Option<Arc<Instrumentation>>,
     ) -> Span {
         Span {
             trace: Arc::clone(live.trace()),
-            id: live.id(),
+            id,
             live: Mutex::new(live),
-            start_ns,
-            duration_ns: AtomicI64::new(-1),
+            start_ns: AtomicU64::new(start_ns),
+            duration_ns: AtomicI64::new(UNFINISHED),
+            place,
             above,
             shared,
             replaced: PyOnceLock::new(),
@@ -98,7 +108,7 @@ impl Span {
     }
 
     pub(crate) fn start_ns(&self) -> u64 {
-        self.start_ns
+        self.start_ns.load(Ordering::Relaxed)
     }
 
     /// Whether it was made through OpenTelemetry's API.
@@ -116,7 +126,12 @@ impl Span {
 
     pub(crate) fn end_ns(&self) -> Option<u64> {
         let duration = u64::try_from(self.duration_ns.load(Ordering::Relaxed)).ok()?;
-        Some(self.start_ns + duration)
+        Some(self.start_ns().saturating_add(duration))
+    }
+
+    /// Whether what it holds goes into the records of this program.
+    fn is_recorded(&self) -> bool {
+        Arc::ptr_eq(self.trace.tracer(), &engine().tracer)
     }
 
     /// The context of a span.
@@ -129,24 +144,39 @@ impl Span {
     /// Ends it, and makes active what was so before it, if it is active here.
     pub(crate) fn end(slf: &Bound<'_, Span>, end_ns: Option<u64>) -> PyResult<()> {
         let this = slf.get();
-        let end_ns = end_ns.unwrap_or_else(now_unix_ns);
-        let duration = i64::try_from(end_ns.saturating_sub(this.start_ns)).unwrap_or(i64::MAX);
-        if this.duration_ns.compare_exchange(-1, duration, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+        let so_far = this.duration_ns.load(Ordering::Relaxed);
+        let duration = match (end_ns, planned(so_far)) {
+            (None, Some(planned)) => planned,
+            (given, _) => {
+                let end_ns = given.unwrap_or_else(now_unix_ns);
+                i64::try_from(end_ns.saturating_sub(this.start_ns())).unwrap_or(i64::MAX)
+            }
+        };
+        if so_far >= 0
+            || this.duration_ns.compare_exchange(so_far, duration, Ordering::Relaxed, Ordering::Relaxed).is_err()
+        {
             return Ok(());
         }
-        if crate::processors::are_there() {
-            crate::processors::finished(slf)?;
+        if this.place != 0 || processors::are_there() && this.is_recorded() {
+            processors::finished(slf)?;
         } else {
-            this.live().end_at(end_ns);
+            this.record_end();
         }
         store::leave(slf)
     }
 
-    /// Records the end, once whoever wanted to look at it has done so.
+    /// Records the end, once whoever wanted to look at it has done so. Where the program has switched the tracer off
+    /// meanwhile, nobody is to see it.
     pub(crate) fn record_end(&self) {
-        if let Some(end_ns) = self.end_ns() {
-            self.live().end_at(end_ns);
+        match self.end_ns() {
+            Some(end_ns) if crate::tracer::is_on() => self.live().end_at(end_ns),
+            _ => self.withdraw(),
         }
+    }
+
+    /// Takes it back.
+    pub(crate) fn withdraw(&self) {
+        self.live().withdraw();
     }
 
     /// The service that was given to it or to one above it.
@@ -301,6 +331,11 @@ fast! {
         Span::end(&slf.to_owned(), time)?;
         Ok(py.None().into_bound(py))
     }
+}
+
+/// How long a span is to have taken, as its duration says before it is finished.
+fn planned(duration_ns: i64) -> Option<i64> {
+    (duration_ns < UNFINISHED).then(|| UNFINISHED - 1 - duration_ns)
 }
 
 /// Seconds since the Unix epoch as nanoseconds.

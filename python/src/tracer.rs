@@ -9,7 +9,8 @@ use crate::shared::Shared;
 use crate::span::{Above, Span, argument, local_root};
 use crate::store::{self, Active};
 use crate::values::{self, Value};
-use ddtrace::ids::TraceId;
+use ddtrace::context::{SpanContext, TraceContext};
+use ddtrace::ids::{SpanId, TraceId};
 use ddtrace::propagation::Extracted;
 use ddtrace::semconv::Key;
 use ddtrace::tracer::{Parent, SpanData, Start};
@@ -23,6 +24,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 static GLOBAL_TAGS: Mutex<Vec<(String, Value<'static>)>> = Mutex::new(Vec::new());
 static HAS_GLOBAL_TAGS: AtomicBool = AtomicBool::new(false);
 
+/// The program wants nothing recorded: `tracer.enabled`.
+static IS_OFF: AtomicBool = AtomicBool::new(false);
+
+/// Whether what begins and ends now is recorded, as far as the program has a say in it.
+pub(crate) fn is_on() -> bool {
+    !IS_OFF.load(Ordering::Relaxed)
+}
+
 /// How a span is to begin.
 pub(crate) struct Beginning<'a> {
     pub(crate) name: &'a str,
@@ -31,9 +40,35 @@ pub(crate) struct Beginning<'a> {
     pub(crate) span_type: Option<&'a str>,
 }
 
+impl Beginning<'_> {
+    /// Its resource, which is OTLP's name.
+    fn shown(&self) -> &str {
+        self.resource.unwrap_or(self.name)
+    }
+
+    fn fill(&self, data: &mut SpanData) {
+        data.set_text(Key::OperationName, self.name);
+        // OTLP's name, and said again so that no resource is computed from the tags.
+        data.set_text(Key::ResourceName, self.shown());
+        for (key, text) in [(Key::Service, self.service), (Key::SpanType, self.span_type)] {
+            if let Some(text) = text {
+                data.set_text(key, text);
+            }
+        }
+    }
+}
+
+/// Where a span that is made by hand is said to hang.
+pub(crate) struct Made<'py> {
+    pub(crate) trace_id: Option<u128>,
+    pub(crate) span_id: Option<u64>,
+    pub(crate) parent_id: Option<u64>,
+    pub(crate) start_ns: Option<u64>,
+    pub(crate) context: Option<Bound<'py, Context>>,
+}
+
 /// Starts a span of Datadog's API.
 fn begin<'py>(py: Python<'py>, beginning: &Beginning<'_>, parent: Active<'py>) -> PyResult<Bound<'py, Span>> {
-    let resource = beginning.resource.unwrap_or(beginning.name);
     let inherited;
     let service = match (beginning.service, &parent) {
         (None, Active::Span(parent)) => {
@@ -42,17 +77,9 @@ fn begin<'py>(py: Python<'py>, beginning: &Beginning<'_>, parent: Active<'py>) -
         }
         (service, _) => service,
     };
-    let fill = |data: &mut SpanData| {
-        data.set_text(Key::OperationName, beginning.name);
-        // OTLP's name, and said again so that no resource is computed from the tags.
-        data.set_text(Key::ResourceName, resource);
-        for (key, text) in [(Key::Service, service), (Key::SpanType, beginning.span_type)] {
-            if let Some(text) = text {
-                data.set_text(key, text);
-            }
-        }
-    };
-    start(py, Start::new(String::from(resource), Parent::None), parent, None, fill)
+    let beginning = Beginning { service, ..*beginning };
+    let start_as = Start::new(String::from(beginning.shown()), Parent::None);
+    start(py, start_as, parent, None, |data| beginning.fill(data))
 }
 
 /// Starts a span of either API under `parent`.
@@ -63,7 +90,8 @@ pub(crate) fn start<'py>(
     made_by: Option<Arc<Instrumentation>>,
     fill: impl FnOnce(&mut SpanData),
 ) -> PyResult<Bound<'py, Span>> {
-    let tracer = &engine().tracer;
+    let is_on = is_on();
+    let tracer = if is_on { &engine().tracer } else { engine().nowhere() };
     let fill = |data: &mut SpanData| {
         fill(data);
         if HAS_GLOBAL_TAGS.load(Ordering::Relaxed) {
@@ -103,9 +131,33 @@ pub(crate) fn start<'py>(
             (tracer.start(Start { parent: Parent::None, ..start }, fill), Above::Nothing, Arc::new(Shared::default()))
         }
     };
-    let span = Bound::new(py, Span::of(live, start_ns, above, shared, made_by))?;
+    let place = if is_on && processors::are_there() { processors::hold(py, live.trace()) } else { 0 };
+    let id = live.id();
+    let span = Bound::new(py, Span::of(live, id, start_ns, place, above, shared, made_by))?;
     processors::begun(&span);
     Ok(span)
+}
+
+/// Makes a span that is of no trace of the program's, and goes nowhere: `Span(name, …)`.
+pub(crate) fn made_by_hand(beginning: &Beginning<'_>, made: Made<'_>) -> Span {
+    let parent = TraceContext {
+        span: SpanContext {
+            trace_id: TraceId(made.trace_id.unwrap_or_default()),
+            span_id: SpanId(made.parent_id.unwrap_or(0)),
+            ..SpanContext::default()
+        },
+        ..TraceContext::default()
+    };
+    let start_ns = made.start_ns.unwrap_or_else(ddtrace::tracer::now_unix_ns);
+    let parent = if made.trace_id.is_some() { Parent::Context(&parent) } else { Parent::None };
+    let start = Start { start_unix_ns: Some(start_ns), ..Start::new(String::from(beginning.shown()), parent) };
+    let live = engine().nowhere().start(start, |data| beginning.fill(data));
+    let (above, shared) = match made.context {
+        Some(context) => (Above::Context(context.clone().unbind()), Arc::clone(&context.get().shared)),
+        None => (Above::Nothing, Arc::default()),
+    };
+    let id = made.span_id.map_or_else(|| live.id(), SpanId);
+    Span::of(live, id, start_ns, 0, above, shared, None)
 }
 
 /// What there is to continue of what came in.
@@ -234,21 +286,34 @@ impl Tracer {
     /// Nothing is to be flushed: what is finished is out of the program's hands.
     fn flush(&self) {}
 
-    /// Nothing is to be shut down: spans that are finished later are recorded, too.
+    /// Nothing is to be shut down but the processors' waiting for the rest of a trace: spans that are finished later are
+    /// recorded, too.
     #[pyo3(signature = (timeout=None))]
-    fn shutdown(&self, timeout: Option<&Bound<'_, PyAny>>) {
+    fn shutdown(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let _ = timeout;
+        processors::hand_on(py)
     }
 
     /// Whether spans are recorded.
     #[getter]
     fn enabled(&self) -> bool {
-        engine().records()
+        is_on() && engine().records()
+    }
+
+    #[setter]
+    fn set_enabled(&self, enabled: &Bound<'_, PyAny>) -> PyResult<()> {
+        IS_OFF.store(!enabled.is_truthy()?, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Replaces those who look at finished traces.
     fn _set_processors(&self, processors: Vec<Py<PyAny>>) {
         processors::set(processors);
+    }
+
+    /// Has the processors look at what waits for the rest of its trace.
+    fn _hand_on(&self, py: Python<'_>) -> PyResult<()> {
+        processors::hand_on(py)
     }
 
     /// Calls `listener` with each span that begins.

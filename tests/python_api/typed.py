@@ -93,16 +93,25 @@ def datadog() -> None:
     assert started[0] is span
     tracer.trace("late").finish(finish_time=span.start + 60)
     tracer.start_span("alone", child_of=came).finish_with_ancestors()
+    with tracer.trace("corrected") as corrected:
+        corrected.start, corrected.start_ns = corrected.start - 1, corrected.start_ns - 1
+        corrected.duration, corrected.duration_ns = 0.5, None
+        corrected.set_tags(None)
+        corrected.set_metrics(None)
+    made_by_hand = Span("by.hand", service="s", trace_id=1, span_id=2, parent_id=3, start=4.5, context=came)
+    assert made_by_hand.trace_id == 1 and made_by_hand.start_ns == 4_500_000_000
 
     provider: BaseContextProvider = tracer.context_provider
     made = Context(trace_id=7, span_id=8, sampling_priority=USER_KEEP, dd_origin="rum", baggage={"k": "v"})
     assert provider.activate(made) is made and provider.active() is made and provider() is made
+    made.trace_id, made.span_id = 9, None
     made.sampling_priority, made.dd_origin, made.dd_user_id = 1, None, "me"
     number(made.sampling_priority or 0), text(made.dd_user_id or "")
     provider.activate(None)
 
     same: Tracer = Tracer()
     assert same is tracer and same.enabled
+    same.enabled = True
     tracer.configure(trace_processors=[Filter()])
     tracer.configure(trace_processors=[])
     tracer.set_tags({"version": "7"})
@@ -163,7 +172,7 @@ def wrong(span: Span) -> None:
     tracer.trace(5)  # type: ignore[arg-type]
     tracer.trace("x", nonsense=1)  # type: ignore[call-arg]
     tracer.current_span().set_tag("x")  # type: ignore[union-attr]
-    span.start_ns = 5  # type: ignore[misc]
+    span.span_id = 5  # type: ignore[misc]
     cook("five")  # type: ignore[arg-type]
     HTTPPropagator.inject(span, None)  # type: ignore[arg-type]
 

@@ -1,9 +1,43 @@
 //! What Python sees of a span.
 
 use super::*;
+use crate::tracer::{Beginning, Made, made_by_hand};
+use pyo3::types::PyTuple;
+use std::borrow::Cow;
 
 #[pymethods]
 impl Span {
+    /// A span that is made by hand, for tests of processors: it is recorded nowhere.
+    #[new]
+    #[pyo3(signature = (name, service=None, resource=None, span_type=None, trace_id=None, span_id=None, parent_id=None, start=None, context=None, on_finish=None, span_api=None, links=None))]
+    #[expect(clippy::too_many_arguments, reason = "it is the API's")]
+    fn new(
+        name: &Bound<'_, PyAny>,
+        service: Option<&str>,
+        resource: Option<&str>,
+        span_type: Option<&str>,
+        trace_id: Option<u128>,
+        span_id: Option<u64>,
+        parent_id: Option<u64>,
+        start: Option<f64>,
+        context: Option<Bound<'_, Context>>,
+        on_finish: Option<&Bound<'_, PyAny>>,
+        span_api: Option<&str>,
+        links: Option<&Bound<'_, PyAny>>,
+    ) -> Span {
+        let _ = (on_finish, span_api, links);
+        let name = argument(Some(name)).map_or_else(|| shown(name), Cow::into_owned);
+        let beginning = Beginning { name: &name, service, resource, span_type };
+        let start_ns = start.map(|start| (start * 1e9) as u64);
+        made_by_hand(&beginning, Made { trace_id, span_id, parent_id, start_ns, context })
+    }
+
+    /// What it takes was taken when it was made; subclasses may call this.
+    #[pyo3(signature = (*arguments, **named))]
+    fn __init__(&self, arguments: &Bound<'_, PyTuple>, named: Option<&Bound<'_, PyDict>>) {
+        let _ = (arguments, named);
+    }
+
     /// The trace's id, 128 bits.
     #[getter]
     fn trace_id(&self) -> u128 {
@@ -94,13 +128,24 @@ impl Span {
     /// When it started, in seconds since the Unix epoch.
     #[getter]
     fn start(&self) -> f64 {
-        self.start_ns as f64 / 1e9
+        self.start_ns() as f64 / 1e9
+    }
+
+    #[setter]
+    fn set_start(&self, start: f64) {
+        self.set_started((start * 1e9) as u64);
     }
 
     /// When it started, in nanoseconds since the Unix epoch.
     #[getter(start_ns)]
     fn started(&self) -> u64 {
-        self.start_ns
+        self.start_ns()
+    }
+
+    #[setter(start_ns)]
+    fn set_started(&self, start_ns: u64) {
+        self.start_ns.store(start_ns, Ordering::Relaxed);
+        self.change(|data| data.set_start_unix_ns(start_ns));
     }
 
     /// How long it took, in seconds; None until it is finished.
@@ -109,10 +154,28 @@ impl Span {
         self.took().map(|duration| duration as f64 / 1e9)
     }
 
+    #[setter]
+    fn set_duration(&self, duration: Option<f64>) {
+        self.set_took(duration.map(|duration| (duration * 1e9) as i64));
+    }
+
     /// How long it took, in nanoseconds; None until it is finished.
     #[getter(duration_ns)]
     fn took(&self) -> Option<i64> {
-        Some(self.duration_ns.load(Ordering::Relaxed)).filter(|duration| *duration >= 0)
+        let duration = self.duration_ns.load(Ordering::Relaxed);
+        if duration >= 0 { Some(duration) } else { planned(duration) }
+    }
+
+    /// Says how long it took, or is to have taken once it is finished; that may be no time in either case.
+    #[setter(duration_ns)]
+    fn set_took(&self, duration_ns: Option<i64>) {
+        let duration_ns = duration_ns.map(|duration| duration.clamp(0, i64::MAX - 2));
+        let _ = self.duration_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |present| match duration_ns {
+            Some(duration) if present >= 0 => Some(duration),
+            Some(duration) => Some(UNFINISHED - 1 - duration),
+            None if present >= 0 => None,
+            None => Some(UNFINISHED),
+        });
     }
 
     /// Whether it is finished.
@@ -144,6 +207,9 @@ impl Span {
 
     /// Sets tags, as `set_tag` does.
     fn set_tags(&self, tags: &Bound<'_, PyAny>) -> PyResult<()> {
+        if !tags.is_truthy()? {
+            return Ok(());
+        }
         if let Ok(tags) = tags.cast::<PyDict>() {
             for (key, value) in tags.copy()?.iter() {
                 self.tag_any(&key, &value);
@@ -174,6 +240,9 @@ impl Span {
 
     /// Sets numbers.
     fn set_metrics(&self, metrics: &Bound<'_, PyAny>) -> PyResult<()> {
+        if !metrics.is_truthy()? {
+            return Ok(());
+        }
         for (key, value) in values::pairs(metrics, |value| values::metric(value))? {
             self.set(&key, &value);
         }
