@@ -219,6 +219,24 @@ fn an_sdk_of_the_programs_own_is_left_alone() {
     assert_eq!(spans.len(), 0, "{spans:#?}");
 }
 
+/// The SDK's exporters on our provider: what they hold goes out when the program ends, and they find what they read.
+#[test]
+fn exporters_of_the_programs_own_get_everything() {
+    let sandbox = sandbox();
+    let run = |way: &str| {
+        let outcome = sandbox.run_traced([python("otel-venv"), program("exporters.py"), way.into()]);
+        succeeded(&outcome);
+        outcome.out()
+    };
+    let all = "batch ['a', 'b', 'c']\nsimple ['a', 'b', 'c']\n";
+    assert_eq!(run("at_the_end"), all);
+    assert_eq!(run("before_the_end"), format!("{all}shut down\n"));
+    assert_eq!(run("console").matches("\"trace_id\"").count(), 3 + 1, "three spans, and a link");
+    assert_eq!(run("otlp"), "");
+    let scope = r#"{"name": "one", "version": "2.0", "schema_url": "", "attributes": null}"#;
+    assert_eq!(run("alike").trim_end(), scope);
+}
+
 /// What trace processors leave is all that is sent of a trace, and they are given it from its first span on.
 #[test]
 fn what_processors_leave_is_recorded() {

@@ -11,16 +11,49 @@ from opentelemetry.trace.status import Status, StatusCode
 from ddtrace_run import _native
 
 Event = namedtuple("Event", "name timestamp attributes dropped_attributes", defaults=(0,))
-InstrumentationScope = namedtuple("InstrumentationScope", "name version schema_url attributes")
 
 
-class Resource:
-    """What records."""
+class _Compared:
+    """What exporters put spans together by: what says the same is the same."""
 
-    schema_url = ""
-
-    def __init__(self, attributes):
+    def __init__(self, attributes=(), schema_url=""):
         self.attributes = MappingProxyType(dict(attributes))
+        self.schema_url = schema_url or ""
+
+    def _compared(self):
+        return self.schema_url, dict(self.attributes)
+
+    def __eq__(self, other):
+        return self._compared() == other._compared() if type(other) is type(self) else NotImplemented
+
+    def __hash__(self):
+        return hash((self.schema_url, *sorted(self.attributes)))
+
+
+class InstrumentationScope(_Compared):
+    """What made a span."""
+
+    def __init__(self, name, version="", schema_url="", attributes=()):
+        super().__init__(attributes, schema_url)
+        self.name, self.version = name, version
+
+    def _compared(self):
+        return self.name, self.version, *super()._compared()
+
+    def __hash__(self):
+        return hash((self.name, self.version, super().__hash__()))
+
+    def __repr__(self):
+        return f"InstrumentationScope({self.name}, {self.version}, {self.schema_url}, {dict(self.attributes)})"
+
+    def to_json(self, indent=4):
+        """Itself as JSON."""
+        shown = {"name": self.name, "version": self.version, "schema_url": self.schema_url}
+        return json.dumps({**shown, "attributes": dict(self.attributes) or None}, indent=indent)
+
+
+class Resource(_Compared):
+    """What records."""
 
     def to_json(self, indent=4):
         """Itself as JSON."""
@@ -55,7 +88,7 @@ def status(code, description):
 
 def scope(given):
     name, version, schema_url, pairs = given or ("", None, None, None)
-    return InstrumentationScope(name, version or "", schema_url or "", attributes(pairs or {}))
+    return InstrumentationScope(name, version or "", schema_url, attributes(pairs or {}))
 
 
 def resource():

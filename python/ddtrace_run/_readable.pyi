@@ -18,16 +18,28 @@ class _Event(NamedTuple):
 
 class Event(_Event): ...
 
-class InstrumentationScope(NamedTuple):
-    name: str
-    version: str
+class _Compared:
     schema_url: str
     attributes: Mapping[str, AttributeValue]
+    def __init__(
+        self, attributes: Mapping[str, AttributeValue] | Iterable[tuple[str, AttributeValue]] = (), schema_url: str = ""
+    ) -> None: ...
+    def __eq__(self, other: object) -> bool: ...
+    def __hash__(self) -> int: ...
 
-class Resource:
-    schema_url: str
-    attributes: Mapping[str, str]
-    def __init__(self, attributes: Mapping[str, str]) -> None: ...
+class InstrumentationScope(_Compared):
+    name: str
+    version: str
+    def __init__(
+        self,
+        name: str,
+        version: str = "",
+        schema_url: str = "",
+        attributes: Mapping[str, AttributeValue] | Iterable[tuple[str, AttributeValue]] = (),
+    ) -> None: ...
+    def to_json(self, indent: int | None = 4) -> str: ...
+
+class Resource(_Compared):
     def to_json(self, indent: int | None = 4) -> str: ...
 
 def attributes(pairs: Iterable[tuple[str, AttributeValue]]) -> Mapping[str, AttributeValue]: ...

@@ -5,6 +5,7 @@ that the program has not set (yet): a program without an SDK of its own is trace
 alone.
 """
 
+import atexit
 import os
 from collections.abc import Mapping
 
@@ -106,8 +107,11 @@ class TracerProvider(_trace_api.TracerProvider):
         return _readable.resource()
 
     def add_span_processor(self, span_processor):
-        """Has a processor called with each span of this API that starts and ends."""
+        """Has a processor called with each span of this API that starts and ends, and shut down when the program ends."""
         _native.add_span_processor(span_processor)
+        # Once, whatever is added, and by however many providers.
+        atexit.unregister(_shut_down)
+        atexit.register(_shut_down)
 
     def force_flush(self, timeout_millis=30000):
         """Has the processors flush; of ours there is nothing to flush."""
@@ -116,8 +120,14 @@ class TracerProvider(_trace_api.TracerProvider):
 
     def shutdown(self):
         """Shuts the processors down; of ours there is nothing to shut down."""
-        for processor in _native.span_processors():
-            processor.shutdown()
+        _shut_down()
+
+
+def _shut_down():
+    """Shuts the processors down, of all providers, as their spans are the same; at the end of the program, if not before."""
+    atexit.unregister(_shut_down)
+    for processor in _native.span_processors():
+        processor.shutdown()
 
 
 class _StandIn(TracerProvider, _trace_api.ProxyTracerProvider):

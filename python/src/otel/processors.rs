@@ -18,9 +18,9 @@ pub(crate) fn add_span_processor(processor: Py<PyAny>) {
 
 /// All of them, in the order in which they were added.
 #[pyfunction]
-pub(crate) fn span_processors(py: Python<'_>) -> Vec<Py<PyAny>> {
+pub(crate) fn span_processors(py: Python<'_>) -> Vec<Bound<'_, PyAny>> {
     let processors = PROCESSORS.lock().unwrap_or_else(PoisonError::into_inner);
-    processors.iter().map(|processor| processor.clone_ref(py)).collect()
+    processors.iter().map(|processor| processor.bind(py).clone()).collect()
 }
 
 fn tell(py: Python<'_>, call: impl Fn(&Bound<'_, PyAny>) -> PyResult<()>) {
@@ -29,8 +29,8 @@ fn tell(py: Python<'_>, call: impl Fn(&Bound<'_, PyAny>) -> PyResult<()>) {
     }
     for processor in span_processors(py) {
         // One that fails is not to hurt what is traced.
-        if let Err(error) = call(processor.bind(py)) {
-            error.write_unraisable(py, Some(processor.bind(py)));
+        if let Err(error) = call(&processor) {
+            error.write_unraisable(py, Some(&processor));
         }
     }
 }
