@@ -219,6 +219,34 @@ fn an_sdk_of_the_programs_own_is_left_alone() {
     assert_eq!(spans.len(), 0, "{spans:#?}");
 }
 
+/// What programs do with the API beyond what its pages show gives the answers that Datadog's own tracer gives.
+#[test]
+fn the_api_as_programs_use_it() {
+    let mut sandbox = sandbox();
+    let real = sandbox.run_bare([python("ddtrace-venv"), program("usage.py")]);
+    let ours = sandbox.run_traced([python("otel-venv"), program("usage.py")]);
+    assert_eq!((real.code, ours.code, ours.err().as_str()), (Some(0), Some(0), ""), "{real:?} {ours:?}");
+    for (real, ours) in real.out().lines().zip(ours.out().lines()) {
+        assert_eq!(ours, real);
+    }
+    assert_eq!(ours.out().lines().count(), real.out().lines().count());
+    let spans = sandbox.spans();
+    let mut names: Vec<_> = spans.iter().map(|span| span.name.as_str()).collect();
+    names.sort_unstable();
+    // Nothing of what was switched off, was made by hand, or was taken out by a processor.
+    assert_eq!(names, ["continued", "lasting", "nothing", "on", "on.again", "times", "times.below"]);
+    for span in spans.iter().filter(|span| span.name.starts_with("times")) {
+        assert_eq!(span.start, 1_000_000_007, "{span:#?}");
+    }
+    let lasting = spans.iter().find(|span| span.name == "lasting").expect("it is among them");
+    assert_eq!(lasting.end - lasting.start, 2_500_000_000, "what was said before the end");
+    sandbox.set("DD_TRACE_ENABLED", "false");
+    assert_eq!(
+        sandbox.run_traced([python("otel-venv").as_str(), "-c", "import ddtrace; print(ddtrace.tracer.enabled)"]).out(),
+        "False\n"
+    );
+}
+
 /// The SDK's exporters on our provider: what they hold goes out when the program ends, and they find what they read.
 #[test]
 fn exporters_of_the_programs_own_get_everything() {

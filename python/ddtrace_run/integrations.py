@@ -14,6 +14,14 @@ _KNOWN = frozenset(
     """.split()
 )
 
+#: Beside those, what has settings: parts of them, and what programs put in by hand.
+_HAVE_SETTINGS = frozenset(
+    """
+    aiohttp_client asgi cherrypy dbapi2 flask_cache genai grpc_aio_client grpc_aio_server grpc_client grpc_server mlflow
+    protobuf pytest_bdd pytorch rq_worker sqlite test_visibility wsgi
+    """.split()
+)
+
 #: What the program has said about them.
 _wanted = {}
 
@@ -21,6 +29,11 @@ _wanted = {}
 def is_known(name):
     """Whether there can be an integration of that name."""
     return name in _KNOWN
+
+
+def has_settings(name):
+    """Whether `ddtrace.config` has settings of that name."""
+    return name in _KNOWN or name in _HAVE_SETTINGS
 
 
 def switch(wanted):

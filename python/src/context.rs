@@ -91,8 +91,18 @@ impl Context {
         }
     }
 
+    /// Changes what a trace carries, as long as it has not left the process.
+    fn carry(&self, change: impl FnOnce(&mut TraceContext)) {
+        match &self.kind {
+            Kind::Local(trace, _) => {
+                trace.carry(change);
+            }
+            Kind::Carried(_) => self.with(change),
+        }
+    }
+
     /// Changes the identity that is carried; a span of this process has the one that it has told of.
-    fn carry(&self, change: impl FnOnce(&mut TraceContext)) -> PyResult<()> {
+    fn set_identity(&self, change: impl FnOnce(&mut TraceContext)) -> PyResult<()> {
         if self.trace().is_some() {
             return Err(PyAttributeError::new_err("the ids of a span cannot be changed"));
         }
@@ -189,7 +199,7 @@ impl Context {
 
     #[setter]
     fn set_trace_id(&self, id: Option<u128>) -> PyResult<()> {
-        self.carry(|context| context.span.trace_id = TraceId(id.unwrap_or(0)))
+        self.set_identity(|context| context.span.trace_id = TraceId(id.unwrap_or(0)))
     }
 
     /// The span's id; None where only the trace is known.
@@ -200,7 +210,7 @@ impl Context {
 
     #[setter]
     fn set_span_id(&self, id: Option<u64>) -> PyResult<()> {
-        self.carry(|context| context.span.span_id = SpanId(id.unwrap_or(0)))
+        self.set_identity(|context| context.span.span_id = SpanId(id.unwrap_or(0)))
     }
 
     /// Whether the trace is kept (> 0); None while nobody has decided.
@@ -231,7 +241,9 @@ impl Context {
     #[setter]
     fn set_dd_origin(&self, origin: Option<&str>) {
         // One that is too long is none.
-        let _ = self.with(|context| context.origin.set(origin.unwrap_or_default().as_bytes()));
+        self.carry(|context| {
+            let _ = context.origin.set(origin.unwrap_or_default().as_bytes());
+        });
     }
 
     /// The user that the trace is of, as it is handed on.
@@ -245,13 +257,15 @@ impl Context {
     #[setter]
     fn set_dd_user_id(&self, py: Python<'_>, user: Option<&str>) -> PyResult<()> {
         let Some(user) = user else {
-            self.with(|context| context.tags.remove(USER));
+            self.carry(|context| context.tags.remove(USER));
             return Ok(());
         };
         let id = py.import("binascii")?.call_method1("b2a_base64", (PyBytes::new(py, user.as_bytes()),))?;
         let id: Vec<u8> = id.extract()?;
         // It stays out where it finds no room.
-        let _ = self.with(|context| context.tags.set(USER, id.trim_ascii_end()));
+        self.carry(|context| {
+            let _ = context.tags.set(USER, id.trim_ascii_end());
+        });
         Ok(())
     }
 

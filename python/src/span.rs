@@ -57,6 +57,8 @@ pub(crate) struct Span {
     pub(crate) otel_context: PyOnceLock<Py<PyAny>>,
     /// By which instrumentation, if it was made through OpenTelemetry's API.
     pub(crate) made_by: Option<Arc<Instrumentation>>,
+    /// Made by hand, by `Span(…)`: of no service that it does not name.
+    is_made_by_hand: bool,
 }
 
 impl Span {
@@ -82,7 +84,13 @@ impl Span {
             context: PyOnceLock::new(),
             otel_context: PyOnceLock::new(),
             made_by,
+            is_made_by_hand: false,
         }
+    }
+
+    /// The same as one that is made by hand.
+    pub(crate) fn by_hand(self) -> Span {
+        Span { is_made_by_hand: true, ..self }
     }
 
     fn live(&self) -> MutexGuard<'_, LiveSpan> {

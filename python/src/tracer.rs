@@ -157,7 +157,7 @@ pub(crate) fn made_by_hand(beginning: &Beginning<'_>, made: Made<'_>) -> Span {
         None => (Above::Nothing, Arc::default()),
     };
     let id = made.span_id.map_or_else(|| live.id(), SpanId);
-    Span::of(live, id, start_ns, 0, above, shared, None)
+    Span::of(live, id, start_ns, 0, above, shared, None).by_hand()
 }
 
 /// What there is to continue of what came in.

@@ -214,6 +214,12 @@ impl ActiveTrace {
         changed
     }
 
+    /// Changes what the trace carries: its origin or its tags. Gives whether that had an effect, as
+    /// [`decide_manually`](Self::decide_manually) does.
+    pub fn carry(&self, change: impl FnOnce(&mut TraceContext)) -> bool {
+        self.verdict().carry(change)
+    }
+
     fn decide(&self, root: &SpanData, verdict: &mut Verdict, need: Need) {
         let settings = &self.tracer.settings;
         let take = || {

@@ -130,6 +130,16 @@ impl Verdict {
         !self.is_propagated
     }
 
+    /// Changes what the trace carries beside its ids and the decision, as long as nobody outside knows of it. Gives whether
+    /// that was so.
+    pub(super) fn carry(&mut self, change: impl FnOnce(&mut TraceContext)) -> bool {
+        if !self.is_propagated {
+            change(Arc::make_mut(self.context()));
+            (self.is_told, self.shown) = (false, None);
+        }
+        !self.is_propagated
+    }
+
     /// What could not be written into an outgoing context.
     pub(super) fn set_error(&mut self, error: PropagationError) -> bool {
         let is_new = self.carried().is_none_or(|context| context.error.is_none());

@@ -7,10 +7,15 @@ from typing import Optional
 import dd_trace_api
 import ddtrace_api
 from ddtrace import config, patch, patch_all, tracer
+from ddtrace._trace.pin import Pin
 from ddtrace.constants import ERROR_MSG, MANUAL_KEEP_KEY, USER_KEEP
+from ddtrace.contrib.asgi import TraceMiddleware
+from ddtrace.contrib.trace_utils import set_http_meta, set_user
+from ddtrace.contrib.wsgi import DDWSGIMiddleware
 from ddtrace.ext import SpanTypes, http
 from ddtrace.opentelemetry import TracerProvider
 from ddtrace.propagation.http import HTTPPropagator
+from ddtrace.runtime import RuntimeMetrics
 from ddtrace.trace import BaseContextProvider, Context, Span, TraceFilter, Tracer
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind, Status, StatusCode
@@ -124,6 +129,29 @@ def datadog() -> None:
     text(config.flask.service), text(config.service or "")
 
 
+def beside_the_tracer() -> None:
+    class Connection:
+        pass
+
+    connection = Connection()
+    Pin.override(connection, service="db", tags={"a": "b"})
+    pin = Pin.get_from(connection)
+    assert pin is not None and pin.clone(service="other").service == "other"
+    RuntimeMetrics.enable()
+    with tracer.trace("request") as span:
+        set_user(tracer, "u1", propagate=True)
+        set_http_meta(span, config.wsgi, method="GET", status_code=404, route="/x")
+
+    def application(environ: dict[str, object], start_response: object) -> list[bytes]:
+        return [b"x"]
+
+    async def asynchronous(scope: object, receive: object, send: object) -> None:
+        pass
+
+    DDWSGIMiddleware(application)
+    TraceMiddleware(asynchronous, span_modifier=lambda span, scope: span.set_tag("a", "b"))
+
+
 def stable() -> None:
     for stands in (ddtrace_api.tracer, dd_trace_api.tracer):
         with stands.trace("x", service="s") as span:
@@ -178,6 +206,7 @@ def wrong(span: Span) -> None:
 
 
 datadog()
+beside_the_tracer()
 stable()
 opentelemetry()
 print("the types are right")

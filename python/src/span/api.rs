@@ -13,9 +13,9 @@ impl Span {
     #[expect(clippy::too_many_arguments, reason = "it is the API's")]
     fn new(
         name: &Bound<'_, PyAny>,
-        service: Option<&str>,
-        resource: Option<&str>,
-        span_type: Option<&str>,
+        service: Option<&Bound<'_, PyAny>>,
+        resource: Option<&Bound<'_, PyAny>>,
+        span_type: Option<&Bound<'_, PyAny>>,
         trace_id: Option<u128>,
         span_id: Option<u64>,
         parent_id: Option<u64>,
@@ -27,7 +27,13 @@ impl Span {
     ) -> Span {
         let _ = (on_finish, span_api, links);
         let name = argument(Some(name)).map_or_else(|| shown(name), Cow::into_owned);
-        let beginning = Beginning { name: &name, service, resource, span_type };
+        let (service, resource, span_type) = (argument(service), argument(resource), argument(span_type));
+        let beginning = Beginning {
+            name: &name,
+            service: service.as_deref(),
+            resource: resource.as_deref(),
+            span_type: span_type.as_deref(),
+        };
         let start_ns = start.map(|start| (start * 1e9) as u64);
         made_by_hand(&beginning, Made { trace_id, span_id, parent_id, start_ns, context })
     }
@@ -85,7 +91,8 @@ impl Span {
     /// The service.
     #[getter]
     fn service(&self) -> Option<String> {
-        self.own_service().or_else(|| crate::engine::engine().tracer.settings().service.clone())
+        let usual = || engine().tracer.settings().service.clone().filter(|_| !self.is_made_by_hand);
+        self.own_service().or_else(usual)
     }
 
     #[setter]

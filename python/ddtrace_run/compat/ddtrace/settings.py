@@ -3,13 +3,28 @@
 import os
 
 
+class _Http:
+    """What of requests becomes tags: taken, and not looked at."""
+
+    trace_query_string = None
+
+    def trace_headers(self, whitelist):
+        """The headers that become tags: `DD_TRACE_HEADER_TAGS` says so here."""
+
+
 class _Integration(dict):
     """Settings of one integration: `config.flask["service"]` and `config.flask.service` are the same."""
 
+    def __init__(self, name):
+        service = os.environ.get(f"DD_{name.upper()}_SERVICE")
+        super().__init__(service=service, service_name=service)
+        self.__dict__["http"] = _Http()
+
     def __getattr__(self, name):
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return self.get(name)
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}") from None
 
     def __setattr__(self, name, value):
         self[name] = value
@@ -31,9 +46,11 @@ class Config:
         self.service_mapping = {}
 
     def __getattr__(self, name):
-        if name.startswith("__"):
-            raise AttributeError(name)
-        integration = self.__dict__[name] = _Integration()
+        from ddtrace_run import integrations
+
+        if not integrations.has_settings(name):
+            raise AttributeError(f"there is no setting and no integration of the name {name}")
+        integration = self.__dict__[name] = _Integration(name)
         return integration
 
 
