@@ -44,7 +44,7 @@ impl<'py> Active<'py> {
     }
 
     /// The nearest to it that has not ended.
-    fn open(self) -> Active<'py> {
+    pub(crate) fn open(self) -> Active<'py> {
         let mut active = self;
         while let Active::Span(span) = &active {
             if !span.get().is_finished() {

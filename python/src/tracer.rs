@@ -131,7 +131,7 @@ pub(crate) fn start<'py>(
             (tracer.start(Start { parent: Parent::None, ..start }, fill), Above::Nothing, Arc::new(Shared::default()))
         }
     };
-    let place = if is_on && processors::are_there() { processors::hold(py, live.trace()) } else { 0 };
+    let place = if is_on && processors::are_there() { processors::hold(py, live.trace(), &shared) } else { 0 };
     let id = live.id();
     let span = Bound::new(py, Span::of(live, id, start_ns, place, above, shared, made_by))?;
     processors::begun(&span);

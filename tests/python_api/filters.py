@@ -69,6 +69,14 @@ def left(chosen):
         thread.join()
         one.finish()
     assert chosen.seen[-1] == ["ordered", "one", "two"]
+    # What is under another first span is looked at by itself, be it of the same trace: that of the program.
+    long = tracer.trace("long")
+    tracer.context_provider.activate(None)
+    with tracer.trace("short"):
+        pass
+    assert chosen.seen[-1] == ["short"]
+    long.finish()
+    assert chosen.seen[-1] == ["long"]
     # A context that has left the process has the trace decided about, which a filter can still take out of it.
     with tracer.trace("told", resource="/health") as told:
         tracer.sample(told)

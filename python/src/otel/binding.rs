@@ -227,6 +227,10 @@ impl Binding {
             None => self.current(py)?,
         };
         let Some(span) = current.and_then(|current| self.value(&current, &self.span_key)) else { return Ok(None) };
+        // One of ours that has ended: what is above it says its own.
+        if span.is_instance_of::<OtelSpan>() {
+            return Ok(None);
+        }
         let Ok(told) = span.call_method0(intern!(py, "get_span_context")) else { return Ok(None) };
         Ok(Some(told)
             .filter(|told| told.getattr(intern!(py, "is_valid")).is_ok_and(|valid| valid.is_truthy().unwrap_or(false))))
@@ -391,6 +395,8 @@ pub(crate) fn parent<'py>(
     match context {
         Some(context) => Ok(binding.active_in(context)?.unwrap_or(Active::Nothing)),
         None => match binding.active(py)? {
+            // One of Datadog's API is active until it has ended, be that in another thread.
+            Some(Active::Span(span)) if !span.get().is_otel() => Ok(Active::Span(span).open()),
             Some(active) => Ok(active),
             // What was made active before the program used this API.
             None => crate::store::active(py),

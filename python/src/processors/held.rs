@@ -5,8 +5,8 @@
 //! at, and so is not recorded.
 
 use crate::engine::engine;
+use crate::shared::Shared;
 use crate::span::Span;
-use ddtrace::ids::TraceId;
 use ddtrace::tracer::ActiveTrace;
 use pyo3::prelude::*;
 use std::collections::HashMap;
@@ -19,8 +19,11 @@ const MOST_HELD: usize = 16_384;
 /// Spans of one trace, with their places in the order in which they began.
 type Spans = Vec<(u64, Py<Span>)>;
 
-/// A trace of which spans are open or held.
+/// What is under one local root, of which spans are open or held. Two of one trace, such as two things that a program does
+/// under its process's own span, have nothing to do with each other.
 struct Held {
+    /// What its spans share, as long as it is looked for by where that is.
+    _shared: Arc<Shared>,
     trace: Arc<ActiveTrace>,
     open: usize,
     finished: Spans,
@@ -32,15 +35,16 @@ struct Holding {
     begun: u64,
     /// How many finished ones are held.
     held: usize,
-    traces: HashMap<TraceId, Held>,
+    /// By the address of what their spans share.
+    traces: HashMap<usize, Held>,
 }
 
 impl Holding {
     /// What is held of a trace. Spans of the process that this one was forked from are not this one's to look at: they come
     /// out with it, as they may be the last references.
-    fn of(&mut self, trace: &Arc<ActiveTrace>) -> (&mut Held, Spans) {
-        let new = || Held { trace: Arc::clone(trace), open: 0, finished: Vec::new() };
-        let held = self.traces.entry(trace.trace_id()).or_insert_with(new);
+    fn of(&mut self, trace: &Arc<ActiveTrace>, shared: &Arc<Shared>) -> (&mut Held, Spans) {
+        let new = || Held { _shared: Arc::clone(shared), trace: Arc::clone(trace), open: 0, finished: Vec::new() };
+        let held = self.traces.entry(key(shared)).or_insert_with(new);
         let mut inherited = Vec::new();
         if !held.trace.is_of_this_process() {
             inherited = std::mem::replace(held, new()).finished;
@@ -55,6 +59,10 @@ impl Holding {
     }
 }
 
+fn key(shared: &Arc<Shared>) -> usize {
+    Arc::as_ptr(shared) as usize
+}
+
 /// Nothing of the program's runs while this is locked: no span is dropped.
 fn holding() -> MutexGuard<'static, Holding> {
     static HOLDING: LazyLock<Mutex<Holding>> = LazyLock::new(Mutex::default);
@@ -62,11 +70,11 @@ fn holding() -> MutexGuard<'static, Holding> {
 }
 
 /// A span of this trace begins that will be looked at. Gives its place among all that do, from 1 on.
-pub(crate) fn hold(py: Python<'_>, trace: &Arc<ActiveTrace>) -> u64 {
+pub(crate) fn hold(py: Python<'_>, trace: &Arc<ActiveTrace>, shared: &Arc<Shared>) -> u64 {
     let mut holding = holding();
     holding.begun += 1;
     let place = holding.begun;
-    let (held, inherited) = holding.of(trace);
+    let (held, inherited) = holding.of(trace, shared);
     held.open += 1;
     drop(holding);
     drop(in_order(py, inherited));
@@ -85,7 +93,7 @@ pub(super) fn finished<'py>(span: &Bound<'py, Span>) -> Vec<Vec<Bound<'py, Span>
     let mut holding = holding();
     holding.held += 1;
     let is_too_much = holding.held > MOST_HELD;
-    let (held, inherited) = holding.of(trace);
+    let (held, inherited) = holding.of(trace, &this.shared);
     held.finished.push((this.place, span.clone().unbind()));
     // One that began before there were processors was not counted.
     held.open = held.open.saturating_sub(usize::from(this.place != 0));
@@ -99,7 +107,7 @@ pub(super) fn finished<'py>(span: &Bound<'py, Span>) -> Vec<Vec<Bound<'py, Span>
     } else {
         Vec::new()
     };
-    let gone = if is_complete { holding.traces.remove(&trace.trace_id()) } else { None };
+    let gone = if is_complete { holding.traces.remove(&key(&this.shared)) } else { None };
     drop(holding);
     drop((gone, in_order(py, inherited)));
     due.into_iter().map(|spans| in_order(py, spans)).collect()
