@@ -340,7 +340,7 @@ impl Assembler {
         self.hand_on(now_ns, what, PORTION)
     }
 
-    /// How many spans the programs have taken back since this was last asked: they count as if they had never been.
+    /// How many spans the programs have taken back since this was last asked.
     pub fn take_withdrawn(&mut self) -> u64 {
         self.general.take_withdrawn()
     }

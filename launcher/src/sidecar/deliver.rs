@@ -229,7 +229,7 @@ impl Work {
             self.tell_malformed();
             self.decide_about_processes();
             self.hand_on(HandOn::Ready).await;
-            self.plan.account.take_back(Counter::Recorded, self.assembler.take_withdrawn());
+            self.plan.account.add(Counter::Withdrawn, self.assembler.take_withdrawn());
             let is_due =
                 !is_more && (self.assembler.has_ended() || self.last_sent.elapsed() >= self.plan.config.flush_interval);
             self.put_away(is_due).await;

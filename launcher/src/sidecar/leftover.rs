@@ -99,7 +99,7 @@ impl Adopted {
         let found = Outbox::adopt(path, bound, queues.destinations(), Arc::clone(&account));
         let (delivered, dropped) = (account.get(Counter::Delivered), account.get(Counter::Dropped));
         let mut run = Adopted { directory, outbox: found.outbox, account, parcels: found.waiting, delivered, dropped };
-        let mut recorded = delivered + dropped + spool::spans_of(&run.parcels);
+        let mut recorded = delivered + dropped + run.account.get(Counter::Withdrawn) + spool::spans_of(&run.parcels);
         let places: Vec<Option<usize>> =
             run.outbox.destinations().0.iter().map(|(format, name)| queues.for_earlier(*format, name)).collect();
         let targets: Vec<Target> = run

@@ -156,7 +156,7 @@ impl Traces {
         std::mem::take(&mut self.handed_on)
     }
 
-    /// How many spans the programs have taken back since this was last asked: they count as if they had never been.
+    /// How many spans the programs have taken back since this was last asked.
     pub fn take_withdrawn(&mut self) -> u64 {
         std::mem::take(&mut self.withdrawn)
     }

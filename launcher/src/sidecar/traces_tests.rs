@@ -497,7 +497,7 @@ fn more_than_any_receiver_takes_is_not_kept_of_a_span() {
 }
 
 #[test]
-fn what_is_withdrawn_is_not_seen_and_was_never_there() {
+fn what_is_withdrawn_is_not_seen() {
     let mut story = Story::new();
     story.record(1, |record| record.span_start(SpanId(1), &root(7)));
     story.record(1, |record| record.span(SpanId(2), &body(7, 1, 0), &END));

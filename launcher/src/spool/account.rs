@@ -42,14 +42,17 @@ pub enum Counter {
     SidecarPid = 10,
     /// Spans that were handed on before their end, as memory was short.
     CutShort = 11,
+    /// Spans that their programs have taken back.
+    Withdrawn = 12,
 }
 
 impl Counter {
     /// All but the process id, with their names and what they mean, for metrics.
-    pub const METRICS: [(Counter, &'static str, &'static str); 11] = [
+    pub const METRICS: [(Counter, &'static str, &'static str); 12] = [
         (Counter::Recorded, "spans_recorded", "Spans that came to be"),
         (Counter::Delivered, "spans_delivered", "Spans that every receiver has"),
         (Counter::Dropped, "spans_dropped", "Spans that were given up"),
+        (Counter::Withdrawn, "spans_withdrawn", "Spans that their programs have taken back"),
         (Counter::LostInProcesses, "records_lost_in_processes", "Records that processes could not write"),
         (Counter::LostInSpool, "records_lost_in_spool", "Records that could not be kept or read"),
         (Counter::CutShort, "spans_cut_short", "Spans that were handed on before their end, as memory was short"),
@@ -68,7 +71,7 @@ struct Page {
     counters: [AtomicU64; 16],
 }
 
-/// The counters of one run. Every span that was recorded is delivered, dropped, or still waiting.
+/// The counters of one run. Every span that was recorded is delivered, dropped, withdrawn, or still waiting.
 pub struct Account {
     map: MmapRaw,
 }
@@ -125,11 +128,6 @@ impl Account {
         self.page().counters[counter as usize].fetch_add(count, Ordering::Relaxed);
     }
 
-    /// Counts what turns out never to have been.
-    pub fn take_back(&self, counter: Counter, count: u64) {
-        self.page().counters[counter as usize].fetch_sub(count, Ordering::Relaxed);
-    }
-
     /// Sets what a counter says.
     pub fn set(&self, counter: Counter, value: u64) {
         self.page().counters[counter as usize].store(value, Ordering::Relaxed);
@@ -137,8 +135,8 @@ impl Account {
 
     /// Spans that wait for a receiver.
     pub fn waiting(&self) -> u64 {
-        let done = self.get(Counter::Delivered).saturating_add(self.get(Counter::Dropped));
-        self.get(Counter::Recorded).saturating_sub(done)
+        let done = [Counter::Delivered, Counter::Dropped, Counter::Withdrawn].map(|counter| self.get(counter));
+        self.get(Counter::Recorded).saturating_sub(done.into_iter().fold(0, u64::saturating_add))
     }
 }
 
