@@ -20,6 +20,7 @@ mod memory;
 mod origin;
 mod pidfd;
 mod process_span;
+mod process_traces;
 mod queues;
 mod recorded_span;
 mod run;

@@ -12,13 +12,14 @@ use std::sync::Arc;
 
 use super::account::{Account, Counter};
 use super::directory::{segment_path, segments};
-use super::frame::{self, FRAME_HEADER, Frame, FrameKind};
-use super::parcel::{DROPPED, Group, Parcel, SETTLED, WORD, pack, part};
-use super::segment::{self, Appended, Bound, Full, Reader, Segment, Writer};
+use super::frame::{self, FRAME_HEADER, FrameKind};
+use super::outbox_reading::read;
+use super::parcel::{Group, Parcel, WORD, pack};
+use super::segment::{self, Appended, Bound, Full, Writer};
 use crate::export::Format;
 
 /// The name of the series.
-const SERIES: &str = "payloads";
+pub(super) const SERIES: &str = "payloads";
 /// Into how many segments the bound is divided: half of them are for payloads.
 const SEGMENTS: u64 = 16;
 const MOST_SEGMENTS: usize = 8;
@@ -38,7 +39,7 @@ impl Destinations {
         bytes
     }
 
-    fn parse(bytes: &[u8]) -> Option<Destinations> {
+    pub(super) fn parse(bytes: &[u8]) -> Option<Destinations> {
         let parts = bytes.split(|byte| *byte == 0).filter(|part| !part.is_empty());
         let read = parts.map(|part| {
             let (format, name) = part.split_first()?;
@@ -292,130 +293,9 @@ impl Outbox {
     }
 }
 
-/// What was read from a segment.
-struct Read {
-    destinations: Option<Destinations>,
-    waiting: Vec<Rc<Parcel>>,
-    moved: Vec<u64>,
-}
-
-/// The ids of a group, until all of its payloads were seen: a machine that fails may have kept the one and not the others,
-/// and then the records have to serve again.
-#[derive(Default)]
-struct Moving {
-    ids: Vec<u64>,
-    payloads: u64,
-}
-
-impl Moving {
-    fn of(frame: &Frame<'_>) -> Moving {
-        let (ids, _) = frame.payload.as_chunks::<8>();
-        Moving { ids: ids.iter().map(|id| u64::from_le_bytes(*id)).collect(), payloads: frame.producer }
-    }
-
-    fn payload_seen(&mut self) {
-        self.payloads = self.payloads.saturating_sub(1);
-    }
-
-    /// Those that are not needed among the records any more.
-    fn take(&mut self) -> Vec<u64> {
-        if self.payloads == 0 { std::mem::take(&mut self.ids) } else { Vec::new() }
-    }
-}
-
-fn read(segment: &Arc<Segment>, account: &Arc<Account>) -> Read {
-    let mut read = Read { destinations: None, waiting: Vec::new(), moved: Vec::new() };
-    let mut reader = Reader::new(Arc::clone(segment));
-    let mut group: Option<Rc<Group>> = None;
-    let mut moving = Moving::default();
-    while let Some((frame, at)) = reader.next_frame() {
-        match frame.kind {
-            FrameKind::Destinations => read.destinations = Destinations::parse(frame.payload),
-            FrameKind::Group => {
-                moving = Moving::of(&frame);
-                group = Some(Group::new(moving.ids.len(), 0, account));
-            }
-            FrameKind::Payload => {
-                let Some(group) = &group else { continue };
-                let Some(word) = frame.payload.first_chunk().map(|word| u64::from_le_bytes(*word)) else { continue };
-                moving.payload_seen();
-                if word & SETTLED != 0 {
-                    group.dropped.set(group.dropped.get().max((word & DROPPED).min(group.spans)));
-                } else {
-                    group.open.set(group.open.get() + 1);
-                    read.waiting.push(Rc::new(Parcel {
-                        segment: Arc::clone(segment),
-                        word: at,
-                        kept: at + WORD..at + frame.payload.len(),
-                        destination: frame.producer as usize,
-                        group: Rc::clone(group),
-                    }));
-                }
-            }
-            _ => {}
-        }
-        read.moved.extend(moving.take());
-    }
-    read
-}
-
-/// How many spans wait in these parcels; those of one group are the same.
-pub fn spans_of(parcels: &[Rc<Parcel>]) -> u64 {
-    let mut groups = HashSet::new();
-    parcels.iter().filter(|parcel| groups.insert(Rc::as_ptr(&parcel.group))).map(|parcel| parcel.spans()).sum()
-}
-
-/// What waits in the payloads of a run, only looked at.
-#[derive(Debug, Default)]
-pub struct Waiting {
-    /// Where to, with the spans that wait for it.
-    pub destinations: Vec<(Format, String, u64)>,
-    /// Spans of which any destination waits.
-    pub spans: u64,
-    /// The spans whose records are not needed any more.
-    pub moved: HashSet<u64>,
-}
-
-/// Looks at the payloads of a run.
-pub fn look(directory: &Path) -> Waiting {
-    let mut waiting = Waiting::default();
-    for (_, path) in segments(directory, SERIES) {
-        let (mut spans, mut is_counted, mut moving) = (0, false, Moving::default());
-        let looked = segment::look(&path, |frame| {
-            match frame.kind {
-                FrameKind::Destinations if waiting.destinations.is_empty() => {
-                    let found = Destinations::parse(frame.payload).unwrap_or_default().0;
-                    waiting.destinations = found.into_iter().map(|(format, name)| (format, name, 0)).collect();
-                }
-                FrameKind::Group => {
-                    moving = Moving::of(&frame);
-                    (spans, is_counted) = (moving.ids.len() as u64, false);
-                }
-                FrameKind::Payload => {
-                    moving.payload_seen();
-                    let word = frame.payload.first_chunk().map_or(SETTLED, |word| u64::from_le_bytes(*word));
-                    if word & SETTLED == 0 {
-                        if let Some((_, _, count)) = waiting.destinations.get_mut(frame.producer as usize) {
-                            *count += spans.saturating_sub(part(word).0);
-                        }
-                        if !std::mem::replace(&mut is_counted, true) {
-                            waiting.spans += spans;
-                        }
-                    }
-                }
-                _ => {}
-            }
-            waiting.moved.extend(moving.take());
-        });
-        if let Err(error) = looked {
-            tracing::warn!("cannot read {}: {error}", path.display());
-        }
-    }
-    waiting
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::outbox_reading::{look, spans_of};
     use super::*;
 
     const BOUND: Bound = Bound { on_disk: 16 << 20, in_memory: 16 << 20 };

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::account::{Account, Counter};
 use super::directory::{RunDirectory, runs};
-use super::outbox;
+use super::outbox_reading;
 
 /// Metrics are called so, with the counter's name behind it.
 const PREFIX: &str = "ddtrace_run_sidecar_";
@@ -41,7 +41,7 @@ impl Status {
                 return None;
             }
             let account = Account::open(&path);
-            let payloads = outbox::look(&path);
+            let payloads = outbox_reading::look(&path);
             // Of one at work the account knows what is only begun yet.
             let waiting = match (&lock, &account) {
                 (None, Some(account)) => account.waiting(),

@@ -1,0 +1,300 @@
+//! The spans of one process that are no processes themselves: put together for each trace, and handed on when nothing of it is
+//! open in the process any more, or when enough of it is finished.
+
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use ddtrace::ids::{SpanId, TraceId};
+use ddtrace::naming::UNNAMED;
+use ddtrace::record::DECIDE_AFTER;
+use ddtrace::semconv::PROCESS_PID;
+use ddtrace::span::{Resource, Span, TraceChunk, Value};
+
+use super::assemble::SegmentsOf;
+use super::death::Death;
+use super::judge::Judge;
+use super::recorded_span::{CutOff, RecordedSpan, ScopeKey};
+use super::traces::HandOn;
+use super::verdict::Verdict;
+
+/// Of so many traces of a process it is remembered how they were decided, for spans that come after the rest was sent.
+const MOST_REMEMBERED: usize = 4096;
+
+/// How long spans wait for a word of their local root, in nanoseconds: threads write into chunks of their own, which are
+/// not all looked at in the same instant.
+const WAIT_FOR_ROOT_NS: u64 = 500_000_000;
+
+/// Other scopes than the first so many are not shared between spans.
+const MOST_SCOPES: usize = 1024;
+
+/// What is known of a process.
+pub(super) struct Process {
+    /// As the process sees itself.
+    pub(super) pid: Option<u32>,
+    /// What the process is, so far without its id.
+    pub(super) resource: Arc<Resource>,
+    /// The same with its id, once a span needs it.
+    pub(super) complete: Option<Arc<Resource>>,
+    /// Bytes of the records that said so.
+    pub(super) described: usize,
+    /// Spans that have not ended, and those of `ending`. Boxed, as they are large and the map moves them.
+    pub(super) open: HashMap<SpanId, Box<RecordedSpan>>,
+    /// Spans that have ended, oldest first, with the pass in which that was read. What another thread said of them before
+    /// is read in the next pass at the latest.
+    pub(super) ending: VecDeque<(u64, SpanId)>,
+    /// How often all rings of the process were looked at.
+    pub(super) passes: u64,
+    /// In the order in which they were begun, with some that have ended since.
+    pub(super) begun: VecDeque<SpanId>,
+    /// Boxed for the same reason.
+    pub(super) traces: HashMap<TraceId, Box<Trace>>,
+    /// Those of them in which something has ended that may be the last that was waited for: only these are looked at,
+    /// as there may be very many that are open.
+    pub(super) candidates: Vec<TraceId>,
+    pub(super) partial_flush: Option<usize>,
+    /// Traces that were handed on, oldest first.
+    pub(super) sent: VecDeque<TraceId>,
+    pub(super) decided: HashMap<TraceId, Verdict>,
+    pub(super) scopes: HashSet<ScopeKey>,
+    /// Spans that were withdrawn, until that is counted.
+    pub(super) withdrawn: u64,
+    pub(super) death: Option<Death>,
+}
+
+#[derive(Default)]
+pub(super) struct Trace {
+    pub(super) open: usize,
+    pub(super) finished: Vec<Span>,
+    pub(super) verdict: Verdict,
+    /// The local root, where it is among the finished ones.
+    pub(super) root: Option<SpanId>,
+    /// The local root, while it is open.
+    pub(super) open_root: Option<SpanId>,
+    /// Since when it waits for a word of its local root, `CLOCK_MONOTONIC` nanoseconds.
+    pub(super) waits_since: Option<u64>,
+    pub(super) segments: SegmentsOf,
+    /// Whether it is among the candidates.
+    pub(super) is_candidate: bool,
+}
+
+impl Trace {
+    /// Whether it might be handed on, by what is in it.
+    fn may_be_due(&self, partial_flush: Option<usize>) -> bool {
+        self.open == 0 || partial_flush.is_some_and(|least| self.finished.len() >= least)
+    }
+}
+
+/// Where to.
+pub(super) struct Ready<'a> {
+    pub(super) chunks: Vec<TraceChunk>,
+    pub(super) most: usize,
+    pub(super) segments: &'a mut BTreeSet<u32>,
+}
+
+impl Process {
+    pub(super) fn new(resource: Arc<Resource>, partial_flush: Option<usize>) -> Process {
+        Process {
+            pid: None,
+            resource,
+            complete: None,
+            described: 0,
+            open: HashMap::new(),
+            ending: VecDeque::new(),
+            passes: 0,
+            begun: VecDeque::new(),
+            traces: HashMap::new(),
+            candidates: Vec::new(),
+            partial_flush,
+            sent: VecDeque::new(),
+            decided: HashMap::new(),
+            scopes: HashSet::new(),
+            withdrawn: 0,
+            death: None,
+        }
+    }
+
+    pub(super) fn is_now(&mut self, resource: Arc<Resource>) {
+        self.resource = resource;
+        self.complete = None;
+    }
+
+    /// What the process is, with its id.
+    pub(super) fn complete(&mut self) -> Arc<Resource> {
+        let complete = self.complete.get_or_insert_with(|| {
+            let Some(pid) = self.pid.filter(|_| self.resource.attributes.iter().all(|(key, _)| key != PROCESS_PID))
+            else {
+                return Arc::clone(&self.resource);
+            };
+            let mut attributes = self.resource.attributes.clone();
+            attributes.push((Cow::Borrowed(PROCESS_PID), Value::I64(pid.into())));
+            Arc::new(Resource { attributes })
+        });
+        Arc::clone(complete)
+    }
+
+    pub(super) fn trace(&mut self, id: TraceId) -> &mut Trace {
+        self.traces.entry(id).or_insert_with(|| {
+            // Of the same trace something was sent before: that decision stands.
+            let verdict = self.decided.get(&id).cloned().unwrap_or_default();
+            Box::new(Trace { verdict, ..Trace::default() })
+        })
+    }
+
+    /// Takes in a span that has ended.
+    pub(super) fn close(&mut self, span: Box<RecordedSpan>) {
+        if self.scopes.len() > MOST_SCOPES {
+            self.scopes.clear();
+        }
+        let is_withdrawn = span.is_withdrawn;
+        let (mut span, verdict, is_local_root) = span.finish(&mut self.scopes);
+        if span.name.is_empty() {
+            span.name = Cow::Borrowed(UNNAMED);
+        }
+        let decided = self.decided.get(&span.trace_id);
+        let trace = self.traces.entry(span.trace_id).or_default();
+        trace.open = trace.open.saturating_sub(1);
+        if is_local_root {
+            trace.root = Some(span.span_id);
+            // What was sent with an earlier part of the trace stands.
+            trace.verdict = match decided {
+                Some(decided) if verdict.priority.is_none() => decided.clone(),
+                _ => verdict,
+            };
+        }
+        let id = span.trace_id;
+        if is_withdrawn {
+            self.withdrawn += 1;
+        } else if trace.finished.is_empty() {
+            // Many traces have no other: room for four, as would be usual, is more than a kilobyte.
+            trace.finished.reserve_exact(1);
+        }
+        if !is_withdrawn {
+            trace.finished.push(span);
+        }
+        if !trace.is_candidate && trace.may_be_due(self.partial_flush) {
+            trace.is_candidate = true;
+            self.candidates.push(id);
+        }
+    }
+
+    pub(super) fn close_ended(&mut self, id: SpanId) {
+        if let Some(span) = self.open.remove(&id) {
+            self.close(span);
+        }
+    }
+
+    pub(super) fn close_all_ended(&mut self) {
+        while let Some((_, id)) = self.ending.pop_front() {
+            self.close_ended(id);
+        }
+    }
+
+    /// Ends what is open, since nobody will.
+    pub(super) fn cut_off(&mut self, at_unix_ns: u64, by: &CutOff) {
+        self.close_all_ended();
+        self.begun.clear();
+        for (_, mut span) in std::mem::take(&mut self.open) {
+            span.cut_off(at_unix_ns, by);
+            self.close(span);
+        }
+    }
+
+    /// Keeps the order of the beginnings about as long as there are spans in it.
+    pub(super) fn tidy_begun(&mut self) {
+        if self.begun.len() > 2 * self.open.len() + 1024 {
+            let open = &self.open;
+            self.begun.retain(|id| open.contains_key(id));
+        }
+    }
+
+    pub(super) fn collect(&mut self, judge: &Judge, now_ns: u64, what: HandOn, ready: &mut Ready<'_>) {
+        let room = ready.most.saturating_sub(ready.chunks.len());
+        let due: Vec<TraceId> = match what {
+            HandOn::Ready => self.take_due(now_ns, room),
+            HandOn::Finished => {
+                let is_due = |trace: &Trace| !trace.finished.is_empty() || trace.open == 0;
+                self.traces.iter().filter(|(_, trace)| is_due(trace)).map(|(id, _)| *id).take(room).collect()
+            }
+            HandOn::Everything => self.traces.keys().copied().take(room).collect(),
+        };
+        for id in due {
+            self.hand_on(id, judge, ready);
+        }
+    }
+
+    /// The candidates that are to be handed on, `room` at most. What may be due later stays one.
+    pub(super) fn take_due(&mut self, now_ns: u64, room: usize) -> Vec<TraceId> {
+        let mut due = Vec::new();
+        let mut candidates = std::mem::take(&mut self.candidates);
+        candidates.retain(|id| {
+            let Some(trace) = self.traces.get_mut(id) else { return false };
+            if due.len() >= room {
+                return true;
+            }
+            // The process decides about a large trace by itself, as it is to say the same to those it calls. Until it has
+            // told, parts are sent only of what is too large to be kept.
+            let is_rootless = trace.root.is_none() && !self.decided.contains_key(id);
+            let waits = is_rootless && {
+                let root = trace.open_root.and_then(|root| self.open.get(&root));
+                root.is_some_and(|root| root.verdict.priority.is_none())
+            };
+            let least = self.partial_flush;
+            let least = least.map(|least| if waits { least.max(2 * DECIDE_AFTER as usize) } else { least });
+            let enough = least.is_some_and(|least| trace.finished.len() >= least);
+            let mut has_waited = || now_ns.saturating_sub(*trace.waits_since.get_or_insert(now_ns)) > WAIT_FOR_ROOT_NS;
+            let is_due = enough || trace.open == 0 && (!is_rootless || has_waited());
+            if is_due {
+                due.push(*id);
+            }
+            trace.is_candidate = !is_due && trace.may_be_due(self.partial_flush);
+            trace.is_candidate
+        });
+        self.candidates = candidates;
+        due
+    }
+
+    pub(super) fn hand_on(&mut self, id: TraceId, judge: &Judge, ready: &mut Ready<'_>) {
+        let resource = self.complete();
+        let Some(trace) = self.traces.get_mut(&id) else { return };
+        let mut spans = std::mem::take(&mut trace.finished);
+        if !spans.is_empty() {
+            // The local root first; parents start before their children.
+            let root = trace.root.take();
+            // In place: there may be many where memory is short.
+            spans.sort_unstable_by_key(|span| {
+                (Some(span.span_id) != root, span.start_unix_nano, span.end_unix_nano, span.span_id.0)
+            });
+            if trace.verdict.priority.is_none() {
+                // The local root says what has been decided so far, even if it is still open.
+                let open = trace.open_root.and_then(|root| self.open.get(&root));
+                if let Some(open) = open {
+                    trace.verdict = open.verdict.clone();
+                }
+                if let Some(first) = open.map(|open| &open.span).or(spans.first()) {
+                    judge.decide(&mut trace.verdict, first, &resource);
+                }
+            }
+            remember(&mut self.decided, &mut self.sent, id, &trace.verdict);
+            judge.pick(&trace.verdict, &mut spans, &resource);
+            ready.segments.extend(trace.segments.numbers());
+            // It may be one that was withdrawn.
+            let is_led_by_root = root.is_some() && spans.first().map(|span| span.span_id) == root;
+            ready.chunks.push(trace.verdict.chunk(&resource, spans, is_led_by_root));
+        }
+        if trace.open == 0 {
+            self.traces.remove(&id);
+        }
+    }
+}
+
+fn remember(decided: &mut HashMap<TraceId, Verdict>, sent: &mut VecDeque<TraceId>, id: TraceId, verdict: &Verdict) {
+    if decided.insert(id, verdict.clone()).is_none() {
+        sent.push_back(id);
+    }
+    while sent.len() > MOST_REMEMBERED {
+        if let Some(oldest) = sent.pop_front() {
+            decided.remove(&oldest);
+        }
+    }
+}

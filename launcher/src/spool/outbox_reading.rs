@@ -1,0 +1,136 @@
+//! What an outbox has left: read to go on with, or only looked at.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::account::Account;
+use super::directory::segments;
+use super::frame::{Frame, FrameKind};
+use super::outbox::{Destinations, SERIES};
+use super::parcel::{DROPPED, Group, Parcel, SETTLED, WORD, part};
+use super::segment::{self, Reader, Segment};
+use crate::export::Format;
+
+/// What was read from a segment.
+pub(super) struct Read {
+    pub(super) destinations: Option<Destinations>,
+    pub(super) waiting: Vec<Rc<Parcel>>,
+    pub(super) moved: Vec<u64>,
+}
+
+/// The ids of a group, until all of its payloads were seen: a machine that fails may have kept the one and not the others,
+/// and then the records have to serve again.
+#[derive(Default)]
+struct Moving {
+    ids: Vec<u64>,
+    payloads: u64,
+}
+
+impl Moving {
+    fn of(frame: &Frame<'_>) -> Moving {
+        let (ids, _) = frame.payload.as_chunks::<8>();
+        Moving { ids: ids.iter().map(|id| u64::from_le_bytes(*id)).collect(), payloads: frame.producer }
+    }
+
+    fn payload_seen(&mut self) {
+        self.payloads = self.payloads.saturating_sub(1);
+    }
+
+    /// Those that are not needed among the records any more.
+    fn take(&mut self) -> Vec<u64> {
+        if self.payloads == 0 { std::mem::take(&mut self.ids) } else { Vec::new() }
+    }
+}
+
+pub(super) fn read(segment: &Arc<Segment>, account: &Arc<Account>) -> Read {
+    let mut read = Read { destinations: None, waiting: Vec::new(), moved: Vec::new() };
+    let mut reader = Reader::new(Arc::clone(segment));
+    let mut group: Option<Rc<Group>> = None;
+    let mut moving = Moving::default();
+    while let Some((frame, at)) = reader.next_frame() {
+        match frame.kind {
+            FrameKind::Destinations => read.destinations = Destinations::parse(frame.payload),
+            FrameKind::Group => {
+                moving = Moving::of(&frame);
+                group = Some(Group::new(moving.ids.len(), 0, account));
+            }
+            FrameKind::Payload => {
+                let Some(group) = &group else { continue };
+                let Some(word) = frame.payload.first_chunk().map(|word| u64::from_le_bytes(*word)) else { continue };
+                moving.payload_seen();
+                if word & SETTLED != 0 {
+                    group.dropped.set(group.dropped.get().max((word & DROPPED).min(group.spans)));
+                } else {
+                    group.open.set(group.open.get() + 1);
+                    read.waiting.push(Rc::new(Parcel {
+                        segment: Arc::clone(segment),
+                        word: at,
+                        kept: at + WORD..at + frame.payload.len(),
+                        destination: frame.producer as usize,
+                        group: Rc::clone(group),
+                    }));
+                }
+            }
+            _ => {}
+        }
+        read.moved.extend(moving.take());
+    }
+    read
+}
+
+/// How many spans wait in these parcels; those of one group are the same.
+pub fn spans_of(parcels: &[Rc<Parcel>]) -> u64 {
+    let mut groups = HashSet::new();
+    parcels.iter().filter(|parcel| groups.insert(Rc::as_ptr(&parcel.group))).map(|parcel| parcel.spans()).sum()
+}
+
+/// What waits in the payloads of a run, only looked at.
+#[derive(Debug, Default)]
+pub struct Waiting {
+    /// Where to, with the spans that wait for it.
+    pub destinations: Vec<(Format, String, u64)>,
+    /// Spans of which any destination waits.
+    pub spans: u64,
+    /// The spans whose records are not needed any more.
+    pub moved: HashSet<u64>,
+}
+
+/// Looks at the payloads of a run.
+pub fn look(directory: &Path) -> Waiting {
+    let mut waiting = Waiting::default();
+    for (_, path) in segments(directory, SERIES) {
+        let (mut spans, mut is_counted, mut moving) = (0, false, Moving::default());
+        let looked = segment::look(&path, |frame| {
+            match frame.kind {
+                FrameKind::Destinations if waiting.destinations.is_empty() => {
+                    let found = Destinations::parse(frame.payload).unwrap_or_default().0;
+                    waiting.destinations = found.into_iter().map(|(format, name)| (format, name, 0)).collect();
+                }
+                FrameKind::Group => {
+                    moving = Moving::of(&frame);
+                    (spans, is_counted) = (moving.ids.len() as u64, false);
+                }
+                FrameKind::Payload => {
+                    moving.payload_seen();
+                    let word = frame.payload.first_chunk().map_or(SETTLED, |word| u64::from_le_bytes(*word));
+                    if word & SETTLED == 0 {
+                        if let Some((_, _, count)) = waiting.destinations.get_mut(frame.producer as usize) {
+                            *count += spans.saturating_sub(part(word).0);
+                        }
+                        if !std::mem::replace(&mut is_counted, true) {
+                            waiting.spans += spans;
+                        }
+                    }
+                }
+                _ => {}
+            }
+            waiting.moved.extend(moving.take());
+        });
+        if let Err(error) = looked {
+            tracing::warn!("cannot read {}: {error}", path.display());
+        }
+    }
+    waiting
+}
