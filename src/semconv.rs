@@ -140,6 +140,13 @@ pub fn kind_name(number: u8) -> &'static str {
     }
 }
 
+/// Whether a span of this role, by its number in OTLP, is of a request that reached the program: a server's or a consumer's.
+/// Such a one continues what the request brought, and nothing else.
+#[must_use]
+pub fn is_request(number: u8) -> bool {
+    matches!(number, 2 | 5)
+}
+
 /// An attribute that is none: the application wants the trace kept, whatever the value is.
 pub const MANUAL_KEEP: &str = "manual.keep";
 /// As [`MANUAL_KEEP`]: it wants the trace dropped.

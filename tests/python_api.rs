@@ -76,6 +76,16 @@ fn what_runs_with_the_api_alone_runs() {
     }
 }
 
+/// A decision is taken before a fork, as both sides go on with the trace.
+#[test]
+fn a_forked_child_and_its_parent_decide_the_same() {
+    let mut sandbox = sandbox();
+    sandbox.set("DD_TRACE_SAMPLING_RULES", r#"[{"resource":"GET /health","sample_rate":0}]"#);
+    let outcome = sandbox.run_traced([python("otel-venv"), program("forks.py")]);
+    succeeded(&outcome);
+    assert_eq!(outcome.out(), "both say the same\n");
+}
+
 /// What is active, and when, whatever the program does.
 #[test]
 fn what_is_active_under_fire() {

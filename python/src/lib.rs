@@ -45,12 +45,14 @@ mod native {
     use crate::pools::hand_on;
     #[pymodule_export]
     use crate::span::Span;
+    use crate::store::decide_before_fork;
     #[pymodule_export]
     use crate::tracer::{ContextProvider, Tracer};
     use crate::{ffi, otel, span, tracer};
     #[pymodule_export]
     use crate::{otel_mode, resource_attributes, why_not};
     use pyo3::prelude::*;
+    use pyo3::types::IntoPyDict;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -100,7 +102,10 @@ mod native {
         ffi::add_method(&span, c"__enter__", c"__enter__($self)\n--\n\nThe span.", otel::span::enter)?;
         let doc =
             c"__exit__($self, exc_type, exc_val, exc_tb)\n--\n\nEnds it, as failed by the exception, if there is one.";
-        ffi::add_method(&span, c"__exit__", doc, otel::span::exit)
+        ffi::add_method(&span, c"__exit__", doc, otel::span::exit)?;
+
+        let before = [("before", wrap_pyfunction!(decide_before_fork, module)?)].into_py_dict(py)?;
+        py.import("os")?.call_method("register_at_fork", (), Some(&before)).map(drop)
     }
 }
 

@@ -81,6 +81,15 @@ pub(crate) fn active(py: Python<'_>) -> PyResult<Active<'_>> {
     raw(py).map(Active::open)
 }
 
+/// Called before the process forks: its child takes part in the trace that is active here, and both must agree on whether
+/// that is kept. Never in the way of the fork.
+#[pyfunction]
+pub(crate) fn decide_before_fork(py: Python<'_>) {
+    if let Ok(Active::Span(span)) = active(py) {
+        let _ = span.get().trace().leaving();
+    }
+}
+
 /// Makes it the active one here.
 pub(crate) fn activate<'py>(py: Python<'py>, active: &Active<'py>) -> PyResult<()> {
     put(py, active, None)

@@ -79,6 +79,23 @@ pub struct TraceContext {
     pub error: Option<PropagationError>,
 }
 
+impl TraceContext {
+    /// Whether the other context carries the same besides ids and decision: where the trace began, and what services before
+    /// have given it to carry on.
+    #[must_use]
+    pub fn carries_the_same(&self, other: &TraceContext) -> bool {
+        let of_decisions = |name: &[u8]| matches!(name, b"_dd.p.dm" | b"_dd.p.ksr");
+        let tags = |context: &'_ TraceContext, others: &'_ TraceContext| {
+            let mut given = context.tags.iter().filter(|(name, _)| !of_decisions(name));
+            given.all(|(name, value)| others.tags.get(name) == Some(value))
+        };
+        self.origin.as_bytes() == other.origin.as_bytes()
+            && self.trace_state.as_bytes() == other.trace_state.as_bytes()
+            && tags(self, other)
+            && tags(other, self)
+    }
+}
+
 /// Why a part of a context was left out; the value of the tag `_dd.propagation_error`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PropagationError {

@@ -14,6 +14,10 @@ pub struct TraceTags {
 }
 
 impl TraceTags {
+    /// What stands for a comma in a name or a value, which would be the end of the tag there, and what follows another one.
+    /// As the comma it has no place in a header either, so that whoever writes one says so.
+    pub const COMMA: u8 = 0x1f;
+
     /// No tags.
     #[must_use]
     pub const fn new() -> Self {
@@ -43,7 +47,7 @@ impl TraceTags {
         self.iter().find(|(present, _)| *present == name).map(|(_, value)| value)
     }
 
-    /// Sets a tag, in the place of an earlier value or at the end. The value must have no comma.
+    /// Sets a tag, in the place of an earlier value or at the end.
     ///
     /// # Errors
     ///
@@ -71,7 +75,7 @@ impl TraceTags {
         fits
     }
 
-    /// Adds a tag at the end, or sets it in the place of an earlier value. The value must have no comma.
+    /// Adds a tag at the end, or sets it in the place of an earlier value.
     pub(crate) fn add(&mut self, name: &[u8], value: &[u8]) -> Result<(), DoesNotFit> {
         if self.get(name).is_some() { self.set(name, value) } else { push(&mut self.text, name, value) }
     }
@@ -99,14 +103,19 @@ fn split(tag: &[u8]) -> Option<(&[u8], &[u8])> {
 
 fn push(text: &mut Bounded<MAX_TAGS>, name: &[u8], value: &[u8]) -> Result<(), DoesNotFit> {
     let before = text.len();
-    let comma: &[u8] = if text.is_empty() { b"" } else { b"," };
-    for part in [comma, name, b"=", value] {
-        if text.push(part).is_err() {
-            text.truncate(before);
-            return Err(DoesNotFit);
-        }
+    let between: &[u8] = if text.is_empty() { b"" } else { b"," };
+    let written = text.push(between).and_then(|()| push_part(text, name));
+    let written = written.and_then(|()| text.push(b"=")).and_then(|()| push_part(text, value));
+    if written.is_err() {
+        text.truncate(before);
     }
-    Ok(())
+    written
+}
+
+fn push_part(text: &mut Bounded<MAX_TAGS>, part: &[u8]) -> Result<(), DoesNotFit> {
+    let mut pieces = part.split(|byte| *byte == b',');
+    text.push(pieces.next().unwrap_or_default())?;
+    pieces.try_for_each(|piece| text.push(&[TraceTags::COMMA]).and_then(|()| text.push(piece)))
 }
 
 #[cfg(test)]
@@ -133,5 +142,13 @@ mod tests {
         assert_eq!(tags.set(b"_dd.p.b", &[b'y'; 200]), Err(DoesNotFit));
         assert_eq!(tags.get(b"_dd.p.b"), None);
         assert_eq!(tags.get(b"_dd.p.a").map(<[u8]>::len), Some(400));
+    }
+
+    #[test]
+    fn no_value_becomes_another_tag() {
+        let mut tags = TraceTags::new();
+        tags.set(b"_dd.p.x", b"a,_dd.p.dm=-9").unwrap();
+        tags.set(b"_dd.p.a,_dd.p.b", b"-9").unwrap();
+        assert_eq!((tags.iter().count(), tags.get(b"_dd.p.dm"), tags.get(b"_dd.p.b")), (2, None, None));
     }
 }

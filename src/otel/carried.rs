@@ -64,7 +64,7 @@ pub(super) fn enter(context: &Context, extracted: Extracted, baggage: Members) -
 /// The trace that a span of this process is of, while a span of it lives.
 pub(super) fn active(tracer: &Tracer, span: &SpanContext) -> Option<Arc<ActiveTrace>> {
     let (trace_id, span_id) = (values::trace_id(span.trace_id()), values::span_id(span.span_id()));
-    tracer.active_of(trace_id, span_id, || context_of(span).span.priority)
+    tracer.active_of(trace_id, span_id, || context_of(span))
 }
 
 /// The context that `span` stands for, as far as it tells by itself.

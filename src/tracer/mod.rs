@@ -37,7 +37,7 @@ pub use start::{Parent, Start};
 pub use trace::ActiveTrace;
 pub use value::AttributeValue;
 
-use crate::context::{Priority, TraceContext};
+use crate::context::TraceContext;
 use crate::ids::{SpanId, TraceId};
 use crate::propagation::Carrier;
 use crate::propagation::baggage::Baggage;
@@ -104,13 +104,14 @@ impl Tracer {
     }
 
     /// The trace that a span is of, while a span of it lives in this process. A trace can have come in several times, with
-    /// different decisions, and each time is another one here: `told` gives the priority that the span was told.
+    /// different decisions or different things to hand on, and each time is another one here: `told` gives what the span was
+    /// told of it.
     #[must_use]
     pub fn active_of(
         &self,
         trace_id: TraceId,
         span_id: SpanId,
-        told: impl FnOnce() -> Option<Priority>,
+        told: impl FnOnce() -> TraceContext,
     ) -> Option<Arc<ActiveTrace>> {
         let (newest, others) = self.registry.get(trace_id);
         let process = self.recorder.process();
@@ -121,7 +122,8 @@ impl Tracer {
         let told = told();
         let all = || newest.iter().chain(others.iter().rev()).filter(|trace| trace.is_of(process));
         let found = all().find(|trace| trace.root_id() == span_id);
-        let found = found.or_else(|| all().find(|trace| trace.was_told(told)));
+        let found = found.or_else(|| all().find(|trace| trace.was_told(&told) && trace.carries_the_same(&told)));
+        let found = found.or_else(|| all().find(|trace| trace.was_told(&told)));
         found.or(newest.as_ref()).cloned()
     }
 

@@ -12,6 +12,7 @@ use crate::propagation::baggage::Baggage;
 use crate::propagation::{BaggageSource, Extracted};
 use crate::record::{SPAN_LOCAL_ROOT, SPAN_REMOTE_PARENT};
 use crate::recorder::Process;
+use crate::semconv::is_request;
 use crate::span::{Scope, SpanKind};
 use std::borrow::Cow;
 use std::string::String;
@@ -142,22 +143,30 @@ impl Tracer {
             self.show_baggage(&mut data, baggage);
         }
         // The same trace can come into a process in several ways: it is kept or dropped as a whole.
-        if let Some(context) = &place.context
-            && let Some(trace) = self.find(place.trace_id, |trace| trace.agrees_with(context))
-        {
-            follow(&mut data, &trace);
-            trace.start_further_root(&mut data, context);
-            return LiveSpan::below(trace, data);
+        let mut agreed = None;
+        if let Some(context) = &place.context {
+            let is_it = |trace: &ActiveTrace| trace.agrees_with(context) && trace.carries_the_same(context);
+            if let Some(trace) = self.find(place.trace_id, is_it) {
+                follow(&mut data, &trace);
+                trace.start_further_root(&mut data, context);
+                return LiveSpan::below(trace, data);
+            }
+            // What is below this one hands on what came in with it, and not what came with the other; the decision is one.
+            let other = self.find(place.trace_id, |trace| trace.agrees_with(context));
+            agreed = other.filter(|_| context.span.priority.is_none() && context.is_remote);
         }
+        let agreed = agreed.map(|trace| trace.agreed());
         let mut verdict = Verdict::new(place.trace_id, place.context, self.respects_parent());
         if place.is_below_native {
             verdict = verdict.told_by_others();
         }
         let manual = data.take_manual();
-        if verdict.is_open_from_outside()
-            && let Some(decided) = self.remembered.get(place.trace_id)
-        {
-            verdict.repeat(decided);
+        if verdict.is_open_from_outside() {
+            match (agreed, self.remembered.get(place.trace_id)) {
+                (Some((_, Some(decided))), _) | (None, Some(decided)) => verdict.repeat(decided),
+                (Some((priority, None)), _) => verdict.repeat_priority(priority),
+                (None, None) => {}
+            }
         }
         let trace = ActiveTrace::new(Arc::clone(self), process, data, verdict, place.baggage);
         if let Some(keep) = manual {
@@ -189,8 +198,7 @@ impl Tracer {
             let is_below_native = !context.is_remote;
             return Place { is_below_native, baggage, ..Place::of(context) };
         }
-        let is_request = matches!(kind, SpanKind::Server | SpanKind::Consumer);
-        if process.is_span() && !is_request {
+        if process.is_span() && !is_request(kind as u8) {
             return Place { baggage: self.started_with.clone(), ..Place::of(self.context_of(process)) };
         }
         Place {

@@ -2,6 +2,7 @@
 
 use super::data::SpanData;
 use super::registry::patiently;
+use super::remembered::Decided;
 use super::verdict::{Need, Shown, Verdict};
 use super::view::view;
 use super::{Tracer, write};
@@ -242,8 +243,21 @@ impl ActiveTrace {
         context.span.priority.is_none() || context.span.priority == known
     }
 
-    /// Whether those of its spans that were told a priority may have been told this one.
-    pub(super) fn was_told(&self, priority: Option<Priority>) -> bool {
+    /// Whether a second context of this trace has the same to be handed on as the one that it came in with.
+    pub(super) fn carries_the_same(&self, context: &TraceContext) -> bool {
+        self.verdict().context_so_far().carries_the_same(context)
+    }
+
+    /// What is decided about the trace, now and for good: the priority, and what led to it where that was here.
+    pub(super) fn agreed(&self) -> (Option<Priority>, Option<Decided>) {
+        let _ = self.leaving();
+        let verdict = self.verdict();
+        (verdict.priority(), verdict.decided())
+    }
+
+    /// Whether those of its spans that were told this context's priority may have been told it by this one.
+    pub(super) fn was_told(&self, context: &TraceContext) -> bool {
+        let priority = context.span.priority;
         priority == self.came_with || priority == self.verdict().priority()
     }
 

@@ -67,6 +67,11 @@ impl Verdict {
         self.is_propagated = decided.is_propagated;
     }
 
+    /// Somebody before has decided about the same trace.
+    pub(super) fn repeat_priority(&mut self, priority: Option<Priority>) {
+        Arc::make_mut(self.context()).span.priority = priority;
+    }
+
     /// What was decided here.
     pub(super) fn decided(&self) -> Option<Decided> {
         Some(Decided { decision: self.decision?, is_propagated: self.is_propagated })

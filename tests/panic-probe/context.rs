@@ -35,6 +35,7 @@ probes! {
         let context = context();
         used(context.span.trace_flags());
         used(context.clone() == context);
+        used(context.carries_the_same(&crate::context::context()));
         used(any(Priority::USER_KEEP).keeps());
         used(any(Mechanism::MANUAL));
         used(any(PropagationError::Decoding).name());

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use ddtrace::context::Mechanism;
+use ddtrace::context::{Mechanism, TraceTags};
 use ddtrace::ids::SpanId;
 use ddtrace::record::FieldValue;
 use ddtrace::sampling::Decision;
@@ -52,7 +52,10 @@ impl Verdict {
         for tag in String::from_utf8_lossy(tags).split(',') {
             match tag.split_once('=') {
                 Some(("_dd.p.dm", value)) => value.clone_into(&mut self.decision_maker),
-                Some((name, value)) => self.tags.push((name.to_owned(), value.to_owned())),
+                Some((name, value)) => {
+                    let shown = |text: &str| text.replace(char::from(TraceTags::COMMA), ",");
+                    self.tags.push((shown(name), shown(value)));
+                }
                 None => {}
             }
         }

@@ -16,7 +16,7 @@ use ddtrace::settings::HeaderTags;
 pub(crate) fn begin_server(headers: Option<&dyn Carrier>, describe: &mut dyn FnMut(&mut Told<'_>)) -> u64 {
     let Some(tracer) = tracer_of_this_process() else { return 0 };
     let context = headers.and_then(|headers| tracer.extract(headers)).unwrap_or(0);
-    let place = tracer.place_of(NO_PARENT, context);
+    let place = tracer.place_of(NO_PARENT, context, SERVER);
     or_lost(place.and_then(|place| tracer.begin(place, SERVER, 0, &[], describe)))
 }
 
@@ -31,7 +31,7 @@ pub(crate) fn begin_client(owner: u64, headers: Option<&dyn Carrier>, describe: 
     if is_traced || headers.is_some_and(|headers| tracer.brings_foreign_context(parent, headers)) {
         return 0;
     }
-    let place = tracer.place_of(parent, 0);
+    let place = tracer.place_of(parent, 0, CLIENT);
     or_lost(place.and_then(|place| tracer.begin(place, CLIENT, 0, &[], describe)))
 }
 

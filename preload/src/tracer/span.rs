@@ -14,7 +14,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use ddtrace::ids::SpanId;
 use ddtrace::interface::NO_PARENT;
 use ddtrace::record::{EndBody, Name, RecordWriter, SPAN_LOCAL_ROOT, SPAN_REMOTE_PARENT, SpanBody, SpanFields};
-use ddtrace::semconv::Key as Attribute;
+use ddtrace::semconv::{Key as Attribute, is_request};
 
 /// How many spans a process can have open at the same time.
 pub(crate) const SPANS: usize = 16 * 1024;
@@ -93,7 +93,7 @@ impl Tracer {
     }
 
     fn try_start(&'static self, start: &Start<'_>) -> Option<u64> {
-        let place = self.place_of(start.parent, start.context)?;
+        let place = self.place_of(start.parent, start.context, start.kind)?;
         let labels = [(About::Name, start.name), (About::Resource, resource(start)), (About::Service, start.service)];
         self.begin(place, start.kind, start.start_unix_ns, &labels, &mut |told| describe(told.record, start))
     }
@@ -177,7 +177,7 @@ impl Tracer {
     }
 
     /// The trace and the parent of a new span, as [`Start`] names them.
-    pub(super) fn place_of(&'static self, parent: u64, context: u64) -> Option<Place> {
+    pub(super) fn place_of(&'static self, parent: u64, context: u64, kind: u8) -> Option<Place> {
         if let Some(Handle::Context(key)) = self.handle(context)
             && let Some(trace) = self.traces.close(key)
         {
@@ -200,7 +200,10 @@ impl Tracer {
                 }
                 None => {}
             }
-            if let Some(trace) = self.trace_of_process() {
+            // The process's own span is no parent of a request that reached it.
+            if !is_request(kind)
+                && let Some(trace) = self.trace_of_process()
+            {
                 return Some(Place::at_the_root(trace?));
             }
         }

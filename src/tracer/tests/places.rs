@@ -180,13 +180,46 @@ fn one_trace_that_came_in_with_two_decisions_keeps_them_apart() {
     let one = bench.start("one", Parent::Context(&remote(Some(2))));
     let two = bench.start("two", Parent::Context(&remote(Some(-1))));
     let trace_id = one.trace().trace_id();
-    let of = |id, priority: i32| bench.tracer.active_of(trace_id, id, || Some(Priority(priority))).unwrap();
+    let of = |id, priority: i32| bench.tracer.active_of(trace_id, id, || remote(Some(priority))).unwrap();
     assert!(Arc::ptr_eq(&of(one.id(), -1), one.trace()) && Arc::ptr_eq(&of(two.id(), 2), two.trace()));
     assert!(Arc::ptr_eq(&of(SpanId(1), 2), one.trace()) && Arc::ptr_eq(&of(SpanId(1), -1), two.trace()));
     drop(two);
     assert!(Arc::ptr_eq(&bench.tracer.active(trace_id).unwrap(), one.trace()));
     drop(one);
     assert!(bench.tracer.active(trace_id).is_none());
+}
+
+#[test]
+fn one_trace_that_came_in_with_different_things_to_hand_on_keeps_them_apart_under_one_decision() {
+    for priority in [Some(1), None] {
+        let config = config(&[("DD_TRACE_SAMPLING_RULES", r#"[{"resource":"one","sample_rate":0}]"#)]);
+        let bench = Bench::of(Settings::of(&config, "rust"), false);
+        let with = |user: &[u8], state: &[u8]| {
+            let mut context = remote(priority);
+            context.tags.set(b"_dd.p.usr.id", user).unwrap();
+            context.trace_state.set(state).unwrap();
+            context
+        };
+        let (alice, bob) = (with(b"alice", b"foo=1"), with(b"bob", b"bar=2"));
+        let one = bench.start("one", Parent::Context(&alice));
+        let two = bench.start("two", Parent::Context(&bob));
+        let again = bench.start("two", Parent::Context(&bob));
+        assert!(!Arc::ptr_eq(one.trace(), two.trace()) && Arc::ptr_eq(two.trace(), again.trace()));
+        let (first, second) = (injected(&one), injected(&two));
+        assert!(first["x-datadog-tags"].contains("_dd.p.usr.id=alice") && first["tracestate"].ends_with("foo=1"));
+        assert!(second["x-datadog-tags"].contains("_dd.p.usr.id=bob") && second["tracestate"].ends_with("bar=2"));
+        let decided = if priority.is_some() { "1" } else { "-1" };
+        for headers in [&first, &second] {
+            assert_eq!(headers["x-datadog-sampling-priority"], decided, "{headers:?}");
+        }
+        // Where the ids are the same, what a span was told tells whose it is.
+        let of = |context: &TraceContext| bench.tracer.active_of(one.trace().trace_id(), SpanId(1), || context.clone());
+        let told = |context: TraceContext, live: &LiveSpan| {
+            let context = TraceContext { span: live.trace().context_so_far(SpanId(1)).span, ..context };
+            Arc::ptr_eq(&of(&context).unwrap(), live.trace())
+        };
+        assert!(told(alice.clone(), &one) && told(bob.clone(), &two));
+    }
 }
 
 #[test]
