@@ -1,7 +1,7 @@
 //! The sidecar is ended from outside: what it had read is delivered by the next one, once, and all of it is accounted for.
 
-use ddtrace_test_support::programs::dying_program;
-use ddtrace_test_support::{Manner, Outcome, Receiver, Sandbox, wait_for};
+use ddtrace_test_support::programs::{compile_strictly, dying_program};
+use ddtrace_test_support::{Manner, Outcome, Receiver, Sandbox, repository, wait_for};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::process::{Child, Stdio};
@@ -47,7 +47,14 @@ impl Scene {
     fn end_sidecar(&self, signal: &str) -> Value {
         let pid = self.sidecar.to_string();
         assert_eq!(self.sandbox.run_bare(["kill", signal, &pid]).code, Some(0));
-        let gone = || (!std::path::Path::new("/proc").join(&pid).exists()).then_some(());
+        // The first SIGTERM lets it wait for its processes' last words, the second one does not.
+        let gone = || {
+            let is_gone = !std::path::Path::new("/proc").join(&pid).exists();
+            if !is_gone && signal == "-TERM" {
+                self.sandbox.run_bare(["kill", signal, &pid]);
+            }
+            is_gone.then_some(())
+        };
         wait_for("the sidecar to be gone", gone);
         run(&self.sandbox).unwrap_or_default()
     }
@@ -89,6 +96,25 @@ fn told_to_go_it_stores_everything_at_once() {
         assert_eq!(before.difference(&took).count(), 0, "{manner:?}");
         assert_eq!(received.len(), took.len(), "{manner:?}: nothing comes twice");
     }
+}
+
+/// Whoever stops a job tells all of its processes, and a program that stops in an orderly way records what it does meanwhile.
+#[test]
+fn told_to_go_with_its_job_it_takes_in_the_last_words() {
+    let receiver = Receiver::start(Manner::Takes);
+    let mut sandbox = Sandbox::new(env!("CARGO_BIN_EXE_ddtrace-run"));
+    sandbox.unset("DD_TRACE_EXPORTER").set("DD_TRACE_PROCESS_SPANS", "false");
+    sandbox.set("DD_TRACE_AGENT_URL", receiver.url());
+    let program = compile_strictly(&sandbox, &repository().join("tests/apps/bursts.c"), "cc", &[]);
+    let mut child = sandbox.traced([program.as_str(), "2", "500"]).spawn().expect("the launcher starts");
+    let sidecar = wait_for("the sidecar", || run(&sandbox)?["sidecar_pid"].as_u64());
+    // It records nothing before half a second is over.
+    assert_eq!(sandbox.run_bare(["kill", "-TERM", &sidecar.to_string()]).code, Some(0));
+    assert!(child.wait().expect("it is a child").success());
+    sandbox.settle();
+    assert_eq!(sandbox.run_traced(["flush", "--wait", "25"]).code, Some(0));
+    let received: BTreeSet<u64> = receiver.spans().into_iter().collect();
+    assert_eq!((received.len(), receiver.spans().len()), (1000, 1000));
 }
 
 #[test]

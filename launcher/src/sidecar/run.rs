@@ -49,6 +49,9 @@ const GATHER: Duration = Duration::from_millis(2);
 const LINGER: Duration = Duration::from_millis(50);
 /// The program starts first: whoever connects meanwhile waits at the socket, without noticing.
 const STAND_BACK: Duration = Duration::from_millis(25);
+/// Whoever tells the sidecar to go (SIGTERM) tells the programs as well, mostly, which record what they do as they stop. So
+/// long their records are still taken in; whoever insists tells it twice.
+const LAST_WORDS: Duration = Duration::from_secs(10);
 /// How long a supervised command's orphans are waited for.
 const ORPHAN_WAIT: Duration = Duration::from_millis(500);
 
@@ -285,6 +288,7 @@ fn watch(
     let mut quiet_since: Option<Instant> = None;
     let mut command_ended: Option<Instant> = None;
     let mut told_no_processes = false;
+    let mut told_to_go: Option<Instant> = None;
     loop {
         let mut events = [EpollEvent::empty(); 64];
         if collector.is_expectant() {
@@ -305,7 +309,9 @@ fn watch(
                 }
                 LISTENER => active |= collector.accept_all() > 0,
                 SIGNALS => {
-                    if let Ok(Some(_)) = signals.read_signal() {
+                    if let Ok(Some(_)) = signals.read_signal()
+                        && told_to_go.replace(Instant::now()).is_some()
+                    {
                         return true;
                     }
                 }
@@ -342,6 +348,9 @@ fn watch(
         } else {
             let longest = if collector.has_doorbell() { IDLE_TICK } else { DEAF_TICK };
             tick = (tick * 2).min(longest);
+        }
+        if told_to_go.is_some_and(|told| collector.living() == 0 || told.elapsed() >= LAST_WORDS) {
+            return true;
         }
         if collector.living() == 0 && (command_ended.is_some() || !collector.finds_silent_processes()) {
             let since = *quiet_since.get_or_insert_with(Instant::now);
