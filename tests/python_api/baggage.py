@@ -174,7 +174,20 @@ def elsewhere():
         context.detach(token)
 
 
+def properties():
+    """They are passed on behind the value; a semicolon of the program's own is a part of it."""
+    came = propagate.extract({"baggage": "k=v;prop=1;more,own=w"})
+    assert dict(baggage.get_all(came)) == {"k": "v;prop=1;more", "own": "w"}
+    headers = {}
+    propagate.inject(headers, baggage.set_baggage("own", "w;x", came))
+    assert headers["baggage"] == "k=v;prop=1;more,own=w%3Bx", headers
+    headers = {}
+    HTTPPropagator.inject(HTTPPropagator.extract({"x-datadog-trace-id": "1", "x-datadog-parent-id": "2", "baggage": "k=v;prop=1"}), headers)
+    assert headers["baggage"] == "k=v;prop=1", headers
+
+
 for check in (
+    properties,
     one_sets_and_the_other_changes,
     what_was_attached_is_not_kept,
     spans_of_the_other_api,
