@@ -159,6 +159,14 @@ fn assert_decided(ways: &[&str], cases: &[(Vec<(&str, String)>, &str)]) {
 }
 
 #[test]
+fn what_came_in_undecided_is_decided_once_however_often_it_comes() {
+    let agent = Agent::start();
+    let rules = r#"[{"resource":"GET /a","sample_rate":1},{"resource":"GET /b","sample_rate":0}]"#;
+    let outcome = run(&sandbox(&agent, &[("DD_TRACE_SAMPLING_RULES", rules)]), "twice");
+    assert_eq!(outcome.out(), "2\n2\n", "{outcome:?}");
+}
+
+#[test]
 fn the_rates_of_the_agent_reach_the_program() {
     let agent = Agent::start();
     // Under the name that it is sent with.

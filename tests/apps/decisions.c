@@ -68,6 +68,22 @@ int main(int argc, char **argv) {
         }
         /* Nothing is said by the end of the process. */
         pause();
+    } else if (strcmp(how, "twice") == 0) {
+        /* The same trace comes in undecided with two requests, of which rules would say different things. */
+        const char *resources[] = {"GET /a", "GET /b"};
+        for (int number = 0; number < 2; number++) {
+            struct ddtrace_header headers[] = {
+                {ddtrace_text("x-datadog-trace-id"), ddtrace_text("5")},
+                {ddtrace_text("x-datadog-parent-id"), ddtrace_text("6")},
+            };
+            struct ddtrace_start_options options = ddtrace_options();
+            options.context = ddtrace_extract_all(headers, 2);
+            options.kind = DDTRACE_SERVER;
+            options.resource = ddtrace_text(resources[number]);
+            ddtrace_span span = ddtrace_start("http.server.request", &options);
+            ddtrace_inject(span, print_priority, NULL);
+            ddtrace_finish(span);
+        }
     } else if (strcmp(how, "until dropped") == 0) {
         /* Until the rates of the Agent have come, which answers to what was sent. */
         for (int tries = 0; tries < 600; tries++) {

@@ -14,7 +14,8 @@ impl Tracer {
     /// Decides for good, and records it with a local root, if there is one: the decision is about to leave the process.
     /// `None` where too many threads are deciding; the trace goes on undecided then.
     pub(super) fn settle(&self, trace: &Trace, local_root: SpanId) -> Option<Outcome> {
-        let (outcome, is_new) = trace.verdict.settle(|| self.decide(trace))?;
+        let (outcome, is_new) = trace.verdict.settle(|| self.recall(trace).unwrap_or_else(|| self.decide(trace)))?;
+        self.remember(trace, outcome, is_new);
         if is_new && local_root.is_valid() {
             process::record_span(|record| {
                 record.amend(local_root);
@@ -32,15 +33,34 @@ impl Tracer {
         let trace = &root.trace;
         let mut decided = None;
         if trace.verdict.outcome().is_none() {
-            let decision = self.decide(trace);
-            if decision.mechanism == Mechanism::DEFAULT {
-                return None;
+            decided = self.recall(trace);
+            if decided.is_none() {
+                let decision = self.decide(trace);
+                if decision.mechanism == Mechanism::DEFAULT {
+                    return None;
+                }
+                decided = Some(decision);
             }
-            decided = Some(decision);
         }
         let (outcome, is_new) = trace.verdict.settle(|| decided.unwrap_or_else(|| self.decide(trace)))?;
+        self.remember(trace, outcome, is_new);
         // Another root may have recorded it, which says nothing of this one.
         (is_new || trace.has_several_roots()).then_some(outcome)
+    }
+
+    /// What was decided about the trace when it came in undecided before.
+    fn recall(&self, trace: &Trace) -> Option<Decision> {
+        trace.came_undecided().then(|| self.remembered.get(trace.trace_id()))?
+    }
+
+    fn remember(&self, trace: &Trace, outcome: Outcome, is_new: bool) {
+        if let Outcome::Own(decision) = outcome
+            && is_new
+            && trace.came_undecided()
+            && self.remembered.get(trace.trace_id()) != Some(decision)
+        {
+            self.remembered.add(trace.trace_id(), &decision);
+        }
     }
 
     fn decide(&self, trace: &Trace) -> Decision {

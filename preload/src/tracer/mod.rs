@@ -15,6 +15,7 @@ mod handle;
 pub(crate) mod native;
 pub(crate) mod pool;
 mod propagate;
+mod remembered;
 mod root_log;
 mod span;
 mod trace;
@@ -34,6 +35,7 @@ use ddtrace::settings::Settings;
 use ddtrace::sys;
 use handle::Handle;
 use pool::{Pool, Recent, Taken};
+use remembered::Remembered;
 use span::{REMEMBERED, SPANS, Span, Subject};
 use trace::{TRACES, Trace, TraceRef};
 pub(crate) use write::Told;
@@ -56,6 +58,7 @@ pub(crate) struct Tracer {
     /// Spans that have ended.
     recent: Recent<REMEMBERED>,
     traces: Pool<Trace, TRACES>,
+    remembered: Remembered,
 }
 
 /// The tracer, if spans are recorded here. No system call but for the first use.

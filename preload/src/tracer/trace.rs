@@ -113,6 +113,14 @@ impl Trace {
         self.incoming()?.context.as_ref()
     }
 
+    /// Whether it came from outside with nothing decided: others of its spans may come as well.
+    pub(crate) fn came_undecided(&self) -> bool {
+        let came = |context: &TraceContext| {
+            context.is_remote && context.span.trace_id.is_valid() && context.span.priority.is_none()
+        };
+        self.incoming_context().is_some_and(came)
+    }
+
     pub(crate) fn trace_id(&self) -> TraceId {
         self.trace_id
     }
