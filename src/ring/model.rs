@@ -1,4 +1,4 @@
-//! The protocol of the chunks under loom, which tries every interleaving and every reordering that the orderings allow.
+//! The protocol of the chunks, and of the wake-up, under loom, which tries every interleaving and every reordering that the orderings allow.
 //!
 //! The code that ships is tried in `shipped`. This is a model of it, step by step like [`super::writer`] and
 //! [`super::reader`], in which each ordering can be weakened: that a wrong one would be noticed is what it is for. Whoever
@@ -10,7 +10,7 @@
 
 use super::layout::{STATE_COMPLETE, STATE_FREE, STATE_OWNED};
 use loom::cell::UnsafeCell;
-use loom::sync::Arc;
+use loom::sync::{Arc, Condvar, Mutex};
 use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use loom::thread;
 use std::vec::Vec;
@@ -238,4 +238,48 @@ fn every_weaker_ordering_is_noticed() {
         let outcome = std::panic::catch_unwind(|| check::<2, 1>(weaker, 1, 3));
         assert!(outcome.is_err(), "{name} is relaxed, and nothing went wrong");
     }
+}
+
+/// The sidecar sleeps on a word (`doorbell.rs` there, `Ring::wake_sidecar` here). The kernel's queue is a lock under which it
+/// looks at the word once more; whoever wakes takes the lock after the word.
+struct Bed {
+    asleep: AtomicU32,
+    queue: Mutex<u32>,
+    woken: Condvar,
+}
+
+impl Bed {
+    fn wake(&self) {
+        if self.asleep.load(Ordering::Relaxed) != 0 && self.asleep.swap(0, Ordering::Relaxed) != 0 {
+            *self.queue.lock().unwrap() += 1;
+            self.woken.notify_one();
+        }
+    }
+
+    /// `futex_waitv`: returns at once where the word is not what it was to be.
+    fn sleep(&self) {
+        let mut calls = self.queue.lock().unwrap();
+        while self.asleep.load(Ordering::Relaxed) == 1 {
+            calls = self.woken.wait(calls).unwrap();
+        }
+    }
+}
+
+/// Two writers see that the sidecar is about to sleep: it wakes up, however they meet, and one of them alone makes the call.
+#[test]
+fn who_is_seen_to_sleep_is_woken_by_one_call() {
+    loom::model(|| {
+        let bed = Arc::new(Bed { asleep: AtomicU32::new(0), queue: Mutex::new(0), woken: Condvar::new() });
+        bed.asleep.store(1, Ordering::Relaxed);
+        let writers: Vec<_> = (0..2)
+            .map(|_| {
+                let bed = Arc::clone(&bed);
+                thread::spawn(move || bed.wake())
+            })
+            .collect();
+        // Would be a deadlock, which loom finds, if it were not woken.
+        bed.sleep();
+        writers.into_iter().for_each(|writer| writer.join().unwrap());
+        assert_eq!(*bed.queue.lock().unwrap(), 1);
+    });
 }
