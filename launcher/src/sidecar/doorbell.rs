@@ -1,6 +1,6 @@
 //! The doorbell: a process whose ring fills up between two looks says so, and the collector looks at once.
 //!
-//! Looking by itself is what the collector does ([`super::run`]); a program that records as fast as it can fills a ring
+//! Looking by itself is what the collector does (`run.rs`); a program that records as fast as it can fills a ring
 //! within some fifty milliseconds, which is less than the longest pause between two looks. So while a ring is not looked at,
 //! a word in its header says that the sidecar sleeps, and the thread here waits on all of these words in one system call
 //! (`futex_waitv`, Linux 5.16). Where there is none, the collector never pauses for long.
