@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::context::{Bounded, MAX_ORIGIN};
-use crate::propagation::ExtractBehaviour;
-use proptest::collection::vec;
+use crate::propagation::environment::{EnvironmentCarrier, EnvironmentWriter};
+use crate::propagation::{CarrierMut, ExtractBehaviour};
+use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
@@ -135,6 +136,26 @@ proptest! {
         for link in found.links.iter().flatten() {
             prop_assert!(link.span.trace_id.is_valid() && link.span.span_id.is_valid());
         }
+    }
+
+    /// But for names that are looked for by their beginning: an environment is asked for one at a time.
+    #[test]
+    fn the_environment_says_what_headers_say(
+        propagation in any_propagation(),
+        headers in btree_map(select(NAMES.to_vec()), any_value(), 0..12),
+    ) {
+        let by_name = |name: &&str| !name.starts_with("uberctx-") && !name.starts_with("ot-baggage-");
+        let headers = headers.into_iter().filter(|(name, _)| by_name(name));
+        let headers = Headers(headers.map(|(name, value)| (name.to_string(), value)).collect());
+        let mut environment = std::collections::BTreeMap::new();
+        let mut writer = EnvironmentWriter(|name: &[u8], value: &[u8]| _ = environment.insert(name.to_vec(), value.to_vec()));
+        headers.0.iter().for_each(|(name, value)| writer.set(name, value));
+        let carrier = EnvironmentCarrier(|name: &[u8]| environment.get(name));
+        let (mut from_headers, mut from_environment) = (Baggage::default(), Baggage::default());
+        let said = propagation.extract(&headers, &mut from_headers);
+        let found = propagation.extract(&carrier, &mut from_environment);
+        prop_assert_eq!((said.context, said.links, said.has_baggage), (found.context, found.links, found.has_baggage));
+        prop_assert_eq!(from_headers, from_environment);
     }
 
     #[test]
