@@ -21,6 +21,7 @@ _LENT = {
 #: What is called when a module has been imported: its name, then module and function, which gets the imported module.
 _CALLED = {
     "opentelemetry.trace": "ddtrace_run.otel:imported",
+    "opentelemetry.propagate": "ddtrace_run.otel:propagate_imported",
     "ddtrace_api": "ddtrace_run._ddtrace_api:imported",
     "concurrent.futures.thread": "ddtrace_run._finder:hand_on_in_pools",
 }

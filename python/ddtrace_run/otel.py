@@ -32,6 +32,14 @@ def imported(trace):
         trace._PROXY_TRACER_PROVIDER = _StandIn()
 
 
+def propagate_imported(propagate):
+    """`opentelemetry.propagate` has been imported: contexts are written and read by our configuration from then on, also where
+    no tracer is asked for. An SDK that the program sets up later has its own again."""
+    if _native.otel_mode() != "false" and not _is_sdk_of_its_own():
+        _bind()
+        _set_propagator()
+
+
 def _is_sdk_of_its_own():
     """Whether the program is started with an SDK of its own: `opentelemetry-instrument` sets it up at the start."""
     return bool(os.environ.get("OTEL_PYTHON_TRACER_PROVIDER", "").strip() not in ("", "ddtrace_run"))

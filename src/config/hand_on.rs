@@ -179,7 +179,8 @@ fn datadog_text(pick: &Pick, config: &Config) -> Option<String> {
 fn otel_text(pick: &Pick) -> Option<String> {
     match pick.value.as_ref()? {
         Value::Names(names) if pick.setting.id == Id::PropagationStyles => {
-            styles::written(names, &styles::OF_OPENTELEMETRY)
+            let is_theirs = pick.layer == Layer::OtelEnv;
+            styles::written(names, if is_theirs { &styles::OF_OPENTELEMETRY } else { &styles::BUILT_IN })
         }
         // A program that prints its spans would mix them into its output.
         Value::Names(names) => names.contains(&"otlp").then(|| "otlp".into()),

@@ -75,6 +75,8 @@ pub struct TraceContext {
     pub ot: Bounded<MAX_OT_MEMBER>,
     /// The last span of a Datadog tracer before the sender (`_dd.parent_id`); zero for none.
     pub last_parent: SpanId,
+    /// The sender has asked for the trace come what may, by the debug flag of B3 or Jaeger, which is to be handed on.
+    pub is_debug: bool,
     /// What of the incoming context could not be read (`_dd.propagation_error`).
     pub error: Option<PropagationError>,
 }

@@ -6,7 +6,7 @@ use super::{
     BaggageSink, Carrier, CarrierMut, Dialect, ExtractBehaviour, Extracted, Outgoing, Propagation, Style, Styles,
     TerminatedLink, b3, baggage_header, datadog, jaeger, ottrace, tracecontext, tracestate, xray,
 };
-use crate::context::{FLAG_SAMPLED, PropagationError, SpanContext, TraceContext};
+use crate::context::{Priority, FLAG_SAMPLED, PropagationError, SpanContext, TraceContext};
 use crate::ids::SpanId;
 
 /// Why a context of another trace is linked to: another style found a trace before.
@@ -135,6 +135,10 @@ impl Propagation {
             Style::XRay => xray::read(carrier, context),
             Style::OtTrace => ottrace::read(carrier, context),
         };
+        if matches!(style, Style::B3 | Style::B3Multi | Style::Jaeger) {
+            // No other word of theirs says as much.
+            context.is_debug = context.span.priority == Some(Priority::USER_KEEP);
+        }
         if !found {
             *place = None;
         }

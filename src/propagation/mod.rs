@@ -118,8 +118,10 @@ impl Outgoing<'_> {
     /// Whether the styles of B3 and Jaeger are to ask for the trace come what may. In Datadog's dialect that is what a
     /// decision by a user or a rule means; in OpenTelemetry's it is only handed on, and a decision of a tracer is none.
     fn is_debug(&self, dialect: Dialect) -> bool {
-        self.span.priority.is_some_and(|priority| priority > Priority::AUTO_KEEP)
-            && (dialect == Dialect::Datadog || self.trace.tags.get(b"_dd.p.dm").is_none())
+        match dialect {
+            Dialect::Datadog => self.span.priority.is_some_and(|priority| priority > Priority::AUTO_KEEP),
+            Dialect::OpenTelemetry => self.trace.is_debug && self.span.priority.is_some_and(Priority::keeps),
+        }
     }
 }
 

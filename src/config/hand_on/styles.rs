@@ -4,7 +4,9 @@ use std::string::String;
 use std::vec::Vec;
 
 pub(super) const OF_DATADOG: [&str; 6] = ["datadog", "tracecontext", "baggage", "b3", "b3multi", "none"];
-/// An unknown name, such as `datadog`, makes OpenTelemetry's Python API unusable.
+/// What every implementation of OpenTelemetry has built in. Of other names Python's API makes an error at its import, unless a
+/// package is installed: a user who has written them for it knows of that, one who has written Datadog's variable does not.
+pub(super) const BUILT_IN: [&str; 3] = ["tracecontext", "baggage", "none"];
 pub(super) const OF_OPENTELEMETRY: [&str; 8] =
     ["tracecontext", "baggage", "b3", "b3multi", "jaeger", "xray", "ottrace", "none"];
 

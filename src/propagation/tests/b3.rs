@@ -34,13 +34,24 @@ fn written_in_both_forms() {
 #[test]
 fn debug_is_handed_on_and_by_opentelemetry_not_made() {
     let list = [Style::B3, Style::B3Multi, Style::Jaeger];
-    for (decided, propagation, b3, flags, jaeger) in [
-        (false, styles(&list), "-d", Some("1"), ":03"),
-        (true, styles(&list), "-d", Some("1"), ":03"),
-        (false, of_otel(&list), "-d", Some("1"), ":03"),
-        (true, of_otel(&list), "-1", None, ":01"),
+    let of_b3 = [("b3", "640cfd8d00000000abcdefab12345678-00f067aa0ba902b7-d")];
+    let several = [
+        ("x-b3-traceid", "640cfd8d00000000abcdefab12345678"),
+        ("x-b3-spanid", "00f067aa0ba902b7"),
+        ("x-b3-flags", "1"),
+    ];
+    let of_jaeger = [("uber-trace-id", "640cfd8d00000000abcdefab12345678:f067aa0ba902b7:0:03")];
+    let came = |headers: &[(&str, &str)]| read(of_otel(&list), headers).context.unwrap();
+    let not_debug = TraceContext { span: span(TRACE, SPAN, Some(2)), ..TraceContext::default() };
+    for (mut context, decided, propagation, b3, flags, jaeger) in [
+        (not_debug.clone(), false, styles(&list), "-d", Some("1"), ":03"),
+        (not_debug.clone(), true, styles(&list), "-d", Some("1"), ":03"),
+        (not_debug.clone(), false, of_otel(&list), "-1", None, ":01"),
+        (not_debug, true, of_otel(&list), "-1", None, ":01"),
+        (came(&of_b3), false, of_otel(&list), "-d", Some("1"), ":03"),
+        (came(&several), true, of_otel(&list), "-d", Some("1"), ":03"),
+        (came(&of_jaeger), true, of_otel(&list), "-d", Some("1"), ":03"),
     ] {
-        let mut context = TraceContext { span: span(TRACE, SPAN, Some(2)), ..TraceContext::default() };
         if decided {
             context.tags.set(b"_dd.p.dm", b"-3").unwrap();
         }
