@@ -34,6 +34,8 @@ pub struct Flushed {
     pub waiting: u64,
     /// The receivers that these wait for.
     pub wait_for: BTreeSet<String>,
+    /// There is something that could not be read, and may be another time.
+    pub leaves_unread: bool,
     /// What went wrong, for people.
     pub complaints: Vec<String>,
 }
@@ -57,18 +59,20 @@ pub fn flush(config: &Config, state_dir: &Path, wait: Duration) -> std::io::Resu
             }
             queues.moment().await;
         }
-        let (delivered, dropped) = leftovers.end();
-        Flushed { delivered, dropped, complaints: queues.complaints(), ..Flushed::default() }
+        let ended = leftovers.end();
+        let complaints = ended.complaints.into_iter().chain(queues.complaints()).collect();
+        Flushed { delivered: ended.delivered, dropped: ended.dropped, complaints, ..Flushed::default() }
     });
     let left = spool::Status::of(&spool, |path, moved| count_unsent(path, moved, config));
     flushed.waiting = left.left_behind();
     flushed.wait_for = left.wait_for();
+    flushed.leaves_unread = left.leaves_unread();
     Ok(flushed)
 }
 
-/// How many spans the records of a run in this directory tell of that are not among the `moved`.
-pub fn count_unsent(directory: &Path, moved: &HashSet<u64>, config: &Config) -> u64 {
+/// How many spans the records of a run in this directory tell of that are not among the `moved`, and what cannot be read.
+pub fn count_unsent(directory: &Path, moved: &HashSet<u64>, config: &Config) -> (u64, Vec<spool::Trouble>) {
     let mut story = Story::new(config);
-    spool::old_records(directory, |frame| story.feed(frame));
-    story.end(moved).iter().map(crate::export::Batch::spans).sum()
+    let troubles = spool::old_records(directory, |frame| story.feed(frame));
+    (story.end(moved).iter().map(crate::export::Batch::spans).sum(), troubles)
 }

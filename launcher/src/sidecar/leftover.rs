@@ -1,6 +1,7 @@
 //! What other sidecars left behind: the first one that reaches a receiver again delivers it.
 
 use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use super::memory::Budget;
 use super::origin::Origin;
 use super::queues::{Queues, Target};
 use crate::export::Preparation;
-use crate::spool::{self, Account, Counter, FrameKind, Outbox, Parcel, RunDirectory};
+use crate::spool::{self, Account, Counter, FrameKind, Outbox, Parcel, RunDirectory, Trouble};
 
 /// So many runs are worked on at the same time.
 const AT_ONCE: usize = 8;
@@ -33,6 +34,8 @@ struct Adopted {
     /// Before this sidecar came.
     delivered: u64,
     dropped: u64,
+    /// All that is in it could be opened. Else it is not for us to delete.
+    is_whole: bool,
 }
 
 /// The runs that were left behind, as far as this sidecar has to do with them.
@@ -40,18 +43,41 @@ pub struct Leftovers {
     /// Not looked at yet.
     paths: VecDeque<PathBuf>,
     adopted: Vec<Adopted>,
-    /// What could be done for earlier runs.
+    ended: Ended,
+}
+
+/// What became of what earlier runs have left.
+#[derive(Debug, Default)]
+pub struct Ended {
+    /// What every receiver has now.
     pub delivered: u64,
     /// What no receiver will take.
     pub dropped: u64,
+    /// What could not be read, for people.
+    pub complaints: Vec<String>,
+}
+
+impl Ended {
+    fn tell(&mut self, troubles: &[Trouble]) {
+        for line in spool::told(troubles) {
+            tracing::error!("{line}");
+            self.complaints.push(line);
+        }
+    }
 }
 
 impl Leftovers {
     /// All that is in the spool but for the run in `own`.
     pub fn find(spool: Option<&Path>, own: Option<&Path>) -> Leftovers {
-        let paths = spool.map(spool::runs).unwrap_or_default();
-        let paths = paths.into_iter().filter(|path| Some(path.as_path()) != own).collect();
-        Leftovers { paths, adopted: Vec::new(), delivered: 0, dropped: 0 }
+        let mut ended = Ended::default();
+        let paths = spool.map(|spool| {
+            spool::runs(spool).unwrap_or_else(|error| {
+                ended.tell(&Vec::from_iter(Trouble::of(spool, &error)));
+                Vec::new()
+            })
+        });
+        let paths = paths.unwrap_or_default().into_iter().filter(|path| Some(path.as_path()) != own).collect();
+        Leftovers { paths, adopted: Vec::new(), ended }
     }
 
     /// Lets go of the runs that are done, and takes over the next ones.
@@ -63,7 +89,7 @@ impl Leftovers {
         while self.adopted.len() < AT_ONCE
             && let Some(path) = self.paths.pop_front()
         {
-            if let Some(run) = Adopted::open(&path, queues, config).await {
+            if let Some(run) = Adopted::open(&path, queues, config, &mut self.ended).await {
                 self.adopted.push(run);
             }
         }
@@ -76,30 +102,53 @@ impl Leftovers {
 
     fn finish(&mut self, run: Adopted) {
         let (delivered, dropped) = run.done();
-        self.delivered += delivered;
-        self.dropped += dropped;
+        self.ended.delivered += delivered;
+        self.ended.dropped += dropped;
         run.finish();
     }
 
     /// Leaves what could not be delivered to the next sidecar.
-    pub fn end(mut self) -> (u64, u64) {
+    pub fn end(mut self) -> Ended {
         for run in std::mem::take(&mut self.adopted) {
             self.finish(run);
         }
-        (self.delivered, self.dropped)
+        self.ended
     }
 }
 
 impl Adopted {
     /// Takes a run over, if nobody is at work on it and anything in it can be sent; hands that to the queues.
-    async fn open(path: &Path, queues: &Queues, config: &Config) -> Option<Adopted> {
-        let directory = RunDirectory::adopt(path)?;
-        let account = Arc::new(Account::open(path).or_else(|| Account::begin(Some(path)).ok())?);
+    ///
+    /// What cannot be opened or is of another release may be read another time, by somebody else: then only the payloads
+    /// that can be read are sent, each of which is settled in its place. Of its records spans would be sent twice, or
+    /// in part.
+    async fn open(path: &Path, queues: &Queues, config: &Config, ended: &mut Ended) -> Option<Adopted> {
+        let directory = match RunDirectory::adopt(path) {
+            Ok(directory) => directory,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
+            Err(error) => {
+                ended.tell(&Vec::from_iter(Trouble::of(path, &error)));
+                return None;
+            }
+        };
+        let account = match Account::open(path) {
+            Ok(Some(account)) => Arc::new(account),
+            Ok(None) => Arc::new(Account::begin(Some(path)).ok()?),
+            Err(error) => {
+                ended.tell(&Vec::from_iter(Trouble::of(&path.join(spool::ACCOUNT), &error)));
+                return None;
+            }
+        };
         let bound = super::flush::spool_bound(config);
         let found = Outbox::adopt(path, bound, queues.destinations(), Arc::clone(&account));
         let (delivered, dropped) = (account.get(Counter::Delivered), account.get(Counter::Dropped));
-        let mut run = Adopted { directory, outbox: found.outbox, account, parcels: found.waiting, delivered, dropped };
-        let mut recorded = delivered + dropped + run.account.get(Counter::Withdrawn) + spool::spans_of(&run.parcels);
+        let mut troubles = found.troubles;
+        // Looked at before, as none of it is to be sent if not all of it can be read.
+        troubles.extend(spool::old_records(path, |_| {}));
+        ended.tell(&troubles);
+        let is_whole = troubles.iter().all(Trouble::is_damage);
+        let (outbox, parcels) = (found.outbox, found.waiting);
+        let mut run = Adopted { directory, outbox, account, parcels, delivered, dropped, is_whole };
         let places: Vec<Option<usize>> =
             run.outbox.destinations().0.iter().map(|(format, name)| queues.for_earlier(*format, name)).collect();
         let targets: Vec<Target> = run
@@ -113,38 +162,9 @@ impl Adopted {
         if targets.is_empty() {
             return None;
         }
-        if run.account.get(Counter::SidecarPid) != 0 {
-            tracing::warn!(
-                "the sidecar of an earlier run was ended from outside; what its processes recorded after that is lost ({})",
-                path.display()
-            );
-            run.account.set(Counter::SidecarPid, 0);
+        if is_whole {
+            ended.tell(&run.put_together(path, &found.moved, &targets, config));
         }
-        let mut story = Story::new(config);
-        let mut step = 0;
-        let mut batches = Vec::new();
-        // Moved spans are known, so that it does not matter which step they come in.
-        spool::old_records(path, |frame| {
-            step += frame.payload.len();
-            story.feed(frame);
-            if step >= STEP {
-                step = 0;
-                batches.extend(story.collect(&found.moved, false));
-                batches.extend(story.make_room(&found.moved, &run.account));
-            }
-            for batch in batches.drain(..) {
-                recorded += crate::export::Batch::spans(&batch);
-                let none = BTreeSet::new();
-                run.parcels.extend(groups::keep(&mut run.outbox, batch, &targets, &none, &run.account));
-            }
-        });
-        for batch in story.end(&found.moved) {
-            recorded += batch.spans();
-            let none = BTreeSet::new();
-            run.parcels.extend(groups::keep(&mut run.outbox, batch, &targets, &none, &run.account));
-        }
-        // What was counted last before the sidecar's death may not have been counted everywhere.
-        run.account.set(Counter::Recorded, recorded);
         tokio::task::yield_now().await;
         let mut sent = 0;
         for parcel in &run.parcels {
@@ -153,7 +173,7 @@ impl Adopted {
                 sent += 1;
             }
         }
-        if sent == 0 && !run.parcels.is_empty() {
+        if sent == 0 && (!run.parcels.is_empty() || !run.is_whole) {
             run.finish();
             return None;
         }
@@ -161,6 +181,51 @@ impl Adopted {
         run.parcels
             .retain(|parcel| !parcel.is_settled() && places.get(parcel.destination).copied().flatten().is_some());
         Some(run)
+    }
+
+    /// Puts together what its records tell of spans that are not among the `moved`, and keeps it as payloads. Gives what
+    /// can be opened no longer.
+    fn put_together(&mut self, path: &Path, moved: &HashSet<u64>, targets: &[Target], config: &Config) -> Vec<Trouble> {
+        let mut recorded =
+            self.delivered + self.dropped + self.account.get(Counter::Withdrawn) + spool::spans_of(&self.parcels);
+        if self.account.get(Counter::SidecarPid) != 0 {
+            tracing::warn!(
+                "the sidecar of an earlier run was ended from outside; what its processes recorded after that is lost ({})",
+                path.display()
+            );
+            self.account.set(Counter::SidecarPid, 0);
+        }
+        let mut story = Story::new(config);
+        let mut step = 0;
+        let mut batches = Vec::new();
+        // Moved spans are known, so that it does not matter which step they come in.
+        let mut troubles = spool::old_records(path, |frame| {
+            step += frame.payload.len();
+            story.feed(frame);
+            if step >= STEP {
+                step = 0;
+                batches.extend(story.collect(moved, false));
+                batches.extend(story.make_room(moved, &self.account));
+            }
+            for batch in batches.drain(..) {
+                recorded += crate::export::Batch::spans(&batch);
+                let none = BTreeSet::new();
+                self.parcels.extend(groups::keep(&mut self.outbox, batch, targets, &none, &self.account));
+            }
+        });
+        for batch in story.end(moved) {
+            recorded += batch.spans();
+            let none = BTreeSet::new();
+            self.parcels.extend(groups::keep(&mut self.outbox, batch, targets, &none, &self.account));
+        }
+        // It was looked at before, and is not again what it was.
+        troubles.retain(|trouble| !trouble.is_damage());
+        self.is_whole = troubles.is_empty();
+        if self.is_whole {
+            // What was counted last before the sidecar's death may not have been counted everywhere.
+            self.account.set(Counter::Recorded, recorded);
+        }
+        troubles
     }
 
     /// Whether all is settled that there is a receiver for.
@@ -175,7 +240,7 @@ impl Adopted {
     }
 
     fn finish(self) {
-        if self.account.waiting() == 0 {
+        if self.is_whole && self.account.waiting() == 0 {
             self.directory.remove();
         } else {
             self.outbox.leave();
@@ -257,13 +322,13 @@ impl<'a> Story<'a> {
 /// Deletes the oldest runs until the others take at most `bound` bytes.
 pub fn keep_within(spool: &Path, bound: u64) {
     let mut kept = 0;
-    for path in spool::runs(spool).into_iter().rev() {
+    for path in spool::runs(spool).unwrap_or_default().into_iter().rev() {
         // One that a sidecar is at work on is that sidecar's to bound.
-        let Some(run) = RunDirectory::adopt(&path) else { continue };
+        let Ok(run) = RunDirectory::adopt(&path) else { continue };
         let files = std::fs::read_dir(&path).into_iter().flatten().flatten();
         kept += files.filter_map(|file| Some(file.metadata().ok()?.len())).sum::<u64>();
         if kept > bound {
-            let waiting = Account::open(&path).map_or(0, |account| account.waiting());
+            let waiting = Account::open(&path).ok().flatten().map_or(0, |account| account.waiting());
             tracing::error!(
                 "the spool is full: {waiting} spans that no receiver took are dropped with {}",
                 path.display()

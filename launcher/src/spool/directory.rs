@@ -35,10 +35,16 @@ impl RunDirectory {
         }
     }
 
-    /// Takes over one that was left behind; `None` where somebody is at work on it, or has just removed it.
-    pub fn adopt(path: &Path) -> Option<RunDirectory> {
-        let lock = Flock::lock(File::open(path).ok()?, FlockArg::LockExclusiveNonblock).ok()?;
-        path.exists().then(|| RunDirectory { path: path.to_owned(), _lock: lock })
+    /// Takes over one that was left behind.
+    ///
+    /// # Errors
+    /// `WouldBlock` where somebody is at work on it, `NotFound` where somebody has just removed it, or it cannot be opened.
+    pub fn adopt(path: &Path) -> io::Result<RunDirectory> {
+        let lock = Flock::lock(File::open(path)?, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| error)?;
+        match path.exists() {
+            true => Ok(RunDirectory { path: path.to_owned(), _lock: lock }),
+            false => Err(io::ErrorKind::NotFound.into()),
+        }
     }
 
     /// Where it is.
@@ -54,13 +60,23 @@ impl RunDirectory {
     }
 }
 
+/// What is in a directory; nothing where there is none.
+fn entries(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    match std::fs::read_dir(directory) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(Vec::new()),
+        entries => entries?.map(|entry| Ok(entry?.path())).collect(),
+    }
+}
+
 /// The directories of all runs in the spool, oldest first.
-pub fn runs(spool: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(spool) else { return Vec::new() };
-    let mut paths: Vec<PathBuf> =
-        entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir() && !path.is_symlink()).collect();
+///
+/// # Errors
+/// Nobody can tell what is there.
+pub fn runs(spool: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut paths = entries(spool)?;
+    paths.retain(|path| path.is_dir() && !path.is_symlink());
     paths.sort();
-    paths
+    Ok(paths)
 }
 
 /// The path of the segment with this number in a series.
@@ -69,16 +85,18 @@ pub fn segment_path(directory: &Path, series: &str, number: u32) -> PathBuf {
 }
 
 /// The segments of a series, with their numbers, oldest first.
-pub fn segments(directory: &Path, series: &str) -> Vec<(u32, PathBuf)> {
-    let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
+///
+/// # Errors
+/// Nobody can tell what is there.
+pub fn segments(directory: &Path, series: &str) -> io::Result<Vec<(u32, PathBuf)>> {
     let number = |path: &Path| {
         let name = path.file_name()?.to_str()?.strip_suffix(SEGMENT)?.strip_suffix('.')?;
         name.strip_prefix(series)?.strip_prefix('-')?.parse().ok()
     };
-    let paths = entries.flatten().map(|entry| entry.path());
+    let paths = entries(directory)?.into_iter();
     let mut found: Vec<(u32, PathBuf)> = paths.filter_map(|path| Some((number(&path)?, path))).collect();
     found.sort();
-    found
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -90,16 +108,18 @@ mod tests {
         let spool = tempfile::tempdir().unwrap();
         let run = RunDirectory::create(spool.path()).unwrap();
         let path = run.path().to_owned();
-        assert_eq!(runs(spool.path()), std::slice::from_ref(&path));
-        assert!(RunDirectory::adopt(&path).is_none());
+        assert_eq!(runs(spool.path()).unwrap(), std::slice::from_ref(&path));
+        let kind = |adopted: io::Result<RunDirectory>| adopted.err().map(|error| error.kind());
+        assert_eq!(kind(RunDirectory::adopt(&path)), Some(io::ErrorKind::WouldBlock));
         drop(run);
         let run = RunDirectory::adopt(&path).unwrap();
         std::fs::write(segment_path(&path, "records", 7), "").unwrap();
         std::fs::write(segment_path(&path, "records", 12), "").unwrap();
         std::fs::write(path.join("records-x.seg"), "").unwrap();
-        let numbers: Vec<u32> = segments(&path, "records").into_iter().map(|(number, _)| number).collect();
-        assert_eq!((numbers, segments(&path, "payloads").len()), (vec![7, 12], 0));
+        let numbers: Vec<u32> = segments(&path, "records").unwrap().into_iter().map(|(number, _)| number).collect();
+        assert_eq!((numbers, segments(&path, "payloads").unwrap().len()), (vec![7, 12], 0));
         run.remove();
-        assert!(!path.exists() && RunDirectory::adopt(&path).is_none());
+        assert!(!path.exists());
+        assert_eq!(kind(RunDirectory::adopt(&path)), Some(io::ErrorKind::NotFound));
     }
 }

@@ -11,6 +11,7 @@ use super::frame::{Frame, FrameKind};
 use super::outbox::{Destinations, SERIES};
 use super::parcel::{DROPPED, Group, Parcel, SETTLED, WORD, part};
 use super::segment::{self, Reader, Segment};
+use super::trouble::Trouble;
 use crate::export::Format;
 
 /// What was read from a segment.
@@ -95,12 +96,18 @@ pub struct Waiting {
     pub spans: u64,
     /// The spans whose records are not needed any more.
     pub moved: HashSet<u64>,
+    /// What cannot be read of them.
+    pub troubles: Vec<Trouble>,
 }
 
 /// Looks at the payloads of a run.
 pub fn look(directory: &Path) -> Waiting {
     let mut waiting = Waiting::default();
-    for (_, path) in segments(directory, SERIES) {
+    let paths = segments(directory, SERIES).unwrap_or_else(|error| {
+        waiting.troubles.extend(Trouble::of(directory, &error));
+        Vec::new()
+    });
+    for (_, path) in paths {
         let (mut spans, mut is_counted, mut moving) = (0, false, Moving::default());
         let looked = segment::look(&path, |frame| {
             match frame.kind {
@@ -129,7 +136,7 @@ pub fn look(directory: &Path) -> Waiting {
             waiting.moved.extend(moving.take());
         });
         if let Err(error) = looked {
-            tracing::warn!("cannot read {}: {error}", path.display());
+            waiting.troubles.extend(Trouble::of(&path, &error));
         }
     }
     waiting
