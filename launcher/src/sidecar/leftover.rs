@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -325,15 +326,42 @@ pub fn keep_within(spool: &Path, bound: u64) {
     for path in spool::runs(spool).unwrap_or_default().into_iter().rev() {
         // One that a sidecar is at work on is that sidecar's to bound.
         let Ok(run) = RunDirectory::adopt(&path) else { continue };
-        let files = std::fs::read_dir(&path).into_iter().flatten().flatten();
-        kept += files.filter_map(|file| Some(file.metadata().ok()?.len())).sum::<u64>();
+        kept += taken(&path);
         if kept > bound {
-            let waiting = Account::open(&path).ok().flatten().map_or(0, |account| account.waiting());
+            let account = Account::open(&path).ok().flatten();
+            let waiting = account.map_or("an unknown number of".to_owned(), |account| account.waiting().to_string());
             tracing::error!(
                 "the spool is full: {waiting} spans that no receiver took are dropped with {}",
                 path.display()
             );
             run.remove();
         }
+    }
+}
+
+/// Bytes of disk that the files of a run take. They may be far longer: a sidecar that was killed had no time to cut them.
+fn taken(run: &Path) -> u64 {
+    let files = std::fs::read_dir(run).into_iter().flatten().flatten();
+    files.filter_map(|file| Some(file.metadata().ok()?.blocks() * 512)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bound_is_of_the_disk_that_is_taken() {
+        let spool = tempfile::tempdir().unwrap();
+        for name in ["1-1", "2-1", "3-1"] {
+            let run = spool.path().join(name);
+            std::fs::create_dir(&run).unwrap();
+            let file = std::fs::File::create(run.join("records-00000001.seg")).unwrap();
+            std::io::Write::write_all(&mut &file, &[1; 100_000]).unwrap();
+            file.set_len(64 << 20).unwrap();
+        }
+        keep_within(spool.path(), 1 << 20);
+        assert_eq!(spool::runs(spool.path()).unwrap().len(), 3);
+        keep_within(spool.path(), 250_000);
+        assert_eq!(spool::runs(spool.path()).unwrap(), [spool.path().join("2-1"), spool.path().join("3-1")]);
     }
 }
