@@ -73,6 +73,7 @@ pub fn flush(config: &Config, state_dir: &Path, wait: Duration) -> std::io::Resu
 /// How many spans the records of a run in this directory tell of that are not among the `moved`, and what cannot be read.
 pub fn count_unsent(directory: &Path, moved: &HashSet<u64>, config: &Config) -> (u64, Vec<spool::Trouble>) {
     let mut story = Story::new(config);
-    let troubles = spool::old_records(directory, |frame| story.feed(frame));
+    let mut troubles = spool::old_records(directory, |frame| story.feed(frame));
+    troubles.extend(story.malformed(directory));
     (story.end(moved).iter().map(crate::export::Batch::spans).sum(), troubles)
 }

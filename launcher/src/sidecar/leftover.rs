@@ -59,6 +59,14 @@ pub struct Ended {
 }
 
 impl Ended {
+    /// Lets go of a run, and counts what became of it.
+    fn count(&mut self, run: Adopted) {
+        let (delivered, dropped) = run.done();
+        self.delivered += delivered;
+        self.dropped += dropped;
+        run.finish();
+    }
+
     fn tell(&mut self, troubles: &[Trouble]) {
         for line in spool::told(troubles) {
             tracing::error!("{line}");
@@ -86,7 +94,7 @@ impl Leftovers {
         let (done, adopted): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.adopted).into_iter().partition(Adopted::is_done);
         self.adopted = adopted;
-        done.into_iter().for_each(|run| self.finish(run));
+        done.into_iter().for_each(|run| self.ended.count(run));
         while self.adopted.len() < AT_ONCE
             && let Some(path) = self.paths.pop_front()
         {
@@ -101,17 +109,10 @@ impl Leftovers {
         self.paths.is_empty() && self.adopted.iter().all(Adopted::is_done)
     }
 
-    fn finish(&mut self, run: Adopted) {
-        let (delivered, dropped) = run.done();
-        self.ended.delivered += delivered;
-        self.ended.dropped += dropped;
-        run.finish();
-    }
-
     /// Leaves what could not be delivered to the next sidecar.
     pub fn end(mut self) -> Ended {
         for run in std::mem::take(&mut self.adopted) {
-            self.finish(run);
+            self.ended.count(run);
         }
         self.ended
     }
@@ -175,7 +176,7 @@ impl Adopted {
             }
         }
         if sent == 0 && (!run.parcels.is_empty() || !run.is_whole) {
-            run.finish();
+            ended.count(run);
             return None;
         }
         tracing::info!("delivering {} spans that wait in {}", run.account.waiting(), path.display());
@@ -189,7 +190,8 @@ impl Adopted {
     fn put_together(&mut self, path: &Path, moved: &HashSet<u64>, targets: &[Target], config: &Config) -> Vec<Trouble> {
         let mut recorded =
             self.delivered + self.dropped + self.account.get(Counter::Withdrawn) + spool::spans_of(&self.parcels);
-        if self.account.get(Counter::SidecarPid) != 0 {
+        let was_killed = self.account.get(Counter::SidecarPid) != 0;
+        if was_killed {
             tracing::warn!(
                 "the sidecar of an earlier run was ended from outside; what its processes recorded after that is lost ({})",
                 path.display()
@@ -222,10 +224,22 @@ impl Adopted {
         // It was looked at before, and is not again what it was.
         troubles.retain(|trouble| !trouble.is_damage());
         self.is_whole = troubles.is_empty();
-        if self.is_whole {
-            // What was counted last before the sidecar's death may not have been counted everywhere.
-            self.account.set(Counter::Recorded, recorded);
+        if !self.is_whole {
+            return troubles;
         }
+        troubles.extend(story.malformed(path));
+        if was_killed {
+            // Else the sidecar itself has counted them.
+            self.account.add(Counter::LostInSpool, story.malformed_records());
+        }
+        let lost = self.account.get(Counter::Recorded).saturating_sub(recorded);
+        if lost > 0 {
+            let what = format!("{lost} spans that were recorded cannot be found any more; they are dropped");
+            troubles.push(Trouble::damage(path, what));
+            self.account.add(Counter::Dropped, lost);
+        }
+        // What was counted last before the sidecar's death may not have been counted everywhere.
+        self.account.set(Counter::Recorded, recorded + lost);
         troubles
     }
 
@@ -312,6 +326,17 @@ impl<'a> Story<'a> {
             (!chunk.spans.is_empty()).then_some(chunk)
         });
         self.pending.extend(prepared.collect());
+    }
+
+    fn malformed_records(&self) -> u64 {
+        self.assembler.as_ref().map_or(0, |assembler| assembler.malformed)
+    }
+
+    /// What there is to say of records that could not be read, if any.
+    pub fn malformed(&self, path: &Path) -> Option<Trouble> {
+        let malformed = self.malformed_records();
+        let records = if malformed == 1 { "1 record".to_owned() } else { format!("{malformed} records") };
+        (malformed > 0).then(|| Trouble::damage(path, format!("{records} in it cannot be read")))
     }
 
     /// All that is left.

@@ -139,6 +139,9 @@ impl Outbox {
                 }
             };
             let read = read(&segment, &outbox.account);
+            if let Err(error) = read.is_sound {
+                troubles.extend(Trouble::of(&path, &error));
+            }
             known = read.destinations.or(known);
             moved.extend(read.moved);
             waiting.extend(read.waiting.iter().cloned());

@@ -1,6 +1,7 @@
 //! What an outbox has left: read to go on with, or only looked at.
 
 use std::collections::HashSet;
+use std::io;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -19,6 +20,8 @@ pub(super) struct Read {
     pub(super) destinations: Option<Destinations>,
     pub(super) waiting: Vec<Rc<Parcel>>,
     pub(super) moved: Vec<u64>,
+    /// Whether that is all of it.
+    pub(super) is_sound: io::Result<()>,
 }
 
 /// The ids of a group, until all of its payloads were seen: a machine that fails may have kept the one and not the others,
@@ -46,7 +49,7 @@ impl Moving {
 }
 
 pub(super) fn read(segment: &Arc<Segment>, account: &Arc<Account>) -> Read {
-    let mut read = Read { destinations: None, waiting: Vec::new(), moved: Vec::new() };
+    let mut read = Read { destinations: None, waiting: Vec::new(), moved: Vec::new(), is_sound: Ok(()) };
     let mut reader = Reader::new(Arc::clone(segment));
     let mut group: Option<Rc<Group>> = None;
     let mut moving = Moving::default();
@@ -78,6 +81,7 @@ pub(super) fn read(segment: &Arc<Segment>, account: &Arc<Account>) -> Read {
         }
         read.moved.extend(moving.take());
     }
+    read.is_sound = reader.check_end();
     read
 }
 

@@ -28,6 +28,8 @@ struct Run {
     destinations: Vec<(String, u64)>,
     /// What cannot be read of it.
     troubles: Vec<Trouble>,
+    /// Spans of its account that cannot be found any more.
+    lost: u64,
 }
 
 /// What is in the spool.
@@ -59,6 +61,7 @@ impl Status {
                 troubles.extend(Trouble::of(&path.join(account::FILE_NAME), &error));
                 None
             });
+            let mut lost = 0;
             let waiting = match &account {
                 // Of one at work the account knows what is only begun yet.
                 Some(account) if is_running => account.waiting(),
@@ -68,12 +71,16 @@ impl Status {
                     let seen = payloads.spans + unsent;
                     // What is seen of what cannot all be read is too little, or the same spans twice.
                     let is_whole = troubles.iter().all(Trouble::is_damage);
-                    account.as_ref().filter(|_| !is_whole).map_or(seen, Account::waiting)
+                    let known = account.as_ref().map_or(seen, Account::waiting);
+                    if is_whole {
+                        lost = known.saturating_sub(seen);
+                    }
+                    if is_whole { seen } else { known }
                 }
             };
             let destinations = payloads.destinations.into_iter().map(|(_, name, waiting)| (name, waiting));
             let destinations = destinations.filter(|(_, waiting)| *waiting > 0).collect();
-            Some(Run { path, is_running, account, waiting, destinations, troubles })
+            Some(Run { path, is_running, account, waiting, destinations, troubles, lost })
         });
         let runs = looked.collect();
         Status { spool: spool.to_owned(), runs, troubles }
@@ -101,8 +108,10 @@ impl Status {
     /// For people.
     pub fn text(&self) -> String {
         let mut text = String::new();
-        let left: Vec<&Run> =
-            self.left().filter(|run| run.waiting > 0 || run.was_killed() || !run.troubles.is_empty()).collect();
+        let left: Vec<&Run> = self
+            .left()
+            .filter(|run| run.waiting + run.lost > 0 || run.was_killed() || !run.troubles.is_empty())
+            .collect();
         for line in told(&self.troubles) {
             let _ = writeln!(text, "{line}");
         }
@@ -120,6 +129,9 @@ impl Status {
             }
             for line in told(&run.troubles) {
                 let _ = writeln!(text, "    {line}");
+            }
+            if run.lost > 0 {
+                let _ = writeln!(text, "    {} more that it had recorded cannot be found any more", spans(run.lost));
             }
         }
         for run in self.runs.iter().filter(|run| run.is_running) {
@@ -157,6 +169,7 @@ impl Status {
                 "sidecar_killed": run.was_killed(),
                 "sidecar_pid": run.account.as_ref().map(|account| account.get(Counter::SidecarPid)).filter(|pid| *pid != 0),
                 "spans_waiting": run.waiting,
+                "spans_lost": run.lost,
                 "unreadable": told(&run.troubles),
                 "destinations": run.destinations.iter()
                     .map(|(name, waiting)| json!({"name": name, "spans_waiting": waiting})).collect::<Vec<_>>(),

@@ -19,6 +19,11 @@ impl Trouble {
         (error.kind() != io::ErrorKind::NotFound).then_some(trouble)
     }
 
+    /// Something of a run is lost.
+    pub fn damage(path: &Path, what: String) -> Trouble {
+        Trouble { path: path.to_owned(), what, is_damage: true }
+    }
+
     /// Whether nobody will ever read it. What another release, or one with more rights or descriptors, may read is to be
     /// left to that.
     pub fn is_damage(&self) -> bool {
@@ -46,13 +51,13 @@ pub fn told(troubles: &[Trouble]) -> Vec<String> {
         }
     }
     let line = |(trouble, others): (&Trouble, usize)| {
-        let verb = if trouble.is_damage { "not all of it can be read" } else { "it stays where it is" };
+        let verb = if trouble.is_damage { "" } else { "; it stays where it is" };
         let others = match others {
             0 => String::new(),
             1 => " (and 1 more file)".to_owned(),
             others => format!(" (and {others} more files)"),
         };
-        format!("{}{others}: {}; {verb}", trouble.path.display(), trouble.what)
+        format!("{}{others}: {}{verb}", trouble.path.display(), trouble.what)
     };
     lines.into_iter().map(line).collect()
 }
