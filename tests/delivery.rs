@@ -343,3 +343,28 @@ fn with_too_few_descriptors_nothing_is_lost() {
     assert_eq!(flush(&sandbox).code, Some(0));
     assert_all(&receiver.spans(), &ids);
 }
+
+#[test]
+fn who_asks_for_the_status_is_not_in_the_way_of_a_delivery() {
+    let nobody = Nobody::listens();
+    let sandbox = sandbox(nobody.port);
+    let ids = (0..4).map(|_| record(&sandbox, 2000)).collect::<Vec<_>>().concat();
+    let receiver = nobody.becomes(Manner::Takes);
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    let flushed = std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                    sandbox.run_traced(["status"]);
+                }
+            });
+        }
+        // In the midst of that.
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        let flushed = flush(&sandbox);
+        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+        flushed
+    });
+    assert_eq!((flushed.code, flushed.out()), (Some(0), format!("delivered {} spans, 0 still waiting\n", ids.len())));
+    assert_all(&receiver.spans(), &ids);
+}

@@ -16,6 +16,9 @@ use crate::spool;
 /// The directory of the spool in the state directory.
 pub const SPOOL: &str = "spool";
 
+/// So many moments a run is waited for that somebody is at work on: a sidecar may be just about to leave it.
+const BUSY_TRIES: usize = 10;
+
 /// Most that waits of one run, by the configuration. Where there is no disk for it, it is memory that it takes; a segment or
 /// two beyond that are just being read or sent.
 pub fn spool_bound(config: &Config) -> spool::Bound {
@@ -52,10 +55,17 @@ pub fn flush(config: &Config, state_dir: &Path, wait: Duration) -> std::io::Resu
         let queues = Queues::open(config, Some(state_dir), false, &patience, &Rc::new(RefCell::default())).await;
         patience.end_within(wait);
         let mut leftovers = Leftovers::find(Some(&spool), None);
+        let mut tries = BUSY_TRIES;
         loop {
             leftovers.work(&queues, config).await;
-            if leftovers.is_idle() || patience.is_over() {
+            if patience.is_over() {
                 break;
+            }
+            if leftovers.is_idle() {
+                if tries == 0 || !leftovers.try_busy_again() {
+                    break;
+                }
+                tries -= 1;
             }
             queues.moment().await;
         }

@@ -44,6 +44,8 @@ pub struct Leftovers {
     /// Not looked at yet.
     paths: VecDeque<PathBuf>,
     adopted: Vec<Adopted>,
+    /// Somebody is at work on them.
+    busy: Vec<PathBuf>,
     ended: Ended,
 }
 
@@ -86,7 +88,7 @@ impl Leftovers {
             })
         });
         let paths = paths.unwrap_or_default().into_iter().filter(|path| Some(path.as_path()) != own).collect();
-        Leftovers { paths, adopted: Vec::new(), ended }
+        Leftovers { paths, adopted: Vec::new(), busy: Vec::new(), ended }
     }
 
     /// Lets go of the runs that are done, and takes over the next ones.
@@ -98,10 +100,21 @@ impl Leftovers {
         while self.adopted.len() < AT_ONCE
             && let Some(path) = self.paths.pop_front()
         {
-            if let Some(run) = Adopted::open(&path, queues, config, &mut self.ended).await {
-                self.adopted.push(run);
+            match RunDirectory::adopt(&path) {
+                Ok(directory) => {
+                    let run = Adopted::open(directory, &path, queues, config, &mut self.ended).await;
+                    self.adopted.extend(run);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.busy.push(path),
+                Err(error) => self.ended.tell(&Vec::from_iter(Trouble::of(&path, &error))),
             }
         }
+    }
+
+    /// Goes back to the runs that somebody was at work on, if there were any.
+    pub fn try_busy_again(&mut self) -> bool {
+        self.paths.extend(self.busy.drain(..));
+        !self.paths.is_empty()
     }
 
     /// Whether nothing is left that could be done.
@@ -119,20 +132,18 @@ impl Leftovers {
 }
 
 impl Adopted {
-    /// Takes a run over, if nobody is at work on it and anything in it can be sent; hands that to the queues.
+    /// Takes a run over, if anything in it can be sent; hands that to the queues.
     ///
     /// What cannot be opened or is of another release may be read another time, by somebody else: then only the payloads
     /// that can be read are sent, each of which is settled in its place. Of its records spans would be sent twice, or
     /// in part.
-    async fn open(path: &Path, queues: &Queues, config: &Config, ended: &mut Ended) -> Option<Adopted> {
-        let directory = match RunDirectory::adopt(path) {
-            Ok(directory) => directory,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
-            Err(error) => {
-                ended.tell(&Vec::from_iter(Trouble::of(path, &error)));
-                return None;
-            }
-        };
+    async fn open(
+        directory: RunDirectory,
+        path: &Path,
+        queues: &Queues,
+        config: &Config,
+        ended: &mut Ended,
+    ) -> Option<Adopted> {
         let account = match Account::open(path) {
             Ok(Some(account)) => Arc::new(account),
             Ok(None) => Arc::new(Account::begin(Some(path)).ok()?),

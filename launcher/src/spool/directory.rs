@@ -1,10 +1,12 @@
 //! The directories of runs in the spool.
 
-use std::fs::{DirBuilder, File};
+use std::fs::{DirBuilder, File, TryLockError};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
 /// The ending of segments.
@@ -23,10 +25,7 @@ impl RunDirectory {
         let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let path = spool.join(format!("{:016}-{}", time.as_micros(), std::process::id()));
         DirBuilder::new().mode(0o700).create(&path)?;
-        let locked = File::open(&path).and_then(|file| {
-            Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| io::Error::from(error))
-        });
-        match locked {
+        match File::open(&path).and_then(lock) {
             Ok(lock) => Ok(RunDirectory { path, _lock: lock }),
             Err(error) => {
                 let _ = std::fs::remove_dir(&path);
@@ -40,11 +39,19 @@ impl RunDirectory {
     /// # Errors
     /// `WouldBlock` where somebody is at work on it, `NotFound` where somebody has just removed it, or it cannot be opened.
     pub fn adopt(path: &Path) -> io::Result<RunDirectory> {
-        let lock = Flock::lock(File::open(path)?, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| error)?;
+        let lock = lock(File::open(path)?)?;
         match path.exists() {
             true => Ok(RunDirectory { path: path.to_owned(), _lock: lock }),
             false => Err(io::ErrorKind::NotFound.into()),
         }
+    }
+
+    /// Whether somebody is at work on it. This is seen by nobody: see [`lock`].
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn is_taken(path: &Path) -> io::Result<bool> {
+        Ok(is_locked(&File::open(path)?))
     }
 
     /// Where it is.
@@ -57,6 +64,33 @@ impl RunDirectory {
         if let Err(error) = std::fs::remove_dir_all(&self.path) {
             tracing::warn!("cannot delete {}: {error}; what is in it may be delivered twice", self.path.display());
         }
+    }
+}
+
+/// So many times, a millisecond apart, those who look whether a directory is locked are waited for.
+const TRIES: usize = 1000;
+
+/// Locks a directory. Those who only look whether it is locked share its lock for an instant, and are waited for.
+fn lock(mut file: File) -> io::Result<Flock<File>> {
+    for _ in 0..TRIES {
+        file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(lock),
+            Err((file, Errno::EWOULDBLOCK)) if !is_locked(&file) => file,
+            Err((_, error)) => return Err(error.into()),
+        };
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Err(io::ErrorKind::WouldBlock.into())
+}
+
+/// Whether somebody has locked it for work.
+fn is_locked(file: &File) -> bool {
+    match file.try_lock_shared() {
+        Ok(()) => {
+            let _ = file.unlock();
+            false
+        }
+        Err(error) => matches!(error, TryLockError::WouldBlock),
     }
 }
 
@@ -102,6 +136,25 @@ pub fn segments(directory: &Path, series: &str) -> io::Result<Vec<(u32, PathBuf)
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_only_looks_is_in_nobodys_way() {
+        let spool = tempfile::tempdir().unwrap();
+        let run = RunDirectory::create(spool.path()).unwrap();
+        let path = run.path().to_owned();
+        assert!(RunDirectory::is_taken(&path).unwrap());
+        drop(run);
+        let others = File::open(&path).unwrap();
+        others.try_lock_shared().unwrap();
+        assert!(!RunDirectory::is_taken(&path).unwrap());
+        let adopted = std::thread::scope(|scope| {
+            let adopted = scope.spawn(|| RunDirectory::adopt(&path));
+            std::thread::sleep(Duration::from_millis(20));
+            others.unlock().unwrap();
+            adopted.join().unwrap()
+        });
+        assert!(adopted.is_ok() && RunDirectory::is_taken(&path).unwrap());
+    }
 
     #[test]
     fn a_directory_has_one_owner_at_a_time() {

@@ -50,11 +50,12 @@ impl Status {
             Vec::new()
         });
         let looked = paths.into_iter().filter_map(|path| {
-            let lock = RunDirectory::adopt(&path);
-            if lock.is_err() && !path.exists() {
-                return None;
-            }
-            let is_running = lock.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+            let is_running = match RunDirectory::is_taken(&path) {
+                Ok(is_running) => is_running,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+                // The files tell why it cannot be read.
+                Err(_) => false,
+            };
             let payloads = outbox_reading::look(&path);
             let mut troubles = payloads.troubles;
             let account = Account::open(&path).unwrap_or_else(|error| {
