@@ -199,8 +199,10 @@ impl Adopted {
     /// Puts together what its records tell of spans that are not among the `moved`, and keeps it as payloads. Gives what
     /// can be opened no longer.
     fn put_together(&mut self, path: &Path, moved: &HashSet<u64>, targets: &[Target], config: &Config) -> Vec<Trouble> {
-        let mut recorded =
-            self.delivered + self.dropped + self.account.get(Counter::Withdrawn) + spool::spans_of(&self.parcels);
+        let known =
+            [self.delivered, self.dropped, self.account.get(Counter::Withdrawn), spool::spans_of(&self.parcels)];
+        // A disk may have put anything into the account.
+        let mut recorded = known.into_iter().fold(0, u64::saturating_add);
         let was_killed = self.account.get(Counter::SidecarPid) != 0;
         if was_killed {
             tracing::warn!(
@@ -222,13 +224,13 @@ impl Adopted {
                 batches.extend(story.make_room(moved, &self.account));
             }
             for batch in batches.drain(..) {
-                recorded += crate::export::Batch::spans(&batch);
+                recorded = recorded.saturating_add(crate::export::Batch::spans(&batch));
                 let none = BTreeSet::new();
                 self.parcels.extend(groups::keep(&mut self.outbox, batch, targets, &none, &self.account));
             }
         });
         for batch in story.end(moved) {
-            recorded += batch.spans();
+            recorded = recorded.saturating_add(batch.spans());
             let none = BTreeSet::new();
             self.parcels.extend(groups::keep(&mut self.outbox, batch, targets, &none, &self.account));
         }
@@ -262,7 +264,7 @@ impl Adopted {
     /// How many spans were delivered and dropped since it was taken over.
     fn done(&self) -> (u64, u64) {
         let now = (self.account.get(Counter::Delivered), self.account.get(Counter::Dropped));
-        (now.0 - self.delivered, now.1 - self.dropped)
+        (now.0.wrapping_sub(self.delivered), now.1.wrapping_sub(self.dropped))
     }
 
     fn finish(self) {

@@ -145,3 +145,68 @@ pub fn look(directory: &Path) -> Waiting {
     }
     waiting
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::account::Counter;
+    use super::super::directory::segment_path;
+    use super::super::records::old_records;
+    use super::super::segment::{Bound, Writer};
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Frames as they are written, or with any bytes in them.
+    fn frames() -> impl Strategy<Value = Vec<(FrameKind, u64, Vec<u8>)>> {
+        use FrameKind::*;
+        let kind = proptest::sample::select(vec![Records, Origin, Destinations, Group, Payload, Payload, End]);
+        let frame = (kind, prop_oneof![0..4u64, any::<u64>()], proptest::collection::vec(any::<u8>(), 0..60));
+        proptest::collection::vec(frame, 0..12)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn whatever_is_on_disk_is_read_and_settled_within_its_bounds(
+            frames in frames(),
+            scribbles in proptest::collection::vec((0..2000usize, any::<u8>()), 0..6),
+            cut in proptest::option::of(0..6000usize),
+        ) {
+            let directory = tempfile::tempdir().unwrap();
+            let path = segment_path(directory.path(), SERIES, 1);
+            let bound = Bound { on_disk: 1 << 20, in_memory: 1 << 20 };
+            let (mut writer, _) = Writer::create(Some(&path), bound).unwrap();
+            for (kind, producer, payload) in &frames {
+                writer.append(*kind, *producer, payload).unwrap();
+            }
+            writer.leave();
+            let mut bytes = std::fs::read(&path).unwrap();
+            // In what is behind the magic number and the version, most of it in the frames.
+            for (place, byte) in scribbles {
+                let place = if place < 16 { 16 + place } else { 4096 + place };
+                if let Some(there) = bytes.get_mut(place) {
+                    *there = byte;
+                }
+            }
+            bytes.truncate(cut.unwrap_or(bytes.len()));
+            std::fs::write(&path, bytes).unwrap();
+            std::fs::copy(&path, segment_path(directory.path(), "records", 1)).unwrap();
+
+            let waiting = look(directory.path());
+            prop_assert!(waiting.troubles.iter().all(Trouble::is_damage));
+            old_records(directory.path(), |frame| assert!(frame.payload.len() < 1 << 20));
+            let account = Arc::new(Account::begin(None).unwrap());
+            if let Ok(Some(segment)) = segment::open(&path) {
+                let read = read(&segment, &account);
+                let spans = spans_of(&read.waiting);
+                for parcel in &read.waiting {
+                    let _ = (parcel.body(), parcel.progress());
+                    parcel.settle_part(1, 1);
+                    parcel.give_up();
+                    prop_assert!(parcel.is_settled());
+                }
+                prop_assert_eq!(account.get(Counter::Delivered) + account.get(Counter::Dropped), spans);
+            }
+        }
+    }
+}
