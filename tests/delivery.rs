@@ -267,3 +267,104 @@ fn the_account_is_shown_with_debug() {
     let account = "recorded 11 spans: 11 delivered, 0 dropped, 0 waiting; records lost in processes 0, in the spool 0";
     assert!(outcome.err().contains(account), "{outcome:?}");
 }
+
+/// What another release has written, and what cannot be opened now, is left to whoever can read it.
+#[test]
+fn what_cannot_be_read_now_is_told_of_and_stays() {
+    let nobody = Nobody::listens();
+    let sandbox = sandbox(nobody.port);
+    let ids: Vec<Vec<u64>> = (0..3).map(|_| record(&sandbox, 100)).collect();
+    let mut runs: Vec<PathBuf> = std::fs::read_dir(state(&sandbox).join("spool"))
+        .expect("a spool")
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
+    runs.sort();
+    let segments = |run: &PathBuf| -> Vec<PathBuf> {
+        let files = std::fs::read_dir(run).expect("a run").map(|entry| entry.expect("an entry").path());
+        files.filter(|path| path.extension().is_some_and(|ending| ending == "seg")).collect()
+    };
+    let add_to_version = |by: i8| {
+        for path in segments(&runs[0]) {
+            let mut bytes = std::fs::read(&path).expect("a segment");
+            bytes[8] = bytes[8].wrapping_add_signed(by);
+            std::fs::write(&path, bytes).expect("a segment");
+        }
+    };
+    add_to_version(1);
+    let (payloads, elsewhere) = (runs[1].join("payloads-00000001.seg"), runs[1].join("elsewhere"));
+    std::fs::rename(&payloads, &elsewhere).expect("a file");
+    std::os::unix::fs::symlink(&elsewhere, &payloads).expect("a link");
+
+    let receiver = nobody.becomes(Manner::Takes);
+    let flushed = flush(&sandbox);
+    assert_eq!((flushed.code, flushed.out().as_str()), (Some(1), "delivered 101 spans, 202 still waiting\n"));
+    let reasons = [
+        (&runs[0], "it was written by another version of ddtrace-run; it stays where it is"),
+        (&runs[1], "Too many levels of symbolic links (os error 40); it stays where it is"),
+    ];
+    let shown = sandbox.run_traced(["status"]).out();
+    assert!(shown.starts_with("202 spans wait in "), "{shown}");
+    for (run, reason) in reasons {
+        for text in [&flushed.err(), &shown] {
+            let lines = text.lines().filter(|line| line.contains(&run.display().to_string()) && line.ends_with(reason));
+            assert_eq!(lines.count(), 1, "{reason}: {text}");
+        }
+    }
+    assert_all(&receiver.spans(), &ids[2]);
+
+    // The next sidecar leaves them as well, and says so in the log.
+    let mut ids = ids.concat();
+    ids.extend(record(&sandbox, 10));
+    for (run, reason) in reasons {
+        assert!(run.is_dir());
+        let log = log(&sandbox);
+        assert!(log.lines().any(|line| line.contains(&run.display().to_string()) && line.ends_with(reason)), "{log}");
+    }
+
+    add_to_version(-1);
+    std::fs::rename(&elsewhere, &payloads).expect("a file");
+    assert_eq!(flush(&sandbox).out(), "delivered 202 spans, 0 still waiting\n");
+    assert_all(&receiver.spans(), &ids);
+}
+
+#[test]
+fn with_too_few_descriptors_nothing_is_lost() {
+    let nobody = Nobody::listens();
+    let sandbox = sandbox(nobody.port);
+    let ids = (0..6).map(|_| record(&sandbox, 10)).collect::<Vec<_>>().concat();
+    let receiver = nobody.becomes(Manner::Takes);
+    for most in 4..24 {
+        let script = format!("ulimit -n {most}; exec \"$0\" flush --wait 2");
+        let flushed = sandbox.run_bare(["sh", "-c", &script, sandbox.launcher()]);
+        let left = status(&sandbox)["spans_waiting"].as_u64().expect("a number");
+        assert_eq!(left + receiver.spans().len() as u64, ids.len() as u64, "{most}: {flushed:?}");
+        assert!(flushed.code != Some(0) || left == 0, "{most}: {flushed:?}");
+    }
+    assert_eq!(flush(&sandbox).code, Some(0));
+    assert_all(&receiver.spans(), &ids);
+}
+
+#[test]
+fn who_asks_for_the_status_is_not_in_the_way_of_a_delivery() {
+    let nobody = Nobody::listens();
+    let sandbox = sandbox(nobody.port);
+    let ids = (0..4).map(|_| record(&sandbox, 2000)).collect::<Vec<_>>().concat();
+    let receiver = nobody.becomes(Manner::Takes);
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    let flushed = std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                    sandbox.run_traced(["status"]);
+                }
+            });
+        }
+        // In the midst of that.
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        let flushed = flush(&sandbox);
+        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+        flushed
+    });
+    assert_eq!((flushed.code, flushed.out()), (Some(0), format!("delivered {} spans, 0 still waiting\n", ids.len())));
+    assert_all(&receiver.spans(), &ids);
+}

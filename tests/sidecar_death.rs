@@ -70,6 +70,7 @@ impl Scene {
         let flushed = self.sandbox.run_traced(["flush", "--wait", "25"]);
         assert_eq!(flushed.code, Some(0), "{flushed:?}");
         assert!(flushed.out().ends_with(", 0 still waiting\n"), "{flushed:?}");
+        assert!(!flushed.err().contains("cannot be found any more"), "nothing was damaged: {flushed:?}");
         (self.noted(), self.receiver.spans())
     }
 }
@@ -167,5 +168,63 @@ fn killed_at_any_time_it_leaves_an_account_that_is_exact() {
         assert!(took.is_subset(&noted), "round {round}: nothing is made up");
         // One request may have been under way.
         assert!(received.len() - took.len() <= by_then, "round {round}: what was settled is not sent again");
+    }
+}
+
+/// A disk that has lost some of the records, before anything else was made of them.
+#[test]
+fn what_is_damaged_of_the_records_is_told_and_counted() {
+    for damage in ["scribbled over", "a frame's head", "cut", "gone"] {
+        let scene = Scene::new(Manner::Refuses(503));
+        scene.wait_until_recorded();
+        let all = SPANS as u64 + 1;
+        let count = |run: &Value| run["counters"]["spans_recorded"].as_u64() >= Some(all);
+        wait_for("the sidecar to have read", || count(&run(&scene.sandbox)?).then_some(()));
+        let recorded = scene.noted().len();
+        let killed = scene.end_sidecar("-KILL");
+        let directory = std::path::PathBuf::from(killed["directory"].as_str().expect("a path"));
+        for entry in std::fs::read_dir(&directory).expect("a run") {
+            let path = entry.expect("an entry").path();
+            if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("payloads-")) {
+                std::fs::remove_file(path).expect("a file");
+            }
+        }
+        let path = directory.join("records-00000001.seg");
+        let mut bytes = std::fs::read(&path).expect("a segment");
+        let committed = u64::from_le_bytes(*bytes[16..].first_chunk().expect("a header")) as usize;
+        let half = committed / 2;
+        match damage {
+            "scribbled over" => bytes[half..half + 400].fill(0x5a),
+            // Behind the first frame, which says who records.
+            "a frame's head" => {
+                let first = u32::from_le_bytes(*bytes[4096..].first_chunk().expect("a frame")) as usize;
+                bytes[4096 + first.next_multiple_of(8)..][..16].fill(0x5a);
+            }
+            "cut" => bytes.truncate(half),
+            _ => bytes.fill(0),
+        }
+        std::fs::write(&path, bytes).expect("a segment");
+
+        let sandbox = scene.sandbox;
+        let status = run(&sandbox).expect("a run");
+        let number = |name: &str| status[name].as_u64().expect("a number") as usize;
+        let lost = number("spans_lost");
+        assert!(lost > 0 && number("spans_waiting") + lost == recorded, "{damage}: {status:#}");
+        let text = sandbox.run_traced(["status"]).out();
+        assert!(text.contains(&format!("{lost} spans more that it had recorded cannot be found any more")), "{text}");
+
+        scene.receiver.be(Manner::Takes);
+        let flushed = sandbox.run_traced(["flush", "--wait", "25"]);
+        let delivered = format!("delivered {} spans, dropped {lost} spans, 0 still waiting\n", recorded - lost);
+        assert_eq!(flushed.out(), delivered, "{damage}: {flushed:?}");
+        assert_eq!(scene.receiver.spans().len(), recorded - lost, "{damage}");
+        let told = format!(": {lost} spans that were recorded cannot be found any more; they are dropped");
+        assert!(flushed.err().contains(&told), "{damage}: {flushed:?}");
+        let of_the_file = format!("{}: it is damaged from byte ", path.display());
+        let is_named = flushed.err().contains(&of_the_file) && text.contains(&of_the_file);
+        assert_eq!(is_named, matches!(damage, "a frame's head" | "cut"), "{damage}: {flushed:?} {text}");
+        std::fs::write(scene.ledger.with_extension("go"), "").expect("a file");
+        let outcome = Outcome::finish(scene.child, "the program whose sidecar was ended");
+        assert_eq!(outcome.code, Some(0));
     }
 }

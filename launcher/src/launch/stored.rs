@@ -80,7 +80,7 @@ pub fn flush(given: Given, wait: Duration) -> i32 {
         message::error(&format_args!("still waiting for the {name}; if it is elsewhere now, say where"));
     }
     match cli::print(text.as_bytes()) {
-        0 if flushed.waiting > 0 => STILL_WAITING,
+        0 if flushed.waiting > 0 || flushed.leaves_unread => STILL_WAITING,
         code => code,
     }
 }

@@ -1,6 +1,8 @@
 //! What other sidecars left behind: the first one that reaches a receiver again delivers it.
 
 use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,7 +18,7 @@ use super::memory::Budget;
 use super::origin::Origin;
 use super::queues::{Queues, Target};
 use crate::export::Preparation;
-use crate::spool::{self, Account, Counter, FrameKind, Outbox, Parcel, RunDirectory};
+use crate::spool::{self, Account, Counter, FrameKind, Outbox, Parcel, RunDirectory, Trouble};
 
 /// So many runs are worked on at the same time.
 const AT_ONCE: usize = 8;
@@ -33,6 +35,8 @@ struct Adopted {
     /// Before this sidecar came.
     delivered: u64,
     dropped: u64,
+    /// All that is in it could be opened. Else it is not for us to delete.
+    is_whole: bool,
 }
 
 /// The runs that were left behind, as far as this sidecar has to do with them.
@@ -40,18 +44,51 @@ pub struct Leftovers {
     /// Not looked at yet.
     paths: VecDeque<PathBuf>,
     adopted: Vec<Adopted>,
-    /// What could be done for earlier runs.
+    /// Somebody is at work on them.
+    busy: Vec<PathBuf>,
+    ended: Ended,
+}
+
+/// What became of what earlier runs have left.
+#[derive(Debug, Default)]
+pub struct Ended {
+    /// What every receiver has now.
     pub delivered: u64,
     /// What no receiver will take.
     pub dropped: u64,
+    /// What could not be read, for people.
+    pub complaints: Vec<String>,
+}
+
+impl Ended {
+    /// Lets go of a run, and counts what became of it.
+    fn count(&mut self, run: Adopted) {
+        let (delivered, dropped) = run.done();
+        self.delivered += delivered;
+        self.dropped += dropped;
+        run.finish();
+    }
+
+    fn tell(&mut self, troubles: &[Trouble]) {
+        for line in spool::told(troubles) {
+            tracing::error!("{line}");
+            self.complaints.push(line);
+        }
+    }
 }
 
 impl Leftovers {
     /// All that is in the spool but for the run in `own`.
     pub fn find(spool: Option<&Path>, own: Option<&Path>) -> Leftovers {
-        let paths = spool.map(spool::runs).unwrap_or_default();
-        let paths = paths.into_iter().filter(|path| Some(path.as_path()) != own).collect();
-        Leftovers { paths, adopted: Vec::new(), delivered: 0, dropped: 0 }
+        let mut ended = Ended::default();
+        let paths = spool.map(|spool| {
+            spool::runs(spool).unwrap_or_else(|error| {
+                ended.tell(&Vec::from_iter(Trouble::of(spool, &error)));
+                Vec::new()
+            })
+        });
+        let paths = paths.unwrap_or_default().into_iter().filter(|path| Some(path.as_path()) != own).collect();
+        Leftovers { paths, adopted: Vec::new(), busy: Vec::new(), ended }
     }
 
     /// Lets go of the runs that are done, and takes over the next ones.
@@ -59,14 +96,25 @@ impl Leftovers {
         let (done, adopted): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.adopted).into_iter().partition(Adopted::is_done);
         self.adopted = adopted;
-        done.into_iter().for_each(|run| self.finish(run));
+        done.into_iter().for_each(|run| self.ended.count(run));
         while self.adopted.len() < AT_ONCE
             && let Some(path) = self.paths.pop_front()
         {
-            if let Some(run) = Adopted::open(&path, queues, config).await {
-                self.adopted.push(run);
+            match RunDirectory::adopt(&path) {
+                Ok(directory) => {
+                    let run = Adopted::open(directory, &path, queues, config, &mut self.ended).await;
+                    self.adopted.extend(run);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.busy.push(path),
+                Err(error) => self.ended.tell(&Vec::from_iter(Trouble::of(&path, &error))),
             }
         }
+    }
+
+    /// Goes back to the runs that somebody was at work on, if there were any.
+    pub fn try_busy_again(&mut self) -> bool {
+        self.paths.extend(self.busy.drain(..));
+        !self.paths.is_empty()
     }
 
     /// Whether nothing is left that could be done.
@@ -74,32 +122,46 @@ impl Leftovers {
         self.paths.is_empty() && self.adopted.iter().all(Adopted::is_done)
     }
 
-    fn finish(&mut self, run: Adopted) {
-        let (delivered, dropped) = run.done();
-        self.delivered += delivered;
-        self.dropped += dropped;
-        run.finish();
-    }
-
     /// Leaves what could not be delivered to the next sidecar.
-    pub fn end(mut self) -> (u64, u64) {
+    pub fn end(mut self) -> Ended {
         for run in std::mem::take(&mut self.adopted) {
-            self.finish(run);
+            self.ended.count(run);
         }
-        (self.delivered, self.dropped)
+        self.ended
     }
 }
 
 impl Adopted {
-    /// Takes a run over, if nobody is at work on it and anything in it can be sent; hands that to the queues.
-    async fn open(path: &Path, queues: &Queues, config: &Config) -> Option<Adopted> {
-        let directory = RunDirectory::adopt(path)?;
-        let account = Arc::new(Account::open(path).or_else(|| Account::begin(Some(path)).ok())?);
+    /// Takes a run over, if anything in it can be sent; hands that to the queues.
+    ///
+    /// What cannot be opened or is of another release may be read another time, by somebody else: then only the payloads
+    /// that can be read are sent, each of which is settled in its place. Of its records spans would be sent twice, or
+    /// in part.
+    async fn open(
+        directory: RunDirectory,
+        path: &Path,
+        queues: &Queues,
+        config: &Config,
+        ended: &mut Ended,
+    ) -> Option<Adopted> {
+        let account = match Account::open(path) {
+            Ok(Some(account)) => Arc::new(account),
+            Ok(None) => Arc::new(Account::begin(Some(path)).ok()?),
+            Err(error) => {
+                ended.tell(&Vec::from_iter(Trouble::of(&path.join(spool::ACCOUNT), &error)));
+                return None;
+            }
+        };
         let bound = super::flush::spool_bound(config);
         let found = Outbox::adopt(path, bound, queues.destinations(), Arc::clone(&account));
         let (delivered, dropped) = (account.get(Counter::Delivered), account.get(Counter::Dropped));
-        let mut run = Adopted { directory, outbox: found.outbox, account, parcels: found.waiting, delivered, dropped };
-        let mut recorded = delivered + dropped + run.account.get(Counter::Withdrawn) + spool::spans_of(&run.parcels);
+        let mut troubles = found.troubles;
+        // Looked at before, as none of it is to be sent if not all of it can be read.
+        troubles.extend(spool::old_records(path, |_| {}));
+        ended.tell(&troubles);
+        let is_whole = troubles.iter().all(Trouble::is_damage);
+        let (outbox, parcels) = (found.outbox, found.waiting);
+        let mut run = Adopted { directory, outbox, account, parcels, delivered, dropped, is_whole };
         let places: Vec<Option<usize>> =
             run.outbox.destinations().0.iter().map(|(format, name)| queues.for_earlier(*format, name)).collect();
         let targets: Vec<Target> = run
@@ -113,38 +175,9 @@ impl Adopted {
         if targets.is_empty() {
             return None;
         }
-        if run.account.get(Counter::SidecarPid) != 0 {
-            tracing::warn!(
-                "the sidecar of an earlier run was ended from outside; what its processes recorded after that is lost ({})",
-                path.display()
-            );
-            run.account.set(Counter::SidecarPid, 0);
+        if is_whole {
+            ended.tell(&run.put_together(path, &found.moved, &targets, config));
         }
-        let mut story = Story::new(config);
-        let mut step = 0;
-        let mut batches = Vec::new();
-        // Moved spans are known, so that it does not matter which step they come in.
-        spool::old_records(path, |frame| {
-            step += frame.payload.len();
-            story.feed(frame);
-            if step >= STEP {
-                step = 0;
-                batches.extend(story.collect(&found.moved, false));
-                batches.extend(story.make_room(&found.moved, &run.account));
-            }
-            for batch in batches.drain(..) {
-                recorded += crate::export::Batch::spans(&batch);
-                let none = BTreeSet::new();
-                run.parcels.extend(groups::keep(&mut run.outbox, batch, &targets, &none, &run.account));
-            }
-        });
-        for batch in story.end(&found.moved) {
-            recorded += batch.spans();
-            let none = BTreeSet::new();
-            run.parcels.extend(groups::keep(&mut run.outbox, batch, &targets, &none, &run.account));
-        }
-        // What was counted last before the sidecar's death may not have been counted everywhere.
-        run.account.set(Counter::Recorded, recorded);
         tokio::task::yield_now().await;
         let mut sent = 0;
         for parcel in &run.parcels {
@@ -153,14 +186,74 @@ impl Adopted {
                 sent += 1;
             }
         }
-        if sent == 0 && !run.parcels.is_empty() {
-            run.finish();
+        if sent == 0 && (!run.parcels.is_empty() || !run.is_whole) {
+            ended.count(run);
             return None;
         }
         tracing::info!("delivering {} spans that wait in {}", run.account.waiting(), path.display());
         run.parcels
             .retain(|parcel| !parcel.is_settled() && places.get(parcel.destination).copied().flatten().is_some());
         Some(run)
+    }
+
+    /// Puts together what its records tell of spans that are not among the `moved`, and keeps it as payloads. Gives what
+    /// can be opened no longer.
+    fn put_together(&mut self, path: &Path, moved: &HashSet<u64>, targets: &[Target], config: &Config) -> Vec<Trouble> {
+        let known =
+            [self.delivered, self.dropped, self.account.get(Counter::Withdrawn), spool::spans_of(&self.parcels)];
+        // A disk may have put anything into the account.
+        let mut recorded = known.into_iter().fold(0, u64::saturating_add);
+        let was_killed = self.account.get(Counter::SidecarPid) != 0;
+        if was_killed {
+            tracing::warn!(
+                "the sidecar of an earlier run was ended from outside; what its processes recorded after that is lost ({})",
+                path.display()
+            );
+            self.account.set(Counter::SidecarPid, 0);
+        }
+        let mut story = Story::new(config);
+        let mut step = 0;
+        let mut batches = Vec::new();
+        // Moved spans are known, so that it does not matter which step they come in.
+        let mut troubles = spool::old_records(path, |frame| {
+            step += frame.payload.len();
+            story.feed(frame);
+            if step >= STEP {
+                step = 0;
+                batches.extend(story.collect(moved, false));
+                batches.extend(story.make_room(moved, &self.account));
+            }
+            for batch in batches.drain(..) {
+                recorded = recorded.saturating_add(crate::export::Batch::spans(&batch));
+                let none = BTreeSet::new();
+                self.parcels.extend(groups::keep(&mut self.outbox, batch, targets, &none, &self.account));
+            }
+        });
+        for batch in story.end(moved) {
+            recorded = recorded.saturating_add(batch.spans());
+            let none = BTreeSet::new();
+            self.parcels.extend(groups::keep(&mut self.outbox, batch, targets, &none, &self.account));
+        }
+        // It was looked at before, and is not again what it was.
+        troubles.retain(|trouble| !trouble.is_damage());
+        self.is_whole = troubles.is_empty();
+        if !self.is_whole {
+            return troubles;
+        }
+        troubles.extend(story.malformed(path));
+        if was_killed {
+            // Else the sidecar itself has counted them.
+            self.account.add(Counter::LostInSpool, story.malformed_records());
+        }
+        let lost = self.account.get(Counter::Recorded).saturating_sub(recorded);
+        if lost > 0 {
+            let what = format!("{lost} spans that were recorded cannot be found any more; they are dropped");
+            troubles.push(Trouble::damage(path, what));
+            self.account.add(Counter::Dropped, lost);
+        }
+        // What was counted last before the sidecar's death may not have been counted everywhere.
+        self.account.set(Counter::Recorded, recorded + lost);
+        troubles
     }
 
     /// Whether all is settled that there is a receiver for.
@@ -171,11 +264,11 @@ impl Adopted {
     /// How many spans were delivered and dropped since it was taken over.
     fn done(&self) -> (u64, u64) {
         let now = (self.account.get(Counter::Delivered), self.account.get(Counter::Dropped));
-        (now.0 - self.delivered, now.1 - self.dropped)
+        (now.0.wrapping_sub(self.delivered), now.1.wrapping_sub(self.dropped))
     }
 
     fn finish(self) {
-        if self.account.waiting() == 0 {
+        if self.is_whole && self.account.waiting() == 0 {
             self.directory.remove();
         } else {
             self.outbox.leave();
@@ -248,6 +341,17 @@ impl<'a> Story<'a> {
         self.pending.extend(prepared.collect());
     }
 
+    fn malformed_records(&self) -> u64 {
+        self.assembler.as_ref().map_or(0, |assembler| assembler.malformed)
+    }
+
+    /// What there is to say of records that could not be read, if any.
+    pub fn malformed(&self, path: &Path) -> Option<Trouble> {
+        let malformed = self.malformed_records();
+        let records = if malformed == 1 { "1 record".to_owned() } else { format!("{malformed} records") };
+        (malformed > 0).then(|| Trouble::damage(path, format!("{records} in it cannot be read")))
+    }
+
     /// All that is left.
     pub fn end(&mut self, moved: &HashSet<u64>) -> Vec<crate::export::Batch> {
         self.collect(moved, true)
@@ -257,18 +361,45 @@ impl<'a> Story<'a> {
 /// Deletes the oldest runs until the others take at most `bound` bytes.
 pub fn keep_within(spool: &Path, bound: u64) {
     let mut kept = 0;
-    for path in spool::runs(spool).into_iter().rev() {
+    for path in spool::runs(spool).unwrap_or_default().into_iter().rev() {
         // One that a sidecar is at work on is that sidecar's to bound.
-        let Some(run) = RunDirectory::adopt(&path) else { continue };
-        let files = std::fs::read_dir(&path).into_iter().flatten().flatten();
-        kept += files.filter_map(|file| Some(file.metadata().ok()?.len())).sum::<u64>();
+        let Ok(run) = RunDirectory::adopt(&path) else { continue };
+        kept += taken(&path);
         if kept > bound {
-            let waiting = Account::open(&path).map_or(0, |account| account.waiting());
+            let account = Account::open(&path).ok().flatten();
+            let waiting = account.map_or("an unknown number of".to_owned(), |account| account.waiting().to_string());
             tracing::error!(
                 "the spool is full: {waiting} spans that no receiver took are dropped with {}",
                 path.display()
             );
             run.remove();
         }
+    }
+}
+
+/// Bytes of disk that the files of a run take. They may be far longer: a sidecar that was killed had no time to cut them.
+fn taken(run: &Path) -> u64 {
+    let files = std::fs::read_dir(run).into_iter().flatten().flatten();
+    files.filter_map(|file| Some(file.metadata().ok()?.blocks() * 512)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bound_is_of_the_disk_that_is_taken() {
+        let spool = tempfile::tempdir().unwrap();
+        for name in ["1-1", "2-1", "3-1"] {
+            let run = spool.path().join(name);
+            std::fs::create_dir(&run).unwrap();
+            let file = std::fs::File::create(run.join("records-00000001.seg")).unwrap();
+            std::io::Write::write_all(&mut &file, &[1; 100_000]).unwrap();
+            file.set_len(64 << 20).unwrap();
+        }
+        keep_within(spool.path(), 1 << 20);
+        assert_eq!(spool::runs(spool.path()).unwrap().len(), 3);
+        keep_within(spool.path(), 250_000);
+        assert_eq!(spool::runs(spool.path()).unwrap(), [spool.path().join("2-1"), spool.path().join("3-1")]);
     }
 }

@@ -1,12 +1,14 @@
 //! The account of a run: a page of counters that outlives its sidecar, and that others may look at.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use memmap2::{MmapOptions, MmapRaw};
+
+use super::trouble;
 
 const MAGIC: u64 = 0x7463_615f_6474_6464;
 const VERSION: u64 = 1;
@@ -97,20 +99,25 @@ impl Account {
         Ok(account)
     }
 
-    /// Opens that of a run, to go on with it; `None` where there is none that can be used.
-    pub fn open(directory: &Path) -> Option<Account> {
-        let file = OpenOptions::new().read(true).write(true).open(directory.join(FILE_NAME)).ok()?;
-        Account::of(&file).filter(Account::is_known)
-    }
-
-    fn of(file: &File) -> Option<Account> {
-        let long_enough = file.metadata().is_ok_and(|meta| meta.len() >= SIZE as u64);
-        let map = long_enough.then(|| MmapOptions::new().len(SIZE).map_raw(file).ok())??;
-        Some(Account { map })
-    }
-
-    fn is_known(&self) -> bool {
-        self.page().magic.load(Ordering::Acquire) == MAGIC && self.page().version.load(Ordering::Relaxed) == VERSION
+    /// Opens that of a run, to go on with it; `None` where there is none, or it was not begun or is damaged.
+    ///
+    /// # Errors
+    /// There is one that cannot be opened, or it is of another release: it is not to be written over.
+    pub fn open(directory: &Path) -> io::Result<Option<Account>> {
+        let file = match OpenOptions::new().read(true).write(true).open(directory.join(FILE_NAME)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            file => file?,
+        };
+        if file.metadata()?.len() < SIZE as u64 {
+            return Ok(None);
+        }
+        let account = Account { map: MmapOptions::new().len(SIZE).map_raw(&file)? };
+        let page = account.page();
+        match (page.magic.load(Ordering::Acquire), page.version.load(Ordering::Relaxed)) {
+            (MAGIC, VERSION) => Ok(Some(account)),
+            (MAGIC, _) => Err(trouble::of_another_version()),
+            _ => Ok(None),
+        }
     }
 
     fn page(&self) -> &Page {
@@ -147,17 +154,20 @@ mod tests {
     #[test]
     fn an_account_is_seen_by_others_and_outlives_its_owner() {
         let directory = tempfile::tempdir().unwrap();
-        assert!(Account::open(directory.path()).is_none());
+        assert!(Account::open(directory.path()).unwrap().is_none());
         let account = Account::begin(Some(directory.path())).unwrap();
         account.add(Counter::Recorded, 5);
         account.add(Counter::Delivered, 2);
         account.add(Counter::Dropped, 1);
-        let other = Account::open(directory.path()).unwrap();
+        let other = Account::open(directory.path()).unwrap().unwrap();
         assert_eq!(other.waiting(), 2);
         drop(account);
-        assert_eq!(Account::open(directory.path()).unwrap().get(Counter::Recorded), 5);
+        let again = Account::open(directory.path()).unwrap().unwrap();
+        assert_eq!(again.get(Counter::Recorded), 5);
+        again.page().version.store(VERSION + 1, Ordering::Relaxed);
+        assert!(Account::open(directory.path()).is_err());
         std::fs::write(directory.path().join(FILE_NAME), [1; 100]).unwrap();
-        assert!(Account::open(directory.path()).is_none());
+        assert!(Account::open(directory.path()).unwrap().is_none());
     }
 
     #[test]

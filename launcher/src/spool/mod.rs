@@ -14,8 +14,9 @@ mod parcel;
 mod records;
 mod segment;
 mod status;
+mod trouble;
 
-pub use account::{Account, Counter};
+pub use account::{Account, Counter, FILE_NAME as ACCOUNT};
 pub use directory::{RunDirectory, runs};
 pub use frame::{Frame, FrameKind};
 pub use outbox::{Destinations, Outbox};
@@ -24,3 +25,4 @@ pub use parcel::Parcel;
 pub use records::{RecordsReader, RecordsWriter, begin_records, old_records};
 pub use segment::Bound;
 pub use status::Status;
+pub use trouble::{Trouble, told};

@@ -16,6 +16,7 @@ use super::frame::{self, FRAME_HEADER, FrameKind};
 use super::outbox_reading::read;
 use super::parcel::{Group, Parcel, WORD, pack};
 use super::segment::{self, Appended, Bound, Full, Writer};
+use super::trouble::Trouble;
 use crate::export::Format;
 
 /// The name of the series.
@@ -95,6 +96,8 @@ pub struct Found {
     pub waiting: Vec<Rc<Parcel>>,
     /// The spans whose records are not needed any more.
     pub moved: HashSet<u64>,
+    /// What cannot be read.
+    pub troubles: Vec<Trouble>,
 }
 
 impl Outbox {
@@ -120,18 +123,25 @@ impl Outbox {
     /// That of an earlier run. Where that never came to know its destinations, they are those that are given.
     pub fn adopt(directory: &Path, spool_bound: Bound, destinations: Destinations, account: Arc<Account>) -> Found {
         let mut outbox = Outbox::new(Some(directory), spool_bound, destinations, account);
-        let (mut waiting, mut moved, mut known) = (Vec::new(), HashSet::new(), None);
-        for (number, path) in segments(directory, SERIES) {
+        let (mut waiting, mut moved, mut known, mut troubles) = (Vec::new(), HashSet::new(), None, Vec::new());
+        let paths = segments(directory, SERIES).unwrap_or_else(|error| {
+            troubles.extend(Trouble::of(directory, &error));
+            Vec::new()
+        });
+        for (number, path) in paths {
             outbox.number = outbox.number.max(number);
             let segment = match segment::open(&path) {
                 Ok(Some(segment)) => segment,
                 Ok(None) => continue,
                 Err(error) => {
-                    tracing::warn!("cannot read {}: {error}; what is in it is not delivered", path.display());
+                    troubles.extend(Trouble::of(&path, &error));
                     continue;
                 }
             };
             let read = read(&segment, &outbox.account);
+            if let Err(error) = read.is_sound {
+                troubles.extend(Trouble::of(&path, &error));
+            }
             known = read.destinations.or(known);
             moved.extend(read.moved);
             waiting.extend(read.waiting.iter().cloned());
@@ -141,7 +151,7 @@ impl Outbox {
         if let Some(known) = known {
             outbox.destinations = known;
         }
-        Found { outbox, waiting, moved }
+        Found { outbox, waiting, moved, troubles }
     }
 
     /// Where its payloads go.
@@ -427,7 +437,7 @@ mod tests {
         for id in 0..100 {
             parcels.extend(outbox.push(&[id], &[(0, body.clone())], &BTreeSet::new()).unwrap());
         }
-        assert_eq!(segments(directory.path(), SERIES).len(), MOST_SEGMENTS);
+        assert_eq!(segments(directory.path(), SERIES).unwrap().len(), MOST_SEGMENTS);
         let dropped = account.get(Counter::Dropped) as usize;
         assert!(dropped > 20, "{dropped}");
         let settled: Vec<bool> = parcels.iter().map(|parcel| parcel.is_settled()).collect();
@@ -445,7 +455,8 @@ mod tests {
                 parcels.iter().for_each(|parcel| parcel.settle(0));
             }
         }
-        let left = || segments(directory.path(), SERIES).into_iter().map(|(number, _)| number).collect::<Vec<_>>();
+        let left =
+            || segments(directory.path(), SERIES).unwrap().into_iter().map(|(number, _)| number).collect::<Vec<_>>();
         assert_eq!(left(), [1, 2, 3, 4, 5]);
         outbox.tidy(&BTreeSet::from([1, 9]));
         assert_eq!(left(), [2, 3, 5], "one speaks of records, one waits, one is written to");

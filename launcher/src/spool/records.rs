@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::directory::{segment_path, segments};
 use super::frame::{Frame, FrameKind};
 use super::segment::{self, Bound, Full, Progress, Reader, Writer};
+use super::trouble::Trouble;
 
 /// The name of the series.
 const SERIES: &str = "records";
@@ -184,13 +185,14 @@ impl RecordsReader {
     }
 }
 
-/// Hands the records that an earlier run left to `take`, frame by frame in order. What cannot be read is left out.
-pub fn old_records(directory: &Path, mut take: impl FnMut(Frame<'_>)) {
-    for (_, path) in segments(directory, SERIES) {
-        if let Err(error) = segment::look(&path, &mut take) {
-            tracing::warn!("cannot read {}: {error}; what is in it is not delivered", path.display());
-        }
-    }
+/// Hands the records that an earlier run left to `take`, frame by frame in order. Gives what cannot be read.
+pub fn old_records(directory: &Path, mut take: impl FnMut(Frame<'_>)) -> Vec<Trouble> {
+    let paths = match segments(directory, SERIES) {
+        Ok(paths) => paths,
+        Err(error) => return Trouble::of(directory, &error).into_iter().collect(),
+    };
+    let looked = paths.iter().map(|(_, path)| (path, segment::look(path, &mut take)));
+    looked.filter_map(|(path, looked)| Trouble::of(path, &looked.err()?)).collect()
 }
 
 #[cfg(test)]
@@ -198,7 +200,7 @@ mod tests {
     use super::*;
 
     fn files(directory: &Path) -> usize {
-        segments(directory, SERIES).len()
+        segments(directory, SERIES).unwrap().len()
     }
 
     fn records(directory: &Path) -> (RecordsWriter, RecordsReader) {
@@ -265,7 +267,8 @@ mod tests {
         writer.append(FrameKind::Records, 1, &[1; 64 * 1024]).unwrap();
         writer.leave();
         let mut old = 0;
-        old_records(directory.path(), |frame| old += u64::from(frame.kind == FrameKind::Records));
+        let troubles = old_records(directory.path(), |frame| old += u64::from(frame.kind == FrameKind::Records));
+        assert!(troubles.is_empty(), "{troubles:?}");
         // The oldest segment has made room.
         assert_eq!(old, kept + 1 - 3);
     }

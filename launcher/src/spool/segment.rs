@@ -15,6 +15,7 @@ use nix::fcntl::{FallocateFlags, fallocate};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use super::frame::{self, FRAME_HEADER, Frame, FrameKind};
+use super::trouble;
 
 const MAGIC: u64 = 0x6765_735f_6474_6464;
 const VERSION: u64 = 3;
@@ -58,10 +59,14 @@ impl Segment {
         unsafe { &*self.map.as_ptr().cast::<Header>() }
     }
 
-    fn committed(&self) -> usize {
+    /// What the header says of it.
+    fn said_committed(&self) -> u64 {
         // Pairs with the release in `Writer::append_all`: the bytes are visible before the length is.
-        let committed = self.header().committed.load(Ordering::Acquire) as usize;
-        committed.min(self.map.len())
+        self.header().committed.load(Ordering::Acquire)
+    }
+
+    fn committed(&self) -> usize {
+        (self.said_committed() as usize).min(self.map.len())
     }
 
     /// The published bytes from there on.
@@ -296,36 +301,69 @@ fn create_file(path: &Path, bound: u64) -> io::Result<File> {
     Ok(file)
 }
 
-/// A segment that was written before, to be read and settled. `None` where it is none of this release.
-pub fn open(path: &Path) -> io::Result<Option<Arc<Segment>>> {
-    let file = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOFOLLOW).open(path)?;
-    let length = file.metadata()?.len();
-    if length < HEADER {
-        return Ok(None);
+/// Whether a segment that begins with these words was begun at all; the magic number is what is written last there.
+///
+/// # Errors
+/// It is of another release, or damaged.
+fn is_begun(magic: u64, version: u64) -> io::Result<bool> {
+    match (magic, version) {
+        (MAGIC, VERSION) => Ok(true),
+        (MAGIC, _) => Err(trouble::of_another_version()),
+        (0, _) => Ok(false),
+        _ => Err(trouble::damage("its beginning is damaged".to_owned())),
     }
-    let segment = Segment { map: MmapOptions::new().len(length as usize).map_raw(&file)? };
-    let header = segment.header();
-    let known = header.magic.load(Ordering::Acquire) == MAGIC && header.version.load(Ordering::Relaxed) == VERSION;
-    Ok(known.then(|| Arc::new(segment)))
 }
 
-/// The frames of a segment that is only looked at, one after the other, each with the offset of its payload.
+/// Whether what was published could be read to its end, which was done up to `position`.
+fn check_end(position: usize, committed: u64) -> io::Result<()> {
+    match position as u64 == committed {
+        true => Ok(()),
+        false => Err(trouble::damage(format!("it is damaged from byte {position} of {committed} on"))),
+    }
+}
+
+/// The length of a segment's file; `None` where it has none yet.
+fn length_of(file: &File) -> io::Result<Option<usize>> {
+    match file.metadata()?.len() {
+        0 => Ok(None),
+        1..HEADER => Err(trouble::damage("its beginning is damaged".to_owned())),
+        length => Ok(Some(length as usize)),
+    }
+}
+
+/// A segment that was written before, to be read and settled. `None` where nothing was written into it.
+pub fn open(path: &Path) -> io::Result<Option<Arc<Segment>>> {
+    let file = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOFOLLOW).open(path)?;
+    let Some(length) = length_of(&file)? else { return Ok(None) };
+    let segment = Segment { map: MmapOptions::new().len(length).map_raw(&file)? };
+    let header = segment.header();
+    let is_begun = is_begun(header.magic.load(Ordering::Acquire), header.version.load(Ordering::Relaxed))?;
+    Ok(is_begun.then(|| Arc::new(segment)))
+}
+
+/// The frames of a segment that is only looked at, one after the other.
+///
+/// # Errors
+/// It cannot be read, or not to its end; `take` has had what is before that.
 pub fn look(path: &Path, mut take: impl FnMut(Frame<'_>)) -> io::Result<()> {
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(path)?;
+    if length_of(&file)?.is_none() {
+        return Ok(());
+    }
     // SAFETY: what others do to the file meanwhile is bounded by the format: segments grow, and are never cut below what
     // is committed; the user's own files are not defended against the user.
     let map = unsafe { Mmap::map(&file)? };
     let word = |at: usize| map.get(at..)?.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
-    if word(0) != Some(MAGIC) || word(8) != Some(VERSION) {
+    if !is_begun(word(0).unwrap_or(0), word(8).unwrap_or(0))? {
         return Ok(());
     }
-    let committed = word(16).unwrap_or(0) as usize;
-    let mut bytes = map.get(HEADER as usize..committed.min(map.len())).unwrap_or_default();
-    while let Some((frame, size)) = frame::first(bytes) {
+    let (committed, mut position) = (word(16).unwrap_or(0), HEADER as usize);
+    let published = map.get(..(committed as usize).min(map.len())).unwrap_or_default();
+    while let Some((frame, size)) = published.get(position..).and_then(frame::first) {
         take(frame);
-        bytes = bytes.get(size..).unwrap_or_default();
+        position += size;
     }
-    Ok(())
+    check_end(position, committed)
 }
 
 /// Reads a segment from its start, each frame once.
@@ -343,6 +381,14 @@ impl Reader {
     /// What is read.
     pub fn segment(&self) -> &Arc<Segment> {
         &self.segment
+    }
+
+    /// Whether all is read of a segment that nobody writes to any more.
+    ///
+    /// # Errors
+    /// What follows is malformed or missing.
+    pub fn check_end(&self) -> io::Result<()> {
+        check_end(self.position, self.segment.said_committed())
     }
 
     /// The next frame that is published, with the offset of its payload; `None` where there is none yet. What is malformed
@@ -389,10 +435,47 @@ mod tests {
     fn what_is_no_segment_is_not_taken_for_one() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.seg");
-        for content in [&b""[..], b"text", &[7; 10_000]] {
+        let other_version = [&MAGIC.to_le_bytes()[..], &(VERSION + 1).to_le_bytes(), &[0; 10_000]].concat();
+        let damaged = Err(io::ErrorKind::InvalidData);
+        for (content, expected) in [
+            (&b""[..], Ok(())),
+            (&[0; 10_000], Ok(())),
+            (b"text", damaged),
+            (&[7; 10_000], damaged),
+            (&other_version, Err(io::ErrorKind::Unsupported)),
+        ] {
             std::fs::write(&path, content).unwrap();
-            assert!(open(&path).unwrap().is_none());
-            let _ = look(&path, |_| panic!("there is no frame"));
+            let opened = open(&path).map(|segment| assert!(segment.is_none()));
+            let looked = look(&path, |_| panic!("there is no frame"));
+            assert_eq!(opened.map_err(|error| error.kind()), expected);
+            assert_eq!(looked.map_err(|error| error.kind()), expected);
+        }
+    }
+
+    #[test]
+    fn damage_is_noticed_and_what_is_before_it_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.seg");
+        let (mut writer, _) = Writer::create(Some(&path), BOUND).unwrap();
+        for payload in [&[1; 1000], &[2; 1000]] {
+            writer.append(FrameKind::Records, 7, payload).unwrap();
+        }
+        writer.leave();
+        let sound = std::fs::read(&path).unwrap();
+        let first = HEADER as usize + frame::size(1000);
+        let mut scribbled = sound.clone();
+        scribbled[first..first + 40].fill(0x5a);
+        let mut promising = sound.clone();
+        promising[17] ^= 0x80;
+        for (content, frames, is_sound) in
+            [(&sound[..], 2, true), (&sound[..first + 500], 1, false), (&scribbled, 1, false), (&promising, 2, false)]
+        {
+            std::fs::write(&path, content).unwrap();
+            let mut seen = 0;
+            assert_eq!(look(&path, |_| seen += 1).is_ok(), is_sound);
+            let mut reader = Reader::new(open(&path).unwrap().unwrap());
+            let read = std::iter::from_fn(|| reader.next_frame().map(drop)).count();
+            assert_eq!((seen, read, reader.check_end().is_ok()), (frames, frames, is_sound));
         }
     }
 

@@ -2,14 +2,16 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::fmt::Write;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::json;
 
-use super::account::{Account, Counter};
+use super::account::{self, Account, Counter};
 use super::directory::{RunDirectory, runs};
 use super::outbox_reading;
+use super::trouble::{Trouble, told};
 
 /// Metrics are called so, with the counter's name behind it.
 const PREFIX: &str = "ddtrace_run_sidecar_";
@@ -24,34 +26,70 @@ struct Run {
     waiting: u64,
     /// Receivers, and the spans that wait for each.
     destinations: Vec<(String, u64)>,
+    /// What cannot be read of it.
+    troubles: Vec<Trouble>,
+    /// Spans of its account that cannot be found any more.
+    lost: u64,
 }
 
 /// What is in the spool.
 pub struct Status {
     spool: PathBuf,
     runs: Vec<Run>,
+    /// What cannot be read of the spool itself.
+    troubles: Vec<Trouble>,
 }
 
 impl Status {
-    /// Looks into the spool. `count_unsent` counts the spans in the records of a run that are not among those given.
-    pub fn of(spool: &Path, count_unsent: impl Fn(&Path, &HashSet<u64>) -> u64) -> Status {
-        let looked = runs(spool).into_iter().filter_map(|path| {
-            let lock = RunDirectory::adopt(&path);
-            if lock.is_none() && !path.exists() {
-                return None;
-            }
-            let account = Account::open(&path);
+    /// Looks into the spool. `count_unsent` counts the spans in the records of a run that are not among those given, and
+    /// gives what it cannot read of them.
+    pub fn of(spool: &Path, count_unsent: impl Fn(&Path, &HashSet<u64>) -> (u64, Vec<Trouble>)) -> Status {
+        let mut troubles = Vec::new();
+        let paths = runs(spool).unwrap_or_else(|error| {
+            troubles.extend(Trouble::of(spool, &error));
+            Vec::new()
+        });
+        let looked = paths.into_iter().filter_map(|path| {
+            let is_running = match RunDirectory::is_taken(&path) {
+                Ok(is_running) => is_running,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+                // The files tell why it cannot be read.
+                Err(_) => false,
+            };
             let payloads = outbox_reading::look(&path);
-            // Of one at work the account knows what is only begun yet.
-            let waiting = match (&lock, &account) {
-                (None, Some(account)) => account.waiting(),
-                _ => payloads.spans + count_unsent(&path, &payloads.moved),
+            let mut troubles = payloads.troubles;
+            let account = Account::open(&path).unwrap_or_else(|error| {
+                troubles.extend(Trouble::of(&path.join(account::FILE_NAME), &error));
+                None
+            });
+            let mut lost = 0;
+            let waiting = match &account {
+                // Of one at work the account knows what is only begun yet.
+                Some(account) if is_running => account.waiting(),
+                _ => {
+                    let (unsent, more) = count_unsent(&path, &payloads.moved);
+                    troubles.extend(more);
+                    let seen = payloads.spans + unsent;
+                    // What is seen of what cannot all be read is too little, or the same spans twice.
+                    let is_whole = troubles.iter().all(Trouble::is_damage);
+                    let known = account.as_ref().map_or(seen, Account::waiting);
+                    if is_whole {
+                        lost = known.saturating_sub(seen);
+                    }
+                    if is_whole { seen } else { known }
+                }
             };
             let destinations = payloads.destinations.into_iter().map(|(_, name, waiting)| (name, waiting));
             let destinations = destinations.filter(|(_, waiting)| *waiting > 0).collect();
-            Some(Run { path, is_running: lock.is_none(), account, waiting, destinations })
+            Some(Run { path, is_running, account, waiting, destinations, troubles, lost })
         });
-        Status { spool: spool.to_owned(), runs: looked.collect() }
+        let runs = looked.collect();
+        Status { spool: spool.to_owned(), runs, troubles }
+    }
+
+    /// Whether anything is left that cannot be read now, and may be later.
+    pub fn leaves_unread(&self) -> bool {
+        self.troubles.iter().chain(self.left().flat_map(|run| &run.troubles)).any(|trouble| !trouble.is_damage())
     }
 
     /// Spans that wait of runs that are over.
@@ -71,8 +109,14 @@ impl Status {
     /// For people.
     pub fn text(&self) -> String {
         let mut text = String::new();
-        let left: Vec<&Run> = self.left().filter(|run| run.waiting > 0 || run.was_killed()).collect();
-        if self.left_behind() == 0 {
+        let left: Vec<&Run> = self
+            .left()
+            .filter(|run| run.waiting + run.lost > 0 || run.was_killed() || !run.troubles.is_empty())
+            .collect();
+        for line in told(&self.troubles) {
+            let _ = writeln!(text, "{line}");
+        }
+        if self.left_behind() == 0 && !self.leaves_unread() {
             let _ = writeln!(text, "nothing waits in {}", self.spool.display());
         } else {
             let _ = writeln!(text, "{} wait in {}:", spans(self.left_behind()), self.spool.display());
@@ -83,6 +127,12 @@ impl Status {
             if run.was_killed() {
                 let _ =
                     writeln!(text, "    its sidecar was killed: what its processes have recorded since then is lost");
+            }
+            for line in told(&run.troubles) {
+                let _ = writeln!(text, "    {line}");
+            }
+            if run.lost > 0 {
+                let _ = writeln!(text, "    {} more that it had recorded cannot be found any more", spans(run.lost));
             }
         }
         for run in self.runs.iter().filter(|run| run.is_running) {
@@ -120,6 +170,8 @@ impl Status {
                 "sidecar_killed": run.was_killed(),
                 "sidecar_pid": run.account.as_ref().map(|account| account.get(Counter::SidecarPid)).filter(|pid| *pid != 0),
                 "spans_waiting": run.waiting,
+                "spans_lost": run.lost,
+                "unreadable": told(&run.troubles),
                 "destinations": run.destinations.iter()
                     .map(|(name, waiting)| json!({"name": name, "spans_waiting": waiting})).collect::<Vec<_>>(),
                 "counters": counters,
@@ -192,7 +244,7 @@ mod tests {
     #[test]
     fn what_waits_and_what_runs_are_told_apart() {
         let spool = tempfile::tempdir().unwrap();
-        assert!(Status::of(spool.path(), |_, _| 0).text().starts_with("nothing waits in "));
+        assert!(Status::of(spool.path(), |_, _| (0, Vec::new())).text().starts_with("nothing waits in "));
         let destinations = Destinations(vec![(Format::Datadog, "Datadog Agent at x".to_owned())]);
         let make = |recorded: u64| {
             let run = RunDirectory::create(spool.path()).unwrap();
@@ -211,7 +263,7 @@ mod tests {
         drop(left);
         let (_running, account) = make(5);
         account.set(Counter::SidecarPid, 4711);
-        let status = Status::of(spool.path(), |_, moved| moved.len() as u64 / 2);
+        let status = Status::of(spool.path(), |_, moved| (moved.len() as u64 / 2, Vec::new()));
         assert_eq!(status.left_behind(), 3);
         let text = status.text();
         assert!(text.starts_with("3 spans wait in "), "{text}");
