@@ -135,6 +135,30 @@ fn what_is_finished_elsewhere_is_active_nowhere() {
     assert_eq!(outcome.out(), "all is as it should be\n");
 }
 
+/// What leaves a block is what the program has raised, and the span ends by it, however hard it is to tell of that.
+#[test]
+fn exceptions_leave_spans_as_they_are() {
+    let sandbox = sandbox();
+    for way in ["texts", "descriptors"] {
+        let outcome = sandbox.run_traced([python("otel-venv"), program("in_trouble.py"), way.into()]);
+        succeeded(&outcome);
+        assert_eq!(outcome.out(), "all is as it should be\n");
+    }
+    let spans = sandbox.spans();
+    let named =
+        |name: &str| spans.iter().find(|span| span.name == name).unwrap_or_else(|| panic!("{name}: {spans:#?}"));
+    for name in ["text.datadog", "text.handled"] {
+        let message = "\u{fffd}\u{fffd}\u{fffd} bad name";
+        assert_eq!(named(name).text("error.message"), Some(message), "{:#?}", named(name));
+    }
+    for name in ["text.scope", "text.block", "descriptors.scope"] {
+        assert!(named(name).failed && named(name).events == ["exception"], "{:#?}", named(name));
+    }
+    let told = named("descriptors.datadog");
+    assert_eq!(told.text("error.type"), Some("builtins.OSError"));
+    assert!(told.text("error.stack").is_some_and(|stack| stack.contains("in descriptors")), "{told:#?}");
+}
+
 /// Both APIs and the stable one see the same span, and end in one trace.
 #[test]
 fn all_apis_meet_in_one_trace() {

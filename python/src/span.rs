@@ -4,6 +4,7 @@ mod api;
 
 use crate::context::Context;
 use crate::engine::engine;
+use crate::errors::{self, Told};
 use crate::ffi::{fast, text};
 use crate::otel::span::OtelSpan;
 use crate::otel::tracer::Instrumentation;
@@ -165,12 +166,14 @@ impl Span {
         {
             return Ok(());
         }
-        if this.place != 0 || processors::are_there() && this.is_recorded() {
-            processors::finished(slf)?;
+        let looked_at = if this.place != 0 || processors::are_there() && this.is_recorded() {
+            processors::finished(slf)
         } else {
             this.record_end();
-        }
-        store::leave(slf)
+            Ok(())
+        };
+        // Whatever has become of it, it is active no more.
+        store::leave(slf).and(looked_at)
     }
 
     /// Records the end, once whoever wanted to look at it has done so. Where the program has switched the tracer off
@@ -278,12 +281,10 @@ impl Span {
         traceback: &Bound<'_, PyAny>,
         limit: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        let py = slf.py();
         if exception.is_none() {
             return Ok(());
         }
-        let described = crate::errors::described(py)?.call1((exception, value, traceback, limit))?;
-        let (kind, message, stack): (String, String, String) = described.extract()?;
+        let Told { kind, message, stack } = errors::described(exception, value, traceback, limit)?;
         slf.get().change(|data| {
             data.override_status(Status::Error(message.clone().into()));
             data.set_attribute("error.type", Value::Text(kind.into()).attribute());
@@ -320,13 +321,13 @@ fast! {
     exit(py, slf: Span, arguments) {
         let [kind, value, traceback] = arguments.take(py, "__exit__", [c"exc_type", c"exc_val", c"exc_tb"])?;
         let slf = slf.to_owned();
-        if let (Some(kind), Some(value), Some(traceback)) = (kind, value, traceback)
-            && !kind.is_none()
-            && !crate::errors::is_success(&value)
-        {
-            Span::set_exception(&slf, &kind, &value, &traceback, None)?;
-        }
-        Span::end(&slf, None)?;
+        let told = match (kind, value, traceback) {
+            (Some(kind), Some(value), Some(traceback)) if !kind.is_none() && !errors::is_success(&value) => {
+                Span::set_exception(&slf, &kind, &value, &traceback, None)
+            }
+            _ => Ok(()),
+        };
+        left(py, [told, Span::end(&slf, None)])?;
         Ok(pyo3::types::PyBool::new(py, false).to_owned().into_any())
     }
 }
@@ -339,6 +340,12 @@ fast! {
         Span::end(&slf.to_owned(), time)?;
         Ok(py.None().into_bound(py))
     }
+}
+
+/// A block of the program's has been left, and its span has ended, whatever of that has failed. The program sees the exception
+/// that it has raised, and none of ours in its place; what is raised to end it is raised.
+pub(crate) fn left<const N: usize>(py: Python<'_>, results: [PyResult<()>; N]) -> PyResult<()> {
+    results.into_iter().map(|result| values::spared(py, result)).fold(Ok(()), Result::and)
 }
 
 /// How long a span is to have taken, as its duration says before it is finished.

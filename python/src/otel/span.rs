@@ -5,8 +5,8 @@ use super::processors;
 use super::tracer::bound;
 use crate::errors::{self, Naming};
 use crate::ffi::fast;
-use crate::span::{Above, ERROR_MESSAGE, Span};
-use crate::values::{self, Value, shown};
+use crate::span::{self, Above, ERROR_MESSAGE, Span};
+use crate::values::{self, Value, shown, type_name};
 use ddtrace::propagation::w3c_form;
 use ddtrace::semconv::Key;
 use ddtrace::span::Status;
@@ -71,14 +71,16 @@ impl OtelSpan {
     ) -> PyResult<()> {
         let py = slf.py();
         let span = slf.get().span.bind(py);
-        if conduct.records_exception {
-            errors::record(span, exception, None, None, Naming::OpenTelemetry { escaped })?;
-        }
+        let recorded = if conduct.records_exception {
+            errors::record(span, exception, None, None, Naming::OpenTelemetry { escaped })
+        } else {
+            Ok(())
+        };
         if conduct.sets_status {
-            let description = format!("{}: {}", exception.get_type().name()?, shown(exception));
+            let description = format!("{}: {}", type_name(exception), shown(exception));
             span.get().change(|data| data.set_status(Status::Error(description.into())));
         }
-        Ok(())
+        recorded
     }
 
     pub(super) fn finish(slf: &Bound<'_, OtelSpan>, end_ns: Option<u64>) -> PyResult<()> {
@@ -87,9 +89,9 @@ impl OtelSpan {
             return Ok(());
         }
         processors::ending(slf);
-        Span::end(span, end_ns)?;
+        let ended = Span::end(span, end_ns);
         processors::ended(slf);
-        Ok(())
+        ended
     }
 
     /// The `SpanContext` of it.
@@ -156,12 +158,13 @@ fast! {
     exit(py, slf: OtelSpan, arguments) {
         let [_, value, _] = arguments.take(py, "__exit__", [c"exc_type", c"exc_val", c"exc_tb"])?;
         let slf = slf.to_owned();
-        if let Some(exception) = value.filter(|value| !value.is_none())
-            && slf.get().is_recording()
-        {
-            OtelSpan::fail(&slf, slf.get().conduct, &exception, true)?;
-        }
-        OtelSpan::finish(&slf, None)?;
+        let told = match value.filter(|value| !value.is_none()) {
+            Some(exception) if slf.get().is_recording() => {
+                OtelSpan::fail(&slf, slf.get().conduct, &exception, true)
+            }
+            _ => Ok(()),
+        };
+        span::left(py, [told, OtelSpan::finish(&slf, None)])?;
         Ok(PyBool::new(py, false).to_owned().into_any())
     }
 }

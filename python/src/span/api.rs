@@ -326,7 +326,7 @@ impl Span {
         if !kind.is_none() {
             return Span::set_exception(slf, &kind, &value, &traceback, limit);
         }
-        let stack: String = crate::errors::stack(py)?.call1((limit,))?.extract()?;
+        let stack = errors::stack(py, limit)?;
         slf.get().change(|data| data.set_attribute("error.stack", Value::Text(stack.into()).attribute()));
         Ok(())
     }
@@ -338,7 +338,7 @@ impl Span {
         exception: &Bound<'_, PyAny>,
         attributes: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        crate::errors::record(slf, exception, attributes, None, crate::errors::Naming::Datadog)
+        errors::record(slf, exception, attributes, None, errors::Naming::Datadog)
     }
 
     /// Adds an event.
