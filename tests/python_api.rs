@@ -159,6 +159,15 @@ fn exceptions_leave_spans_as_they_are() {
     assert!(told.text("error.stack").is_some_and(|stack| stack.contains("in descriptors")), "{told:#?}");
 }
 
+/// Work that goes on from where it has ended keeps nothing of what was before, and however much there is, it can be let go of.
+#[test]
+fn chains_of_spans_are_let_go_of() {
+    let sandbox = sandbox();
+    let outcome = sandbox.run_traced([python("otel-venv"), program("chains.py")]);
+    succeeded(&outcome);
+    assert_eq!(outcome.out(), "all is as it should be\n");
+}
+
 /// Both APIs and the stable one see the same span, and end in one trace.
 #[test]
 fn all_apis_meet_in_one_trace() {

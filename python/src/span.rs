@@ -1,16 +1,16 @@
 //! `Span` of Datadog's API. Spans of OpenTelemetry's API are such spans as well, shown through [`crate::otel`].
 
 mod api;
+mod kin;
 
 use crate::context::Context;
 use crate::engine::engine;
 use crate::errors::{self, Told};
 use crate::ffi::{fast, text};
-use crate::otel::span::OtelSpan;
 use crate::otel::tracer::Instrumentation;
 use crate::processors;
 use crate::shared::Shared;
-use crate::store;
+use crate::store::{self, Active};
 use crate::values::{self, Value, shown};
 use ddtrace::ids::{SpanId, TraceId};
 use ddtrace::semconv::Key;
@@ -22,16 +22,11 @@ use pyo3::types::{PyDict, PyString};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub(crate) use kin::Above;
+use kin::Kin;
+
 /// The tag that says why a span has failed.
 pub(crate) const ERROR_MESSAGE: &str = "error.message";
-
-/// What a span is under, and what becomes active again when it has ended.
-#[derive(Debug)]
-pub(crate) enum Above {
-    Nothing,
-    Span(Py<Span>),
-    Context(Py<Context>),
-}
 
 /// Its duration, until it is finished.
 const UNFINISHED: i64 = -1;
@@ -48,10 +43,9 @@ pub(crate) struct Span {
     duration_ns: AtomicI64,
     /// Its place among those that processors look at before they are recorded; 0 for none of them.
     pub(crate) place: u64,
-    pub(crate) above: Above,
+    /// Never locked while code of the program's can run, as well.
+    kin: Mutex<Kin>,
     pub(crate) shared: Arc<Shared>,
-    /// What stood in the context of OpenTelemetry's API before it.
-    pub(crate) replaced: PyOnceLock<Py<OtelSpan>>,
     /// Its `context`, once that was asked for.
     context: PyOnceLock<Py<Context>>,
     /// Its `SpanContext` of OpenTelemetry's API, once that was asked for.
@@ -79,9 +73,8 @@ impl Span {
             start_ns: AtomicU64::new(start_ns),
             duration_ns: AtomicI64::new(UNFINISHED),
             place,
-            above,
+            kin: Mutex::new(Kin::under(above)),
             shared,
-            replaced: PyOnceLock::new(),
             context: PyOnceLock::new(),
             otel_context: PyOnceLock::new(),
             made_by,
@@ -96,6 +89,10 @@ impl Span {
 
     fn live(&self) -> MutexGuard<'_, LiveSpan> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn kin(&self) -> MutexGuard<'_, Kin> {
+        self.kin.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Looks at what it holds. `look` must not call Python.
@@ -173,7 +170,9 @@ impl Span {
             Ok(())
         };
         // Whatever has become of it, it is active no more.
-        store::leave(slf).and(looked_at)
+        let left = store::leave(slf);
+        Span::settle(slf);
+        left.and(looked_at)
     }
 
     /// Records the end, once whoever wanted to look at it has done so. Where the program has switched the tracer off
@@ -383,10 +382,10 @@ pub(crate) fn local_root<'py>(span: &Bound<'py, Span>) -> Bound<'py, Span> {
     let py = span.py();
     let mut root = span.clone();
     loop {
-        let above = match &root.get().above {
-            Above::Span(above) => above.bind(py).clone(),
-            _ => return root,
-        };
+        if let Some(known) = root.get().root(py) {
+            return known;
+        }
+        let Active::Span(above) = root.get().above(py) else { return root };
         root = above;
     }
 }

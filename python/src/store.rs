@@ -5,7 +5,7 @@
 
 use crate::context::Context;
 use crate::otel::binding::Binding;
-use crate::span::{Above, Span};
+use crate::span::Span;
 use crate::variable::Variable;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -50,19 +50,9 @@ impl<'py> Active<'py> {
             if !span.get().is_finished() {
                 break;
             }
-            active = Active::above(span);
+            active = span.get().above(span.py());
         }
         active
-    }
-
-    /// What is above a span.
-    pub(crate) fn above(span: &Bound<'py, Span>) -> Active<'py> {
-        let py = span.py();
-        match &span.get().above {
-            Above::Nothing => Active::Nothing,
-            Above::Span(above) => Active::Span(above.bind(py).clone()),
-            Above::Context(context) => Active::Context(context.bind(py).clone()),
-        }
     }
 }
 
@@ -106,7 +96,7 @@ fn put<'py>(py: Python<'py>, active: &Active<'py>, left: Option<&Bound<'py, Span
 pub(crate) fn leave(span: &Bound<'_, Span>) -> PyResult<()> {
     let py = span.py();
     if matches!(raw(py)?, Active::Span(active) if active.is(span)) {
-        put(py, &Active::above(span).open(), Some(span))?;
+        put(py, &span.get().above(py).open(), Some(span))?;
     }
     Ok(())
 }

@@ -200,8 +200,8 @@ impl Span {
     /// The span that it is under, if that is one of this process.
     #[getter]
     fn _parent(&self, py: Python<'_>) -> Option<Py<Span>> {
-        match &self.above {
-            Above::Span(span) => Some(span.clone_ref(py)),
+        match self.started_under(py) {
+            Some(Active::Span(span)) => Some(span.unbind()),
             _ => None,
         }
     }
@@ -388,8 +388,7 @@ impl Span {
         let mut span = slf.clone();
         loop {
             Span::end(&span, None)?;
-            let Above::Span(above) = &span.get().above else { return Ok(()) };
-            let above = above.bind(py).clone();
+            let Active::Span(above) = span.get().above(py) else { return Ok(()) };
             span = above;
         }
     }
