@@ -388,6 +388,23 @@ fn nothing_is_lost() {
     }
 }
 
+/// When the interpreter ends, what is open is closed and finalizers run: their spans are as those before, and nothing is said.
+#[test]
+fn spans_end_with_the_interpreter() {
+    for way in ["early", "late"] {
+        let sandbox = sandbox();
+        succeeded(&sandbox.run_traced([python("otel-venv"), program("at_the_end.py"), way.into()]));
+        let spans = sandbox.spans();
+        let named =
+            |name: &str| spans.iter().find(|span| span.name == name).unwrap_or_else(|| panic!("{name}: {spans:#?}"));
+        let generator = named("open.generator");
+        assert_eq!(generator.text("error.type"), Some("builtins.GeneratorExit"), "{generator:#?}");
+        assert!(!named("last.datadog").failed && !named("last.otel").failed);
+        assert!(named("last.failed").failed && named("last.failed").events == ["exception"]);
+        assert_eq!(spans.len(), if way == "early" { 5 } else { 4 }, "{spans:#?}");
+    }
+}
+
 /// More than any queue of the usual tracers holds, as fast as it goes; the benchmark makes four times as many.
 #[test]
 fn a_tight_loop_loses_nothing() {
