@@ -25,7 +25,16 @@ pub(crate) fn ours(py: Python<'_>) -> PyResult<&'static Variable> {
 }
 
 impl<'py> Active<'py> {
-    /// What was put into the variable, or what a program hands over.
+    /// What a program hands to Datadog's API.
+    pub(crate) fn handed_over(value: Option<&Bound<'py, PyAny>>) -> Active<'py> {
+        let active = Active::of(value);
+        if let Active::Context(context) = &active {
+            context.get().handed_over();
+        }
+        active
+    }
+
+    /// What was put into the variable.
     pub(crate) fn of(value: Option<&Bound<'py, PyAny>>) -> Active<'py> {
         let Some(value) = value else { return Active::Nothing };
         if let Ok(span) = value.cast::<Span>() {
@@ -50,7 +59,7 @@ impl<'py> Active<'py> {
             if !span.get().is_finished() {
                 break;
             }
-            active = span.get().above(span.py());
+            active = span.get().after(span.py());
         }
         active
     }
@@ -92,11 +101,11 @@ fn put<'py>(py: Python<'py>, active: &Active<'py>, left: Option<&Bound<'py, Span
     }
 }
 
-/// A span has ended: if it is active here, what is above it becomes so.
+/// A span has ended: if it is active here, what is so after it becomes it.
 pub(crate) fn leave(span: &Bound<'_, Span>) -> PyResult<()> {
     let py = span.py();
     if matches!(raw(py)?, Active::Span(active) if active.is(span)) {
-        put(py, &span.get().above(py).open(), Some(span))?;
+        put(py, &span.get().after(py).open(), Some(span))?;
     }
     Ok(())
 }

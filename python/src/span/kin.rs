@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use std::cell::{Cell, RefCell};
 use std::mem::{replace, take};
 
-/// What a span is under, and what becomes active again when it has ended.
+/// What a span is under.
 #[derive(Debug, Default)]
 pub(crate) enum Above {
     #[default]
@@ -85,6 +85,14 @@ impl Span {
             Above::Nothing => Active::Nothing,
             Above::Span(above) => Active::Span(above.bind(py).clone()),
             Above::Context(context) => Active::Context(context.bind(py).clone()),
+        }
+    }
+
+    /// What is active after it.
+    pub(crate) fn after<'py>(&self, py: Python<'py>) -> Active<'py> {
+        match self.above(py) {
+            Active::Context(context) if context.get().is_for_one_span() => Active::Nothing,
+            above => above,
         }
     }
 
