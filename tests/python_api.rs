@@ -258,6 +258,36 @@ print('ddtrace' in [each.metadata['Name'] for each in importlib.metadata.distrib
     assert_eq!(sandbox.spans().len(), 1);
 }
 
+/// The page names each module of Datadog's package that is not there.
+#[test]
+fn modules_that_are_missing_are_named() {
+    let sandbox = sandbox();
+    let source = "import ddtrace, pkgutil
+print(*sorted(module.name for module in pkgutil.iter_modules(ddtrace.__path__) if module.name[0] != '_'))
+";
+    let real = sandbox.run_bare([python("ddtrace-venv").as_str(), "-c", source]).out();
+    let deeper = ["internal.logger", "internal.utils.formats"];
+    let source = "import importlib, sys, ddtrace
+for name in sys.argv[1:]:
+    try:
+        importlib.import_module('ddtrace.' + name)
+    except ModuleNotFoundError:
+        print('ddtrace.' + name)
+if not hasattr(ddtrace.tracer, 'data_streams_processor'):
+    print('tracer.data_streams_processor')
+";
+    let python = python("otel-venv");
+    let outcome =
+        sandbox.run_traced([python.as_str(), "-c", source].into_iter().chain(real.split_whitespace()).chain(deeper));
+    succeeded(&outcome);
+    let missing = outcome.out();
+    assert!(missing.lines().any(|name| name == "ddtrace.profiling"), "{missing}");
+    let page = include_str!("../docs/python.md");
+    for name in missing.lines() {
+        assert!(page.contains(&format!("`{name}`")), "{name}");
+    }
+}
+
 /// An SDK that a program sets up itself does all by itself.
 #[test]
 fn an_sdk_of_the_programs_own_is_left_alone() {
