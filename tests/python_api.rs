@@ -149,6 +149,39 @@ fn what_is_finished_elsewhere_is_active_nowhere() {
     assert_eq!(outcome.out(), "all is as it should be\n");
 }
 
+/// What leaves a block is what the program has raised, and the span ends by it, however hard it is to tell of that.
+#[test]
+fn exceptions_leave_spans_as_they_are() {
+    let sandbox = sandbox();
+    for way in ["texts", "descriptors"] {
+        let outcome = sandbox.run_traced([python("otel-venv"), program("in_trouble.py"), way.into()]);
+        succeeded(&outcome);
+        assert_eq!(outcome.out(), "all is as it should be\n");
+    }
+    let spans = sandbox.spans();
+    let named =
+        |name: &str| spans.iter().find(|span| span.name == name).unwrap_or_else(|| panic!("{name}: {spans:#?}"));
+    for name in ["text.datadog", "text.handled"] {
+        let message = "\u{fffd}\u{fffd}\u{fffd} bad name";
+        assert_eq!(named(name).text("error.message"), Some(message), "{:#?}", named(name));
+    }
+    for name in ["text.scope", "text.block", "descriptors.scope"] {
+        assert!(named(name).failed && named(name).events == ["exception"], "{:#?}", named(name));
+    }
+    let told = named("descriptors.datadog");
+    assert_eq!(told.text("error.type"), Some("builtins.OSError"));
+    assert!(told.text("error.stack").is_some_and(|stack| stack.contains("in descriptors")), "{told:#?}");
+}
+
+/// Work that goes on from where it has ended keeps nothing of what was before, and however much there is, it can be let go of.
+#[test]
+fn chains_of_spans_are_let_go_of() {
+    let sandbox = sandbox();
+    let outcome = sandbox.run_traced([python("otel-venv"), program("chains.py")]);
+    succeeded(&outcome);
+    assert_eq!(outcome.out(), "all is as it should be\n");
+}
+
 /// Both APIs and the stable one see the same span, and end in one trace.
 #[test]
 fn all_apis_meet_in_one_trace() {
@@ -237,6 +270,36 @@ print('ddtrace' in [each.metadata['Name'] for each in importlib.metadata.distrib
     succeeded(&outcome);
     assert_eq!(outcome.out(), "[True, True, False]\nTrue True\nFalse\n");
     assert_eq!(sandbox.spans().len(), 1);
+}
+
+/// The page names each module of Datadog's package that is not there.
+#[test]
+fn modules_that_are_missing_are_named() {
+    let sandbox = sandbox();
+    let source = "import ddtrace, pkgutil
+print(*sorted(module.name for module in pkgutil.iter_modules(ddtrace.__path__) if module.name[0] != '_'))
+";
+    let real = sandbox.run_bare([python("ddtrace-venv").as_str(), "-c", source]).out();
+    let deeper = ["internal.logger", "internal.utils.formats"];
+    let source = "import importlib, sys, ddtrace
+for name in sys.argv[1:]:
+    try:
+        importlib.import_module('ddtrace.' + name)
+    except ModuleNotFoundError:
+        print('ddtrace.' + name)
+if not hasattr(ddtrace.tracer, 'data_streams_processor'):
+    print('tracer.data_streams_processor')
+";
+    let python = python("otel-venv");
+    let outcome =
+        sandbox.run_traced([python.as_str(), "-c", source].into_iter().chain(real.split_whitespace()).chain(deeper));
+    succeeded(&outcome);
+    let missing = outcome.out();
+    assert!(missing.lines().any(|name| name == "ddtrace.profiling"), "{missing}");
+    let page = include_str!("../docs/python.md");
+    for name in missing.lines() {
+        assert!(page.contains(&format!("`{name}`")), "{name}");
+    }
 }
 
 /// An SDK that a program sets up itself does all by itself.
@@ -366,6 +429,23 @@ fn nothing_is_lost() {
         let spans = sandbox.spans();
         let count = |name: &str| spans.iter().filter(|span| span.name == name).count();
         assert_eq!((count("work"), count("open")), (1000, open), "{way}");
+    }
+}
+
+/// When the interpreter ends, what is open is closed and finalizers run: their spans are as those before, and nothing is said.
+#[test]
+fn spans_end_with_the_interpreter() {
+    for way in ["early", "late"] {
+        let sandbox = sandbox();
+        succeeded(&sandbox.run_traced([python("otel-venv"), program("at_the_end.py"), way.into()]));
+        let spans = sandbox.spans();
+        let named =
+            |name: &str| spans.iter().find(|span| span.name == name).unwrap_or_else(|| panic!("{name}: {spans:#?}"));
+        let generator = named("open.generator");
+        assert_eq!(generator.text("error.type"), Some("builtins.GeneratorExit"), "{generator:#?}");
+        assert!(!named("last.datadog").failed && !named("last.otel").failed);
+        assert!(named("last.failed").failed && named("last.failed").events == ["exception"]);
+        assert_eq!(spans.len(), if way == "early" { 5 } else { 4 }, "{spans:#?}");
     }
 }
 

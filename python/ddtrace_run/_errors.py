@@ -1,4 +1,4 @@
-"""How exceptions are shown: imported when the first one is recorded."""
+"""How exceptions are shown. Imported with the extension, so that nothing is imported when one is recorded."""
 
 import sys
 import traceback
@@ -35,10 +35,20 @@ def _stack(kind, value, trace, limit):
             lines = traceback.format_exception(kind, value, trace, limit=-limit)
             text = "".join(lines)
         except Exception:
-            return ""
+            return _bare(kind, value, trace)
         if len(text) <= _MOST_CHARACTERS or limit <= 1:
             return text
         limit //= 2
+
+
+def _bare(kind, value, trace):
+    """The same without the source: when a program ends or has no descriptors left, `traceback` may fail."""
+    frames = []
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        frames.append(f'  File "{code.co_filename}", line {trace.tb_lineno}, in {code.co_name}\n')
+        trace = trace.tb_next
+    return "".join(["Traceback (most recent call last):\n", *frames[-_FRAMES:], f"{_name(kind)}: {_text(value)}\n"])
 
 
 def stack(limit=None):
@@ -54,5 +64,5 @@ def event(exception, is_datadog=False):
     try:
         shown = "".join(traceback.format_exception(kind, exception, exception.__traceback__))
     except Exception:
-        shown = ""
+        shown = _bare(kind, exception, exception.__traceback__)
     return name, _text(exception), shown

@@ -155,8 +155,11 @@ class _StandIn(TracerProvider, _trace_api.ProxyTracerProvider):
 
 def _set_propagator():
     """Has contexts written and read as our configuration says, unless the program has chosen a propagator."""
-    from opentelemetry import propagate
-
+    try:
+        from opentelemetry import propagate
+    except ImportError:
+        # The interpreter is ending, and a finalizer asks for the first tracer: nothing more is imported.
+        return
     before = propagate.get_global_textmap()
     if type(before).__module__ == "opentelemetry.propagators.composite":
         propagate.set_global_textmap(_make_propagator(before))

@@ -12,6 +12,7 @@ use ddtrace::tracer::ActiveTrace;
 use pyo3::exceptions::PyAttributeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The tag that says which user a trace is of, in Base64.
@@ -23,6 +24,7 @@ const USER: &[u8] = b"_dd.p.usr.id";
 pub(crate) struct Context {
     kind: Kind,
     pub(crate) shared: Arc<Shared>,
+    is_for_one_span: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -36,12 +38,27 @@ enum Kind {
 impl Context {
     /// Of a span of this process.
     pub(crate) fn local(trace: Arc<ActiveTrace>, id: SpanId, shared: Arc<Shared>) -> Context {
-        Context { kind: Kind::Local(trace, id), shared }
+        Context { kind: Kind::Local(trace, id), shared, is_for_one_span: AtomicBool::new(false) }
     }
 
     /// What came in.
     pub(crate) fn carried(extracted: Extracted, baggage: Items) -> Context {
-        Context { kind: Kind::Carried(Mutex::new(Box::new(extracted))), shared: Arc::new(Shared::with(baggage)) }
+        Context {
+            kind: Kind::Carried(Mutex::new(Box::new(extracted))),
+            shared: Arc::new(Shared::with(baggage)),
+            is_for_one_span: AtomicBool::new(false),
+        }
+    }
+
+    /// A program has handed it to Datadog's API. Nobody takes back there what came in with a request, so it holds until the
+    /// span that continues it has ended: the next request may have brought nothing.
+    pub(crate) fn handed_over(&self) {
+        self.is_for_one_span.store(self.trace().is_none(), Ordering::Relaxed);
+    }
+
+    /// Whether nothing is active when a span under it has ended.
+    pub(crate) fn is_for_one_span(&self) -> bool {
+        self.is_for_one_span.load(Ordering::Relaxed)
     }
 
     /// The trace, if it is one of this process.

@@ -1,27 +1,85 @@
-//! Exceptions, as spans tell of them. How they are shown is written in Python (`ddtrace_run/_errors.py`), and imported when
-//! the first one comes.
+//! Exceptions, as spans tell of them. How they are shown is written in Python (`ddtrace_run/_errors.py`).
 
+use crate::ffi::text;
 use crate::span::Span;
-use crate::values::{self, Value};
+use crate::values::{self, Value, shown, type_name};
+use pyo3::call::PyCallArgs;
 use pyo3::exceptions::PySystemExit;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+use pyo3::types::PyString;
 
-fn helper<'py>(py: Python<'py>, cell: &'static PyOnceLock<Py<PyAny>>, name: &str) -> PyResult<Bound<'py, PyAny>> {
-    let find = || Ok::<_, PyErr>(py.import("ddtrace_run._errors")?.getattr(name)?.unbind());
-    Ok(cell.get_or_try_init(py, find)?.bind(py).clone())
+/// The functions of `_errors`.
+struct Helpers {
+    described: Py<PyAny>,
+    stack: Py<PyAny>,
+    event: Py<PyAny>,
 }
 
-/// `described(type, value, traceback, limit)`: type, message and stack.
-pub(crate) fn described(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    static FOUND: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    helper(py, &FOUND, "described")
+static HELPERS: PyOnceLock<Helpers> = PyOnceLock::new();
+
+/// Imports them, with the extension: when an exception comes that may not be possible any more, as descriptors have run out,
+/// the root is another or the interpreter is ending.
+pub(crate) fn load(py: Python<'_>) -> PyResult<()> {
+    HELPERS.get_or_try_init(py, || {
+        let module = py.import("ddtrace_run._errors")?;
+        let named = |name| Ok::<_, PyErr>(module.getattr(name)?.unbind());
+        Ok::<_, PyErr>(Helpers { described: named("described")?, stack: named("stack")?, event: named("event")? })
+    })?;
+    Ok(())
 }
 
-/// `stack(limit)`: where the program is.
-pub(crate) fn stack(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    static FOUND: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    helper(py, &FOUND, "stack")
+/// What one of them makes of what it is called with. `None` where it fails: whatever is told, it is told by a program that is
+/// in trouble already. What is raised to end the program is raised.
+fn call<'py, T>(
+    py: Python<'py>,
+    helper: impl FnOnce(&Helpers) -> &Py<PyAny>,
+    arguments: impl PyCallArgs<'py>,
+) -> PyResult<Option<T>>
+where
+    T: for<'a> FromPyObject<'a, 'py>,
+{
+    let Some(helpers) = HELPERS.get(py) else { return Ok(None) };
+    let called = helper(helpers).bind(py).call1(arguments);
+    values::spared(py, called.map(Some)).map(|told| told.and_then(|told| told.extract().ok()))
+}
+
+/// What is told of an exception.
+pub(crate) struct Told {
+    pub(crate) kind: String,
+    pub(crate) message: String,
+    pub(crate) stack: String,
+}
+
+impl Told {
+    /// The texts of a helper, or the little that can be said of an exception without one.
+    fn of<'py>(
+        texts: Option<(Bound<'py, PyString>, Bound<'py, PyString>, Bound<'py, PyString>)>,
+        exception: &Bound<'py, PyAny>,
+    ) -> Told {
+        let owned = |string: &Bound<'_, PyString>| text(string).into_owned();
+        match texts {
+            Some((kind, message, stack)) => Told { kind: owned(&kind), message: owned(&message), stack: owned(&stack) },
+            None => Told { kind: type_name(exception), message: shown(exception), stack: String::new() },
+        }
+    }
+}
+
+/// Type, message and stack by the rules of Datadog's API.
+pub(crate) fn described<'py>(
+    kind: &Bound<'py, PyAny>,
+    value: &Bound<'py, PyAny>,
+    traceback: &Bound<'py, PyAny>,
+    limit: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Told> {
+    let texts = call(kind.py(), |helpers| &helpers.described, (kind, value, traceback, limit))?;
+    Ok(Told::of(texts, value))
+}
+
+/// Where the program is.
+pub(crate) fn stack(py: Python<'_>, limit: Option<&Bound<'_, PyAny>>) -> PyResult<String> {
+    let stack: Option<Bound<'_, PyString>> = call(py, |helpers| &helpers.stack, (limit,))?;
+    Ok(stack.map(|stack| text(&stack).into_owned()).unwrap_or_default())
 }
 
 /// By whose rules an event tells of an exception.
@@ -31,12 +89,6 @@ pub(crate) enum Naming {
     Datadog,
     /// Types that are built in by their name alone; and whether the exception leaves the span.
     OpenTelemetry { escaped: bool },
-}
-
-/// `event(exception, is_datadog)`: type, message and stack as OpenTelemetry has them.
-fn event(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    static FOUND: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    helper(py, &FOUND, "event")
 }
 
 /// Whether it only ends the program, successfully.
@@ -53,12 +105,12 @@ pub(crate) fn record(
     time: Option<u64>,
     naming: Naming,
 ) -> PyResult<()> {
-    let (kind, message, stack): (String, String, String) =
-        { event(span.py())?.call1((exception, matches!(naming, Naming::Datadog)))?.extract()? };
+    let arguments = (exception, matches!(naming, Naming::Datadog));
+    let told = Told::of(call(span.py(), |helpers| &helpers.event, arguments)?, exception);
     let mut all = vec![
-        (String::from("exception.type"), Value::Text(kind.into())),
-        (String::from("exception.message"), Value::Text(message.into())),
-        (String::from("exception.stacktrace"), Value::Text(stack.into())),
+        (String::from("exception.type"), Value::Text(told.kind.into())),
+        (String::from("exception.message"), Value::Text(told.message.into())),
+        (String::from("exception.stacktrace"), Value::Text(told.stack.into())),
     ];
     if let Naming::OpenTelemetry { escaped } = naming {
         all.push((String::from("exception.escaped"), Value::Text(if escaped { "True" } else { "False" }.into())));

@@ -57,6 +57,7 @@ mod native {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         let py = module.py();
+        crate::errors::load(py)?;
         // Each text begins with the signature, which `inspect` reads.
         let span = py.get_type::<Span>();
         let doc = c"set_tag($self, key, value=None)\n--\n\nSets a tag: text, a number, or what `str` makes of it.";

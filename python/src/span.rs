@@ -1,15 +1,16 @@
 //! `Span` of Datadog's API. Spans of OpenTelemetry's API are such spans as well, shown through [`crate::otel`].
 
 mod api;
+mod kin;
 
 use crate::context::Context;
 use crate::engine::engine;
+use crate::errors::{self, Told};
 use crate::ffi::{fast, text};
-use crate::otel::span::OtelSpan;
 use crate::otel::tracer::Instrumentation;
 use crate::processors;
 use crate::shared::Shared;
-use crate::store;
+use crate::store::{self, Active};
 use crate::values::{self, Value, shown};
 use ddtrace::ids::{SpanId, TraceId};
 use ddtrace::semconv::Key;
@@ -21,16 +22,11 @@ use pyo3::types::{PyDict, PyString};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub(crate) use kin::Above;
+use kin::Kin;
+
 /// The tag that says why a span has failed.
 pub(crate) const ERROR_MESSAGE: &str = "error.message";
-
-/// What a span is under, and what becomes active again when it has ended.
-#[derive(Debug)]
-pub(crate) enum Above {
-    Nothing,
-    Span(Py<Span>),
-    Context(Py<Context>),
-}
 
 /// Its duration, until it is finished.
 const UNFINISHED: i64 = -1;
@@ -47,10 +43,9 @@ pub(crate) struct Span {
     duration_ns: AtomicI64,
     /// Its place among those that processors look at before they are recorded; 0 for none of them.
     pub(crate) place: u64,
-    pub(crate) above: Above,
+    /// Never locked while code of the program's can run, as well.
+    kin: Mutex<Kin>,
     pub(crate) shared: Arc<Shared>,
-    /// What stood in the context of OpenTelemetry's API before it.
-    pub(crate) replaced: PyOnceLock<Py<OtelSpan>>,
     /// Its `context`, once that was asked for.
     context: PyOnceLock<Py<Context>>,
     /// Its `SpanContext` of OpenTelemetry's API, once that was asked for.
@@ -78,9 +73,8 @@ impl Span {
             start_ns: AtomicU64::new(start_ns),
             duration_ns: AtomicI64::new(UNFINISHED),
             place,
-            above,
+            kin: Mutex::new(Kin::under(above)),
             shared,
-            replaced: PyOnceLock::new(),
             context: PyOnceLock::new(),
             otel_context: PyOnceLock::new(),
             made_by,
@@ -95,6 +89,10 @@ impl Span {
 
     fn live(&self) -> MutexGuard<'_, LiveSpan> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn kin(&self) -> MutexGuard<'_, Kin> {
+        self.kin.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Looks at what it holds. `look` must not call Python.
@@ -165,12 +163,16 @@ impl Span {
         {
             return Ok(());
         }
-        if this.place != 0 || processors::are_there() && this.is_recorded() {
-            processors::finished(slf)?;
+        let looked_at = if this.place != 0 || processors::are_there() && this.is_recorded() {
+            processors::finished(slf)
         } else {
             this.record_end();
-        }
-        store::leave(slf)
+            Ok(())
+        };
+        // Whatever has become of it, it is active no more.
+        let left = store::leave(slf);
+        Span::settle(slf);
+        left.and(looked_at)
     }
 
     /// Records the end, once whoever wanted to look at it has done so. Where the program has switched the tracer off
@@ -278,12 +280,10 @@ impl Span {
         traceback: &Bound<'_, PyAny>,
         limit: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        let py = slf.py();
         if exception.is_none() {
             return Ok(());
         }
-        let described = crate::errors::described(py)?.call1((exception, value, traceback, limit))?;
-        let (kind, message, stack): (String, String, String) = described.extract()?;
+        let Told { kind, message, stack } = errors::described(exception, value, traceback, limit)?;
         slf.get().change(|data| {
             data.override_status(Status::Error(message.clone().into()));
             data.set_attribute("error.type", Value::Text(kind.into()).attribute());
@@ -320,13 +320,13 @@ fast! {
     exit(py, slf: Span, arguments) {
         let [kind, value, traceback] = arguments.take(py, "__exit__", [c"exc_type", c"exc_val", c"exc_tb"])?;
         let slf = slf.to_owned();
-        if let (Some(kind), Some(value), Some(traceback)) = (kind, value, traceback)
-            && !kind.is_none()
-            && !crate::errors::is_success(&value)
-        {
-            Span::set_exception(&slf, &kind, &value, &traceback, None)?;
-        }
-        Span::end(&slf, None)?;
+        let told = match (kind, value, traceback) {
+            (Some(kind), Some(value), Some(traceback)) if !kind.is_none() && !errors::is_success(&value) => {
+                Span::set_exception(&slf, &kind, &value, &traceback, None)
+            }
+            _ => Ok(()),
+        };
+        left(py, [told, Span::end(&slf, None)])?;
         Ok(pyo3::types::PyBool::new(py, false).to_owned().into_any())
     }
 }
@@ -339,6 +339,12 @@ fast! {
         Span::end(&slf.to_owned(), time)?;
         Ok(py.None().into_bound(py))
     }
+}
+
+/// A block of the program's has been left, and its span has ended, whatever of that has failed. The program sees the exception
+/// that it has raised, and none of ours in its place; what is raised to end it is raised.
+pub(crate) fn left<const N: usize>(py: Python<'_>, results: [PyResult<()>; N]) -> PyResult<()> {
+    results.into_iter().map(|result| values::spared(py, result)).fold(Ok(()), Result::and)
 }
 
 /// How long a span is to have taken, as its duration says before it is finished.
@@ -376,10 +382,10 @@ pub(crate) fn local_root<'py>(span: &Bound<'py, Span>) -> Bound<'py, Span> {
     let py = span.py();
     let mut root = span.clone();
     loop {
-        let above = match &root.get().above {
-            Above::Span(above) => above.bind(py).clone(),
-            _ => return root,
-        };
+        if let Some(known) = root.get().root(py) {
+            return known;
+        }
+        let Active::Span(above) = root.get().above(py) else { return root };
         root = above;
     }
 }

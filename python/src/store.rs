@@ -5,7 +5,7 @@
 
 use crate::context::Context;
 use crate::otel::binding::Binding;
-use crate::span::{Above, Span};
+use crate::span::Span;
 use crate::variable::Variable;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -25,7 +25,16 @@ pub(crate) fn ours(py: Python<'_>) -> PyResult<&'static Variable> {
 }
 
 impl<'py> Active<'py> {
-    /// What was put into the variable, or what a program hands over.
+    /// What a program hands to Datadog's API.
+    pub(crate) fn handed_over(value: Option<&Bound<'py, PyAny>>) -> Active<'py> {
+        let active = Active::of(value);
+        if let Active::Context(context) = &active {
+            context.get().handed_over();
+        }
+        active
+    }
+
+    /// What was put into the variable.
     pub(crate) fn of(value: Option<&Bound<'py, PyAny>>) -> Active<'py> {
         let Some(value) = value else { return Active::Nothing };
         if let Ok(span) = value.cast::<Span>() {
@@ -50,19 +59,9 @@ impl<'py> Active<'py> {
             if !span.get().is_finished() {
                 break;
             }
-            active = Active::above(span);
+            active = span.get().after(span.py());
         }
         active
-    }
-
-    /// What is above a span.
-    pub(crate) fn above(span: &Bound<'py, Span>) -> Active<'py> {
-        let py = span.py();
-        match &span.get().above {
-            Above::Nothing => Active::Nothing,
-            Above::Span(above) => Active::Span(above.bind(py).clone()),
-            Above::Context(context) => Active::Context(context.bind(py).clone()),
-        }
     }
 }
 
@@ -102,11 +101,11 @@ fn put<'py>(py: Python<'py>, active: &Active<'py>, left: Option<&Bound<'py, Span
     }
 }
 
-/// A span has ended: if it is active here, what is above it becomes so.
+/// A span has ended: if it is active here, what is so after it becomes it.
 pub(crate) fn leave(span: &Bound<'_, Span>) -> PyResult<()> {
     let py = span.py();
     if matches!(raw(py)?, Active::Span(active) if active.is(span)) {
-        put(py, &Active::above(span).open(), Some(span))?;
+        put(py, &span.get().after(py).open(), Some(span))?;
     }
     Ok(())
 }

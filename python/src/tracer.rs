@@ -207,7 +207,7 @@ fast! {
             [c"name", c"child_of", c"service", c"resource", c"span_type", c"activate", c"span_api"],
         )?;
         let [name, child_of, service, resource, span_type, activate, _] = given;
-        let span = begin_with(py, name, service, resource, span_type, Active::of(child_of.as_deref()))?;
+        let span = begin_with(py, name, service, resource, span_type, Active::handed_over(child_of.as_deref()))?;
         if activate.is_some_and(|activate| activate.is_truthy().unwrap_or(false)) {
             store::activate(py, &Active::Span(span.clone()))?;
         }
@@ -374,7 +374,7 @@ impl ContextProvider {
     /// Makes a span or a context the active one; None makes it that nothing is.
     #[pyo3(signature = (ctx))]
     fn activate<'py>(&self, ctx: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        store::activate(ctx.py(), &Active::of(Some(&ctx)))?;
+        store::activate(ctx.py(), &Active::handed_over(Some(&ctx)))?;
         Ok(ctx)
     }
 

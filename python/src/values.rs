@@ -102,11 +102,13 @@ impl Value<'_> {
 pub(crate) fn shown(value: &Bound<'_, PyAny>) -> String {
     match value.str() {
         Ok(string) => text(&string).into_owned(),
-        Err(_) => format!(
-            "<{} that cannot be shown>",
-            value.get_type().name().map(|name| name.to_string()).unwrap_or_default()
-        ),
+        Err(_) => format!("<{} that cannot be shown>", type_name(value)),
     }
+}
+
+/// The name of a value's type, without its module.
+pub(crate) fn type_name(value: &Bound<'_, PyAny>) -> String {
+    value.get_type().name().map(|name| text(&name).into_owned()).unwrap_or_default()
 }
 
 /// The key of a tag or an attribute: a text, or bytes that are one.

@@ -4,6 +4,7 @@ import asyncio
 import importlib
 import json
 import logging
+import threading
 from wsgiref.util import setup_testing_defaults
 
 logging.disable(logging.CRITICAL)
@@ -249,8 +250,39 @@ def users():
     set_user(tracer, "nobody")
 
 
+def incoming():
+    """What came in is active until the span that continues it has ended: a next request may have brought nothing."""
+
+    def active():
+        active = tracer.context_provider.active()
+        return active and (type(active).__name__, active.trace_id)
+
+    came_in = Context(trace_id=7, span_id=8, sampling_priority=-1)
+    tracer.context_provider.activate(came_in)
+    with tracer.trace("first") as first:
+        with tracer.trace("below"):
+            pass
+        say("incoming", first.trace_id, first.parent_id, tracer.current_span() is first)
+    say("after the first", active())
+    with tracer.start_span("given", child_of=came_in, activate=True) as given:
+        say("given", given.trace_id, active())
+    say("after the given", active())
+    tracer.context_provider.activate(came_in)
+    finished, last = tracer.trace("finished"), tracer.trace("last")
+    finished.finish()
+    say("in the last", active())
+    last.finish()
+    say("after the last", active())
+    tracer.context_provider.activate(came_in)
+    thread = threading.Thread(target=tracer.trace("elsewhere").finish)
+    thread.start()
+    thread.join()
+    say("finished elsewhere", active())
+
+
 switched_off()
 by_hand()
+incoming()
 nothing_to_set()
 times()
 contexts()

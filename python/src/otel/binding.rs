@@ -4,7 +4,7 @@ use super::span::OtelSpan;
 use crate::context::Context;
 use crate::engine::engine;
 use crate::shared::Items;
-use crate::span::{Above, Span};
+use crate::span::Span;
 use crate::store::Active;
 use crate::variable::Variable;
 use ddtrace::context::{FLAG_SAMPLED, TraceContext};
@@ -304,16 +304,15 @@ impl Binding {
         let next = match active {
             Active::Nothing => self.with_span(py, current, self.invalid_span.bind(py))?,
             Active::Span(span) => {
-                let before = left.and_then(|left| left.get().replaced.get(py));
-                let shows_it = |before: &&Py<OtelSpan>| before.get().span.is(span);
-                let shown = match before.filter(shows_it) {
-                    Some(before) => before.bind(py).clone(),
+                let before = left.and_then(|left| left.get().replaced(py));
+                let shown = match before.filter(|before| before.get().span.is(span)) {
+                    Some(before) => before,
                     None => {
                         if let Some(present) = current.and_then(|current| self.value(current, &self.span_key))
                             && let Ok(present) = present.cast_into::<OtelSpan>()
-                            && matches!(&span.get().above, Above::Span(above) if above.is(&present.get().span))
+                            && matches!(span.get().above(py), Active::Span(above) if above.is(&present.get().span))
                         {
-                            let _ = span.get().replaced.set(py, present.unbind());
+                            span.get().set_replaced(present);
                         }
                         OtelSpan::showing(span)?
                     }

@@ -3,6 +3,7 @@
 use super::span::{Conduct, OtelSpan};
 use super::tracer::{Given, OtelTracer, bound};
 use crate::ffi::fast;
+use crate::span::left;
 use pyo3::exceptions::{PyException, PyRuntimeError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -99,16 +100,16 @@ fast! {
         let this = slf.get();
         if let Some((span, token)) = this.take() {
             let (span, token) = (span.into_bound(py), token.into_bound(py));
-            detach(py, &token)?;
+            let detached = detach(py, &token);
             // What ends a program, a task or a generator is no error.
-            if let Some(exception) = value.filter(|value| value.is_instance_of::<PyException>())
-                && span.get().is_recording()
-            {
-                OtelSpan::fail(&span, this.conduct, &exception, false)?;
-            }
-            if this.conduct.ends_on_exit {
-                OtelSpan::finish(&span, None)?;
-            }
+            let told = match value.filter(|value| value.is_instance_of::<PyException>()) {
+                Some(exception) if span.get().is_recording() => {
+                    OtelSpan::fail(&span, this.conduct, &exception, false)
+                }
+                _ => Ok(()),
+            };
+            let ended = if this.conduct.ends_on_exit { OtelSpan::finish(&span, None) } else { Ok(()) };
+            left(py, [detached, told, ended])?;
         }
         Ok(PyBool::new(py, false).to_owned().into_any())
     }

@@ -5,12 +5,14 @@ use super::processors;
 use super::tracer::bound;
 use crate::errors::{self, Naming};
 use crate::ffi::fast;
-use crate::span::{Above, ERROR_MESSAGE, Span};
-use crate::values::{self, Value, shown};
+use crate::span::{self, ERROR_MESSAGE, Span};
+use crate::store::Active;
+use crate::values::{self, Value, shown, type_name};
+use ddtrace::ids::SpanId;
 use ddtrace::propagation::w3c_form;
 use ddtrace::semconv::Key;
 use ddtrace::span::Status;
-use ddtrace::tracer::{AttributeValue, SpanData};
+use ddtrace::tracer::{ActiveTrace, AttributeValue, SpanData};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -71,14 +73,16 @@ impl OtelSpan {
     ) -> PyResult<()> {
         let py = slf.py();
         let span = slf.get().span.bind(py);
-        if conduct.records_exception {
-            errors::record(span, exception, None, None, Naming::OpenTelemetry { escaped })?;
-        }
+        let recorded = if conduct.records_exception {
+            errors::record(span, exception, None, None, Naming::OpenTelemetry { escaped })
+        } else {
+            Ok(())
+        };
         if conduct.sets_status {
-            let description = format!("{}: {}", exception.get_type().name()?, shown(exception));
+            let description = format!("{}: {}", type_name(exception), shown(exception));
             span.get().change(|data| data.set_status(Status::Error(description.into())));
         }
-        Ok(())
+        recorded
     }
 
     pub(super) fn finish(slf: &Bound<'_, OtelSpan>, end_ns: Option<u64>) -> PyResult<()> {
@@ -87,9 +91,9 @@ impl OtelSpan {
             return Ok(());
         }
         processors::ending(slf);
-        Span::end(span, end_ns)?;
+        let ended = Span::end(span, end_ns);
         processors::ended(slf);
-        Ok(())
+        ended
     }
 
     /// The `SpanContext` of it.
@@ -99,14 +103,15 @@ impl OtelSpan {
 
     /// The `SpanContext` of a span. Asking decides whether the trace is kept, where a rule of the configuration can.
     fn context_of<'py>(py: Python<'py>, span: &Span) -> PyResult<Bound<'py, PyAny>> {
-        let make = || {
-            let flags = u8::from(span.trace().is_kept());
-            let carried = span.trace().context_so_far(span.id());
-            let ids =
-                (span.trace().trace_id(), span.id(), flags | (carried.span.flags & ddtrace::context::FLAG_RANDOM));
-            Ok::<_, PyErr>(bound(py)?.span_context(py, ids, false, &w3c_form::state_of(&carried))?.unbind())
-        };
+        let make = || OtelSpan::context_in(py, span.trace(), span.id()).map(Bound::unbind);
         Ok(span.otel_context.get_or_try_init(py, make)?.bind(py).clone())
+    }
+
+    fn context_in<'py>(py: Python<'py>, trace: &ActiveTrace, id: SpanId) -> PyResult<Bound<'py, PyAny>> {
+        let flags = u8::from(trace.is_kept());
+        let carried = trace.context_so_far(id);
+        let ids = (trace.trace_id(), id, flags | (carried.span.flags & ddtrace::context::FLAG_RANDOM));
+        bound(py)?.span_context(py, ids, false, &w3c_form::state_of(&carried))
     }
 }
 
@@ -156,12 +161,13 @@ fast! {
     exit(py, slf: OtelSpan, arguments) {
         let [_, value, _] = arguments.take(py, "__exit__", [c"exc_type", c"exc_val", c"exc_tb"])?;
         let slf = slf.to_owned();
-        if let Some(exception) = value.filter(|value| !value.is_none())
-            && slf.get().is_recording()
-        {
-            OtelSpan::fail(&slf, slf.get().conduct, &exception, true)?;
-        }
-        OtelSpan::finish(&slf, None)?;
+        let told = match value.filter(|value| !value.is_none()) {
+            Some(exception) if slf.get().is_recording() => {
+                OtelSpan::fail(&slf, slf.get().conduct, &exception, true)
+            }
+            _ => Ok(()),
+        };
+        span::left(py, [told, OtelSpan::finish(&slf, None)])?;
         Ok(PyBool::new(py, false).to_owned().into_any())
     }
 }
@@ -303,15 +309,19 @@ impl OtelSpan {
         if parent_id.0 == 0 {
             return Ok(None);
         }
-        match &span.above {
-            Above::Span(above) if above.get().id() == parent_id => OtelSpan::context_of(py, above.get()).map(Some),
-            Above::Context(context) => {
+        match span.started_under(py) {
+            Some(Active::Span(above)) if above.get().id() == parent_id => {
+                OtelSpan::context_of(py, above.get()).map(Some)
+            }
+            Some(Active::Context(context)) => {
                 let known = context.get().span_context();
                 let state = context.get().state();
                 let is_remote = context.get().trace().is_none();
                 let ids = (known.trace_id, known.span_id, known.trace_flags());
                 binding.span_context(py, ids, is_remote, &state).map(Some)
             }
+            // It was one of the same trace.
+            None => OtelSpan::context_in(py, span.trace(), parent_id).map(Some),
             _ => binding.span_context(py, (span.trace().trace_id(), parent_id, 1), false, "").map(Some),
         }
     }

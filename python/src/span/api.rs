@@ -200,8 +200,8 @@ impl Span {
     /// The span that it is under, if that is one of this process.
     #[getter]
     fn _parent(&self, py: Python<'_>) -> Option<Py<Span>> {
-        match &self.above {
-            Above::Span(span) => Some(span.clone_ref(py)),
+        match self.started_under(py) {
+            Some(Active::Span(span)) => Some(span.unbind()),
             _ => None,
         }
     }
@@ -326,7 +326,7 @@ impl Span {
         if !kind.is_none() {
             return Span::set_exception(slf, &kind, &value, &traceback, limit);
         }
-        let stack: String = crate::errors::stack(py)?.call1((limit,))?.extract()?;
+        let stack = errors::stack(py, limit)?;
         slf.get().change(|data| data.set_attribute("error.stack", Value::Text(stack.into()).attribute()));
         Ok(())
     }
@@ -338,7 +338,7 @@ impl Span {
         exception: &Bound<'_, PyAny>,
         attributes: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        crate::errors::record(slf, exception, attributes, None, crate::errors::Naming::Datadog)
+        errors::record(slf, exception, attributes, None, errors::Naming::Datadog)
     }
 
     /// Adds an event.
@@ -388,8 +388,7 @@ impl Span {
         let mut span = slf.clone();
         loop {
             Span::end(&span, None)?;
-            let Above::Span(above) = &span.get().above else { return Ok(()) };
-            let above = above.bind(py).clone();
+            let Active::Span(above) = span.get().above(py) else { return Ok(()) };
             span = above;
         }
     }
