@@ -69,6 +69,9 @@ pub(super) struct Trace {
     pub(super) verdict: Verdict,
     /// The local root, where it is among the finished ones.
     pub(super) root: Option<SpanId>,
+    /// Local roots that have finished before that one and say something else: the same trace came in more than once. Each
+    /// was told to others as it is, and what is below it goes with it.
+    pub(super) others: Vec<(SpanId, Verdict)>,
     /// The local root, while it is open.
     pub(super) open_root: Option<SpanId>,
     /// Since when it waits for a word of its local root, `CLOCK_MONOTONIC` nanoseconds.
@@ -155,12 +158,17 @@ impl Process {
         let trace = self.traces.entry(span.trace_id).or_default();
         trace.open = trace.open.saturating_sub(1);
         if is_local_root {
-            trace.root = Some(span.span_id);
             // What was sent with an earlier part of the trace stands.
-            trace.verdict = match decided {
+            let verdict = match decided {
                 Some(decided) if verdict.priority.is_none() => decided.clone(),
                 _ => verdict,
             };
+            let before = std::mem::replace(&mut trace.verdict, verdict);
+            if let Some(root) = trace.root.replace(span.span_id)
+                && before != trace.verdict
+            {
+                trace.others.push((root, before));
+            }
         }
         let id = span.trace_id;
         if is_withdrawn {
@@ -258,6 +266,19 @@ impl Process {
         let resource = self.complete();
         let Some(trace) = self.traces.get_mut(&id) else { return };
         let mut spans = std::mem::take(&mut trace.finished);
+        for (root, mut verdict) in std::mem::take(&mut trace.others) {
+            let mut below = take_below(root, &mut spans);
+            below.sort_unstable_by_key(|span| (span.span_id != root, span.start_unix_nano, span.end_unix_nano));
+            // It may be one that was withdrawn.
+            let Some(first) = below.first() else { continue };
+            let is_led_by_root = first.span_id == root;
+            if verdict.priority.is_none() {
+                judge.decide(&mut verdict, first, &resource);
+            }
+            judge.pick(&verdict, &mut below, &resource);
+            ready.segments.extend(trace.segments.numbers());
+            ready.chunks.push(verdict.chunk(&resource, below, is_led_by_root));
+        }
         if !spans.is_empty() {
             // The local root first; parents start before their children.
             let root = trace.root.take();
@@ -286,6 +307,22 @@ impl Process {
             self.traces.remove(&id);
         }
     }
+}
+
+/// A span and what hangs below it, as far as it is among these spans.
+fn take_below(root: SpanId, spans: &mut Vec<Span>) -> Vec<Span> {
+    let mut children: HashMap<SpanId, Vec<SpanId>> = HashMap::new();
+    for span in spans.iter() {
+        children.entry(span.parent_id).or_default().push(span.span_id);
+    }
+    let (mut taken, mut next) = (HashSet::new(), vec![root]);
+    while let Some(id) = next.pop() {
+        // Each once, whatever the ids say of each other.
+        if taken.insert(id) {
+            next.extend(children.remove(&id).unwrap_or_default());
+        }
+    }
+    spans.extract_if(.., |span| taken.contains(&span.span_id)).collect()
 }
 
 fn remember(decided: &mut HashMap<TraceId, Verdict>, sent: &mut VecDeque<TraceId>, id: TraceId, verdict: &Verdict) {

@@ -136,6 +136,40 @@ fn a_trace_is_handed_on_when_its_local_root_has_ended() {
 }
 
 #[test]
+fn one_trace_that_comes_in_twice_is_sent_as_each_request_was_told() {
+    for is_overlapping in [false, true] {
+        let mut story = Story::new();
+        let requests = [(1, 2, &b"rum"[..]), (3, -1, b"")];
+        let begin = |story: &mut Story, (id, priority, origin): (u64, i64, &[u8])| {
+            story.record(1, |record| record.span_start(SpanId(id), &root(7)));
+            story.record(1, |record| {
+                record.amend(SpanId(id));
+                record.integer(Key::SamplingPriority, priority);
+                record.text(Key::Origin, origin);
+            });
+            story.record(1, |record| record.span(SpanId(id + 1), &body(7, id, 0), &END));
+        };
+        let end = |story: &mut Story, id: u64| {
+            story.record(1, |record| record.span_end(SpanId(id), &END));
+        };
+        if is_overlapping {
+            requests.into_iter().for_each(|request| begin(&mut story, request));
+            requests.into_iter().for_each(|(id, ..)| end(&mut story, id));
+        } else {
+            for request in requests {
+                begin(&mut story, request);
+                end(&mut story, request.0);
+            }
+        }
+        let chunks = story.chunks(0);
+        let told = chunks
+            .iter()
+            .map(|chunk| (ids(chunk), chunk.sampling_priority, chunk.origin.as_str(), chunk.has_local_root));
+        assert_eq!(told.collect::<Vec<_>>(), [(vec![1, 2], 2, "rum", true), (vec![3, 4], -1, "", true)]);
+    }
+}
+
+#[test]
 fn what_another_thread_says_of_a_span_may_be_read_after_its_end() {
     let said = record(|record| {
         record.amend(SpanId(1));

@@ -306,6 +306,7 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::super::outbox_reading::{look, spans_of};
+    use super::super::parcel::tests::noise;
     use super::*;
 
     const BOUND: Bound = Bound { on_disk: 16 << 20, in_memory: 16 << 20 };
@@ -324,16 +325,6 @@ mod tests {
 
     fn both(body: &[u8]) -> Vec<(usize, Vec<u8>)> {
         vec![(0, body.to_vec()), (1, [body, b"!"].concat())]
-    }
-
-    /// Bytes that cannot be compressed.
-    fn noise(length: usize) -> Vec<u8> {
-        let mut state = 1u32;
-        let next = |_| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 24) as u8
-        };
-        (0..length).map(next).collect()
     }
 
     #[test]

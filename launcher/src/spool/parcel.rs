@@ -136,11 +136,11 @@ fn unpack(kept: &[u8]) -> Option<Vec<u8>> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     /// Bytes that cannot be compressed.
-    fn noise(length: usize) -> Vec<u8> {
+    pub(in crate::spool) fn noise(length: usize) -> Vec<u8> {
         let mut state = 1u32;
         let next = |_| {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
