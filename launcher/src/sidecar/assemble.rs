@@ -236,10 +236,14 @@ impl Assembler {
     }
 
     fn opened(&mut self, producer: u64, record: &Record<'_>, open: &Open) -> u64 {
+        // Whichever of the two speaks first: a child's trace is its parent's, and carries the same.
+        let parent = self.open.get(&open.parent_id).filter(|parent| parent.trace_id() == open.trace_id);
+        let state = parent.map(|parent| parent.trace_state().to_owned()).unwrap_or_default();
         if let Some(span) = self.open.get_mut(&record.span_id) {
             let before = span.pid();
             span.opened_again(open);
             span.amend(record);
+            span.carry(&state);
             if before != span.pid() && self.by_pid.get(&before) == Some(&record.span_id) {
                 self.by_pid.remove(&before);
             }
@@ -257,6 +261,7 @@ impl Assembler {
             span.inherit(parent);
         }
         span.amend(record);
+        span.carry(&state);
         if let Some(exit) = self.early_exits.remove(&open.pid)
             && exit.time_ns >= open.start_ns
         {

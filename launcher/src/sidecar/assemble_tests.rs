@@ -77,6 +77,22 @@ fn code(span: &Span) -> Option<i64> {
 }
 
 #[test]
+fn whoever_speaks_first_a_child_carries_what_its_parent_does() {
+    for child_first in [false, true] {
+        let mut story = Story::new(None);
+        story.open(1, 0, 10, ROLE_SELF, 100, "/bin/sh").record(|record| {
+            record.amend(SpanId(1));
+            record.text(Key::TraceState, b"ot=th:8");
+        });
+        let (first, second) = if child_first { (ROLE_SELF, ROLE_CHILD) } else { (ROLE_CHILD, ROLE_SELF) };
+        story.open(2, 1, 11, first, 200, "").open(2, 1, 11, second, 205, "/bin/true");
+        story.died(2, 300, Some(0)).died(1, 400, Some(0));
+        let states: Vec<String> = story.spans(500).into_iter().map(|span| span.trace_state).collect();
+        assert_eq!(states, ["ot=th:8", "ot=th:8"], "{child_first}");
+    }
+}
+
+#[test]
 fn a_child_that_spoke_before_its_parent_did_is_one_span() {
     let mut story = Story::new(None);
     story.open(1, 0, 10, ROLE_SELF, 100, "/bin/sh");

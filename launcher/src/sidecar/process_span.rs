@@ -117,6 +117,18 @@ impl ProcessSpan {
         self.open.pid
     }
 
+    /// Its `tracestate`, or empty.
+    pub fn trace_state(&self) -> &str {
+        &self.trace_state
+    }
+
+    /// Takes over its parent's `tracestate`, where it has none of its own.
+    pub fn carry(&mut self, state: &str) {
+        if self.trace_state.is_empty() {
+            state.clone_into(&mut self.trace_state);
+        }
+    }
+
     /// Takes over what a forked child shares with its parent.
     pub fn inherit(&mut self, parent: &ProcessSpan) {
         self.executable.clone_from(&parent.executable);
