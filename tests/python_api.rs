@@ -79,10 +79,15 @@ fn what_runs_with_the_api_alone_runs() {
 /// In every style, from the first request on; and no style that is named keeps the API from being imported.
 #[test]
 fn contexts_go_through_a_program_without_a_tracer() {
-    for styles in ["datadog", "datadog,b3", "datadog,b3multi,jaeger,xray,ottrace"] {
+    for (variable, styles) in [
+        ("DD_TRACE_PROPAGATION_STYLE", "datadog"),
+        ("DD_TRACE_PROPAGATION_STYLE", "datadog,b3"),
+        ("DD_TRACE_PROPAGATION_STYLE", "datadog,b3multi,jaeger,xray,ottrace"),
+        ("OTEL_PROPAGATORS", "b3,datadog"),
+    ] {
         for venv in ["otel-venv", "otel-older-venv"] {
             let mut sandbox = sandbox();
-            sandbox.set("DD_TRACE_PROPAGATION_STYLE", styles);
+            sandbox.set(variable, styles);
             let outcome = sandbox.run_traced([python(venv), program("propagate.py")]);
             succeeded(&outcome);
             assert_eq!(outcome.out(), "passed on\n", "{styles}");

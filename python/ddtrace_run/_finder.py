@@ -142,8 +142,39 @@ class _Loader:
     def exec_module(self, module):
         name = module.__spec__.name
         module.__spec__.loader = module.__loader__ = self._loader
-        self._loader.exec_module(module)
+        if name == "opentelemetry.propagate":
+            _with_known_propagators(self._loader.exec_module, module)
+        else:
+            self._loader.exec_module(module)
         _call(name, sys.modules.get(name, module))
+
+
+def _with_known_propagators(load, module):
+    """Loads `opentelemetry.propagate`, which fails for a name in OTEL_PROPAGATORS that no package has brought. Such names are
+    those of styles that ours knows, and it stands in as soon as the module is there.
+    """
+    named = os.environ.get("OTEL_PROPAGATORS")
+    names = [name.strip() for name in (named or "").split(",") if name.strip()]
+    builtin = ("tracecontext", "baggage", "none")
+    if all(name in builtin for name in names):
+        return load(module)
+    from importlib import metadata
+
+    try:
+        brought = metadata.entry_points(group="opentelemetry_propagator")
+    except TypeError:
+        # Python 3.9.
+        brought = metadata.entry_points().get("opentelemetry_propagator", ())
+    brought = {point.name for point in brought}
+    ours = ("datadog", "b3", "b3multi", "jaeger", "xray", "ottrace")
+    known = [name for name in names if name in brought or name.lower() not in ours]
+    if known == names:
+        return load(module)
+    os.environ["OTEL_PROPAGATORS"] = ",".join(known) or "tracecontext,baggage"
+    try:
+        load(module)
+    finally:
+        os.environ["OTEL_PROPAGATORS"] = named
 
 
 def _call(name, module):
@@ -189,6 +220,7 @@ _like_importlib(
     _provider,
     _found_by_others,
     _call,
+    _with_known_propagators,
     _note,
     hand_on_in_pools,
     _like_importlib,
