@@ -1,7 +1,7 @@
 """The contract of the OpenTelemetry API's Span, Tracer and TracerProvider: each question, and what the provider answers.
 
 Run bare, the provider is the OpenTelemetry SDK's; under the launcher it is ours. The answers are the same, but for those
-that the test knows of.
+that the test knows of. It is long, as it is one list of questions: each is a few lines and depends on no other.
 """
 
 import asyncio
