@@ -95,6 +95,37 @@ fn contexts_go_through_a_program_without_a_tracer() {
     }
 }
 
+/// The same where tracing is switched off: the propagators that are named keep working.
+#[test]
+fn contexts_go_through_a_program_that_is_not_traced() {
+    for off in [("OTEL_SDK_DISABLED", "true"), ("DD_TRACE_ENABLED", "false"), ("OTEL_TRACES_EXPORTER", "none")] {
+        for styles in ["datadog", "b3,datadog"] {
+            let mut sandbox = sandbox();
+            sandbox.set("OTEL_PROPAGATORS", styles);
+            sandbox.set(off.0, off.1);
+            let outcome = sandbox.run_traced([python("otel-venv"), program("propagate.py")]);
+            succeeded(&outcome);
+            assert_eq!(outcome.out(), "passed on\n", "{styles} with {}={}", off.0, off.1);
+            assert!(sandbox.spans().is_empty(), "{}={}", off.0, off.1);
+        }
+    }
+}
+
+/// Styles that no package has brought are written and read for spans of all tracers.
+#[test]
+fn names_without_packages_hold_for_an_sdk_of_the_programs_own() {
+    for carried_out in ["auto", "false"] {
+        let mut sandbox = sandbox();
+        sandbox.set("OTEL_PROPAGATORS", "b3,baggage");
+        if carried_out == "false" {
+            sandbox.set("DD_TRACE_OTEL_ENABLED", carried_out);
+        }
+        let outcome = sandbox.run_traced([python("otel-venv"), program("names_without_packages.py")]);
+        succeeded(&outcome);
+        assert_eq!(outcome.out(), "passed on\n");
+    }
+}
+
 /// A decision is taken before a fork, as both sides go on with the trace.
 #[test]
 fn a_forked_child_and_its_parent_decide_the_same() {

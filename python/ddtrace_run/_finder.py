@@ -149,6 +149,10 @@ class _Loader:
         _call(name, sys.modules.get(name, module))
 
 
+#: Whether OTEL_PROPAGATORS names styles that no package has brought.
+has_missing_propagators = False
+
+
 def _with_known_propagators(load, module):
     """Loads `opentelemetry.propagate`, which fails for a name in OTEL_PROPAGATORS that no package has brought. Such names are
     those of styles that ours knows, and it stands in as soon as the module is there.
@@ -170,6 +174,12 @@ def _with_known_propagators(load, module):
     known = [name for name in names if name in brought or name.lower() not in ours]
     if known == names:
         return load(module)
+    global has_missing_propagators
+    has_missing_propagators = True
+    from ddtrace_run import _native
+
+    # The configuration is read before the variable says something else.
+    _native.otel_mode()
     os.environ["OTEL_PROPAGATORS"] = ",".join(known) or "tracecontext,baggage"
     try:
         load(module)

@@ -12,13 +12,13 @@ from collections.abc import Mapping
 from opentelemetry import context as _context_api
 from opentelemetry import trace as _trace_api
 
-from ddtrace_run import _native
+from ddtrace_run import _finder, _native
 
 
 def imported(trace):
     """`opentelemetry.trace` has been imported: ours stands in where no provider is set."""
     mode = _native.otel_mode()
-    if mode == "false":
+    if mode in ("false", "disabled"):
         return
     if _is_sdk_of_its_own():
         return
@@ -34,8 +34,10 @@ def imported(trace):
 
 def propagate_imported(propagate):
     """`opentelemetry.propagate` has been imported: contexts are written and read by our configuration from then on, also where
-    no tracer is asked for. An SDK that the program sets up later has its own again."""
-    if _native.otel_mode() != "false" and not _is_sdk_of_its_own():
+    no tracer is asked for, and where nothing is recorded: what OTEL_PROPAGATORS names works with OTEL_SDK_DISABLED as well.
+    An SDK that the program sets up later has its own again, unless OTEL_PROPAGATORS has names that only ours knows."""
+    is_wanted = _native.otel_mode() != "false" and not _is_sdk_of_its_own()
+    if is_wanted or _finder.has_missing_propagators:
         _bind()
         _set_propagator()
 
@@ -170,11 +172,11 @@ def _make_propagator(before):
 
     def is_ours():
         provider = _trace_api._TRACER_PROVIDER
-        return provider is None or getattr(provider, "_is_ddtrace_run", False)
+        return _finder.has_missing_propagators or provider is None or getattr(provider, "_is_ddtrace_run", False)
 
     class Propagator(TextMapPropagator):
         """Headers in every style that the configuration names; those of `before` once the program has a provider of its
-        own."""
+        own, where that knows all names."""
 
         def extract(self, carrier, context=None, getter=default_getter):
             """The context that a carrier brings."""

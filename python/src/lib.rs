@@ -120,12 +120,12 @@ fn why_not() -> Option<String> {
     engine.absent.map(|absent| absent.to_string())
 }
 
-/// Who carries the OpenTelemetry API out: `auto`, `true` or `false`.
+/// Who carries the OpenTelemetry API out: `auto`, `true` or `false`; `disabled` where nothing is recorded at all.
 #[pyfunction]
 fn otel_mode() -> &'static str {
     let config = &engine::engine().resolution.config;
     match config.otel_provider {
-        _ if !config.enabled => "false",
+        _ if !config.enabled => "disabled",
         OtelProvider::Auto => "auto",
         OtelProvider::On => "true",
         OtelProvider::Off => "false",

@@ -24,6 +24,11 @@ fn has(items: &Items, key: &str) -> bool {
     items.iter().any(|(present, _)| present == key)
 }
 
+/// The baggage of a context.
+pub(super) fn of_context(binding: &Binding, context: Option<&Bound<'_, PyAny>>) -> PyResult<Items> {
+    under(binding, context, &binding.baggage_key)
+}
+
 /// What the baggage of a trace is in a context.
 pub(super) fn within(binding: &Binding, context: Option<&Bound<'_, PyAny>>, mut items: Items) -> PyResult<Items> {
     let (here, noted) = (under(binding, context, &binding.baggage_key)?, under(binding, context, &binding.noted_key)?);

@@ -3,6 +3,7 @@
 use super::baggage;
 use super::binding::parent;
 use super::tracer::bound;
+use crate::context::Context;
 use crate::engine::engine;
 use crate::headers;
 use crate::shared::Members;
@@ -85,7 +86,7 @@ pub(crate) fn otel_extract<'py>(
     if !found {
         return baggage::added(binding, py, current.as_ref(), items.0);
     }
-    let incoming = Bound::new(py, crate::context::Context::carried(extracted, items.0))?;
+    let incoming = Bound::new(py, Context::carried(extracted, items.0))?;
     binding.with_incoming(py, current.as_ref(), &incoming)
 }
 
@@ -103,12 +104,18 @@ pub(crate) fn otel_inject(
         Some(context) => Some(context),
         None => binding.current(py)?,
     };
-    let trace = match &parent {
-        Active::Span(span) => span.get().shared.all_baggage(),
-        Active::Context(context) => context.get().shared.all_baggage(),
-        Active::Nothing => Vec::new(),
+    let is_known = |context: &Bound<'_, Context>| {
+        let incoming = current.as_ref().and_then(|current| binding.incoming(current));
+        context.get().trace().is_some() || incoming.is_some_and(|incoming| incoming.is(context))
     };
-    let items = Members(baggage::within(binding, current.as_ref(), trace)?);
+    let items = Members(match &parent {
+        Active::Span(span) => baggage::within(binding, current.as_ref(), span.get().shared.all_baggage())?,
+        Active::Context(context) if is_known(context) || current.is_none() => {
+            baggage::within(binding, current.as_ref(), context.get().shared.all_baggage())?
+        }
+        // Another tracer's span, or none, has no baggage of ours: what is there is what is meant, wherever it is from.
+        Active::Context(_) | Active::Nothing => baggage::of_context(binding, current.as_ref())?,
+    });
     let set = |name: &str, value: &str| setter.call_method1(intern!(py, "set"), (carrier, name, value)).map(drop);
     headers::set_each(|out| write(&parent, &items, out), set)
 }
