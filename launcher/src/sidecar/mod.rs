@@ -5,6 +5,7 @@ mod assemble;
 mod assemble_tests;
 mod collect;
 mod death;
+mod decided;
 mod deliver;
 mod detach;
 mod doorbell;

@@ -13,13 +13,11 @@ use ddtrace::span::{Resource, Span, TraceChunk, Value};
 
 use super::assemble::SegmentsOf;
 use super::death::Death;
+use super::decided::Decided;
 use super::judge::Judge;
 use super::recorded_span::{CutOff, RecordedSpan, ScopeKey};
 use super::traces::HandOn;
 use super::verdict::Verdict;
-
-/// Of so many traces of a process it is remembered how they were decided, for spans that come after the rest was sent.
-const MOST_REMEMBERED: usize = 4096;
 
 /// How long spans wait for a word of their local root, in nanoseconds: threads write into chunks of their own, which are
 /// not all looked at in the same instant.
@@ -53,9 +51,7 @@ pub(super) struct Process {
     /// as there may be very many that are open.
     pub(super) candidates: Vec<TraceId>,
     pub(super) partial_flush: Option<usize>,
-    /// Traces that were handed on, oldest first.
-    pub(super) sent: VecDeque<TraceId>,
-    pub(super) decided: HashMap<TraceId, Verdict>,
+    pub(super) decided: Decided,
     pub(super) scopes: HashSet<ScopeKey>,
     /// Spans that were withdrawn, until that is counted.
     pub(super) withdrawn: u64,
@@ -109,8 +105,7 @@ impl Process {
             traces: HashMap::new(),
             candidates: Vec::new(),
             partial_flush,
-            sent: VecDeque::new(),
-            decided: HashMap::new(),
+            decided: Decided::default(),
             scopes: HashSet::new(),
             withdrawn: 0,
             death: None,
@@ -139,7 +134,7 @@ impl Process {
     pub(super) fn trace(&mut self, id: TraceId) -> &mut Trace {
         self.traces.entry(id).or_insert_with(|| {
             // Of the same trace something was sent before: that decision stands.
-            let verdict = self.decided.get(&id).cloned().unwrap_or_default();
+            let verdict = self.decided.last(id).cloned().unwrap_or_default();
             Box::new(Trace { verdict, ..Trace::default() })
         })
     }
@@ -154,7 +149,7 @@ impl Process {
         if span.name.is_empty() {
             span.name = Cow::Borrowed(UNNAMED);
         }
-        let decided = self.decided.get(&span.trace_id);
+        let decided = self.decided.last(span.trace_id);
         let trace = self.traces.entry(span.trace_id).or_default();
         trace.open = trace.open.saturating_sub(1);
         if is_local_root {
@@ -242,7 +237,7 @@ impl Process {
             }
             // The process decides about a large trace by itself, as it is to say the same to those it calls. Until it has
             // told, parts are sent only of what is too large to be kept.
-            let is_rootless = trace.root.is_none() && !self.decided.contains_key(id);
+            let is_rootless = trace.root.is_none() && !self.decided.has(*id);
             let waits = is_rootless && {
                 let root = trace.open_root.and_then(|root| self.open.get(&root));
                 root.is_some_and(|root| root.verdict.priority.is_none())
@@ -266,15 +261,18 @@ impl Process {
         let resource = self.complete();
         let Some(trace) = self.traces.get_mut(&id) else { return };
         let mut spans = std::mem::take(&mut trace.finished);
-        for (root, mut verdict) in std::mem::take(&mut trace.others) {
+        let mut others = self.decided.others(id, &trace.verdict);
+        others.append(&mut trace.others);
+        for (root, mut verdict) in others {
             let mut below = take_below(root, &mut spans);
             below.sort_unstable_by_key(|span| (span.span_id != root, span.start_unix_nano, span.end_unix_nano));
-            // It may be one that was withdrawn.
+            // It may be one that was withdrawn, or nothing came after it.
             let Some(first) = below.first() else { continue };
             let is_led_by_root = first.span_id == root;
             if verdict.priority.is_none() {
                 judge.decide(&mut verdict, first, &resource);
             }
+            self.decided.remember(id, Some(root), &verdict);
             judge.pick(&verdict, &mut below, &resource);
             ready.segments.extend(trace.segments.numbers());
             ready.chunks.push(verdict.chunk(&resource, below, is_led_by_root));
@@ -296,7 +294,7 @@ impl Process {
                     judge.decide(&mut trace.verdict, first, &resource);
                 }
             }
-            remember(&mut self.decided, &mut self.sent, id, &trace.verdict);
+            self.decided.remember(id, root, &trace.verdict);
             judge.pick(&trace.verdict, &mut spans, &resource);
             ready.segments.extend(trace.segments.numbers());
             // It may be one that was withdrawn.
@@ -323,15 +321,4 @@ fn take_below(root: SpanId, spans: &mut Vec<Span>) -> Vec<Span> {
         }
     }
     spans.extract_if(.., |span| taken.contains(&span.span_id)).collect()
-}
-
-fn remember(decided: &mut HashMap<TraceId, Verdict>, sent: &mut VecDeque<TraceId>, id: TraceId, verdict: &Verdict) {
-    if decided.insert(id, verdict.clone()).is_none() {
-        sent.push_back(id);
-    }
-    while sent.len() > MOST_REMEMBERED {
-        if let Some(oldest) = sent.pop_front() {
-            decided.remove(&oldest);
-        }
-    }
 }

@@ -260,12 +260,7 @@ impl Traces {
         for process in self.processes.values_mut() {
             process.close_all_ended();
             process.scopes.clear();
-            for _ in 0..process.sent.len().div_ceil(2) {
-                let oldest = process.sent.pop_front();
-                oldest.map(|oldest| process.decided.remove(&oldest));
-            }
-            process.sent.shrink_to_fit();
-            process.decided.shrink_to_fit();
+            process.decided.forget_half();
         }
     }
 

@@ -170,6 +170,29 @@ fn one_trace_that_comes_in_twice_is_sent_as_each_request_was_told() {
 }
 
 #[test]
+fn what_ends_after_its_request_goes_with_it_whatever_others_of_its_trace_were_told() {
+    // Parts are sent as they are finished, though something is open.
+    let mut story = Story::with(Some(1), &SamplingConfig::default(), "{}");
+    let mut sent = Vec::new();
+    for (id, priority) in [(1, 2), (3, -1)] {
+        story.record(1, |record| record.span_start(SpanId(id), &root(7)));
+        story.record(1, |record| record.span_start(SpanId(id + 10), &body(7, id, 0)));
+        story.record(1, |record| {
+            record.span_end(SpanId(id), &END);
+            record.integer(Key::SamplingPriority, priority);
+        });
+        sent.extend(story.chunks(0));
+    }
+    for late in [11, 13] {
+        story.record(1, |record| record.span(SpanId(late + 100), &body(7, late, 0), &END));
+        story.record(1, |record| record.span_end(SpanId(late), &END));
+        sent.extend(story.chunks(0));
+    }
+    let told = sent.iter().map(|chunk| (ids(chunk), chunk.sampling_priority));
+    assert_eq!(told.collect::<Vec<_>>(), [(vec![1], 2), (vec![3], -1), (vec![11, 111], 2), (vec![13, 113], -1)]);
+}
+
+#[test]
 fn what_another_thread_says_of_a_span_may_be_read_after_its_end() {
     let said = record(|record| {
         record.amend(SpanId(1));

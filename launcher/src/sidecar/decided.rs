@@ -1,0 +1,85 @@
+//! How the traces of one process were decided of which something was sent: what comes after that follows.
+
+use std::collections::{HashMap, VecDeque};
+
+use ddtrace::ids::{SpanId, TraceId};
+
+use super::verdict::Verdict;
+
+/// Of so many traces of a process it is remembered how they were decided.
+const MOST_TRACES: usize = 4096;
+
+/// Of so many local roots of one trace, where they say different things.
+const MOST_ROOTS: usize = 16;
+
+/// The decisions that were sent, the latest traces only.
+#[derive(Default)]
+pub(super) struct Decided {
+    traces: HashMap<TraceId, Told>,
+    /// Oldest first.
+    order: VecDeque<TraceId>,
+}
+
+/// What was sent with a trace.
+struct Told {
+    /// What was sent last, and with which local root.
+    last: Verdict,
+    root: Option<SpanId>,
+    /// What local roots said before that and say no more: the same trace came in more than once.
+    others: VecDeque<(SpanId, Verdict)>,
+}
+
+impl Decided {
+    /// What was sent last with a trace.
+    pub(super) fn last(&self, id: TraceId) -> Option<&Verdict> {
+        self.traces.get(&id).map(|told| &told.last)
+    }
+
+    pub(super) fn has(&self, id: TraceId) -> bool {
+        self.traces.contains_key(&id)
+    }
+
+    /// The local roots that were sent with something else than what is sent now; what hangs below them goes with them.
+    pub(super) fn others(&self, id: TraceId, now: &Verdict) -> Vec<(SpanId, Verdict)> {
+        let Some(told) = self.traces.get(&id) else { return Vec::new() };
+        let last = told.root.filter(|_| told.last != *now).map(|root| (root, told.last.clone()));
+        told.others.iter().filter(|(_, said)| said != now).cloned().chain(last).collect()
+    }
+
+    /// This is sent with a trace, and with its local root if that is known.
+    pub(super) fn remember(&mut self, id: TraceId, root: Option<SpanId>, verdict: &Verdict) {
+        if let Some(told) = self.traces.get_mut(&id) {
+            if told.last != *verdict {
+                let before = std::mem::replace(&mut told.last, verdict.clone());
+                if let Some(root) = told.root.take() {
+                    told.others.push_back((root, before));
+                }
+                if told.others.len() > MOST_ROOTS {
+                    told.others.pop_front();
+                }
+            }
+            told.root = root.or(told.root);
+        } else {
+            self.traces.insert(id, Told { last: verdict.clone(), root, others: VecDeque::new() });
+            self.order.push_back(id);
+        }
+        while self.order.len() > MOST_TRACES {
+            self.forget_oldest();
+        }
+    }
+
+    /// Forgets half of the traces.
+    pub(super) fn forget_half(&mut self) {
+        for _ in 0..self.order.len().div_ceil(2) {
+            self.forget_oldest();
+        }
+        self.order.shrink_to_fit();
+        self.traces.shrink_to_fit();
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some(oldest) = self.order.pop_front() {
+            self.traces.remove(&oldest);
+        }
+    }
+}
