@@ -18,7 +18,7 @@ use super::frame::{self, FRAME_HEADER, Frame, FrameKind};
 use super::trouble;
 
 const MAGIC: u64 = 0x6765_735f_6474_6464;
-const VERSION: u64 = 3;
+const VERSION: u64 = 4;
 const HEADER: u64 = 4096;
 /// The smallest segment that makes sense.
 const LEAST: u64 = 256 * 1024;

@@ -8,6 +8,7 @@ use crate::ffi::fast;
 use crate::span::{self, ERROR_MESSAGE, Span};
 use crate::store::Active;
 use crate::values::{self, Value, shown, type_name};
+use ddtrace::context::IS_REMOTE;
 use ddtrace::ids::SpanId;
 use ddtrace::propagation::w3c_form;
 use ddtrace::semconv::Key;
@@ -356,7 +357,8 @@ impl OtelSpan {
         let mut links = Vec::new();
         for detail in details {
             if let Detail::Link((trace_id, span_id), flags, state, pairs, left_out) = detail {
-                let context = bound(py)?.span_context(py, (trace_id, span_id, flags), false, &state)?;
+                let is_remote = flags & IS_REMOTE != 0;
+                let context = bound(py)?.span_context(py, (trace_id, span_id, flags as u8), is_remote, &state)?;
                 links.push((context, python_pairs(py, &pairs)?, left_out));
             }
         }
