@@ -1,6 +1,6 @@
 //! The tests that bash and Perl have with their sources, on the programs that are installed.
 
-use super::suite::{Results, Run, Suite, compare};
+use super::suite::{END, Results, Run, Suite, compare};
 use crate::step::{self, Done, is_installed, target_dir};
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -16,7 +16,7 @@ pub fn run() -> Done {
         eprintln!("==> bash's and Perl's own tests are left out: there is no apt-get to get them by");
         return Ok(());
     }
-    bash().and(perl())
+    perl().and(bash())
 }
 
 fn bash() -> Done {
@@ -72,7 +72,7 @@ fn perl() -> Done {
             let output = Command::new("perl").args(["-MConfig", "-e", &format!("print $Config{{{kind}}}")]).output();
             let library = output.map_err(|error| format!("perl: {error}"))?.stdout;
             let library = PathBuf::from(String::from_utf8_lossy(&library).into_owned());
-            step::run("Perl's library", Command::new("cp").arg("-RT").arg(&library).arg(tree.join("lib")))?;
+            step::run("Perl's library", Command::new("cp").arg("-RT").arg(library.join(".")).arg(tree.join("lib")))?;
         }
         for link in [tree.join("perl"), tests.join("perl")] {
             symlink("/usr/bin/perl", &link).map_err(|error| format!("{}: {error}", link.display()))?;
@@ -92,7 +92,7 @@ fn perl_test(tests: &Path, part: &str, run: &Run) -> Result<Results, String> {
     let status = run.status(command.args(["300", "./perl", part]).current_dir(tests))?;
     let output = fs::read(run.output()).unwrap_or_default();
     let output = String::from_utf8_lossy(&output);
-    let mut results = Results::from([(format!("{part} (the run)"), status.to_string())]);
+    let mut results = Results::from([(format!("{part} {END}"), status.to_string())]);
     for line in output.lines() {
         let (end, rest) = match (line.strip_prefix("ok "), line.strip_prefix("not ok ")) {
             (Some(rest), _) if rest.contains("# skip") => ("skipped", rest),
