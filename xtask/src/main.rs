@@ -18,7 +18,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
 
   test      install what the tests need, then run every check: format, lints, documentation, all tests
   setup     only install what the tests need
-  hosts     run many programs and whole foreign test suites bare and under ddtrace-run, and compare (some hours);
+  hosts     run many programs and whole foreign test suites bare and under ddtrace-run, and compare (two hours or three);
             or parts of that: programs, kills, cpython, pypi, debian, go
   sanitize  run the tests of what processes share under AddressSanitizer (needs Rust's nightly toolchain)
   wheel     make target/wheels/ddtrace_run-*.whl for pip
