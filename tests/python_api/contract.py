@@ -359,7 +359,7 @@ def _():
     span.add_link(trace.INVALID_SPAN_CONTEXT)
     return [
         shown(span)["links"],
-        [(hex(link.context.span_id), link.context.trace_flags & 1, link.context.trace_state.to_header()) for link in span.links],
+        [(hex(link.context.span_id), link.context.trace_flags & 1, link.context.trace_state.to_header(), link.context.is_remote) for link in span.links],
     ]
 
 
