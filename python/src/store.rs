@@ -67,7 +67,7 @@ impl<'py> Active<'py> {
 
 /// What is active here, whether it has ended or not.
 fn raw(py: Python<'_>) -> PyResult<Active<'_>> {
-    if let Some(binding) = Binding::in_use(py)
+    if let Some(binding) = Binding::in_use(py)?
         && let Some(active) = binding.active(py)?
     {
         return Ok(active);
@@ -84,7 +84,12 @@ pub(crate) fn active(py: Python<'_>) -> PyResult<Active<'_>> {
 /// that is kept. Never in the way of the fork.
 #[pyfunction]
 pub(crate) fn decide_before_fork(py: Python<'_>) {
-    if let Ok(Active::Span(span)) = active(py) {
+    // Without a word to the program's own code: an exception of a signal's handler would be lost here.
+    let active = match Binding::in_use(py) {
+        Ok(Some(binding)) => binding.active_of_ours(py).map_or(Active::Nothing, Active::open),
+        _ => active(py).unwrap_or(Active::Nothing),
+    };
+    if let Active::Span(span) = active {
         let _ = span.get().trace().leaving();
     }
 }
@@ -95,7 +100,7 @@ pub(crate) fn activate<'py>(py: Python<'py>, active: &Active<'py>) -> PyResult<(
 }
 
 fn put<'py>(py: Python<'py>, active: &Active<'py>, left: Option<&Bound<'py, Span>>) -> PyResult<()> {
-    match Binding::in_use(py) {
+    match Binding::in_use(py)? {
         Some(binding) => binding.activate(py, active, left),
         None => ours(py)?.set(&active.object(py)).map(drop),
     }

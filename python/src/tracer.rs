@@ -6,7 +6,9 @@ use crate::ffi::fast;
 use crate::otel::tracer::Instrumentation;
 use crate::processors;
 use crate::shared::Shared;
+use crate::shown::shown;
 use crate::span::{Above, Span, argument, local_root};
+use crate::spared::spared;
 use crate::store::{self, Active};
 use crate::values::{self, Value};
 use ddtrace::context::{SpanContext, TraceContext};
@@ -134,8 +136,30 @@ pub(crate) fn start<'py>(
     let place = if is_on && processors::are_there() { processors::hold(py, live.trace(), &shared) } else { 0 };
     let id = live.id();
     let span = Bound::new(py, Span::of(live, id, start_ns, place, above, shared, made_by))?;
-    processors::begun(&span);
-    Ok(span)
+    match processors::begun(&span) {
+        Ok(()) => Ok(span),
+        Err(error) => Err(given_up(&span, error)),
+    }
+}
+
+/// A span cannot be given to whoever began it, for an exception that comes out instead.
+pub(crate) fn given_up(span: &Bound<'_, Span>, error: PyErr) -> PyErr {
+    match Span::abandon(span) {
+        Ok(()) => error,
+        // What came last is what the program sees, as with `finally`.
+        Err(later) => {
+            later.set_context(span.py(), Some(error));
+            later
+        }
+    }
+}
+
+/// Makes a span the active one here.
+fn activated<'py>(py: Python<'py>, span: Bound<'py, Span>) -> PyResult<Bound<'py, PyAny>> {
+    match store::activate(py, &Active::Span(span.clone())) {
+        Ok(()) => Ok(span.into_any()),
+        Err(error) => Err(given_up(&span, error)),
+    }
 }
 
 /// Makes a span that is of no trace of the program's, and goes nowhere: `Span(name, …)`.
@@ -193,8 +217,7 @@ fast! {
         let [name, service, resource, span_type, _] = given;
         let parent = store::active(py)?;
         let span = begin_with(py, name, service, resource, span_type, parent)?;
-        store::activate(py, &Active::Span(span.clone()))?;
-        Ok(span.into_any())
+        activated(py, span)
     }
 }
 
@@ -207,11 +230,9 @@ fast! {
             [c"name", c"child_of", c"service", c"resource", c"span_type", c"activate", c"span_api"],
         )?;
         let [name, child_of, service, resource, span_type, activate, _] = given;
+        let is_active = activate.map(|activate| spared(py, activate.is_truthy())).transpose()?.unwrap_or(false);
         let span = begin_with(py, name, service, resource, span_type, Active::handed_over(child_of.as_deref()))?;
-        if activate.is_some_and(|activate| activate.is_truthy().unwrap_or(false)) {
-            store::activate(py, &Active::Span(span.clone()))?;
-        }
-        Ok(span.into_any())
+        if is_active { activated(py, span) } else { Ok(span.into_any()) }
     }
 }
 
@@ -228,7 +249,7 @@ fn begin_with<'py>(
     let Some(name) = name else {
         return Err(pyo3::exceptions::PyTypeError::new_err("a span needs a name"));
     };
-    let name = argument(Some(&name)).unwrap_or_else(|| Cow::Owned(values::shown(&name)));
+    let name = argument(Some(&name)).map_or_else(|| shown(&name).map(Cow::Owned), Ok)?;
     let (service, resource) = (argument(service.as_deref()), argument(resource.as_deref()));
     let span_type = argument(span_type.as_deref());
     let beginning = Beginning {

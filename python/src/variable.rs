@@ -1,6 +1,7 @@
 //! Context variables.
 
 use crate::ffi::symbol;
+use crate::shown::type_name;
 use pyo3::ffi::PyObject;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -21,13 +22,13 @@ impl Variable {
     pub(crate) fn new(py: Python<'_>, name: &str) -> PyResult<Variable> {
         // The module in C, which every interpreter has already: `contextvars` only names it.
         let class = py.import("_contextvars")?.getattr("ContextVar")?;
-        Ok(Variable::of(class.call1((name,))?))
+        Variable::of(class.call1((name,))?)
     }
 
     /// One that there is, or what has its methods.
-    pub(crate) fn of(object: Bound<'_, PyAny>) -> Variable {
+    pub(crate) fn of(object: Bound<'_, PyAny>) -> PyResult<Variable> {
         let found = (symbol(c"PyContextVar_Get"), symbol(c"PyContextVar_Set"), symbol(c"PyContextVar_Reset"));
-        let is_one = object.get_type().name().is_ok_and(|name| name == "ContextVar");
+        let is_one = type_name(&object)? == "ContextVar";
         let functions = match found {
             _ if !is_one => None,
             // SAFETY: these are their types in every CPython from 3.7.1 on.
@@ -40,7 +41,12 @@ impl Variable {
             }),
             _ => None,
         };
-        Variable { object: object.unbind(), functions }
+        Ok(Variable { object: object.unbind(), functions })
+    }
+
+    /// Whether it is a `ContextVar`, which runs no code of the program's.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.functions.is_some()
     }
 
     /// Its value here.
