@@ -29,3 +29,14 @@ fn what_the_handlers_of_signals_raise_comes_out() {
         assert!(names.iter().all(|name| known.contains(&name.as_str())), "{raised}: {names:?}");
     }
 }
+
+/// However a task is made, and in threads as well: what begins there is under the span in which it was made.
+#[test]
+fn tasks_are_under_the_span_in_which_they_were_made() {
+    for api in [None, Some("otel")] {
+        let sandbox = sandbox();
+        let mut argv = vec![python("otel-venv"), program("tasks.py")];
+        argv.extend(api.map(String::from));
+        succeeded(&sandbox.run_traced(argv));
+    }
+}

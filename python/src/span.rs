@@ -1,6 +1,7 @@
 //! `Span` of Datadog's API. Spans of OpenTelemetry's API are such spans as well, shown through [`crate::otel`].
 
 mod api;
+mod home;
 mod kin;
 
 use crate::context::Context;
@@ -21,9 +22,10 @@ use ddtrace::tracer::{ActiveTrace, LiveSpan, SpanData, now_unix_ns};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use home::Home;
 pub(crate) use kin::Above;
 use kin::Kin;
 
@@ -47,6 +49,10 @@ pub(crate) struct Span {
     pub(crate) place: u64,
     /// Never locked while code of the program's can run, as well.
     kin: Mutex<Kin>,
+    /// Where it was made active.
+    pub(crate) home: Home,
+    /// It was started under what was active then, whatever that was.
+    follows: AtomicBool,
     pub(crate) shared: Arc<Shared>,
     /// Its `context`, once that was asked for.
     context: PyOnceLock<Py<Context>>,
@@ -76,6 +82,8 @@ impl Span {
             duration_ns: AtomicI64::new(UNFINISHED),
             place,
             kin: Mutex::new(Kin::under(above)),
+            home: Home::default(),
+            follows: AtomicBool::new(false),
             shared,
             context: PyOnceLock::new(),
             otel_context: PyOnceLock::new(),
@@ -128,6 +136,15 @@ impl Span {
         self.duration_ns.load(Ordering::Relaxed) >= 0
     }
 
+    /// Says that it was started under what was active then.
+    pub(crate) fn set_follows(&self) {
+        self.follows.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn follows(&self) -> bool {
+        self.follows.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn is_recording(&self) -> bool {
         !self.is_finished() && self.live().is_recording()
     }
@@ -173,8 +190,8 @@ impl Span {
         };
         // Whatever has become of it, it is active no more.
         let left = store::leave(slf);
-        Span::settle(slf);
-        left.and(looked_at)
+        let settled = Span::settle(slf);
+        left.and(looked_at).and(settled)
     }
 
     /// It has begun, and whoever began it cannot be given it: it is as if it had never been.
@@ -186,7 +203,7 @@ impl Span {
         this.withdraw();
         let mut failure = if this.place != 0 { processors::abandoned(slf) } else { Ok(()) };
         keep_first(&mut failure, store::leave(slf));
-        Span::settle(slf);
+        keep_first(&mut failure, Span::settle(slf));
         failure
     }
 

@@ -217,6 +217,7 @@ fast! {
         let [name, service, resource, span_type, _] = given;
         let parent = store::active(py)?;
         let span = begin_with(py, name, service, resource, span_type, parent)?;
+        span.get().set_follows();
         activated(py, span)
     }
 }

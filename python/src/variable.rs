@@ -2,14 +2,22 @@
 
 use crate::ffi::symbol;
 use crate::shown::type_name;
-use pyo3::ffi::PyObject;
+use pyo3::ffi::{self, PyObject};
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use std::ffi::c_int;
 
 type Get = unsafe extern "C" fn(*mut PyObject, *mut PyObject, *mut *mut PyObject) -> c_int;
 type Set = unsafe extern "C" fn(*mut PyObject, *mut PyObject) -> *mut PyObject;
 type Reset = unsafe extern "C" fn(*mut PyObject, *mut PyObject) -> c_int;
+
+/// What a token begins with: the context in which it was made. That is no part of the API, so it is [tried](can_tell).
+#[repr(C)]
+struct Token {
+    head: ffi::PyObject,
+    context: *mut PyObject,
+}
 
 /// A `contextvars.ContextVar`.
 pub(crate) struct Variable {
@@ -67,6 +75,20 @@ impl Variable {
         Ok(value.filter(|value| !value.is_none()))
     }
 
+    /// The context in which it was set, by its address: no other one has that at the same time. 0 where it cannot be told.
+    pub(crate) fn context_of(&self, token: &Bound<'_, PyAny>) -> usize {
+        if self.functions.is_none() || !can_tell(token.py()) {
+            return 0;
+        }
+        context(token)
+    }
+
+    /// The current context, by its address; 0 where it cannot be told. What it is set to is set again.
+    pub(crate) fn here(&self, py: Python<'_>) -> PyResult<usize> {
+        let value = self.get(py)?.unwrap_or_else(|| py.None().into_bound(py));
+        Ok(self.context_of(&self.set(&value)?))
+    }
+
     /// Sets it, and gives what takes it back.
     pub(crate) fn set<'py>(&self, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let py = value.py();
@@ -93,4 +115,28 @@ impl Variable {
             None => self.object.bind(py).call_method1(intern!(py, "reset"), (token,)).map(drop),
         }
     }
+}
+
+fn context(token: &Bound<'_, PyAny>) -> usize {
+    // SAFETY: `can_tell` has found such objects to be that long, and to have the address there, which is only looked at.
+    unsafe { (*token.as_ptr().cast::<Token>()).context as usize }
+}
+
+/// Whether tokens tell of their contexts.
+fn can_tell(py: Python<'_>) -> bool {
+    static CAN_TELL: PyOnceLock<bool> = PyOnceLock::new();
+    *CAN_TELL.get_or_init(py, || tried(py).unwrap_or(false))
+}
+
+/// Sets a variable in two contexts, and looks for them in the tokens. Only the interpreter's own code runs.
+fn tried(py: Python<'_>) -> PyResult<bool> {
+    let module = py.import("_contextvars")?;
+    let set = module.getattr("ContextVar")?.call1(("ddtrace_run_tried",))?.getattr("set")?;
+    let token_is_of = |context: &Bound<'_, PyAny>| {
+        let token = context.call_method1("run", (&set, py.None()))?;
+        let size: usize = token.get_type().getattr("__basicsize__")?.extract()?;
+        Ok::<_, PyErr>(size >= size_of::<Token>() && self::context(&token) == context.as_ptr() as usize)
+    };
+    let contexts = [module.call_method0("copy_context")?, module.call_method0("copy_context")?];
+    Ok(token_is_of(&contexts[0])? && token_is_of(&contexts[1])?)
 }

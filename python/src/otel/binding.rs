@@ -316,13 +316,14 @@ impl Binding {
     }
 
     /// Makes a span, a context or nothing the active one, in a copy of the current context. `left` is the span in whose
-    /// place that is, if one has ended: what it was put in the place of comes back as it was.
+    /// place that is, if one has ended: what it was put in the place of comes back as it was. Gives the context of Python's in
+    /// which that is, by its address.
     pub(crate) fn activate<'py>(
         &self,
         py: Python<'py>,
         active: &Active<'py>,
         left: Option<&Bound<'py, Span>>,
-    ) -> PyResult<()> {
+    ) -> PyResult<usize> {
         let mut current = self.current(py)?;
         let baggage = match active {
             Active::Nothing => Some(Items::new()),
@@ -356,7 +357,7 @@ impl Binding {
             }
             Active::Context(context) => self.with_incoming(py, current, context)?,
         };
-        self.attach(&next).map(drop)
+        Ok(self.variable.context_of(&self.attach(&next)?))
     }
 
     /// A copy of a context in which something has come in.
@@ -436,7 +437,7 @@ pub(crate) fn parent<'py>(
         Some(context) => Ok(binding.active_in(context)?.unwrap_or(Active::Nothing)),
         None => match binding.active(py)? {
             // One of Datadog's API is active until it has ended, be that in another thread.
-            Some(Active::Span(span)) if !span.get().is_otel() => Ok(Active::Span(span).open()),
+            Some(Active::Span(span)) if !span.get().is_otel() => Active::Span(span).here(),
             Some(active) => Ok(active),
             // What was made active before the program used this API.
             None => crate::store::active(py),

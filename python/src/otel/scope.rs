@@ -3,7 +3,7 @@
 use super::span::{Conduct, OtelSpan};
 use super::tracer::{Given, OtelTracer, bound};
 use crate::ffi::fast;
-use crate::span::left;
+use crate::span::{Span, left};
 use crate::spared::is_nothing;
 use crate::tracer::given_up;
 use pyo3::exceptions::{PyException, PyRuntimeError};
@@ -71,8 +71,13 @@ impl Scope {
 }
 
 /// Takes back that a span is the current one. Where that cannot be, as another context is active by now, the API says so.
-fn detach(py: Python<'_>, token: &Bound<'_, PyAny>) -> PyResult<()> {
-    if let Err(error) = bound(py)?.detach(token) {
+fn detach(py: Python<'_>, token: &Bound<'_, PyAny>, span: &Span) -> PyResult<()> {
+    let binding = bound(py)?;
+    let detached = binding.detach(token);
+    if detached.is_ok() {
+        span.home.left(binding.variable().context_of(token));
+    }
+    if let Err(error) = detached {
         if !is_nothing(py, &error)? {
             return Err(error);
         }
@@ -101,6 +106,8 @@ fast! {
             Ok(token) => token,
             Err(error) => return Err(given_up(span.get().span.bind(py), error)),
         };
+        let this_span = span.get().span.get();
+        this_span.home.entered(binding.variable().context_of(&token), this_span.is_finished());
         let entered = Some((span.clone().unbind(), token.unbind()));
         let before = std::mem::replace(&mut *this.entered(), entered);
         drop(before);
@@ -115,7 +122,7 @@ fast! {
         let this = slf.get();
         if let Some((span, token)) = this.take() {
             let (span, token) = (span.into_bound(py), token.into_bound(py));
-            let detached = detach(py, &token);
+            let detached = detach(py, &token, span.get().span.get());
             // What ends a program, a task or a generator is no error.
             let told = match value.filter(|value| value.is_instance_of::<PyException>()) {
                 Some(exception) if span.get().is_recording() => {
