@@ -7,11 +7,12 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Snippets whose trace is compared with that of Datadog's tracer.
-const SNIPPETS: [&str; 14] = [
+const SNIPPETS: [&str; 15] = [
     "wrap",
     "nested",
     "manual",
     "tags",
+    "reserved",
     "global_tags",
     "uncaught",
     "errors",
@@ -271,6 +272,8 @@ fn snippets_give_the_trace_that_datadogs_tracer_gives() {
 fn is_otherwise_by_otlp(snippet: &str, field: &str) -> bool {
     match snippet {
         "links" => field == "link 0",
+        // By Datadog's form there is a tag of that name beside the field.
+        "reserved" => field == "resource",
         "opentelemetry_api" => {
             let of_the_agent = ["attribute http.method", "attribute http.request.method", "resource"];
             field.starts_with("attribute error.") || of_the_agent.contains(&field)

@@ -49,6 +49,7 @@ impl Beginning<'_> {
     }
 
     fn fill(&self, data: &mut SpanData) {
+        data.set_has_datadog_tags();
         data.set_text(Key::OperationName, self.name);
         // OTLP's name, and said again so that no resource is computed from the tags.
         data.set_text(Key::ResourceName, self.shown());

@@ -4,7 +4,7 @@ use super::value::{AttributeValue, MAX_TEXT};
 use crate::context::MAX_TRACE_STATE;
 use crate::ids::{SpanId, TraceId};
 use crate::propagation::Extracted;
-use crate::record::{EncodedFields, FieldValue, MAX_NAME, Name, SpanFields, floor_char_boundary};
+use crate::record::{EncodedFields, FieldValue, MAX_NAME, Name, SPAN_DATADOG_TAGS, SpanFields, floor_char_boundary};
 use crate::semconv::{Key, MANUAL_DROP, MANUAL_KEEP};
 use crate::span::{Scope, SpanKind, SpanLimits, Status};
 use std::borrow::Cow;
@@ -123,6 +123,16 @@ impl SpanData {
         if was_told {
             self.fields.append(name.len(), 1, |record| record.attribute_removed(Name(name)));
         }
+    }
+
+    /// Says that an API of Datadog's makes it, before it has started: its attributes are tags of Datadog's already, of which
+    /// none sets a field, and its name is its resource.
+    pub fn set_has_datadog_tags(&mut self) {
+        self.flags |= SPAN_DATADOG_TAGS;
+    }
+
+    pub(super) fn has_datadog_tags(&self) -> bool {
+        self.flags & SPAN_DATADOG_TAGS != 0
     }
 
     /// Sets a text that has a key of its own, such as [`Key::ResourceName`]; an empty one counts as none.
