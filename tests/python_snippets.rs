@@ -7,12 +7,13 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Snippets whose trace is compared with that of Datadog's tracer.
-const SNIPPETS: [&str; 15] = [
+const SNIPPETS: [&str; 16] = [
     "wrap",
     "nested",
     "manual",
     "tags",
     "reserved",
+    "configured",
     "global_tags",
     "uncaught",
     "errors",
@@ -201,6 +202,7 @@ fn listed(snippet: &str) -> &'static [&'static str] {
             "4 meta.service.name: named -> -",
             "4 meta.version: 1 -> 7",
         ],
+        "configured" => &["1 meta._dd.svc_src: - -> m", "2 meta._dd.svc_src: - -> m"],
         "global_tags" => &["0 meta.version: 1 -> 7"],
         "opentelemetry_api" => &[
             "1 meta.b: - -> true",

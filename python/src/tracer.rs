@@ -1,6 +1,7 @@
 //! `Tracer` of Datadog's API.
 
 use crate::context::Context;
+use crate::defaults;
 use crate::engine::engine;
 use crate::ffi::fast;
 use crate::otel::tracer::Instrumentation;
@@ -10,7 +11,7 @@ use crate::shown::shown;
 use crate::span::{Above, Span, argument, local_root};
 use crate::spared::spared;
 use crate::store::{self, Active};
-use crate::values::{self, Value};
+use crate::values;
 use ddtrace::context::{SpanContext, TraceContext};
 use ddtrace::ids::{SpanId, TraceId};
 use ddtrace::propagation::Extracted;
@@ -19,12 +20,8 @@ use ddtrace::tracer::{Parent, SpanData, Start};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-
-/// Tags of all spans that begin from now on.
-static GLOBAL_TAGS: Mutex<Vec<(String, Value<'static>)>> = Mutex::new(Vec::new());
-static HAS_GLOBAL_TAGS: AtomicBool = AtomicBool::new(false);
 
 /// The program wants nothing recorded: `tracer.enabled`.
 static IS_OFF: AtomicBool = AtomicBool::new(false);
@@ -97,10 +94,7 @@ pub(crate) fn start<'py>(
     let tracer = if is_on { &engine().tracer } else { engine().nowhere() };
     let fill = |data: &mut SpanData| {
         fill(data);
-        if HAS_GLOBAL_TAGS.load(Ordering::Relaxed) {
-            let tags = GLOBAL_TAGS.lock().unwrap_or_else(PoisonError::into_inner);
-            tags.iter().for_each(|(name, value)| data.set_attribute(name, value.attribute()));
-        }
+        defaults::fill(data);
     };
     let start_ns = *start.start_unix_ns.get_or_insert_with(ddtrace::tracer::now_unix_ns);
     let (live, above, shared) = match parent {
@@ -294,15 +288,7 @@ impl Tracer {
 
     /// Sets tags of all spans that begin from now on.
     fn set_tags(&self, tags: &Bound<'_, PyAny>) -> PyResult<()> {
-        let new = values::pairs(tags, values::tag)?;
-        let mut tags = GLOBAL_TAGS.lock().unwrap_or_else(PoisonError::into_inner);
-        for (name, value) in new {
-            match tags.iter_mut().find(|(present, _)| *present == name) {
-                Some((_, present)) => *present = value,
-                None => tags.push((name, value)),
-            }
-        }
-        HAS_GLOBAL_TAGS.store(!tags.is_empty(), Ordering::Relaxed);
+        defaults::set_tags(values::pairs(tags, values::tag)?);
         Ok(())
     }
 
@@ -370,9 +356,10 @@ impl Tracer {
         let logged = PyDict::new(py);
         logged.set_item("dd.trace_id", trace_id)?;
         logged.set_item("dd.span_id", span_id)?;
-        logged.set_item("dd.service", settings.service.as_deref().unwrap_or_default())?;
-        logged.set_item("dd.env", &settings.env)?;
-        logged.set_item("dd.version", config.version.as_deref().unwrap_or_default())?;
+        let [service, env, version] = defaults::said();
+        logged.set_item("dd.service", service.or_else(|| settings.service.clone()).unwrap_or_default())?;
+        logged.set_item("dd.env", env.as_ref().unwrap_or(&settings.env))?;
+        logged.set_item("dd.version", version.or_else(|| config.version.clone()).unwrap_or_default())?;
         Ok(logged)
     }
 }
