@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Snippets whose trace is compared with that of Datadog's tracer.
-const SNIPPETS: [&str; 16] = [
+const SNIPPETS: [&str; 17] = [
     "wrap",
     "nested",
     "manual",
@@ -19,6 +19,7 @@ const SNIPPETS: [&str; 16] = [
     "errors",
     "baggage",
     "links",
+    "links_again",
     "propagate",
     "stable_api",
     "stable_api_as_named",
@@ -202,6 +203,7 @@ fn listed(snippet: &str) -> &'static [&'static str] {
             "4 meta.service.name: named -> -",
             "4 meta.version: 1 -> 7",
         ],
+        "links_again" => &["0 link.1.flags: null -> 0"],
         "configured" => &["1 meta._dd.svc_src: - -> m", "2 meta._dd.svc_src: - -> m"],
         "global_tags" => &["0 meta.version: 1 -> 7"],
         "opentelemetry_api" => &[

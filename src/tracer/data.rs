@@ -229,7 +229,8 @@ impl SpanData {
         });
     }
 
-    /// Adds a link to another span. `trace_state` is that of the other span in the form of the header.
+    /// Adds a link to another span. `trace_state` is that of the other span in the form of the header. Datadog's APIs tell
+    /// links apart by the other span's id: a later one takes the place of an earlier one.
     pub fn add_link<'a>(
         &mut self,
         (trace_id, span_id): (TraceId, SpanId),
@@ -237,6 +238,12 @@ impl SpanData {
         trace_state: &str,
         attributes: impl ExactSizeIterator<Item = (&'a str, AttributeValue<'a>)>,
     ) {
+        if self.has_datadog_tags()
+            && let Some(place) = self.fields.find_link(span_id)
+        {
+            self.forget(place);
+            self.links -= 1;
+        }
         if self.links >= self.limits.links {
             return self.drop_one(LINKS);
         }

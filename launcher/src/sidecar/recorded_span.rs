@@ -121,7 +121,15 @@ impl RecordedSpan {
             (Key::Attribute, FieldValue::Event(_) | FieldValue::Link(_)) => {}
             (Key::Attribute, value) => set(&mut span.attributes, field.name, value),
             (_, FieldValue::Event(event)) => span.events.push(read_event(event)),
-            (_, FieldValue::Link(link)) => span.links.push(read_link(link)),
+            (_, FieldValue::Link(link)) => {
+                let link = read_link(link);
+                // Datadog's APIs tell links apart by the other span's id, and an earlier one may be in an earlier record.
+                let told = span.links.iter().position(|known| span.has_datadog_tags && known.span_id == link.span_id);
+                if let Some(place) = told {
+                    span.links.remove(place);
+                }
+                span.links.push(link);
+            }
             (Key::Name, FieldValue::Text(name)) => span.name = Cow::Owned(text(name)),
             (Key::TraceState, FieldValue::Text(state)) => span.trace_state = text(state),
             (Key::OperationName, FieldValue::Text(name)) => span.operation_name = Some(Cow::Owned(text(name))),

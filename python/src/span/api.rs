@@ -362,8 +362,11 @@ impl Span {
     fn link_span(&self, context: &Bound<'_, Context>, attributes: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let attributes = attributes.map(values::link_attributes).transpose()?.unwrap_or_default();
         let context = context.get();
-        let flags = context.flags();
         let span = context.span_context();
+        if span.trace_id.0 == 0 || span.span_id.0 == 0 {
+            return Ok(());
+        }
+        let flags = context.flags();
         self.link((span.trace_id, span.span_id), flags, &context.state(), &attributes);
         Ok(())
     }
