@@ -170,16 +170,52 @@ fn what_came_in_undecided_is_decided_once_however_often_it_comes() {
 fn the_rates_of_the_agent_reach_the_program() {
     let agent = Agent::start();
     // Under the name that it is sent with.
-    let rates = r#"{"service:store,env:test":0,"service:shop,env:test":1,"service:,env:":1}"#;
-    http::get(agent.port, &format!("/test/session/start?agent_sample_rate_by_service={}", rates.replace('"', "%22")))
+    for (env, how) in [("test", "until dropped"), ("elsewhere", "until dropped/elsewhere")] {
+        let rates = format!(r#"{{"service:store,env:{env}":0,"service:shop,env:{env}":1,"service:,env:":1}}"#);
+        http::get(
+            agent.port,
+            &format!("/test/session/start?agent_sample_rate_by_service={}", rates.replace('"', "%22")),
+        )
         .expect("the agent answers");
-    let sandbox = sandbox(&agent, &[("DD_SERVICE_MAPPING", "shop:store")]);
-    let outcome = run(&sandbox, "until dropped");
-    assert_eq!(outcome.code, Some(0), "the rate never came: {outcome:?}");
-    sandbox.settle();
-    let decisions: Vec<String> = requests(&agent).iter().map(decision).collect();
-    assert!(decisions.iter().any(|decision| decision == NOBODY), "the first one was before any answer: {decisions:?}");
-    assert!(decisions.iter().any(|decision| decision == "0.0 -1 _dd.agent_psr=0.0 ksr=0"), "{decisions:?}");
+        let sandbox = sandbox(&agent, &[("DD_SERVICE_MAPPING", "shop:store")]);
+        let outcome = run(&sandbox, how);
+        assert_eq!(outcome.code, Some(0), "the rate never came: {outcome:?}");
+        sandbox.settle();
+        let decisions: Vec<String> = requests(&agent).iter().map(decision).collect();
+        assert!(
+            decisions.iter().any(|decision| decision == NOBODY),
+            "the first one was before any answer: {decisions:?}"
+        );
+        assert!(decisions.iter().any(|decision| decision == "0.0 -1 _dd.agent_psr=0.0 ksr=0"), "{decisions:?}");
+    }
+}
+
+/// What a program keeps of a trace that is dropped hangs under its processes, and is not sent without them. What it drops
+/// leaves nobody without a parent.
+#[test]
+fn what_a_program_keeps_is_sent_with_the_processes_above_it() {
+    for (rate, how, expected) in
+        [("0", "kept", &["cc-decisions", "dash", "job", "step"][..]), ("1", "dropped", &["cc-decisions", "dash"])]
+    {
+        let agent = Agent::start();
+        let sandbox = sandbox(&agent, &[("DD_TRACE_PROCESS_SPANS", "true"), ("DD_TRACE_SAMPLE_RATE", rate)]);
+        let outcome = sandbox.run_traced(["sh", "-c", &format!("{} {how}; true", program())]);
+        assert_eq!(outcome.code, Some(0), "{outcome:?}");
+        sandbox.settle();
+        let traces = json(&agent, "/test/session/traces");
+        let spans: Vec<&Value> =
+            traces.as_array().into_iter().flatten().filter_map(Value::as_array).flatten().collect();
+        // A chunk tells by its first span, the parent of the step of that job.
+        let is_dropped = |span: &Value| span["metrics"]["_sampling_priority_v1"].as_f64().is_some_and(|it| it <= 0.0);
+        let of_dropped = |span: &&&Value| {
+            let parent = spans.iter().find(|other| other["span_id"] == span["parent_id"]);
+            is_dropped(span) || span["resource"] == "step" && parent.is_some_and(|parent| is_dropped(parent))
+        };
+        let kept = spans.iter().filter(|span| !of_dropped(span));
+        let mut names: Vec<&str> = kept.filter_map(|span| span["resource"].as_str()).collect();
+        names.sort_unstable();
+        assert_eq!(names, expected, "{spans:#?}");
+    }
 }
 
 #[test]

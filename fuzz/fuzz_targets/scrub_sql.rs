@@ -4,9 +4,10 @@
 use ddtrace::scrub::sql::{Dialect, SqlPieces};
 use libfuzzer_sys::fuzz_target;
 
-const DIALECTS: [Dialect; 7] = [
+const DIALECTS: [Dialect; 8] = [
     Dialect::Unknown,
     Dialect::Standard,
+    Dialect::Extended,
     Dialect::PostgreSql,
     Dialect::MySql,
     Dialect::SqlServer,

@@ -19,8 +19,12 @@ fuzz_target!(|data: &[u8]| {
             if let Ok(text) = std::str::from_utf8(data) {
                 assert!(std::str::from_utf8(&shown).is_ok(), "{text:?} is cut within a character");
             }
-            let again = scrub(&shown, is_url, obfuscate).collect::<Vec<_>>().concat();
-            assert_eq!(again, shown, "scrubbed twice");
+            // What is hidden in a query string may bring together what looks like a secret of its own, as with the pattern of
+            // Datadog's tracers.
+            if !obfuscate {
+                let again = scrub(&shown, is_url, obfuscate).collect::<Vec<_>>().concat();
+                assert_eq!(again, shown, "scrubbed twice");
+            }
         }
     }
     let mut at = 0;

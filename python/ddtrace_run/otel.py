@@ -7,6 +7,7 @@ alone.
 
 import atexit
 import os
+import sys
 from collections.abc import Mapping
 
 from opentelemetry import context as _context_api
@@ -144,6 +145,14 @@ class _StandIn(TracerProvider, _trace_api.ProxyTracerProvider):
     """The provider while the program has set none; its tracers hand over to the one that is set later."""
 
     _is_default = True
+
+    @property
+    def resource(self):
+        """What records; none, as the API's own stand-in has none, where the program has loaded an SDK: there it is the mark of
+        a provider that has been set up, and programs make a resource of their own as long as it is missing."""
+        if "opentelemetry.sdk.trace" in sys.modules:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute 'resource'")
+        return TracerProvider.resource.fget(self)
 
     def get_tracer(self, instrumenting_module_name, instrumenting_library_version=None, schema_url=None, attributes=None):
         real = _trace_api._TRACER_PROVIDER

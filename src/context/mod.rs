@@ -19,6 +19,17 @@ use crate::ids::{SpanId, TraceId};
 
 /// Bit of the W3C trace flags: the trace is kept.
 pub const FLAG_SAMPLED: u8 = 0x01;
+/// Above the W3C flags, in the flags of OTLP's spans and links: it is known whether the parent, or what is linked to, came
+/// from elsewhere.
+pub const HAS_IS_REMOTE: u16 = 0x100;
+/// It did.
+pub const IS_REMOTE: u16 = 0x200;
+
+/// The flags of a link to a context with these W3C flags.
+#[must_use]
+pub const fn link_flags(flags: u8, is_remote: bool) -> u16 {
+    flags as u16 | HAS_IS_REMOTE | if is_remote { IS_REMOTE } else { 0 }
+}
 /// Bit of the W3C trace flags: the low seven bytes of the trace id are random (Trace Context, Level 2).
 pub const FLAG_RANDOM: u8 = 0x02;
 

@@ -164,7 +164,7 @@ impl RecordWriter {
         &mut self,
         trace_id: TraceId,
         span_id: SpanId,
-        flags: u8,
+        flags: u16,
         trace_state: &[u8],
         fill: impl FnOnce(&mut Detail<'_>),
     ) {
@@ -172,7 +172,7 @@ impl RecordWriter {
         let start = self.position();
         self.put(&trace_id.0.to_le_bytes());
         self.put(&span_id.0.to_le_bytes());
-        self.put(&[flags]);
+        self.put(&flags.to_le_bytes());
         let trace_state = trace_state.get(..usize::from(u16::MAX)).unwrap_or(trace_state);
         self.put(&(trace_state.len() as u16).to_le_bytes());
         self.put(trace_state);

@@ -39,8 +39,8 @@ pub struct ReadLink<'a> {
     pub trace_id: TraceId,
     /// The span linked to.
     pub span_id: SpanId,
-    /// W3C trace flags of that span.
-    pub flags: u8,
+    /// W3C trace flags of that span, and what is known of its context ([`link_flags`](crate::context::link_flags)).
+    pub flags: u16,
     /// Its `tracestate`, or empty.
     pub trace_state: &'a [u8],
     fields: &'a [u8],
@@ -50,12 +50,12 @@ impl<'a> ReadLink<'a> {
     pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
         let (trace_id, rest) = bytes.split_first_chunk::<16>()?;
         let (span_id, rest) = rest.split_first_chunk::<8>()?;
-        let (flags, rest) = rest.split_first()?;
+        let (flags, rest) = rest.split_first_chunk::<2>()?;
         let (trace_state, fields) = attribute_name(rest)?;
         Some(ReadLink {
             trace_id: TraceId(u128::from_le_bytes(*trace_id)),
             span_id: SpanId(u64::from_le_bytes(*span_id)),
-            flags: *flags,
+            flags: u16::from_le_bytes(*flags),
             trace_state,
             fields,
         })

@@ -1,7 +1,7 @@
 //! What a local root's records say of its trace: whether it is kept, by whom that was decided, and what came in with it.
 
 use super::{Name, RecordWriter, SpanFields};
-use crate::context::{Bounded, MAX_MALFORMED_TID, MAX_OT_MEMBER, MAX_TRACE_STATE, Mechanism, PropagationError, TraceContext};
+use crate::context::{Bounded, MAX_MALFORMED_TID, MAX_OT_MEMBER, MAX_TRACE_STATE, Mechanism, PropagationError, TraceContext, link_flags};
 use crate::propagation::{Extracted, Style};
 use crate::sampling::Decision;
 use crate::semconv::Key;
@@ -65,7 +65,7 @@ impl RecordWriter {
                 Style::TraceContext => extracted.link_trace_state.as_bytes(),
                 _ => &[],
             };
-            self.link(link.span.trace_id, link.span.span_id, link.span.flags, state, |attributes| {
+            self.link(link.span.trace_id, link.span.span_id, link_flags(link.span.flags, true), state, |attributes| {
                 attributes.attribute_text(Name(b"reason"), link.reason.as_bytes());
                 attributes.attribute_text(Name(b"context_headers"), link.style.name().as_bytes());
             });

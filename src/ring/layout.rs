@@ -11,7 +11,7 @@ pub use size::{CHUNK_COUNT, CHUNK_HEADER_SIZE, CHUNK_SIZE, HEADER_SIZE, MAX_RATE
 /// Marks a ring. Stored inverted in the memory, so that a scan of a binary does not find it.
 pub const MAGIC: u64 = 0x676e_6972_5f64_6464;
 /// Changes whenever either side would misread the other.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 #[cfg(not(feature = "loom"))]
 mod size {

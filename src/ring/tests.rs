@@ -4,6 +4,7 @@ use crate::ids::SpanId;
 use crate::record::records;
 use crate::sampling::{AgentRateTable, AgentRates};
 use crate::semconv::Key;
+#[cfg(not(miri))]
 use crate::sys;
 use core::ptr::NonNull;
 use std::thread;
@@ -11,16 +12,43 @@ use std::vec::Vec;
 
 struct Mapping(NonNull<u8>);
 
+#[cfg(not(miri))]
 impl Mapping {
     fn new() -> Mapping {
         Mapping(sys::map_private(RING_SIZE).unwrap())
     }
 }
 
+#[cfg(not(miri))]
 impl Drop for Mapping {
     fn drop(&mut self) {
         // SAFETY: made by `new`; the tests drop their rings and readers first.
         unsafe { sys::unmap(self.0, RING_SIZE) };
+    }
+}
+
+/// Miri maps no memory: to it the ring is in the heap, as zero and as aligned as fresh pages are.
+#[cfg(miri)]
+mod in_the_heap {
+    use super::*;
+    use std::alloc::{Layout, alloc_zeroed, dealloc};
+
+    fn layout() -> Layout {
+        Layout::from_size_align(RING_SIZE, 4096).unwrap()
+    }
+
+    impl Mapping {
+        pub(super) fn new() -> Mapping {
+            // SAFETY: the layout is not empty.
+            Mapping(NonNull::new(unsafe { alloc_zeroed(layout()) }).unwrap())
+        }
+    }
+
+    impl Drop for Mapping {
+        fn drop(&mut self) {
+            // SAFETY: made by `new` with this layout; the tests drop their rings and readers first.
+            unsafe { dealloc(self.0.as_ptr(), layout()) };
+        }
     }
 }
 
@@ -50,6 +78,7 @@ fn records_come_out_once_and_in_order() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "fills the whole ring, which takes hours there")]
 fn what_there_is_no_room_for_stays_for_the_next_time() {
     let mapping = Mapping::new();
     let (ring, mut reader) = pair(&mapping);
@@ -82,7 +111,7 @@ fn what_there_is_no_room_for_stays_for_the_next_time() {
 #[test]
 fn many_threads_lose_nothing_while_the_reader_drains() {
     const THREADS: u64 = 4;
-    const RECORDS: u64 = 50_000;
+    const RECORDS: u64 = if cfg!(miri) { 100 } else { 50_000 };
     let mapping = Mapping::new();
     let (ring, mut reader) = pair(&mapping);
     let base = ring.base().as_ptr() as usize;
@@ -119,6 +148,7 @@ fn many_threads_lose_nothing_while_the_reader_drains() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "fills the whole ring, which takes hours there")]
 fn chunks_of_ended_threads_come_back() {
     let mapping = Mapping::new();
     let (ring, mut reader) = pair(&mapping);
@@ -141,6 +171,7 @@ fn chunks_of_ended_threads_come_back() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "fills the whole ring, which takes hours there")]
 fn a_full_ring_counts_what_it_refuses_and_recovers() {
     let mapping = Mapping::new();
     let (ring, mut reader) = pair(&mapping);
@@ -302,7 +333,7 @@ fn no_reader_sees_parts_of_two_tables() {
                 }
             });
         }
-        for round in 0..20_000 {
+        for round in 0..if cfg!(miri) { 20 } else { 20_000 } {
             reader.set_rates(&tables[round % 2]);
         }
         done.store(true, std::sync::atomic::Ordering::Relaxed);

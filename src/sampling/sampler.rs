@@ -114,7 +114,7 @@ impl Sampler<'_> {
             return self.by_rule(trace_id, &rule, now_ns);
         }
         match self.base {
-            Base::Agent => match rates.rate(root.service(), env) {
+            Base::Agent => match rates.rate(root.service(), env_of(root).unwrap_or(env)) {
                 Some(rate) => Decision {
                     priority: if keeps(trace_id, rate) { Priority::AUTO_KEEP } else { Priority::AUTO_REJECT },
                     mechanism: Mechanism::AGENT_RATE,
@@ -152,6 +152,14 @@ impl Sampler<'_> {
             effective *= rate;
         }
         by_user(kept, rule.mechanism, Some(rule.rate), Some(effective))
+    }
+}
+
+/// The environment that a span is sent with, where it says one of its own.
+fn env_of(span: &dyn Sampled) -> Option<&[u8]> {
+    match span.tag(b"env")? {
+        TagValue::Text(env) => Some(env),
+        _ => None,
     }
 }
 

@@ -86,8 +86,8 @@ pub struct Link {
     pub span_id: SpanId,
     /// W3C `tracestate` of the linked span, or empty.
     pub trace_state: String,
-    /// W3C trace flags of the linked span.
-    pub flags: u8,
+    /// W3C trace flags of the linked span, and whether its context came from elsewhere, as OTLP has it.
+    pub flags: u16,
     /// Its attributes.
     pub attributes: Vec<Attribute>,
     /// How many attributes a limit kept out.

@@ -181,6 +181,7 @@ fn write_text(out: &mut ByteBuf, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::context::link_flags;
     use crate::ids::{SpanId, TraceId};
     use crate::span::datadog::tests::{attribute, chunk, span};
     use crate::span::{Event, Link, Span, SpanKind, Status, Value};
@@ -330,7 +331,7 @@ mod tests {
                 trace_id: TraceId(trace_id),
                 span_id: SpanId(parent_id),
                 trace_state: name.clone(),
-                flags,
+                flags: link_flags(flags, parent_is_remote),
                 attributes: more,
                 ..Link::default()
             };

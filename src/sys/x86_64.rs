@@ -1,6 +1,13 @@
 //! The `syscall` instruction of x86-64 and the numbers of the calls that are used.
 
+#[cfg(not(miri))]
 use core::arch::asm;
+
+#[cfg(miri)]
+#[path = "interpreted.rs"]
+mod interpreted;
+#[cfg(miri)]
+pub use interpreted::syscall6;
 
 /// Makes a system call with up to six arguments; the result is the kernel's, negative for an error.
 ///
@@ -8,6 +15,7 @@ use core::arch::asm;
 ///
 /// The caller vouches for the call: pointers are valid for what the kernel does with them, and nothing is unmapped,
 /// closed or changed that other code of the process relies on.
+#[cfg(not(miri))]
 pub unsafe fn syscall6(number: usize, a: usize, b: usize, c: usize, d: usize, e: usize, f: usize) -> isize {
     let result: isize;
     // SAFETY: registers are used as the kernel's x86-64 convention lays down; rcx and r11 are declared as clobbered,

@@ -229,12 +229,13 @@ impl SpanData {
         });
     }
 
-    /// Adds a link to another span. `trace_state` is that of the other span in the form of the header. Datadog's APIs tell
-    /// links apart by the other span's id: a later one takes the place of an earlier one.
+    /// Adds a link to another span. `flags` are its W3C trace flags and what is known of where its context came from, as
+    /// [`Link::flags`](crate::span::Link::flags); `trace_state` is in the form of the header.
+    /// Datadog's APIs tell links apart by the other span's id: a later one takes the place of an earlier one.
     pub fn add_link<'a>(
         &mut self,
         (trace_id, span_id): (TraceId, SpanId),
-        trace_flags: u8,
+        flags: impl Into<u16>,
         trace_state: &str,
         attributes: impl ExactSizeIterator<Item = (&'a str, AttributeValue<'a>)>,
     ) {
@@ -248,13 +249,13 @@ impl SpanData {
             return self.drop_one(LINKS);
         }
         self.links += 1;
-        let trace_state = cut_name(trace_state);
+        let (flags, trace_state) = (flags.into(), cut_name(trace_state));
         let given = attributes.len();
         let attributes = self.within(attributes.take(self.limits.link_attributes));
         let dropped = given - attributes.len();
         let size: usize = attributes.iter().map(|(name, value)| name.len() + value.size()).sum();
         self.fields.append(trace_state.len() + size, attributes.len() + 3, |record| {
-            record.link(trace_id, span_id, trace_flags, trace_state, |link| {
+            record.link(trace_id, span_id, flags, trace_state, |link| {
                 attributes.iter().for_each(|(name, value)| value.write(name, link));
                 if dropped > 0 {
                     link.dropped_attributes(dropped as u32);

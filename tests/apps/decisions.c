@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static bool is_unnamed;
+static bool is_unnamed, is_elsewhere;
 
 static void print_priority(void *argument, const char *name, const char *value, size_t length) {
     (void)argument;
@@ -32,7 +32,9 @@ static ddtrace_span request(void) {
     struct ddtrace_start_options options = ddtrace_options();
     options.kind = DDTRACE_SERVER;
     options.resource = ddtrace_text("GET /orders/{id}");
-    return ddtrace_start("http.server.request", &options);
+    ddtrace_span span = ddtrace_start("http.server.request", &options);
+    if (is_elsewhere) ddtrace_tag_string(span, "env", "elsewhere");
+    return span;
 }
 
 /* Another thread says all that there is to say. */
@@ -49,12 +51,20 @@ static void *help(void *argument) {
 int main(int argc, char **argv) {
     const char *how = argc > 1 ? argv[1] : "";
     is_unnamed = argc > 2 && strcmp(argv[2], "unnamed") == 0;
+    is_elsewhere = argc > 2 && strcmp(argv[2], "elsewhere") == 0;
     if (strcmp(how, "ended") == 0) {
         ddtrace_finish(request());
     } else if (strcmp(how, "injected") == 0) {
         ddtrace_span span = request();
         ddtrace_inject(span, print_priority, NULL);
         ddtrace_finish(span);
+    } else if (strcmp(how, "kept") == 0 || strcmp(how, "dropped") == 0) {
+        ddtrace_span job = ddtrace_start("job", NULL);
+        ddtrace_tag_bool(job, strcmp(how, "kept") == 0 ? "manual.keep" : "manual.drop", true);
+        struct ddtrace_start_options options = ddtrace_options();
+        options.parent = job;
+        ddtrace_finish(ddtrace_start("step", &options));
+        ddtrace_finish(job);
     } else if (strcmp(how, "killed") == 0) {
         request();
         raise(SIGKILL);

@@ -9,6 +9,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 # A library's, taken before there is a provider.
 early = trace.get_tracer("library")
+# To programs it is the mark of a provider that has been set up.
+assert not hasattr(trace.get_tracer_provider(), "resource")
 exporter = InMemorySpanExporter()
 provider = TracerProvider()
 provider.add_span_processor(SimpleSpanProcessor(exporter))

@@ -18,7 +18,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
 
   test      install what the tests need, then run every check: format, lints, documentation, all tests
   setup     only install what the tests need
-  hosts     run many programs and whole foreign test suites bare and under ddtrace-run, and compare (about an hour)
+  hosts     run many programs and whole foreign test suites bare and under ddtrace-run, and compare (two hours or three);
+            or parts of that: programs, kills, cpython, pypi, debian, go
   sanitize  run the tests of what processes share under AddressSanitizer (needs Rust's nightly toolchain)
   wheel     make target/wheels/ddtrace_run-*.whl for pip
   bench     measure starting programs bare and under ddtrace-run, side by side";
@@ -28,7 +29,7 @@ fn main() -> ExitCode {
     let done = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["test"] => test::run(),
         ["setup"] => setup::run(),
-        ["hosts"] => hosts::run(),
+        ["hosts", parts @ ..] => hosts::run(parts),
         ["sanitize"] => sanitize::run(),
         ["wheel"] => wheel::run(),
         ["bench"] => bench::run(),

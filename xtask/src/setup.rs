@@ -59,6 +59,11 @@ const PYTHONS: [(&str, &str); 6] = [
     ("3.14", "3.14.3-1.5.13"),
 ];
 
+/// Which of them are traced; the newest is the last.
+pub fn pythons() -> Vec<&'static str> {
+    PYTHONS.iter().map(|(version, _)| *version).filter(|version| *version != "3.7").collect()
+}
+
 /// Installs everything.
 ///
 /// # Errors
@@ -131,7 +136,10 @@ fn is_root() -> bool {
 }
 
 /// Packages of PyPI, in an environment of their own.
-fn make_venv(name: &str, requirements: &str) -> Done {
+///
+/// # Errors
+/// When they cannot be had.
+pub fn make_venv(name: &str, requirements: &str) -> Done {
     let venv = target_dir().join(name);
     let requirements = root().join(requirements);
     unless_done(&venv, &[&requirements], || {

@@ -10,8 +10,10 @@ use tokio::time::sleep;
 
 /// The first wait before trying again.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
-/// The longest wait that is chosen here; a receiver may ask for more.
+/// The longest wait that is chosen here; a receiver may ask for more,
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// but not for ever: what waits takes the place of what comes.
+const LONGEST_ASKED: Duration = Duration::from_secs(3600);
 
 /// What is to be told while a payload is being delivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,7 +76,7 @@ pub async fn deliver<B: Backend>(
             Outcome::Retry { after, reason } => {
                 tell(Remark::Said(reason));
                 tell(Remark::InVain);
-                let wait = after.unwrap_or_default().max(backoff(failures));
+                let wait = after.unwrap_or_default().min(LONGEST_ASKED).max(backoff(failures));
                 failures += 1;
                 waiting.push_front((payload, spans));
                 tokio::select! {
@@ -242,6 +244,16 @@ mod tests {
         let done = super::deliver(&mut backend, &payload, 5, &Notify::new(), &mut tell).await;
         // Halves of two and three, and of the first of these one and one; the last one is told by the end.
         assert_eq!((done, settled), (Some(1), vec![(1, 0), (1, 1)]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_receiver_that_asks_for_ages_is_asked_again_after_an_hour() {
+        let mut backend = Scripted { answers: [later(Some(86_400))].into(), ..Default::default() };
+        let payload = Format::Otlp.encode(&batch(&[1]), Default::default()).unwrap();
+        let begun = Instant::now();
+        let done = super::deliver(&mut backend, &payload, 1, &Notify::new(), &mut |_| {}).await;
+        assert_eq!((done, backend.calls.len()), (Some(0), 2));
+        assert_eq!(backend.calls[1].0 - begun, LONGEST_ASKED);
     }
 
     #[tokio::test(start_paused = true)]

@@ -4,6 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use ddtrace::context::FLAG_SAMPLED;
 use ddtrace::ids::{SpanId, TraceId};
 use ddtrace::record::{ChildExit, Open, ROLE_SELF, Record, RecordBody, records};
 
@@ -76,6 +77,8 @@ struct Trace {
     finished: Vec<Span>,
     /// What the process that is the trace's first in this run says of it.
     verdict: Verdict,
+    /// The W3C trace flags that its first process was given.
+    flags: u8,
     segments: SegmentsOf,
 }
 
@@ -268,7 +271,8 @@ impl Assembler {
             span.exited(exit);
         }
         self.by_pid.insert(open.pid, record.span_id);
-        let trace = self.traces.entry(span.trace_id()).or_default();
+        let trace =
+            self.traces.entry(span.trace_id()).or_insert_with(|| Trace { flags: open.trace_flags, ..Trace::default() });
         trace.open += 1;
         trace.segments.add(self.segment);
         for field in record.fields() {
@@ -410,6 +414,13 @@ impl Assembler {
             HandOn::Ready => self.policy.partial_flush.filter(|_| !self.policy.hold_processes),
             HandOn::Finished | HandOn::Everything => Some(1),
         };
+        // The application has kept a trace that was to be dropped: what its spans hang under is not missing.
+        for chunk in ready.iter().filter(|chunk| chunk.sampling_priority > 0) {
+            let id = chunk.spans.first().map(|span| span.trace_id);
+            if let Some(trace) = id.and_then(|id| self.traces.get_mut(&id)).filter(|trace| !trace.keeps()) {
+                trace.verdict.follow(chunk);
+            }
+        }
         let (judge, resource, handed_on) = (&self.judge, &self.resource, &mut self.handed_on);
         self.traces.retain(|_, trace| {
             let enough = least.is_some_and(|least| trace.finished.len() >= least);
@@ -439,13 +450,24 @@ impl Assembler {
 }
 
 impl Trace {
+    /// Whether it is kept, as far as that is known.
+    fn keeps(&self) -> bool {
+        match self.verdict.priority {
+            Some(_) => self.verdict.keeps(),
+            None => self.flags & FLAG_SAMPLED != 0,
+        }
+    }
+
     fn hand_on(&mut self, judge: &Judge, resource: &Arc<Resource>) -> TraceChunk {
         let mut spans = std::mem::take(&mut self.finished);
         // Parents start before their children, so the local root comes first.
         spans.sort_by_key(|span| (span.start_unix_nano, span.end_unix_nano));
         if self.verdict.priority.is_none() {
             // A trace that the program had from elsewhere, and set for a child: its flag says all that is known.
-            self.verdict.priority = spans.first().map(|span| i32::from(span.flags & 1 != 0));
+            self.verdict.priority = Some(i32::from(self.flags & FLAG_SAMPLED));
+        }
+        if self.verdict.keeps() {
+            spans.iter_mut().for_each(|span| span.flags |= FLAG_SAMPLED);
         }
         judge.pick(&self.verdict, &mut spans, resource);
         self.verdict.chunk(resource, spans, self.open == 0)

@@ -18,7 +18,7 @@ use super::memory::Budget;
 use super::origin::Origin;
 use super::queues::{Queues, Target};
 use crate::export::Preparation;
-use crate::spool::{self, Account, Counter, FrameKind, Outbox, Parcel, RunDirectory, Trouble};
+use crate::spool::{self, Account, Counter, Discarded, FrameKind, Outbox, Parcel, RunDirectory, Trouble};
 
 /// So many runs are worked on at the same time.
 const AT_ONCE: usize = 8;
@@ -366,12 +366,15 @@ pub fn keep_within(spool: &Path, bound: u64) {
         let Ok(run) = RunDirectory::adopt(&path) else { continue };
         kept += taken(&path);
         if kept > bound {
-            let account = Account::open(&path).ok().flatten();
-            let waiting = account.map_or("an unknown number of".to_owned(), |account| account.waiting().to_string());
+            let waiting = Account::open(&path).ok().flatten().map(|account| account.waiting());
             tracing::error!(
-                "the spool is full: {waiting} spans that no receiver took are dropped with {}",
+                "the spool is full: {} spans that no receiver took are dropped with {}",
+                waiting.map_or("an unknown number of".to_owned(), |waiting| waiting.to_string()),
                 path.display()
             );
+            if let Err(error) = Discarded::add(spool, waiting.unwrap_or_default()) {
+                tracing::warn!("`ddtrace-run status` will not count them: {}: {error}", spool.display());
+            }
             run.remove();
         }
     }
@@ -399,7 +402,14 @@ mod tests {
         }
         keep_within(spool.path(), 1 << 20);
         assert_eq!(spool::runs(spool.path()).unwrap().len(), 3);
+        let account = Account::begin(Some(&spool.path().join("1-1"))).unwrap();
+        account.add(Counter::Recorded, 7);
+        account.add(Counter::Delivered, 2);
         keep_within(spool.path(), 250_000);
         assert_eq!(spool::runs(spool.path()).unwrap(), [spool.path().join("2-1"), spool.path().join("3-1")]);
+        assert_eq!(Discarded::of(spool.path()).unwrap(), Discarded { runs: 1, spans: 5 });
+        let status = spool::Status::of(spool.path(), |_, _| (0, Vec::new()));
+        assert!(status.text().contains("5 spans of the oldest run so far were dropped"), "{}", status.text());
+        assert!(status.metrics().contains("\nddtrace_run_spool_spans_discarded_total 5\n"), "{}", status.metrics());
     }
 }

@@ -1,10 +1,11 @@
 //! The spans that are no processes: put together for each process and trace, and handed on when nothing of a trace is
 //! open in its process any more, or when enough of it is finished.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use ddtrace::record::{EndBody, Record, RecordBody, SpanBody, records};
+use ddtrace::record::{EndBody, FieldValue, Record, RecordBody, SpanBody, records};
 use ddtrace::span::{Resource, TraceChunk};
 
 use super::death::Death;
@@ -21,6 +22,14 @@ const MOST_OF_ITSELF: usize = 1 << 20;
 
 /// Where memory is short, so many spans of a process are cut off at once at least.
 const LEAST_CUT: usize = 64;
+
+/// A UUID of 32 digits as the conventions write it; anything else as it is.
+fn hyphenated(id: &[u8]) -> Cow<'_, [u8]> {
+    if id.len() != 32 || !id.iter().all(u8::is_ascii_hexdigit) {
+        return Cow::Borrowed(id);
+    }
+    Cow::Owned([&id[..8], &id[8..12], &id[12..16], &id[16..20], &id[20..]].join(&b'-'))
+}
 
 /// The spans of all processes.
 pub struct Traces {
@@ -182,8 +191,12 @@ impl Traces {
         }
         let mut attributes = process.resource.attributes.clone();
         for field in record.fields().filter(|field| !field.name.is_empty()) {
-            let name = if field.name == b"runtime-id" { INSTANCE_ID } else { field.name };
-            set(&mut attributes, name, field.value);
+            match (field.name, &field.value) {
+                (b"runtime-id", FieldValue::Text(id)) => {
+                    set(&mut attributes, INSTANCE_ID, FieldValue::Text(&hyphenated(id)));
+                }
+                (name, _) => set(&mut attributes, name, field.value),
+            }
         }
         process.is_now(Arc::new(Resource { attributes }));
     }

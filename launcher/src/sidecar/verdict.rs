@@ -74,6 +74,14 @@ impl Verdict {
         }
     }
 
+    /// Takes over what was decided in a part of the trace that has been sent.
+    pub fn follow(&mut self, part: &TraceChunk) {
+        self.priority = Some(part.sampling_priority);
+        part.decision_maker.as_ref().clone_into(&mut self.decision_maker);
+        (self.rule_rate, self.limit_rate, self.agent_rate) = (part.rule_rate, part.limit_rate, part.agent_rate);
+        self.tags.retain(|(name, _)| name != "_dd.p.ksr");
+    }
+
     /// Whether the trace is kept; what is undecided is.
     pub fn keeps(&self) -> bool {
         self.priority.is_none_or(|priority| priority > 0)

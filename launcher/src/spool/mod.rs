@@ -7,6 +7,7 @@
 
 mod account;
 mod directory;
+mod discarded;
 mod frame;
 mod outbox;
 mod outbox_reading;
@@ -18,6 +19,7 @@ mod trouble;
 
 pub use account::{Account, Counter, FILE_NAME as ACCOUNT};
 pub use directory::{RunDirectory, runs};
+pub use discarded::Discarded;
 pub use frame::{Frame, FrameKind};
 pub use outbox::{Destinations, Outbox};
 pub use outbox_reading::spans_of;

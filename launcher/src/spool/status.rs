@@ -10,11 +10,14 @@ use serde_json::json;
 
 use super::account::{self, Account, Counter};
 use super::directory::{RunDirectory, runs};
+use super::discarded::Discarded;
 use super::outbox_reading;
 use super::trouble::{Trouble, told};
 
 /// Metrics are called so, with the counter's name behind it.
 const PREFIX: &str = "ddtrace_run_sidecar_";
+/// The same, of the spool as a whole.
+const SPOOL_PREFIX: &str = "ddtrace_run_spool_";
 
 /// One run of which something is there.
 struct Run {
@@ -38,6 +41,8 @@ pub struct Status {
     runs: Vec<Run>,
     /// What cannot be read of the spool itself.
     troubles: Vec<Trouble>,
+    /// What was dropped to make room.
+    discarded: Discarded,
 }
 
 impl Status {
@@ -84,7 +89,11 @@ impl Status {
             Some(Run { path, is_running, account, waiting, destinations, troubles, lost })
         });
         let runs = looked.collect();
-        Status { spool: spool.to_owned(), runs, troubles }
+        let discarded = Discarded::of(spool).unwrap_or_else(|error| {
+            troubles.extend(Trouble::of(spool, &error));
+            Discarded::default()
+        });
+        Status { spool: spool.to_owned(), runs, troubles, discarded }
     }
 
     /// Whether anything is left that cannot be read now, and may be later.
@@ -135,6 +144,11 @@ impl Status {
                 let _ = writeln!(text, "    {} more that it had recorded cannot be found any more", spans(run.lost));
             }
         }
+        if self.discarded != Discarded::default() {
+            let Discarded { runs, spans: dropped } = self.discarded;
+            let of = if runs == 1 { "the oldest run".to_owned() } else { format!("the {runs} oldest runs") };
+            let _ = writeln!(text, "{} of {of} so far were dropped, as the spool was full", spans(dropped));
+        }
         for run in self.runs.iter().filter(|run| run.is_running) {
             let Some(account) = &run.account else { continue };
             let count = |counter| account.get(counter);
@@ -180,6 +194,8 @@ impl Status {
         let status = json!({
             "spool": self.spool.display().to_string(),
             "spans_waiting": self.left_behind(),
+            "spans_discarded": self.discarded.spans,
+            "runs_discarded": self.discarded.runs,
             "runs": runs.collect::<Vec<_>>(),
         });
         let mut text = serde_json::to_string_pretty(&status).unwrap_or_default();
@@ -203,6 +219,10 @@ impl Status {
         for run in &self.runs {
             let _ = writeln!(text, "{PREFIX}spans_waiting{{run=\"{}\"}} {}", run.name(), run.waiting);
         }
+        let help = "Spans that were dropped with the oldest runs, as the spool was full.";
+        let _ = writeln!(text, "# HELP {SPOOL_PREFIX}spans_discarded_total {help}");
+        let _ = writeln!(text, "# TYPE {SPOOL_PREFIX}spans_discarded_total counter");
+        let _ = writeln!(text, "{SPOOL_PREFIX}spans_discarded_total {}", self.discarded.spans);
         text
     }
 }

@@ -3,6 +3,7 @@
 use super::binding::Binding;
 use crate::spared::spared;
 use crate::values::{self, Value};
+use ddtrace::context::link_flags;
 use ddtrace::ids::{SpanId, TraceId};
 use ddtrace::record::{Field, FieldValue};
 use ddtrace::semconv::Key;
@@ -14,7 +15,7 @@ use pyo3::prelude::*;
 /// A link that is to be added.
 pub(super) struct LinkTo {
     to: (TraceId, SpanId),
-    flags: u8,
+    flags: u16,
     state: String,
     attributes: Vec<(String, Value<'static>)>,
 }
@@ -58,7 +59,12 @@ pub(super) fn link_to(
     if leads_nowhere && attributes.is_empty() && state.is_empty() {
         return Ok(None);
     }
-    Ok(Some(LinkTo { to: (span.trace_id, span.span_id), flags: span.flags, state, attributes }))
+    Ok(Some(LinkTo {
+        to: (span.trace_id, span.span_id),
+        flags: link_flags(span.flags, told.is_remote),
+        state,
+        attributes,
+    }))
 }
 
 pub(super) type Pairs = Vec<(String, Value<'static>)>;
@@ -70,7 +76,7 @@ pub(super) fn python_pairs<'py>(py: Python<'py>, pairs: &Pairs) -> PyResult<Vec<
 /// An event or a link read back, with nothing borrowed.
 pub(super) enum Detail {
     Event(String, u64, Pairs, u32),
-    Link((TraceId, SpanId), u8, String, Pairs, u32),
+    Link((TraceId, SpanId), u16, String, Pairs, u32),
 }
 
 /// How many attributes of an event or a link found no room.

@@ -10,6 +10,7 @@ use crate::span::{self, ERROR_MESSAGE, Span};
 use crate::spared::{keep_first, spared, succeeded};
 use crate::store::Active;
 use crate::values::{self, Value};
+use ddtrace::context::IS_REMOTE;
 use ddtrace::ids::SpanId;
 use ddtrace::propagation::w3c_form;
 use ddtrace::semconv::Key;
@@ -369,7 +370,8 @@ impl OtelSpan {
         let mut links = Vec::new();
         for detail in details {
             if let Detail::Link((trace_id, span_id), flags, state, pairs, left_out) = detail {
-                let context = bound(py)?.span_context(py, (trace_id, span_id, flags), false, &state)?;
+                let is_remote = flags & IS_REMOTE != 0;
+                let context = bound(py)?.span_context(py, (trace_id, span_id, flags as u8), is_remote, &state)?;
                 links.push((context, python_pairs(py, &pairs)?, left_out));
             }
         }

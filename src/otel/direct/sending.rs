@@ -4,7 +4,7 @@
 use super::lost::{Counting, Lost};
 use super::scrub::Scrubbing;
 use super::{exporter, resource};
-use crate::config::OtlpConfig;
+use crate::config::{OtlpConfig, OtlpProtocol};
 use crate::otel::{InitError, NotDelivered};
 use crate::recorder::{Process, Recorder};
 use crate::span::SpanLimits;
@@ -143,7 +143,8 @@ impl Sender {
         };
         let lost = Arc::new(Lost::default());
         let exporter = Counting::new(exporter, Arc::clone(&lost));
-        let exporter = Scrubbing::new(exporter, terms.rules.clone(), terms.limits);
+        let exporter =
+            Scrubbing::new(exporter, terms.rules.clone(), terms.limits, terms.otlp.protocol == OtlpProtocol::HttpJson);
         let batches = BatchConfigBuilder::default().with_scheduled_delay(terms.flush_interval).build();
         let mut processor = BatchSpanProcessor::builder(exporter).with_batch_config(batches).build();
         processor.set_resource(resource);

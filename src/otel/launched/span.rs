@@ -1,5 +1,6 @@
 //! The API's span over the engine's.
 
+use crate::context::link_flags;
 use crate::otel::carried::state_of;
 use crate::otel::values;
 use crate::tracer::{LiveSpan, SpanData, unix_ns};
@@ -107,5 +108,10 @@ pub(super) fn link(data: &mut SpanData, to: &SpanContext, attributes: &[KeyValue
         return;
     }
     let ids = (values::trace_id(to.trace_id()), values::span_id(to.span_id()));
-    data.add_link(ids, to.trace_flags().to_u8(), &to.trace_state().header(), values::pairs(attributes));
+    data.add_link(
+        ids,
+        link_flags(to.trace_flags().to_u8(), to.is_remote()),
+        &to.trace_state().header(),
+        values::pairs(attributes),
+    );
 }

@@ -8,11 +8,14 @@ pub enum Dialect {
     Unknown,
     /// Standard SQL: double quotes are around names.
     Standard,
-    /// PostgreSQL and what descends from it.
+    /// Names are between double quotes, as in the standard; texts may be written in more ways than that has: between
+    /// dollars, with backslashes, with quotes of one's choice. No database has all of them.
+    Extended,
+    /// PostgreSQL, and what reads as it does.
     PostgreSql,
     /// MySQL and MariaDB.
     MySql,
-    /// Microsoft SQL Server and Sybase.
+    /// Microsoft SQL Server.
     SqlServer,
     /// Oracle.
     Oracle,
@@ -36,14 +39,16 @@ impl Dialect {
     #[must_use]
     pub fn of_system(system: &str) -> Option<Dialect> {
         Some(match system {
-            "cockroachdb" | "edb" | "postgresql" | "redshift" => Dialect::PostgreSql,
+            "edb" | "postgresql" => Dialect::PostgreSql,
             "mariadb" | "mysql" => Dialect::MySql,
-            "microsoft.sql_server" | "mssql" | "sybase" => Dialect::SqlServer,
+            "microsoft.sql_server" | "mssql" => Dialect::SqlServer,
             "oracle" | "oracle.db" => Dialect::Oracle,
             "sqlite" => Dialect::Sqlite,
-            "cassandra" | "db2" | "derby" | "firebird" | "firebirdsql" | "h2" | "h2database" | "hanadb" | "hsqldb"
-            | "ibm.db2" | "sap.hana" | "trino" | "vertica" => Dialect::Standard,
-            "aws.dynamodb" | "couchdb" | "dynamodb" | "elasticsearch" | "geode" | "hbase" | "memcached" | "mongodb"
+            "db2" | "derby" | "hanadb" | "hsqldb" | "ibm.db2" | "sap.hana" | "trino" => Dialect::Standard,
+            "cassandra" | "cockroachdb" | "firebird" | "firebirdsql" | "h2" | "h2database" | "redshift" | "vertica" => {
+                Dialect::Extended
+            }
+            "couchdb" | "elasticsearch" | "geode" | "hbase" | "memcached" | "mongodb"
             | "neo4j" | "opensearch" | "redis" => return None,
             _ => Dialect::Unknown,
         })
@@ -57,19 +62,29 @@ impl Dialect {
     pub(super) fn backslash(self) -> Backslash {
         match self {
             Dialect::MySql => Backslash::Escapes,
-            Dialect::Unknown => Backslash::Unknown,
+            Dialect::Unknown | Dialect::Extended => Backslash::Unknown,
             _ => Backslash::Stands,
         }
     }
 
     /// Strings such as `$tag$…$tag$`.
     pub(super) fn has_dollar_quotes(self) -> bool {
-        matches!(self, Dialect::PostgreSql | Dialect::Unknown)
+        matches!(self, Dialect::PostgreSql | Dialect::Extended | Dialect::Unknown)
+    }
+
+    /// Strings such as `E'it\'s'`, in which backslashes escape.
+    pub(super) fn has_escape_strings(self) -> bool {
+        matches!(self, Dialect::PostgreSql | Dialect::Extended)
+    }
+
+    /// Whether three quotes may begin a string that ends with three.
+    pub(super) fn has_triple_quotes(self) -> bool {
+        self == Dialect::Unknown
     }
 
     /// Strings such as `q'[…]'`.
     pub(super) fn has_chosen_quotes(self) -> bool {
-        matches!(self, Dialect::Oracle | Dialect::Unknown)
+        matches!(self, Dialect::Oracle | Dialect::Extended | Dialect::Unknown)
     }
 
     /// Comments that begin with `#`.
@@ -87,7 +102,7 @@ impl Dialect {
         self != Dialect::Unknown
     }
 
-    /// Whether `$` may stand before an amount of money.
+    /// Whether `$`, or the sign of another currency, may stand before an amount of money.
     pub(super) fn has_money(self) -> bool {
         self == Dialect::SqlServer
     }

@@ -45,8 +45,8 @@ pub(super) fn token(text: &[u8], at: usize, dialect: Dialect, continues: bool) -
         b'#' if dialect.has_hash_comments() => comment(line_end(text, at)),
         b'/' if second == Some(b'*') => comment(comment_end(text, at, dialect)),
         b'\'' if continues => Some(Token { kind: Kind::Literal { escapes: true }, end: escaped_end(text, next) }),
-        b'\'' => literal(string_end(text, next, b'\'', dialect.backslash())),
-        b'"' if dialect.has_double_quoted_strings() => literal(string_end(text, next, b'"', dialect.backslash())),
+        b'\'' => literal(quoted_end(text, at, b'\'', dialect)),
+        b'"' if dialect.has_double_quoted_strings() => literal(quoted_end(text, at, b'"', dialect)),
         b'"' => Some(quoted_name(text, next, b'"')),
         b'`' if dialect.has_backtick_names() => Some(quoted_name(text, next, b'`')),
         b'[' if dialect.has_bracket_names() => Some(quoted_name(text, next, b']')),
@@ -94,9 +94,12 @@ fn name(text: &[u8], at: usize, dialect: Dialect) -> Token {
     if is(b"true") || is(b"false") {
         return literal(end);
     }
+    if dialect.has_money() && has_currency(name) {
+        return literal(number_end(text, at));
+    }
     let quote = if is(b"u") { word(text, end, b"&'") } else { word(text, end, b"'") };
     match quote {
-        Some(string) if is(b"e") && dialect == Dialect::PostgreSql => {
+        Some(string) if is(b"e") && dialect.has_escape_strings() => {
             Token { kind: Kind::Literal { escapes: true }, end: escaped_end(text, string) }
         }
         Some(string) if dialect.has_chosen_quotes() && (is(b"q") || is(b"nq")) => literal(chosen_end(text, string)),
@@ -105,6 +108,14 @@ fn name(text: &[u8], at: usize, dialect: Dialect) -> Token {
             literal(string_end(text, string, b'\'', dialect.backslash()))
         }
         _ => Token { kind: Kind::Word, end },
+    }
+}
+
+/// Whether it is an amount with the sign of a currency, of those of Latin-1 and those next to the euro's.
+fn has_currency(name: &[u8]) -> bool {
+    match name {
+        [0xc2, 0xa2..=0xa5, digit, ..] | [0xe2, 0x82 | 0x83, _, digit, ..] => digit.is_ascii_digit(),
+        _ => false,
     }
 }
 
@@ -120,6 +131,19 @@ fn quoted_name(text: &[u8], start: usize, quote: u8) -> Token {
             Some(doubled) => at = doubled,
             None => return Token { kind: Kind::Word, end: behind },
         }
+    }
+}
+
+/// Behind a string that begins at `start` with a quote, or with three where the dialect may have that.
+fn quoted_end(text: &[u8], start: usize, quote: u8, dialect: Dialect) -> usize {
+    let end = string_end(text, start.saturating_add(1), quote, dialect.backslash());
+    let three = [quote; 3];
+    let inside = if dialect.has_triple_quotes() { word(text, start, &three) } else { None };
+    let length = inside.and_then(|inside| from(text, inside).windows(3).position(|part| part == three));
+    match inside.zip(length) {
+        // Where both readings do not end in the same place, the meaning of every quote behind it would be a guess.
+        Some((inside, length)) if inside.saturating_add(length).saturating_add(3) != end => text.len(),
+        _ => end,
     }
 }
 
@@ -170,7 +194,7 @@ fn chosen_end(text: &[u8], start: usize) -> usize {
 
 /// Behind a number: digits in any base, a fraction, an exponent, and what sticks to them.
 fn number_end(text: &[u8], at: usize) -> usize {
-    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_');
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_') || !byte.is_ascii();
     let end = run(text, at, is_part);
     let digits = text.get(at..end).unwrap_or_default();
     let is_hexadecimal = matches!(digits, [b'0', b'x' | b'X', ..]);

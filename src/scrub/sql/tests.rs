@@ -1,11 +1,11 @@
 use super::*;
-use Dialect::{MySql, Oracle, PostgreSql, SqlServer, Sqlite, Standard, Unknown};
+use Dialect::{Extended, MySql, Oracle, PostgreSql, SqlServer, Sqlite, Standard, Unknown};
 use proptest::prelude::*;
 use std::string::String;
 use std::vec;
 use std::vec::Vec;
 
-const ALL: [Dialect; 7] = [Unknown, Standard, PostgreSql, MySql, SqlServer, Oracle, Sqlite];
+const ALL: [Dialect; 8] = [Unknown, Standard, Extended, PostgreSql, MySql, SqlServer, Oracle, Sqlite];
 
 fn scrubbed(text: &str, dialect: Dialect) -> String {
     let pieces: Vec<&[u8]> = SqlPieces::new(text.as_bytes(), dialect).collect();
@@ -68,6 +68,12 @@ fn as_each_database_writes_it() {
         (Sqlite, r#"SELECT "a\", `b"`, [c d], ?1, ?, :x, $y"#, r#"SELECT ?, `b"`, [c d], ?1, ?, :x, $y"#),
         (Standard, r#"SELECT "a" WHERE b = 'c\'"#, r#"SELECT "a" WHERE b = ?"#),
         (Unknown, r#"SELECT "a" WHERE b = 'c' AND d = 'e\' OR f = 'g'"#, "SELECT ? WHERE b = ? AND d = ?"),
+        (Extended, r#"SELECT "a", $$b$$, E'c\'d', q'{e'f}', $1"#, r#"SELECT "a", ?, ?, ?, $1"#),
+        (Extended, r"SELECT 'a\'b', c", "SELECT ?"),
+        (SqlServer, "SELECT £98765.5, €98765, é1", "SELECT ?, ?, é1"),
+        (Unknown, "SELECT '''it's''', a", "SELECT ?"),
+        (Unknown, "SELECT '''it''s''', a, '''b', c", "SELECT ?, a, ?, c"),
+        (Unknown, "SELECT \"\"\"it\"s\"\"\"", "SELECT ?"),
         (Unknown, "SELECT 'a\\\\', $1, $99999, ?2", "SELECT ?, $1, ?, ?2"),
         (Unknown, "SELECT a # it's\nFROM `b`", "SELECT a FROM `b`"),
     ] {
@@ -111,6 +117,10 @@ fn systems_have_their_dialect() {
         ("mariadb", Some(MySql)),
         ("microsoft.sql_server", Some(SqlServer)),
         ("trino", Some(Standard)),
+        ("cassandra", Some(Extended)),
+        ("redshift", Some(Extended)),
+        ("sybase", Some(Unknown)),
+        ("aws.dynamodb", Some(Unknown)),
         ("snowflake", Some(Unknown)),
         ("redis", None),
         ("mongodb", None),
@@ -125,11 +135,12 @@ fn literals(dialect: Dialect) -> Vec<&'static str> {
     all.extend(match dialect {
         PostgreSql => vec![r"E'\'s3cret'", "$$s3cret$$", "$a$'s3cret$b$ $a$", r"e'\\\'s3cret'"],
         MySql => vec![r"'\'s3cret'", r#""s3cret""#, r#""\"s3cret""#, "_latin1's3cret'"],
-        SqlServer => vec![r"'s3cret\'", "$98765.4"],
+        Extended => vec![r"E'\'s3cret'", "$$s3cret$$", "q'['s3cret]'", r"'\'s3cret'"],
+        SqlServer => vec![r"'s3cret\'", "$98765.4", "£98765"],
         Oracle => vec!["q'['s3cret]'", "nq'!s3cret'!'", r"'s3cret\'"],
         Sqlite => vec![r"'s3cret\'", r#""s3cret\""#, r#""a""s3cret""#],
         Standard => vec![r"'s3cret\'"],
-        Unknown => vec![r#""s3cret""#, "$$s3cret$$"],
+        Unknown => vec![r#""s3cret""#, "$$s3cret$$", "'''it's s3cret'''"],
     });
     all
 }
@@ -139,6 +150,7 @@ fn others(dialect: Dialect) -> Vec<&'static str> {
     all.extend(match dialect {
         PostgreSql => vec!["\"it's\"", "$1", "/* /* ' */ */", "#"],
         MySql => vec!["`it's`", "# it's\n", "@v", "--"],
+        Extended => vec!["\"it's\"", "$1"],
         SqlServer => vec!["[it's]", "#tmp", "@p"],
         Oracle => vec!["\"it's\"", ":1", "v$x"],
         Sqlite => vec!["`it's`", "[it's]", "?1", "$x"],

@@ -354,7 +354,7 @@ fn map_link(link: &Link) -> DatadogLink<'_> {
         span_id: link.span_id.0,
         attributes,
         tracestate: shortened(Cow::Borrowed(&link.trace_state)),
-        flags: u32::from(link.flags) | FLAGS_ARE_KNOWN,
+        flags: u32::from(link.flags as u8) | FLAGS_ARE_KNOWN,
     }
 }
 

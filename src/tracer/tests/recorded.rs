@@ -65,7 +65,7 @@ fn of(record: &crate::record::Record<'_>) -> Recorded {
             FieldValue::Event(event) => read.events.push((text(event.name), fields(event.fields()))),
             FieldValue::Link(link) => {
                 let state = text(link.trace_state);
-                read.links.push((link.trace_id, link.span_id, link.flags, state, fields(link.fields())));
+                read.links.push((link.trace_id, link.span_id, link.flags as u8, state, fields(link.fields())));
             }
             FieldValue::TextContinued(more) => read.continued.push((text(field.name), text(more))),
             _ => {

@@ -85,8 +85,8 @@ fn limits_keep_what_is_there_and_count_what_is_not() {
         let pairs = [("k", AttributeValue::Integer(1)), ("l", AttributeValue::Integer(2))];
         span.add_event("one", 1, pairs.clone().into_iter());
         span.add_event("two", 2, [].into_iter());
-        span.add_link((TraceId(1), SpanId(2)), 1, "x=y", pairs.into_iter());
-        span.add_link((TraceId(3), SpanId(4)), 0, "", [].into_iter());
+        span.add_link((TraceId(1), SpanId(2)), 1u8, "x=y", pairs.into_iter());
+        span.add_link((TraceId(3), SpanId(4)), 0u8, "", [].into_iter());
     });
     bench.records();
     span.end();

@@ -2,7 +2,7 @@
 
 use super::trace_state::ChunkState;
 use crate::export::Batch;
-use ddtrace::context::FLAG_SAMPLED;
+use ddtrace::context::{FLAG_SAMPLED, HAS_IS_REMOTE, IS_REMOTE};
 use ddtrace::span::{Attribute, Event, Link, Resource, Scope, Span, Status, Value};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, InstrumentationScope, KeyValue, any_value};
@@ -12,10 +12,6 @@ use opentelemetry_proto::tonic::trace::v1::{
 };
 use std::collections::HashMap;
 use std::sync::Arc;
-
-/// Flags above the eight of W3C: whether the two bits are known, and whether the parent is remote.
-const HAS_IS_REMOTE: u32 = 0x100;
-const IS_REMOTE: u32 = 0x200;
 
 /// One request for a batch, its spans grouped by resource and by what made them; `None` where nothing is to be sent.
 ///
@@ -153,7 +149,7 @@ fn proto_span(span: &Span, resources_service: &str, state: &ChunkState<'_>, is_k
 fn flags(span: &Span, is_kept: bool) -> u32 {
     let sampled = if is_kept { FLAG_SAMPLED } else { 0 };
     let parent = if span.parent_is_remote { HAS_IS_REMOTE | IS_REMOTE } else { HAS_IS_REMOTE };
-    u32::from(span.flags & !FLAG_SAMPLED | sampled) | parent
+    u32::from(u16::from(span.flags & !FLAG_SAMPLED | sampled) | parent)
 }
 
 fn proto_status(status: &Status) -> Option<ProtoStatus> {
@@ -181,14 +177,13 @@ fn proto_link(link: &Link) -> span::Link {
         trace_state: link.trace_state.clone(),
         attributes: proto_attributes(&link.attributes),
         dropped_attributes_count: link.dropped_attributes,
-        // Whether the linked context is remote is not known, and the bit that would say so stays clear.
         flags: u32::from(link.flags),
     }
 }
 
 /// All but what is for Datadog's own intake.
 fn proto_attributes(attributes: &[Attribute]) -> Vec<KeyValue> {
-    let is_datadogs = |key: &str| key.starts_with("_dd.") || key.starts_with("_dd1.");
+    let is_datadogs = |key: &str| key.starts_with("_dd.") || key.starts_with("_dd1.") || key == "_sampling_priority_v1";
     let shown = attributes.iter().filter(|(key, _)| !is_datadogs(key));
     shown.map(|(key, value)| key_value(key, proto_value(value))).collect()
 }

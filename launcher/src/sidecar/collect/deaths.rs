@@ -1,0 +1,97 @@
+//! The end of processes: when they die, how, and what is written down of that once all that they said has been read.
+
+use ddtrace::ids::SpanId;
+use ddtrace::sys::{Usage, monotonic_ns};
+
+use super::super::assemble::LATE_NEWS_NS;
+use super::super::death::Death;
+use super::super::pidfd::Watch;
+use super::super::zombie;
+use super::{Collector, Tracked};
+use crate::spool::FrameKind;
+
+/// How long after a death the parent may take to wait for the process, before the death is told without a status.
+const REAP_WAIT_NS: u64 = 200_000_000;
+
+/// How many processes that are gone are remembered before old ones are forgotten.
+const MOST_PAST: usize = 8192;
+
+impl Collector {
+    /// What the kernel has to tell of a process. Gives whether it is over with it.
+    pub fn woken(&mut self, span: SpanId, reaped: bool) {
+        let now = monotonic_ns();
+        let Some(tracked) = self.processes.get_mut(&span) else { return };
+        let died_ns = *tracked.died_ns.get_or_insert(now);
+        if let Some(remains) = zombie::look(tracked.pid) {
+            self.bury(span, died_ns, Some(remains.status), Some(remains.usage));
+        } else if reaped {
+            let status = tracked.watch.exit_status();
+            self.bury(span, died_ns, status, None);
+        }
+    }
+
+    /// Looks at the processes for which there was no descriptor.
+    pub fn look_at_unwatched(&mut self) {
+        let is_over = |tracked: &Tracked| match tracked.watch {
+            Watch::Looks(began) => zombie::began(tracked.pid) != Some(began) || zombie::look(tracked.pid).is_some(),
+            Watch::Descriptor(_) => false,
+        };
+        let over = self.processes.iter().filter(|(_, tracked)| tracked.died_ns.is_none() && is_over(tracked));
+        let over: Vec<(SpanId, bool)> =
+            over.map(|(span, tracked)| (*span, zombie::look(tracked.pid).is_none())).collect();
+        over.into_iter().for_each(|(span, is_reaped)| self.woken(span, is_reaped));
+    }
+
+    /// Gives up waiting for the status of processes that nobody reaps.
+    pub fn bury_unreaped(&mut self, all: bool) {
+        let now = monotonic_ns();
+        let is_due = |died_ns: u64| all || now.saturating_sub(died_ns) > REAP_WAIT_NS;
+        let due: Vec<(SpanId, u64, _)> = self
+            .processes
+            .iter()
+            .filter_map(|(span, tracked)| Some((*span, tracked.died_ns?, tracked.fate)))
+            .filter(|(_, died_ns, fate)| fate.is_some() || is_due(*died_ns))
+            .collect();
+        for (span, died_ns, fate) in due {
+            let (status, usage) = fate.unwrap_or_default();
+            self.bury(span, died_ns, status, usage);
+        }
+    }
+
+    /// Whether something is about to happen that nobody will tell of: a dead process's status may come, or the ring of
+    /// one that has connected.
+    pub fn is_expectant(&self) -> bool {
+        self.door.is_waited_at() || self.processes.values().any(|tracked| tracked.died_ns.is_some())
+    }
+
+    fn bury(&mut self, span: SpanId, died_ns: u64, status: Option<u32>, usage: Option<Usage>) {
+        // Its ring may still wait at the socket, and its parent may have written that it started it.
+        self.accept_all();
+        if !self.drain(span).1
+            && let Some(tracked) = self.processes.get_mut(&span)
+        {
+            // The rest of what it has left comes first.
+            tracked.fate = Some((status, usage));
+            return;
+        }
+        let producer = self.processes.remove(&span).map_or(0, |tracked| tracked.producer);
+        if let Some(doorbell) = &self.doorbell {
+            doorbell.forget();
+        }
+        self.append_death(producer, Death { span_id: span.0, time_ns: died_ns, status, usage });
+    }
+
+    /// A process that was gone before it could be watched.
+    pub(super) fn append_unseen_death(&mut self, producer: u64, span: SpanId) {
+        self.append_death(producer, Death { span_id: span.0, time_ns: monotonic_ns(), status: None, usage: None });
+    }
+
+    fn append_death(&mut self, producer: u64, death: Death) {
+        self.past.insert(SpanId(death.span_id), death.time_ns);
+        if self.past.len() > MOST_PAST {
+            let newest = death.time_ns;
+            self.past.retain(|_, time_ns| newest.saturating_sub(*time_ns) < LATE_NEWS_NS);
+        }
+        self.append_or_lose(FrameKind::Death, producer, &death.format());
+    }
+}
