@@ -7,16 +7,19 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Snippets whose trace is compared with that of Datadog's tracer.
-const SNIPPETS: [&str; 14] = [
+const SNIPPETS: [&str; 17] = [
     "wrap",
     "nested",
     "manual",
     "tags",
+    "reserved",
+    "configured",
     "global_tags",
     "uncaught",
     "errors",
     "baggage",
     "links",
+    "links_again",
     "propagate",
     "stable_api",
     "stable_api_as_named",
@@ -200,6 +203,8 @@ fn listed(snippet: &str) -> &'static [&'static str] {
             "4 meta.service.name: named -> -",
             "4 meta.version: 1 -> 7",
         ],
+        "links_again" => &["0 link.1.flags: null -> 0"],
+        "configured" => &["1 meta._dd.svc_src: - -> m", "2 meta._dd.svc_src: - -> m"],
         "global_tags" => &["0 meta.version: 1 -> 7"],
         "opentelemetry_api" => &[
             "1 meta.b: - -> true",
@@ -271,6 +276,8 @@ fn snippets_give_the_trace_that_datadogs_tracer_gives() {
 fn is_otherwise_by_otlp(snippet: &str, field: &str) -> bool {
     match snippet {
         "links" => field == "link 0",
+        // By Datadog's form there is a tag of that name beside the field.
+        "reserved" => field == "resource",
         "opentelemetry_api" => {
             let of_the_agent = ["attribute http.method", "attribute http.request.method", "resource"];
             field.starts_with("attribute error.") || of_the_agent.contains(&field)

@@ -1,5 +1,7 @@
 """How exceptions are shown. Imported with the extension, so that nothing is imported when one is recorded."""
 
+import _signal
+import functools
 import sys
 import traceback
 
@@ -12,10 +14,31 @@ def _name(kind):
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
+def is_of_a_signal(trace):
+    """Whether the handler of a signal has raised what has this traceback: it is not about the code that it has interrupted."""
+    handlers = {_code(handler) for handler in map(_signal.getsignal, range(1, _signal.NSIG))} - {None}
+    while trace is not None:
+        if trace.tb_frame.f_code in handlers:
+            return True
+        trace = trace.tb_next
+    return False
+
+
+def _code(handler):
+    """The code that runs when a handler is called; None for what is none, or not written in Python."""
+    while isinstance(handler, functools.partial):
+        handler = handler.func
+    handler = getattr(handler, "__func__", handler)
+    code = getattr(handler, "__code__", None)
+    return getattr(getattr(type(handler), "__call__", None), "__code__", None) if code is None else code
+
+
 def _text(value):
     try:
         return str(value)
-    except Exception:
+    except Exception as error:
+        if is_of_a_signal(error.__traceback__):
+            raise
         return f"<{type(value).__qualname__} that cannot be shown>"
 
 
@@ -34,7 +57,9 @@ def _stack(kind, value, trace, limit):
             # The newest frames: those of the highest numbers.
             lines = traceback.format_exception(kind, value, trace, limit=-limit)
             text = "".join(lines)
-        except Exception:
+        except Exception as error:
+            if is_of_a_signal(error.__traceback__):
+                raise
             return _bare(kind, value, trace)
         if len(text) <= _MOST_CHARACTERS or limit <= 1:
             return text
@@ -63,6 +88,8 @@ def event(exception, is_datadog=False):
     name = kind.__qualname__ if kind.__module__ == "builtins" and not is_datadog else _name(kind)
     try:
         shown = "".join(traceback.format_exception(kind, exception, exception.__traceback__))
-    except Exception:
+    except Exception as error:
+        if is_of_a_signal(error.__traceback__):
+            raise
         shown = _bare(kind, exception, exception.__traceback__)
     return name, _text(exception), shown

@@ -192,6 +192,10 @@ def _call(name, module):
     try:
         getattr(__import__(where, fromlist=["*"]), function)(module)
     except Exception as error:
+        from ddtrace_run._errors import is_of_a_signal
+
+        if is_of_a_signal(error.__traceback__):
+            raise
         _note("%s cannot be traced: %s: %s" % (name, type(error).__name__, error))
 
 

@@ -3,7 +3,7 @@
 use crate::headers;
 use crate::otel::baggage;
 use crate::shared::{Items, Members, Shared, put};
-use crate::values::shown;
+use crate::shown::shown;
 use ddtrace::context::{FLAG_SAMPLED, Priority, SpanContext, TraceContext};
 use ddtrace::ids::{SpanId, TraceId};
 use ddtrace::propagation::tracecontext::TraceParent;
@@ -176,7 +176,7 @@ impl Context {
         let _ = context.origin.set(dd_origin.unwrap_or_default().as_bytes());
         if let Some(meta) = meta {
             for (key, value) in meta.iter() {
-                let (key, value) = (shown(&key), shown(&value));
+                let (key, value) = (shown(&key)?, shown(&value)?);
                 if key.starts_with("_dd.p.") && key != "_dd.p.tid" {
                     // A tag that finds no room is left out, as everywhere.
                     let _ = context.tags.set(key.as_bytes(), value.as_bytes());
@@ -192,7 +192,7 @@ impl Context {
         let has_trace = context.span.trace_id != TraceId(0);
         let mut members = Vec::new();
         for (key, value) in baggage.iter().flat_map(|baggage| baggage.iter()) {
-            members.push((shown(&key), shown(&value)));
+            members.push((shown(&key)?, shown(&value)?));
         }
         let extracted = Extracted {
             has_baggage: !members.is_empty(),
@@ -304,13 +304,13 @@ impl Context {
 
     /// Sets an item of the trace's baggage: all its spans have it, and it is handed on.
     fn set_baggage_item(slf: &Bound<'_, Self>, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
-        let (key, value) = (shown(key), shown(value));
+        let (key, value) = (shown(key)?, shown(value)?);
         baggage::change(slf.py(), slf.get(), |items| put(items, key.clone(), value.clone()))
     }
 
     /// An item of the baggage, or None.
     fn get_baggage_item(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
-        let key = shown(key);
+        let key = shown(key)?;
         Ok(baggage::seen(py, self)?.into_iter().find(|(name, _)| *name == key).map(|(_, value)| value))
     }
 
@@ -325,7 +325,7 @@ impl Context {
 
     /// Takes an item of the baggage away.
     fn remove_baggage_item(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<()> {
-        let key = shown(key);
+        let key = shown(key)?;
         baggage::change(py, self, |items| items.retain(|(name, _)| *name != key))
     }
 

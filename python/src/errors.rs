@@ -1,19 +1,22 @@
 //! Exceptions, as spans tell of them. How they are shown is written in Python (`ddtrace_run/_errors.py`).
 
 use crate::ffi::text;
+use crate::shown::{shown, type_name};
 use crate::span::Span;
-use crate::values::{self, Value, shown, type_name};
+use crate::spared::succeeded;
+use crate::values::{self, Value};
 use pyo3::call::PyCallArgs;
 use pyo3::exceptions::PySystemExit;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::PyString;
+use pyo3::types::{PyString, PyTraceback};
 
 /// The functions of `_errors`.
 struct Helpers {
     described: Py<PyAny>,
     stack: Py<PyAny>,
     event: Py<PyAny>,
+    is_of_a_signal: Py<PyAny>,
 }
 
 static HELPERS: PyOnceLock<Helpers> = PyOnceLock::new();
@@ -24,7 +27,12 @@ pub(crate) fn load(py: Python<'_>) -> PyResult<()> {
     HELPERS.get_or_try_init(py, || {
         let module = py.import("ddtrace_run._errors")?;
         let named = |name| Ok::<_, PyErr>(module.getattr(name)?.unbind());
-        Ok::<_, PyErr>(Helpers { described: named("described")?, stack: named("stack")?, event: named("event")? })
+        Ok::<_, PyErr>(Helpers {
+            described: named("described")?,
+            stack: named("stack")?,
+            event: named("event")?,
+            is_of_a_signal: named("is_of_a_signal")?,
+        })
     })?;
     Ok(())
 }
@@ -41,7 +49,17 @@ where
 {
     let Some(helpers) = HELPERS.get(py) else { return Ok(None) };
     let called = helper(helpers).bind(py).call1(arguments);
-    values::spared(py, called.map(Some)).map(|told| told.and_then(|told| told.extract().ok()))
+    let Some(told) = succeeded(py, called)? else { return Ok(None) };
+    Ok(told.extract().ok())
+}
+
+/// Whether the handler of a signal has raised what has this traceback.
+pub(crate) fn is_of_a_signal(traceback: &Bound<'_, PyTraceback>) -> PyResult<bool> {
+    let py = traceback.py();
+    match HELPERS.get(py) {
+        Some(helpers) => helpers.is_of_a_signal.bind(py).call1((traceback,))?.is_truthy(),
+        None => Ok(false),
+    }
 }
 
 /// What is told of an exception.
@@ -56,12 +74,12 @@ impl Told {
     fn of<'py>(
         texts: Option<(Bound<'py, PyString>, Bound<'py, PyString>, Bound<'py, PyString>)>,
         exception: &Bound<'py, PyAny>,
-    ) -> Told {
+    ) -> PyResult<Told> {
         let owned = |string: &Bound<'_, PyString>| text(string).into_owned();
-        match texts {
+        Ok(match texts {
             Some((kind, message, stack)) => Told { kind: owned(&kind), message: owned(&message), stack: owned(&stack) },
-            None => Told { kind: type_name(exception), message: shown(exception), stack: String::new() },
-        }
+            None => Told { kind: type_name(exception)?, message: shown(exception)?, stack: String::new() },
+        })
     }
 }
 
@@ -73,7 +91,7 @@ pub(crate) fn described<'py>(
     limit: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Told> {
     let texts = call(kind.py(), |helpers| &helpers.described, (kind, value, traceback, limit))?;
-    Ok(Told::of(texts, value))
+    Told::of(texts, value)
 }
 
 /// Where the program is.
@@ -92,9 +110,12 @@ pub(crate) enum Naming {
 }
 
 /// Whether it only ends the program, successfully.
-pub(crate) fn is_success(exception: &Bound<'_, PyAny>) -> bool {
-    exception.is_instance_of::<PySystemExit>()
-        && exception.getattr("code").is_ok_and(|code| code.extract::<i64>().is_ok_and(|code| code == 0))
+pub(crate) fn is_success(exception: &Bound<'_, PyAny>) -> PyResult<bool> {
+    if !exception.is_instance_of::<PySystemExit>() {
+        return Ok(false);
+    }
+    let code = exception.getattr("code").and_then(|code| code.extract::<i64>());
+    Ok(succeeded(exception.py(), code)? == Some(0))
 }
 
 /// Adds the event that tells of an exception.
@@ -106,7 +127,7 @@ pub(crate) fn record(
     naming: Naming,
 ) -> PyResult<()> {
     let arguments = (exception, matches!(naming, Naming::Datadog));
-    let told = Told::of(call(span.py(), |helpers| &helpers.event, arguments)?, exception);
+    let told = Told::of(call(span.py(), |helpers| &helpers.event, arguments)?, exception)?;
     let mut all = vec![
         (String::from("exception.type"), Value::Text(told.kind.into())),
         (String::from("exception.message"), Value::Text(told.message.into())),

@@ -84,7 +84,8 @@ impl Arguments {
                 Some(place) if taken[place].is_none() => taken[place] = Some(value),
                 found => {
                     // SAFETY: it lives as long as the tuple.
-                    let name = unsafe { Borrowed::<PyAny>::from_ptr(py, name) }.to_string();
+                    let name = unsafe { Borrowed::<PyAny>::from_ptr(py, name) }.cast::<PyString>()?.to_owned();
+                    let name = text(&name);
                     let problem = if found.is_some() { "multiple values for" } else { "an unexpected keyword" };
                     return Err(PyTypeError::new_err(format!("{what}() got {problem} argument '{name}'")));
                 }

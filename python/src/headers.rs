@@ -3,7 +3,9 @@
 use crate::context::Context;
 use crate::engine::engine;
 use crate::shared::Members;
-use crate::values::{key, shown};
+use crate::shown::shown;
+use crate::spared::succeeded;
+use crate::values::key;
 use ddtrace::propagation::{Carrier, CarrierMut};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
@@ -16,27 +18,28 @@ impl Headers {
     pub(crate) fn of(mapping: &Bound<'_, PyAny>) -> PyResult<Headers> {
         let mut headers = Vec::new();
         let mut take = |name: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>| {
-            if let (Some(name), Some(value)) = (key(name), bytes(value)) {
+            if let (Some(name), Some(value)) = (key(name), bytes(value)?) {
                 headers.push((normalised(&name), value));
             }
+            Ok::<_, PyErr>(())
         };
         if let Ok(dict) = mapping.cast::<PyDict>() {
-            dict.copy()?.iter().for_each(|(name, value)| take(&name, &value));
+            dict.copy()?.iter().try_for_each(|(name, value)| take(&name, &value))?;
         } else {
             for pair in mapping.call_method0("items")?.try_iter()? {
                 let pair = pair?;
-                take(&pair.get_item(0)?, &pair.get_item(1)?);
+                take(&pair.get_item(0)?, &pair.get_item(1)?)?;
             }
         }
         Ok(Headers(headers))
     }
 }
 
-fn bytes(value: &Bound<'_, PyAny>) -> Option<Vec<u8>> {
+fn bytes(value: &Bound<'_, PyAny>) -> PyResult<Option<Vec<u8>>> {
     if let Ok(bytes) = value.cast::<PyBytes>() {
-        return Some(bytes.as_bytes().to_vec());
+        return Ok(Some(bytes.as_bytes().to_vec()));
     }
-    value.cast::<PyString>().is_ok().then(|| shown(value).into_bytes())
+    Ok(if value.is_instance_of::<PyString>() { Some(shown(value)?.into_bytes()) } else { None })
 }
 
 fn normalised(name: &str) -> String {
@@ -115,9 +118,7 @@ pub(crate) fn http_inject(
 
 /// `HTTPPropagator.extract`: the context that headers bring; an empty one where they bring none.
 #[pyfunction]
-pub(crate) fn http_extract(headers: &Bound<'_, PyAny>) -> Context {
-    match Headers::of(headers) {
-        Ok(headers) => extract(&headers),
-        Err(_) => extract(&Headers(Vec::new())),
-    }
+pub(crate) fn http_extract(headers: &Bound<'_, PyAny>) -> PyResult<Context> {
+    let headers = succeeded(headers.py(), Headers::of(headers))?;
+    Ok(extract(&headers.unwrap_or(Headers(Vec::new()))))
 }

@@ -6,6 +6,7 @@
 //! program's: a value's `__str__`, a finalizer or a signal's handler may come back here.
 
 mod context;
+mod defaults;
 mod engine;
 mod errors;
 mod ffi;
@@ -14,7 +15,9 @@ mod otel;
 mod pools;
 mod processors;
 mod shared;
+mod shown;
 mod span;
+mod spared;
 mod store;
 mod tracer;
 mod values;
@@ -27,6 +30,8 @@ use pyo3::prelude::*;
 mod native {
     #[pymodule_export]
     use crate::context::Context;
+    #[pymodule_export]
+    use crate::defaults::set_default;
     #[pymodule_export]
     use crate::headers::{http_extract, http_inject};
     #[pymodule_export]

@@ -2,8 +2,8 @@
 
 use crate::otel::binding::Binding;
 use crate::span::Span;
+use crate::spared::spared;
 use crate::store::{self, Active};
-use crate::values::spared;
 use crate::variable::Variable;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -53,7 +53,7 @@ fn put_around(item: &Bound<'_, PyAny>) -> PyResult<()> {
         Active::Span(span) => Span::context(&span)?,
         Active::Context(context) => context,
     };
-    let (variable, value) = match Binding::in_use(py) {
+    let (variable, value) = match Binding::in_use(py)? {
         Some(binding) => (binding.variable(), binding.with_incoming(py, binding.current(py)?.as_ref(), &context)?),
         None => (store::ours(py)?, context.into_any()),
     };

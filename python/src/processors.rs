@@ -4,6 +4,7 @@
 mod held;
 
 use crate::span::Span;
+use crate::spared::{is_nothing, keep_first};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 use std::collections::HashSet;
@@ -55,37 +56,60 @@ pub(crate) fn unlisten(listener: &Bound<'_, PyAny>) -> PyResult<()> {
     Ok(())
 }
 
+/// One who looks or is told has failed: it is told of, and changes nothing. What is to end what the program does comes out.
+pub(crate) fn failed(py: Python<'_>, who: &Bound<'_, PyAny>, error: PyErr) -> PyResult<()> {
+    if !is_nothing(py, &error)? {
+        return Err(error);
+    }
+    error.write_unraisable(py, Some(who));
+    Ok(())
+}
+
 /// A span has begun.
-pub(crate) fn begun(span: &Bound<'_, Span>) {
+pub(crate) fn begun(span: &Bound<'_, Span>) -> PyResult<()> {
     if !ARE_TOLD.load(Ordering::Relaxed) {
-        return;
+        return Ok(());
     }
     for listener in copy(span.py(), &LISTENERS) {
         if let Err(error) = listener.call1((span,)) {
-            error.write_unraisable(span.py(), Some(&listener));
+            failed(span.py(), &listener, error)?;
         }
     }
+    Ok(())
 }
 
 /// A span has ended that is to be looked at.
 pub(crate) fn finished(span: &Bound<'_, Span>) -> PyResult<()> {
-    held::finished(span).into_iter().try_for_each(|spans| look_through(span.py(), &spans))
+    look_through_all(span.py(), held::finished(span))
+}
+
+/// A span has begun that is to be as if it had not.
+pub(crate) fn abandoned(span: &Bound<'_, Span>) -> PyResult<()> {
+    look_through_all(span.py(), held::abandoned(span))
 }
 
 /// What is held is looked through and recorded, though spans of the same traces are open: nothing more may come.
 pub(crate) fn hand_on(py: Python<'_>) -> PyResult<()> {
-    held::take_all(py).into_iter().try_for_each(|spans| look_through(py, &spans))
+    look_through_all(py, held::take_all(py))
+}
+
+fn look_through_all<'py>(py: Python<'py>, all: Vec<Vec<Bound<'py, Span>>>) -> PyResult<()> {
+    let mut failure = Ok(());
+    for spans in all {
+        keep_first(&mut failure, look_through(py, &spans));
+    }
+    failure
 }
 
 /// Has finished spans of a trace looked through, the first that began first, and records what is left of them; the others
 /// are taken back.
 fn look_through<'py>(py: Python<'py>, spans: &[Bound<'py, Span>]) -> PyResult<()> {
     let mut left = PyList::new(py, spans)?;
+    let mut failure = Ok(());
     for processor in copy(py, &PROCESSORS) {
         match process(&processor, &left) {
             Ok(result) => left = result,
-            // A processor that fails changes nothing.
-            Err(error) => error.write_unraisable(py, Some(&processor)),
+            Err(error) => keep_first(&mut failure, failed(py, &processor, error)),
         }
         if left.is_empty() {
             break;
@@ -108,7 +132,7 @@ fn look_through<'py>(py: Python<'py>, spans: &[Bound<'py, Span>]) -> PyResult<()
             span.get().withdraw();
         }
     }
-    Ok(())
+    failure
 }
 
 /// What a processor leaves of spans; nothing, if it gives None.

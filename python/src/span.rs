@@ -1,6 +1,7 @@
 //! `Span` of Datadog's API. Spans of OpenTelemetry's API are such spans as well, shown through [`crate::otel`].
 
 mod api;
+mod home;
 mod kin;
 
 use crate::context::Context;
@@ -10,8 +11,10 @@ use crate::ffi::{fast, text};
 use crate::otel::tracer::Instrumentation;
 use crate::processors;
 use crate::shared::Shared;
+use crate::shown::shown;
+use crate::spared::{keep_first, spared, succeeded};
 use crate::store::{self, Active};
-use crate::values::{self, Value, shown};
+use crate::values::{self, Value};
 use ddtrace::ids::{SpanId, TraceId};
 use ddtrace::semconv::Key;
 use ddtrace::span::Status;
@@ -19,9 +22,10 @@ use ddtrace::tracer::{ActiveTrace, LiveSpan, SpanData, now_unix_ns};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use home::Home;
 pub(crate) use kin::Above;
 use kin::Kin;
 
@@ -45,6 +49,10 @@ pub(crate) struct Span {
     pub(crate) place: u64,
     /// Never locked while code of the program's can run, as well.
     kin: Mutex<Kin>,
+    /// Where it was made active.
+    pub(crate) home: Home,
+    /// It was started under what was active then, whatever that was.
+    follows: AtomicBool,
     pub(crate) shared: Arc<Shared>,
     /// Its `context`, once that was asked for.
     context: PyOnceLock<Py<Context>>,
@@ -74,6 +82,8 @@ impl Span {
             duration_ns: AtomicI64::new(UNFINISHED),
             place,
             kin: Mutex::new(Kin::under(above)),
+            home: Home::default(),
+            follows: AtomicBool::new(false),
             shared,
             context: PyOnceLock::new(),
             otel_context: PyOnceLock::new(),
@@ -126,6 +136,15 @@ impl Span {
         self.duration_ns.load(Ordering::Relaxed) >= 0
     }
 
+    /// Says that it was started under what was active then.
+    pub(crate) fn set_follows(&self) {
+        self.follows.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn follows(&self) -> bool {
+        self.follows.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn is_recording(&self) -> bool {
         !self.is_finished() && self.live().is_recording()
     }
@@ -171,8 +190,21 @@ impl Span {
         };
         // Whatever has become of it, it is active no more.
         let left = store::leave(slf);
-        Span::settle(slf);
-        left.and(looked_at)
+        let settled = Span::settle(slf);
+        left.and(looked_at).and(settled)
+    }
+
+    /// It has begun, and whoever began it cannot be given it: it is as if it had never been.
+    pub(crate) fn abandon(slf: &Bound<'_, Span>) -> PyResult<()> {
+        let this = slf.get();
+        if this.duration_ns.swap(0, Ordering::Relaxed) >= 0 {
+            return Ok(());
+        }
+        this.withdraw();
+        let mut failure = if this.place != 0 { processors::abandoned(slf) } else { Ok(()) };
+        keep_first(&mut failure, store::leave(slf));
+        keep_first(&mut failure, Span::settle(slf));
+        failure
     }
 
     /// Records the end, once whoever wanted to look at it has done so. Where the program has switched the tracer off
@@ -194,9 +226,10 @@ impl Span {
         self.read(|data| data.text(Key::Service).map(String::from))
     }
 
-    fn set_text(&self, key: Key, value: Option<&Bound<'_, PyAny>>) {
-        let value = value.filter(|value| !value.is_none()).map(shown).unwrap_or_default();
+    fn set_text(&self, key: Key, value: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        let value = value.filter(|value| !value.is_none()).map(shown).transpose()?.unwrap_or_default();
         self.change(|data| data.set_text(key, &value));
+        Ok(())
     }
 
     fn texts(&self, key: Key) -> Option<String> {
@@ -231,22 +264,24 @@ impl Span {
     }
 
     /// `set_tag` of Datadog's API.
-    pub(crate) fn tag(&self, key: &str, value: Option<&Bound<'_, PyAny>>) {
-        let Some(value) = value else { return self.set(key, &Value::Text("None".into())) };
-        if key == "http.status_code" {
-            return self.set(key, &Value::Text(shown(value).into()));
-        }
-        if key == "_dd.measured" {
-            return self.set(key, &Value::Integer(value.is_truthy().unwrap_or(true).into()));
-        }
-        if key == "network.destination.port"
-            && let Some(number) = values::metric(value)
-        {
-            return self.set(key, &number);
-        }
-        if let Some(value) = values::tag(value) {
+    pub(crate) fn tag(&self, key: &str, value: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        let value = match (key, value) {
+            (_, None) => Some(Value::Text("None".into())),
+            ("http.status_code", Some(value)) => Some(Value::Text(shown(value)?.into())),
+            ("_dd.measured", Some(value)) => {
+                let measured = succeeded(value.py(), value.is_truthy())?.unwrap_or(true);
+                Some(Value::Integer(measured.into()))
+            }
+            ("network.destination.port", Some(value)) => match values::metric(value)? {
+                Some(number) => Some(number),
+                None => values::tag(value)?,
+            },
+            (_, Some(value)) => values::tag(value)?,
+        };
+        if let Some(value) = value {
             self.set(key, &value);
         }
+        Ok(())
     }
 
     /// Why it has failed, as OpenTelemetry's API was told.
@@ -283,7 +318,15 @@ impl Span {
         if exception.is_none() {
             return Ok(());
         }
-        let Told { kind, message, stack } = errors::described(exception, value, traceback, limit)?;
+        let told = errors::described(exception, value, traceback, limit);
+        let Told { kind, message, stack } = match told {
+            Ok(told) => told,
+            Err(error) => {
+                // It has failed all the same.
+                slf.get().change(|data| data.override_status(Status::Error("".into())));
+                return Err(error);
+            }
+        };
         slf.get().change(|data| {
             data.override_status(Status::Error(message.clone().into()));
             data.set_attribute("error.type", Value::Text(kind.into()).attribute());
@@ -301,7 +344,7 @@ fast! {
         if let Some(name) = name
             && let Some(name) = values::key(&name)
         {
-            slf.get().tag(&name, value.as_deref().filter(|value| !value.is_none()));
+            slf.get().tag(&name, value.as_deref().filter(|value| !value.is_none()))?;
         }
         Ok(py.None().into_bound(py))
     }
@@ -321,9 +364,11 @@ fast! {
         let [kind, value, traceback] = arguments.take(py, "__exit__", [c"exc_type", c"exc_val", c"exc_tb"])?;
         let slf = slf.to_owned();
         let told = match (kind, value, traceback) {
-            (Some(kind), Some(value), Some(traceback)) if !kind.is_none() && !errors::is_success(&value) => {
-                Span::set_exception(&slf, &kind, &value, &traceback, None)
-            }
+            (Some(kind), Some(value), Some(traceback)) if !kind.is_none() => match errors::is_success(&value) {
+                Ok(true) => Ok(()),
+                Ok(false) => Span::set_exception(&slf, &kind, &value, &traceback, None),
+                Err(error) => Err(error),
+            },
             _ => Ok(()),
         };
         left(py, [told, Span::end(&slf, None)])?;
@@ -344,7 +389,11 @@ fast! {
 /// A block of the program's has been left, and its span has ended, whatever of that has failed. The program sees the exception
 /// that it has raised, and none of ours in its place; what is raised to end it is raised.
 pub(crate) fn left<const N: usize>(py: Python<'_>, results: [PyResult<()>; N]) -> PyResult<()> {
-    results.into_iter().map(|result| values::spared(py, result)).fold(Ok(()), Result::and)
+    let mut left = Ok(());
+    for result in results {
+        keep_first(&mut left, spared(py, result));
+    }
+    left
 }
 
 /// How long a span is to have taken, as its duration says before it is finished.
@@ -359,9 +408,10 @@ fn seconds(time: &Bound<'_, PyAny>) -> PyResult<u64> {
 }
 
 impl Span {
-    fn tag_any(&self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) {
-        if let Some(key) = values::key(key) {
-            self.tag(&key, Some(value).filter(|value| !value.is_none()));
+    fn tag_any(&self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        match values::key(key) {
+            Some(key) => self.tag(&key, Some(value).filter(|value| !value.is_none())),
+            None => Ok(()),
         }
     }
 

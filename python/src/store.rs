@@ -52,22 +52,48 @@ impl<'py> Active<'py> {
         }
     }
 
-    /// The nearest to it that has not ended.
-    pub(crate) fn open(self) -> Active<'py> {
-        let mut active = self;
-        while let Active::Span(span) = &active {
-            if !span.get().is_finished() {
-                break;
-            }
-            active = span.get().after(span.py());
+    /// The same where something stands in the current context, by what has become of that.
+    pub(crate) fn here(self) -> PyResult<Active<'py>> {
+        let Active::Span(span) = &self else { return Ok(self) };
+        if !span.get().is_finished() {
+            return Ok(self);
         }
-        active
+        let here = ours(span.py())?.here(span.py())?;
+        if span.get().home.is_copied_to(here) {
+            return Span::context(span).map(Active::Context);
+        }
+        after(span, Some(here))
+    }
+}
+
+/// What is active once a span has ended: the nearest above it that has not. One that has ended, and was active where the
+/// context comes from, stays: as the context of what begins here.
+///
+/// `here` is the context that this is asked for, if it is not the current one.
+pub(crate) fn after<'py>(span: &Bound<'py, Span>, here: Option<usize>) -> PyResult<Active<'py>> {
+    let py = span.py();
+    let (mut span, mut here) = (span.clone(), here);
+    loop {
+        let above = match span.get().after(py) {
+            Active::Span(above) if above.get().is_finished() => above,
+            above => return Ok(above),
+        };
+        if span.get().follows() {
+            let here = match here {
+                Some(here) => here,
+                None => *here.insert(ours(py)?.here(py)?),
+            };
+            if above.get().home.is_elsewhere(here) {
+                return Span::context(&above).map(Active::Context);
+            }
+        }
+        span = above;
     }
 }
 
 /// What is active here, whether it has ended or not.
 fn raw(py: Python<'_>) -> PyResult<Active<'_>> {
-    if let Some(binding) = Binding::in_use(py)
+    if let Some(binding) = Binding::in_use(py)?
         && let Some(active) = binding.active(py)?
     {
         return Ok(active);
@@ -77,27 +103,48 @@ fn raw(py: Python<'_>) -> PyResult<Active<'_>> {
 
 /// What is active here.
 pub(crate) fn active(py: Python<'_>) -> PyResult<Active<'_>> {
-    raw(py).map(Active::open)
+    raw(py)?.here()
 }
 
 /// Called before the process forks: its child takes part in the trace that is active here, and both must agree on whether
 /// that is kept. Never in the way of the fork.
 #[pyfunction]
 pub(crate) fn decide_before_fork(py: Python<'_>) {
-    if let Ok(Active::Span(span)) = active(py) {
-        let _ = span.get().trace().leaving();
+    // Without a word to the program's own code: an exception of a signal's handler would be lost here.
+    let active = match Binding::in_use(py) {
+        Ok(Some(binding)) => binding.active_of_ours(py).map_or(Ok(Active::Nothing), Active::here),
+        _ => active(py),
+    };
+    match active {
+        Ok(Active::Span(span)) => {
+            let _ = span.get().trace().leaving();
+        }
+        Ok(Active::Context(context)) => {
+            if let Some((trace, _)) = context.get().trace() {
+                let _ = trace.leaving();
+            }
+        }
+        _ => {}
     }
 }
 
 /// Makes it the active one here.
 pub(crate) fn activate<'py>(py: Python<'py>, active: &Active<'py>) -> PyResult<()> {
-    put(py, active, None)
+    let context = put(py, active, None)?;
+    if let Active::Span(span) = active {
+        span.get().home.entered(context, span.get().is_finished());
+    }
+    Ok(())
 }
 
-fn put<'py>(py: Python<'py>, active: &Active<'py>, left: Option<&Bound<'py, Span>>) -> PyResult<()> {
-    match Binding::in_use(py) {
+/// Gives the context in which it is, by its address.
+fn put<'py>(py: Python<'py>, active: &Active<'py>, left: Option<&Bound<'py, Span>>) -> PyResult<usize> {
+    match Binding::in_use(py)? {
         Some(binding) => binding.activate(py, active, left),
-        None => ours(py)?.set(&active.object(py)).map(drop),
+        None => {
+            let ours = ours(py)?;
+            Ok(ours.context_of(&ours.set(&active.object(py))?))
+        }
     }
 }
 
@@ -105,7 +152,8 @@ fn put<'py>(py: Python<'py>, active: &Active<'py>, left: Option<&Bound<'py, Span
 pub(crate) fn leave(span: &Bound<'_, Span>) -> PyResult<()> {
     let py = span.py();
     if matches!(raw(py)?, Active::Span(active) if active.is(span)) {
-        put(py, &span.get().after(py).open(), Some(span))?;
+        let context = put(py, &after(span, None)?, Some(span))?;
+        span.get().home.left(context);
     }
     Ok(())
 }

@@ -1,14 +1,17 @@
 //! `Tracer` of Datadog's API.
 
 use crate::context::Context;
+use crate::defaults;
 use crate::engine::engine;
 use crate::ffi::fast;
 use crate::otel::tracer::Instrumentation;
 use crate::processors;
 use crate::shared::Shared;
+use crate::shown::shown;
 use crate::span::{Above, Span, argument, local_root};
+use crate::spared::spared;
 use crate::store::{self, Active};
-use crate::values::{self, Value};
+use crate::values;
 use ddtrace::context::{SpanContext, TraceContext};
 use ddtrace::ids::{SpanId, TraceId};
 use ddtrace::propagation::Extracted;
@@ -17,12 +20,8 @@ use ddtrace::tracer::{Parent, SpanData, Start};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-
-/// Tags of all spans that begin from now on.
-static GLOBAL_TAGS: Mutex<Vec<(String, Value<'static>)>> = Mutex::new(Vec::new());
-static HAS_GLOBAL_TAGS: AtomicBool = AtomicBool::new(false);
 
 /// The program wants nothing recorded: `tracer.enabled`.
 static IS_OFF: AtomicBool = AtomicBool::new(false);
@@ -47,6 +46,7 @@ impl Beginning<'_> {
     }
 
     fn fill(&self, data: &mut SpanData) {
+        data.set_has_datadog_tags();
         data.set_text(Key::OperationName, self.name);
         // OTLP's name, and said again so that no resource is computed from the tags.
         data.set_text(Key::ResourceName, self.shown());
@@ -94,10 +94,7 @@ pub(crate) fn start<'py>(
     let tracer = if is_on { &engine().tracer } else { engine().nowhere() };
     let fill = |data: &mut SpanData| {
         fill(data);
-        if HAS_GLOBAL_TAGS.load(Ordering::Relaxed) {
-            let tags = GLOBAL_TAGS.lock().unwrap_or_else(PoisonError::into_inner);
-            tags.iter().for_each(|(name, value)| data.set_attribute(name, value.attribute()));
-        }
+        defaults::fill(data);
     };
     let start_ns = *start.start_unix_ns.get_or_insert_with(ddtrace::tracer::now_unix_ns);
     let (live, above, shared) = match parent {
@@ -134,8 +131,30 @@ pub(crate) fn start<'py>(
     let place = if is_on && processors::are_there() { processors::hold(py, live.trace(), &shared) } else { 0 };
     let id = live.id();
     let span = Bound::new(py, Span::of(live, id, start_ns, place, above, shared, made_by))?;
-    processors::begun(&span);
-    Ok(span)
+    match processors::begun(&span) {
+        Ok(()) => Ok(span),
+        Err(error) => Err(given_up(&span, error)),
+    }
+}
+
+/// A span cannot be given to whoever began it, for an exception that comes out instead.
+pub(crate) fn given_up(span: &Bound<'_, Span>, error: PyErr) -> PyErr {
+    match Span::abandon(span) {
+        Ok(()) => error,
+        // What came last is what the program sees, as with `finally`.
+        Err(later) => {
+            later.set_context(span.py(), Some(error));
+            later
+        }
+    }
+}
+
+/// Makes a span the active one here.
+fn activated<'py>(py: Python<'py>, span: Bound<'py, Span>) -> PyResult<Bound<'py, PyAny>> {
+    match store::activate(py, &Active::Span(span.clone())) {
+        Ok(()) => Ok(span.into_any()),
+        Err(error) => Err(given_up(&span, error)),
+    }
 }
 
 /// Makes a span that is of no trace of the program's, and goes nowhere: `Span(name, …)`.
@@ -193,8 +212,8 @@ fast! {
         let [name, service, resource, span_type, _] = given;
         let parent = store::active(py)?;
         let span = begin_with(py, name, service, resource, span_type, parent)?;
-        store::activate(py, &Active::Span(span.clone()))?;
-        Ok(span.into_any())
+        span.get().set_follows();
+        activated(py, span)
     }
 }
 
@@ -207,11 +226,9 @@ fast! {
             [c"name", c"child_of", c"service", c"resource", c"span_type", c"activate", c"span_api"],
         )?;
         let [name, child_of, service, resource, span_type, activate, _] = given;
+        let is_active = activate.map(|activate| spared(py, activate.is_truthy())).transpose()?.unwrap_or(false);
         let span = begin_with(py, name, service, resource, span_type, Active::handed_over(child_of.as_deref()))?;
-        if activate.is_some_and(|activate| activate.is_truthy().unwrap_or(false)) {
-            store::activate(py, &Active::Span(span.clone()))?;
-        }
-        Ok(span.into_any())
+        if is_active { activated(py, span) } else { Ok(span.into_any()) }
     }
 }
 
@@ -228,7 +245,7 @@ fn begin_with<'py>(
     let Some(name) = name else {
         return Err(pyo3::exceptions::PyTypeError::new_err("a span needs a name"));
     };
-    let name = argument(Some(&name)).unwrap_or_else(|| Cow::Owned(values::shown(&name)));
+    let name = argument(Some(&name)).map_or_else(|| shown(&name).map(Cow::Owned), Ok)?;
     let (service, resource) = (argument(service.as_deref()), argument(resource.as_deref()));
     let span_type = argument(span_type.as_deref());
     let beginning = Beginning {
@@ -271,15 +288,7 @@ impl Tracer {
 
     /// Sets tags of all spans that begin from now on.
     fn set_tags(&self, tags: &Bound<'_, PyAny>) -> PyResult<()> {
-        let new = values::pairs(tags, values::tag)?;
-        let mut tags = GLOBAL_TAGS.lock().unwrap_or_else(PoisonError::into_inner);
-        for (name, value) in new {
-            match tags.iter_mut().find(|(present, _)| *present == name) {
-                Some((_, present)) => *present = value,
-                None => tags.push((name, value)),
-            }
-        }
-        HAS_GLOBAL_TAGS.store(!tags.is_empty(), Ordering::Relaxed);
+        defaults::set_tags(values::pairs(tags, values::tag)?);
         Ok(())
     }
 
@@ -347,9 +356,10 @@ impl Tracer {
         let logged = PyDict::new(py);
         logged.set_item("dd.trace_id", trace_id)?;
         logged.set_item("dd.span_id", span_id)?;
-        logged.set_item("dd.service", settings.service.as_deref().unwrap_or_default())?;
-        logged.set_item("dd.env", &settings.env)?;
-        logged.set_item("dd.version", config.version.as_deref().unwrap_or_default())?;
+        let [service, env, version] = defaults::said();
+        logged.set_item("dd.service", service.or_else(|| settings.service.clone()).unwrap_or_default())?;
+        logged.set_item("dd.env", env.as_ref().unwrap_or(&settings.env))?;
+        logged.set_item("dd.version", version.or_else(|| config.version.clone()).unwrap_or_default())?;
         Ok(logged)
     }
 }

@@ -1,12 +1,14 @@
 //! Python's values as attributes, by the rules of either API, and back.
 
 use crate::ffi::text;
+use crate::shown::shown;
+use crate::spared::{spared, succeeded};
 use ddtrace::record::FieldValue;
 use ddtrace::tracer::AttributeValue;
-use pyo3::exceptions::PyException;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMapping, PySequence, PyString, PyTuple};
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyType};
 use std::borrow::Cow;
 
 /// A value on its way into a span: nothing of it is Python's any more but a text's bytes.
@@ -98,19 +100,6 @@ impl Value<'_> {
     }
 }
 
-/// `str(value)`; what cannot be shown is said to be so, as nothing of the program's may fail for a tag.
-pub(crate) fn shown(value: &Bound<'_, PyAny>) -> String {
-    match value.str() {
-        Ok(string) => text(&string).into_owned(),
-        Err(_) => format!("<{} that cannot be shown>", type_name(value)),
-    }
-}
-
-/// The name of a value's type, without its module.
-pub(crate) fn type_name(value: &Bound<'_, PyAny>) -> String {
-    value.get_type().name().map(|name| text(&name).into_owned()).unwrap_or_default()
-}
-
 /// The key of a tag or an attribute: a text, or bytes that are one.
 pub(crate) fn key<'a>(key: &'a Bound<'_, PyAny>) -> Option<Cow<'a, str>> {
     if let Ok(string) = key.cast::<PyString>() {
@@ -121,7 +110,7 @@ pub(crate) fn key<'a>(key: &'a Bound<'_, PyAny>) -> Option<Cow<'a, str>> {
 }
 
 /// A whole number that 64 bits have room for.
-fn integer(number: &Bound<'_, PyInt>) -> Option<i64> {
+pub(crate) fn integer(number: &Bound<'_, PyInt>) -> Option<i64> {
     let mut overflow = 0;
     // SAFETY: it is an int, for which this can fail by being too large alone.
     let value = unsafe { ffi::PyLong_AsLongLongAndOverflow(number.as_ptr(), &raw mut overflow) };
@@ -130,109 +119,153 @@ fn integer(number: &Bound<'_, PyInt>) -> Option<i64> {
 
 /// A value of Datadog's API: truth values, and whatever is neither a number nor a text, as Python shows it. `None` for
 /// numbers that are none.
-pub(crate) fn tag<'a>(value: &'a Bound<'_, PyAny>) -> Option<Value<'a>> {
+pub(crate) fn tag<'a>(value: &'a Bound<'_, PyAny>) -> PyResult<Option<Value<'a>>> {
     if let Ok(string) = value.cast::<PyString>() {
-        return Some(Value::Text(text(string)));
+        return Ok(Some(Value::Text(text(string))));
     }
     if let Ok(truth) = value.cast::<PyBool>() {
-        return Some(Value::Text(Cow::Borrowed(if truth.is_true() { "True" } else { "False" })));
+        return Ok(Some(Value::Text(Cow::Borrowed(if truth.is_true() { "True" } else { "False" }))));
     }
-    number(value).unwrap_or_else(|| Some(Value::Text(Cow::Owned(shown(value)))))
+    match number(value)? {
+        Some(number) => Ok(number),
+        None => Ok(Some(shown_text(value)?)),
+    }
+}
+
+/// A value as Python shows it.
+fn shown_text(value: &Bound<'_, PyAny>) -> PyResult<Value<'static>> {
+    Ok(Value::Text(Cow::Owned(shown(value)?)))
 }
 
 /// A metric of Datadog's API: a number, or a text that is one.
-pub(crate) fn metric(value: &Bound<'_, PyAny>) -> Option<Value<'static>> {
+pub(crate) fn metric<'a>(value: &'a Bound<'_, PyAny>) -> PyResult<Option<Value<'a>>> {
     if let Ok(string) = value.cast::<PyString>() {
         let text = text(string);
         let text = text.trim();
-        return match text.parse::<i64>() {
+        return Ok(match text.parse::<i64>() {
             Ok(number) => Some(Value::Integer(number)),
             Err(_) => text.parse().ok().filter(|number: &f64| number.is_finite()).map(Value::Float),
-        };
+        });
     }
     if let Ok(truth) = value.cast::<PyBool>() {
-        return Some(Value::Integer(truth.is_true().into()));
+        return Ok(Some(Value::Integer(truth.is_true().into())));
     }
-    match number(value) {
-        Some(number) => number,
-        // Numbers of other libraries.
-        None => value.extract().ok().filter(|number: &f64| number.is_finite()).map(Value::Float),
+    if let Some(number) = number(value)? {
+        return Ok(number);
     }
+    // Numbers of other libraries.
+    let number = succeeded(value.py(), value.extract::<f64>())?;
+    Ok(number.filter(|number| number.is_finite()).map(Value::Float))
 }
 
 /// `None` for what is no `int` and no `float`; `Some(None)` for numbers that are none.
-fn number(value: &Bound<'_, PyAny>) -> Option<Option<Value<'static>>> {
+fn number(value: &Bound<'_, PyAny>) -> PyResult<Option<Option<Value<'static>>>> {
     if let Ok(number) = value.cast::<PyInt>() {
-        let fits = integer(number).map(Value::Integer);
-        return Some(Some(fits.unwrap_or_else(|| Value::Text(Cow::Owned(shown(value))))));
+        return whole(number).map(|number| Some(Some(number)));
     }
-    let number = value.cast::<PyFloat>().ok()?.value();
-    Some(number.is_finite().then_some(Value::Float(number)))
+    let Ok(number) = value.cast::<PyFloat>() else { return Ok(None) };
+    let number = number.value();
+    Ok(Some(number.is_finite().then_some(Value::Float(number))))
+}
+
+/// A whole number; as a text, where 64 bits have no room for it.
+fn whole(number: &Bound<'_, PyInt>) -> PyResult<Value<'static>> {
+    match integer(number) {
+        Some(number) => Ok(Value::Integer(number)),
+        None => shown_text(number),
+    }
 }
 
 /// A value of OpenTelemetry's API; `None` is left out. What records have no form for is text: mappings and lists whose items
 /// are not of one type as JSON, bytes as the text that they are, all else as Python shows it.
-pub(crate) fn attribute<'a>(value: &'a Bound<'_, PyAny>) -> Option<Value<'a>> {
-    if let Some(plain) = plain(value) {
-        return Some(plain);
+pub(crate) fn attribute<'a>(value: &'a Bound<'_, PyAny>) -> PyResult<Option<Value<'a>>> {
+    if let Some(plain) = plain(value)? {
+        return Ok(Some(plain));
     }
     if value.is_none() {
-        return None;
+        return Ok(None);
     }
     if let Ok(bytes) = value.cast::<PyBytes>() {
-        return Some(Value::Text(String::from_utf8_lossy(bytes.as_bytes())));
+        return Ok(Some(Value::Text(String::from_utf8_lossy(bytes.as_bytes()))));
     }
-    let text = match value.cast::<PyMapping>() {
-        Ok(mapping) => json(mapping),
-        Err(_) => match items(value) {
-            Some(items) => match list(&items) {
-                Some(list) => return Some(list),
-                None => json(value),
+    let text = if is_mapping(value)? {
+        json(value, true)?
+    } else {
+        match items(value)? {
+            Some(items) => match list(&items)? {
+                Some(list) => return Ok(Some(list)),
+                None => json(value, false)?,
             },
-            None => shown(value),
-        },
+            None => shown(value)?,
+        }
     };
-    Some(Value::Text(Cow::Owned(text)))
+    Ok(Some(Value::Text(Cow::Owned(text))))
 }
 
 /// A text, a truth value or a number.
-fn plain<'a>(value: &'a Bound<'_, PyAny>) -> Option<Value<'a>> {
+fn plain<'a>(value: &'a Bound<'_, PyAny>) -> PyResult<Option<Value<'a>>> {
     if let Ok(string) = value.cast::<PyString>() {
-        return Some(Value::Text(text(string)));
+        return Ok(Some(Value::Text(text(string))));
     }
     if let Ok(truth) = value.cast::<PyBool>() {
-        return Some(Value::Bool(truth.is_true()));
+        return Ok(Some(Value::Bool(truth.is_true())));
     }
     if let Ok(number) = value.cast::<PyFloat>() {
-        return Some(Value::Float(number.value()));
+        return Ok(Some(Value::Float(number.value())));
     }
-    let number = value.cast::<PyInt>().ok()?;
-    Some(integer(number).map_or_else(|| Value::Text(Cow::Owned(shown(value))), Value::Integer))
+    value.cast::<PyInt>().ok().map(whole).transpose()
+}
+
+/// Whether a value is a mapping. Asking may run code of the program's, unless it is one that is built in.
+fn is_mapping(value: &Bound<'_, PyAny>) -> PyResult<bool> {
+    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    if value.is_instance_of::<PyDict>() {
+        return Ok(true);
+    }
+    if value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>() {
+        return Ok(false);
+    }
+    is_one_of(value, &CLASS, "Mapping")
+}
+
+/// Whether a value is of a class of `collections.abc`.
+fn is_one_of(value: &Bound<'_, PyAny>, class: &PyOnceLock<Py<PyType>>, name: &str) -> PyResult<bool> {
+    let py = value.py();
+    py.check_signals()?;
+    spared(py, class.import(py, "collections.abc", name).and_then(|class| value.is_instance(class)))
 }
 
 /// The items of a sequence.
-fn items<'py>(value: &Bound<'py, PyAny>) -> Option<Vec<Bound<'py, PyAny>>> {
-    Some(if let Ok(list) = value.cast::<PyList>() {
-        list.iter().collect()
-    } else if let Ok(tuple) = value.cast::<PyTuple>() {
-        tuple.iter().collect()
-    } else {
-        value.cast::<PySequence>().ok()?.to_list().ok()?.iter().collect()
-    })
+fn items<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<Vec<Bound<'py, PyAny>>>> {
+    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    if let Ok(list) = value.cast::<PyList>() {
+        return Ok(Some(list.iter().collect()));
+    }
+    if let Ok(tuple) = value.cast::<PyTuple>() {
+        return Ok(Some(tuple.iter().collect()));
+    }
+    if !is_one_of(value, &CLASS, "Sequence")? {
+        return Ok(None);
+    }
+    succeeded(value.py(), value.try_iter().and_then(Iterator::collect))
 }
 
 /// A list, if all its items are of one type.
-fn list(items: &[Bound<'_, PyAny>]) -> Option<Value<'static>> {
-    let values = items.iter().map(|item| attribute(item).map(Value::into_owned)).collect::<Option<Vec<_>>>()?;
+fn list(items: &[Bound<'_, PyAny>]) -> PyResult<Option<Value<'static>>> {
+    let mut values = Vec::with_capacity(items.len());
+    for item in items {
+        let Some(value) = attribute(item)? else { return Ok(None) };
+        values.push(value.into_owned());
+    }
     macro_rules! all {
         ($kind:ident, $list:ident) => {
             if values.iter().all(|value| matches!(value, Value::$kind(_))) {
                 let items = values.into_iter();
-                return Some(Value::$list(
+                return Ok(Some(Value::$list(
                     items
                         .filter_map(|value| if let Value::$kind(value) = value { Some(value.into()) } else { None })
                         .collect(),
-                ));
+                )));
             }
         };
     }
@@ -240,11 +273,11 @@ fn list(items: &[Bound<'_, PyAny>]) -> Option<Value<'static>> {
     all!(Bool, Bools);
     all!(Integer, Integers);
     all!(Float, Floats);
-    None
+    Ok(None)
 }
 
 /// A mapping or a list as JSON; what has no form there is what Python shows.
-fn json(value: &Bound<'_, PyAny>) -> String {
+fn json(value: &Bound<'_, PyAny>, is_mapping: bool) -> PyResult<String> {
     let py = value.py();
     let written = || {
         let options = PyDict::new(py);
@@ -252,15 +285,17 @@ fn json(value: &Bound<'_, PyAny>) -> String {
         options.set_item("ensure_ascii", false)?;
         options.set_item("separators", (",", ":"))?;
         options.set_item("skipkeys", true)?;
-        let plain = match value.cast::<PyMapping>() {
-            Ok(mapping) if !value.is_instance_of::<PyDict>() => {
-                PyDict::from_sequence(mapping.items()?.as_any())?.into_any()
-            }
-            _ => value.clone(),
+        let plain = if is_mapping && !value.is_instance_of::<PyDict>() {
+            PyDict::from_sequence(&value.call_method0("items")?)?.into_any()
+        } else {
+            value.clone()
         };
         py.import("json")?.call_method("dumps", (plain,), Some(&options))?.extract()
     };
-    written().unwrap_or_else(|_: PyErr| shown(value))
+    match succeeded(py, written())? {
+        Some(json) => Ok(json),
+        None => shown(value),
+    }
 }
 
 /// The pairs of a mapping of OpenTelemetry's API; keys that are no text or empty are left out. What is no mapping has none.
@@ -268,50 +303,56 @@ pub(crate) fn attributes(mapping: &Bound<'_, PyAny>) -> PyResult<Vec<(String, Va
     spared(mapping.py(), pairs(mapping, attribute))
 }
 
-/// What of a program's fails while it is read is nothing: the program runs with the API alone, which reads nothing. What is
-/// raised to end a program is raised.
-pub(crate) fn spared<T: Default>(py: Python<'_>, read: PyResult<T>) -> PyResult<T> {
-    match read {
-        Err(error) if error.is_instance_of::<PyException>(py) => Ok(T::default()),
-        read => read,
-    }
-}
-
 /// A time of OpenTelemetry's API, in nanoseconds since the Unix epoch, whole or not. `None` for what is none, where it is now.
-pub(crate) fn time(value: Option<&Bound<'_, PyAny>>) -> Option<u64> {
+pub(crate) fn time(value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<u64>> {
     const LAST: u64 = i64::MAX as u64;
-    let value = value.filter(|value| !value.is_none())?;
-    let whole = match value.extract::<u64>() {
-        Ok(whole) => whole,
-        Err(_) => {
-            let time = value.extract::<f64>().ok().filter(|time| (0.0..LAST as f64).contains(time))?;
-            time as u64
+    let Some(value) = value.filter(|value| !value.is_none()) else { return Ok(None) };
+    let py = value.py();
+    let time = match succeeded(py, value.extract::<u64>())? {
+        Some(whole) => Some(whole),
+        None => {
+            let time = succeeded(py, value.extract::<f64>())?;
+            time.filter(|time| (0.0..LAST as f64).contains(time)).map(|time| time as u64)
         }
     };
-    (whole <= LAST).then_some(whole)
+    Ok(time.filter(|time| *time <= LAST))
 }
 
 /// The attributes of a link of Datadog's API, where lists whose items are not of one type are an attribute for each item.
 pub(crate) fn link_attributes(mapping: &Bound<'_, PyAny>) -> PyResult<Vec<(String, Value<'static>)>> {
     /// Deeper than that a list is shown: it may have itself in it.
     const DEPTH: usize = 8;
-    fn flatten(key: String, value: &Bound<'_, PyAny>, depth: usize, flat: &mut Vec<(String, Value<'static>)>) {
+    fn flatten(
+        key: String,
+        value: &Bound<'_, PyAny>,
+        depth: usize,
+        flat: &mut Vec<(String, Value<'static>)>,
+    ) -> PyResult<()> {
         let is_plain = value.is_instance_of::<PyString>() || value.is_instance_of::<PyBytes>();
-        let is_mapping = value.cast::<PyMapping>().is_ok();
-        let items = if is_plain || is_mapping { None } else { items(value) };
-        match items.filter(|items| list(items).is_none()) {
+        let is_mapping = is_mapping(value)?;
+        let mut items = if is_plain || is_mapping { None } else { items(value)? };
+        if let Some(found) = &items
+            && list(found)?.is_some()
+        {
+            items = None;
+        }
+        match items {
             Some(items) if depth < DEPTH => {
                 for (index, item) in items.iter().enumerate() {
-                    flatten(format!("{key}.{index}"), item, depth + 1, flat);
+                    flatten(format!("{key}.{index}"), item, depth + 1, flat)?;
                 }
             }
-            Some(_) => flat.push((key, Value::Text(Cow::Owned(shown(value))))),
-            None if is_mapping => flat.push((key, Value::Text(Cow::Owned(shown(value))))),
+            Some(_) => flat.push((key, shown_text(value)?)),
+            None if is_mapping => flat.push((key, shown_text(value)?)),
             None => {
-                let value = attribute(value).map_or_else(|| Value::Text(Cow::Owned(shown(value))), Value::into_owned);
+                let value = match attribute(value)? {
+                    Some(value) => value.into_owned(),
+                    None => shown_text(value)?,
+                };
                 flat.push((key, value));
             }
         }
+        Ok(())
     }
     let mut flat = Vec::new();
     let read = each_pair(mapping, |key, value| flatten(key, value, 0, &mut flat));
@@ -322,28 +363,32 @@ pub(crate) fn link_attributes(mapping: &Bound<'_, PyAny>) -> PyResult<Vec<(Strin
 /// The pairs of a mapping, its values read by `read`.
 pub(crate) fn pairs(
     mapping: &Bound<'_, PyAny>,
-    read: impl for<'a, 'py> Fn(&'a Bound<'py, PyAny>) -> Option<Value<'a>>,
+    read: impl for<'a, 'py> Fn(&'a Bound<'py, PyAny>) -> PyResult<Option<Value<'a>>>,
 ) -> PyResult<Vec<(String, Value<'static>)>> {
     let mut pairs = Vec::new();
-    each_pair(mapping, |key, value| pairs.extend(read(value).map(|value| (key, value.into_owned()))))?;
+    each_pair(mapping, |key, value| {
+        pairs.extend(read(value)?.map(|value| (key, value.into_owned())));
+        Ok(())
+    })?;
     Ok(pairs)
 }
 
 /// Calls `take` with each pair of a mapping whose key is a text and not empty.
-fn each_pair(mapping: &Bound<'_, PyAny>, mut take: impl FnMut(String, &Bound<'_, PyAny>)) -> PyResult<()> {
-    let mut take = |key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>| {
-        if let Some(key) = self::key(key).filter(|key| !key.is_empty()) {
-            take(key.into_owned(), value);
-        }
+fn each_pair(
+    mapping: &Bound<'_, PyAny>,
+    mut take: impl FnMut(String, &Bound<'_, PyAny>) -> PyResult<()>,
+) -> PyResult<()> {
+    let mut take = |key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>| match self::key(key) {
+        Some(key) if !key.is_empty() => take(key.into_owned(), value),
+        _ => Ok(()),
     };
     if let Ok(dict) = mapping.cast::<PyDict>() {
         // A copy, as reading a value may run code that changes it.
-        dict.copy()?.iter().for_each(|(key, value)| take(&key, &value));
-        return Ok(());
+        return dict.copy()?.iter().try_for_each(|(key, value)| take(&key, &value));
     }
     for pair in mapping.call_method0("items")?.try_iter()? {
         let pair = pair?;
-        take(&pair.get_item(0)?, &pair.get_item(1)?);
+        take(&pair.get_item(0)?, &pair.get_item(1)?)?;
     }
     Ok(())
 }

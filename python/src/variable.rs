@@ -1,14 +1,23 @@
 //! Context variables.
 
 use crate::ffi::symbol;
-use pyo3::ffi::PyObject;
+use crate::shown::type_name;
+use pyo3::ffi::{self, PyObject};
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use std::ffi::c_int;
 
 type Get = unsafe extern "C" fn(*mut PyObject, *mut PyObject, *mut *mut PyObject) -> c_int;
 type Set = unsafe extern "C" fn(*mut PyObject, *mut PyObject) -> *mut PyObject;
 type Reset = unsafe extern "C" fn(*mut PyObject, *mut PyObject) -> c_int;
+
+/// What a token begins with: the context in which it was made. That is no part of the API, so it is [tried](can_tell).
+#[repr(C)]
+struct Token {
+    head: ffi::PyObject,
+    context: *mut PyObject,
+}
 
 /// A `contextvars.ContextVar`.
 pub(crate) struct Variable {
@@ -21,13 +30,13 @@ impl Variable {
     pub(crate) fn new(py: Python<'_>, name: &str) -> PyResult<Variable> {
         // The module in C, which every interpreter has already: `contextvars` only names it.
         let class = py.import("_contextvars")?.getattr("ContextVar")?;
-        Ok(Variable::of(class.call1((name,))?))
+        Variable::of(class.call1((name,))?)
     }
 
     /// One that there is, or what has its methods.
-    pub(crate) fn of(object: Bound<'_, PyAny>) -> Variable {
+    pub(crate) fn of(object: Bound<'_, PyAny>) -> PyResult<Variable> {
         let found = (symbol(c"PyContextVar_Get"), symbol(c"PyContextVar_Set"), symbol(c"PyContextVar_Reset"));
-        let is_one = object.get_type().name().is_ok_and(|name| name == "ContextVar");
+        let is_one = type_name(&object)? == "ContextVar";
         let functions = match found {
             _ if !is_one => None,
             // SAFETY: these are their types in every CPython from 3.7.1 on.
@@ -40,7 +49,12 @@ impl Variable {
             }),
             _ => None,
         };
-        Variable { object: object.unbind(), functions }
+        Ok(Variable { object: object.unbind(), functions })
+    }
+
+    /// Whether it is a `ContextVar`, which runs no code of the program's.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.functions.is_some()
     }
 
     /// Its value here.
@@ -59,6 +73,20 @@ impl Variable {
             None => Some(self.object.bind(py).call_method1(intern!(py, "get"), (py.None(),))?),
         };
         Ok(value.filter(|value| !value.is_none()))
+    }
+
+    /// The context in which it was set, by its address: no other one has that at the same time. 0 where it cannot be told.
+    pub(crate) fn context_of(&self, token: &Bound<'_, PyAny>) -> usize {
+        if self.functions.is_none() || !can_tell(token.py()) {
+            return 0;
+        }
+        context(token)
+    }
+
+    /// The current context, by its address; 0 where it cannot be told. What it is set to is set again.
+    pub(crate) fn here(&self, py: Python<'_>) -> PyResult<usize> {
+        let value = self.get(py)?.unwrap_or_else(|| py.None().into_bound(py));
+        Ok(self.context_of(&self.set(&value)?))
     }
 
     /// Sets it, and gives what takes it back.
@@ -87,4 +115,28 @@ impl Variable {
             None => self.object.bind(py).call_method1(intern!(py, "reset"), (token,)).map(drop),
         }
     }
+}
+
+fn context(token: &Bound<'_, PyAny>) -> usize {
+    // SAFETY: `can_tell` has found such objects to be that long, and to have the address there, which is only looked at.
+    unsafe { (*token.as_ptr().cast::<Token>()).context as usize }
+}
+
+/// Whether tokens tell of their contexts.
+fn can_tell(py: Python<'_>) -> bool {
+    static CAN_TELL: PyOnceLock<bool> = PyOnceLock::new();
+    *CAN_TELL.get_or_init(py, || tried(py).unwrap_or(false))
+}
+
+/// Sets a variable in two contexts, and looks for them in the tokens. Only the interpreter's own code runs.
+fn tried(py: Python<'_>) -> PyResult<bool> {
+    let module = py.import("_contextvars")?;
+    let set = module.getattr("ContextVar")?.call1(("ddtrace_run_tried",))?.getattr("set")?;
+    let token_is_of = |context: &Bound<'_, PyAny>| {
+        let token = context.call_method1("run", (&set, py.None()))?;
+        let size: usize = token.get_type().getattr("__basicsize__")?.extract()?;
+        Ok::<_, PyErr>(size >= size_of::<Token>() && self::context(&token) == context.as_ptr() as usize)
+    };
+    let contexts = [module.call_method0("copy_context")?, module.call_method0("copy_context")?];
+    Ok(token_is_of(&contexts[0])? && token_is_of(&contexts[1])?)
 }

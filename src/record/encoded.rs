@@ -1,7 +1,8 @@
 //! Fields that are encoded as they become known, and put into a record, or into several, when it is written.
 
 use super::read::{Field, fields, first_field};
-use super::{Name, RecordWriter, SpanFields};
+use super::{FieldValue, Name, RecordWriter, SpanFields};
+use crate::ids::SpanId;
 use crate::semconv::Key;
 use core::mem::MaybeUninit;
 use core::ops::Range;
@@ -66,6 +67,23 @@ impl EncodedFields {
         while let Some((field, rest)) = first_field(self.bytes.get(start..)?) {
             let end = self.bytes.len() - rest.len();
             if field.key == key as u16 && field.name == name {
+                return Some(start..end);
+            }
+            start = end;
+        }
+        None
+    }
+
+    /// Where a link to a span stands.
+    #[must_use]
+    pub fn find_link(&self, span_id: SpanId) -> Option<Range<usize>> {
+        let mut start = 0;
+        while let Some((_, rest)) = first_field(self.bytes.get(start..)?) {
+            let end = self.bytes.len() - rest.len();
+            if let Some(field) = fields(self.bytes.get(start..end)?).next()
+                && let FieldValue::Link(link) = field.value
+                && link.span_id == span_id
+            {
                 return Some(start..end);
             }
             start = end;

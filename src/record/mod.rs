@@ -58,6 +58,9 @@ pub enum Kind {
 pub const SPAN_REMOTE_PARENT: u8 = 1;
 /// Bit of [`SpanBody::flags`]: the first span of its trace in this process.
 pub const SPAN_LOCAL_ROOT: u8 = 2;
+/// Bit of [`SpanBody::flags`]: an API of Datadog's has made it. Its attributes are tags of Datadog's already, and what it is
+/// called is said by its name, its service, its operation and its type alone.
+pub const SPAN_DATADOG_TAGS: u8 = 4;
 
 /// When so many spans below a local root have ended, the process decides whether the trace is kept, and tells: from 300 on
 /// (by default) the sidecar sends a trace in parts, and the first part says it for all.

@@ -137,6 +137,9 @@ pub struct Span {
     pub span_type: Option<Cow<'static, str>>,
     /// The service where it differs from the resource's `service.name`.
     pub service: Option<String>,
+    /// Whether an API of Datadog's has made it: its attributes are tags of Datadog's already, of which none sets a field, and
+    /// its name is its resource.
+    pub has_datadog_tags: bool,
     /// Its role.
     pub kind: SpanKind,
     /// Nanoseconds since the Unix epoch.
@@ -173,6 +176,11 @@ impl Span {
     #[must_use]
     pub fn attribute(&self, key: &str) -> Option<&Value> {
         self.attributes.iter().find(|(k, _)| k == key).map(|(_, v)| v)
+    }
+
+    /// The value of an attribute that sets something of the span by a convention; tags of Datadog's set nothing.
+    pub(crate) fn convention(&self, key: &str) -> Option<&Value> {
+        if self.has_datadog_tags { None } else { self.attribute(key) }
     }
 }
 

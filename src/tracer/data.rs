@@ -4,7 +4,7 @@ use super::value::{AttributeValue, MAX_TEXT};
 use crate::context::MAX_TRACE_STATE;
 use crate::ids::{SpanId, TraceId};
 use crate::propagation::Extracted;
-use crate::record::{EncodedFields, FieldValue, MAX_NAME, Name, SpanFields, floor_char_boundary};
+use crate::record::{EncodedFields, FieldValue, MAX_NAME, Name, SPAN_DATADOG_TAGS, SpanFields, floor_char_boundary};
 use crate::semconv::{Key, MANUAL_DROP, MANUAL_KEEP};
 use crate::span::{Scope, SpanKind, SpanLimits, Status};
 use std::borrow::Cow;
@@ -125,6 +125,16 @@ impl SpanData {
         }
     }
 
+    /// Says that an API of Datadog's makes it, before it has started: its attributes are tags of Datadog's already, of which
+    /// none sets a field, and its name is its resource.
+    pub fn set_has_datadog_tags(&mut self) {
+        self.flags |= SPAN_DATADOG_TAGS;
+    }
+
+    pub(super) fn has_datadog_tags(&self) -> bool {
+        self.flags & SPAN_DATADOG_TAGS != 0
+    }
+
     /// Sets a text that has a key of its own, such as [`Key::ResourceName`]; an empty one counts as none.
     pub fn set_text(&mut self, key: Key, text: &str) {
         if let Some(place) = self.fields.find(key, b"") {
@@ -221,6 +231,7 @@ impl SpanData {
 
     /// Adds a link to another span. `flags` are its W3C trace flags and what is known of where its context came from, as
     /// [`Link::flags`](crate::span::Link::flags); `trace_state` is in the form of the header.
+    /// Datadog's APIs tell links apart by the other span's id: a later one takes the place of an earlier one.
     pub fn add_link<'a>(
         &mut self,
         (trace_id, span_id): (TraceId, SpanId),
@@ -228,6 +239,12 @@ impl SpanData {
         trace_state: &str,
         attributes: impl ExactSizeIterator<Item = (&'a str, AttributeValue<'a>)>,
     ) {
+        if self.has_datadog_tags()
+            && let Some(place) = self.fields.find_link(span_id)
+        {
+            self.forget(place);
+            self.links -= 1;
+        }
         if self.links >= self.limits.links {
             return self.drop_one(LINKS);
         }

@@ -43,7 +43,7 @@ impl Sampled for Service<'_> {
 }
 
 fn service<'a>(data: &'a SpanData, settings: &'a Settings) -> Cow<'a, str> {
-    let said = |name| match data.attribute(name) {
+    let said = |name| match data.attribute(name).filter(|_| !data.has_datadog_tags()) {
         Some(FieldValue::Text(text)) if !text.is_empty() => Some(String::from_utf8_lossy(text)),
         _ => None,
     };
@@ -59,6 +59,7 @@ fn as_span(data: &SpanData) -> Span {
     let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let mut span = Span {
         name: Cow::Owned(data.name.clone().into_owned()),
+        has_datadog_tags: data.has_datadog_tags(),
         kind: data.kind,
         operation_name: text(Key::OperationName),
         span_type: text(Key::SpanType),
@@ -82,6 +83,8 @@ fn as_span(data: &SpanData) -> Span {
         };
         match field.key {
             Key::Attribute => span.attributes.push((Cow::Owned(lossy(field.name)), value)),
+            // What Datadog's APIs call the resource is the name as well.
+            Key::ResourceName if span.has_datadog_tags => {}
             Key::ResourceName => span.attributes.push((Cow::Borrowed("resource.name"), value)),
             _ => {}
         }

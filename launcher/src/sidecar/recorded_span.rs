@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use ddtrace::ids::SpanId;
 use ddtrace::record::{
-    EndBody, Field, FieldValue, ReadEvent, ReadLink, Record, SPAN_LOCAL_ROOT, SPAN_REMOTE_PARENT, SpanBody,
+    EndBody, Field, FieldValue, ReadEvent, ReadLink, Record, SPAN_DATADOG_TAGS, SPAN_LOCAL_ROOT, SPAN_REMOTE_PARENT,
+    SpanBody,
 };
 use ddtrace::semconv::{self, Key};
 use ddtrace::span::{Attribute, Event, Link, Scope, Span, SpanKind, Status, Value};
@@ -68,6 +69,7 @@ impl RecordedSpan {
                 parent_id: body.parent_id,
                 parent_is_remote: body.flags & SPAN_REMOTE_PARENT != 0,
                 flags: body.trace_flags,
+                has_datadog_tags: body.flags & SPAN_DATADOG_TAGS != 0,
                 kind: kind(body.kind),
                 start_unix_nano: body.start_unix_ns,
                 end_unix_nano: body.start_unix_ns,
@@ -119,12 +121,22 @@ impl RecordedSpan {
             (Key::Attribute, FieldValue::Event(_) | FieldValue::Link(_)) => {}
             (Key::Attribute, value) => set(&mut span.attributes, field.name, value),
             (_, FieldValue::Event(event)) => span.events.push(read_event(event)),
-            (_, FieldValue::Link(link)) => span.links.push(read_link(link)),
+            (_, FieldValue::Link(link)) => {
+                let link = read_link(link);
+                // Datadog's APIs tell links apart by the other span's id, and an earlier one may be in an earlier record.
+                let told = span.links.iter().position(|known| span.has_datadog_tags && known.span_id == link.span_id);
+                if let Some(place) = told {
+                    span.links.remove(place);
+                }
+                span.links.push(link);
+            }
             (Key::Name, FieldValue::Text(name)) => span.name = Cow::Owned(text(name)),
             (Key::TraceState, FieldValue::Text(state)) => span.trace_state = text(state),
             (Key::OperationName, FieldValue::Text(name)) => span.operation_name = Some(Cow::Owned(text(name))),
             (Key::SpanType, FieldValue::Text(kind)) => span.span_type = Some(Cow::Owned(text(kind))),
             (Key::Service, FieldValue::Text(service)) => span.service = Some(text(service)),
+            // What Datadog's APIs call the resource is the name as well.
+            (Key::ResourceName, FieldValue::Text(_)) if span.has_datadog_tags => {}
             (Key::ResourceName, value @ FieldValue::Text(_)) => {
                 set(&mut span.attributes, semconv::RESOURCE_NAME.as_bytes(), value);
             }

@@ -8,16 +8,17 @@
 use super::binding::Binding;
 use crate::context::Context;
 use crate::shared::{Items, put};
+use crate::shown::shown;
 use crate::store::{self, Active};
-use crate::values::shown;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 /// What a context has under a key.
 fn under(binding: &Binding, context: Option<&Bound<'_, PyAny>>, key: &Py<PyString>) -> PyResult<Items> {
-    let Some(items) = context.and_then(|context| binding.value(context, key)) else { return Ok(Items::new()) };
+    let Some(context) = context else { return Ok(Items::new()) };
+    let Some(items) = binding.value(context, key)? else { return Ok(Items::new()) };
     let Ok(items) = items.cast::<PyDict>() else { return Ok(Items::new()) };
-    Ok(items.copy()?.iter().map(|(key, value)| (shown(&key), shown(&value))).collect())
+    items.copy()?.iter().map(|(key, value)| Ok((shown(&key)?, shown(&value)?))).collect()
 }
 
 fn has(items: &Items, key: &str) -> bool {
@@ -47,13 +48,13 @@ fn with_items<'py>(
     items: &Items,
     noted: &Items,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let before = context.and_then(|context| binding.value(context, &binding.baggage_key));
+    let before = context.map(|context| binding.value(context, &binding.baggage_key)).transpose()?.flatten();
     let before = before.as_ref().and_then(|before| before.cast::<PyDict>().ok());
     let (baggage, note) = (PyDict::new(py), PyDict::new(py));
     for (key, value) in items {
         // Values of that API may be no texts, and stay what they are.
         match before.map(|before| before.get_item(key)).transpose()?.flatten() {
-            Some(present) if shown(&present) == *value => baggage.set_item(key, present)?,
+            Some(present) if shown(&present)? == *value => baggage.set_item(key, present)?,
             _ => baggage.set_item(key, value)?,
         }
     }
@@ -100,7 +101,7 @@ pub(super) fn added<'py>(
     if more.is_empty() {
         return binding.with(py, context, []);
     }
-    let items = match context.and_then(|context| binding.value(context, &binding.baggage_key)) {
+    let items = match context.map(|context| binding.value(context, &binding.baggage_key)).transpose()?.flatten() {
         Some(present) => present.cast::<PyDict>().map_or_else(|_| Ok(PyDict::new(py)), |present| present.copy())?,
         None => PyDict::new(py),
     };
@@ -112,7 +113,7 @@ type Here<'py> = (&'static Binding, Option<Bound<'py, PyAny>>);
 
 /// The API and its current context, if a trace is the active one in it.
 fn here<'py>(py: Python<'py>, trace: &Context) -> PyResult<Option<Here<'py>>> {
-    let Some(binding) = Binding::in_use(py) else { return Ok(None) };
+    let Some(binding) = Binding::in_use(py)? else { return Ok(None) };
     let is_active = match store::active(py)? {
         Active::Span(span) => std::ptr::eq(&raw const *span.get().shared, &raw const *trace.shared),
         Active::Context(context) => {

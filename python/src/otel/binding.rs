@@ -5,6 +5,7 @@ use crate::context::Context;
 use crate::engine::engine;
 use crate::shared::Items;
 use crate::span::Span;
+use crate::spared::{spared, succeeded};
 use crate::store::Active;
 use crate::variable::Variable;
 use ddtrace::context::{FLAG_SAMPLED, TraceContext};
@@ -62,7 +63,7 @@ pub(crate) fn bind_otel(
     let [span_key, baggage_key] = keys;
     let before = crate::store::active(py)?;
     let binding = Binding {
-        variable: Variable::of(variable),
+        variable: Variable::of(variable)?,
         span_key,
         baggage_key,
         noted_key: PyString::new(py, "ddtrace_run-baggage").unbind(),
@@ -98,21 +99,23 @@ impl Binding {
 
     /// The API, if what is active is kept in its context: not where the program has set a provider of its own, whose spans
     /// are nothing to us, and ours nothing to them.
-    pub(crate) fn in_use(py: Python<'_>) -> Option<&'static Binding> {
-        BINDING.get(py).filter(|binding| match binding.provider(py) {
-            None => true,
-            Some(provider) => binding.is_ours(&provider),
+    pub(crate) fn in_use(py: Python<'_>) -> PyResult<Option<&'static Binding>> {
+        let Some(binding) = BINDING.get(py) else { return Ok(None) };
+        Ok(match binding.provider(py)? {
+            Some(provider) if !binding.is_ours(&provider)? => None,
+            _ => Some(binding),
         })
     }
 
     /// Whether a provider is one of ours.
-    fn is_ours(&self, provider: &Bound<'_, PyAny>) -> bool {
+    fn is_ours(&self, provider: &Bound<'_, PyAny>) -> PyResult<bool> {
         let py = provider.py();
-        let (known, ours) = self.known_provider.get_or_init(py, || {
-            (provider.clone().unbind(), provider.hasattr(intern!(py, "_is_ddtrace_run")).unwrap_or(false))
-        });
+        let (known, ours) = self.known_provider.get_or_try_init(py, || {
+            let is_ours = spared(py, provider.hasattr(intern!(py, "_is_ddtrace_run")))?;
+            Ok::<_, PyErr>((provider.clone().unbind(), is_ours))
+        })?;
         // It can be set only once.
-        provider.is(known) && *ours
+        Ok(provider.is(known) && *ours)
     }
 
     /// Where the current context is kept.
@@ -136,14 +139,31 @@ impl Binding {
     }
 
     /// A value of a context.
-    pub(crate) fn value<'py>(&self, context: &Bound<'py, PyAny>, key: &Py<PyString>) -> Option<Bound<'py, PyAny>> {
+    pub(crate) fn value<'py>(
+        &self,
+        context: &Bound<'py, PyAny>,
+        key: &Py<PyString>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = context.py();
-        if !context.is_instance_of::<PyDict>() {
-            return context.call_method1(intern!(py, "get"), (key,)).ok().filter(|value| !value.is_none());
+        let value = if context.is_instance_of::<PyDict>() {
+            self.item(context, key)?
+        } else {
+            spared(py, context.call_method1(intern!(py, "get"), (key,)).map(Some))?
+        };
+        Ok(value.filter(|value| !value.is_none()))
+    }
+
+    /// An item of a dictionary.
+    fn item<'py>(&self, dict: &Bound<'py, PyAny>, key: &Py<PyString>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = dict.py();
+        // SAFETY: a dictionary and a key. The item is borrowed, or null: with an exception, if there is one.
+        unsafe {
+            let value = ffi::PyDict_GetItemWithError(dict.as_ptr(), key.as_ptr());
+            if value.is_null() && !ffi::PyErr_Occurred().is_null() {
+                return Err(PyErr::fetch(py));
+            }
+            Ok(Bound::from_borrowed_ptr_or_opt(py, value))
         }
-        // SAFETY: a dictionary and a key that is a string, whose comparison runs no code of the program's.
-        let value = unsafe { Bound::from_borrowed_ptr_or_opt(py, ffi::PyDict_GetItem(context.as_ptr(), key.as_ptr())) };
-        value.filter(|value| !value.is_none())
     }
 
     /// A copy of a context with other values.
@@ -186,9 +206,20 @@ impl Binding {
         }
     }
 
+    /// The span of ours that is active in the current context, as far as can be told without running code of the program's.
+    pub(crate) fn active_of_ours<'py>(&self, py: Python<'py>) -> Option<Active<'py>> {
+        if !self.variable.is_plain() {
+            return None;
+        }
+        let context = self.current(py).ok()??;
+        let span = context.is_instance_of::<PyDict>().then(|| self.item(&context, &self.span_key).ok())??;
+        let span = span?.cast_into::<OtelSpan>().ok()?;
+        Some(Active::Span(span.get().span.bind(py).clone()))
+    }
+
     /// What is active in a context.
     pub(crate) fn active_in<'py>(&self, context: &Bound<'py, PyAny>) -> PyResult<Option<Active<'py>>> {
-        let Some(span) = self.value(context, &self.span_key) else { return Ok(None) };
+        let Some(span) = self.value(context, &self.span_key)? else { return Ok(None) };
         if let Ok(span) = span.cast::<OtelSpan>() {
             return Ok(Some(Active::Span(span.get().span.bind(context.py()).clone())));
         }
@@ -198,16 +229,18 @@ impl Binding {
     /// The span in a context that is none of ours: one that came in, or another tracer's.
     fn of_others<'py>(&self, context: &Bound<'py, PyAny>, span: &Bound<'py, PyAny>) -> PyResult<Active<'py>> {
         let py = context.py();
-        let Ok(told) = span.call_method0(intern!(py, "get_span_context")) else { return Ok(Active::Nothing) };
-        if !told.getattr(intern!(py, "is_valid")).is_ok_and(|valid| valid.is_truthy().unwrap_or(false)) {
+        let Some(told) = succeeded(py, span.call_method0(intern!(py, "get_span_context")))? else {
+            return Ok(Active::Nothing);
+        };
+        if !is_valid(&told)? {
             // There may be baggage alone, or links to what is not continued.
             return Ok(self
-                .incoming(context)
+                .incoming(context)?
                 .filter(|incoming| incoming.get().span_context().trace_id.0 == 0)
                 .map_or(Active::Nothing, Active::Context));
         }
-        let Ok(told) = self.read(&told) else { return Ok(Active::Nothing) };
-        if let Some(incoming) = self.incoming(context) {
+        let Some(told) = succeeded(py, self.read(&told))? else { return Ok(Active::Nothing) };
+        if let Some(incoming) = self.incoming(context)? {
             let known = incoming.get().span_context();
             if (known.trace_id, known.span_id) == (told.span.trace_id, told.span.span_id) {
                 return Ok(Active::Context(incoming));
@@ -226,19 +259,20 @@ impl Binding {
             Some(context) => Some(context.clone()),
             None => self.current(py)?,
         };
-        let Some(span) = current.and_then(|current| self.value(&current, &self.span_key)) else { return Ok(None) };
+        let Some(current) = current else { return Ok(None) };
+        let Some(span) = self.value(&current, &self.span_key)? else { return Ok(None) };
         // One of ours that has ended: what is above it says its own.
         if span.is_instance_of::<OtelSpan>() {
             return Ok(None);
         }
-        let Ok(told) = span.call_method0(intern!(py, "get_span_context")) else { return Ok(None) };
-        Ok(Some(told)
-            .filter(|told| told.getattr(intern!(py, "is_valid")).is_ok_and(|valid| valid.is_truthy().unwrap_or(false))))
+        let Some(told) = succeeded(py, span.call_method0(intern!(py, "get_span_context")))? else { return Ok(None) };
+        Ok(if is_valid(&told)? { Some(told) } else { None })
     }
 
     /// What came in with a request, if ours has read it.
-    pub(crate) fn incoming<'py>(&self, context: &Bound<'py, PyAny>) -> Option<Bound<'py, Context>> {
-        self.value(context, &self.incoming_key)?.cast_into::<Context>().ok()
+    pub(crate) fn incoming<'py>(&self, context: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, Context>>> {
+        let incoming = self.value(context, &self.incoming_key)?;
+        Ok(incoming.and_then(|incoming| incoming.cast_into::<Context>().ok()))
     }
 
     /// A `SpanContext` of the API's.
@@ -282,13 +316,14 @@ impl Binding {
     }
 
     /// Makes a span, a context or nothing the active one, in a copy of the current context. `left` is the span in whose
-    /// place that is, if one has ended: what it was put in the place of comes back as it was.
+    /// place that is, if one has ended: what it was put in the place of comes back as it was. Gives the context of Python's in
+    /// which that is, by its address.
     pub(crate) fn activate<'py>(
         &self,
         py: Python<'py>,
         active: &Active<'py>,
         left: Option<&Bound<'py, Span>>,
-    ) -> PyResult<()> {
+    ) -> PyResult<usize> {
         let mut current = self.current(py)?;
         let baggage = match active {
             Active::Nothing => Some(Items::new()),
@@ -308,7 +343,8 @@ impl Binding {
                 let shown = match before.filter(|before| before.get().span.is(span)) {
                     Some(before) => before,
                     None => {
-                        if let Some(present) = current.and_then(|current| self.value(current, &self.span_key))
+                        let present = current.map(|current| self.value(current, &self.span_key)).transpose()?.flatten();
+                        if let Some(present) = present
                             && let Ok(present) = present.cast_into::<OtelSpan>()
                             && matches!(span.get().above(py), Active::Span(above) if above.is(&present.get().span))
                         {
@@ -321,7 +357,7 @@ impl Binding {
             }
             Active::Context(context) => self.with_incoming(py, current, context)?,
         };
-        self.attach(&next).map(drop)
+        Ok(self.variable.context_of(&self.attach(&next)?))
     }
 
     /// A copy of a context in which something has come in.
@@ -369,10 +405,16 @@ impl Binding {
     }
 
     /// The provider that the program has set.
-    pub(crate) fn provider<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        let name = intern!(py, "_TRACER_PROVIDER");
-        self.trace_names.bind(py).get_item(name).ok().flatten().filter(|provider| !provider.is_none())
+    pub(crate) fn provider<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let provider = self.trace_names.bind(py).get_item(intern!(py, "_TRACER_PROVIDER"))?;
+        Ok(provider.filter(|provider| !provider.is_none()))
     }
+}
+
+/// Whether a `SpanContext` stands for a span.
+fn is_valid(told: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let py = told.py();
+    spared(py, told.getattr(intern!(py, "is_valid")).and_then(|valid| valid.is_truthy()))
 }
 
 /// A context that an API has told of: of a trace of this process, where there is one.
@@ -395,7 +437,7 @@ pub(crate) fn parent<'py>(
         Some(context) => Ok(binding.active_in(context)?.unwrap_or(Active::Nothing)),
         None => match binding.active(py)? {
             // One of Datadog's API is active until it has ended, be that in another thread.
-            Some(Active::Span(span)) if !span.get().is_otel() => Ok(Active::Span(span).open()),
+            Some(Active::Span(span)) if !span.get().is_otel() => Active::Span(span).here(),
             Some(active) => Ok(active),
             // What was made active before the program used this API.
             None => crate::store::active(py),

@@ -1,6 +1,7 @@
 //! Events and links: on their way into a span, and read back.
 
 use super::binding::Binding;
+use crate::spared::spared;
 use crate::values::{self, Value};
 use ddtrace::context::link_flags;
 use ddtrace::ids::{SpanId, TraceId};
@@ -33,7 +34,7 @@ pub(super) fn link(binding: &Binding, link: &Bound<'_, PyAny>) -> PyResult<Optio
         let attributes = link.getattr(intern!(py, "attributes"))?;
         link_to(binding, &link.getattr(intern!(py, "context"))?, Some(&attributes))
     };
-    values::spared(py, read())
+    spared(py, read())
 }
 
 pub(super) fn link_to(

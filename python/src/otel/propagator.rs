@@ -7,8 +7,8 @@ use crate::context::Context;
 use crate::engine::engine;
 use crate::headers;
 use crate::shared::Members;
+use crate::shown::shown;
 use crate::store::Active;
-use crate::values::shown;
 use ddtrace::context::TraceContext;
 use ddtrace::propagation::{BaggageSource, Carrier, CarrierMut, Outgoing};
 use pyo3::intern;
@@ -23,19 +23,30 @@ struct Read<'a, 'py> {
 }
 
 impl Read<'_, '_> {
+    /// Nothing more is asked once something has been raised: whatever that would raise could not come out.
+    fn has_failed(&self) -> bool {
+        self.error.borrow().is_some()
+    }
+
     fn get(&self, name: &str) -> PyResult<Vec<Vec<u8>>> {
+        if self.has_failed() {
+            return Ok(Vec::new());
+        }
         let py = self.carrier.py();
         let values = self.getter.call_method1(intern!(py, "get"), (self.carrier, name))?;
         if values.is_none() {
             return Ok(Vec::new());
         }
-        values.try_iter()?.map(|value| Ok(shown(&value?).into_bytes())).collect()
+        values.try_iter()?.map(|value| Ok(shown(&value?)?.into_bytes())).collect()
     }
 
     fn keys(&self) -> PyResult<Vec<String>> {
+        if self.has_failed() {
+            return Ok(Vec::new());
+        }
         let py = self.carrier.py();
         let keys = self.getter.call_method1(intern!(py, "keys"), (self.carrier,))?;
-        keys.try_iter()?.map(|key| Ok(shown(&key?))).collect()
+        keys.try_iter()?.map(|key| shown(&key?)).collect()
     }
 
     fn or_keep<T: Default>(&self, result: PyResult<T>) -> T {
@@ -104,9 +115,9 @@ pub(crate) fn otel_inject(
         Some(context) => Some(context),
         None => binding.current(py)?,
     };
+    let incoming = current.as_ref().map(|current| binding.incoming(current)).transpose()?.flatten();
     let is_known = |context: &Bound<'_, Context>| {
-        let incoming = current.as_ref().and_then(|current| binding.incoming(current));
-        context.get().trace().is_some() || incoming.is_some_and(|incoming| incoming.is(context))
+        context.get().trace().is_some() || incoming.as_ref().is_some_and(|incoming| incoming.is(context))
     };
     let items = Members(match &parent {
         Active::Span(span) => baggage::within(binding, current.as_ref(), span.get().shared.all_baggage())?,

@@ -3,13 +3,15 @@
 use super::span::{Conduct, OtelSpan};
 use super::tracer::{Given, OtelTracer, bound};
 use crate::ffi::fast;
-use crate::span::left;
+use crate::span::{Span, left};
+use crate::spared::is_nothing;
+use crate::tracer::given_up;
 use pyo3::exceptions::{PyException, PyRuntimeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyBool;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 type Kept = Option<Py<PyAny>>;
 
@@ -59,14 +61,26 @@ impl Scope {
         }
     }
 
+    fn entered(&self) -> MutexGuard<'_, Option<(Py<OtelSpan>, Py<PyAny>)>> {
+        self.entered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn take(&self) -> Option<(Py<OtelSpan>, Py<PyAny>)> {
-        self.entered.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.entered().take()
     }
 }
 
 /// Takes back that a span is the current one. Where that cannot be, as another context is active by now, the API says so.
-fn detach(py: Python<'_>, token: &Bound<'_, PyAny>) -> PyResult<()> {
-    if let Err(error) = bound(py)?.detach(token) {
+fn detach(py: Python<'_>, token: &Bound<'_, PyAny>, span: &Span) -> PyResult<()> {
+    let binding = bound(py)?;
+    let detached = binding.detach(token);
+    if detached.is_ok() {
+        span.home.left(binding.variable().context_of(token));
+    }
+    if let Err(error) = detached {
+        if !is_nothing(py, &error)? {
+            return Err(error);
+        }
         let logger = py.import("logging")?.call_method1("getLogger", ("opentelemetry.context",))?;
         let named = pyo3::types::PyDict::new(py);
         named.set_item("exc_info", error)?;
@@ -80,15 +94,23 @@ fast! {
     enter(py, slf: Scope, _arguments) {
         let this = slf.get();
         let binding = bound(py)?;
-        let span = this.tracer.get().begin(py, binding, &this.given(py))?;
-        let current = binding.current(py)?;
-        let next = binding.with_span(py, current.as_ref(), span.as_any())?;
-        let token = binding.attach(&next)?;
-        let entered = Some((span.clone().unbind(), token.unbind()));
-        let before = std::mem::replace(&mut *this.entered.lock().unwrap_or_else(PoisonError::into_inner), entered);
-        if before.is_some() {
+        if this.entered().is_some() {
             return Err(PyRuntimeError::new_err("the span is entered already"));
         }
+        let span = this.tracer.get().begin(py, binding, &this.given(py))?;
+        let attach = || {
+            let current = binding.current(py)?;
+            binding.attach(&binding.with_span(py, current.as_ref(), span.as_any())?)
+        };
+        let token = match attach() {
+            Ok(token) => token,
+            Err(error) => return Err(given_up(span.get().span.bind(py), error)),
+        };
+        let this_span = span.get().span.get();
+        this_span.home.entered(binding.variable().context_of(&token), this_span.is_finished());
+        let entered = Some((span.clone().unbind(), token.unbind()));
+        let before = std::mem::replace(&mut *this.entered(), entered);
+        drop(before);
         Ok(span.into_any())
     }
 }
@@ -100,7 +122,7 @@ fast! {
         let this = slf.get();
         if let Some((span, token)) = this.take() {
             let (span, token) = (span.into_bound(py), token.into_bound(py));
-            let detached = detach(py, &token);
+            let detached = detach(py, &token, span.get().span.get());
             // What ends a program, a task or a generator is no error.
             let told = match value.filter(|value| value.is_instance_of::<PyException>()) {
                 Some(exception) if span.get().is_recording() => {

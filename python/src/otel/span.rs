@@ -5,9 +5,11 @@ use super::processors;
 use super::tracer::bound;
 use crate::errors::{self, Naming};
 use crate::ffi::fast;
+use crate::shown::{shown, type_name};
 use crate::span::{self, ERROR_MESSAGE, Span};
+use crate::spared::{keep_first, spared, succeeded};
 use crate::store::Active;
-use crate::values::{self, Value, shown, type_name};
+use crate::values::{self, Value};
 use ddtrace::context::IS_REMOTE;
 use ddtrace::ids::SpanId;
 use ddtrace::propagation::w3c_form;
@@ -58,11 +60,12 @@ impl OtelSpan {
         self.span.get().read(|data| data.details().filter_map(|value| Detail::read(&value, data.limits())).collect())
     }
 
-    fn set(&self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) {
-        let Some(key) = values::key(key) else { return };
-        if let Some(value) = values::attribute(value) {
+    fn set(&self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        let Some(key) = values::key(key) else { return Ok(()) };
+        if let Some(value) = values::attribute(value)? {
             self.span.get().change(|data| data.set_attribute(&key, value.attribute()));
         }
+        Ok(())
     }
 
     /// It has failed by an exception that leaves it.
@@ -74,16 +77,20 @@ impl OtelSpan {
     ) -> PyResult<()> {
         let py = slf.py();
         let span = slf.get().span.bind(py);
-        let recorded = if conduct.records_exception {
+        let mut told = if conduct.records_exception {
             errors::record(span, exception, None, None, Naming::OpenTelemetry { escaped })
         } else {
             Ok(())
         };
         if conduct.sets_status {
-            let description = format!("{}: {}", type_name(exception), shown(exception));
+            let described = || Ok(format!("{}: {}", type_name(exception)?, shown(exception)?));
+            let described: PyResult<String> = described();
+            // It has failed, whatever has kept it from being said why.
+            let description = described.as_ref().map_or_else(|_| String::new(), String::clone);
             span.get().change(|data| data.set_status(Status::Error(description.into())));
+            keep_first(&mut told, described.map(drop));
         }
-        recorded
+        told
     }
 
     pub(super) fn finish(slf: &Bound<'_, OtelSpan>, end_ns: Option<u64>) -> PyResult<()> {
@@ -91,9 +98,9 @@ impl OtelSpan {
         if span.get().is_finished() {
             return Ok(());
         }
-        processors::ending(slf);
-        let ended = Span::end(span, end_ns);
-        processors::ended(slf);
+        let mut ended = processors::ending(slf);
+        keep_first(&mut ended, Span::end(span, end_ns));
+        keep_first(&mut ended, processors::ended(slf));
         ended
     }
 
@@ -120,7 +127,7 @@ fast! {
     /// `set_attribute(key, value)`.
     set_attribute(py, slf: OtelSpan, arguments) {
         if let [Some(key), Some(value)] = arguments.take(py, "set_attribute", [c"key", c"value"])? {
-            slf.get().set(&key, &value);
+            slf.get().set(&key, &value)?;
         }
         Ok(py.None().into_bound(py))
     }
@@ -130,7 +137,7 @@ fast! {
     /// `end(end_time=None)`.
     end(py, slf: OtelSpan, arguments) {
         let [time] = arguments.take(py, "end", [c"end_time"])?;
-        OtelSpan::finish(&slf.to_owned(), values::time(time.as_deref()))?;
+        OtelSpan::finish(&slf.to_owned(), values::time(time.as_deref())?)?;
         Ok(py.None().into_bound(py))
     }
 }
@@ -205,7 +212,7 @@ impl OtelSpan {
         timestamp: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let attributes = attributes.map(values::attributes).transpose()?.unwrap_or_default();
-        self.span.get().add_event(&shown(name), values::time(timestamp), &attributes);
+        self.span.get().add_event(&shown(name)?, values::time(timestamp)?, &attributes);
         Ok(())
     }
 
@@ -213,15 +220,15 @@ impl OtelSpan {
     #[pyo3(signature = (context, attributes=None))]
     fn add_link(&self, context: &Bound<'_, PyAny>, attributes: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let py = context.py();
-        if let Some(link) = values::spared(py, link_to(bound(py)?, context, attributes))? {
+        if let Some(link) = spared(py, link_to(bound(py)?, context, attributes))? {
             self.span.get().change(|data| link.add(data));
         }
         Ok(())
     }
 
     /// Changes the name.
-    fn update_name(&self, name: &Bound<'_, PyAny>) {
-        let (name, span) = (shown(name), self.span.get());
+    fn update_name(&self, name: &Bound<'_, PyAny>) -> PyResult<()> {
+        let (name, span) = (shown(name)?, self.span.get());
         span.change(|data| {
             if !span.is_otel() {
                 // What Datadog's API calls the resource is this API's name.
@@ -229,22 +236,26 @@ impl OtelSpan {
             }
             data.set_name(name.into());
         });
+        Ok(())
     }
 
     /// Says how it ended: a `Status`, or a `StatusCode` and a description. All else says nothing.
     #[pyo3(signature = (status, description=None))]
-    fn set_status(&self, status: &Bound<'_, PyAny>, description: Option<&Bound<'_, PyAny>>) {
+    fn set_status(&self, status: &Bound<'_, PyAny>, description: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let py = status.py();
-        let (code, description) = match status.getattr(intern!(py, "status_code")) {
-            Ok(code) => (code, status.getattr(intern!(py, "description")).ok()),
-            Err(_) => (status.clone(), description.cloned()),
+        let (code, description) = match succeeded(py, status.getattr(intern!(py, "status_code")))? {
+            Some(code) => (code, succeeded(py, status.getattr(intern!(py, "description")))?),
+            None => (status.clone(), description.cloned()),
         };
-        let code = code.getattr(intern!(py, "value")).and_then(|code| code.extract::<i64>());
+        let code = succeeded(py, code.getattr(intern!(py, "value")).and_then(|code| code.extract::<i64>()))?;
         let description = description.filter(|description| description.is_instance_of::<PyString>());
         let status = match code {
-            Ok(1) => Status::Ok,
-            Ok(2) => Status::Error(description.map(|description| shown(&description)).unwrap_or_default().into()),
-            _ => return,
+            Some(1) => Status::Ok,
+            Some(2) => {
+                let description = description.map(|description| shown(&description)).transpose()?;
+                Status::Error(description.unwrap_or_default().into())
+            }
+            _ => return Ok(()),
         };
         let span = self.span.get();
         span.change(|data| {
@@ -257,6 +268,7 @@ impl OtelSpan {
                 data.set_attribute(ERROR_MESSAGE, AttributeValue::Text(&description));
             }
         });
+        Ok(())
     }
 
     /// Adds an event that tells of an exception.
@@ -274,8 +286,9 @@ impl OtelSpan {
         if !self.is_recording() {
             return Ok(());
         }
-        let escaped = escaped.is_some_and(|escaped| escaped.is_truthy().unwrap_or(false));
-        let (span, time) = (self.span.bind(exception.py()), values::time(timestamp));
+        let py = exception.py();
+        let escaped = escaped.map(|escaped| spared(py, escaped.is_truthy())).transpose()?.unwrap_or(false);
+        let (span, time) = (self.span.bind(py), values::time(timestamp)?);
         errors::record(span, exception, attributes, time, Naming::OpenTelemetry { escaped })
     }
 

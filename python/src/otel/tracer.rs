@@ -6,8 +6,11 @@ use super::processors;
 use super::scope::Scope;
 use super::span::{Conduct, OtelSpan};
 use crate::ffi::{Arguments, fast};
+use crate::shown::shown;
+use crate::spared::{spared, succeeded};
 use crate::store::Active;
-use crate::values::{self, shown};
+use crate::tracer::given_up;
+use crate::values;
 use ddtrace::span::Scope as InstrumentationScope;
 use ddtrace::tracer::{Parent, SpanData, Start};
 use pyo3::exceptions::PyRuntimeError;
@@ -54,7 +57,7 @@ impl OtelTracer {
         if let Some(real) = self.real.get(py) {
             return Ok(Some(real.bind(py).clone()));
         }
-        let Some(provider) = binding.provider(py) else { return Ok(None) };
+        let Some(provider) = binding.provider(py)? else { return Ok(None) };
         let real = provider.call_method1(intern!(py, "get_tracer"), self.made_by.told(py))?.unbind();
         Ok(Some(self.real.get_or_init(py, || real).bind(py).clone()))
     }
@@ -75,17 +78,17 @@ impl OtelTracer {
         let attributes = given.attributes.as_deref().map(values::attributes).transpose()?.unwrap_or_default();
         let mut links = Vec::new();
         if let Some(given) = given.links.as_deref() {
-            let given = values::spared(py, given.try_iter().and_then(|given| given.collect::<PyResult<Vec<_>>>()))?;
+            let given = spared(py, given.try_iter().and_then(|given| given.collect::<PyResult<Vec<_>>>()))?;
             for given in given {
                 links.extend(link(binding, &given)?);
             }
         }
-        let start_unix_ns = values::time(given.start_time.as_deref());
+        let start_unix_ns = values::time(given.start_time.as_deref())?;
         let start = Start {
             kind: binding.kind(given.kind.as_deref()),
             start_unix_ns,
             scope: Some(Arc::clone(&self.made_by.scope)),
-            ..Start::new(given.name(), Parent::None)
+            ..Start::new(given.name()?, Parent::None)
         };
         let fill = |data: &mut SpanData| {
             attributes.iter().for_each(|(name, value)| data.set_attribute(name, value.attribute()));
@@ -93,8 +96,10 @@ impl OtelTracer {
         };
         let span = crate::tracer::start(py, start, parent, Some(Arc::clone(&self.made_by)), fill)?;
         let shown = Bound::new(py, OtelSpan::new(span, given.conduct, told.map(Bound::unbind)))?;
-        processors::started(&shown, context);
-        Ok(shown)
+        match processors::started(&shown, context) {
+            Ok(()) => Ok(shown),
+            Err(error) => Err(given_up(shown.get().span.bind(py), error)),
+        }
     }
 }
 
@@ -110,8 +115,8 @@ pub(crate) struct Given<'a, 'py> {
 }
 
 impl Given<'_, '_> {
-    fn name(&self) -> String {
-        self.name.as_deref().map(shown).unwrap_or_default()
+    fn name(&self) -> PyResult<String> {
+        Ok(self.name.as_deref().map(shown).transpose()?.unwrap_or_default())
     }
 }
 
@@ -133,9 +138,12 @@ impl<'a, 'py> Given<'a, 'py> {
             ],
         )?;
         let given = |value: Option<Borrowed<'a, 'py, PyAny>>| value.filter(|value| !value.is_none());
-        let flag =
-            |value: Option<Borrowed<'a, 'py, PyAny>>| value.is_none_or(|value| value.is_truthy().unwrap_or(true));
-        let conduct = Conduct { records_exception: flag(record), sets_status: flag(status), ends_on_exit: flag(end) };
+        let flag = |value: Option<Borrowed<'a, 'py, PyAny>>| match value {
+            Some(value) => Ok(succeeded(py, value.is_truthy())?.unwrap_or(true)),
+            None => Ok::<_, PyErr>(true),
+        };
+        let conduct =
+            Conduct { records_exception: flag(record)?, sets_status: flag(status)?, ends_on_exit: flag(end)? };
         if name.is_none() {
             return Err(pyo3::exceptions::PyTypeError::new_err(format!("{what}() needs a name")));
         }
@@ -221,14 +229,14 @@ impl OtelTracer {
         schema_url: Option<Py<PyAny>>,
         attributes: Option<Py<PyAny>>,
         is_default: bool,
-    ) -> OtelTracer {
+    ) -> PyResult<OtelTracer> {
         let scope = InstrumentationScope {
-            name: shown(name),
-            version: version.map(shown).unwrap_or_default(),
+            name: shown(name)?,
+            version: version.map(shown).transpose()?.unwrap_or_default(),
             attributes: Vec::new(),
         };
         let made_by = Instrumentation { scope: Arc::new(scope), schema_url, attributes };
-        OtelTracer { made_by: Arc::new(made_by), is_default, real: PyOnceLock::new() }
+        Ok(OtelTracer { made_by: Arc::new(made_by), is_default, real: PyOnceLock::new() })
     }
 
     /// The name and the version of what it is for.

@@ -83,6 +83,15 @@ pub(crate) fn hold(py: Python<'_>, trace: &Arc<ActiveTrace>, shared: &Arc<Shared
 
 /// A span has ended. Gives what is to be looked through now.
 pub(super) fn finished<'py>(span: &Bound<'py, Span>) -> Vec<Vec<Bound<'py, Span>>> {
+    closed(span, true)
+}
+
+/// A span that begins is not to be looked at after all. Gives what is to be looked through now.
+pub(super) fn abandoned<'py>(span: &Bound<'py, Span>) -> Vec<Vec<Bound<'py, Span>>> {
+    closed(span, false)
+}
+
+fn closed<'py>(span: &Bound<'py, Span>, is_looked_at: bool) -> Vec<Vec<Bound<'py, Span>>> {
     let (py, this) = (span.py(), span.get());
     let trace = this.trace();
     if !trace.is_of_this_process() {
@@ -91,10 +100,12 @@ pub(super) fn finished<'py>(span: &Bound<'py, Span>) -> Vec<Vec<Bound<'py, Span>
     let config = &engine().resolution.config;
     let part = config.partial_flush.then_some(config.partial_flush_min_spans);
     let mut holding = holding();
-    holding.held += 1;
+    holding.held += usize::from(is_looked_at);
     let is_too_much = holding.held > MOST_HELD;
     let (held, inherited) = holding.of(trace, &this.shared);
-    held.finished.push((this.place, span.clone().unbind()));
+    if is_looked_at {
+        held.finished.push((this.place, span.clone().unbind()));
+    }
     // One that began before there were processors was not counted.
     held.open = held.open.saturating_sub(usize::from(this.place != 0));
     let is_complete = held.open == 0;

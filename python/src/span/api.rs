@@ -3,7 +3,6 @@
 use super::*;
 use crate::tracer::{Beginning, Made, made_by_hand};
 use pyo3::types::PyTuple;
-use std::borrow::Cow;
 
 #[pymethods]
 impl Span {
@@ -24,9 +23,9 @@ impl Span {
         on_finish: Option<&Bound<'_, PyAny>>,
         span_api: Option<&str>,
         links: Option<&Bound<'_, PyAny>>,
-    ) -> Span {
+    ) -> PyResult<Span> {
         let _ = (on_finish, span_api, links);
-        let name = argument(Some(name)).map_or_else(|| shown(name), Cow::into_owned);
+        let name = argument(Some(name)).map_or_else(|| shown(name), |name| Ok(name.into_owned()))?;
         let (service, resource, span_type) = (argument(service), argument(resource), argument(span_type));
         let beginning = Beginning {
             name: &name,
@@ -35,7 +34,7 @@ impl Span {
             span_type: span_type.as_deref(),
         };
         let start_ns = start.map(|start| (start * 1e9) as u64);
-        made_by_hand(&beginning, Made { trace_id, span_id, parent_id, start_ns, context })
+        Ok(made_by_hand(&beginning, Made { trace_id, span_id, parent_id, start_ns, context }))
     }
 
     /// What it takes was taken when it was made; subclasses may call this.
@@ -69,8 +68,8 @@ impl Span {
     }
 
     #[setter]
-    fn set_name(&self, name: &Bound<'_, PyAny>) {
-        self.set_text(Key::OperationName, Some(name));
+    fn set_name(&self, name: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.set_text(Key::OperationName, Some(name))
     }
 
     /// What was done to what.
@@ -80,12 +79,13 @@ impl Span {
     }
 
     #[setter]
-    fn set_resource(&self, resource: &Bound<'_, PyAny>) {
-        let resource = shown(resource);
+    fn set_resource(&self, resource: &Bound<'_, PyAny>) -> PyResult<()> {
+        let resource = shown(resource)?;
         self.change(|data| {
             data.set_name(resource.clone().into());
             data.set_text(Key::ResourceName, &resource);
         });
+        Ok(())
     }
 
     /// The service.
@@ -96,8 +96,8 @@ impl Span {
     }
 
     #[setter]
-    fn set_service(&self, service: Option<&Bound<'_, PyAny>>) {
-        self.set_text(Key::Service, service);
+    fn set_service(&self, service: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        self.set_text(Key::Service, service)
     }
 
     /// Datadog's type of it, such as `web`, `sql` or `worker`.
@@ -107,8 +107,8 @@ impl Span {
     }
 
     #[setter]
-    fn set_span_type(&self, span_type: Option<&Bound<'_, PyAny>>) {
-        self.set_text(Key::SpanType, span_type);
+    fn set_span_type(&self, span_type: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        self.set_text(Key::SpanType, span_type)
     }
 
     /// Whether it has failed: 0 or 1.
@@ -219,30 +219,32 @@ impl Span {
         }
         if let Ok(tags) = tags.cast::<PyDict>() {
             for (key, value) in tags.copy()?.iter() {
-                self.tag_any(&key, &value);
+                self.tag_any(&key, &value)?;
             }
             return Ok(());
         }
         for pair in tags.call_method0("items")?.try_iter()? {
             let pair = pair?;
-            self.tag_any(&pair.get_item(0)?, &pair.get_item(1)?);
+            self.tag_any(&pair.get_item(0)?, &pair.get_item(1)?)?;
         }
         Ok(())
     }
 
     /// Sets a tag that is text.
-    fn set_tag_str(&self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) {
+    fn set_tag_str(&self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
         if let Some(key) = values::key(key) {
-            let value = values::key(value).map_or_else(|| shown(value), |value| value.into_owned());
+            let value = values::key(value).map_or_else(|| shown(value), |value| Ok(value.into_owned()))?;
             self.set(&key, &Value::Text(value.into()));
         }
+        Ok(())
     }
 
     /// Sets a number.
-    fn set_metric(&self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) {
-        if let (Some(key), Some(value)) = (values::key(key), values::metric(value)) {
+    fn set_metric(&self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        if let (Some(key), Some(value)) = (values::key(key), values::metric(value)?) {
             self.set(&key, &value);
         }
+        Ok(())
     }
 
     /// Sets numbers.
@@ -250,7 +252,7 @@ impl Span {
         if !metrics.is_truthy()? {
             return Ok(());
         }
-        for (key, value) in values::pairs(metrics, |value| values::metric(value))? {
+        for (key, value) in values::pairs(metrics, values::metric)? {
             self.set(&key, &value);
         }
         Ok(())
@@ -349,7 +351,7 @@ impl Span {
         attributes: Option<&Bound<'_, PyAny>>,
         timestamp: Option<u64>,
     ) -> PyResult<()> {
-        let name = shown(name);
+        let name = shown(name)?;
         let attributes = attributes.map(values::attributes).transpose()?.unwrap_or_default();
         self.add_event(&name, timestamp, &attributes);
         Ok(())
@@ -360,8 +362,11 @@ impl Span {
     fn link_span(&self, context: &Bound<'_, Context>, attributes: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let attributes = attributes.map(values::link_attributes).transpose()?.unwrap_or_default();
         let context = context.get();
-        let flags = context.flags();
         let span = context.span_context();
+        if span.trace_id.0 == 0 || span.span_id.0 == 0 {
+            return Ok(());
+        }
+        let flags = context.flags();
         self.link((span.trace_id, span.span_id), flags, &context.state(), &attributes);
         Ok(())
     }

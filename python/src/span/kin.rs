@@ -6,7 +6,7 @@
 use super::{Span, local_root};
 use crate::context::Context;
 use crate::otel::span::OtelSpan;
-use crate::store::Active;
+use crate::store::{self, Active};
 use pyo3::prelude::*;
 use std::cell::{Cell, RefCell};
 use std::mem::{replace, take};
@@ -118,7 +118,7 @@ impl Span {
 
     /// It has ended and is active no more: it lets go of what it has put something in the place of, and of spans above it
     /// that have ended as well.
-    pub(super) fn settle(slf: &Bound<'_, Span>) {
+    pub(super) fn settle(slf: &Bound<'_, Span>) -> PyResult<()> {
         let (py, this) = (slf.py(), slf.get());
         // Let go of when nothing is locked, and bound, to be let go of at once.
         let replaced = this.kin().replaced.take().map(|replaced| replaced.into_bound(py));
@@ -127,7 +127,7 @@ impl Span {
             && above.get().is_finished()
         {
             let root = local_root(slf);
-            let open = Above::of(Active::Span(above).open());
+            let open = Above::of(store::after(slf, Some(this.home.context().unwrap_or_default()))?);
             let mut kin = this.kin();
             kin.root = Some(root.unbind());
             let before = replace(&mut kin.above, open);
@@ -136,5 +136,6 @@ impl Span {
                 drop(before.into_bound(py));
             }
         }
+        Ok(())
     }
 }

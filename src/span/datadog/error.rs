@@ -16,6 +16,12 @@ pub(super) fn is_exception(event: &Event) -> bool {
 /// Adds `error.message`, `error.type` and `error.stack`; says whether the span failed.
 pub(super) fn describe<'a>(span: &'a Span, tags: &mut Tags<'a>) -> bool {
     let failed = matches!(span.status, Status::Error(_));
+    if span.has_datadog_tags {
+        if failed {
+            describe_by_tags(span, tags);
+        }
+        return failed;
+    }
     if failed {
         describe_failure(span, tags);
     } else if span.scope.is_some() {
@@ -35,6 +41,15 @@ pub(super) fn describe<'a>(span: &'a Span, tags: &mut Tags<'a>) -> bool {
         Some(Value::I64(error)) => *error != 0,
         Some(Value::Bool(error)) => *error,
         _ => failed,
+    }
+}
+
+/// The tags say it; the status knows what OpenTelemetry's API has said of a span of Datadog's.
+fn describe_by_tags<'a>(span: &'a Span, tags: &mut Tags<'a>) {
+    if let Status::Error(description) = &span.status
+        && !description.is_empty()
+    {
+        tags.add_own("error.message", Cow::Borrowed(description));
     }
 }
 

@@ -178,7 +178,7 @@ pub fn service<'a>(span: &'a Span, resource: &'a Resource) -> &'a str {
 }
 
 fn service_or<'a>(span: &'a Span, default: &'a str) -> &'a str {
-    names::attribute_text(span, &["datadog.service", "service.name"])
+    names::convention_text(span, &["datadog.service", "service.name"])
         .or(span.service.as_deref().filter(|service| !service.is_empty()))
         .unwrap_or(default)
 }
@@ -214,7 +214,11 @@ fn map_span<'a>(
     let service = origin.service_of(span);
     let mut tags = Tags::default();
     for (key, value) in &span.attributes {
-        tags.add_attribute(key, value);
+        if span.has_datadog_tags {
+            tags.add_tag(key, value);
+        } else {
+            tags.add_attribute(key, value);
+        }
     }
     for (key, value) in &origin.tags {
         tags.add_text(Cow::Borrowed(*key), value.clone());
@@ -257,7 +261,7 @@ fn map_span<'a>(
 
 /// `env`, `version`, the kind, and the service of the process where the span's differs.
 fn add_identity_tags<'a>(tags: &mut Tags<'a>, span: &'a Span, origin: &Origin<'a>, service: &str) {
-    let override_of = |key| names::attribute_text(span, &[key]);
+    let override_of = |key| names::convention_text(span, &[key]);
     if let Some(env) = override_of("datadog.env") {
         tags.set_text("env", Cow::Borrowed(env));
     } else if let Some(env) = origin.env {
@@ -284,17 +288,18 @@ fn add_identity_tags<'a>(tags: &mut Tags<'a>, span: &'a Span, origin: &Origin<'a
     }
 }
 
-/// What is OpenTelemetry's and has no field at Datadog.
+/// What is OpenTelemetry's and has no field at Datadog. A tag of Datadog's of that name is the program's own.
 fn add_otel_tags<'a>(tags: &mut Tags<'a>, span: &'a Span) {
-    tags.set_text("otel.trace_id", Cow::Owned(span.trace_id.to_string()));
+    let add = if span.has_datadog_tags { Tags::add_own } else { Tags::set_text };
+    add(tags, "otel.trace_id", Cow::Owned(span.trace_id.to_string()));
     let status = match span.status {
         Status::Unset => "Unset",
         Status::Ok => "Ok",
         Status::Error(_) => "Error",
     };
-    tags.set_text("otel.status_code", Cow::Borrowed(status));
+    add(tags, "otel.status_code", Cow::Borrowed(status));
     if !span.trace_state.is_empty() {
-        tags.set_text("w3c.tracestate", Cow::Borrowed(&span.trace_state));
+        add(tags, "w3c.tracestate", Cow::Borrowed(&span.trace_state));
     }
     if let Some(scope) = &span.scope {
         for (key, text) in [("otel.scope.name", &scope.name), ("otel.scope.version", &scope.version)] {

@@ -1,6 +1,7 @@
 //! Operation name, resource and type of a span, computed from its attributes where nobody set them.
 
 use crate::naming::{self, Described, Pieces};
+use crate::semconv::SPAN_KIND;
 use crate::span::{Span, SpanKind, Value};
 use std::borrow::Cow;
 use std::string::String;
@@ -8,10 +9,19 @@ use std::vec::Vec;
 
 /// The first of the attributes that is text and not empty.
 pub(super) fn attribute_text<'a>(span: &'a Span, keys: &[&str]) -> Option<&'a str> {
-    keys.iter().find_map(|key| match span.attribute(key) {
+    keys.iter().find_map(|key| filled(span.attribute(key)))
+}
+
+/// The same of those that set something of the span: see [`Span::convention`].
+pub(super) fn convention_text<'a>(span: &'a Span, keys: &[&str]) -> Option<&'a str> {
+    keys.iter().find_map(|key| filled(span.convention(key)))
+}
+
+fn filled(value: Option<&Value>) -> Option<&str> {
+    match value {
         Some(Value::String(text)) if !text.is_empty() => Some(text.as_ref()),
         _ => None,
-    })
+    }
 }
 
 /// Datadog's word for a kind.
@@ -21,13 +31,17 @@ pub(super) fn kind_name(kind: SpanKind) -> &'static str {
 
 /// The role, as the tag `span.kind` has it.
 pub(super) fn kind(span: &Span) -> &str {
-    attribute_text(span, &["datadog.span.kind"]).unwrap_or_else(|| kind_name(span.kind))
+    let said = match span.has_datadog_tags {
+        true => attribute_text(span, &[SPAN_KIND]),
+        false => attribute_text(span, &["datadog.span.kind"]),
+    };
+    said.unwrap_or_else(|| kind_name(span.kind))
 }
 
 /// The operation name: what was set, else by the conventions that the attributes show.
 #[must_use]
 pub fn operation_name(span: &Span) -> Cow<'_, str> {
-    let set = attribute_text(span, &["datadog.name", "operation.name"]).or(span.operation_name.as_deref());
+    let set = convention_text(span, &["datadog.name", "operation.name"]).or(span.operation_name.as_deref());
     match set.filter(|name| !name.is_empty()) {
         Some(name) => Cow::Borrowed(name),
         None => whole(naming::operation_name(span)),
@@ -37,6 +51,9 @@ pub fn operation_name(span: &Span) -> Cow<'_, str> {
 /// The resource: what was set, else what the attributes identify, else the span's name.
 #[must_use]
 pub fn resource(span: &Span) -> Cow<'_, str> {
+    if span.has_datadog_tags {
+        return Cow::Borrowed(&span.name);
+    }
     if let Some(resource) = attribute_text(span, &["datadog.resource", "resource.name"]) {
         return Cow::Borrowed(resource);
     }
@@ -66,7 +83,7 @@ fn whole(name: Pieces<'_>) -> Cow<'_, str> {
 
 /// The type: what was set, else by the kind and the database.
 pub(super) fn span_type(span: &Span) -> Cow<'_, str> {
-    let set = attribute_text(span, &["datadog.type", "span.type"]).or(span.span_type.as_deref());
+    let set = convention_text(span, &["datadog.type", "span.type"]).or(span.span_type.as_deref());
     if let Some(span_type) = set.filter(|t| !t.is_empty()) {
         return Cow::Borrowed(span_type);
     }

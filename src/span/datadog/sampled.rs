@@ -51,7 +51,8 @@ impl Sampled for SampledSpan<'_> {
         }
         let attributes = &self.span.attributes;
         let by_its_own = attributes.iter().find(|(key, _)| key == name);
-        let by_datadogs_name = || attributes.iter().find(|(key, _)| datadogs_name(key) == name);
+        let is_renamed = !self.span.has_datadog_tags;
+        let by_datadogs_name = || attributes.iter().find(|(key, _)| is_renamed && datadogs_name(key) == name);
         let in_resource = |wanted: &str| self.resource.attributes.iter().find(|(key, _)| key == wanted);
         let of_resource = || match name {
             "env" => in_resource("deployment.environment.name").or_else(|| in_resource("deployment.environment")),
@@ -111,6 +112,29 @@ mod tests {
             ("http.response.headers.vary", Some(TagValue::List)),
             ("span.kind", Some(TagValue::Text(b"server"))),
             ("other", None),
+        ] {
+            assert_eq!(sampled.tag(tag.as_bytes()), value, "{tag}");
+        }
+        // What an API of Datadog's has made is called what that has called it, and its tags are what they are.
+        let datadogs = Span {
+            has_datadog_tags: true,
+            operation_name: Some("op".into()),
+            attributes: vec![
+                attribute("http.request.method", "GET"),
+                attribute("resource.name", "tag"),
+                attribute("operation.name", "tag"),
+                attribute("datadog.service", "tag"),
+                attribute("span.kind", "client"),
+            ],
+            ..span.clone()
+        };
+        let sampled = SampledSpan::new(&datadogs, &resource);
+        assert_eq!((sampled.service(), sampled.name(), sampled.resource()), (&b"shop"[..], &b"op"[..], &b"work"[..]));
+        for (tag, value) in [
+            ("http.request.method", Some(TagValue::Text(b"GET"))),
+            ("http.method", None),
+            ("resource.name", Some(TagValue::Text(b"tag"))),
+            ("span.kind", Some(TagValue::Text(b"client"))),
         ] {
             assert_eq!(sampled.tag(tag.as_bytes()), value, "{tag}");
         }

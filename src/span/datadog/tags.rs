@@ -46,6 +46,11 @@ impl<'a> Tags<'a> {
         }
     }
 
+    /// Adds a text tag of the tracer's own, unless the program has set one of that name.
+    pub fn add_own(&mut self, key: &'static str, text: Cow<'a, str>) {
+        self.add_text(Cow::Borrowed(key), text);
+    }
+
     /// Sets a text tag of the tracer's own, whatever an attribute of that name said.
     pub fn set_text(&mut self, key: &'static str, text: Cow<'a, str>) {
         self.set_json(key, shortened(text));
@@ -79,8 +84,15 @@ impl<'a> Tags<'a> {
         if is_field(key) {
             return;
         }
-        let value = single(key, value);
-        let key = datadogs_name(key);
+        self.add(datadogs_name(key), single(key, value));
+    }
+
+    /// Adds an attribute that is a tag of Datadog's, as it is.
+    pub fn add_tag(&mut self, key: &'a str, value: &'a Value) {
+        self.add(Cow::Borrowed(key), value);
+    }
+
+    fn add(&mut self, key: Cow<'a, str>, value: &'a Value) {
         match value {
             // The Agent refuses a payload whose status code is a number.
             _ if key == "http.status_code" => self.add_text(key, value_text(value)),

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::record::DECIDE_AFTER;
+use crate::semconv::Key;
 use crate::span::SpanKind;
 
 const PRIORITY: &str = "_sampling_priority_v1";
@@ -88,6 +89,26 @@ fn rules_see_the_local_root_as_it_is_when_they_are_asked() {
         let rate = if tier == "gold" { "1" } else { "0" };
         assert!(told.get("x-datadog-tags").unwrap().contains(&std::format!("_dd.p.ksr={rate}")), "{told:?}");
         assert_eq!(told.get("_dd.rule_psr"), Some(std::format!("{rate}.0").as_str()));
+    }
+}
+
+#[test]
+fn rules_see_spans_of_datadogs_apis_as_those_name_them() {
+    for (rule, kept) in [(r#""resource":"mine","name":"job","service":"worker""#, "-1"), (r#""resource":"tag""#, "1")] {
+        let rules = std::format!(r#"[{{{rule},"sample_rate":0}},{{"sample_rate":1}}]"#);
+        let bench = Bench::with(&[("DD_TRACE_SAMPLING_RULES", &rules)], false);
+        let root = bench.tracer.start(Start::new("mine", Parent::None), |root| {
+            root.set_has_datadog_tags();
+            root.set_text(Key::OperationName, "job");
+            root.set_text(Key::ResourceName, "mine");
+            root.set_text(Key::Service, "worker");
+            for name in ["resource.name", "operation.name", "datadog.service"] {
+                root.set_attribute(name, AttributeValue::Text("tag"));
+            }
+        });
+        let child = bench.start("c", child_of(&root));
+        let said = injected(&child).remove("x-datadog-sampling-priority").unwrap();
+        assert_eq!(said.starts_with('-'), kept == "-1", "{rule}: {said}");
     }
 }
 

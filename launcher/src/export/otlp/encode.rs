@@ -97,17 +97,26 @@ fn proto_scope(scope: Option<&Scope>) -> InstrumentationScope {
     }
 }
 
+/// The attributes that fields of Datadog's travel as.
+const DATADOG_FIELDS: [&str; 4] = ["service.name", "operation.name", "span.type", "resource.name"];
+
 fn proto_span(span: &Span, resources_service: &str, state: &ChunkState<'_>, is_kept: bool) -> ProtoSpan {
     let mut attributes = proto_attributes(&span.attributes);
+    if span.has_datadog_tags {
+        // A tag of that name is none of these fields.
+        attributes.retain(|attribute| !DATADOG_FIELDS.contains(&attribute.key.as_str()));
+    }
     // What only Datadog has a field for travels under the names that Datadog's own OTLP export gives it: the Agent's
     // receiver makes fields of them again, for others they are attributes like any.
     let datadogs = [
         ("service.name", span.service.as_deref().filter(|service| *service != resources_service)),
         ("operation.name", span.operation_name.as_deref()),
         ("span.type", span.span_type.as_deref()),
+        ("resource.name", span.has_datadog_tags.then_some(span.name.as_ref())),
     ];
     for (key, text) in datadogs {
-        if let Some(text) = text.filter(|text| !text.is_empty() && span.attribute(key).is_none()) {
+        let is_free = span.has_datadog_tags || span.attribute(key).is_none();
+        if let Some(text) = text.filter(|text| !text.is_empty() && is_free) {
             attributes.push(key_value(key, any_value::Value::StringValue(text.to_owned())));
         }
     }

@@ -36,14 +36,24 @@ def _tags():
 
 
 class Config:
-    """What the configuration says; `config.<integration>` holds what that integration is told."""
+    """What the configuration says; `config.<integration>` holds what that integration is told. `service`, `env` and
+    `version` can be set, and are then those of all spans that begin from then on."""
 
     def __init__(self):
-        self.service = os.environ.get("DD_SERVICE") or None
-        self.env = os.environ.get("DD_ENV") or None
-        self.version = os.environ.get("DD_VERSION") or None
+        self.__dict__.update(
+            service=os.environ.get("DD_SERVICE") or None,
+            env=os.environ.get("DD_ENV") or None,
+            version=os.environ.get("DD_VERSION") or None,
+        )
         self.tags = _tags()
         self.service_mapping = {}
+
+    def __setattr__(self, name, value):
+        if name in ("service", "env", "version"):
+            from ddtrace_run import _native
+
+            _native.set_default(name, None if value is None else str(value))
+        self.__dict__[name] = value
 
     def __getattr__(self, name):
         from ddtrace_run import integrations

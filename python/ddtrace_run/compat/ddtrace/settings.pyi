@@ -17,6 +17,7 @@ class Config:
     version: str | None
     tags: dict[str, str]
     service_mapping: dict[str, str]
+    def __setattr__(self, name: str, value: Any) -> None: ...
     def __getattr__(self, name: str) -> _Integration: ...
 
 config: Config

@@ -1,0 +1,42 @@
+//! The APIs of Python's programs where a program is interrupted, and where its work goes on elsewhere.
+
+use ddtrace_test_support::python::{program, python};
+use ddtrace_test_support::{Outcome, Sandbox};
+
+fn sandbox() -> Sandbox {
+    let mut sandbox = Sandbox::new(env!("CARGO_BIN_EXE_ddtrace-run"));
+    sandbox.set("DD_TRACE_PROCESS_SPANS", "false");
+    sandbox
+}
+
+#[track_caller]
+fn succeeded(outcome: &Outcome) {
+    assert_eq!((outcome.code, outcome.err().as_str()), (Some(0), ""), "{outcome:?}");
+}
+
+/// None is swallowed, and no span has lost its name for it: those of Ctrl-C, and those that a program may take for its own.
+#[test]
+fn what_the_handlers_of_signals_raise_comes_out() {
+    for raised in ["interrupt", "limit"] {
+        let sandbox = sandbox();
+        let outcome = sandbox.run_traced([python("otel-venv"), program("signals.py"), raised.into()]);
+        succeeded(&outcome);
+        sandbox.settle();
+        let mut names: Vec<_> = sandbox.spans().into_iter().map(|span| span.name).collect();
+        names.sort();
+        names.dedup();
+        let known = ["datadog", "named", "otel", "resource"];
+        assert!(names.iter().all(|name| known.contains(&name.as_str())), "{raised}: {names:?}");
+    }
+}
+
+/// However a task is made, and in threads as well: what begins there is under the span in which it was made.
+#[test]
+fn tasks_are_under_the_span_in_which_they_were_made() {
+    for api in [None, Some("otel")] {
+        let sandbox = sandbox();
+        let mut argv = vec![python("otel-venv"), program("tasks.py")];
+        argv.extend(api.map(String::from));
+        succeeded(&sandbox.run_traced(argv));
+    }
+}
