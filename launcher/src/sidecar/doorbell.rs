@@ -127,9 +127,12 @@ fn listen(shared: &Shared) {
             words.push(Waiter::of(asleep.as_ptr(), 1));
         }
         match wait(&words) {
-            // Somebody rang, or did before we listened; or the list is another one, which does no harm either.
-            Ok(1..) | Err(Errno::EAGAIN) => drop(shared.rung.write(1)),
-            Ok(0) | Err(Errno::EINTR) => {}
+            Ok(1..) => drop(shared.rung.write(1)),
+            // Somebody rang before we listened, or the list is another one.
+            Err(Errno::EAGAIN) if rings.iter().any(|ring| asleep(ring).load(Ordering::Relaxed) != 1) => {
+                drop(shared.rung.write(1));
+            }
+            Ok(0) | Err(Errno::EAGAIN | Errno::EINTR) => {}
             Err(_) => {
                 shared.is_deaf.store(true, Ordering::Relaxed);
                 return;

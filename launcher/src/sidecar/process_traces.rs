@@ -65,9 +65,10 @@ pub(super) struct Trace {
     pub(super) verdict: Verdict,
     /// The local root, where it is among the finished ones.
     pub(super) root: Option<SpanId>,
-    /// Local roots that have finished before that one and say something else: the same trace came in more than once. Each
-    /// was told to others as it is, and what is below it goes with it.
-    pub(super) others: Vec<(SpanId, Verdict)>,
+    /// Local roots that have finished before that one and say the same: the same trace came in more than once.
+    pub(super) alike: Vec<SpanId>,
+    /// Those that say something else. Each was told to others as it is, and what is below it goes with it.
+    pub(super) others: Vec<(Vec<SpanId>, Verdict)>,
     /// The local root, while it is open.
     pub(super) open_root: Option<SpanId>,
     /// Since when it waits for a word of its local root, `CLOCK_MONOTONIC` nanoseconds.
@@ -153,16 +154,18 @@ impl Process {
         let trace = self.traces.entry(span.trace_id).or_default();
         trace.open = trace.open.saturating_sub(1);
         if is_local_root {
-            // What was sent with an earlier part of the trace stands.
-            let verdict = match decided {
-                Some(decided) if verdict.priority.is_none() => decided.clone(),
+            // What is known of the trace stands, be it sent already or not.
+            let known = decided.or(Some(&trace.verdict).filter(|known| known.priority.is_some()));
+            let verdict = match known {
+                Some(known) if verdict.priority.is_none() => known.clone(),
                 _ => verdict,
             };
             let before = std::mem::replace(&mut trace.verdict, verdict);
-            if let Some(root) = trace.root.replace(span.span_id)
-                && before != trace.verdict
-            {
-                trace.others.push((root, before));
+            if let Some(root) = trace.root.replace(span.span_id) {
+                trace.alike.push(root);
+                if before != trace.verdict {
+                    trace.others.push((std::mem::take(&mut trace.alike), before));
+                }
             }
         }
         let id = span.trace_id;
@@ -261,18 +264,21 @@ impl Process {
         let resource = self.complete();
         let Some(trace) = self.traces.get_mut(&id) else { return };
         let mut spans = std::mem::take(&mut trace.finished);
-        let mut others = self.decided.others(id, &trace.verdict);
-        others.append(&mut trace.others);
-        for (root, mut verdict) in others {
-            let mut below = take_below(root, &mut spans);
-            below.sort_unstable_by_key(|span| (span.span_id != root, span.start_unix_nano, span.end_unix_nano));
-            // It may be one that was withdrawn, or nothing came after it.
+        let others = self.decided.others(id, &trace.verdict).into_iter().map(|(root, verdict)| (vec![root], verdict));
+        let others: Vec<_> = others.chain(std::mem::take(&mut trace.others)).collect();
+        trace.alike.clear();
+        for (roots, mut verdict) in others {
+            let mut below = take_below(&roots, &mut spans);
+            let known: HashSet<SpanId> = roots.iter().copied().collect();
+            let is_root = |span: &Span| known.contains(&span.span_id);
+            below.sort_unstable_by_key(|span| (!is_root(span), span.start_unix_nano, span.end_unix_nano));
+            // They may have been withdrawn, or nothing came after them.
             let Some(first) = below.first() else { continue };
-            let is_led_by_root = first.span_id == root;
+            let is_led_by_root = is_root(first);
             if verdict.priority.is_none() {
                 judge.decide(&mut verdict, first, &resource);
             }
-            self.decided.remember(id, Some(root), &verdict);
+            self.decided.remember(id, roots.last().copied(), &verdict);
             judge.pick(&verdict, &mut below, &resource);
             ready.segments.extend(trace.segments.numbers());
             ready.chunks.push(verdict.chunk(&resource, below, is_led_by_root));
@@ -307,13 +313,13 @@ impl Process {
     }
 }
 
-/// A span and what hangs below it, as far as it is among these spans.
-fn take_below(root: SpanId, spans: &mut Vec<Span>) -> Vec<Span> {
+/// Spans and what hangs below them, as far as it is among these spans.
+fn take_below(roots: &[SpanId], spans: &mut Vec<Span>) -> Vec<Span> {
     let mut children: HashMap<SpanId, Vec<SpanId>> = HashMap::new();
     for span in spans.iter() {
         children.entry(span.parent_id).or_default().push(span.span_id);
     }
-    let (mut taken, mut next) = (HashSet::new(), vec![root]);
+    let (mut taken, mut next) = (HashSet::new(), roots.to_vec());
     while let Some(id) = next.pop() {
         // Each once, whatever the ids say of each other.
         if taken.insert(id) {

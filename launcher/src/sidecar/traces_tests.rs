@@ -170,6 +170,30 @@ fn one_trace_that_comes_in_twice_is_sent_as_each_request_was_told() {
 }
 
 #[test]
+fn what_came_in_undecided_goes_with_what_is_known_and_takes_nothing_along() {
+    let mut story = Story::new();
+    for (id, priority) in [(1, Some(-1)), (3, Some(-1)), (5, None)] {
+        story.record(1, |record| record.span_start(SpanId(id), &root(7)));
+        story.record(1, |record| record.span(SpanId(id + 1), &body(7, id, 0), &END));
+        story.record(1, |record| {
+            record.span_end(SpanId(id), &END);
+            if let Some(priority) = priority {
+                record.integer(Key::SamplingPriority, priority);
+            }
+        });
+    }
+    for id in [9, 11] {
+        story.record(1, |record| {
+            record.span(SpanId(id), &root(7), &END);
+            record.integer(Key::SamplingPriority, 2);
+        });
+    }
+    let chunks = story.chunks(0);
+    let told = chunks.iter().map(|chunk| (ids(chunk), chunk.sampling_priority));
+    assert_eq!(told.collect::<Vec<_>>(), [(vec![9, 11], 2), (vec![5, 1, 3, 2, 4, 6], -1)]);
+}
+
+#[test]
 fn what_ends_after_its_request_goes_with_it_whatever_others_of_its_trace_were_told() {
     // Parts are sent as they are finished, though something is open.
     let mut story = Story::with(Some(1), &SamplingConfig::default(), "{}");
