@@ -43,6 +43,11 @@ impl Shared {
         self.rings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn ring(&self) {
+        // It fails where it rings already.
+        let _ = self.rung.write(1);
+    }
+
     fn changed(&self) {
         self.changes.fetch_add(1, Ordering::Release);
         // SAFETY: wakes the thread that waits on this word, which is ours; nothing is written.
@@ -127,10 +132,10 @@ fn listen(shared: &Shared) {
             words.push(Waiter::of(asleep.as_ptr(), 1));
         }
         match wait(&words) {
-            Ok(1..) => drop(shared.rung.write(1)),
+            Ok(1..) => shared.ring(),
             // Somebody rang before we listened, or the list is another one.
             Err(Errno::EAGAIN) if rings.iter().any(|ring| asleep(ring).load(Ordering::Relaxed) != 1) => {
-                drop(shared.rung.write(1));
+                shared.ring();
             }
             Ok(0) | Err(Errno::EAGAIN | Errno::EINTR) => {}
             Err(_) => {
