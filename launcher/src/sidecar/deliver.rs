@@ -26,7 +26,7 @@ use super::detach::stand_behind;
 use super::flush::spool_bound;
 use super::groups::{self, Pending};
 use super::judge::Judge;
-use super::leftover::{self, Leftovers};
+use super::leftover::Leftovers;
 use super::memory::Budget;
 use super::queues::{Patience, Queues};
 use super::shown::Shown;
@@ -420,9 +420,9 @@ impl Work {
         }
         let Some((queues, mut outbox)) = self.sending.take() else { return };
         if let Some(leftovers) = self.leftovers.take() {
-            let leftover::Ended { delivered, dropped, .. } = leftovers.end();
-            if delivered + dropped > 0 {
-                tracing::info!("of what earlier runs had left, {delivered} spans are delivered and {dropped} dropped");
+            let done = leftovers.end().done;
+            if !done.is_nothing() {
+                tracing::info!("of what earlier runs had left: {done}");
             }
         }
         outbox.leave();

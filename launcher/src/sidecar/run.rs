@@ -206,7 +206,7 @@ pub fn run(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
         account.add(Counter::Dropped, ended.lost);
     }
     let count = |counter| account.get(counter);
-    tracing::info!("{}", counted(&account));
+    tracing::info!("{}", account.told(""));
     let (in_processes, in_spool) = (count(Counter::LostInProcesses), count(Counter::LostInSpool));
     let lost = in_processes + in_spool;
     if lost > 0 {
@@ -237,30 +237,17 @@ pub fn run(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
         }
     }
     if let Some(control) = order.control {
-        let counted = debug.then(|| counted(&account));
-        tell(control, counted.as_deref(), &ended.complaints, account.waiting());
+        let told = debug.then(|| account.told(""));
+        tell(control, told.as_deref(), &ended.complaints, account.waiting());
     }
     Ok(())
 }
 
-/// What became of all that was recorded.
-fn counted(account: &Account) -> String {
-    format!(
-        "recorded {} spans: {} delivered, {} dropped, {} waiting; records lost in processes {}, in the spool {}",
-        account.get(Counter::Recorded),
-        account.get(Counter::Delivered),
-        account.get(Counter::Dropped),
-        account.waiting(),
-        account.get(Counter::LostInProcesses),
-        account.get(Counter::LostInSpool)
-    )
-}
-
 /// Tells the supervising launcher what became of the spans: the account where it is wanted, and what was not hoped for.
-fn tell(control: OwnedFd, counted: Option<&str>, complaints: &[String], waiting: u64) {
+fn tell(control: OwnedFd, account: Option<&str>, complaints: &[String], waiting: u64) {
     let mut stream = UnixStream::from(control);
-    if let Some(counted) = counted {
-        let _ = writeln!(stream, "{counted}");
+    if let Some(account) = account {
+        let _ = writeln!(stream, "{account}");
     }
     for line in complaints {
         let _ = writeln!(stream, "{line}");

@@ -17,7 +17,7 @@ mod segment;
 mod status;
 mod trouble;
 
-pub use account::{Account, Counter, FILE_NAME as ACCOUNT};
+pub use account::{Account, Counter, FILE_NAME as ACCOUNT, counted};
 pub use directory::{RunDirectory, runs};
 pub use discarded::Discarded;
 pub use frame::{Frame, FrameKind};

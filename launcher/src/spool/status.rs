@@ -8,7 +8,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::json;
 
-use super::account::{self, Account, Counter};
+use super::account::{self, Account, Counter, counted};
 use super::directory::{RunDirectory, runs};
 use super::discarded::Discarded;
 use super::outbox_reading;
@@ -151,22 +151,11 @@ impl Status {
         }
         for run in self.runs.iter().filter(|run| run.is_running) {
             let Some(account) = &run.account else { continue };
-            let count = |counter| account.get(counter);
-            let who = match count(Counter::SidecarPid) {
+            let who = match account.get(Counter::SidecarPid) {
                 0 => "a run that is being delivered".to_owned(),
                 pid => format!("sidecar {pid}"),
             };
-            let _ = writeln!(
-                text,
-                "{who}: recorded {}: {} delivered, {} dropped, {} waiting{}; records lost in processes {}, in the spool {}",
-                spans(count(Counter::Recorded)),
-                count(Counter::Delivered),
-                count(Counter::Dropped),
-                account.waiting(),
-                run.wait_for(),
-                count(Counter::LostInProcesses),
-                count(Counter::LostInSpool),
-            );
+            let _ = writeln!(text, "{who}: {}", account.told(&run.wait_for()));
         }
         text
     }
@@ -251,7 +240,7 @@ impl Run {
 }
 
 fn spans(count: u64) -> String {
-    if count == 1 { "1 span".to_owned() } else { format!("{count} spans") }
+    counted(count, "span")
 }
 
 #[cfg(test)]
