@@ -34,6 +34,8 @@ static PID: AtomicU32 = AtomicU32::new(0);
 static PPID: AtomicU32 = AtomicU32::new(0);
 /// A private page that a forked child finds zeroed (MADV_WIPEONFORK), but a vfork child shares.
 static FORK_MARK: AtomicPtr<AtomicU32> = AtomicPtr::new(null_mut());
+/// Whether that page was found wiped by somebody who may have been a vfork child of this process rather than itself.
+static IN_DOUBT: AtomicBool = AtomicBool::new(false);
 static RING: AtomicPtr<u8> = AtomicPtr::new(null_mut());
 /// The sidecar has asked not to be told of processes any more. A forked child knows it from its parent.
 static UNWANTED: AtomicBool = AtomicBool::new(false);
@@ -155,7 +157,12 @@ pub(crate) fn is_recorded() -> bool {
     // SAFETY: set before the phase, points to a page that is never unmapped.
     let Some(mark) = (unsafe { FORK_MARK.load(Ordering::Relaxed).as_ref() }) else { return false };
     if mark.load(Ordering::Relaxed) == 0 {
-        become_child(SpanId(RANDOM.next()));
+        // What it has inherited gives the numbers that its parent and other such children draw next.
+        RANDOM.reseed();
+        // Whose parent is not the process that this memory was copied from may be a vfork child of the copy.
+        let in_doubt = sys::getppid() != PID.load(Ordering::Relaxed);
+        become_process(SpanId(RANDOM.next()), identity().span_id);
+        IN_DOUBT.store(in_doubt, Ordering::Relaxed);
     }
     true
 }
@@ -165,12 +172,25 @@ pub(crate) fn caller() -> Option<Caller> {
     if !is_recorded() {
         return None;
     }
-    let pid = sys::getpid();
-    Some(if pid == PID.load(Ordering::Relaxed) { Caller::Itself } else { Caller::VforkChild(pid) })
+    let (pid, known) = (sys::getpid(), PID.load(Ordering::Relaxed));
+    if pid == known {
+        return Some(Caller::Itself);
+    }
+    if IN_DOUBT.load(Ordering::Relaxed) && sys::getppid() != known {
+        // It was a vfork child that had noticed the copy, and is gone: the two have the same parent.
+        become_process(SpanId(RANDOM.next()), identity().parent_id);
+        return Some(Caller::Itself);
+    }
+    Some(Caller::VforkChild(pid))
 }
 
 /// In a forked child: a process of its own, whose parent is what this process was until now.
 pub(crate) fn become_child(span: SpanId) {
+    become_process(span, identity().span_id);
+    IN_DOUBT.store(false, Ordering::Relaxed);
+}
+
+fn become_process(span: SpanId, parent: SpanId) {
     // SAFETY: as in `caller`.
     let Some(mark) = (unsafe { FORK_MARK.load(Ordering::Relaxed).as_ref() }) else { return };
     let was = *identity();
@@ -186,11 +206,11 @@ pub(crate) fn become_child(span: SpanId) {
         flags: flags_of_child(),
         holder: Holder::Process(pid),
         span_id: span,
-        parent_id: was.span_id,
+        parent_id: parent,
         start_ns: sys::monotonic_ns(),
         ..was
     };
-    // SAFETY: a forked child has one thread, this one.
+    // SAFETY: a forked child has one thread, this one; while a vfork child runs, the other one is suspended.
     unsafe { IDENTITY.set(identity) };
     mark.store(1, Ordering::Relaxed);
     environment::stamp(&identity);

@@ -65,7 +65,8 @@ unsafe extern "C" fn record(records: *const u8, length: usize) -> i32 {
 }
 
 unsafe extern "C" fn process_info(out: *mut ProcessInfo) -> i32 {
-    if !process::is_recorded() {
+    // Asked for when a process is new: then it has to be known for certain which one it is.
+    if process::caller().is_none() {
         return NOTHING;
     }
     let identity = process::identity();
