@@ -275,6 +275,11 @@ impl Adopted {
             return troubles;
         }
         troubles.extend(story.malformed(path));
+        // What its sidecar had no time to count.
+        let given_up = story.given_up().saturating_sub(self.account.get(Counter::GivenUp));
+        self.account.add(Counter::Dropped, given_up);
+        self.account.add(Counter::GivenUp, given_up);
+        recorded = recorded.saturating_add(given_up);
         if was_killed {
             // Else the sidecar itself has counted them.
             self.account.add(Counter::LostInSpool, story.malformed_records());
@@ -377,6 +382,11 @@ impl<'a> Story<'a> {
             (!chunk.spans.is_empty()).then_some(chunk)
         });
         self.pending.extend(prepared.collect());
+    }
+
+    /// How many spans were given up in it, as processes were no spans any more.
+    fn given_up(&mut self) -> u64 {
+        self.assembler.as_mut().and_then(Assembler::take_given_up).map_or(0, |(_, count)| count)
     }
 
     fn malformed_records(&self) -> u64 {

@@ -322,9 +322,12 @@ fn watch(
         }
         collector.look_at_unwatched();
         collector.bury_unreaped(false);
-        if exporting.wants_no_processes() && !told_no_processes {
-            told_no_processes = true;
-            collector.stop_process_spans();
+        if let Some(which) = exporting.gives_up()
+            && !told_no_processes
+        {
+            // Where there is no room yet, it is tried again.
+            told_no_processes = collector.give_up_processes(which);
+            active |= told_no_processes;
         }
         if let Some(rates) = exporting.new_rates() {
             collector.set_rates(&rates);

@@ -51,10 +51,12 @@ pub enum Counter {
     Withdrawn = 12,
     /// Spans that no receiver is sent, since their trace was decided against.
     SampledOut = 13,
+    /// Those of the dropped ones that are processes of what has proved to be a service.
+    GivenUp = 14,
 }
 
 impl Counter {
-    /// All but the process id, with their names and what they mean, for metrics.
+    /// All for metrics, with their names and what they mean.
     pub const METRICS: [(Counter, &'static str, &'static str); 13] = [
         (Counter::Recorded, "spans_recorded", "Spans that came to be"),
         (Counter::Delivered, "spans_delivered", "Spans that every receiver has that is sent them"),

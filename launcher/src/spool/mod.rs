@@ -25,6 +25,6 @@ pub use outbox::{Destinations, Outbox};
 pub use outbox_reading::spans_of;
 pub use parcel::Parcel;
 pub use records::{RecordsReader, RecordsWriter, begin_records, old_records};
-pub use segment::Bound;
+pub use segment::{Bound, Full};
 pub use status::Status;
 pub use trouble::{Trouble, told};
