@@ -438,3 +438,17 @@ fn what_is_not_sampled_is_told_by_status_and_by_flush() {
     std::fs::write(ledger.with_extension("go"), "").expect("a file");
     assert!(child.wait().expect("it is a child").success());
 }
+
+#[test]
+fn an_answer_that_breaks_off_behind_its_status_is_an_answer() {
+    let receiver = Receiver::start(Manner::BreaksOff);
+    for exporter in ["datadog", "otlp"] {
+        let mut sandbox = sandbox(receiver.port);
+        sandbox.set("DD_TRACE_EXPORTER", exporter).set("DD_TRACE_SHUTDOWN_TIMEOUT_SECONDS", "25");
+        sandbox.set("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url()).set("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json");
+        let before = receiver.spans().len();
+        let ids = record(&sandbox, 10);
+        assert_all(&receiver.spans()[before..], &ids);
+        assert!(log(&sandbox).contains("recorded 11 spans: 11 delivered, 0 dropped, 0 waiting"), "{}", log(&sandbox));
+    }
+}

@@ -1,7 +1,7 @@
 //! Sends to a Datadog Agent's trace intake, version `v0.4`.
 
 use super::container::ContainerIdentity;
-use super::http::{Address, Client, Failure, Proxies, Response, TlsFiles};
+use super::http::{Address, Client, Proxies, Response, TlsFiles};
 use super::{Backend, Format, Outcome};
 use ddtrace::config::{AgentUrl, Config};
 use ddtrace::sampling::AgentRateTable;
@@ -67,8 +67,11 @@ impl Datadog {
             return;
         }
         let headers = HeaderMap::new();
-        let asking = self.client.send(Method::GET, "/info", &headers, Default::default());
+        let asking = self.client.send(Method::GET, "/info", &headers, Default::default(), None);
         let Ok(Ok(response)) = tokio::time::timeout(self.timeout.min(LEARNING), asking).await else { return };
+        if response.unread.is_some() {
+            return;
+        }
         let info: serde_json::Value = match response.status.as_u16() {
             200 => serde_json::from_slice(&response.body).unwrap_or_default(),
             // Too old to tell.
@@ -88,6 +91,11 @@ impl Datadog {
         };
         match status.as_u16() {
             200..=299 => {
+                if let Some(why) = &response.unread {
+                    // The spans were taken; only the rates are lost.
+                    tracing::debug!("{}, but the answer's sampling rates cannot be read: {why}", at());
+                    return Outcome::Delivered { rejected: 0, message: None };
+                }
                 let version = response.headers.get(RATES_VERSION).and_then(|version| version.to_str().ok());
                 self.rates.update(&response.body, version);
                 Outcome::Delivered { rejected: 0, message: None }
@@ -170,21 +178,11 @@ impl Backend for Datadog {
 impl Datadog {
     async fn post(&mut self, headers: &HeaderMap, payload: &[u8]) -> Outcome {
         let body = hyper::body::Bytes::copy_from_slice(payload);
-        let sending = self.client.send(Method::POST, PATH, headers, body);
-        match tokio::time::timeout(self.timeout, sending).await {
-            Ok(Ok(response)) => self.outcome(&response),
-            // The spans were taken; only the rates are lost.
-            Ok(Err(failure @ Failure::ResponseTooLarge(status))) if status.is_success() => Outcome::Delivered {
-                rejected: 0,
-                message: Some(format!("Datadog Agent at {}: {failure}", self.destination())),
-            },
-            Ok(Err(failure)) => {
+        match self.client.send(Method::POST, PATH, headers, body, Some(self.timeout)).await {
+            Ok(response) => self.outcome(&response),
+            Err(failure) => {
                 Outcome::Retry { after: None, reason: format!("Datadog Agent at {}: {failure}", self.destination()) }
             }
-            Err(_) => Outcome::Retry {
-                after: None,
-                reason: format!("Datadog Agent at {}: no answer within {:?}", self.destination(), self.timeout),
-            },
         }
     }
 }

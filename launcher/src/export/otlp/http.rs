@@ -1,7 +1,7 @@
 //! OTLP over HTTP, in protobuf or JSON.
 
-use super::{USER_AGENT, accepted, json, tls_files, within};
-use crate::export::http::{Address, Client, Failure, Proxies, Response};
+use super::{USER_AGENT, accepted, json, tls_files};
+use crate::export::http::{Address, Client, Proxies, Response};
 use crate::export::{Backend, Format, Outcome};
 use ddtrace::config::{OtlpConfig, OtlpProtocol};
 use flate2::Compression;
@@ -72,14 +72,9 @@ impl OtlpHttp {
             return Outcome::TooLarge;
         }
         let body = if self.gzip { Bytes::from(compressed(&body)) } else { body };
-        let sending = self.client.send(Method::POST, "", &self.headers, body);
-        match within(self.timeout, sending).await {
-            Ok(Ok(response)) => self.outcome(&response),
-            Ok(Err(failure @ Failure::ResponseTooLarge(_))) => {
-                Outcome::Refused { reason: format!("{}; the spans are not sent again", self.says(&failure)) }
-            }
-            Ok(Err(failure)) => Outcome::Retry { after: None, reason: self.says(&failure) },
-            Err(late) => Outcome::Retry { after: None, reason: self.says(&late) },
+        match self.client.send(Method::POST, "", &self.headers, body, self.timeout).await {
+            Ok(response) => self.outcome(&response),
+            Err(failure) => Outcome::Retry { after: None, reason: self.says(&failure) },
         }
     }
 
@@ -103,6 +98,11 @@ impl OtlpHttp {
 
     /// A body that cannot be read leaves the success that the status declares.
     fn partial_success(&self, response: &Response) -> Option<ExportTracePartialSuccess> {
+        if let Some(why) = &response.unread {
+            let what = "but whether it has rejected some of the spans cannot be read";
+            tracing::debug!("{}, {what}: {why}", self.says(&response.status));
+            return None;
+        }
         if self.json {
             return json::partial_success(&response.body);
         }
