@@ -452,3 +452,21 @@ fn an_answer_that_breaks_off_behind_its_status_is_an_answer() {
         assert!(log(&sandbox).contains("recorded 11 spans: 11 delivered, 0 dropped, 0 waiting"), "{}", log(&sandbox));
     }
 }
+
+/// It takes each request, and would be sent the same one for ever.
+#[test]
+fn a_receiver_that_is_a_little_slower_than_is_waited_for_is_not_sent_the_same_for_ever() {
+    let receiver = Receiver::start(Manner::IsSlow);
+    for exporter in ["datadog", "otlp"] {
+        let mut sandbox = sandbox(receiver.port);
+        sandbox.set("DD_TRACE_EXPORTER", exporter).set("DD_TRACE_SHUTDOWN_TIMEOUT_SECONDS", "25");
+        sandbox.set("DD_TRACE_AGENT_TIMEOUT_SECONDS", "0.1").set("OTEL_EXPORTER_OTLP_TIMEOUT", "100");
+        sandbox.set("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url()).set("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json");
+        let ids = record(&sandbox, 10);
+        let log = log(&sandbox);
+        assert!(log.contains("recorded 11 spans: 11 delivered, 0 dropped, 0 waiting"), "{exporter}: {log}");
+        assert!(log.contains("no answer within 100ms"), "{exporter}: {log}");
+        let received: BTreeSet<u64> = receiver.spans().into_iter().collect();
+        assert!(ids.iter().all(|id| received.contains(id)), "{exporter}");
+    }
+}

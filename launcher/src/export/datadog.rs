@@ -1,5 +1,6 @@
 //! Sends to a Datadog Agent's trace intake, version `v0.4`.
 
+use super::answer_limit::AnswerLimit;
 use super::container::ContainerIdentity;
 use super::http::{Address, Client, Proxies, Response, TlsFiles};
 use super::{Backend, Format, Outcome};
@@ -10,7 +11,7 @@ use hyper::Method;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use std::cell::Cell;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long the Agent may take to tell what it understands: everything else waits for it.
 const LEARNING: Duration = Duration::from_millis(500);
@@ -23,7 +24,7 @@ const TRACE_COUNT: HeaderName = HeaderName::from_static("x-datadog-trace-count")
 pub struct Datadog {
     client: Client,
     headers: HeaderMap,
-    timeout: Duration,
+    limit: AnswerLimit,
     max_payload_bytes: usize,
     options: Rc<Cell<AgentOptions>>,
     /// Whether the Agent is to be asked if it takes events as such.
@@ -37,7 +38,7 @@ impl Datadog {
         Datadog {
             client: Client::new(Address::of_agent(url), TlsFiles::default(), Proxies::none()),
             headers: headers(config.external_env.as_deref(), &ContainerIdentity::detect()),
-            timeout: config.agent.timeout,
+            limit: AnswerLimit::new(config.agent.timeout),
             max_payload_bytes: config.max_payload_bytes,
             options: Rc::default(),
             asks_for_events: config.native_span_events,
@@ -68,7 +69,7 @@ impl Datadog {
         }
         let headers = HeaderMap::new();
         let asking = self.client.send(Method::GET, "/info", &headers, Default::default(), None);
-        let Ok(Ok(response)) = tokio::time::timeout(self.timeout.min(LEARNING), asking).await else { return };
+        let Ok(Ok(response)) = tokio::time::timeout(self.limit.current().min(LEARNING), asking).await else { return };
         if response.unread.is_some() {
             return;
         }
@@ -178,9 +179,16 @@ impl Backend for Datadog {
 impl Datadog {
     async fn post(&mut self, headers: &HeaderMap, payload: &[u8]) -> Outcome {
         let body = hyper::body::Bytes::copy_from_slice(payload);
-        match self.client.send(Method::POST, PATH, headers, body, Some(self.timeout)).await {
-            Ok(response) => self.outcome(&response),
+        let begun = Instant::now();
+        match self.client.send(Method::POST, PATH, headers, body, Some(self.limit.current())).await {
+            Ok(response) => {
+                self.limit.answered(begun.elapsed());
+                self.outcome(&response)
+            }
             Err(failure) => {
+                if failure.is_late() {
+                    self.limit.missed();
+                }
                 Outcome::Retry { after: None, reason: format!("Datadog Agent at {}: {failure}", self.destination()) }
             }
         }

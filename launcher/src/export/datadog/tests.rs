@@ -141,7 +141,7 @@ async fn each_status_has_its_consequence() {
 async fn a_mute_agent_is_given_up_in_time() {
     let server = TestServer::start([Answer::mute()]).await;
     let mut agent = agent(&server);
-    agent.timeout = Duration::from_millis(50);
+    agent.limit = AnswerLimit::new(Duration::from_millis(50));
     let Outcome::Retry { after: None, reason } = agent.send_batch(&batch(&[1])).await else { panic!("a retry") };
     assert!(reason.ends_with("no answer within 50ms"), "{reason}");
 }

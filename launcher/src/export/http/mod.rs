@@ -75,6 +75,13 @@ pub enum Failure {
     Late(Duration),
 }
 
+impl Failure {
+    /// Whether the receiver may have taken the request, and has only not said so in time.
+    pub fn is_late(&self) -> bool {
+        matches!(self, Failure::Late(_))
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

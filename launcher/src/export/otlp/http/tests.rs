@@ -5,6 +5,7 @@ use crate::export::test_server::{Answer, TestServer};
 use crate::export::testing::{self, SendBatch, batch, chunk, resource, rich_span};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use std::io::Read;
+use std::time::Duration;
 
 fn config(server: &TestServer, protocol: OtlpProtocol) -> OtlpConfig {
     let headers = vec![(String::from("api-key"), String::from("secret"))];
