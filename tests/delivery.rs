@@ -470,3 +470,17 @@ fn a_receiver_that_is_a_little_slower_than_is_waited_for_is_not_sent_the_same_fo
         assert!(ids.iter().all(|id| received.contains(id)), "{exporter}");
     }
 }
+
+#[test]
+fn a_single_span_waits() {
+    let nobody = Nobody::listens();
+    let sandbox = sandbox(nobody.port);
+    record(&sandbox, 0);
+    let text = sandbox.run_traced(["status"]).out();
+    assert!(text.starts_with("1 span waits in "), "{text}");
+    assert!(log(&sandbox).contains("1 span waits in "), "{}", log(&sandbox));
+    assert!(log(&sandbox).contains("recorded 1 span: 0 delivered, 0 dropped, 1 waiting"), "{}", log(&sandbox));
+    record(&sandbox, 1);
+    let text = sandbox.run_traced(["status"]).out();
+    assert!(text.starts_with("3 spans wait in "), "{text}");
+}

@@ -227,7 +227,8 @@ impl Adopted {
             ended.count(run);
             return None;
         }
-        tracing::info!("delivering {} spans that wait in {}", run.account.waiting(), path.display());
+        let waiting = counted(run.account.waiting(), "span");
+        tracing::info!("delivering what waits in {}: {waiting}", path.display());
         run.parcels
             .retain(|parcel| !parcel.is_settled() && places.get(parcel.destination).copied().flatten().is_some());
         Some(run)

@@ -30,7 +30,7 @@ use super::flush::{SPOOL, spool_bound};
 use super::origin::Origin;
 use super::pidfd::Watch;
 use super::{leftover, log};
-use crate::spool::{Account, Counter, RunDirectory, begin_records};
+use crate::spool::{Account, Counter, RunDirectory, begin_records, counted};
 
 const LISTENER: u64 = u64::MAX;
 const SIGNALS: u64 = u64::MAX - 1;
@@ -228,7 +228,8 @@ pub fn run(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
         if ended.is_complete && account.waiting() == 0 {
             directory.remove();
         } else {
-            tracing::warn!("{} spans wait in {}", account.waiting(), directory.path().display());
+            let (waiting, waits) = (account.waiting(), if account.waiting() == 1 { "waits" } else { "wait" });
+            tracing::warn!("{} {waits} in {}", counted(waiting, "span"), directory.path().display());
             records.leave();
             drop(directory);
             if let Some(spool) = &spool_dir {

@@ -128,7 +128,8 @@ impl Status {
         if self.left_behind() == 0 && !self.leaves_unread() {
             let _ = writeln!(text, "nothing waits in {}", self.spool.display());
         } else {
-            let _ = writeln!(text, "{} wait in {}:", spans(self.left_behind()), self.spool.display());
+            let wait = if self.left_behind() == 1 { "waits" } else { "wait" };
+            let _ = writeln!(text, "{} {wait} in {}:", spans(self.left_behind()), self.spool.display());
         }
         for run in left {
             let since = run.begun().map(|time| format!(" of a run that began at {time}")).unwrap_or_default();
@@ -147,7 +148,8 @@ impl Status {
         if self.discarded != Discarded::default() {
             let Discarded { runs, spans: dropped } = self.discarded;
             let of = if runs == 1 { "the oldest run".to_owned() } else { format!("the {runs} oldest runs") };
-            let _ = writeln!(text, "{} of {of} so far were dropped, as the spool was full", spans(dropped));
+            let were = if dropped == 1 { "was" } else { "were" };
+            let _ = writeln!(text, "{} of {of} so far {were} dropped, as the spool was full", spans(dropped));
         }
         for run in self.runs.iter().filter(|run| run.is_running) {
             let Some(account) = &run.account else { continue };
