@@ -204,3 +204,28 @@ fn children_that_no_library_has_made_have_ids_of_their_own() {
         assert_eq!(ids.len(), spans.len(), "process spans {process_spans}: two spans with the same id");
     }
 }
+
+/// A process that has no memory to record in, or none of its own, says how much is lost.
+#[test]
+fn what_a_process_cannot_record_is_counted() {
+    let raw = "ulimit -Sf 10; exec \"$0\" 10";
+    for (script, lost) in [
+        (raw, 160),
+        ("ulimit -v 150000; exec \"$0\" 10", 160),
+        ("ulimit -Sf 10; exec \"$0\" 10 exec", 10),
+        ("exec \"$0\" 10 vfork", 10),
+    ] {
+        for process_spans in ["false", "true"] {
+            let mut sandbox = sandbox();
+            sandbox.set("DD_TRACE_PROCESS_SPANS", process_spans).set("DD_TRACE_LOG_LEVEL", "info");
+            let source = ddtrace_test_support::repository().join("tests/apps/raw_forks.c");
+            let program = compile_strictly(&sandbox, &source, "cc", &[]);
+            assert_eq!(sandbox.run_traced(["bash", "-c", script, &program]).code, Some(0), "{script}");
+            sandbox.settle();
+            let log = sandbox.local_store().with_file_name("sidecar.log");
+            let log = std::fs::read_to_string(log).unwrap_or_default();
+            let told = format!("records lost in processes {lost}, in the spool 0");
+            assert!(log.contains(&told), "{script}: {log}");
+        }
+    }
+}

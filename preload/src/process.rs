@@ -40,6 +40,9 @@ static RING: AtomicPtr<u8> = AtomicPtr::new(null_mut());
 /// The sidecar has asked not to be told of processes any more. A forked child knows it from its parent.
 static UNWANTED: AtomicBool = AtomicBool::new(false);
 static OPENING: Opening = Opening::new();
+/// Records of the program's own that were lost as there is no ring. What is said of processes is not among them: their
+/// parents say enough.
+static MISSED: AtomicU32 = AtomicU32::new(0);
 static IDENTITY: Settled<Identity> = Settled::new(Identity {
     run: 0,
     flags: 0,
@@ -197,6 +200,7 @@ fn become_process(span: SpanId, parent: SpanId) {
     let pid = sys::getpid();
     RING.store(null_mut(), Ordering::Relaxed);
     OPENING.reset();
+    MISSED.store(0, Ordering::Relaxed);
     thread::current().reset();
     tracer::become_child();
     RANDOM.reseed();
@@ -271,16 +275,46 @@ fn open_body(identity: &Identity, pid: u32, ppid: u32, role: u8) -> OpenBody {
 /// Writes a record about processes, where they are recorded.
 pub(crate) fn record(write: impl FnOnce(&mut RecordWriter)) {
     if processes_are_recorded() {
-        record_span(write);
+        match ring() {
+            Some(ring) => drop(ring.append(&thread::current().slot, write)),
+            None => OPENING.miss(),
+        }
     }
 }
 
-/// Writes a record, or counts it as lost in the ring.
+/// Writes a record of the program's own, or counts it as lost.
 pub(crate) fn record_span(write: impl FnOnce(&mut RecordWriter)) {
     match ring() {
         Some(ring) => drop(ring.append(&thread::current().slot, write)),
-        None => OPENING.miss(),
+        None => miss(),
     }
+}
+
+fn miss() {
+    OPENING.miss();
+    MISSED.fetch_add(1, Ordering::Relaxed);
+}
+
+/// A span of the program's own could not even be begun: it is counted with what is lost. A vfork child, which shares the
+/// memory of its parent, is counted there.
+pub(crate) fn miss_span() {
+    if !is_recorded() {
+        return;
+    }
+    match own_ring() {
+        Some(ring) => ring.lose(1),
+        None => miss(),
+    }
+}
+
+/// Before the end, or another program: a process that could make no ring says how much it has lost because of that.
+pub(crate) fn tell_missed() {
+    // A ring that was made later has the number.
+    if has_ring() || MISSED.load(Ordering::Relaxed) == 0 {
+        return;
+    }
+    let missed = MISSED.swap(0, Ordering::Relaxed);
+    let _ = handshake::tell_lost(identity().run, missed.into());
 }
 
 /// Records a child that this process started, and what is known of its program.

@@ -1,4 +1,5 @@
-/* Children that the C library does not know of, each of which first does something else than to record: raw_forks COUNT */
+/* Children that the C library does not know of, each of which first does something else than to record: raw_forks COUNT
+ * With a second word: a vfork child that records, or spans before another program. */
 #define _GNU_SOURCE
 #include "ddtrace_run.h"
 
@@ -72,7 +73,19 @@ static void child(pid_t (*make)(void), void (*first)(void)) {
 
 int main(int argc, char **argv) {
     count = argc > 1 ? atoi(argv[1]) : 1;
+    if (argc > 2 && argv[2][0] == 'v') {
+        ddtrace_span parent = ddtrace_start("parent", NULL);
+        pid_t pid = vfork();
+        if (pid == 0) {
+            record("vforked");
+            _exit(0);
+        }
+        waitpid(pid, NULL, 0);
+        ddtrace_finish(parent);
+        return 0;
+    }
     record("before");
+    if (argc > 2) return execve("/bin/true", arguments, environ);
     void (*const firsts[])(void) = {nothing, fork_first, vfork_first, spawn_first, raw_fork_first};
     for (size_t which = 0; which < sizeof firsts / sizeof *firsts; which++) {
         child(raw_fork, firsts[which]);

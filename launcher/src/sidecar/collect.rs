@@ -290,6 +290,12 @@ impl Collector {
                         tracing::warn!("process {pid}: {text}");
                     }
                 }
+                Ok(Visitor::Lost { pid, records }) => {
+                    self.account.add(Counter::LostInProcesses, records);
+                    tracing::warn!(
+                        "process {pid} could not share memory, as its limits leave no room for it, and lost {records} records"
+                    );
+                }
                 // An inner launcher only asks whether somebody is there.
                 Err(Unwelcome::Gone) => {}
                 Err(reason) => tracing::warn!("a process was sent away: {reason}"),
