@@ -19,6 +19,9 @@ pub const HELLO_LENGTH: usize = 40;
 /// ring, such as Pythons that the tracer is not made for (`python/ddtrace_run/_note.py`).
 pub const NOTE: &[u8] = b"note ";
 
+/// How a message begins that only says how many records a process has lost that never had a ring: a `u64` follows.
+pub const LOST: &[u8; 5] = b"lost ";
+
 /// Longest name of the sidecar's socket.
 pub const SOCKET_NAME_LENGTH: usize = 46;
 
@@ -112,6 +115,19 @@ pub fn open_ring(run: u128, hello: &Hello) -> Result<Ring, Refusal> {
     let result = make_ring(socket, hello);
     sys::close(socket);
     result
+}
+
+/// Tells the sidecar of a run how many records were lost. That takes a descriptor for a moment, and no memory. Gives whether
+/// it was sent.
+pub fn tell_lost(run: u128, records: u64) -> bool {
+    let Ok(socket) = connect(run) else { return false };
+    let mut message = [0u8; LOST.len() + size_of::<u64>()];
+    for (to, from) in message.iter_mut().zip(LOST.iter().copied().chain(records.to_le_bytes())) {
+        *to = from;
+    }
+    let sent = sys::send(socket, &message).is_ok();
+    sys::close(socket);
+    sent
 }
 
 fn connect(run: u128) -> Result<Fd, Errno> {

@@ -1,9 +1,10 @@
 //! What waits, for whom, and for how long: several receivers, too little room, no disk, much at once.
 
 use ddtrace_test_support::programs::{compile_strictly, dying_program};
-use ddtrace_test_support::{Manner, Nobody, Outcome, Receiver, Sandbox, repository};
+use ddtrace_test_support::{Manner, Nobody, Outcome, Receiver, Sandbox, repository, wait_for};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::process::Stdio;
 
 /// A sandbox whose spans go to the Agent at this port.
 fn sandbox(port: u16) -> Sandbox {
@@ -367,4 +368,119 @@ fn who_asks_for_the_status_is_not_in_the_way_of_a_delivery() {
     });
     assert_eq!((flushed.code, flushed.out()), (Some(0), format!("delivered {} spans, 0 still waiting\n", ids.len())));
     assert_all(&receiver.spans(), &ids);
+}
+
+/// What nobody is sent since its trace was decided against is no delivery, and is counted for itself.
+#[test]
+fn what_is_not_sampled_is_not_counted_as_delivered() {
+    let receiver = Receiver::start(Manner::Takes);
+    let one_of_them = r#"[{"name": "root", "sample_rate": 1}]"#;
+    for (exporter, rules, account) in [
+        ("local", "", "0 delivered, 11 not sampled"),
+        ("local", one_of_them, "1 delivered, 10 not sampled"),
+        ("otlp", "", "0 delivered, 11 not sampled"),
+        ("otlp,local", one_of_them, "1 delivered, 10 not sampled"),
+        ("datadog", "", "11 delivered"),
+        ("datadog,local", "", "11 delivered"),
+    ] {
+        let mut sandbox = sandbox(receiver.port);
+        sandbox.set("DD_TRACE_EXPORTER", exporter).set("DD_TRACE_SAMPLE_RATE", "0");
+        sandbox.set("DD_SPAN_SAMPLING_RULES", rules);
+        sandbox.set("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url());
+        sandbox.set("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json");
+        let program = dying_program(&sandbox);
+        let ledger = sandbox.work().join("ledger");
+        let path = ledger.to_str().expect("a path of UTF-8");
+        let words = ["--debug", "--supervise", "--shutdown-timeout=25s", &program, "return", path, "10"];
+        let outcome = sandbox.run_traced(words);
+        let account = format!("recorded 11 spans: {account}, 0 dropped, 0 waiting; records lost in processes 0");
+        assert!(outcome.err().contains(&account), "{exporter} {rules}: {outcome:?}");
+        sandbox.settle();
+        assert!(log(&sandbox).contains(&account), "{exporter} {rules}: {}", log(&sandbox));
+    }
+}
+
+#[test]
+fn what_is_not_sampled_is_told_by_status_and_by_flush() {
+    const SPANS: u64 = 2000;
+    let nobody = Nobody::listens();
+    let mut sandbox = sandbox(nobody.port);
+    sandbox.set("DD_TRACE_EXPORTER", "local").set("DD_TRACE_SAMPLE_RATE", "0");
+    let program = dying_program(&sandbox);
+    let ledger = sandbox.work().join("ledger");
+    let path = ledger.to_str().expect("a path of UTF-8");
+    let words = [program.as_str(), "wait", path, &SPANS.to_string()];
+    let mut command = sandbox.traced(words);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the launcher starts");
+    let counter = |name: &str| status(&sandbox)["runs"][0]["counters"][name].as_u64();
+    let sampled_out =
+        wait_for("spans that are not sampled", || counter("spans_sampled_out").filter(|count| *count > 0));
+    assert_eq!(counter("spans_delivered"), Some(0));
+    wait_for("all of them", || (counter("spans_recorded") > Some(SPANS)).then_some(()));
+    let metrics = sandbox.run_traced(["status", "--metrics"]).out();
+    let metric = metrics.lines().find_map(|line| line.strip_prefix("ddtrace_run_sidecar_spans_sampled_out_total{"));
+    let value = metric.and_then(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
+    assert!(value >= Some(sampled_out), "{metrics}");
+    let text = sandbox.run_traced(["status"]).out();
+    assert!(text.contains("spans: 0 delivered, ") && text.contains(" not sampled, 0 dropped, "), "{text}");
+
+    let sidecar = status(&sandbox)["runs"][0]["sidecar_pid"].as_u64().expect("a sidecar").to_string();
+    assert_eq!(sandbox.run_bare(["kill", "-KILL", &sidecar]).code, Some(0));
+    let killed = wait_for("the sidecar to be gone", || {
+        let run = &status(&sandbox)["runs"][0];
+        (run["running"] == false).then(|| run.clone())
+    });
+    let counted = killed["counters"]["spans_sampled_out"].as_u64().expect("a number");
+    let left = SPANS + 1 - counted;
+    assert_eq!(killed["spans_waiting"], left, "{killed:#}");
+    let spans = if left == 1 { "1 span".to_owned() } else { format!("{left} spans") };
+    assert_eq!(flush(&sandbox).out(), format!("delivered 0 spans, {spans} not sampled, 0 still waiting\n"));
+    std::fs::write(ledger.with_extension("go"), "").expect("a file");
+    assert!(child.wait().expect("it is a child").success());
+}
+
+#[test]
+fn an_answer_that_breaks_off_behind_its_status_is_an_answer() {
+    let receiver = Receiver::start(Manner::BreaksOff);
+    for exporter in ["datadog", "otlp"] {
+        let mut sandbox = sandbox(receiver.port);
+        sandbox.set("DD_TRACE_EXPORTER", exporter).set("DD_TRACE_SHUTDOWN_TIMEOUT_SECONDS", "25");
+        sandbox.set("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url()).set("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json");
+        let before = receiver.spans().len();
+        let ids = record(&sandbox, 10);
+        assert_all(&receiver.spans()[before..], &ids);
+        assert!(log(&sandbox).contains("recorded 11 spans: 11 delivered, 0 dropped, 0 waiting"), "{}", log(&sandbox));
+    }
+}
+
+/// It takes each request, and would be sent the same one for ever.
+#[test]
+fn a_receiver_that_is_a_little_slower_than_is_waited_for_is_not_sent_the_same_for_ever() {
+    let receiver = Receiver::start(Manner::IsSlow);
+    for exporter in ["datadog", "otlp"] {
+        let mut sandbox = sandbox(receiver.port);
+        sandbox.set("DD_TRACE_EXPORTER", exporter).set("DD_TRACE_SHUTDOWN_TIMEOUT_SECONDS", "25");
+        sandbox.set("DD_TRACE_AGENT_TIMEOUT_SECONDS", "0.1").set("OTEL_EXPORTER_OTLP_TIMEOUT", "100");
+        sandbox.set("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url()).set("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json");
+        let ids = record(&sandbox, 10);
+        let log = log(&sandbox);
+        assert!(log.contains("recorded 11 spans: 11 delivered, 0 dropped, 0 waiting"), "{exporter}: {log}");
+        assert!(log.contains("no answer within 100ms"), "{exporter}: {log}");
+        let received: BTreeSet<u64> = receiver.spans().into_iter().collect();
+        assert!(ids.iter().all(|id| received.contains(id)), "{exporter}");
+    }
+}
+
+#[test]
+fn a_single_span_waits() {
+    let nobody = Nobody::listens();
+    let sandbox = sandbox(nobody.port);
+    record(&sandbox, 0);
+    let text = sandbox.run_traced(["status"]).out();
+    assert!(text.starts_with("1 span waits in "), "{text}");
+    assert!(log(&sandbox).contains("1 span waits in "), "{}", log(&sandbox));
+    assert!(log(&sandbox).contains("recorded 1 span: 0 delivered, 0 dropped, 1 waiting"), "{}", log(&sandbox));
+    record(&sandbox, 1);
+    let text = sandbox.run_traced(["status"]).out();
+    assert!(text.starts_with("3 spans wait in "), "{text}");
 }

@@ -1,7 +1,7 @@
 //! Nothing that was recorded is lost, however the program ends and whoever is down.
 
 use ddtrace_test_support::agent::free_port;
-use ddtrace_test_support::programs::compile;
+use ddtrace_test_support::programs::{compile, compile_strictly};
 use ddtrace_test_support::{Agent, End, Outcome, Sandbox, Span, spans, wait_for};
 use std::collections::BTreeSet;
 use std::process::Stdio;
@@ -182,4 +182,50 @@ fn session_of(pid: u32) -> Option<u32> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name before it may have blanks and parentheses in it; then come state, parent, group and session.
     stat.rsplit_once(") ")?.1.split(' ').nth(3)?.parse().ok()
+}
+
+/// Children by system calls of the program's own are noticed by what they do first, whatever that is: none of them says
+/// what another one says.
+#[test]
+fn children_that_no_library_has_made_have_ids_of_their_own() {
+    for process_spans in ["false", "true"] {
+        let mut sandbox = sandbox();
+        sandbox.set("DD_TRACE_PROCESS_SPANS", process_spans);
+        let source = ddtrace_test_support::repository().join("tests/apps/raw_forks.c");
+        let program = compile_strictly(&sandbox, &source, "cc", &[]);
+        assert_eq!(sandbox.run_traced([program.as_str(), "10"]).code, Some(0));
+        let spans = sandbox.spans();
+        let named = |name: &str| spans.iter().filter(|span| span.name == name).count();
+        let counts = ["before", "after", "child", "grandchild"].map(named);
+        let log = sandbox.local_store().with_file_name("sidecar.log");
+        let log = std::fs::read_to_string(log).unwrap_or_default();
+        assert_eq!((counts, log.as_str()), ([10, 10, 100, 40], ""), "process spans {process_spans}");
+        let ids: BTreeSet<_> = spans.iter().map(|span| &span.span_id).collect();
+        assert_eq!(ids.len(), spans.len(), "process spans {process_spans}: two spans with the same id");
+    }
+}
+
+/// A process that has no memory to record in, or none of its own, says how much is lost.
+#[test]
+fn what_a_process_cannot_record_is_counted() {
+    let raw = "ulimit -Sf 10; exec \"$0\" 10";
+    for (script, lost) in [
+        (raw, 160),
+        ("ulimit -v 150000; exec \"$0\" 10", 160),
+        ("ulimit -Sf 10; exec \"$0\" 10 exec", 10),
+        ("exec \"$0\" 10 vfork", 10),
+    ] {
+        for process_spans in ["false", "true"] {
+            let mut sandbox = sandbox();
+            sandbox.set("DD_TRACE_PROCESS_SPANS", process_spans).set("DD_TRACE_LOG_LEVEL", "info");
+            let source = ddtrace_test_support::repository().join("tests/apps/raw_forks.c");
+            let program = compile_strictly(&sandbox, &source, "cc", &[]);
+            assert_eq!(sandbox.run_traced(["bash", "-c", script, &program]).code, Some(0), "{script}");
+            sandbox.settle();
+            let log = sandbox.local_store().with_file_name("sidecar.log");
+            let log = std::fs::read_to_string(log).unwrap_or_default();
+            let told = format!("records lost in processes {lost}, in the spool 0");
+            assert!(log.contains(&told), "{script}: {log}");
+        }
+    }
 }

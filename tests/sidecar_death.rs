@@ -228,3 +228,33 @@ fn what_is_damaged_of_the_records_is_told_and_counted() {
         assert_eq!(outcome.code, Some(0));
     }
 }
+
+/// What was given up, as the command has left a service behind, stays so for whoever takes the run over.
+#[test]
+fn killed_after_it_has_given_up_a_process_that_does_not_come_back() {
+    let mut sandbox = Sandbox::new(env!("CARGO_BIN_EXE_ddtrace-run"));
+    let receiver = Receiver::start(Manner::Takes);
+    sandbox.unset("DD_TRACE_EXPORTER").unset("DD_TRACE_PROCESS_SPANS").set("DD_TRACE_AGENT_URL", receiver.url());
+    let script = "setsid sh -c 'echo $$ > service; exec sleep 100' > /dev/null 2>&1 & exit 0";
+    assert_eq!(sandbox.run_traced(["sh", "-c", script]).code, Some(0));
+    let service = sandbox.wait_for_file(&sandbox.work().join("service"));
+    let count = |run: &Value, name: &str| run["counters"][name].as_u64().expect("a number");
+    let before = wait_for("the service to be given up, and the rest to be delivered", || {
+        let run = run(&sandbox)?;
+        let is_over = count(&run, "spans_dropped") == 1 && count(&run, "spans_delivered") > 0;
+        (is_over && run["spans_waiting"] == 0).then_some(run)
+    });
+    let recorded = count(&before, "spans_recorded");
+    let sidecar = before["sidecar_pid"].as_u64().expect("a sidecar").to_string();
+    assert_eq!(sandbox.run_bare(["kill", "-KILL", &sidecar]).code, Some(0));
+    let killed = wait_for("the sidecar to be gone", || run(&sandbox).filter(|run| run["running"] == false));
+    assert_eq!((&killed["spans_waiting"], &killed["spans_lost"]), (&0.into(), &0.into()), "{killed:#}");
+    let flushed = sandbox.run_traced(["flush", "--wait", "25"]);
+    assert_eq!(
+        (flushed.code, flushed.out().as_str()),
+        (Some(0), "delivered 0 spans, 0 still waiting\n"),
+        "{flushed:?}"
+    );
+    assert_eq!(receiver.spans().len() as u64, recorded - 1);
+    assert_eq!(sandbox.run_bare(["kill", service.trim()]).code, Some(0));
+}

@@ -34,10 +34,15 @@ static PID: AtomicU32 = AtomicU32::new(0);
 static PPID: AtomicU32 = AtomicU32::new(0);
 /// A private page that a forked child finds zeroed (MADV_WIPEONFORK), but a vfork child shares.
 static FORK_MARK: AtomicPtr<AtomicU32> = AtomicPtr::new(null_mut());
+/// Whether that page was found wiped by somebody who may have been a vfork child of this process rather than itself.
+static IN_DOUBT: AtomicBool = AtomicBool::new(false);
 static RING: AtomicPtr<u8> = AtomicPtr::new(null_mut());
 /// The sidecar has asked not to be told of processes any more. A forked child knows it from its parent.
 static UNWANTED: AtomicBool = AtomicBool::new(false);
 static OPENING: Opening = Opening::new();
+/// Records of the program's own that were lost as there is no ring. What is said of processes is not among them: their
+/// parents say enough.
+static MISSED: AtomicU32 = AtomicU32::new(0);
 static IDENTITY: Settled<Identity> = Settled::new(Identity {
     run: 0,
     flags: 0,
@@ -155,7 +160,12 @@ pub(crate) fn is_recorded() -> bool {
     // SAFETY: set before the phase, points to a page that is never unmapped.
     let Some(mark) = (unsafe { FORK_MARK.load(Ordering::Relaxed).as_ref() }) else { return false };
     if mark.load(Ordering::Relaxed) == 0 {
-        become_child(SpanId(RANDOM.next()));
+        // What it has inherited gives the numbers that its parent and other such children draw next.
+        RANDOM.reseed();
+        // Whose parent is not the process that this memory was copied from may be a vfork child of the copy.
+        let in_doubt = sys::getppid() != PID.load(Ordering::Relaxed);
+        become_process(SpanId(RANDOM.next()), identity().span_id);
+        IN_DOUBT.store(in_doubt, Ordering::Relaxed);
     }
     true
 }
@@ -165,18 +175,32 @@ pub(crate) fn caller() -> Option<Caller> {
     if !is_recorded() {
         return None;
     }
-    let pid = sys::getpid();
-    Some(if pid == PID.load(Ordering::Relaxed) { Caller::Itself } else { Caller::VforkChild(pid) })
+    let (pid, known) = (sys::getpid(), PID.load(Ordering::Relaxed));
+    if pid == known {
+        return Some(Caller::Itself);
+    }
+    if IN_DOUBT.load(Ordering::Relaxed) && sys::getppid() != known {
+        // It was a vfork child that had noticed the copy, and is gone: the two have the same parent.
+        become_process(SpanId(RANDOM.next()), identity().parent_id);
+        return Some(Caller::Itself);
+    }
+    Some(Caller::VforkChild(pid))
 }
 
 /// In a forked child: a process of its own, whose parent is what this process was until now.
 pub(crate) fn become_child(span: SpanId) {
+    become_process(span, identity().span_id);
+    IN_DOUBT.store(false, Ordering::Relaxed);
+}
+
+fn become_process(span: SpanId, parent: SpanId) {
     // SAFETY: as in `caller`.
     let Some(mark) = (unsafe { FORK_MARK.load(Ordering::Relaxed).as_ref() }) else { return };
     let was = *identity();
     let pid = sys::getpid();
     RING.store(null_mut(), Ordering::Relaxed);
     OPENING.reset();
+    MISSED.store(0, Ordering::Relaxed);
     thread::current().reset();
     tracer::become_child();
     RANDOM.reseed();
@@ -186,11 +210,11 @@ pub(crate) fn become_child(span: SpanId) {
         flags: flags_of_child(),
         holder: Holder::Process(pid),
         span_id: span,
-        parent_id: was.span_id,
+        parent_id: parent,
         start_ns: sys::monotonic_ns(),
         ..was
     };
-    // SAFETY: a forked child has one thread, this one.
+    // SAFETY: a forked child has one thread, this one; while a vfork child runs, the other one is suspended.
     unsafe { IDENTITY.set(identity) };
     mark.store(1, Ordering::Relaxed);
     environment::stamp(&identity);
@@ -251,16 +275,46 @@ fn open_body(identity: &Identity, pid: u32, ppid: u32, role: u8) -> OpenBody {
 /// Writes a record about processes, where they are recorded.
 pub(crate) fn record(write: impl FnOnce(&mut RecordWriter)) {
     if processes_are_recorded() {
-        record_span(write);
+        match ring() {
+            Some(ring) => drop(ring.append(&thread::current().slot, write)),
+            None => OPENING.miss(),
+        }
     }
 }
 
-/// Writes a record, or counts it as lost in the ring.
+/// Writes a record of the program's own, or counts it as lost.
 pub(crate) fn record_span(write: impl FnOnce(&mut RecordWriter)) {
     match ring() {
         Some(ring) => drop(ring.append(&thread::current().slot, write)),
-        None => OPENING.miss(),
+        None => miss(),
     }
+}
+
+fn miss() {
+    OPENING.miss();
+    MISSED.fetch_add(1, Ordering::Relaxed);
+}
+
+/// A span of the program's own could not even be begun: it is counted with what is lost. A vfork child, which shares the
+/// memory of its parent, is counted there.
+pub(crate) fn miss_span() {
+    if !is_recorded() {
+        return;
+    }
+    match own_ring() {
+        Some(ring) => ring.lose(1),
+        None => miss(),
+    }
+}
+
+/// Before the end, or another program: a process that could make no ring says how much it has lost because of that.
+pub(crate) fn tell_missed() {
+    // A ring that was made later has the number.
+    if has_ring() || MISSED.load(Ordering::Relaxed) == 0 {
+        return;
+    }
+    let missed = MISSED.swap(0, Ordering::Relaxed);
+    let _ = handshake::tell_lost(identity().run, missed.into());
 }
 
 /// Records a child that this process started, and what is known of its program.

@@ -72,12 +72,23 @@ pub fn is_nonblocking(fd: Fd) -> bool {
     flags.is_ok_and(|flags| flags & SOCK_NONBLOCK != 0)
 }
 
+const MSG_DONTWAIT: usize = 0x40;
+const MSG_NOSIGNAL: usize = 0x4000;
+
+/// Sends one message; never waits, never raises SIGPIPE.
+pub fn send(socket: Fd, message: &[u8]) -> SysResult<()> {
+    // SAFETY: the bytes are readable; no address is given.
+    let sent = unsafe {
+        let (start, length) = (message.as_ptr() as usize, message.len());
+        syscall6(arch::SENDTO, socket as usize, start, length, MSG_DONTWAIT | MSG_NOSIGNAL, 0, 0)
+    };
+    check(sent).map(drop)
+}
+
 /// Sends one message with one descriptor; never waits, never raises SIGPIPE.
 pub fn send_with_fd(socket: Fd, message: &[u8], passed: Fd) -> SysResult<()> {
     const SOL_SOCKET: i32 = 1;
     const SCM_RIGHTS: i32 = 1;
-    const MSG_DONTWAIT: usize = 0x40;
-    const MSG_NOSIGNAL: usize = 0x4000;
     #[repr(C)]
     struct Control {
         length: usize,

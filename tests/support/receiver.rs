@@ -23,6 +23,8 @@ pub enum Manner {
     HangsUp,
     /// Reads the request and says nothing.
     IsMute,
+    /// Takes what it gets and says so, but not all that it has announced to say.
+    BreaksOff,
     /// Has no room for more than so many spans at once. Of what was split because of that it takes one part, and then says
     /// nothing any more.
     TakesOnePart(usize),
@@ -169,6 +171,11 @@ impl Receiver {
                     return None;
                 }
                 Manner::HangsUp => return None,
+                Manner::BreaksOff => {
+                    self.lock().spans.extend(span_ids(&body));
+                    answers.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{\"rate").ok()?;
+                    return None;
+                }
                 Manner::IsMute => {
                     self.lock().unanswered += 1;
                     loop {

@@ -1,7 +1,8 @@
 //! Sends to a Datadog Agent's trace intake, version `v0.4`.
 
+use super::answer_limit::AnswerLimit;
 use super::container::ContainerIdentity;
-use super::http::{Address, Client, Failure, Proxies, Response, TlsFiles};
+use super::http::{Address, Client, Proxies, Response, TlsFiles};
 use super::{Backend, Format, Outcome};
 use ddtrace::config::{AgentUrl, Config};
 use ddtrace::sampling::AgentRateTable;
@@ -10,7 +11,7 @@ use hyper::Method;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use std::cell::Cell;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long the Agent may take to tell what it understands: everything else waits for it.
 const LEARNING: Duration = Duration::from_millis(500);
@@ -23,7 +24,7 @@ const TRACE_COUNT: HeaderName = HeaderName::from_static("x-datadog-trace-count")
 pub struct Datadog {
     client: Client,
     headers: HeaderMap,
-    timeout: Duration,
+    limit: AnswerLimit,
     max_payload_bytes: usize,
     options: Rc<Cell<AgentOptions>>,
     /// Whether the Agent is to be asked if it takes events as such.
@@ -37,7 +38,7 @@ impl Datadog {
         Datadog {
             client: Client::new(Address::of_agent(url), TlsFiles::default(), Proxies::none()),
             headers: headers(config.external_env.as_deref(), &ContainerIdentity::detect()),
-            timeout: config.agent.timeout,
+            limit: AnswerLimit::new(config.agent.timeout),
             max_payload_bytes: config.max_payload_bytes,
             options: Rc::default(),
             asks_for_events: config.native_span_events,
@@ -67,8 +68,11 @@ impl Datadog {
             return;
         }
         let headers = HeaderMap::new();
-        let asking = self.client.send(Method::GET, "/info", &headers, Default::default());
-        let Ok(Ok(response)) = tokio::time::timeout(self.timeout.min(LEARNING), asking).await else { return };
+        let asking = self.client.send(Method::GET, "/info", &headers, Default::default(), None);
+        let Ok(Ok(response)) = tokio::time::timeout(self.limit.current().min(LEARNING), asking).await else { return };
+        if response.unread.is_some() {
+            return;
+        }
         let info: serde_json::Value = match response.status.as_u16() {
             200 => serde_json::from_slice(&response.body).unwrap_or_default(),
             // Too old to tell.
@@ -88,6 +92,11 @@ impl Datadog {
         };
         match status.as_u16() {
             200..=299 => {
+                if let Some(why) = &response.unread {
+                    // The spans were taken; only the rates are lost.
+                    tracing::debug!("{}, but the answer's sampling rates cannot be read: {why}", at());
+                    return Outcome::Delivered { rejected: 0, message: None };
+                }
                 let version = response.headers.get(RATES_VERSION).and_then(|version| version.to_str().ok());
                 self.rates.update(&response.body, version);
                 Outcome::Delivered { rejected: 0, message: None }
@@ -170,21 +179,18 @@ impl Backend for Datadog {
 impl Datadog {
     async fn post(&mut self, headers: &HeaderMap, payload: &[u8]) -> Outcome {
         let body = hyper::body::Bytes::copy_from_slice(payload);
-        let sending = self.client.send(Method::POST, PATH, headers, body);
-        match tokio::time::timeout(self.timeout, sending).await {
-            Ok(Ok(response)) => self.outcome(&response),
-            // The spans were taken; only the rates are lost.
-            Ok(Err(failure @ Failure::ResponseTooLarge(status))) if status.is_success() => Outcome::Delivered {
-                rejected: 0,
-                message: Some(format!("Datadog Agent at {}: {failure}", self.destination())),
-            },
-            Ok(Err(failure)) => {
+        let begun = Instant::now();
+        match self.client.send(Method::POST, PATH, headers, body, Some(self.limit.current())).await {
+            Ok(response) => {
+                self.limit.answered(begun.elapsed());
+                self.outcome(&response)
+            }
+            Err(failure) => {
+                if failure.is_late() {
+                    self.limit.missed();
+                }
                 Outcome::Retry { after: None, reason: format!("Datadog Agent at {}: {failure}", self.destination()) }
             }
-            Err(_) => Outcome::Retry {
-                after: None,
-                reason: format!("Datadog Agent at {}: no answer within {:?}", self.destination(), self.timeout),
-            },
         }
     }
 }

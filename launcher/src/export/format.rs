@@ -7,6 +7,7 @@ mod split;
 use super::{Batch, otlp};
 use ddtrace::span::datadog::AgentOptions;
 use ddtrace::span::msgpack::encode_payload;
+use ddtrace::span::{Span, TraceChunk};
 use prost::Message;
 
 pub use split::Half;
@@ -35,6 +36,14 @@ impl Format {
                 (payload.traces > 0).then_some(payload.body)
             }
             Format::Otlp => otlp::trace_request(batch).map(|request| request.encode_to_vec()),
+        }
+    }
+
+    /// Whether a receiver of this form is sent a span of this chunk. An Agent is sent all: it counts them.
+    pub fn is_sent(self, chunk: &TraceChunk, span: &Span) -> bool {
+        match self {
+            Format::Datadog => true,
+            Format::Otlp => otlp::is_sent(chunk, span),
         }
     }
 

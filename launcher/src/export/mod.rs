@@ -3,6 +3,7 @@
 //! Everything here runs on the sidecar's single-threaded runtime. A backend sends one batch and says what became of it;
 //! when to try again, to split or to give up is decided in [`deliver()`] alone.
 
+mod answer_limit;
 mod container;
 mod datadog;
 mod deliver;

@@ -131,7 +131,7 @@ async fn is_agent(url: &AgentUrl) -> bool {
         return false;
     }
     let mut client = Client::new(Address::of_agent(url), TlsFiles::default(), Proxies::none());
-    let answer = client.send(Method::GET, "/info", &HeaderMap::new(), Default::default()).await;
+    let answer = client.send(Method::GET, "/info", &HeaderMap::new(), Default::default(), None).await;
     let Ok(response) = answer else { return false };
     let info: serde_json::Value = serde_json::from_slice(&response.body).unwrap_or_default();
     let endpoints = info["endpoints"].as_array().map(Vec::as_slice).unwrap_or_default();

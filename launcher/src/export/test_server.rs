@@ -27,11 +27,19 @@ pub struct Answer {
     body: Vec<u8>,
     closes: bool,
     mute: bool,
+    /// Of the body something is missing at its end, and it never comes.
+    cut: bool,
 }
 
 impl Answer {
     pub fn status(status: u16) -> Self {
-        Answer { head: format!("HTTP/1.1 {status} Reason\r\n"), body: Vec::new(), closes: false, mute: false }
+        Answer {
+            head: format!("HTTP/1.1 {status} Reason\r\n"),
+            body: Vec::new(),
+            closes: false,
+            mute: false,
+            cut: false,
+        }
     }
 
     /// No answer at all.
@@ -47,6 +55,16 @@ impl Answer {
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
         self
+    }
+
+    /// Closes the connection in the midst of the body.
+    pub fn breaking(self) -> Self {
+        Answer { cut: true, closes: true, ..self }
+    }
+
+    /// Never comes to the end of the body.
+    pub fn stuck(self) -> Self {
+        Answer { cut: true, ..self }
     }
 
     /// Closes the connection afterwards without having announced it.
@@ -151,7 +169,8 @@ impl TestServer {
             if answer.mute {
                 return std::future::pending().await;
             }
-            let head = format!("{}content-length: {}\r\n\r\n", answer.head, answer.body.len());
+            let head =
+                format!("{}content-length: {}\r\n\r\n", answer.head, answer.body.len() + usize::from(answer.cut));
             // A client that has seen enough goes away; that is its right.
             let _ = stream.write_all(&[head.as_bytes(), &answer.body].concat()).await;
             let _ = stream.flush().await;

@@ -69,12 +69,7 @@ pub fn flush(given: Given, wait: Duration) -> i32 {
     for complaint in &flushed.complaints {
         message::error(complaint);
     }
-    let spans = |count: u64| if count == 1 { "1 span".to_owned() } else { format!("{count} spans") };
-    let mut text = format!("delivered {}", spans(flushed.delivered));
-    if flushed.dropped > 0 {
-        text.push_str(&format!(", dropped {}", spans(flushed.dropped)));
-    }
-    text.push_str(&format!(", {} still waiting\n", flushed.waiting));
+    let text = format!("{}, {} still waiting\n", flushed.done, flushed.waiting);
     for name in &flushed.wait_for {
         // What was encoded for one kind of receiver is for another one of that kind, but for no other.
         message::error(&format_args!("still waiting for the {name}; if it is elsewhere now, say where"));

@@ -9,6 +9,7 @@ use ddtrace::ids::{SpanId, TraceId};
 use ddtrace::record::{ChildExit, Open, ROLE_SELF, Record, RecordBody, records};
 
 use super::death::Death;
+use super::given_up::GivenUp;
 use super::judge::Judge;
 use super::process_span::{ProcessSpan, signal_name};
 use super::recorded_span::CutOff;
@@ -56,8 +57,10 @@ pub struct Assembler {
     general: Traces,
     judge: Judge,
     resource: Arc<Resource>,
-    /// Process spans are not wanted any more.
-    processes_given_up: bool,
+    /// Process spans are not wanted any more, since the segment of this number.
+    processes_given_up_in: Option<u32>,
+    /// How many that were, until somebody asks.
+    given_up: Option<(GivenUp, u64)>,
     /// Spans that are finished, with the time: what is said of them later is old news.
     past: HashMap<SpanId, u64>,
     /// Records that could not be read.
@@ -110,7 +113,8 @@ impl Assembler {
             general: Traces::new(Arc::clone(&resource), policy.partial_flush),
             judge,
             resource,
-            processes_given_up: false,
+            processes_given_up_in: None,
+            given_up: None,
             open: HashMap::new(),
             by_pid: HashMap::new(),
             early_exits: HashMap::new(),
@@ -133,7 +137,12 @@ impl Assembler {
     /// The segments in which spans were begun that are not handed on yet.
     pub fn segments(&self) -> BTreeSet<u32> {
         let processes = self.traces.values().flat_map(|trace| trace.segments.numbers());
-        processes.chain(self.general.segments()).collect()
+        let mut segments: BTreeSet<u32> = processes.chain(self.general.segments()).collect();
+        // Whoever reads one that came before is to know what of it was given up.
+        let given_up =
+            self.processes_given_up_in.filter(|segment| segments.first().is_some_and(|first| first <= segment));
+        segments.extend(given_up);
+        segments
     }
 
     /// The segments in which the traces were begun of which something was handed on since this was last asked.
@@ -160,6 +169,12 @@ impl Assembler {
             }
             FrameKind::Pass => {
                 self.general.passed(frame.producer);
+                0
+            }
+            FrameKind::ProcessesGivenUp => {
+                if let Some((which, time_ns)) = GivenUp::parse(frame.payload) {
+                    self.give_up_processes(which, time_ns);
+                }
                 0
             }
             FrameKind::End => {
@@ -195,7 +210,7 @@ impl Assembler {
             RecordBody::SpanEnd(end) => self.general.ended(producer, record, &end),
             RecordBody::Resource => self.general.describe(producer, record),
             RecordBody::Amend if !self.open.contains_key(&record.span_id) => self.general.amend_later(producer, record),
-            _ if self.processes_given_up => {}
+            _ if self.processes_given_up_in.is_some() => {}
             _ => return self.feed_process(producer, record),
         }
         0
@@ -296,26 +311,29 @@ impl Assembler {
         self.past.contains_key(&span)
     }
 
-    /// The spans of processes are not wanted any more: hands on all of them that is finished and forgets what is not;
-    /// gives how many spans that were.
-    pub fn release_processes(&mut self) -> (Vec<TraceChunk>, u64) {
-        let left = self.open.len() as u64;
-        self.open.clear();
-        self.processes_given_up = true;
-        for trace in self.traces.values_mut() {
-            trace.open = 0;
+    /// The spans of processes are not wanted any more. Those that are finished and not given up are handed on next: those
+    /// of traces that were complete by then in any case, since they may have been handed on before.
+    fn give_up_processes(&mut self, which: GivenUp, time_ns: u64) {
+        if self.processes_given_up_in.is_some() {
+            return;
         }
-        (self.collect(self.last_ns), left)
+        self.processes_given_up_in = Some(self.segment);
+        self.finish_done(time_ns);
+        let mut count = self.open.len();
+        self.open.clear();
+        match which {
+            GivenUp::Unfinished => self.traces.values_mut().for_each(|trace| trace.open = 0),
+            GivenUp::All => {
+                let begun = self.traces.extract_if(|_, trace| trace.open > 0);
+                count += begun.map(|(_, trace)| trace.finished.len()).sum::<usize>();
+            }
+        }
+        self.given_up = Some((which, count as u64));
     }
 
-    /// The spans of processes are not wanted at all; gives how many there were.
-    pub fn give_up_processes(&mut self) -> u64 {
-        let finished: usize = self.traces.values().map(|trace| trace.finished.len()).sum();
-        let given_up = self.open.len() + finished;
-        self.processes_given_up = true;
-        self.open.clear();
-        self.traces.clear();
-        given_up as u64
+    /// Which spans of processes were given up, and how many, if that was since this was last asked.
+    pub fn take_given_up(&mut self) -> Option<(GivenUp, u64)> {
+        self.given_up.take()
     }
 
     /// Ends every span and hands on all that is left, whatever is known of it.
@@ -393,6 +411,13 @@ impl Assembler {
         trace.finished.push(span.finish(now_ns, self.clock_offset));
     }
 
+    /// Finishes the processes that are over, or all of them at the end.
+    fn finish_done(&mut self, now_ns: u64) {
+        let is_done = |span: &ProcessSpan| self.ended || span.is_done(now_ns, STATUS_LINGER_NS);
+        let done: Vec<SpanId> = self.open.iter().filter(|(_, span)| is_done(span)).map(|(id, _)| *id).collect();
+        done.into_iter().for_each(|id| self.finish_process(id, now_ns));
+    }
+
     fn hand_on(&mut self, now_ns: u64, what: HandOn, most: usize) -> Vec<TraceChunk> {
         let ended = self.ended;
         let what = if ended { HandOn::Everything } else { what };
@@ -401,13 +426,7 @@ impl Assembler {
             self.general.end(self.unix_ns(self.last_ns));
         }
         let mut ready = self.general.collect(&self.judge, now_ns, what, most);
-        let done: Vec<SpanId> = self
-            .open
-            .iter()
-            .filter(|(_, span)| ended || span.is_done(now_ns, STATUS_LINGER_NS))
-            .map(|(id, _)| *id)
-            .collect();
-        done.into_iter().for_each(|id| self.finish_process(id, now_ns));
+        self.finish_done(now_ns);
         self.early_exits.retain(|_, exit| now_ns.saturating_sub(exit.time_ns) < LATE_NEWS_NS);
         self.past.retain(|_, finished_ns| now_ns.saturating_sub(*finished_ns) < LATE_NEWS_NS);
         let least = match what {

@@ -12,6 +12,7 @@ use ddtrace::span::{Span, Status, Value};
 
 use super::assemble::{Assembler, Policy};
 use super::death::Death;
+use super::given_up::GivenUp;
 use super::judge::Judge;
 use crate::spool::{Frame, FrameKind};
 
@@ -178,4 +179,53 @@ fn at_the_end_nothing_stays_open() {
     let finished = story.0.end();
     assert_eq!(finished.len(), 1);
     assert_eq!(story.0.end(), vec![]);
+}
+
+/// Whether it is read as it is written, or all at once by whoever comes later.
+#[test]
+fn what_is_given_up_is_the_same_for_whoever_reads_the_records() {
+    for (which, handed_on, given_up) in [(GivenUp::All, 1, 3), (GivenUp::Unfinished, 2, 2)] {
+        for is_live in [true, false] {
+            let mut story = Story::new(None);
+            let mut spans = 0;
+            let mut look = |story: &mut Story, second: u64| {
+                if is_live {
+                    spans += story.spans(second * SECOND).len();
+                }
+            };
+            story.open(1, 0, 10, ROLE_SELF, SECOND, "/bin/sh").open(2, 1, 11, ROLE_SELF, SECOND, "/bin/true");
+            // A trace of its own, which is over before that.
+            story.record(|record| {
+                record.open(
+                    SpanId(3),
+                    &OpenBody {
+                        trace_id: TraceId(2),
+                        parent_id: SpanId(0),
+                        start_ns: SECOND,
+                        pid: 12,
+                        ppid: 1,
+                        trace_flags: 1,
+                        role: ROLE_SELF,
+                        remote_parent: false,
+                    },
+                )
+            });
+            story.died(3, SECOND, Some(0));
+            look(&mut story, 2);
+            // Nobody tells how this one has ended, so that it takes a while.
+            story.died(2, 2 * SECOND, None);
+            look(&mut story, 3);
+            look(&mut story, 4);
+            story.open(4, 1, 13, ROLE_SELF, 2 * SECOND, "/bin/sleep");
+            let payload = which.format(4 * SECOND);
+            for _ in 0..2 {
+                story.0.feed(Frame { kind: FrameKind::ProcessesGivenUp, producer: 0, payload: &payload });
+            }
+            assert_eq!(story.0.take_given_up(), Some((which, given_up)), "{which:?} {is_live}");
+            story.open(5, 1, 14, ROLE_SELF, 4 * SECOND, "/bin/true").died(1, 5 * SECOND, Some(0));
+            assert_eq!(story.0.take_given_up(), None);
+            spans += story.0.end().iter().map(|chunk| chunk.spans.len()).sum::<usize>();
+            assert_eq!(spans, handed_on, "{which:?} {is_live}");
+        }
+    }
 }

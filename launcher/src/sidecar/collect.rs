@@ -19,11 +19,12 @@ use ddtrace::sys::{Usage, monotonic_ns};
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 
 use super::doorbell::Doorbell;
+use super::given_up::GivenUp;
 use super::known_ring::{Drained, KnownRing, News};
 use super::listen::{Door, Guest, Round, Unwelcome, Visitor};
 use super::pidfd::Watch;
 use super::{silent, zombie};
-use crate::spool::{Account, Counter, FrameKind, RecordsWriter};
+use crate::spool::{Account, Counter, FrameKind, Full, RecordsWriter};
 
 /// How many rings of one process are read. A new program in it has a new one, and so have threads that needed the first
 /// one at the same time: theirs stay unused but for one.
@@ -139,11 +140,16 @@ impl Collector {
         self.tell_all();
     }
 
-    /// Tells every process to record no processes any more.
-    pub fn stop_process_spans(&mut self) {
+    /// Spans of processes are not wanted any more: writes that down, and tells every process. Gives whether there was room.
+    pub fn give_up_processes(&mut self, which: GivenUp) -> bool {
+        if let Err(full) = self.records.give_up_processes(&which.format(monotonic_ns())) {
+            self.tell_full(&full);
+            return false;
+        }
         self.news.process_spans_stopped = true;
         self.are_silent = true;
         self.tell_all();
+        true
     }
 
     /// Whether a process of the run lives that has not come. They are watched from now on.
@@ -212,11 +218,15 @@ impl Collector {
         match self.records.append(kind, producer, payload) {
             Ok(()) => true,
             Err(full) => {
-                if !std::mem::replace(&mut self.told_full, true) {
-                    tracing::warn!("the spool has no room: {full}; records wait in their processes");
-                }
+                self.tell_full(&full);
                 false
             }
+        }
+    }
+
+    fn tell_full(&mut self, full: &Full) {
+        if !std::mem::replace(&mut self.told_full, true) {
+            tracing::warn!("the spool has no room: {full}; records wait in their processes");
         }
     }
 
@@ -279,6 +289,12 @@ impl Collector {
                     if self.notes.len() < MOST_NOTES && self.notes.insert(text.clone()) {
                         tracing::warn!("process {pid}: {text}");
                     }
+                }
+                Ok(Visitor::Lost { pid, records }) => {
+                    self.account.add(Counter::LostInProcesses, records);
+                    tracing::warn!(
+                        "process {pid} could not share memory, as its limits leave no room for it, and lost {records} records"
+                    );
                 }
                 // An inner launcher only asks whether somebody is there.
                 Err(Unwelcome::Gone) => {}

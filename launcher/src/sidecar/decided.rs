@@ -9,8 +9,9 @@ use super::verdict::Verdict;
 /// Of so many traces of a process it is remembered how they were decided.
 const MOST_TRACES: usize = 4096;
 
-/// Of so many local roots of one trace, where they say different things.
-const MOST_ROOTS: usize = 16;
+/// Of one trace so many different things that were said, and so many local roots that said one of them.
+const MOST_SAID: usize = 16;
+const MOST_ROOTS: usize = 64;
 
 /// The decisions that were sent, the latest traces only.
 #[derive(Default)]
@@ -22,11 +23,11 @@ pub(super) struct Decided {
 
 /// What was sent with a trace.
 struct Told {
-    /// What was sent last, and with which local root.
+    /// What was sent last, and with which local roots.
     last: Verdict,
-    root: Option<SpanId>,
-    /// What local roots said before that and say no more: the same trace came in more than once.
-    others: VecDeque<(SpanId, Verdict)>,
+    roots: Vec<SpanId>,
+    /// What local roots said before that: the same trace came in more than once.
+    others: VecDeque<(Vec<SpanId>, Verdict)>,
 }
 
 impl Decided {
@@ -40,27 +41,31 @@ impl Decided {
     }
 
     /// The local roots that were sent with something else than what is sent now; what hangs below them goes with them.
-    pub(super) fn others(&self, id: TraceId, now: &Verdict) -> Vec<(SpanId, Verdict)> {
+    pub(super) fn others(&self, id: TraceId, now: &Verdict) -> Vec<(Vec<SpanId>, Verdict)> {
         let Some(told) = self.traces.get(&id) else { return Vec::new() };
-        let last = told.root.filter(|_| told.last != *now).map(|root| (root, told.last.clone()));
+        let last = (told.last != *now && !told.roots.is_empty()).then(|| (told.roots.clone(), told.last.clone()));
         told.others.iter().filter(|(_, said)| said != now).cloned().chain(last).collect()
     }
 
-    /// This is sent with a trace, and with its local root if that is known.
-    pub(super) fn remember(&mut self, id: TraceId, root: Option<SpanId>, verdict: &Verdict) {
+    /// This is sent with a trace, and with these of its local roots.
+    pub(super) fn remember(&mut self, id: TraceId, roots: &[SpanId], verdict: &Verdict) {
+        let roots = roots.get(roots.len().saturating_sub(MOST_ROOTS)..).unwrap_or_default();
         if let Some(told) = self.traces.get_mut(&id) {
             if told.last != *verdict {
                 let before = std::mem::replace(&mut told.last, verdict.clone());
-                if let Some(root) = told.root.take() {
-                    told.others.push_back((root, before));
+                let roots = std::mem::take(&mut told.roots);
+                if !roots.is_empty() {
+                    told.others.push_back((roots, before));
                 }
-                if told.others.len() > MOST_ROOTS {
+                if told.others.len() > MOST_SAID {
                     told.others.pop_front();
                 }
             }
-            told.root = root.or(told.root);
+            told.roots.extend_from_slice(roots);
+            let surplus = told.roots.len().saturating_sub(MOST_ROOTS);
+            told.roots.drain(..surplus);
         } else {
-            self.traces.insert(id, Told { last: verdict.clone(), root, others: VecDeque::new() });
+            self.traces.insert(id, Told { last: verdict.clone(), roots: roots.to_vec(), others: VecDeque::new() });
             self.order.push_back(id);
         }
         while self.order.len() > MOST_TRACES {

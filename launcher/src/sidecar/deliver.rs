@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -24,9 +24,10 @@ use tokio::time::timeout;
 use super::assemble::{Assembler, PORTION, Policy};
 use super::detach::stand_behind;
 use super::flush::spool_bound;
+use super::given_up::GivenUp;
 use super::groups::{self, Pending};
 use super::judge::Judge;
-use super::leftover::{self, Leftovers};
+use super::leftover::Leftovers;
 use super::memory::Budget;
 use super::queues::{Patience, Queues};
 use super::shown::Shown;
@@ -75,8 +76,8 @@ struct Shared {
     news: Notify,
     /// The sidecar was told to go.
     hurry: AtomicBool,
-    /// The command has proved to be a service: its processes are no spans, and need not record themselves any more.
-    processes_unwanted: AtomicBool,
+    /// Which spans of processes are to be given up ([`GivenUp`]), if any.
+    giving_up: AtomicU8,
     /// Sampling rates that the Agent has told and the processes have not been told yet.
     rates: Mutex<Option<AgentRateTable>>,
     ended: Mutex<Ended>,
@@ -103,7 +104,7 @@ impl Exporting {
         let shared = Arc::new(Shared {
             news: Notify::new(),
             hurry: AtomicBool::new(false),
-            processes_unwanted: AtomicBool::new(false),
+            giving_up: AtomicU8::new(0),
             rates: Mutex::default(),
             ended: Mutex::default(),
         });
@@ -123,9 +124,9 @@ impl Exporting {
         self.shared.news.notify_one();
     }
 
-    /// Whether records of processes are not wanted any more.
-    pub fn wants_no_processes(&self) -> bool {
-        self.shared.processes_unwanted.load(Ordering::Relaxed)
+    /// Which spans of processes are to be given up, if any: that is to be written into the records.
+    pub fn gives_up(&self) -> Option<GivenUp> {
+        GivenUp::of(self.shared.giving_up.load(Ordering::Relaxed))
     }
 
     /// The Agent's sampling rates, if there are new ones.
@@ -303,32 +304,34 @@ impl Work {
         }
     }
 
-    /// Processes are no spans where the command has proved to be a service, or has left one behind.
+    /// Processes are no spans where the command has proved to be a service, or has left one behind. The collector is asked
+    /// to write that into the records; it holds from where it is read there, now and by whoever reads it later.
     fn decide_about_processes(&mut self) {
-        let ended = self.assembler.has_ended();
-        if self.plan.hold.is_some_and(|limit| !ended && self.begun.elapsed() > limit) {
+        if let Some((which, dropped)) = self.assembler.take_given_up() {
             self.plan.hold = None;
-            self.shared.processes_unwanted.store(true, Ordering::Relaxed);
-            let dropped = self.assembler.give_up_processes();
-            tracing::info!(
-                "the command runs on as a service: {dropped} process spans are dropped and no more are recorded; \
-                 --process-spans=true keeps them"
-            );
+            match which {
+                GivenUp::All => tracing::info!(
+                    "the command runs on as a service: {dropped} process spans are dropped and no more are recorded; \
+                     --process-spans=true keeps them"
+                ),
+                GivenUp::Unfinished if dropped > 0 => {
+                    tracing::info!("{dropped} processes run on after the command's end and are no spans");
+                }
+                GivenUp::Unfinished => {}
+            }
             self.plan.account.add(Counter::Dropped, dropped);
+            self.plan.account.add(Counter::GivenUp, dropped);
         }
         if self.over_since.is_none() && self.assembler.has_finished(self.plan.first) {
             self.over_since = Some(Instant::now());
         }
-        if self.plan.hold.is_some() && !ended && self.over_since.is_some_and(|since| since.elapsed() > STRAGGLERS) {
-            self.plan.hold = None;
-            let (mut finished, left) = self.assembler.release_processes();
-            if left > 0 {
-                tracing::info!("{left} processes run on after the command's end and are no spans");
-            }
-            self.prepare(&mut finished);
-            self.pending.extend(finished);
-            self.plan.account.add(Counter::Dropped, left);
-            self.shared.processes_unwanted.store(true, Ordering::Relaxed);
+        let Some(limit) = self.plan.hold.filter(|_| !self.assembler.has_ended()) else { return };
+        let is_service = self.begun.elapsed() > limit;
+        let is_left_behind = self.over_since.is_some_and(|since| since.elapsed() > STRAGGLERS);
+        if is_service || is_left_behind {
+            let which = if is_service { GivenUp::All } else { GivenUp::Unfinished };
+            // What was asked for first stands.
+            let _ = self.shared.giving_up.compare_exchange(0, which as u8, Ordering::Relaxed, Ordering::Relaxed);
         }
     }
 
@@ -420,9 +423,9 @@ impl Work {
         }
         let Some((queues, mut outbox)) = self.sending.take() else { return };
         if let Some(leftovers) = self.leftovers.take() {
-            let leftover::Ended { delivered, dropped, .. } = leftovers.end();
-            if delivered + dropped > 0 {
-                tracing::info!("of what earlier runs had left, {delivered} spans are delivered and {dropped} dropped");
+            let done = leftovers.end().done;
+            if !done.is_nothing() {
+                tracing::info!("of what earlier runs had left: {done}");
             }
         }
         outbox.leave();

@@ -9,7 +9,7 @@ use std::time::Duration;
 use ddtrace::config::Config;
 use tokio::task::LocalSet;
 
-use super::leftover::{Leftovers, Story};
+use super::leftover::{Done, Leftovers, Story};
 use super::queues::{Patience, Queues};
 use crate::spool;
 
@@ -29,10 +29,8 @@ pub fn spool_bound(config: &Config) -> spool::Bound {
 /// What came of it.
 #[derive(Debug, Default)]
 pub struct Flushed {
-    /// Spans that every receiver has now.
-    pub delivered: u64,
-    /// Spans that a receiver will never take.
-    pub dropped: u64,
+    /// What became of spans.
+    pub done: Done,
     /// Spans of earlier runs that still wait.
     pub waiting: u64,
     /// The receivers that these wait for.
@@ -71,7 +69,7 @@ pub fn flush(config: &Config, state_dir: &Path, wait: Duration) -> std::io::Resu
         }
         let ended = leftovers.end();
         let complaints = ended.complaints.into_iter().chain(queues.complaints()).collect();
-        Flushed { delivered: ended.delivered, dropped: ended.dropped, complaints, ..Flushed::default() }
+        Flushed { done: ended.done, complaints, ..Flushed::default() }
     });
     let left = spool::Status::of(&spool, |path, moved| count_unsent(path, moved, config));
     flushed.waiting = left.left_behind();

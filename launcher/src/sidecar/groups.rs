@@ -83,7 +83,8 @@ fn text_of(value: &Value) -> usize {
 }
 
 /// Puts a batch into the outbox as one group, or as several where it is too large; gives what is to be sent.
-/// `segments` are those of records that it was put together from. What finds no room at all is dropped and counted.
+/// `segments` are those of records that it was put together from. What finds no room at all is dropped and counted, and so
+/// is all of it where there is no receiver.
 pub fn keep(
     outbox: &mut Outbox,
     batch: Batch,
@@ -125,27 +126,42 @@ pub fn keep(
         let spans = batch.spans();
         let payloads: Vec<_> =
             encoded.into_iter().filter(|(_, fits, _)| *fits).map(|(to, _, body)| (to, body)).collect();
-        let is_too_large = payloads.is_empty() && !targets.is_empty() && batch_is_wanted(&batch, targets);
-        let kept = if is_too_large {
-            Err("a span is larger than any receiver takes".to_owned())
-        } else {
-            let ids: Vec<u64> =
-                batch.chunks.iter().flat_map(|chunk| chunk.spans.iter().map(|span| span.span_id.0)).collect();
-            outbox.push(&ids, &payloads, segments).map_err(|full| format!("there is no room for spans: {full}"))
+        let (wanted, unwanted) = by_whether_wanted(&batch, targets);
+        // A group of their own: those of which a receiver waits are delivered, or not, for themselves.
+        let unwanted = (!unwanted.is_empty()).then(|| outbox.push(&unwanted, &[], segments));
+        let kept = match unwanted.transpose() {
+            Err(full) => Err((spans, format!("there is no room for spans: {full}"))),
+            Ok(_) if wanted.is_empty() => Ok(Vec::new()),
+            Ok(_) if targets.is_empty() => Err((spans, "there is no receiver for spans".to_owned())),
+            Ok(_) if payloads.is_empty() => {
+                Err((wanted.len() as u64, "a span is larger than any receiver takes".to_owned()))
+            }
+            Ok(_) => outbox
+                .push(&wanted, &payloads, segments)
+                .map_err(|full| (wanted.len() as u64, format!("there is no room for spans: {full}"))),
         };
         match kept {
             Ok(mut kept) => parcels.append(&mut kept),
-            Err(reason) => {
-                tracing::error!("{reason}; {spans} are dropped");
-                account.add(Counter::Dropped, spans);
+            Err((dropped, reason)) => {
+                tracing::error!("{reason}; {dropped} are dropped");
+                account.add(Counter::Dropped, dropped);
             }
         }
     }
     parcels
 }
 
-fn batch_is_wanted(batch: &Batch, targets: &[Target]) -> bool {
-    targets.iter().any(|target| target.format.encode(batch, target.options).is_some())
+/// The ids of the spans that any of the targets is sent, and those of the spans that none is. Where there is no target all
+/// of them were wanted.
+fn by_whether_wanted(batch: &Batch, targets: &[Target]) -> (Vec<u64>, Vec<u64>) {
+    let (mut wanted, mut unwanted) = (Vec::new(), Vec::new());
+    for chunk in &batch.chunks {
+        for span in &chunk.spans {
+            let is_wanted = targets.is_empty() || targets.iter().any(|target| target.format.is_sent(chunk, span));
+            if is_wanted { &mut wanted } else { &mut unwanted }.push(span.span_id.0);
+        }
+    }
+    (wanted, unwanted)
 }
 
 /// The targets of all queues, in the order of their numbers.

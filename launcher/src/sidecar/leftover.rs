@@ -1,6 +1,7 @@
 //! What other sidecars left behind: the first one that reaches a receiver again delivers it.
 
 use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::fmt;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ use super::memory::Budget;
 use super::origin::Origin;
 use super::queues::{Queues, Target};
 use crate::export::Preparation;
-use crate::spool::{self, Account, Counter, Discarded, FrameKind, Outbox, Parcel, RunDirectory, Trouble};
+use crate::spool::{self, Account, Counter, Discarded, FrameKind, Outbox, Parcel, RunDirectory, Trouble, counted};
 
 /// So many runs are worked on at the same time.
 const AT_ONCE: usize = 8;
@@ -33,10 +34,47 @@ struct Adopted {
     account: Arc<Account>,
     parcels: Vec<Rc<Parcel>>,
     /// Before this sidecar came.
-    delivered: u64,
-    dropped: u64,
+    before: Done,
     /// All that is in it could be opened. Else it is not for us to delete.
     is_whole: bool,
+}
+
+/// What became of spans of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Done {
+    /// What every receiver has that is sent it.
+    pub delivered: u64,
+    /// What no receiver is sent, as it was not sampled.
+    pub sampled_out: u64,
+    /// What no receiver will take.
+    pub dropped: u64,
+}
+
+impl Done {
+    fn of(account: &Account) -> Done {
+        let [delivered, sampled_out, dropped] =
+            [Counter::Delivered, Counter::SampledOut, Counter::Dropped].map(|counter| account.get(counter));
+        Done { delivered, sampled_out, dropped }
+    }
+
+    /// Whether there is none.
+    pub fn is_nothing(&self) -> bool {
+        *self == Done::default()
+    }
+}
+
+/// For people.
+impl fmt::Display for Done {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "delivered {}", counted(self.delivered, "span"))?;
+        if self.sampled_out > 0 {
+            write!(f, ", {} not sampled", counted(self.sampled_out, "span"))?;
+        }
+        if self.dropped > 0 {
+            write!(f, ", dropped {}", counted(self.dropped, "span"))?;
+        }
+        Ok(())
+    }
 }
 
 /// The runs that were left behind, as far as this sidecar has to do with them.
@@ -52,10 +90,8 @@ pub struct Leftovers {
 /// What became of what earlier runs have left.
 #[derive(Debug, Default)]
 pub struct Ended {
-    /// What every receiver has now.
-    pub delivered: u64,
-    /// What no receiver will take.
-    pub dropped: u64,
+    /// Of spans.
+    pub done: Done,
     /// What could not be read, for people.
     pub complaints: Vec<String>,
 }
@@ -63,9 +99,10 @@ pub struct Ended {
 impl Ended {
     /// Lets go of a run, and counts what became of it.
     fn count(&mut self, run: Adopted) {
-        let (delivered, dropped) = run.done();
-        self.delivered += delivered;
-        self.dropped += dropped;
+        let done = run.done();
+        self.done.delivered += done.delivered;
+        self.done.sampled_out += done.sampled_out;
+        self.done.dropped += done.dropped;
         run.finish();
     }
 
@@ -154,14 +191,14 @@ impl Adopted {
         };
         let bound = super::flush::spool_bound(config);
         let found = Outbox::adopt(path, bound, queues.destinations(), Arc::clone(&account));
-        let (delivered, dropped) = (account.get(Counter::Delivered), account.get(Counter::Dropped));
+        let before = Done::of(&account);
         let mut troubles = found.troubles;
         // Looked at before, as none of it is to be sent if not all of it can be read.
         troubles.extend(spool::old_records(path, |_| {}));
         ended.tell(&troubles);
         let is_whole = troubles.iter().all(Trouble::is_damage);
         let (outbox, parcels) = (found.outbox, found.waiting);
-        let mut run = Adopted { directory, outbox, account, parcels, delivered, dropped, is_whole };
+        let mut run = Adopted { directory, outbox, account, parcels, before, is_whole };
         let places: Vec<Option<usize>> =
             run.outbox.destinations().0.iter().map(|(format, name)| queues.for_earlier(*format, name)).collect();
         let targets: Vec<Target> = run
@@ -190,7 +227,8 @@ impl Adopted {
             ended.count(run);
             return None;
         }
-        tracing::info!("delivering {} spans that wait in {}", run.account.waiting(), path.display());
+        let waiting = counted(run.account.waiting(), "span");
+        tracing::info!("delivering what waits in {}: {waiting}", path.display());
         run.parcels
             .retain(|parcel| !parcel.is_settled() && places.get(parcel.destination).copied().flatten().is_some());
         Some(run)
@@ -199,10 +237,7 @@ impl Adopted {
     /// Puts together what its records tell of spans that are not among the `moved`, and keeps it as payloads. Gives what
     /// can be opened no longer.
     fn put_together(&mut self, path: &Path, moved: &HashSet<u64>, targets: &[Target], config: &Config) -> Vec<Trouble> {
-        let known =
-            [self.delivered, self.dropped, self.account.get(Counter::Withdrawn), spool::spans_of(&self.parcels)];
-        // A disk may have put anything into the account.
-        let mut recorded = known.into_iter().fold(0, u64::saturating_add);
+        let mut recorded = self.account.done().saturating_add(spool::spans_of(&self.parcels));
         let was_killed = self.account.get(Counter::SidecarPid) != 0;
         if was_killed {
             tracing::warn!(
@@ -241,6 +276,11 @@ impl Adopted {
             return troubles;
         }
         troubles.extend(story.malformed(path));
+        // What its sidecar had no time to count.
+        let given_up = story.given_up().saturating_sub(self.account.get(Counter::GivenUp));
+        self.account.add(Counter::Dropped, given_up);
+        self.account.add(Counter::GivenUp, given_up);
+        recorded = recorded.saturating_add(given_up);
         if was_killed {
             // Else the sidecar itself has counted them.
             self.account.add(Counter::LostInSpool, story.malformed_records());
@@ -261,10 +301,14 @@ impl Adopted {
         self.parcels.iter().all(|parcel| parcel.is_settled())
     }
 
-    /// How many spans were delivered and dropped since it was taken over.
-    fn done(&self) -> (u64, u64) {
-        let now = (self.account.get(Counter::Delivered), self.account.get(Counter::Dropped));
-        (now.0.wrapping_sub(self.delivered), now.1.wrapping_sub(self.dropped))
+    /// What became of its spans since it was taken over.
+    fn done(&self) -> Done {
+        let now = Done::of(&self.account);
+        Done {
+            delivered: now.delivered.wrapping_sub(self.before.delivered),
+            sampled_out: now.sampled_out.wrapping_sub(self.before.sampled_out),
+            dropped: now.dropped.wrapping_sub(self.before.dropped),
+        }
     }
 
     fn finish(self) {
@@ -339,6 +383,11 @@ impl<'a> Story<'a> {
             (!chunk.spans.is_empty()).then_some(chunk)
         });
         self.pending.extend(prepared.collect());
+    }
+
+    /// How many spans were given up in it, as processes were no spans any more.
+    fn given_up(&mut self) -> u64 {
+        self.assembler.as_mut().and_then(Assembler::take_given_up).map_or(0, |(_, count)| count)
     }
 
     fn malformed_records(&self) -> u64 {

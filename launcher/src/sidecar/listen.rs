@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
-use ddtrace::handshake::{HELLO_LENGTH, Hello, NOTE, socket_name};
+use ddtrace::handshake::{HELLO_LENGTH, Hello, LOST, NOTE, socket_name};
 use ddtrace::ring::layout::RING_SIZE;
 use ddtrace::ring::{Corrupt, Reader};
 use memmap2::MmapRaw;
@@ -29,6 +29,13 @@ pub enum Visitor {
         pid: u32,
         /// What it says; no control characters are in it.
         text: String,
+    },
+    /// One that could make no ring, and lost so many records by that.
+    Lost {
+        /// Its id.
+        pid: u32,
+        /// How many.
+        records: u64,
     },
 }
 
@@ -203,6 +210,10 @@ fn welcome(connection: &OwnedFd) -> Result<Visitor, Unwelcome> {
     if let Some(text) = bytes.strip_prefix(NOTE) {
         let text = String::from_utf8_lossy(text).replace(char::is_control, " ");
         return Ok(Visitor::Note { pid, text });
+    }
+    if let Some(records) = bytes.strip_prefix(LOST) {
+        let records = u64::from_le_bytes(records.try_into().map_err(|_| Unwelcome::Release)?);
+        return Ok(Visitor::Lost { pid, records: records.min(u32::MAX.into()) });
     }
     let hello = Hello::parse(&bytes).ok_or(Unwelcome::Release)?;
     let memory = memory.ok_or(Unwelcome::Release)?;

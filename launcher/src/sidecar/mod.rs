@@ -11,6 +11,7 @@ mod detach;
 mod doorbell;
 mod early;
 mod flush;
+mod given_up;
 mod groups;
 mod judge;
 mod known_ring;

@@ -264,13 +264,17 @@ impl Process {
         let resource = self.complete();
         let Some(trace) = self.traces.get_mut(&id) else { return };
         let mut spans = std::mem::take(&mut trace.finished);
-        let others = self.decided.others(id, &trace.verdict).into_iter().map(|(root, verdict)| (vec![root], verdict));
-        let others: Vec<_> = others.chain(std::mem::take(&mut trace.others)).collect();
-        trace.alike.clear();
-        for (roots, mut verdict) in others {
-            let mut below = take_below(&roots, &mut spans);
-            let known: HashSet<SpanId> = roots.iter().copied().collect();
-            let is_root = |span: &Span| known.contains(&span.span_id);
+        let mut others = self.decided.others(id, &trace.verdict);
+        others.append(&mut trace.others);
+        let (alike, mut roots) = (std::mem::take(&mut trace.alike), HashMap::new());
+        if !others.is_empty() {
+            for (index, (said, _)) in others.iter().enumerate() {
+                roots.extend(said.iter().map(|root| (*root, Some(index))));
+            }
+            roots.extend(alike.iter().chain(&trace.root).map(|root| (*root, None)));
+        }
+        for ((said, mut verdict), mut below) in others.into_iter().zip(take_apart(&mut spans, &roots)) {
+            let is_root = |span: &Span| roots.contains_key(&span.span_id);
             below.sort_unstable_by_key(|span| (!is_root(span), span.start_unix_nano, span.end_unix_nano));
             // They may have been withdrawn, or nothing came after them.
             let Some(first) = below.first() else { continue };
@@ -278,7 +282,7 @@ impl Process {
             if verdict.priority.is_none() {
                 judge.decide(&mut verdict, first, &resource);
             }
-            self.decided.remember(id, roots.last().copied(), &verdict);
+            self.decided.remember(id, &said, &verdict);
             judge.pick(&verdict, &mut below, &resource);
             ready.segments.extend(trace.segments.numbers());
             ready.chunks.push(verdict.chunk(&resource, below, is_led_by_root));
@@ -300,7 +304,8 @@ impl Process {
                     judge.decide(&mut trace.verdict, first, &resource);
                 }
             }
-            self.decided.remember(id, root, &trace.verdict);
+            let told: Vec<SpanId> = alike.into_iter().chain(root).collect();
+            self.decided.remember(id, &told, &trace.verdict);
             judge.pick(&trace.verdict, &mut spans, &resource);
             ready.segments.extend(trace.segments.numbers());
             // It may be one that was withdrawn.
@@ -313,18 +318,34 @@ impl Process {
     }
 }
 
-/// Spans and what hangs below them, as far as it is among these spans.
-fn take_below(roots: &[SpanId], spans: &mut Vec<Span>) -> Vec<Span> {
-    let mut children: HashMap<SpanId, Vec<SpanId>> = HashMap::new();
+/// Takes out the spans that are to go with others, by the nearest of these roots above them, or that they are: one list for each
+/// number, in order. Those below roots without a number, or none, stay.
+fn take_apart(spans: &mut Vec<Span>, roots: &HashMap<SpanId, Option<usize>>) -> Vec<Vec<Span>> {
+    let Some(most) = roots.values().flatten().max() else { return Vec::new() };
+    let mut apart: Vec<Vec<Span>> = (0..=*most).map(|_| Vec::new()).collect();
+    let parents: HashMap<SpanId, SpanId> = spans.iter().map(|span| (span.span_id, span.parent_id)).collect();
+    let mut known = roots.clone();
+    let mut way = Vec::new();
     for span in spans.iter() {
-        children.entry(span.parent_id).or_default().push(span.span_id);
+        let mut at = span.span_id;
+        let number = loop {
+            if let Some(number) = known.get(&at) {
+                break *number;
+            }
+            // Where ids lead in a circle, none of them is above the others.
+            known.insert(at, None);
+            way.push(at);
+            match parents.get(&at) {
+                Some(parent) => at = *parent,
+                None => break known.get(&at).copied().flatten(),
+            }
+        };
+        known.extend(way.drain(..).map(|id| (id, number)));
     }
-    let (mut taken, mut next) = (HashSet::new(), roots.to_vec());
-    while let Some(id) = next.pop() {
-        // Each once, whatever the ids say of each other.
-        if taken.insert(id) {
-            next.extend(children.remove(&id).unwrap_or_default());
+    for span in spans.extract_if(.., |span| known.get(&span.span_id).is_some_and(Option::is_some)) {
+        if let Some(list) = known.get(&span.span_id).copied().flatten().and_then(|number| apart.get_mut(number)) {
+            list.push(span);
         }
     }
-    spans.extract_if(.., |span| taken.contains(&span.span_id)).collect()
+    apart
 }

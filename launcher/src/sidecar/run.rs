@@ -30,7 +30,7 @@ use super::flush::{SPOOL, spool_bound};
 use super::origin::Origin;
 use super::pidfd::Watch;
 use super::{leftover, log};
-use crate::spool::{Account, Counter, RunDirectory, begin_records};
+use crate::spool::{Account, Counter, RunDirectory, begin_records, counted};
 
 const LISTENER: u64 = u64::MAX;
 const SIGNALS: u64 = u64::MAX - 1;
@@ -206,7 +206,7 @@ pub fn run(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
         account.add(Counter::Dropped, ended.lost);
     }
     let count = |counter| account.get(counter);
-    tracing::info!("{}", counted(&account));
+    tracing::info!("{}", account.told(""));
     let (in_processes, in_spool) = (count(Counter::LostInProcesses), count(Counter::LostInSpool));
     let lost = in_processes + in_spool;
     if lost > 0 {
@@ -228,7 +228,8 @@ pub fn run(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
         if ended.is_complete && account.waiting() == 0 {
             directory.remove();
         } else {
-            tracing::warn!("{} spans wait in {}", account.waiting(), directory.path().display());
+            let (waiting, waits) = (account.waiting(), if account.waiting() == 1 { "waits" } else { "wait" });
+            tracing::warn!("{} {waits} in {}", counted(waiting, "span"), directory.path().display());
             records.leave();
             drop(directory);
             if let Some(spool) = &spool_dir {
@@ -237,30 +238,17 @@ pub fn run(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
         }
     }
     if let Some(control) = order.control {
-        let counted = debug.then(|| counted(&account));
-        tell(control, counted.as_deref(), &ended.complaints, account.waiting());
+        let told = debug.then(|| account.told(""));
+        tell(control, told.as_deref(), &ended.complaints, account.waiting());
     }
     Ok(())
 }
 
-/// What became of all that was recorded.
-fn counted(account: &Account) -> String {
-    format!(
-        "recorded {} spans: {} delivered, {} dropped, {} waiting; records lost in processes {}, in the spool {}",
-        account.get(Counter::Recorded),
-        account.get(Counter::Delivered),
-        account.get(Counter::Dropped),
-        account.waiting(),
-        account.get(Counter::LostInProcesses),
-        account.get(Counter::LostInSpool)
-    )
-}
-
 /// Tells the supervising launcher what became of the spans: the account where it is wanted, and what was not hoped for.
-fn tell(control: OwnedFd, counted: Option<&str>, complaints: &[String], waiting: u64) {
+fn tell(control: OwnedFd, account: Option<&str>, complaints: &[String], waiting: u64) {
     let mut stream = UnixStream::from(control);
-    if let Some(counted) = counted {
-        let _ = writeln!(stream, "{counted}");
+    if let Some(account) = account {
+        let _ = writeln!(stream, "{account}");
     }
     for line in complaints {
         let _ = writeln!(stream, "{line}");
@@ -335,9 +323,12 @@ fn watch(
         }
         collector.look_at_unwatched();
         collector.bury_unreaped(false);
-        if exporting.wants_no_processes() && !told_no_processes {
-            told_no_processes = true;
-            collector.stop_process_spans();
+        if let Some(which) = exporting.gives_up()
+            && !told_no_processes
+        {
+            // Where there is no room yet, it is tried again.
+            told_no_processes = collector.give_up_processes(which);
+            active |= told_no_processes;
         }
         if let Some(rates) = exporting.new_rates() {
             collector.set_rates(&rates);

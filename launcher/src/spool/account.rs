@@ -11,7 +11,10 @@ use memmap2::{MmapOptions, MmapRaw};
 use super::trouble;
 
 const MAGIC: u64 = 0x7463_615f_6474_6464;
-const VERSION: u64 = 1;
+/// 2 since what was not sampled is counted apart: a release that does not know of it would take it for lost.
+const VERSION: u64 = 2;
+/// What is written since then is zero in it.
+const OLDEST_VERSION: u64 = 1;
 const SIZE: usize = 4096;
 /// The name of its file in the run's directory.
 pub const FILE_NAME: &str = "account";
@@ -22,7 +25,7 @@ pub const FILE_NAME: &str = "account";
 pub enum Counter {
     /// Spans that came to be.
     Recorded = 0,
-    /// Spans that every receiver has.
+    /// Spans that every receiver has that is sent them.
     Delivered = 1,
     /// Spans that were given up, with a reason in the log.
     Dropped = 2,
@@ -46,13 +49,18 @@ pub enum Counter {
     CutShort = 11,
     /// Spans that their programs have taken back.
     Withdrawn = 12,
+    /// Spans that no receiver is sent, since their trace was decided against.
+    SampledOut = 13,
+    /// Those of the dropped ones that are processes of what has proved to be a service.
+    GivenUp = 14,
 }
 
 impl Counter {
-    /// All but the process id, with their names and what they mean, for metrics.
-    pub const METRICS: [(Counter, &'static str, &'static str); 12] = [
+    /// All for metrics, with their names and what they mean.
+    pub const METRICS: [(Counter, &'static str, &'static str); 13] = [
         (Counter::Recorded, "spans_recorded", "Spans that came to be"),
-        (Counter::Delivered, "spans_delivered", "Spans that every receiver has"),
+        (Counter::Delivered, "spans_delivered", "Spans that every receiver has that is sent them"),
+        (Counter::SampledOut, "spans_sampled_out", "Spans that no receiver is sent, as their trace was not sampled"),
         (Counter::Dropped, "spans_dropped", "Spans that were given up"),
         (Counter::Withdrawn, "spans_withdrawn", "Spans that their programs have taken back"),
         (Counter::LostInProcesses, "records_lost_in_processes", "Records that processes could not write"),
@@ -73,7 +81,8 @@ struct Page {
     counters: [AtomicU64; 16],
 }
 
-/// The counters of one run. Every span that was recorded is delivered, dropped, withdrawn, or still waiting.
+/// The counters of one run. Every span that was recorded is delivered, not sampled, dropped, withdrawn, or still
+/// waiting.
 pub struct Account {
     map: MmapRaw,
 }
@@ -114,7 +123,7 @@ impl Account {
         let account = Account { map: MmapOptions::new().len(SIZE).map_raw(&file)? };
         let page = account.page();
         match (page.magic.load(Ordering::Acquire), page.version.load(Ordering::Relaxed)) {
-            (MAGIC, VERSION) => Ok(Some(account)),
+            (MAGIC, OLDEST_VERSION..=VERSION) => Ok(Some(account)),
             (MAGIC, _) => Err(trouble::of_another_version()),
             _ => Ok(None),
         }
@@ -142,9 +151,38 @@ impl Account {
 
     /// Spans that wait for a receiver.
     pub fn waiting(&self) -> u64 {
-        let done = [Counter::Delivered, Counter::Dropped, Counter::Withdrawn].map(|counter| self.get(counter));
-        self.get(Counter::Recorded).saturating_sub(done.into_iter().fold(0, u64::saturating_add))
+        self.get(Counter::Recorded).saturating_sub(self.done())
     }
+
+    /// Spans of which it is known what became of them. A disk may have put anything into the counters.
+    pub fn done(&self) -> u64 {
+        let done = [Counter::Delivered, Counter::SampledOut, Counter::Dropped, Counter::Withdrawn];
+        done.into_iter().map(|counter| self.get(counter)).fold(0, u64::saturating_add)
+    }
+
+    /// What became of all that was recorded, for people. `wait_for` is what there is to say of those that wait.
+    pub fn told(&self, wait_for: &str) -> String {
+        let some = |counter, what| match self.get(counter) {
+            0 => String::new(),
+            count => format!(", {count} {what}"),
+        };
+        format!(
+            "recorded {}: {} delivered{}{}, {} dropped, {} waiting{wait_for}; records lost in processes {}, in the spool {}",
+            counted(self.get(Counter::Recorded), "span"),
+            self.get(Counter::Delivered),
+            some(Counter::SampledOut, "not sampled"),
+            some(Counter::Withdrawn, "taken back"),
+            self.get(Counter::Dropped),
+            self.waiting(),
+            self.get(Counter::LostInProcesses),
+            self.get(Counter::LostInSpool),
+        )
+    }
+}
+
+/// A number of things with their name, for people.
+pub fn counted(count: u64, name: &str) -> String {
+    if count == 1 { format!("1 {name}") } else { format!("{count} {name}s") }
 }
 
 #[cfg(test)]
@@ -164,10 +202,26 @@ mod tests {
         drop(account);
         let again = Account::open(directory.path()).unwrap().unwrap();
         assert_eq!(again.get(Counter::Recorded), 5);
+        again.page().version.store(OLDEST_VERSION, Ordering::Relaxed);
+        let old = Account::open(directory.path()).unwrap().unwrap();
+        assert_eq!((old.waiting(), old.get(Counter::SampledOut)), (2, 0), "one of the release before is read");
         again.page().version.store(VERSION + 1, Ordering::Relaxed);
         assert!(Account::open(directory.path()).is_err());
         std::fs::write(directory.path().join(FILE_NAME), [1; 100]).unwrap();
         assert!(Account::open(directory.path()).unwrap().is_none());
+    }
+
+    #[test]
+    fn the_account_that_is_told_adds_up() {
+        let account = Account::begin(None).unwrap();
+        account.add(Counter::Recorded, 1);
+        let lost = "records lost in processes 0, in the spool 0";
+        assert_eq!(account.told(" (x)"), format!("recorded 1 span: 0 delivered, 0 dropped, 1 waiting (x); {lost}"));
+        account.add(Counter::Recorded, 14);
+        let counters = [Counter::Delivered, Counter::SampledOut, Counter::Withdrawn, Counter::Dropped];
+        counters.into_iter().zip([1, 2, 3, 4]).for_each(|(counter, count)| account.add(counter, count));
+        let told = "1 delivered, 2 not sampled, 3 taken back, 4 dropped, 5 waiting";
+        assert_eq!(account.told(""), format!("recorded 15 spans: {told}; {lost}"));
     }
 
     #[test]

@@ -24,12 +24,15 @@ pub enum FrameKind {
     Payload = 7,
     /// All rings of a process were looked at, after something had been found in them now or the last time.
     Pass = 8,
+    /// Spans of processes are given up, and no more are made: which ones (u8), since when (u64). Repeated at the beginning of each segment of
+    /// records that comes later.
+    ProcessesGivenUp = 9,
 }
 
 impl FrameKind {
     fn of(number: u8) -> Option<FrameKind> {
         use FrameKind::*;
-        let kinds = [Records, Death, End, Origin, Destinations, Group, Payload, Pass];
+        let kinds = [Records, Death, End, Origin, Destinations, Group, Payload, Pass, ProcessesGivenUp];
         kinds.into_iter().find(|kind| *kind as u8 == number)
     }
 }
@@ -82,7 +85,7 @@ mod tests {
         }
 
         #[test]
-        fn a_frame_is_read_back(kind in 1u8..9, producer: u64, payload in proptest::collection::vec(any::<u8>(), 0..99)) {
+        fn a_frame_is_read_back(kind in 1u8..10, producer: u64, payload in proptest::collection::vec(any::<u8>(), 0..99)) {
             let kind = FrameKind::of(kind).unwrap();
             let mut bytes = head(kind, producer, payload.len()).to_vec();
             bytes.extend(&payload);

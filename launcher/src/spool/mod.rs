@@ -17,7 +17,7 @@ mod segment;
 mod status;
 mod trouble;
 
-pub use account::{Account, Counter, FILE_NAME as ACCOUNT};
+pub use account::{Account, Counter, FILE_NAME as ACCOUNT, counted};
 pub use directory::{RunDirectory, runs};
 pub use discarded::Discarded;
 pub use frame::{Frame, FrameKind};
@@ -25,6 +25,6 @@ pub use outbox::{Destinations, Outbox};
 pub use outbox_reading::spans_of;
 pub use parcel::Parcel;
 pub use records::{RecordsReader, RecordsWriter, begin_records, old_records};
-pub use segment::Bound;
+pub use segment::{Bound, Full};
 pub use status::Status;
 pub use trouble::{Trouble, told};

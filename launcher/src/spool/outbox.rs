@@ -165,7 +165,8 @@ impl Outbox {
     }
 
     /// Keeps a group of spans: their ids, and one payload for each of the destinations that gets any of them. All of it
-    /// is there at once, or nothing is. `speaks_of` are the segments of records that the spans were put together from.
+    /// is there at once, or nothing is. Without a payload nobody is sent them, and they count as not sampled. `speaks_of`
+    /// are the segments of records that the spans were put together from.
     ///
     /// # Errors
     /// There is no room, neither on disk nor in memory; nothing was kept.
@@ -184,10 +185,9 @@ impl Outbox {
         let Some(open) = self.open.back_mut() else { return Err(Full::Bound) };
         let Some(writer) = &open.writer else { return Err(Full::Bound) };
         open.speaks_of.extend(speaks_of);
-        let group = Group::new(ids.len(), payloads.len().max(1), &self.account);
+        let group = Group::new(ids.len(), payloads.len(), &self.account);
         if payloads.is_empty() {
-            // Nobody wants any of them: they were decided against.
-            group.settle(0);
+            self.account.add(Counter::SampledOut, ids.len() as u64);
         }
         let mut at = start + frame::size(id_bytes.len());
         let mut parcels = Vec::with_capacity(payloads.len());
@@ -348,7 +348,7 @@ mod tests {
         parcels[1].settle(0);
         assert_eq!(counts(&account), (2, 1));
         let none = outbox.push(&[4], &[], &BTreeSet::new()).unwrap();
-        assert_eq!((none.len(), counts(&account)), (0, (3, 1)));
+        assert_eq!((none.len(), counts(&account), account.get(Counter::SampledOut)), (0, (2, 1), 1));
     }
 
     #[test]

@@ -38,6 +38,8 @@ pub struct RecordsWriter {
     directory: Option<PathBuf>,
     segment_bound: Bound,
     origin: Vec<u8>,
+    /// What the frame of that kind says, once there is one.
+    processes_given_up: Option<Vec<u8>>,
     begun: Begun,
 }
 
@@ -70,6 +72,7 @@ pub fn begin_records(
         directory: directory.map(Path::to_owned),
         segment_bound,
         origin: origin.to_vec(),
+        processes_given_up: None,
         begun: Arc::clone(&reader.begun),
     };
     Ok((writer, reader, reason))
@@ -92,6 +95,16 @@ impl RecordsWriter {
         appended
     }
 
+    /// Writes that spans of processes are given up.
+    ///
+    /// # Errors
+    /// As for [`append`](RecordsWriter::append).
+    pub fn give_up_processes(&mut self, which: &[u8]) -> Result<(), Full> {
+        self.append(FrameKind::ProcessesGivenUp, 0, which)?;
+        self.processes_given_up = Some(which.to_vec());
+        Ok(())
+    }
+
     fn begin_next(&mut self, on_disk: bool) -> Result<(), Full> {
         self.tidy();
         if self.full.len() as u64 + 1 >= SEGMENTS {
@@ -112,6 +125,10 @@ impl RecordsWriter {
             tracing::warn!("{reason}");
         }
         next.append(FrameKind::Origin, 0, &self.origin)?;
+        if let Some(which) = &self.processes_given_up {
+            // The segment where it was said first may be let go before this one.
+            next.append(FrameKind::ProcessesGivenUp, 0, which)?;
+        }
         let before = std::mem::replace(&mut self.current, next);
         lock(&self.begun).push_back((self.number, Reader::new(Arc::clone(self.current.segment()))));
         self.full.push_back(before);

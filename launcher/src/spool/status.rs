@@ -8,7 +8,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::json;
 
-use super::account::{self, Account, Counter};
+use super::account::{self, Account, Counter, counted};
 use super::directory::{RunDirectory, runs};
 use super::discarded::Discarded;
 use super::outbox_reading;
@@ -128,7 +128,8 @@ impl Status {
         if self.left_behind() == 0 && !self.leaves_unread() {
             let _ = writeln!(text, "nothing waits in {}", self.spool.display());
         } else {
-            let _ = writeln!(text, "{} wait in {}:", spans(self.left_behind()), self.spool.display());
+            let wait = if self.left_behind() == 1 { "waits" } else { "wait" };
+            let _ = writeln!(text, "{} {wait} in {}:", spans(self.left_behind()), self.spool.display());
         }
         for run in left {
             let since = run.begun().map(|time| format!(" of a run that began at {time}")).unwrap_or_default();
@@ -147,26 +148,16 @@ impl Status {
         if self.discarded != Discarded::default() {
             let Discarded { runs, spans: dropped } = self.discarded;
             let of = if runs == 1 { "the oldest run".to_owned() } else { format!("the {runs} oldest runs") };
-            let _ = writeln!(text, "{} of {of} so far were dropped, as the spool was full", spans(dropped));
+            let were = if dropped == 1 { "was" } else { "were" };
+            let _ = writeln!(text, "{} of {of} so far {were} dropped, as the spool was full", spans(dropped));
         }
         for run in self.runs.iter().filter(|run| run.is_running) {
             let Some(account) = &run.account else { continue };
-            let count = |counter| account.get(counter);
-            let who = match count(Counter::SidecarPid) {
+            let who = match account.get(Counter::SidecarPid) {
                 0 => "a run that is being delivered".to_owned(),
                 pid => format!("sidecar {pid}"),
             };
-            let _ = writeln!(
-                text,
-                "{who}: recorded {}: {} delivered, {} dropped, {} waiting{}; records lost in processes {}, in the spool {}",
-                spans(count(Counter::Recorded)),
-                count(Counter::Delivered),
-                count(Counter::Dropped),
-                account.waiting(),
-                run.wait_for(),
-                count(Counter::LostInProcesses),
-                count(Counter::LostInSpool),
-            );
+            let _ = writeln!(text, "{who}: {}", account.told(&run.wait_for()));
         }
         text
     }
@@ -251,7 +242,7 @@ impl Run {
 }
 
 fn spans(count: u64) -> String {
-    if count == 1 { "1 span".to_owned() } else { format!("{count} spans") }
+    counted(count, "span")
 }
 
 #[cfg(test)]

@@ -128,6 +128,9 @@ unsafe fn replace(program: Program, argv: Array, envp: Array, call: impl FnOnce(
         }
     };
     tell(reason);
+    if caller == Caller::Itself {
+        process::tell_missed();
+    }
     let child = ForChild {
         identity: &identity,
         loadable: found.verdict.hands_on(),

@@ -47,7 +47,8 @@ pub(crate) extern "C" fn destructor() {
 }
 
 fn ending(code: Option<i32>) {
-    match process::caller() {
+    let caller = process::caller();
+    match caller {
         // A forked child without a ring has nothing to tell that its parent cannot, unless that throws its end away.
         Some(Caller::Itself) if process::has_ring() || sys::ignores_children() => process::record(|record| {
             record.close(process::identity().span_id, sys::monotonic_ns());
@@ -73,6 +74,9 @@ fn ending(code: Option<i32>) {
             });
         }
         _ => {}
+    }
+    if caller == Some(Caller::Itself) {
+        process::tell_missed();
     }
 }
 

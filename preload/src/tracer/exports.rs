@@ -65,7 +65,8 @@ unsafe extern "C" fn record(records: *const u8, length: usize) -> i32 {
 }
 
 unsafe extern "C" fn process_info(out: *mut ProcessInfo) -> i32 {
-    if !process::is_recorded() {
+    // Asked for when a process is new: then it has to be known for certain which one it is.
+    if process::caller().is_none() {
         return NOTHING;
     }
     let identity = process::identity();
@@ -123,7 +124,10 @@ unsafe fn tell(subject: &Subject, out: *mut CurrentSpan) -> i32 {
 }
 
 unsafe extern "C" fn start(name: *const c_char, name_length: usize, options: *const StartOptions) -> u64 {
-    let Some(tracer) = tracer_of_this_process() else { return 0 };
+    let Some(tracer) = tracer_of_this_process() else {
+        process::miss_span();
+        return 0;
+    };
     // SAFETY: null, or the caller's own structure, which begins with its size; texts are the caller's own (contract of
     // the table).
     let start = unsafe {

@@ -68,7 +68,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         kind: Kind::Duration { min: 100, max: 600_000 },
         default: "2s",
         dd: &["DD_TRACE_AGENT_TIMEOUT_SECONDS"],
-        help: "Longest wait for one request to the Datadog Agent",
+        help: "Longest wait for one request to the Datadog Agent; doubled, up to 30 s, while it is too short",
         example: "\"2s\"",
         ..Setting::BLANK
     },

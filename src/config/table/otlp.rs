@@ -72,7 +72,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         kind: Kind::Duration { min: 0, max: 3_600_000 },
         default: "10s",
         otel: &[plain("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT"), plain("OTEL_EXPORTER_OTLP_TIMEOUT")],
-        help: "Longest wait for one batch to the OTLP receiver; 0 is no limit",
+        help: "Longest wait for one batch to the OTLP receiver; doubled, up to 30 s, while it is too short; 0 is no limit",
         example: "\"10s\"",
         ..Setting::BLANK
     },

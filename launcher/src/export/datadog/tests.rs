@@ -141,9 +141,24 @@ async fn each_status_has_its_consequence() {
 async fn a_mute_agent_is_given_up_in_time() {
     let server = TestServer::start([Answer::mute()]).await;
     let mut agent = agent(&server);
-    agent.timeout = Duration::from_millis(50);
+    agent.limit = AnswerLimit::new(Duration::from_millis(50));
     let Outcome::Retry { after: None, reason } = agent.send_batch(&batch(&[1])).await else { panic!("a retry") };
     assert!(reason.ends_with("no answer within 50ms"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_status_is_an_answer_whatever_becomes_of_the_body() {
+    let rates = r#"{"rate_by_service":{"service:,env:":0.5}}"#;
+    let whole = || Answer::status(200).body(rates);
+    let server = TestServer::start([whole(), whole().breaking(), whole().stuck(), whole()]).await;
+    let mut agent = agent(&server);
+    for number in 0..4 {
+        let outcome = agent.send_batch(&batch(&[1])).await;
+        assert_eq!(outcome, Outcome::Delivered { rejected: 0, message: None }, "{number}");
+        assert_eq!(agent.rates().rate(b"any", b""), Some(0.5), "{number}");
+    }
+    let sent = server.received().iter().filter(|request| request.method == "POST").count();
+    assert_eq!(sent, 4);
 }
 
 #[tokio::test]

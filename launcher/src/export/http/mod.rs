@@ -20,19 +20,26 @@ use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use std::fmt;
 use std::time::{Duration, SystemTime};
+use tokio::time::timeout;
 
 /// The largest response that is read, in bytes: what OTLP demands of clients, and plenty for an Agent.
 pub const MAX_RESPONSE_BYTES: usize = 4 * 1024 * 1024;
 
-/// A complete response.
+/// How long a response's body may take once its status is there. The status says what became of the request; nobody waits
+/// long for what else there is to say.
+const BODY_LIMIT: Duration = Duration::from_secs(1);
+
+/// A response.
 #[derive(Debug)]
 pub struct Response {
     /// The status.
     pub status: StatusCode,
     /// The headers.
     pub headers: HeaderMap,
-    /// The whole body.
+    /// The whole body; empty where that could not be read.
     pub body: Bytes,
+    /// Why the body could not be read.
+    pub unread: Option<String>,
 }
 
 impl Response {
@@ -62,10 +69,17 @@ impl Response {
 pub enum Failure {
     /// No connection: nothing listens, the name is unknown, TLS failed, a file of its settings cannot be read.
     Connect(String),
-    /// The connection broke before the whole response was there.
+    /// The connection broke before there was a status.
     Broken(String),
-    /// The response, which has this status, is longer than [`MAX_RESPONSE_BYTES`].
-    ResponseTooLarge(StatusCode),
+    /// There was no status in this time.
+    Late(Duration),
+}
+
+impl Failure {
+    /// Whether the receiver may have taken the request, and has only not said so in time.
+    pub fn is_late(&self) -> bool {
+        matches!(self, Failure::Late(_))
+    }
 }
 
 impl fmt::Display for Failure {
@@ -73,9 +87,7 @@ impl fmt::Display for Failure {
         match self {
             Failure::Connect(why) => write!(f, "cannot connect: {why}"),
             Failure::Broken(why) => write!(f, "the connection broke: {why}"),
-            Failure::ResponseTooLarge(status) => {
-                write!(f, "{status}, and the response is larger than {MAX_RESPONSE_BYTES} bytes")
-            }
+            Failure::Late(limit) => write!(f, "no answer within {limit:?}"),
         }
     }
 }
@@ -99,9 +111,10 @@ impl Client {
         &self.address
     }
 
-    /// Sends a request to `path` below the address and reads the whole response. May be abandoned at any time.
+    /// Sends a request to `path` below the address and reads the response, which is to begin within `limit`. May be
+    /// abandoned at any time.
     ///
-    /// A kept connection that the server closed meanwhile is replaced once, unnoticed.
+    /// Once there is a status the request has been answered, whatever becomes of the response's body. A kept connection that the server closed meanwhile is replaced once, unnoticed.
     ///
     /// # Errors
     /// See [`Failure`].
@@ -111,14 +124,27 @@ impl Client {
         path: &str,
         headers: &HeaderMap,
         body: Bytes,
+        limit: Option<Duration>,
     ) -> Result<Response, Failure> {
         let request = self.request(method, path, headers, body)?;
+        let asking = self.ask(request);
+        let (connection, response) = match limit {
+            None => asking.await,
+            Some(limit) => timeout(limit, asking).await.unwrap_or(Err(Failure::Late(limit))),
+        }?;
+        Ok(self.finish(connection, response).await)
+    }
+
+    async fn ask(
+        &mut self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<(SendRequest<Full<Bytes>>, hyper::Response<Incoming>), Failure> {
         if let Some(mut connection) = self.kept.take()
             && !connection.is_closed()
             && connection.ready().await.is_ok()
             && let Ok(response) = connection.send_request(request.clone()).await
         {
-            return self.finish(connection, response).await;
+            return Ok((connection, response));
         }
         let stream = connect(&self.address.transport, &mut self.tls, &self.proxies, TunnelFor::Tls)
             .await
@@ -128,7 +154,7 @@ impl Client {
         // Ends by itself when the sender is dropped or the server closes; what goes wrong shows at the request.
         tokio::spawn(driver);
         let response = connection.send_request(request).await.map_err(|error| Failure::Broken(described(&error)))?;
-        self.finish(connection, response).await
+        Ok((connection, response))
     }
 
     fn request(
@@ -157,21 +183,20 @@ impl Client {
         Ok(request)
     }
 
-    async fn finish(
-        &mut self,
-        connection: SendRequest<Full<Bytes>>,
-        response: hyper::Response<Incoming>,
-    ) -> Result<Response, Failure> {
+    async fn finish(&mut self, connection: SendRequest<Full<Bytes>>, response: hyper::Response<Incoming>) -> Response {
         let (head, body) = response.into_parts();
-        let body = Limited::new(body, MAX_RESPONSE_BYTES).collect().await.map_err(|error| {
-            if error.is::<LengthLimitError>() {
-                Failure::ResponseTooLarge(head.status)
-            } else {
-                Failure::Broken(error.to_string())
+        let (body, unread) = match timeout(BODY_LIMIT, Limited::new(body, MAX_RESPONSE_BYTES).collect()).await {
+            Ok(Ok(body)) => {
+                self.kept = Some(connection);
+                (body.to_bytes(), None)
             }
-        })?;
-        self.kept = Some(connection);
-        Ok(Response { status: head.status, headers: head.headers, body: body.to_bytes() })
+            Ok(Err(error)) if error.is::<LengthLimitError>() => {
+                (Bytes::new(), Some(format!("it is larger than {MAX_RESPONSE_BYTES} bytes")))
+            }
+            Ok(Err(error)) => (Bytes::new(), Some(format!("the connection broke: {}", described(&*error)))),
+            Err(_) => (Bytes::new(), Some(format!("it did not end within {BODY_LIMIT:?}"))),
+        };
+        Response { status: head.status, headers: head.headers, body, unread }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::trace_state::ChunkState;
 use crate::export::Batch;
 use ddtrace::context::{FLAG_SAMPLED, HAS_IS_REMOTE, IS_REMOTE};
-use ddtrace::span::{Attribute, Event, Link, Resource, Scope, Span, Status, Value};
+use ddtrace::span::{Attribute, Event, Link, Resource, Scope, Span, Status, TraceChunk, Value};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, InstrumentationScope, KeyValue, any_value};
 use opentelemetry_proto::tonic::resource::v1::Resource as ProtoResource;
@@ -13,16 +13,19 @@ use opentelemetry_proto::tonic::trace::v1::{
 use std::collections::HashMap;
 use std::sync::Arc;
 
+/// Whether a span is sent at all. Of traces that were decided against only spans are that are kept by themselves: OTLP has
+/// no field for the decision, so whoever is sent a span keeps it.
+pub fn is_sent(chunk: &TraceChunk, span: &Span) -> bool {
+    chunk.sampling_priority > 0 || span.span_sampling.is_some()
+}
+
 /// One request for a batch, its spans grouped by resource and by what made them; `None` where nothing is to be sent.
-///
-/// Of traces that were decided against only spans are sent that are kept by themselves: OTLP has no field for the
-/// decision, so whoever is sent a span keeps it.
 pub fn trace_request(batch: &Batch) -> Option<ExportTraceServiceRequest> {
     let mut groups: Vec<Group> = Vec::new();
     let mut places: HashMap<*const Resource, usize> = HashMap::new();
     for chunk in &batch.chunks {
         let is_kept = chunk.sampling_priority > 0;
-        let mut spans = chunk.spans.iter().filter(|span| is_kept || span.span_sampling.is_some()).peekable();
+        let mut spans = chunk.spans.iter().filter(|span| is_sent(chunk, span)).peekable();
         if spans.peek().is_none() {
             continue;
         }

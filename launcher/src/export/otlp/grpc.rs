@@ -1,6 +1,7 @@
 //! OTLP over gRPC.
 
 use super::{USER_AGENT, accepted, tls_files, within};
+use crate::export::answer_limit::AnswerLimit;
 use crate::export::http::{Address, Proxies, Stream, Tls, Transport, TunnelFor, connect};
 use crate::export::{Backend, Format, Outcome};
 use ddtrace::config::OtlpConfig;
@@ -11,7 +12,7 @@ use prost::Message;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 use tonic::codec::CompressionEncoding;
 use tonic::codegen::Service;
@@ -25,7 +26,7 @@ pub struct OtlpGrpc {
     client: TraceServiceClient<Channel>,
     address: Address,
     metadata: MetadataMap,
-    timeout: Option<Duration>,
+    limit: Option<AnswerLimit>,
 }
 
 impl OtlpGrpc {
@@ -67,7 +68,7 @@ impl OtlpGrpc {
         if config.gzip {
             client = client.send_compressed(CompressionEncoding::Gzip);
         }
-        Ok(OtlpGrpc { client, address, metadata, timeout: config.timeout })
+        Ok(OtlpGrpc { client, address, metadata, limit: config.timeout.map(AnswerLimit::new) })
     }
 
     /// Sends a request that may be empty, which is how a receiver is recognised.
@@ -76,10 +77,19 @@ impl OtlpGrpc {
             return Outcome::TooLarge;
         }
         let mut request = Request::from_parts(self.metadata.clone(), Default::default(), message);
-        if let Some(limit) = self.timeout {
+        let (begun, limit) = (Instant::now(), self.limit.map(|limit| limit.current()));
+        if let Some(limit) = limit {
             request.set_timeout(limit);
         }
-        match within(self.timeout, self.client.export(request)).await {
+        let answer = within(limit, self.client.export(request)).await;
+        // Who was told when it would be too late may say so itself.
+        let is_late = !matches!(answer, Ok(Ok(_))) && limit.is_some_and(|limit| begun.elapsed() >= limit);
+        match &mut self.limit {
+            Some(limit) if is_late => limit.missed(),
+            Some(limit) if matches!(answer, Ok(Ok(_))) => limit.answered(begun.elapsed()),
+            _ => {}
+        }
+        match answer {
             Ok(Ok(response)) => accepted(response.into_inner().partial_success, &self.destination()),
             Ok(Err(status)) => outcome(&status, &self.destination()),
             Err(late) => Outcome::Retry { after: None, reason: format!("OTLP receiver at {}: {late}", self.address) },

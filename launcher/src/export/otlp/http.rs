@@ -1,7 +1,8 @@
 //! OTLP over HTTP, in protobuf or JSON.
 
-use super::{USER_AGENT, accepted, json, tls_files, within};
-use crate::export::http::{Address, Client, Failure, Proxies, Response};
+use super::{USER_AGENT, accepted, json, tls_files};
+use crate::export::answer_limit::AnswerLimit;
+use crate::export::http::{Address, Client, Proxies, Response};
 use crate::export::{Backend, Format, Outcome};
 use ddtrace::config::{OtlpConfig, OtlpProtocol};
 use flate2::Compression;
@@ -14,7 +15,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 };
 use prost::Message;
 use std::io::Write;
-use std::time::Duration;
+use std::time::Instant;
 
 /// An OTLP receiver over HTTP.
 pub struct OtlpHttp {
@@ -22,7 +23,7 @@ pub struct OtlpHttp {
     headers: HeaderMap,
     json: bool,
     gzip: bool,
-    timeout: Option<Duration>,
+    limit: Option<AnswerLimit>,
 }
 
 impl OtlpHttp {
@@ -53,7 +54,7 @@ impl OtlpHttp {
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
         let client = Client::new(address, tls_files(config), Proxies::from_environment());
-        Ok(OtlpHttp { client, headers, json, gzip: config.gzip, timeout: config.timeout })
+        Ok(OtlpHttp { client, headers, json, gzip: config.gzip, limit: config.timeout.map(AnswerLimit::new) })
     }
 
     /// Sends a request that may be empty, which is how a receiver is recognised.
@@ -72,14 +73,16 @@ impl OtlpHttp {
             return Outcome::TooLarge;
         }
         let body = if self.gzip { Bytes::from(compressed(&body)) } else { body };
-        let sending = self.client.send(Method::POST, "", &self.headers, body);
-        match within(self.timeout, sending).await {
-            Ok(Ok(response)) => self.outcome(&response),
-            Ok(Err(failure @ Failure::ResponseTooLarge(_))) => {
-                Outcome::Refused { reason: format!("{}; the spans are not sent again", self.says(&failure)) }
+        let (begun, limit) = (Instant::now(), self.limit.map(|limit| limit.current()));
+        match self.client.send(Method::POST, "", &self.headers, body, limit).await {
+            Ok(response) => {
+                self.limit.iter_mut().for_each(|limit| limit.answered(begun.elapsed()));
+                self.outcome(&response)
             }
-            Ok(Err(failure)) => Outcome::Retry { after: None, reason: self.says(&failure) },
-            Err(late) => Outcome::Retry { after: None, reason: self.says(&late) },
+            Err(failure) => {
+                self.limit.iter_mut().filter(|_| failure.is_late()).for_each(AnswerLimit::missed);
+                Outcome::Retry { after: None, reason: self.says(&failure) }
+            }
         }
     }
 
@@ -103,6 +106,11 @@ impl OtlpHttp {
 
     /// A body that cannot be read leaves the success that the status declares.
     fn partial_success(&self, response: &Response) -> Option<ExportTracePartialSuccess> {
+        if let Some(why) = &response.unread {
+            let what = "but whether it has rejected some of the spans cannot be read";
+            tracing::debug!("{}, {what}: {why}", self.says(&response.status));
+            return None;
+        }
         if self.json {
             return json::partial_success(&response.body);
         }

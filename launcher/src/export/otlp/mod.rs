@@ -6,7 +6,7 @@ mod http;
 pub mod json;
 mod trace_state;
 
-pub use encode::trace_request;
+pub use encode::{is_sent, trace_request};
 pub use grpc::OtlpGrpc;
 pub use http::OtlpHttp;
 

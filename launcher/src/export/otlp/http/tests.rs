@@ -5,6 +5,7 @@ use crate::export::test_server::{Answer, TestServer};
 use crate::export::testing::{self, SendBatch, batch, chunk, resource, rich_span};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use std::io::Read;
+use std::time::Duration;
 
 fn config(server: &TestServer, protocol: OtlpProtocol) -> OtlpConfig {
     let headers = vec![(String::from("api-key"), String::from("secret"))];
@@ -109,7 +110,7 @@ async fn only_four_statuses_are_tried_again() {
 }
 
 #[tokio::test]
-async fn no_answer_is_tried_again_and_an_endless_one_is_not() {
+async fn no_answer_is_tried_again_and_one_that_cannot_be_read_is_not() {
     let server = TestServer::start([Answer::mute()]).await;
     let timeout = Some(Duration::from_millis(50));
     let mute = OtlpConfig { timeout, ..config(&server, OtlpProtocol::HttpProtobuf) };
@@ -118,10 +119,19 @@ async fn no_answer_is_tried_again_and_an_endless_one_is_not() {
         matches!(&outcome, Outcome::Retry { reason, .. } if reason.ends_with("no answer within 50ms")),
         "{outcome:?}"
     );
-    let server = TestServer::start([Answer::status(200).body(vec![0; 5 << 20])]).await;
-    let unlimited = OtlpConfig { timeout: None, ..config(&server, OtlpProtocol::HttpProtobuf) };
-    let outcome = OtlpHttp::new(&unlimited).unwrap().send_batch(&batch(&[1])).await;
-    assert!(matches!(outcome, Outcome::Refused { .. }), "{outcome:?}");
+    let unlimited = |server: &TestServer| OtlpConfig { timeout: None, ..config(server, OtlpProtocol::HttpProtobuf) };
+    for answer in
+        [Answer::status(200).body(vec![0; 5 << 20]), Answer::status(200).breaking(), Answer::status(200).stuck()]
+    {
+        let server = TestServer::start([answer]).await;
+        let outcome = OtlpHttp::new(&unlimited(&server)).unwrap().send_batch(&batch(&[1])).await;
+        assert_eq!(outcome, Outcome::Delivered { rejected: 0, message: None });
+    }
+    // What the status says holds without a body, too.
+    let server = TestServer::start([Answer::status(503).header("Retry-After", "9").breaking()]).await;
+    let outcome = OtlpHttp::new(&unlimited(&server)).unwrap().send_batch(&batch(&[1])).await;
+    let after = Some(Duration::from_secs(9));
+    assert!(matches!(&outcome, Outcome::Retry { after: found, .. } if *found == after), "{outcome:?}");
 }
 
 #[tokio::test]
