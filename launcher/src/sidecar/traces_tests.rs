@@ -217,6 +217,25 @@ fn what_ends_after_its_request_goes_with_it_whatever_others_of_its_trace_were_to
 }
 
 #[test]
+fn each_of_several_requests_that_were_told_the_same_is_remembered() {
+    let mut story = Story::new();
+    let request = |story: &mut Story, id: u64, priority: i64| {
+        story.record(1, |record| {
+            record.span(SpanId(id), &root(7), &END);
+            record.integer(Key::SamplingPriority, priority);
+        });
+        story.chunks(0).iter().map(ids).collect::<Vec<_>>()
+    };
+    assert_eq!((request(&mut story, 1, 1), request(&mut story, 2, 1)), (vec![vec![1]], vec![vec![2]]));
+    story.record(1, |record| record.span_start(SpanId(11), &body(7, 1, 0)));
+    assert_eq!(request(&mut story, 3, -1), [[0u64; 0]; 0], "what is below the first one is open");
+    story.record(1, |record| record.span_end(SpanId(11), &END));
+    let late = story.chunks(0);
+    let told = late.iter().map(|chunk| (ids(chunk), chunk.sampling_priority));
+    assert_eq!(told.collect::<Vec<_>>(), [(vec![11], 1), (vec![3], -1)]);
+}
+
+#[test]
 fn what_another_thread_says_of_a_span_may_be_read_after_its_end() {
     let said = record(|record| {
         record.amend(SpanId(1));
