@@ -66,6 +66,7 @@ probes! {
         used(sys::seqpacket_socket().is_ok());
         used(sys::connect_abstract(any(0), bytes()).is_ok());
         used(sys::send_with_fd(any(0), bytes(), any(0)).is_ok());
+        used(sys::send(any(0), bytes()).is_ok());
     }
 
     exit_group {
