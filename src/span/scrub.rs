@@ -11,7 +11,7 @@ use super::{Attribute, Span, SpanKind, Value};
 use crate::config::{Obfuscation, QueryObfuscation};
 use crate::scrub::sql::Dialect;
 use connection::scrubbed_connection;
-use keys::{Content, QUERY};
+use keys::{Content, QUERIES};
 use regex::{Regex, RegexBuilder};
 use std::borrow::Cow;
 use std::string::String;
@@ -148,7 +148,7 @@ impl<'a> SpanRules<'a> {
     /// Hides the secrets in attributes of the span, of its events or of its links.
     pub fn scrub<P: Pair>(&self, attributes: &mut Vec<P>) {
         if !self.shows_query {
-            attributes.retain(|pair| pair.key() != QUERY);
+            attributes.retain(|pair| !QUERIES.contains(&pair.key()));
         }
         for pair in attributes {
             let Some(content) = Content::of(pair.key()) else { continue };

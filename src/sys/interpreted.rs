@@ -10,7 +10,7 @@ const ENOSYS: isize = -38;
 /// # Safety
 ///
 /// As for the call itself.
-pub unsafe fn syscall6(number: usize, _: usize, b: usize, _: usize, _: usize, _: usize, _: usize) -> isize {
+pub(in crate::sys) unsafe fn syscall6(number: usize, _: usize, b: usize, _: usize, _: usize, _: usize, _: usize) -> isize {
     match number {
         GETPID | GETPPID | GETTID => 1,
         CLOCK_GETTIME => {

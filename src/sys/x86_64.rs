@@ -7,7 +7,7 @@ use core::arch::asm;
 #[path = "interpreted.rs"]
 mod interpreted;
 #[cfg(miri)]
-pub use interpreted::syscall6;
+pub(in crate::sys) use interpreted::syscall6;
 
 /// Makes a system call with up to six arguments; the result is the kernel's, negative for an error.
 ///

@@ -39,10 +39,13 @@ pub(super) fn token(text: &[u8], at: usize, dialect: Dialect, continues: bool) -
     let comment = |end| Some(Token { kind: Kind::Comment, end });
     let word = |end| Some(Token { kind: Kind::Word, end });
     let literal = |end| Some(Token { kind: Kind::Literal { escapes: false }, end });
+    if let Some(end) = uuid_end(text, at) {
+        return literal(end);
+    }
     match first {
         _ if is_space(first) => Some(Token { kind: Kind::Space, end: run(text, at, is_space) }),
-        b'-' if is_dash_comment(text, at, dialect) => comment(line_end(text, at)),
-        b'#' if dialect.has_hash_comments() => comment(line_end(text, at)),
+        b'-' if is_dash_comment(text, at, dialect) => Some(line_comment(text, at, dialect)),
+        b'#' if dialect.has_hash_comments() => Some(line_comment(text, at, dialect)),
         b'/' if second == Some(b'*') => comment(comment_end(text, at, dialect)),
         b'\'' if continues => Some(Token { kind: Kind::Literal { escapes: true }, end: escaped_end(text, next) }),
         b'\'' => literal(quoted_end(text, at, b'\'', dialect)),
@@ -105,7 +108,7 @@ fn name(text: &[u8], at: usize, dialect: Dialect) -> Token {
         Some(string) if dialect.has_chosen_quotes() && (is(b"q") || is(b"nq")) => literal(chosen_end(text, string)),
         // `_utf8'…'` names the character set.
         Some(string) if is(b"e") || is(b"n") || is(b"b") || is(b"x") || is(b"u") || name.starts_with(b"_") => {
-            literal(string_end(text, string, b'\'', dialect.backslash()))
+            literal(quoted_end(text, string.saturating_sub(1), b'\'', dialect))
         }
         _ => Token { kind: Kind::Word, end },
     }
@@ -258,6 +261,31 @@ fn is_dash_comment(text: &[u8], at: usize, dialect: Dialect) -> bool {
         [b'-', b'-', after, ..] => !dialect.dash_comment_needs_blank() || *after <= b' ',
         rest => rest == b"--",
     }
+}
+
+/// A comment up to the end of its line. Where that is not known to be one (`#` and `--` are operators elsewhere), quotes in it may
+/// open a string: behind them the meaning of everything would be a guess.
+fn line_comment(text: &[u8], at: usize, dialect: Dialect) -> Token {
+    let end = line_end(text, at);
+    let is_sure = dialect != Dialect::Unknown || is_dash_comment(text, at, Dialect::MySql);
+    let said = text.get(at..end).unwrap_or_default();
+    if !is_sure && said.iter().any(|byte| matches!(byte, b'\'' | b'"' | b'`' | b'$')) {
+        return Token { kind: Kind::Literal { escapes: false }, end: text.len() };
+    }
+    Token { kind: Kind::Comment, end }
+}
+
+/// Behind a UUID that stands for itself, as in CQL; elsewhere nothing is written so.
+fn uuid_end(text: &[u8], at: usize) -> Option<usize> {
+    const LENGTH: usize = 36;
+    let end = at.saturating_add(LENGTH);
+    let is_whole = !byte(text, end).is_some_and(|byte| begins_name(byte) || byte.is_ascii_digit());
+    let is_uuid = byte(text, at.saturating_add(8)) == Some(b'-')
+        && text.get(at..end)?.iter().enumerate().all(|(place, byte)| match place {
+            8 | 13 | 18 | 23 => *byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        });
+    (is_uuid && is_whole).then_some(end)
 }
 
 fn line_end(text: &[u8], at: usize) -> usize {

@@ -75,7 +75,13 @@ fn as_each_database_writes_it() {
         (Unknown, "SELECT '''it''s''', a, '''b', c", "SELECT ?, a, ?, c"),
         (Unknown, "SELECT \"\"\"it\"s\"\"\"", "SELECT ?"),
         (Unknown, "SELECT 'a\\\\', $1, $99999, ?2", "SELECT ?, $1, ?, ?2"),
-        (Unknown, "SELECT a # it's\nFROM `b`", "SELECT a FROM `b`"),
+        (Unknown, "SELECT a # why\nFROM `b`", "SELECT a FROM `b`"),
+        (Unknown, "SELECT a #>> '{b}' WHERE n = 'c\nd'", "SELECT a ?"),
+        (Unknown, "SELECT 5--'a\nb' -- it's\n", "SELECT ??"),
+        (Unknown, "SELECT a -- it's\nFROM b", "SELECT a FROM b"),
+        (Unknown, "SELECT b'''it's''', c", "SELECT ?"),
+        (Extended, "WHERE id = 550e8400-e29b-41d4-a716-446655440000", "WHERE id = ?"),
+        (Extended, "WHERE id IN (f50e8400-e29b-41d4-a716-446655440000, b)", "WHERE id IN (?, b)"),
     ] {
         assert_eq!(scrubbed(original, dialect), expected, "{dialect:?}: {original}");
     }
@@ -155,7 +161,7 @@ fn others(dialect: Dialect) -> Vec<&'static str> {
         Oracle => vec!["\"it's\"", ":1", "v$x"],
         Sqlite => vec!["`it's`", "[it's]", "?1", "$x"],
         Standard => vec!["\"it's\""],
-        Unknown => vec!["`it's`", "# it's\n", "$1", "?1"],
+        Unknown => vec!["`it's`", "# why\n", "$1", "?1"],
     });
     all
 }

@@ -2,8 +2,8 @@
 
 /// Attributes that hold an address, whole or from the path on: the conventions' names now, and before, and Datadog's.
 pub(super) const ADDRESSES: [&str; 5] = ["http.referrer", "http.target", "http.url", "url.full", "url.original"];
-/// Holds a query string.
-pub(super) const QUERY: &str = "url.query";
+/// Attributes that hold a query string: the conventions' name, and Datadog's.
+pub(super) const QUERIES: [&str; 2] = ["url.query", "http.query.string"];
 /// Attributes that hold a statement: the conventions' name now, and before, and Datadog's.
 pub(super) const STATEMENTS: [&str; 3] = ["db.query.text", "db.statement", "sql.query"];
 /// Attributes that hold the resource, which says the same as a span's name.
@@ -36,7 +36,7 @@ impl Content {
     pub(super) fn of(key: &str) -> Option<Content> {
         if ADDRESSES.contains(&key) {
             Some(Content::Address)
-        } else if key == QUERY {
+        } else if QUERIES.contains(&key) {
             Some(Content::Query)
         } else if STATEMENTS.contains(&key) {
             Some(Content::Statement)

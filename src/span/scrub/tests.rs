@@ -44,7 +44,9 @@ fn every_attribute_with_an_address_is_scrubbed_by_the_users_rule() {
             "{key}"
         );
     }
-    assert_eq!(one("url.query", "token=t&sig=g", &shared), "<redacted>&sig=REDACTED");
+    for key in QUERIES {
+        assert_eq!(one(key, "token=t&sig=g", &shared), "<redacted>&sig=REDACTED", "{key}");
+    }
     let nothing = rules(QueryObfuscation::Nothing);
     assert_eq!(one("url.full", ADDRESS, &nothing), "https://REDACTED:REDACTED@h/x?token=t&session=s&sig=REDACTED&a=1");
     let session = pattern("session=[^&]+");
