@@ -3,7 +3,7 @@
 use crate::{any, bytes, probes, used};
 use ddtrace::context::{
     Bounded, MAX_OT_MEMBER, MAX_TRACE_STATE, Mechanism, Priority, PropagationError, SpanContext, TraceContext,
-    TraceTags,
+    TraceTags, link_flags,
 };
 use ddtrace::decimal::{Decimal, parse_i32, parse_u64};
 use ddtrace::ids::{TraceId, parse_hex_any_case};
@@ -34,6 +34,7 @@ probes! {
     span_context {
         let context = context();
         used(context.span.trace_flags());
+        used(link_flags(any(3), any(true)));
         used(context.clone() == context);
         used(context.carries_the_same(&crate::context::context()));
         used(any(Priority::USER_KEEP).keeps());
