@@ -30,6 +30,12 @@ fn what_the_handlers_of_signals_raise_comes_out() {
     }
 }
 
+/// Of every kind, though not by `traceback`'s own functions, which drop what handlers raise.
+#[test]
+fn exceptions_are_shown_as_python_shows_them() {
+    succeeded(&sandbox().run_traced([python("otel-venv"), program("formats.py")]));
+}
+
 /// However a task is made, and in threads as well: what begins there is under the span in which it was made.
 #[test]
 fn tasks_are_under_the_span_in_which_they_were_made() {

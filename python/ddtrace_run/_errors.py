@@ -42,6 +42,78 @@ def _text(value):
         return f"<{type(value).__qualname__} that cannot be shown>"
 
 
+def _shown_or(failed, show, value):
+    try:
+        return show(value)
+    except Exception as error:
+        if is_of_a_signal(error.__traceback__):
+            raise
+        return failed()
+
+
+def _some_str(value):
+    """As `traceback` of Python 3.9 and 3.10 has it, without dropping what comes out of `_text`."""
+    return _shown_or(lambda: f"<unprintable {type(value).__name__} object>", str, value)
+
+
+def _safe_string(value, what, func=str):
+    """The same as of Python 3.11."""
+    return _shown_or(lambda: f"<{what} {func.__name__}() failed>", func, value)
+
+
+def _suppressing(suppress):
+    """`contextlib.suppress` that lets out what a signal's handler has raised."""
+
+    class Suppress(suppress):
+        def __exit__(self, kind, error, trace):
+            return super().__exit__(kind, error, trace) and not is_of_a_signal(trace)
+
+    return Suppress
+
+
+def _formatting():
+    """`traceback.format_exception` itself, with these in place of its own.
+
+    Its own drop what is raised while they show an exception, which is where handlers of signals run. The program's
+    `traceback` stays as it is: the functions are made once more of their code, with names of their own.
+    """
+    own = vars(traceback)
+    names = dict(own)
+
+    def again(members):
+        functions = {}
+        for name, value in members.items():
+            if isinstance(value, type(again)) and value.__globals__ is own:
+                function = type(again)(value.__code__, names, name, value.__defaults__, value.__closure__)
+                function.__kwdefaults__ = value.__kwdefaults__
+                functions[name] = function
+        return functions
+
+    names.update(again(own))
+    for whole in (traceback.StackSummary, traceback.TracebackException):
+        names[whole.__name__] = type(whole.__name__, (whole,), again(vars(whole)))
+    names.update(_some_str=_some_str, _safe_string=_safe_string)
+    # Since Python 3.11, for what is marked in a line.
+    if "suppress" in own:
+        names["suppress"] = _suppressing(own["suppress"])
+    return names["format_exception"]
+
+
+def _of_the_program():
+    """What backports of groups of exceptions and the like put in place of Python's own."""
+    whole = traceback.TracebackException
+    return traceback.format_exception, whole, whole.__init__, whole.format, whole.format_exception_only
+
+
+_format_exception, _as_loaded = _formatting(), _of_the_program()
+
+
+def _formatted(*exception, limit=None):
+    """As `traceback` formats it in this program."""
+    formatting = _format_exception if _of_the_program() == _as_loaded else traceback.format_exception
+    return "".join(formatting(*exception, limit=limit))
+
+
 def described(kind, value, trace, limit=None):
     """Type, message and stack of an exception, by the rules of Datadog's API."""
     if value is not None and not isinstance(value, BaseException):
@@ -55,8 +127,7 @@ def _stack(kind, value, trace, limit):
     while True:
         try:
             # The newest frames: those of the highest numbers.
-            lines = traceback.format_exception(kind, value, trace, limit=-limit)
-            text = "".join(lines)
+            text = _formatted(kind, value, trace, limit=-limit)
         except Exception as error:
             if is_of_a_signal(error.__traceback__):
                 raise
@@ -87,7 +158,7 @@ def event(exception, is_datadog=False):
     kind = type(exception)
     name = kind.__qualname__ if kind.__module__ == "builtins" and not is_datadog else _name(kind)
     try:
-        shown = "".join(traceback.format_exception(kind, exception, exception.__traceback__))
+        shown = _formatted(kind, exception, exception.__traceback__)
     except Exception as error:
         if is_of_a_signal(error.__traceback__):
             raise

@@ -266,6 +266,8 @@ impl Span {
     /// `set_tag` of Datadog's API.
     pub(crate) fn tag(&self, key: &str, value: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let value = match (key, value) {
+            // Not a service of that name.
+            ("service.name", None) => None,
             (_, None) => Some(Value::Text("None".into())),
             ("http.status_code", Some(value)) => Some(Value::Text(shown(value)?.into())),
             ("_dd.measured", Some(value)) => {

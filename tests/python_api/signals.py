@@ -9,7 +9,7 @@ import os
 import random
 import signal
 import sys
-import traceback
+import time
 
 from ddtrace import tracer
 from ddtrace.propagation.http import HTTPPropagator
@@ -33,20 +33,8 @@ RAISED = {"interrupt": KeyboardInterrupt, "limit": Limit}[sys.argv[1]]
 otel = trace.get_tracer("signals")
 ran = 0
 
-# There, Python's own library drops whatever is raised, or every Exception.
-DROPPING = ("_safe_string", "_some_str") if RAISED is KeyboardInterrupt else None
-
-
-def is_dropped(code):
-    return code.co_filename == traceback.__file__ and (DROPPING is None or code.co_name in DROPPING)
-
-
-def handler(_number, frame):
+def handler(*_):
     global ran
-    while frame is not None:
-        if is_dropped(frame.f_code):
-            return signal.setitimer(signal.ITIMER_REAL, 0.0001)
-        frame = frame.f_back
     ran += 1
     raise RAISED
 
@@ -95,9 +83,11 @@ def names():
 
 
 def exceptions():
-    error = ValueError(Name())
-    open_otel_span.record_exception(error)
-    open_span.set_exc_info(ValueError, error, None)
+    try:
+        raise ValueError(Name())
+    except ValueError as error:
+        open_otel_span.record_exception(error)
+        open_span.set_exc_info(*sys.exc_info())
 
 
 def headers():
@@ -159,6 +149,76 @@ for number in range(TIMES):
     tracer.context_provider.activate(None)
 assert not lost, "swallowed %d of %d: %s" % (len(lost), ran, lost)
 assert ran == TIMES
+
+
+class Slow(Exception):
+    """Shown by code that takes its time; at the time with this number the signal comes."""
+
+    shown = 0
+
+    def __init__(self, interrupted):
+        self.interrupted = interrupted
+
+    def __str__(self):
+        Slow.shown += 1
+        if Slow.shown == self.interrupted:
+            signal.raise_signal(signal.SIGALRM)
+            time.sleep(0)
+        return "slow"
+
+
+class Noted(Slow):
+    """The same, below what it has caused."""
+
+    def __init__(self, interrupted):
+        super().__init__(interrupted)
+        self.__cause__ = Slow(interrupted)
+
+
+def within(begin, error):
+    with begin("named"):
+        raise error
+
+
+def recorded(error):
+    open_otel_span.record_exception(error)
+    open_span.record_exception(error)
+
+
+def set_on_a_span(error):
+    try:
+        raise error
+    except Slow:
+        open_span.set_exc_info(*sys.exc_info())
+
+
+def is_interrupted(tell, error):
+    """Whether what the handler raises comes out; or it has not run, as the exception is not shown that often."""
+    before, Slow.shown = ran, 0
+    try:
+        tell(error)
+    except RAISED:
+        assert ran == before + 1
+        return True
+    except Slow:
+        pass
+    assert ran == before, "swallowed: %s of %s" % (Slow.shown, tell)
+    return False
+
+
+TELLING = [
+    recorded,
+    set_on_a_span,
+    lambda error: within(tracer.trace, error),
+    lambda error: within(otel.start_as_current_span, error),
+]
+for tell in TELLING:
+    for kind in (Slow, Noted):
+        times = 1
+        while is_interrupted(tell, kind(times)):
+            times += 1
+        assert times > 2, "shown as a message and in a stack"
+        tracer.context_provider.activate(None)
 
 
 def given_up(begin, raised):

@@ -307,7 +307,7 @@ impl Span {
         self.remove_tag(key);
     }
 
-    /// Says that it has failed by an exception.
+    /// Says that it has failed by an exception, if it is one that was raised and not the end of a program that has succeeded.
     #[pyo3(signature = (exc_type, exc_val, exc_tb, limit=None))]
     fn set_exc_info(
         slf: &Bound<'_, Self>,
@@ -316,6 +316,9 @@ impl Span {
         exc_tb: &Bound<'_, PyAny>,
         limit: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
+        if [exc_type, exc_val, exc_tb].into_iter().any(|part| part.is_none()) || errors::is_success(exc_val)? {
+            return Ok(());
+        }
         Span::set_exception(slf, exc_type, exc_val, exc_tb, limit)
     }
 

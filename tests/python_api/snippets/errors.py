@@ -19,3 +19,12 @@ with tracer.trace("event") as s:
 try:
     with tracer.trace("exit"): sys.exit(0)
 except SystemExit: pass
+def told(error, *, without=None):
+    try:
+        raise error
+    except BaseException as caught:
+        info = [type(caught), caught, caught.__traceback__]
+    info = [None if part == without else value for part, value in enumerate(info)]
+    with tracer.trace("told") as s: s.set_exc_info(*info)
+for part in (None, 0, 1, 2): told(ValueError("v"), without=part)
+for code in (0, 1, None, False, "text"): told(SystemExit(code))

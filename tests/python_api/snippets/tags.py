@@ -11,3 +11,4 @@ with tracer.trace("tags", service="other", span_type="web") as s:
 with tracer.trace("kept") as s: s.set_tag("manual.keep")
 with tracer.trace("dropped") as s: s.set_tag("manual.drop")
 with tracer.trace("measured") as s: s.set_tag("_dd.measured", 1); s.set_tag("service.name", "named")
+with tracer.trace("unnamed") as s: s.set_tag("service.name"); s.set_tag("service.name", None); s.set_tags({"service.name": None})
