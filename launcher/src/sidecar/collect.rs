@@ -152,17 +152,18 @@ impl Collector {
         true
     }
 
-    /// Whether a process of the run lives that has not come. They are watched from now on.
+    /// Whether a process of the run lives that has not come, or may be about to. They are watched from now on.
     pub fn finds_silent_processes(&mut self) -> bool {
         if !self.are_silent {
             return false;
         }
-        for (span, pid) in silent::processes_of(self.run) {
+        let seen = silent::processes_of(self.run);
+        for (span, pid) in seen.processes {
             if let Some(watch) = Watch::of(pid) {
                 self.track(span, pid, watch);
             }
         }
-        self.living() > 0
+        self.living() > 0 || seen.are_more_to_be_expected
     }
 
     /// Tells every process the Agent's sampling rates.

@@ -7,18 +7,36 @@
 use ddtrace::identity::{Identity, VARIABLE};
 use ddtrace::ids::SpanId;
 
-/// The spans that stand for the processes of a run, as far as they can be seen, and their ids.
-pub fn processes_of(run: u128) -> Vec<(SpanId, u32)> {
-    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
-    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    pids.filter_map(|pid| {
+use super::zombie;
+
+/// A forked child has written its own identity over what it inherited within this time, even where it has to wait for a
+/// processor. One that has not by then is not traced from inside.
+const YOUNG_MS: u64 = 1000;
+
+/// What is seen of a run's processes.
+#[derive(Default, PartialEq, Debug)]
+pub struct Seen {
+    /// Those that can come, as the spans that stand for them, with their ids.
+    pub processes: Vec<(SpanId, u32)>,
+    /// There are others that may be about to become such.
+    pub are_more_to_be_expected: bool,
+}
+
+/// The processes of a run, as far as they can be seen.
+pub fn processes_of(run: u128) -> Seen {
+    let mut seen = Seen::default();
+    let Ok(entries) = std::fs::read_dir("/proc") else { return seen };
+    for pid in entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()) {
         // A process of somebody else's, or a zombie, has none to read.
-        let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
-        let identity = identity_in(&environment)?;
-        // One that has not written its own over what it inherited is not traced from inside.
-        (identity.run == run && identity.is_of(pid, 0)).then_some((identity.span_id, pid))
-    })
-    .collect()
+        let Ok(environment) = std::fs::read(format!("/proc/{pid}/environ")) else { continue };
+        match identity_in(&environment) {
+            Some(identity) if identity.run != run => {}
+            Some(identity) if identity.is_of(pid, 0) => seen.processes.push((identity.span_id, pid)),
+            Some(_) => seen.are_more_to_be_expected |= zombie::age_ms(pid).is_some_and(|age| age < YOUNG_MS),
+            None => {}
+        }
+    }
+    seen
 }
 
 fn identity_in(environment: &[u8]) -> Option<Identity> {
@@ -59,16 +77,19 @@ mod tests {
             Command::new("sh").args(["-c", &script]).spawn().unwrap()
         };
         let (mut own, mut other) = (start(true), start(false));
-        let found = loop {
-            let found = processes_of(run);
-            if !found.is_empty() {
-                break found;
+        let wait_for = |is_it: &dyn Fn(&Seen) -> bool| {
+            while !is_it(&processes_of(run)) {
+                std::thread::sleep(std::time::Duration::from_millis(2));
             }
-            std::thread::sleep(std::time::Duration::from_millis(2));
         };
-        assert_eq!(found, [(SpanId(2), own.id())]);
-        assert_eq!(processes_of(run + 1), []);
-        for child in [&mut own, &mut other] {
+        wait_for(&|seen| seen.processes == [(SpanId(2), own.id())]);
+        // The other one is expected to have an identity of its own soon, and not any more when it has none after a while.
+        wait_for(&|seen| !seen.are_more_to_be_expected && zombie::age_ms(other.id()) >= Some(YOUNG_MS));
+        assert_eq!(processes_of(run + 1), Seen::default());
+        let young = start(false);
+        wait_for(&|seen| seen.are_more_to_be_expected);
+        assert_eq!(processes_of(run).processes, [(SpanId(2), own.id())]);
+        for child in [&mut own, &mut other, &mut { young }] {
             child.kill().unwrap();
             child.wait().unwrap();
         }

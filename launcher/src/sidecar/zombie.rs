@@ -3,6 +3,7 @@
 //! For a process whose parent does not say, on kernels whose pidfd does not tell, this is the only witness.
 
 use ddtrace::sys::Usage;
+use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{SysconfVar, sysconf};
 
 /// How a process ended and what it used.
@@ -25,6 +26,16 @@ pub fn look(pid: u32) -> Option<Remains> {
 pub fn began(pid: u32) -> Option<u64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     fields(&text)?.get(22 - 3)?.parse().ok()
+}
+
+/// How long a process has been there, in milliseconds; `None` where it is gone.
+pub fn age_ms(pid: u32) -> Option<u64> {
+    let ticks = u64::try_from(sysconf(SysconfVar::CLK_TCK).ok()??).ok()?;
+    let began_ms = began(pid)?.checked_mul(1000)?.checked_div(ticks)?;
+    // The clock that the kernel counts the ticks by.
+    let now = clock_gettime(ClockId::CLOCK_BOOTTIME).ok()?;
+    let now_ms = u64::try_from(now.tv_sec()).ok()?.checked_mul(1000)? + u64::try_from(now.tv_nsec()).ok()? / 1_000_000;
+    Some(now_ms.saturating_sub(began_ms))
 }
 
 /// The parent of a process; `None` where it is gone.
