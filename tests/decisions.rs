@@ -2,6 +2,7 @@
 //! behind the C interface, the engine of Rust programs, or the sidecar, where a program died before it could.
 
 use ddtrace_test_support::programs::compile_strictly;
+use ddtrace_test_support::python::python;
 use ddtrace_test_support::services::Running;
 use ddtrace_test_support::{Agent, Outcome, Sandbox, http, repository, wait_for};
 use serde_json::Value;
@@ -187,6 +188,21 @@ fn the_rates_of_the_agent_reach_the_program() {
             "the first one was before any answer: {decisions:?}"
         );
         assert!(decisions.iter().any(|decision| decision == "0.0 -1 _dd.agent_psr=0.0 ksr=0"), "{decisions:?}");
+    }
+}
+
+/// Whether there are rules or not, which is another way in the engine of Python and Rust programs.
+#[test]
+fn the_agents_rate_for_a_spans_own_environment_decides_in_python() {
+    let rates = r#"{"service:shop,env:elsewhere":0,"service:,env:":1}"#.replace('"', "%22");
+    for rules in ["[]", r#"[{"service":"nobody's","sample_rate":1}]"#] {
+        let agent = Agent::start();
+        http::get(agent.port, &format!("/test/session/start?agent_sample_rate_by_service={rates}"))
+            .expect("the agent answers");
+        let sandbox = sandbox(&agent, &[("DD_TRACE_SAMPLING_RULES", rules)]);
+        let program = repository().join("tests/python_api/until_dropped.py");
+        let outcome = sandbox.run_traced([python("otel-venv"), program.display().to_string(), "env".into()]);
+        assert_eq!(outcome.code, Some(0), "with the rules {rules}: {outcome:?}");
     }
 }
 

@@ -46,3 +46,9 @@ fn tasks_are_under_the_span_in_which_they_were_made() {
         succeeded(&sandbox.run_traced(argv));
     }
 }
+
+/// A program that has put something else in the place of what shows exceptions has them recorded all the same.
+#[test]
+fn exceptions_are_shown_whatever_is_in_the_place_of_tracebacks() {
+    succeeded(&sandbox().run_traced([python("otel-venv"), program("replaced_traceback.py")]));
+}

@@ -105,12 +105,17 @@ def _of_the_program():
     return traceback.format_exception, whole, whole.__init__, whole.format, whole.format_exception_only
 
 
-_format_exception, _as_loaded = _formatting(), _of_the_program()
+try:
+    _format_exception, _as_loaded = _formatting(), _of_the_program()
+except Exception:
+    # The program has put something else in the place of a part of `traceback` before.
+    _format_exception = _as_loaded = None
 
 
 def _formatted(*exception, limit=None):
     """As `traceback` formats it in this program."""
-    formatting = _format_exception if _of_the_program() == _as_loaded else traceback.format_exception
+    is_own = _as_loaded is not None and _of_the_program() == _as_loaded
+    formatting = _format_exception if is_own else traceback.format_exception
     return "".join(formatting(*exception, limit=limit))
 
 

@@ -12,21 +12,25 @@ use std::string::String;
 use std::vec::Vec;
 
 /// Calls `look` with the local root under the names that the mapping to Datadog gives it, for which rules are written. They
-/// are worked out only where there are rules: the Agent's rates are found by the service alone.
+/// are worked out only where there are rules: the Agent's rates are found by service and environment alone.
 pub(super) fn view<T>(data: &SpanData, settings: &Settings, look: impl FnOnce(&dyn Sampled) -> T) -> T {
     if settings.sampler.sampler().rules.is_empty() {
-        return look(&Service(service(data, settings)));
+        return look(&Place { service: service(data, settings), env: env(data) });
     }
     let span = as_span(data);
     look(&SampledSpan::new(&span, &settings.resource))
 }
 
-/// A local root of which only the service is asked.
-struct Service<'a>(Cow<'a, str>);
+/// A local root of which only this is asked.
+struct Place<'a> {
+    service: Cow<'a, str>,
+    /// Where the span says one of its own.
+    env: Option<&'a [u8]>,
+}
 
-impl Sampled for Service<'_> {
+impl Sampled for Place<'_> {
     fn service(&self) -> &[u8] {
-        self.0.as_bytes()
+        self.service.as_bytes()
     }
 
     fn name(&self) -> &[u8] {
@@ -37,9 +41,17 @@ impl Sampled for Service<'_> {
         b""
     }
 
-    fn tag(&self, _: &[u8]) -> Option<TagValue<'_>> {
-        None
+    fn tag(&self, name: &[u8]) -> Option<TagValue<'_>> {
+        self.env.filter(|_| name == b"env").map(TagValue::Text)
     }
+}
+
+fn env(data: &SpanData) -> Option<&[u8]> {
+    let said = |name| match data.attribute(name) {
+        Some(FieldValue::Text(text)) if !text.is_empty() => Some(text),
+        _ => None,
+    };
+    said("datadog.env").filter(|_| !data.has_datadog_tags()).or_else(|| said("env"))
 }
 
 fn service<'a>(data: &'a SpanData, settings: &'a Settings) -> Cow<'a, str> {

@@ -213,6 +213,14 @@ impl Sampled for Root<'_> {
 
     /// A tag by its own name or by Datadog's, else one that all spans have.
     fn tag(&self, name: &[u8]) -> Option<TagValue<'_>> {
+        let overriding = match name {
+            b"env" => self.text(&["datadog.env"]),
+            b"version" => self.text(&["datadog.version"]),
+            _ => None,
+        };
+        if let Some(text) = overriding {
+            return Some(TagValue::Text(text));
+        }
         self.own_tag(name).or_else(|| {
             let Settings { tags, env, version, .. } = *self.settings;
             let text = tags.get(name).or(match name {

@@ -50,13 +50,23 @@ impl Sampled for SampledSpan<'_> {
             return Some(TagValue::Text(names::kind(self.span).as_bytes()));
         }
         let attributes = &self.span.attributes;
+        let overriding = match name {
+            "env" => Some("datadog.env"),
+            "version" => Some("datadog.version"),
+            _ => None,
+        };
+        if let Some(text) = overriding.and_then(|key| names::convention_text(self.span, &[key])) {
+            return Some(TagValue::Text(text.as_bytes()));
+        }
         let by_its_own = attributes.iter().find(|(key, _)| key == name);
         let is_renamed = !self.span.has_datadog_tags;
         let by_datadogs_name = || attributes.iter().find(|(key, _)| is_renamed && datadogs_name(key) == name);
         let in_resource = |wanted: &str| self.resource.attributes.iter().find(|(key, _)| key == wanted);
         let of_resource = || match name {
             "env" => in_resource("deployment.environment.name").or_else(|| in_resource("deployment.environment")),
-            "version" => in_resource("service.version"),
+            // It is the service's: a span of another one has none.
+            "version" => in_resource("service.version")
+                .filter(|_| self.resource.text("service.name").map(str::as_bytes) == Some(self.service())),
             _ => in_resource(name).filter(|(key, _)| is_users_own(key)),
         };
         let (key, value) = by_its_own.or_else(by_datadogs_name).or_else(of_resource)?;
@@ -140,5 +150,19 @@ mod tests {
         }
         let other = Span { service: Some("db".into()), ..span };
         assert_eq!(SampledSpan::new(&other, &resource).service(), b"db");
+    }
+
+    #[test]
+    fn rules_see_environment_and_version_as_they_are_sent() {
+        let attributes = [("service.name", "shop"), ("deployment.environment.name", "prod"), ("service.version", "7")];
+        let resource = Resource { attributes: attributes.map(|(key, value)| attribute(key, value)).to_vec() };
+        let attributes = vec![attribute("datadog.env", "e2"), attribute("datadog.service", "other")];
+        let other = Span { attributes, ..span() };
+        let sampled = SampledSpan::new(&other, &resource);
+        assert_eq!((sampled.tag(b"env"), sampled.tag(b"version")), (Some(TagValue::Text(b"e2")), None));
+        let own = span();
+        let sampled = SampledSpan::new(&own, &resource);
+        let said = |text: &'static [u8]| Some(TagValue::Text(text));
+        assert_eq!((sampled.tag(b"env"), sampled.tag(b"version")), (said(b"prod"), said(b"7")));
     }
 }
