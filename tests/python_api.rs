@@ -126,6 +126,12 @@ fn names_without_packages_hold_for_an_sdk_of_the_programs_own() {
     }
 }
 
+/// A trace may come in without a span of it.
+#[test]
+fn a_trace_that_comes_in_without_a_span_is_continued() {
+    succeeded(&sandbox().run_traced([python("otel-venv"), program("rootless.py")]));
+}
+
 /// A decision is taken before a fork, as both sides go on with the trace.
 #[test]
 fn a_forked_child_and_its_parent_decide_the_same() {

@@ -90,6 +90,14 @@ pub struct Extracted {
     pub has_baggage: bool,
 }
 
+impl Extracted {
+    /// The context to continue where it has a trace, but no span in it: whoever continues it begins the trace's first span.
+    #[cfg(feature = "std")]
+    pub(crate) fn rootless(&self) -> Option<&TraceContext> {
+        self.context.as_ref().filter(|context| context.span.trace_id.is_valid() && !context.span.span_id.is_valid())
+    }
+}
+
 /// A context that is not continued but linked to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TerminatedLink {

@@ -105,6 +105,10 @@ impl Tracer {
                 Place::of(TraceContext { is_remote: true, ..trace.context_so_far(parent_id) })
             }
             Parent::Context(context) => Place::of(context.clone()),
+            // A trace came in without a span to hang under: this one is the first of it.
+            Parent::None if let Some(context) = start.incoming.and_then(Extracted::rootless) => {
+                Place::of(context.clone())
+            }
             Parent::None => {
                 let mut place = self.place_of_root(process, start.kind, start_ns);
                 let said = start.incoming.and_then(|incoming| incoming.context.as_ref());

@@ -48,10 +48,10 @@ impl Sampled for Place<'_> {
 
 fn env(data: &SpanData) -> Option<&[u8]> {
     let said = |name| match data.attribute(name) {
-        Some(FieldValue::Text(text)) if !text.is_empty() => Some(text),
+        Some(FieldValue::Text(text)) => Some(text),
         _ => None,
     };
-    said("datadog.env").filter(|_| !data.has_datadog_tags()).or_else(|| said("env"))
+    said("datadog.env").filter(|text| !text.is_empty() && !data.has_datadog_tags()).or_else(|| said("env"))
 }
 
 fn service<'a>(data: &'a SpanData, settings: &'a Settings) -> Cow<'a, str> {

@@ -225,7 +225,8 @@ impl Sampled for Root<'_> {
             let Settings { tags, env, version, .. } = *self.settings;
             let text = tags.get(name).or(match name {
                 b"env" => Some(env),
-                b"version" => Some(version),
+                // It is the service's: a span of another one has none.
+                b"version" if self.service() == self.settings.service => Some(version),
                 _ => None,
             });
             text.filter(|text| !text.is_empty()).map(TagValue::Text)

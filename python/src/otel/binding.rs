@@ -233,11 +233,12 @@ impl Binding {
             return Ok(Active::Nothing);
         };
         if !is_valid(&told)? {
-            // There may be baggage alone, or links to what is not continued.
-            return Ok(self
-                .incoming(context)?
-                .filter(|incoming| incoming.get().span_context().trace_id.0 == 0)
-                .map_or(Active::Nothing, Active::Context));
+            // There may be baggage alone, links to what is not continued, or a trace without a span to hang under.
+            let is_invalid = |incoming: &Bound<'py, Context>| {
+                let span = incoming.get().span_context();
+                !span.trace_id.is_valid() || !span.span_id.is_valid()
+            };
+            return Ok(self.incoming(context)?.filter(is_invalid).map_or(Active::Nothing, Active::Context));
         }
         let Some(told) = succeeded(py, self.read(&told))? else { return Ok(Active::Nothing) };
         if let Some(incoming) = self.incoming(context)? {

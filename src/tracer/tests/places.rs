@@ -106,6 +106,18 @@ fn contexts_that_are_not_continued_are_linked_to_and_baggage_is_shown() {
 }
 
 #[test]
+fn a_trace_that_comes_in_without_a_span_goes_on_with_its_first_one_here() {
+    let bench = Bench::with(&[], true);
+    let mut context = remote(Some(-1));
+    context.span.span_id = SpanId(0);
+    let incoming = Extracted { context: Some(context.clone()), ..Extracted::default() };
+    bench.tracer.start(Start { incoming: Some(&incoming), ..Start::new("s", Parent::None) }, |_| {});
+    let [started] = &bench.records()[..] else { panic!("one start") };
+    assert_eq!((started.trace, started.parent), (context.span.trace_id, SpanId(0)));
+    assert_eq!(started.get("_sampling_priority_v1"), Some("-1"));
+}
+
+#[test]
 fn a_trace_that_comes_in_twice_is_one() {
     let bench = Bench::new();
     let context = remote(Some(1));
