@@ -1,4 +1,5 @@
-//! Spans that are no processes, from records to chunks.
+//! Spans that are no processes, from records to chunks. Longer than other files, as all is told through one `Story`, whose parts
+//! (threads, processes, decisions, memory) meet in most tests.
 
 use std::ptr::NonNull;
 use std::rc::Rc;
