@@ -424,7 +424,7 @@ fn what_is_not_sampled_is_told_by_status_and_by_flush() {
     let text = sandbox.run_traced(["status"]).out();
     assert!(text.contains("spans: 0 delivered, ") && text.contains(" not sampled, 0 dropped, "), "{text}");
 
-    let sidecar = status(&sandbox)["runs"][0]["sidecar_pid"].as_u64().expect("a sidecar").to_string();
+    let sidecar = sandbox.sidecar().to_string();
     assert_eq!(sandbox.run_bare(["kill", "-KILL", &sidecar]).code, Some(0));
     let killed = wait_for("the sidecar to be gone", || {
         let run = &status(&sandbox)["runs"][0];

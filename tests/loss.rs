@@ -166,22 +166,12 @@ fn a_killed_sidecar_takes_nothing_with_it() {
         sandbox.traced(["sh", "-c", "echo begun > begun; while [ ! -e go ]; do sleep 0.05; done; /bin/true; exit 3"]);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the launcher starts");
     let _ = sandbox.wait_for_file(&sandbox.work().join("begun"));
-    // The sidecar leads a session of its own; the program and its children stay in the one of the test.
-    let here = session_of(std::process::id());
-    let sidecars: Vec<_> = sandbox.processes().into_iter().filter(|(pid, _)| session_of(*pid) != here).collect();
-    assert_eq!(sidecars.len(), 1, "one sidecar: {sidecars:?}");
-    let (pid, _) = &sidecars[0];
-    assert_eq!(sandbox.run_bare(["sh", "-c", "kill -9 $0", &pid.to_string()]).code, Some(0));
-    wait_for("the sidecar to be gone", || (!sandbox.processes().iter().any(|(other, _)| other == pid)).then_some(()));
+    let sidecar = sandbox.sidecar();
+    assert_eq!(sandbox.run_bare(["kill", "-KILL", &sidecar.to_string()]).code, Some(0));
+    wait_for("the sidecar to be gone", || sandbox.processes().iter().all(|(pid, _)| *pid != sidecar).then_some(()));
     sandbox.write("go", "");
     let outcome = Outcome::finish(child, "the program whose sidecar was killed");
     assert_eq!((outcome.code, outcome.out().as_str(), outcome.err().as_str()), (Some(3), "", ""));
-}
-
-fn session_of(pid: u32) -> Option<u32> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name before it may have blanks and parentheses in it; then come state, parent, group and session.
-    stat.rsplit_once(") ")?.1.split(' ').nth(3)?.parse().ok()
 }
 
 /// Children by system calls of the program's own are noticed by what they do first, whatever that is: none of them says

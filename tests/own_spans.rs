@@ -112,6 +112,47 @@ fn a_server_in_the_background_is_waited_for_though_it_has_said_nothing_yet() {
     assert_eq!(names(&sandbox.spans()), ["query", "request"]);
 }
 
+/// A command that leaves a process behind, which records when the command is gone, and not before.
+fn leaving_a_recorder_behind(before_the_end: &str) -> String {
+    let gone = "while kill -0 $$ 2>/dev/null; do sleep 0.01; done";
+    format!("({gone}; exec {RECORD}) >/dev/null 2>&1 </dev/null & {before_the_end}exit 3")
+}
+
+#[test]
+fn what_a_supervised_command_leaves_behind_is_waited_for_though_it_has_said_nothing_yet() {
+    let sandbox = sandbox("return");
+    let script = leaving_a_recorder_behind("");
+    let outcome = sandbox.run_traced(["--supervise", "--process-spans=false", "sh", "-c", &script]);
+    assert_eq!(outcome.code, Some(3));
+    assert_eq!(names(&sandbox.spans()), ["query", "request"]);
+}
+
+#[test]
+fn what_the_first_program_of_a_container_leaves_behind_is_waited_for() {
+    let sandbox = sandbox("return");
+    let script = leaving_a_recorder_behind("");
+    let launcher = sandbox.launcher();
+    let inside = ["unshare", "--pid", "--fork", "--mount-proc", launcher, "--process-spans=false", "sh", "-c", &script];
+    let outcome = sandbox.run_bare(inside);
+    // Only root may have a pid namespace.
+    if !outcome.err().contains("Operation not permitted") {
+        assert_eq!(outcome.code, Some(3));
+        assert_eq!(names(&sandbox.spans()), ["query", "request"]);
+    }
+}
+
+#[test]
+fn a_sidecar_that_is_told_to_go_waits_for_who_has_said_nothing_yet() {
+    let sandbox = sandbox("return");
+    let script = leaving_a_recorder_behind("read line; ");
+    let mut command = sandbox.traced(["--process-spans=false", "sh", "-c", &script]);
+    let mut shell = command.stdin(std::process::Stdio::piped()).spawn().expect("the launcher starts");
+    assert_eq!(sandbox.run_bare(["kill", "-TERM", &sandbox.sidecar().to_string()]).code, Some(0));
+    drop(shell.stdin.take());
+    assert_eq!(shell.wait().expect("it ends").code(), Some(3));
+    assert_eq!(names(&sandbox.spans()), ["query", "request"]);
+}
+
 #[test]
 fn spans_are_sent_while_processes_are_held_back() {
     let sandbox = sandbox("return");

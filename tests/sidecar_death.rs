@@ -12,7 +12,7 @@ struct Scene {
     sandbox: Sandbox,
     receiver: Receiver,
     child: Child,
-    sidecar: u64,
+    sidecar: u32,
     ledger: std::path::PathBuf,
 }
 
@@ -29,7 +29,7 @@ impl Scene {
         let path = ledger.to_str().expect("a path of UTF-8");
         let mut command = sandbox.traced([program.as_str(), "wait", path, &SPANS.to_string()]);
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the launcher starts");
-        let sidecar = wait_for("the sidecar", || run(&sandbox)?["sidecar_pid"].as_u64());
+        let sidecar = sandbox.sidecar();
         Scene { sandbox, receiver, child, sidecar, ledger }
     }
 

@@ -198,6 +198,18 @@ impl Sandbox {
         .collect()
     }
 
+    /// The sidecar of the one run there is, as `ddtrace-run status` tells it.
+    ///
+    /// # Panics
+    /// When none comes up.
+    #[must_use]
+    pub fn sidecar(&self) -> u32 {
+        wait_for("the sidecar", || {
+            let status: serde_json::Value = serde_json::from_str(&self.run_traced(["status", "--json"]).out()).ok()?;
+            status["runs"][0]["sidecar_pid"].as_u64()?.try_into().ok()
+        })
+    }
+
     /// Waits for the end of all and reads the spans of the local store.
     ///
     /// # Panics

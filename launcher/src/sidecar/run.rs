@@ -340,10 +340,11 @@ fn watch(
             let longest = if collector.has_doorbell() { IDLE_TICK } else { DEAF_TICK };
             tick = (tick * 2).min(longest);
         }
-        if told_to_go.is_some_and(|told| collector.living() == 0 || told.elapsed() >= LAST_WORDS) {
+        let is_over = collector.living() == 0 && !collector.finds_silent_processes();
+        if told_to_go.is_some_and(|told| is_over || told.elapsed() >= LAST_WORDS) {
             return true;
         }
-        if collector.living() == 0 && (command_ended.is_some() || !collector.finds_silent_processes()) {
+        if is_over {
             let since = *quiet_since.get_or_insert_with(Instant::now);
             if since.elapsed() >= LINGER || (supervised && command_ended.is_some()) {
                 return false;
