@@ -331,6 +331,30 @@ fn delivery_is_waited_for_until_somebody_wants_an_end() {
     let _ = connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}");
 }
 
+/// Who asks it for its version waits as long as it pleases.
+#[test]
+fn an_agent_that_never_comes_to_an_end_is_not_in_the_way() {
+    let (receiver, url) = silent_receiver();
+    std::thread::spawn(move || {
+        while let Ok((mut connection, _)) = receiver.accept() {
+            std::thread::spawn(move || {
+                while connection.write_all(b"H").is_ok() {
+                    std::thread::sleep(std::time::Duration::from_millis(50));
+                }
+            });
+        }
+    });
+    for supervise in [true, false] {
+        let mut argv = vec!["--debug", "--exporter=datadog", "--agent-url", &url, "--shutdown-timeout=0s"];
+        argv.extend(supervise.then_some("--supervise"));
+        argv.extend(["sh", "-c", "exit 4"]);
+        let sandbox = sandbox();
+        let outcome = sandbox.run_traced(argv);
+        assert_eq!(outcome.code, Some(4), "{outcome:?}");
+        outcome.assert_err_names(&["no answer within 800 ms"]);
+    }
+}
+
 #[test]
 fn without_supervision_the_end_is_never_held_up() {
     let sandbox = sandbox();

@@ -6,6 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ddtrace::config::Resolution;
+use nix::errno::Errno;
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, fork};
 
 use super::environment::Environment;
 use super::process_spans::Decision;
@@ -21,7 +24,26 @@ use crate::{sidecar, state_dir, target};
 const PROBE_LIMIT: Duration = Duration::from_millis(800);
 
 /// Says where spans would go now, for `--debug`.
+///
+/// A child does it: whoever asks backends does so from threads, which may still wait, with a lock of the resolver or a
+/// signal meant for the launcher, when there is nothing more to be said. The launcher, which forks, has one thread.
 pub fn tell_destinations(resolution: &Resolution, messages: &mut Messages) {
+    // SAFETY: the launcher has one thread, so that the child may do whatever it might.
+    match unsafe { fork() } {
+        Ok(ForkResult::Parent { child }) => {
+            // Where SIGCHLD is ignored there is nothing to reap, and it has ended all the same.
+            while waitpid(child, None) == Err(Errno::EINTR) {}
+        }
+        Ok(ForkResult::Child) => {
+            tell_destinations_here(resolution, messages);
+            // SAFETY: ends this process at once, without the launcher's exit handlers.
+            unsafe { libc::_exit(0) }
+        }
+        Err(error) => messages.debug(format_args!("backends were not asked ({error})")),
+    }
+}
+
+fn tell_destinations_here(resolution: &Resolution, messages: &mut Messages) {
     let environment = Environment::inherited();
     let report = report(resolution, &facts(resolution, &environment));
     for destination in report.destinations.iter().filter(|destination| destination.used) {
