@@ -347,14 +347,15 @@ if not hasattr(ddtrace.tracer, 'data_streams_processor'):
 /// An SDK that a program sets up itself does all by itself.
 #[test]
 fn an_sdk_of_the_programs_own_is_left_alone() {
-    let sandbox = sandbox();
-    let program = program("own_sdk.py");
-    let bare = sandbox.run_bare([python("otel-venv"), program.clone()]);
-    let traced = sandbox.run_traced([python("otel-venv"), program]);
-    succeeded(&bare);
-    assert_eq!(traced, bare, "left is under the launcher");
-    let spans = sandbox.spans();
-    assert_eq!(spans.len(), 0, "{spans:#?}");
+    for venv in ["otel-venv", "otel-older-venv"] {
+        let sandbox = sandbox();
+        let bare = sandbox.run_bare([python(venv), program("own_sdk.py")]);
+        let traced = sandbox.run_traced([python(venv), program("own_sdk.py")]);
+        succeeded(&bare);
+        assert_eq!(traced, bare, "left is under the launcher");
+        let spans = sandbox.spans();
+        assert_eq!(spans.len(), 0, "{spans:#?}");
+    }
 }
 
 /// What programs do with the API beyond what its pages show gives the answers that Datadog's own tracer gives.

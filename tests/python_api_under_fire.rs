@@ -1,5 +1,6 @@
 //! The APIs of Python's programs where a program is interrupted, and where its work goes on elsewhere.
 
+use ddtrace_test_support::programs::pythons;
 use ddtrace_test_support::python::{program, python};
 use ddtrace_test_support::{Outcome, Sandbox};
 
@@ -51,4 +52,16 @@ fn tasks_are_under_the_span_in_which_they_were_made() {
 #[test]
 fn exceptions_are_shown_whatever_is_in_the_place_of_tracebacks() {
     succeeded(&sandbox().run_traced([python("otel-venv"), program("replaced_traceback.py")]));
+}
+
+/// Older interpreters end such threads in the middle of our code, which neither aborts the process nor harms it.
+#[test]
+fn an_interpreter_ends_while_daemon_threads_make_spans() {
+    let all = pythons();
+    let way = |way: &'static str| all.iter().cloned().map(move |python| (python, way));
+    for (python, way) in way("fail").chain(way("work")).chain([(python("otel-venv"), "send")]) {
+        for _ in 0..6 {
+            succeeded(&sandbox().run_traced([&python, &program("daemons.py"), way]));
+        }
+    }
 }

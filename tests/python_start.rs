@@ -216,7 +216,7 @@ fn sub_interpreters_are_left_alone() {
         "try: import _interpreters as interpreters\n\
          except ImportError: import _xxsubinterpreters as interpreters\n\
          run = getattr(interpreters, 'run_string', None)\n\
-         code = 'import sys; print([f for f in map(str, sys.meta_path) if \"ddtrace\" in f], len(sys.path))'\n\
+         code = 'import sys; print([n for n in [*map(str, sys.meta_path), *sys.modules] if \"ddtrace\" in n], len(sys.path))'\n\
          for turn in range(3):\n\
          \x20   interpreter = interpreters.create()\n\
          \x20   print(run(interpreter, code), flush=True)\n\

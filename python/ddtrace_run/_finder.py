@@ -29,7 +29,7 @@ _CALLED = {
 
 def install():
     """Takes part in imports from now on. Once is enough, and in a sub-interpreter nothing is done."""
-    if _provider() == "none" or not _is_main_interpreter() or any(type(f) is _Lender for f in sys.meta_path):
+    if _provider() == "none" or not is_main_interpreter() or any(type(f) is _Lender for f in sys.meta_path):
         return
     lender = _Lender()
     if _provider() == "ddtrace-run":
@@ -59,7 +59,7 @@ def _provider():
     return os.environ.get("DD_TRACE_PYTHON_PROVIDER", "").strip().lower()
 
 
-def _is_main_interpreter():
+def is_main_interpreter():
     import _signal
 
     try:

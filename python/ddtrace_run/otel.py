@@ -157,7 +157,9 @@ class _StandIn(TracerProvider, _trace_api.ProxyTracerProvider):
     def get_tracer(self, instrumenting_module_name, instrumenting_library_version=None, schema_url=None, attributes=None):
         real = _trace_api._TRACER_PROVIDER
         if real is not None:
-            return real.get_tracer(instrumenting_module_name, instrumenting_library_version, schema_url, attributes)
+            told = (instrumenting_module_name, instrumenting_library_version, schema_url)
+            # Providers of releases before 1.26 take no attributes; the API of those hands over none.
+            return real.get_tracer(*told) if attributes is None else real.get_tracer(*told, attributes)
         _set_propagator()
         return TracerProvider.get_tracer(
             self, instrumenting_module_name, instrumenting_library_version, schema_url, attributes

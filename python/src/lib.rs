@@ -19,6 +19,8 @@ mod shown;
 mod span;
 mod spared;
 mod store;
+#[cfg(all(target_env = "gnu", target_pointer_width = "64"))]
+mod thread_exit;
 mod tracer;
 mod values;
 mod variable;
@@ -63,6 +65,9 @@ mod native {
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         let py = module.py();
         crate::errors::load(py)?;
+        // musl ends a thread without unwinding it.
+        #[cfg(all(target_env = "gnu", target_pointer_width = "64"))]
+        crate::thread_exit::keep_threads_in_our_code(py);
         // Each text begins with the signature, which `inspect` reads.
         let span = py.get_type::<Span>();
         let doc = c"set_tag($self, key, value=None)\n--\n\nSets a tag: text, a number, or what `str` makes of it.";

@@ -9,6 +9,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 # A library's, taken before there is a provider.
 early = trace.get_tracer("library")
+kept = trace.get_tracer_provider()
 # To programs it is the mark of a provider that has been set up.
 assert not hasattr(trace.get_tracer_provider(), "resource")
 exporter = InMemorySpanExporter()
@@ -25,6 +26,9 @@ with tracer.start_as_current_span("outer") as outer:
 
     with concurrent.futures.ThreadPoolExecutor() as pool:
         assert pool.submit(trace.get_current_span).result() is trace.INVALID_SPAN
+
+with tracer.start_as_current_span("kept one") as outer, kept.get_tracer("kept", "1").start_as_current_span("below"):
+    assert trace.get_current_span().parent.span_id == outer.context.span_id
 
 assert trace.get_tracer_provider() is provider
 assert type(context._RUNTIME_CONTEXT).__name__ == "ContextVarsRuntimeContext"

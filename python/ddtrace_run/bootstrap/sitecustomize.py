@@ -31,7 +31,11 @@ def begin(directory):
         finally:
             sys.path.remove(root)
             sys.path_importer_cache.pop(root, None)
-        _finder.install()
+        if _finder.is_main_interpreter():
+            _finder.install()
+        else:
+            sys.modules.pop("ddtrace_run._finder")
+            sys.modules.pop("ddtrace_run")
 
 
 def leave(directory):

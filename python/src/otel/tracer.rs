@@ -58,7 +58,13 @@ impl OtelTracer {
             return Ok(Some(real.bind(py).clone()));
         }
         let Some(provider) = binding.provider(py)? else { return Ok(None) };
-        let real = provider.call_method1(intern!(py, "get_tracer"), self.made_by.told(py))?.unbind();
+        let get_tracer = intern!(py, "get_tracer");
+        // Providers of releases before 1.26 take no attributes; the API of those hands over none.
+        let real = match self.made_by.told(py) {
+            (name, version, schema_url, None) => provider.call_method1(get_tracer, (name, version, schema_url)),
+            told => provider.call_method1(get_tracer, told),
+        };
+        let real = real?.unbind();
         Ok(Some(self.real.get_or_init(py, || real).bind(py).clone()))
     }
 
