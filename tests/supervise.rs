@@ -227,6 +227,47 @@ fn control_z_and_fg_and_bg_work_as_ever() {
     shell.end();
 }
 
+/// As timeout(1) makes one. As the leader of the job it would have been in front of the terminal all the same.
+#[test]
+fn a_program_in_a_group_of_its_own_is_in_front_of_the_terminal() {
+    let sandbox = sandbox();
+    let mut shell = shell(&sandbox);
+    shell.types("$run timeout 600 sleep 600\n");
+    let program = supervised_by(shell.id());
+    wait_for("a group of its own", || (!children_of(program).is_empty()).then_some(()));
+    shell.types("\x1a");
+    shell.shows("Stopped");
+    shell.shows("next> ");
+    wait_for_state(program, 'T');
+    shell.types("fg\n");
+    wait_for_state(program, 'S');
+    shell.types("\x03");
+    shell.shows("next> ");
+    shell.types("echo code $?\n");
+    shell.shows("code 130");
+    // It may read from the terminal, also after it was stopped there.
+    let reader = sandbox.write(
+        "reader.py",
+        "import os, sys\nos.setpgid(0, 0)\nfor line in sys.stdin: print('<' + line[:-1] + '>', flush=True)\n",
+    );
+    shell.types(&format!("$run python3 {}\n", reader.display()));
+    shell.shows("reader.py\r\n");
+    shell.types("one\n");
+    shell.shows("<one>\r\n");
+    shell.types("\x1a");
+    shell.shows("Stopped");
+    shell.shows("next> ");
+    shell.types("fg\n");
+    shell.shows("reader.py\r\n");
+    shell.types("two\n");
+    shell.shows("<two>\r\n");
+    shell.types("\x04");
+    shell.shows("next> ");
+    shell.types("echo code $?\nexit\n");
+    shell.shows("code 0");
+    shell.end();
+}
+
 #[test]
 fn a_writer_in_the_background_is_stopped_where_the_terminal_wants_it() {
     let sandbox = sandbox();

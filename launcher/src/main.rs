@@ -14,6 +14,7 @@ mod sidecar;
 mod spool;
 mod state_dir;
 mod target;
+mod unnoticed;
 mod view;
 
 use std::ffi::OsString;

@@ -4,10 +4,15 @@
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
 
+use nix::sys::signal::Signal;
+
+use crate::unnoticed;
+
 /// Says that the launcher itself has failed.
 pub fn error(text: &dyn Display) {
-    // Nobody is left to tell where stderr is closed.
-    let _ = writeln!(std::io::stderr(), "ddtrace-run: {text}");
+    // Nobody is left to tell where stderr is closed, or where nobody reads it: that ends whoever writes there, but the
+    // program may never do so.
+    let _ = unnoticed::without(Signal::SIGPIPE, || writeln!(std::io::stderr(), "ddtrace-run: {text}"));
 }
 
 /// Remarks about the run. A program's stderr is its own: they are said at once on a terminal or with `--debug`, else

@@ -6,9 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ddtrace::config::Resolution;
-use nix::errno::Errno;
-use nix::sys::wait::waitpid;
-use nix::unistd::{ForkResult, fork};
+use nix::unistd::ForkResult;
 
 use super::environment::Environment;
 use super::process_spans::Decision;
@@ -18,6 +16,7 @@ use crate::cli::ColourChoice;
 use crate::info::{Facts, report};
 use crate::message::Messages;
 use crate::target::{Obstacle, Target};
+use crate::unnoticed::fork_and_wait;
 use crate::{sidecar, state_dir, target};
 
 /// The longest that a backend is waited for.
@@ -29,11 +28,8 @@ const PROBE_LIMIT: Duration = Duration::from_millis(800);
 /// signal meant for the launcher, when there is nothing more to be said. The launcher, which forks, has one thread.
 pub fn tell_destinations(resolution: &Resolution, messages: &mut Messages) {
     // SAFETY: the launcher has one thread, so that the child may do whatever it might.
-    match unsafe { fork() } {
-        Ok(ForkResult::Parent { child }) => {
-            // Where SIGCHLD is ignored there is nothing to reap, and it has ended all the same.
-            while waitpid(child, None) == Err(Errno::EINTR) {}
-        }
+    match unsafe { fork_and_wait() } {
+        Ok(ForkResult::Parent { .. }) => {}
         Ok(ForkResult::Child) => {
             tell_destinations_here(resolution, messages);
             // SAFETY: ends this process at once, without the launcher's exit handlers.

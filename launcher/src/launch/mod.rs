@@ -54,7 +54,7 @@ use environment::Environment;
 use exec::Command;
 use process_spans::Decision;
 use signals::Signals;
-use supervise::{End, Patiently};
+use supervise::{End, Patiently, Sidecar};
 use trace::{Incoming, Trace};
 
 /// Over the time that the sidecar itself allows for delivery.
@@ -366,11 +366,14 @@ impl<'a> Launch<'a> {
         // The sidecar sees the end of this direction, and closes its own side when everything is out or stored.
         let _ = control.shutdown(std::net::Shutdown::Write);
         if self.view {
-            self.show(Patiently::new(view, &signals));
+            self.show(Patiently::new(view, &signals, patience + MARGIN));
         }
         match supervise::wait_for_sidecar(&control, &signals, patience + MARGIN) {
-            Some(words) => words.lines().for_each(|line| messages.note(line)),
-            None => messages.note("spans are still being delivered; the sidecar goes on with it"),
+            Sidecar::Ended(words) => words.lines().for_each(|line| messages.note(line)),
+            Sidecar::Works => messages.note("spans are still being delivered; the sidecar goes on with it"),
+            Sidecar::Died => messages.note(
+                "the sidecar has ended before its time; `ddtrace-run status` tells what waits, and its log why, if it knew",
+            ),
         }
         finish(end, self.word(), why_not)
     }

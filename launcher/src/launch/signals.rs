@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
-use nix::unistd::{Pid, getpid, getsid};
+use nix::unistd::{Pid, getpgid, getpgrp, getpid, getsid};
 
 /// What arrives at the launcher from now on.
 pub struct Signals {
@@ -70,6 +70,16 @@ impl AsFd for Signals {
     }
 }
 
+/// The process group that the program has made for itself, as timeout(1) does, while the launcher leads that of the job.
+///
+/// Without the launcher the program would lead the job, and what it does to be its leader would change nothing. So it is to
+/// find itself in front of the terminal, and be told what the job is told.
+pub fn group_of_its_own(program: Pid) -> Option<Pid> {
+    let own = getpgrp();
+    let group = getpgid(Some(program)).ok()?;
+    (own == getpid() && group != own && getsid(Some(program)) == getsid(None)).then_some(group)
+}
+
 /// A signal that the launcher got.
 pub struct Arrived {
     info: siginfo,
@@ -80,9 +90,9 @@ impl Arrived {
         self.info.ssi_signo as i32
     }
 
-    /// Whether the program has got it as well: what the kernel sends because of the terminal goes to a whole process
-    /// group. But only the leader of a session is told that the terminal is gone, and would have been the program.
-    fn is_the_programs_already(&self) -> bool {
+    /// Whether it comes from the terminal: the kernel sends such to a whole process group. But only the leader of a session
+    /// is told that the terminal is gone, and would have been the program.
+    fn is_for_the_group(&self) -> bool {
         let from_terminal = match self.number() {
             libc::SIGHUP | libc::SIGCONT => getsid(None) != Ok(getpid()),
             number => [libc::SIGINT, libc::SIGQUIT, libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU, libc::SIGWINCH]
@@ -93,8 +103,20 @@ impl Arrived {
 
     /// Gives it to the program, unless it has it or it speaks of the launcher's own children.
     pub fn forward(&self, program: Pid) {
-        if self.number() == libc::SIGCHLD || self.is_the_programs_already() {
+        if self.number() == libc::SIGCHLD {
             return;
+        }
+        let group = group_of_its_own(program);
+        // A shell lets a job go on by a signal to its group, which does not look like one from a terminal.
+        let is_for_the_group = self.is_for_the_group() || self.number() == libc::SIGCONT;
+        match group {
+            Some(group) if is_for_the_group => {
+                // SAFETY: no pointers; the group is there as long as the program, which is not reaped yet.
+                unsafe { libc::kill(-group.as_raw(), self.number()) };
+                return;
+            }
+            None if self.is_for_the_group() => return,
+            _ => {}
         }
         // What sigqueue(3) sent comes with a value.
         if self.info.ssi_code == libc::SI_QUEUE && self.queue(program).is_ok() {

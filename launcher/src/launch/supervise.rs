@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, killpg, sigaction};
 use nix::sys::stat::Mode;
-use nix::unistd::{ForkResult, Pid, dup2_stdin, dup2_stdout, fork, pipe2, read, write};
+use nix::unistd::{ForkResult, Pid, dup2_stdin, dup2_stdout, fork, getpgrp, pipe2, read, tcgetpgrp, tcsetpgrp, write};
 
 use super::exec::{Command, exit_code};
-use super::signals::Signals;
+use super::signals::{Signals, group_of_its_own};
+use crate::sidecar::LAST_WORD;
 
 /// A program that has been forked but not started yet: it waits until everything is ready for it.
 pub struct Held {
@@ -125,12 +126,25 @@ fn reap(program: Pid, signals: &Signals) -> Option<End> {
 /// launcher is handed on like any other signal.
 fn stop_with(program: Pid, signal: i32, signals: &Signals) {
     let by_job_control = [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU, libc::SIGSTOP].contains(&signal);
+    if !by_job_control {
+        return;
+    }
     // Without a terminal there is no job control. Whoever stops and continues the program there would leave the launcher
     // behind, and with it those who wait for its end.
-    let has_terminal = || open("/dev/tty", OFlag::O_RDONLY | OFlag::O_NOCTTY | OFlag::O_CLOEXEC, Mode::empty()).is_ok();
-    if by_job_control && has_terminal() && !is_continued(program) {
+    let Some(terminal) = terminal() else { return };
+    if [libc::SIGTTIN, libc::SIGTTOU].contains(&signal)
+        && let Some(group) = group_of_its_own(program)
+        && tcgetpgrp(&terminal) == Ok(getpgrp())
+        && tcsetpgrp(&terminal, group).is_ok()
+    {
+        let _ = killpg(group, Signal::SIGCONT);
+    } else if !is_continued(program) {
         signals.stop_by(signal);
     }
+}
+
+fn terminal() -> Option<OwnedFd> {
+    open("/dev/tty", OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC, Mode::empty()).ok()
 }
 
 /// Whether somebody has let the stopped program go on meanwhile.
@@ -170,27 +184,33 @@ pub fn end_as(end: End) -> i32 {
     }
 }
 
-/// Reads what the sidecar sends, until somebody wants an end.
+/// Reads what the sidecar sends, until somebody wants an end, or nothing comes for too long.
 pub struct Patiently<'a> {
     pipe: File,
     signals: &'a Signals,
+    limit: Duration,
 }
 
 impl<'a> Patiently<'a> {
-    /// From this pipe.
-    pub fn new(pipe: OwnedFd, signals: &'a Signals) -> Self {
-        Patiently { pipe: File::from(pipe), signals }
+    /// From this pipe, which may be silent for so long.
+    pub fn new(pipe: OwnedFd, signals: &'a Signals, limit: Duration) -> Self {
+        Patiently { pipe: File::from(pipe), signals, limit }
     }
 }
 
 impl Read for Patiently<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let deadline = Instant::now() + self.limit;
         loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(0);
+            }
             let mut ready = [
                 PollFd::new(self.pipe.as_fd(), PollFlags::POLLIN),
                 PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
             ];
-            let _ = poll(&mut ready, PollTimeout::NONE);
+            let _ = poll(&mut ready, PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX));
             if ready[0].any() == Some(true) {
                 return self.pipe.read(buffer);
             }
@@ -201,29 +221,43 @@ impl Read for Patiently<'_> {
     }
 }
 
-/// Waits until the sidecar has closed its side; gives what it had to say. `None` where the time was over before, or
-/// somebody wanted an end.
-pub fn wait_for_sidecar(control: &UnixStream, signals: &Signals, limit: Duration) -> Option<String> {
+/// What became of the sidecar.
+pub enum Sidecar {
+    /// It has come to its end, and had this to say.
+    Ended(String),
+    /// It still works: the time was over, or somebody wanted an end.
+    Works,
+    /// It is gone without its last word.
+    Died,
+}
+
+/// Waits until the sidecar has said all.
+pub fn wait_for_sidecar(control: &UnixStream, signals: &Signals, limit: Duration) -> Sidecar {
     let deadline = Instant::now() + limit;
     let mut words = Vec::new();
     let mut buffer = [0u8; 1024];
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return None;
+            return Sidecar::Works;
         }
         let mut ready =
             [PollFd::new(control.as_fd(), PollFlags::POLLIN), PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
         let _ = poll(&mut ready, PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX));
         if ready[0].any() == Some(true) {
             match (&*control).read(&mut buffer) {
-                Ok(0) => return Some(String::from_utf8_lossy(&words).into_owned()),
+                Ok(0) => {
+                    return match words.split_last() {
+                        Some((&LAST_WORD, words)) => Sidecar::Ended(String::from_utf8_lossy(words).into_owned()),
+                        _ => Sidecar::Died,
+                    };
+                }
                 Ok(count) => words.extend(buffer.iter().take(count)),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return None,
+                Err(_) => return Sidecar::Died,
             }
         } else if signals.want_an_end() {
-            return None;
+            return Sidecar::Works;
         }
     }
 }

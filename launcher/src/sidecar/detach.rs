@@ -6,8 +6,9 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::sys::stat::Mode;
-use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, chdir, dup2_stderr, dup2_stdin, dup2_stdout, fork, setsid};
+
+use crate::unnoticed::fork_and_wait;
 
 /// How far the sidecar stands back where processors are short.
 const NICENESS: i32 = 5;
@@ -23,11 +24,8 @@ pub enum Lineage {
 /// Forks twice, so that the sidecar is nobody's child: the target's `wait` must not see it.
 pub fn start(keep: &[RawFd]) -> nix::Result<Lineage> {
     // SAFETY: the launcher has one thread.
-    match unsafe { fork() }? {
-        ForkResult::Parent { child } => {
-            waitpid(child, None)?;
-            Ok(Lineage::Launcher)
-        }
+    match unsafe { fork_and_wait() }? {
+        ForkResult::Parent { .. } => Ok(Lineage::Launcher),
         ForkResult::Child => {
             let _ = setsid();
             // SAFETY: as above.

@@ -40,4 +40,4 @@ pub use listen::bind;
 pub use log::log_file;
 pub use pidfd::open as open_process;
 pub use process_span::operation as process_operation;
-pub use run::{FirstProcess, Order, run};
+pub use run::{FirstProcess, LAST_WORD, Order, run};

@@ -79,6 +79,9 @@ pub struct FirstProcess {
     pub baggage_tags: Vec<(String, String)>,
 }
 
+/// What the sidecar says to the supervising launcher at last: without it, it has not come to its end.
+pub const LAST_WORD: u8 = 0x04;
+
 /// What the sidecar is to do.
 pub struct Order {
     /// Where processes connect.
@@ -105,6 +108,11 @@ pub struct Order {
 
 /// Runs the sidecar to its end. `pid` is the first process, `pidfd` tells of its end.
 pub fn run(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
+    work(order, pid, pidfd)
+        .inspect_err(|error| tracing::error!("the sidecar cannot work ({error}); nothing is recorded"))
+}
+
+fn work(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
     if order.control.is_none() {
         std::thread::sleep(STAND_BACK);
     }
@@ -171,14 +179,13 @@ pub fn run(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
         order.first.identity.run,
         !order.process_spans,
     );
-    let supervised = order.control.is_some();
     let first = SpanRecord::of(&order.first, pid);
     if order.process_spans {
         collector.append_own(&first.bytes);
     }
     collector.track(order.first.identity.span_id, pid, Watch::Descriptor(pidfd));
 
-    let told_to_go = watch(&epoll, &signals, &mut collector, &exporting, supervised);
+    let told_to_go = watch(&epoll, &signals, &mut collector, &exporting, order.control.as_ref());
 
     if told_to_go {
         exporting.hurry();
@@ -188,6 +195,8 @@ pub fn run(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
         exporting.wake();
         !exporting.is_finished()
     });
+    // Who comes now is not traced by this run any more, and may have one of its own.
+    let records = collector.into_records();
     exporting.wake();
     while !exporting.is_finished() {
         // SIGTERM while delivering: what is left stays in the spool.
@@ -222,7 +231,6 @@ pub fn run(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
         usage.max_rss as f64 / f64::from(1 << 20),
         account.get(Counter::RecordBytes)
     );
-    let records = collector.into_records();
     account.set(Counter::SidecarPid, 0);
     if let Some(directory) = directory {
         if ended.is_complete && account.waiting() == 0 {
@@ -244,7 +252,8 @@ pub fn run(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
     Ok(())
 }
 
-/// Tells the supervising launcher what became of the spans: the account where it is wanted, and what was not hoped for.
+/// Tells the supervising launcher what became of the spans: the account where it is wanted, what was not hoped for, and
+/// that this was all.
 fn tell(control: OwnedFd, account: Option<&str>, complaints: &[String], waiting: u64) {
     let mut stream = UnixStream::from(control);
     if let Some(account) = account {
@@ -260,6 +269,7 @@ fn tell(control: OwnedFd, account: Option<&str>, complaints: &[String], waiting:
             if waiting == 1 { "span is" } else { "spans are" }
         );
     }
+    let _ = stream.write_all(&[LAST_WORD]);
 }
 
 /// Collects until the last process is gone, or somebody says that it is enough. Gives whether the sidecar was told to go.
@@ -268,8 +278,9 @@ fn watch(
     signals: &SignalFd,
     collector: &mut Collector,
     exporting: &Exporting,
-    supervised: bool,
+    control: Option<&OwnedFd>,
 ) -> bool {
+    let mut supervised = control.is_some();
     let mut tick = BUSY_TICK;
     let mut is_flooded = false;
     let mut last_drain = Instant::now();
@@ -303,10 +314,15 @@ fn watch(
                         return true;
                     }
                 }
-                CONTROL => {
-                    if command_ended.is_none() {
-                        command_ended = Some(Instant::now());
+                CONTROL if event.events().contains(EpollFlags::EPOLLHUP) => {
+                    // The launcher is gone, with or before the command: nobody waits, and it goes on as without a launcher.
+                    (supervised, command_ended) = (false, None);
+                    if let Some(control) = control {
+                        let _ = epoll.delete(control);
                     }
+                }
+                CONTROL => {
+                    command_ended.get_or_insert_with(Instant::now);
                 }
                 span => {
                     active = true;

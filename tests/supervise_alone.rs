@@ -1,0 +1,94 @@
+//! `--supervise` where one of launcher, program and sidecar is gone, or does not answer.
+
+use ddtrace_test_support::{Manner, Outcome, Receiver, Sandbox, wait_for};
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+fn sandbox() -> Sandbox {
+    let mut sandbox = Sandbox::new(env!("CARGO_BIN_EXE_ddtrace-run"));
+    sandbox.set("DD_TRACE_PROCESS_SPANS", "true");
+    sandbox
+}
+
+/// A program that waits for a line before it goes on.
+fn waiting(sandbox: &Sandbox, options: &[&str], then: &str) -> Child {
+    let script = format!("read line; {then}");
+    let mut command = sandbox.traced(options.iter().copied().chain(["sh", "-c", &script]));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the launcher starts")
+}
+
+fn kill(sandbox: &Sandbox, signal: &str, pid: u32) {
+    assert_eq!(sandbox.run_bare(["kill", signal, &pid.to_string()]).code, Some(0));
+}
+
+#[test]
+fn what_a_program_records_after_its_launcher_was_killed_is_not_lost() {
+    let sandbox = sandbox();
+    let mut launcher = waiting(&sandbox, &["--supervise"], "/bin/true; exit 3");
+    let sidecar = sandbox.sidecar();
+    let input = launcher.stdin.take();
+    kill(&sandbox, "-KILL", launcher.id());
+    assert!(!launcher.wait().expect("a child").success());
+    // Longer than what a command has left behind is waited for.
+    std::thread::sleep(Duration::from_secs(1));
+    drop(input);
+    let names: Vec<_> = sandbox.spans().into_iter().map(|span| (span.name, span.failed)).collect();
+    assert_eq!(names.len(), 2, "{names:?}");
+    assert!(names.contains(&("true".into(), false)), "{names:?}");
+    assert!(!sandbox.processes().iter().any(|(pid, _)| *pid == sidecar), "it has ended as well");
+}
+
+#[test]
+fn a_sidecar_that_was_killed_is_missed() {
+    for option in ["--supervise", "--view"] {
+        let sandbox = sandbox();
+        let mut launcher = waiting(&sandbox, &[option, "--debug"], "exit 3");
+        kill(&sandbox, "-KILL", sandbox.sidecar());
+        drop(launcher.stdin.take());
+        let outcome = Outcome::finish(launcher, "a launcher whose sidecar is gone");
+        assert_eq!(outcome.code, Some(3));
+        outcome.assert_err_names(&["the sidecar has ended before its time"]);
+    }
+}
+
+#[test]
+fn a_sidecar_that_does_not_answer_is_waited_for_as_long_as_was_said() {
+    for option in ["--supervise", "--view"] {
+        let sandbox = sandbox();
+        let mut launcher = waiting(&sandbox, &[option, "--debug", "--shutdown-timeout=0s"], "exit 3");
+        let sidecar = sandbox.sidecar();
+        kill(&sandbox, "-STOP", sidecar);
+        drop(launcher.stdin.take());
+        let outcome = Outcome::finish(launcher, "a launcher whose sidecar stands still");
+        assert_eq!(outcome.code, Some(3));
+        outcome.assert_err_names(&["spans are still being delivered"]);
+        kill(&sandbox, "-CONT", sidecar);
+        sandbox.settle();
+    }
+}
+
+/// A run that only delivers any more traces nobody, and is in nobody's way.
+#[test]
+fn a_run_within_one_that_is_over_is_a_run_of_its_own() {
+    let receiver = Receiver::start(Manner::IsMute);
+    let sandbox = sandbox();
+    let inner = format!("{} --exporter=local sh -c 'exit 4'", sandbox.launcher());
+    let waits = "until [ -e go ]; do sleep 0.1; done";
+    let script =
+        format!("({waits}; XDG_STATE_HOME=$PWD/inner {inner}; echo $? > code) >/dev/null 2>&1 </dev/null & exit 3");
+    let url = receiver.url();
+    let options = ["--supervise", "--shutdown-timeout=1h", "--exporter=datadog", "--agent-url", &url];
+    let mut command = sandbox.traced(options.into_iter().chain(["sh", "-c", &script]));
+    let mut outer = command.spawn().expect("the launcher starts");
+    wait_for("the outer run to deliver", || (receiver.unanswered() > 0).then_some(()));
+    // What the command has left behind is waited for no longer then.
+    std::thread::sleep(Duration::from_secs(1));
+    sandbox.write("go", "");
+    assert_eq!(sandbox.wait_for_file(&sandbox.work().join("code")), "4\n");
+    let store = sandbox.work().join("inner/ddtrace").join(sandbox.local_store().file_name().expect("a file"));
+    assert!(sandbox.wait_for_file(&store).contains("exit 4"));
+    kill(&sandbox, "-TERM", outer.id());
+    assert_eq!(wait_for("the end", || outer.try_wait().expect("a child")).code(), Some(3));
+    kill(&sandbox, "-TERM", sandbox.sidecar());
+    sandbox.settle();
+}
