@@ -13,14 +13,9 @@ fn sandbox() -> Sandbox {
     sandbox
 }
 
-#[track_caller]
-fn succeeded(outcome: &Outcome) {
-    assert_eq!((outcome.code, outcome.err().as_str()), (Some(0), ""), "{outcome:?}");
-}
-
 /// The answers of a provider to the questions of the contract.
 fn answers(outcome: &Outcome) -> BTreeMap<String, Value> {
-    succeeded(outcome);
+    outcome.assert_success();
     serde_json::from_str(&outcome.out()).expect("the answers are JSON")
 }
 
@@ -71,7 +66,7 @@ fn what_runs_with_the_api_alone_runs() {
     let sandbox = sandbox();
     for venv in ["otel-venv", "otel-older-venv"] {
         let bare = sandbox.run_bare([python(venv), program("bare.py")]);
-        succeeded(&bare);
+        bare.assert_success();
         assert_eq!(sandbox.run_traced([python(venv), program("bare.py")]), bare, "left is under the launcher");
     }
 }
@@ -89,7 +84,7 @@ fn contexts_go_through_a_program_without_a_tracer() {
             let mut sandbox = sandbox();
             sandbox.set(variable, styles);
             let outcome = sandbox.run_traced([python(venv), program("propagate.py")]);
-            succeeded(&outcome);
+            outcome.assert_success();
             assert_eq!(outcome.out(), "passed on\n", "{styles}");
         }
     }
@@ -104,7 +99,7 @@ fn contexts_go_through_a_program_that_is_not_traced() {
             sandbox.set("OTEL_PROPAGATORS", styles);
             sandbox.set(off.0, off.1);
             let outcome = sandbox.run_traced([python("otel-venv"), program("propagate.py")]);
-            succeeded(&outcome);
+            outcome.assert_success();
             assert_eq!(outcome.out(), "passed on\n", "{styles} with {}={}", off.0, off.1);
             assert!(sandbox.spans().is_empty(), "{}={}", off.0, off.1);
         }
@@ -121,7 +116,7 @@ fn names_without_packages_hold_for_an_sdk_of_the_programs_own() {
             sandbox.set("DD_TRACE_OTEL_ENABLED", carried_out);
         }
         let outcome = sandbox.run_traced([python("otel-venv"), program("names_without_packages.py")]);
-        succeeded(&outcome);
+        outcome.assert_success();
         assert_eq!(outcome.out(), "passed on\n");
     }
 }
@@ -129,7 +124,7 @@ fn names_without_packages_hold_for_an_sdk_of_the_programs_own() {
 /// A trace may come in without a span of it.
 #[test]
 fn a_trace_that_comes_in_without_a_span_is_continued() {
-    succeeded(&sandbox().run_traced([python("otel-venv"), program("rootless.py")]));
+    sandbox().run_traced([python("otel-venv"), program("rootless.py")]).assert_success();
 }
 
 /// A decision is taken before a fork, as both sides go on with the trace.
@@ -138,7 +133,7 @@ fn a_forked_child_and_its_parent_decide_the_same() {
     let mut sandbox = sandbox();
     sandbox.set("DD_TRACE_SAMPLING_RULES", r#"[{"resource":"GET /health","sample_rate":0}]"#);
     let outcome = sandbox.run_traced([python("otel-venv"), program("forks.py")]);
-    succeeded(&outcome);
+    outcome.assert_success();
     assert_eq!(outcome.out(), "both say the same\n");
 }
 
@@ -148,7 +143,7 @@ fn what_is_active_under_fire() {
     let sandbox = sandbox();
     for venv in ["otel-venv", "otel-older-venv"] {
         let outcome = sandbox.run_traced([python(venv), "-W".into(), "error".into(), program("semantics.py")]);
-        succeeded(&outcome);
+        outcome.assert_success();
         assert_eq!(outcome.out(), "all is as it should be\n");
     }
     let spans = sandbox.spans();
@@ -173,7 +168,7 @@ fn what_is_active_in_greenlets() {
     let sandbox = sandbox();
     for api in ["datadog", "otel"] {
         let outcome = sandbox.run_traced([python("otel-venv"), program("greenlets.py"), api.into()]);
-        succeeded(&outcome);
+        outcome.assert_success();
         assert_eq!(outcome.out(), "all is as it should be\n");
     }
     let spans = sandbox.spans();
@@ -187,7 +182,7 @@ fn what_is_active_in_greenlets() {
 fn what_is_finished_elsewhere_is_active_nowhere() {
     let sandbox = sandbox();
     let outcome = sandbox.run_traced([python("otel-venv"), program("elsewhere.py")]);
-    succeeded(&outcome);
+    outcome.assert_success();
     assert_eq!(outcome.out(), "all is as it should be\n");
 }
 
@@ -197,7 +192,7 @@ fn exceptions_leave_spans_as_they_are() {
     let sandbox = sandbox();
     for way in ["texts", "descriptors"] {
         let outcome = sandbox.run_traced([python("otel-venv"), program("in_trouble.py"), way.into()]);
-        succeeded(&outcome);
+        outcome.assert_success();
         assert_eq!(outcome.out(), "all is as it should be\n");
     }
     let spans = sandbox.spans();
@@ -220,7 +215,7 @@ fn exceptions_leave_spans_as_they_are() {
 fn chains_of_spans_are_let_go_of() {
     let sandbox = sandbox();
     let outcome = sandbox.run_traced([python("otel-venv"), program("chains.py")]);
-    succeeded(&outcome);
+    outcome.assert_success();
     assert_eq!(outcome.out(), "all is as it should be\n");
 }
 
@@ -228,7 +223,7 @@ fn chains_of_spans_are_let_go_of() {
 #[test]
 fn all_apis_meet_in_one_trace() {
     let sandbox = sandbox();
-    succeeded(&sandbox.run_traced([python("otel-venv"), program("together.py")]));
+    sandbox.run_traced([python("otel-venv"), program("together.py")]).assert_success();
     let spans = sandbox.spans();
     let traces: std::collections::BTreeSet<_> = spans.iter().map(|span| &span.trace_id).collect();
     assert_eq!(traces.len(), 1, "{spans:#?}");
@@ -248,7 +243,7 @@ fn baggage_is_the_same_in_all_apis() {
     let sandbox = sandbox();
     for venv in ["otel-venv", "otel-older-venv"] {
         let outcome = sandbox.run_traced([python(venv), program("baggage.py")]);
-        succeeded(&outcome);
+        outcome.assert_success();
         assert_eq!(outcome.out(), "all is as it should be\n");
     }
 }
@@ -265,7 +260,7 @@ with trace.get_tracer('t').start_as_current_span('request') as span:
     print(span.attributes['url.full'], span.events[0].attributes['url.full'])
 ";
     let outcome = sandbox.run_traced([python("otel-venv").as_str(), "-c", source]);
-    succeeded(&outcome);
+    outcome.assert_success();
     assert_eq!(outcome.out(), "http://user:secretpassword@host/ http://user:secretpassword@host/\n");
     let [span] = &sandbox.spans()[..] else { panic!("one span") };
     assert_eq!(span.text("url.full"), Some("http://REDACTED:REDACTED@host/pa"));
@@ -279,7 +274,7 @@ fn the_types_are_those_of_what_is_there() {
     let mut sandbox = sandbox();
     let (python, typed) = (python("otel-venv"), program("typed.py"));
     let outcome = sandbox.run_traced([&python, &typed]);
-    succeeded(&outcome);
+    outcome.assert_success();
     assert_eq!(outcome.out(), "the types are right\n");
 
     let package = PathBuf::from(env!("CARGO_BIN_EXE_ddtrace-run")).with_file_name("python");
@@ -309,7 +304,7 @@ print(ddtrace_api.Span is dd_trace_api.Span, importlib.metadata.version('ddtrace
 print('ddtrace' in [each.metadata['Name'] for each in importlib.metadata.distributions()])
 ";
     let outcome = sandbox.run_traced([python("otel-venv").as_str(), "-W", "error", "-c", source]);
-    succeeded(&outcome);
+    outcome.assert_success();
     assert_eq!(outcome.out(), "[True, True, False]\nTrue True\nFalse\n");
     assert_eq!(sandbox.spans().len(), 1);
 }
@@ -335,7 +330,7 @@ if not hasattr(ddtrace.tracer, 'data_streams_processor'):
     let python = python("otel-venv");
     let outcome =
         sandbox.run_traced([python.as_str(), "-c", source].into_iter().chain(real.split_whitespace()).chain(deeper));
-    succeeded(&outcome);
+    outcome.assert_success();
     let missing = outcome.out();
     assert!(missing.lines().any(|name| name == "ddtrace.profiling"), "{missing}");
     let page = include_str!("../docs/python.md");
@@ -351,7 +346,7 @@ fn an_sdk_of_the_programs_own_is_left_alone() {
         let sandbox = sandbox();
         let bare = sandbox.run_bare([python(venv), program("own_sdk.py")]);
         let traced = sandbox.run_traced([python(venv), program("own_sdk.py")]);
-        succeeded(&bare);
+        bare.assert_success();
         assert_eq!(traced, bare, "left is under the launcher");
         let spans = sandbox.spans();
         assert_eq!(spans.len(), 0, "{spans:#?}");
@@ -392,7 +387,7 @@ fn exporters_of_the_programs_own_get_everything() {
     let sandbox = sandbox();
     let run = |way: &str| {
         let outcome = sandbox.run_traced([python("otel-venv"), program("exporters.py"), way.into()]);
-        succeeded(&outcome);
+        outcome.assert_success();
         outcome.out()
     };
     let all = "batch ['a', 'b', 'c']\nsimple ['a', 'b', 'c']\n";
@@ -410,7 +405,7 @@ fn what_processors_leave_is_recorded() {
     let mut sandbox = sandbox();
     // All that a program does is one trace then.
     sandbox.set("DD_TRACE_PROCESS_SPANS", "true");
-    succeeded(&sandbox.run_traced([python("otel-venv"), program("filters.py"), "left".into()]));
+    sandbox.run_traced([python("otel-venv"), program("filters.py"), "left".into()]).assert_success();
     let spans: Vec<_> =
         sandbox.spans().into_iter().filter(|span| !span.attributes.contains_key("process.exit.code")).collect();
     let mut names: Vec<_> = spans.iter().map(|span| span.name.as_str()).collect();
@@ -480,7 +475,7 @@ fn nothing_is_lost() {
 fn spans_end_with_the_interpreter() {
     for way in ["early", "late"] {
         let sandbox = sandbox();
-        succeeded(&sandbox.run_traced([python("otel-venv"), program("at_the_end.py"), way.into()]));
+        sandbox.run_traced([python("otel-venv"), program("at_the_end.py"), way.into()]).assert_success();
         let spans = sandbox.spans();
         let named =
             |name: &str| spans.iter().find(|span| span.name == name).unwrap_or_else(|| panic!("{name}: {spans:#?}"));

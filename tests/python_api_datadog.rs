@@ -1,18 +1,13 @@
 //! What Datadog's API of Python's programs is told is what is decided by, and what is sent.
 
 use ddtrace_test_support::python::{program, python};
-use ddtrace_test_support::{Agent, Outcome, Sandbox};
+use ddtrace_test_support::{Agent, Sandbox};
 
 fn sandbox(agent: &Agent) -> Sandbox {
     let mut sandbox = Sandbox::new(env!("CARGO_BIN_EXE_ddtrace-run"));
     sandbox.set("DD_TRACE_PROCESS_SPANS", "false");
     sandbox.unset("DD_TRACE_EXPORTER").set("DD_TRACE_AGENT_URL", agent.url());
     sandbox
-}
-
-#[track_caller]
-fn succeeded(outcome: &Outcome) {
-    assert_eq!((outcome.code, outcome.err().as_str()), (Some(0), ""), "{outcome:?}");
 }
 
 /// In the process, and where traces are put together.
@@ -27,7 +22,7 @@ fn rules_see_what_the_api_was_told_and_not_its_tags() {
         let mut sandbox = sandbox(&agent);
         sandbox.set("DD_TRACE_SAMPLING_RULES", rule);
         let outcome = sandbox.run_traced([python("otel-venv"), program("rules.py")]);
-        succeeded(&outcome);
+        outcome.assert_success();
         assert_eq!(outcome.out(), format!("{priority}\n"), "{rule}");
         sandbox.settle();
         let spans = agent.datadog_spans();

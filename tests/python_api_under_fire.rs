@@ -1,18 +1,13 @@
 //! The APIs of Python's programs where a program is interrupted, and where its work goes on elsewhere.
 
+use ddtrace_test_support::Sandbox;
 use ddtrace_test_support::programs::pythons;
 use ddtrace_test_support::python::{program, python};
-use ddtrace_test_support::{Outcome, Sandbox};
 
 fn sandbox() -> Sandbox {
     let mut sandbox = Sandbox::new(env!("CARGO_BIN_EXE_ddtrace-run"));
     sandbox.set("DD_TRACE_PROCESS_SPANS", "false");
     sandbox
-}
-
-#[track_caller]
-fn succeeded(outcome: &Outcome) {
-    assert_eq!((outcome.code, outcome.err().as_str()), (Some(0), ""), "{outcome:?}");
 }
 
 /// None is swallowed, and no span has lost its name for it: those of Ctrl-C, and those that a program may take for its own.
@@ -21,7 +16,7 @@ fn what_the_handlers_of_signals_raise_comes_out() {
     for raised in ["interrupt", "limit"] {
         let sandbox = sandbox();
         let outcome = sandbox.run_traced([python("otel-venv"), program("signals.py"), raised.into()]);
-        succeeded(&outcome);
+        outcome.assert_success();
         sandbox.settle();
         let mut names: Vec<_> = sandbox.spans().into_iter().map(|span| span.name).collect();
         names.sort();
@@ -34,7 +29,7 @@ fn what_the_handlers_of_signals_raise_comes_out() {
 /// Of every kind, though not by `traceback`'s own functions, which drop what handlers raise.
 #[test]
 fn exceptions_are_shown_as_python_shows_them() {
-    succeeded(&sandbox().run_traced([python("otel-venv"), program("formats.py")]));
+    sandbox().run_traced([python("otel-venv"), program("formats.py")]).assert_success();
 }
 
 /// However a task is made, and in threads as well: what begins there is under the span in which it was made.
@@ -44,14 +39,14 @@ fn tasks_are_under_the_span_in_which_they_were_made() {
         let sandbox = sandbox();
         let mut argv = vec![python("otel-venv"), program("tasks.py")];
         argv.extend(api.map(String::from));
-        succeeded(&sandbox.run_traced(argv));
+        sandbox.run_traced(argv).assert_success();
     }
 }
 
 /// A program that has put something else in the place of what shows exceptions has them recorded all the same.
 #[test]
 fn exceptions_are_shown_whatever_is_in_the_place_of_tracebacks() {
-    succeeded(&sandbox().run_traced([python("otel-venv"), program("replaced_traceback.py")]));
+    sandbox().run_traced([python("otel-venv"), program("replaced_traceback.py")]).assert_success();
 }
 
 /// Older interpreters end such threads in the middle of our code, which neither aborts the process nor harms it.
@@ -61,7 +56,7 @@ fn an_interpreter_ends_while_daemon_threads_make_spans() {
     let way = |way: &'static str| all.iter().cloned().map(move |python| (python, way));
     for (python, way) in way("fail").chain(way("work")).chain([(python("otel-venv"), "send")]) {
         for _ in 0..6 {
-            succeeded(&sandbox().run_traced([&python, &program("daemons.py"), way]));
+            sandbox().run_traced([&python, &program("daemons.py"), way]).assert_success();
         }
     }
 }

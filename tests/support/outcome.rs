@@ -70,6 +70,15 @@ impl Outcome {
         String::from_utf8_lossy(&self.stderr).into_owned()
     }
 
+    /// It has done what it was to do, and had nothing to say on stderr.
+    ///
+    /// # Panics
+    /// When it has not.
+    #[track_caller]
+    pub fn assert_success(&self) {
+        assert_eq!((self.code, self.err().as_str()), (Some(0), ""), "{self:?}");
+    }
+
     /// Asserts that standard error has each of these texts in it.
     ///
     /// # Panics
