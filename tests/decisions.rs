@@ -1,6 +1,9 @@
 //! One configuration, one decision: the same request is kept or dropped, for the same reason, whoever decides: the tracer
 //! behind the C interface, the engine of Rust programs, or the sidecar, where a program died before it could.
 
+#[path = "decisions/described.rs"]
+mod described;
+
 use ddtrace_test_support::programs::compile_strictly;
 use ddtrace_test_support::python::python;
 use ddtrace_test_support::services::Running;

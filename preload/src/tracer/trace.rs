@@ -188,7 +188,8 @@ pub(crate) struct Root<'a> {
 impl Sampled for Root<'_> {
     fn service(&self) -> &[u8] {
         let tagged = self.text(&["datadog.service", "service.name"]);
-        tagged.or_else(|| self.trace.root.part(About::Service)).unwrap_or(self.settings.service)
+        let set = tagged.or_else(|| self.trace.root.part(About::Service)).filter(|service| !service.is_empty());
+        set.unwrap_or(self.settings.service)
     }
 
     fn name(&self) -> &[u8] {
@@ -201,17 +202,17 @@ impl Sampled for Root<'_> {
     }
 
     fn resource(&self) -> &[u8] {
-        let set = self.text(&["datadog.resource", "resource.name"]).or_else(|| self.trace.root.part(About::Resource));
+        let set = self.text(&["datadog.resource"]).or_else(|| self.trace.root.resource());
         if let Some(resource) = set.filter(|resource| !resource.is_empty()) {
             return resource;
         }
         match naming::resource(self) {
             Some(resource) => resource.whole().or_else(|| Some(self.computed()?.1.as_bytes())).unwrap_or_default(),
-            None => self.trace.root.part(About::Title).unwrap_or(naming::UNNAMED.as_bytes()),
+            None => self.trace.root.title().unwrap_or(naming::UNNAMED.as_bytes()),
         }
     }
 
-    /// A tag by its own name or by Datadog's, else one that all spans have.
+    /// A tag by its own name or by Datadog's.
     fn tag(&self, name: &[u8]) -> Option<TagValue<'_>> {
         let overriding = match name {
             b"env" => self.text(&["datadog.env"]),
@@ -221,16 +222,21 @@ impl Sampled for Root<'_> {
         if let Some(text) = overriding {
             return Some(TagValue::Text(text));
         }
-        self.own_tag(name).or_else(|| {
-            let Settings { tags, env, version, .. } = *self.settings;
-            let text = tags.get(name).or(match name {
-                b"env" => Some(env),
-                // It is the service's: a span of another one has none.
-                b"version" if self.service() == self.settings.service => Some(version),
-                _ => None,
-            });
-            text.filter(|text| !text.is_empty()).map(TagValue::Text)
-        })
+        self.own_tag(name)
+    }
+
+    fn main_service(&self) -> &[u8] {
+        self.settings.service
+    }
+
+    fn shared_tag(&self, name: &[u8]) -> Option<TagValue<'_>> {
+        let Settings { tags, env, version, .. } = *self.settings;
+        let text = match name {
+            b"env" => Some(env).filter(|env| !env.is_empty()),
+            b"version" => Some(version).filter(|version| !version.is_empty()),
+            _ => tags.get(name),
+        };
+        text.map(TagValue::Text)
     }
 }
 
@@ -242,8 +248,15 @@ impl Described for Root<'_> {
         })
     }
 
+    /// What it was started as, or else what the tag says.
     fn kind(&self) -> u8 {
-        self.trace.kind.load(Ordering::Relaxed)
+        match self.trace.kind.load(Ordering::Relaxed) {
+            kind @ 2.. => kind,
+            kind => match self.trace.root.tag(semconv::SPAN_KIND.as_bytes()) {
+                Some(TagValue::Text(said)) => semconv::kind_number(said).unwrap_or(kind),
+                _ => kind,
+            },
+        }
     }
 }
 
@@ -269,9 +282,11 @@ impl<'a> Root<'a> {
     fn own_tag(&self, name: &[u8]) -> Option<TagValue<'_>> {
         let root = &self.trace.root;
         if name == semconv::SPAN_KIND.as_bytes() {
-            // Whatever a tag of that name says.
             let tagged = self.text(&["datadog.span.kind"]);
             return Some(TagValue::Text(tagged.unwrap_or(semconv::kind_name(self.kind()).as_bytes())));
+        }
+        if semconv::is_field(name) {
+            return None;
         }
         root.tag(name).or_else(|| {
             for (of_tag, of_attribute) in HEADERS {

@@ -133,10 +133,12 @@ fn root<'a>(name: &str, kind: &SpanKind, attributes: impl Iterator<Item = &'a Ke
         };
         (Cow::Owned(pair.key.to_string()), value)
     };
-    Span {
+    let mut span = Span {
         name: Cow::Owned(name.to_string()),
         kind: values::kind(kind),
         attributes: attributes.map(pair).collect(),
         ..Span::default()
-    }
+    };
+    span.take_kind();
+    span
 }
