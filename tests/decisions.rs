@@ -171,6 +171,16 @@ fn what_came_in_undecided_is_decided_once_however_often_it_comes() {
 }
 
 #[test]
+fn what_came_in_decided_is_decided_where_it_comes_in_undecided() {
+    let agent = Agent::start();
+    let rules = r#"[{"resource":"GET /a","sample_rate":1},{"resource":"GET /b","sample_rate":1}]"#;
+    for (order, priority) in [("decided first", "0"), ("undecided first", "0"), ("over", "0"), ("overridden", "-1")] {
+        let outcome = run(&sandbox(&agent, &[("DD_TRACE_SAMPLING_RULES", rules)]), &format!("both/{order}"));
+        assert_eq!(outcome.out(), format!("{priority}\n{priority}\n"), "{order}: {outcome:?}");
+    }
+}
+
+#[test]
 fn the_rates_of_the_agent_reach_the_program() {
     let agent = Agent::start();
     // Under the name that it is sent with.

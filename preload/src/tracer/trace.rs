@@ -113,12 +113,24 @@ impl Trace {
         self.incoming()?.context.as_ref()
     }
 
-    /// Whether it came from outside with nothing decided: others of its spans may come as well.
+    /// What came with it from outside, if it did: others of its spans may come as well.
+    fn outside(&self) -> Option<&TraceContext> {
+        self.incoming_context().filter(|context| context.is_remote && context.span.trace_id.is_valid())
+    }
+
+    /// Whether it came from outside.
+    pub(crate) fn came_from_outside(&self) -> bool {
+        self.outside().is_some()
+    }
+
+    /// Whether it came from outside with nothing decided.
     pub(crate) fn came_undecided(&self) -> bool {
-        let came = |context: &TraceContext| {
-            context.is_remote && context.span.trace_id.is_valid() && context.span.priority.is_none()
-        };
-        self.incoming_context().is_some_and(came)
+        self.outside().is_some_and(|context| context.span.priority.is_none())
+    }
+
+    /// The decision that came with it from outside.
+    pub(crate) fn brought(&self) -> Option<Priority> {
+        self.outside()?.span.priority
     }
 
     pub(crate) fn trace_id(&self) -> TraceId {
@@ -154,6 +166,7 @@ impl Trace {
     pub(crate) fn priority(&self) -> Option<Priority> {
         match self.verdict.outcome()? {
             Outcome::Inherited => self.incoming_context()?.span.priority,
+            Outcome::Told(priority) => Some(priority),
             Outcome::Own(decision) => Some(decision.priority),
         }
     }
@@ -167,8 +180,10 @@ impl Trace {
     pub(crate) fn context(&self, outcome: Option<Outcome>) -> TraceContext {
         let mut context = self.incoming_context().cloned().unwrap_or_default();
         context.span.trace_id = self.trace_id;
-        if let Some(Outcome::Own(decision)) = outcome {
-            decision.apply(&mut context);
+        match outcome {
+            Some(Outcome::Own(decision)) => decision.apply(&mut context),
+            Some(Outcome::Told(priority)) => context.span.priority = Some(priority),
+            Some(Outcome::Inherited) | None => {}
         }
         context
     }

@@ -10,7 +10,7 @@ use crate::sampling::{NoRates, Sampler};
 use crate::semconv::{MANUAL_DROP, MANUAL_KEEP};
 use crate::span::datadog::SampledSpan;
 use crate::span::{Span, Value};
-use crate::tracer::{Decided, Remembered, Settings};
+use crate::tracer::{Decided, Known, Remembered, Settings};
 use opentelemetry::baggage::BaggageExt;
 use opentelemetry::trace::{Link, SpanContext, SpanKind, TraceContextExt, TraceId, TraceState};
 use opentelemetry::{Context, KeyValue};
@@ -26,7 +26,7 @@ use std::vec::Vec;
 #[derive(Clone, Debug)]
 pub(super) struct CoreSampler {
     settings: Arc<Settings>,
-    /// Decisions about traces that came in undecided: whoever brings one again gets the same.
+    /// Decisions about traces that came in: whoever brings one again, undecided, gets the same.
     remembered: Arc<Remembered>,
     /// The zero of the clock that limits are kept by.
     epoch: Instant,
@@ -41,15 +41,22 @@ impl CoreSampler {
     fn decide(&self, trace: &mut TraceContext, says: Option<bool>, root: impl FnOnce() -> Span) {
         let sampler = self.settings.sampler.sampler();
         let is_decided = trace.span.priority.is_some() && sampler.respects_parent;
+        let trace_id = trace.span.trace_id;
         if is_decided && says.is_none() {
+            if let Some(priority) = trace.span.priority.filter(|_| trace.is_remote) {
+                self.remembered.bring(trace_id, priority);
+            }
             return;
         }
-        let trace_id = trace.span.trace_id;
         let is_open_from_outside = trace.is_remote && !is_decided;
         let before = if is_open_from_outside { self.remembered.get(trace_id) } else { None };
-        let mut decision = match (before, says) {
-            (Some(decided), _) => decided.decision,
-            (None, Some(keep)) => Sampler::manual(keep),
+        let decision = match (before, says) {
+            (Some(Known::Decided(decided)), _) => decided.decision,
+            (Some(Known::Brought(priority)), None) => {
+                trace.span.priority = Some(priority);
+                return;
+            }
+            (_, Some(keep)) => Sampler::manual(keep),
             (None, None) => {
                 let now_ns = u64::try_from(self.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX);
                 let env = self.settings.env.as_bytes();
@@ -58,10 +65,16 @@ impl CoreSampler {
                 sampler.decide(trace_id, &root, env, &NoRates, now_ns)
             }
         };
-        if is_open_from_outside && before.is_none() {
-            decision = self.remembered.add_first(trace_id, Decided { decision, is_propagated: true }).decision;
+        let decided = Decided { decision, is_propagated: true };
+        match before {
+            None if is_open_from_outside => self.remembered.add_first(trace_id, decided).decision.apply(trace),
+            _ => {
+                if trace.is_remote {
+                    self.remembered.add(trace_id, decided);
+                }
+                decision.apply(trace);
+            }
         }
-        decision.apply(trace);
     }
 
     /// Baggage that came in and is to be shown on the first span of its trace.

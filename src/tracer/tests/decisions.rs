@@ -169,6 +169,30 @@ fn a_trace_that_comes_in_undecided_twice_is_decided_once() {
 }
 
 #[test]
+fn a_trace_that_comes_in_decided_is_decided_where_it_comes_in_undecided() {
+    let priority = |span: &LiveSpan| injected(span)["x-datadog-sampling-priority"].clone();
+    let undecided = |bench: &Bench| bench.start("undecided", Parent::Context(&remote(None)));
+    let decided = |bench: &Bench| bench.start("decided", Parent::Context(&remote(Some(1))));
+    // Rules would drop it.
+    for order in ["decided first", "undecided first", "over", "overridden"] {
+        let bench = Bench::with(&[RULES], false);
+        let before = (order == "undecided first").then(|| undecided(&bench));
+        let mut known = decided(&bench);
+        let mut expected = "1";
+        if order == "overridden" {
+            assert!(known.change(|span| span.set_attribute("manual.keep", AttributeValue::Bool(true))));
+            expected = "2";
+        }
+        if order == "over" || order == "overridden" {
+            known.end();
+            drop(known);
+        }
+        let asked = before.unwrap_or_else(|| undecided(&bench));
+        assert_eq!(priority(&asked), expected, "{order}");
+    }
+}
+
+#[test]
 fn rules_see_the_resource_and_the_role_that_are_sent() {
     for (rule, seen) in [
         (r#""resource":"said last""#, true),
