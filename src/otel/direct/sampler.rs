@@ -106,13 +106,14 @@ impl ShouldSample for CoreSampler {
             let came_in = parent_context.and_then(|context| Incoming::continued_by(context, &parent));
             came_in.cloned().unwrap_or_else(|| context_of(&parent))
         } else {
-            // What came in may have no trace to continue, or no span in it, and yet say what becomes of the one that begins.
+            // What came in may have a trace without a span, which is continued, or no trace at all, and yet say what becomes of
+            // the one that begins.
             let came_in = parent_context.and_then(Incoming::of).and_then(|incoming| incoming.context.as_ref());
-            let said = came_in
-                .filter(|context| !context.span.trace_id.is_valid() || !context.span.span_id.is_valid())
-                .cloned();
-            let mut trace = TraceContext { is_remote: false, ..said.unwrap_or_default() };
-            trace.span.trace_id = values::trace_id(trace_id);
+            let trace_id = values::trace_id(trace_id);
+            let said = came_in.filter(|context| !context.span.trace_id.is_valid() || context.span.trace_id == trace_id);
+            let mut trace = said.cloned().unwrap_or_default();
+            trace.is_remote = trace.span.trace_id == trace_id;
+            trace.span.trace_id = trace_id;
             trace
         };
         let baggage = parent_context.map(|context| self.shown_baggage(context, &parent)).unwrap_or_default();
