@@ -140,6 +140,25 @@ pub fn kind_name(number: u8) -> &'static str {
     }
 }
 
+/// The role, by its number in OTLP, that this word of Datadog's says, if it is one.
+#[must_use]
+pub fn kind_number(name: &[u8]) -> Option<u8> {
+    match name {
+        b"internal" => Some(1),
+        b"server" => Some(2),
+        b"client" => Some(3),
+        b"producer" => Some(4),
+        b"consumer" => Some(5),
+        _ => None,
+    }
+}
+
+/// Whether an attribute of this name sets a field of the span, and is no tag of it; tags of Datadog's own set nothing.
+#[must_use]
+pub fn is_field(name: &[u8]) -> bool {
+    matches!(name, b"service.name" | b"resource.name" | b"operation.name" | b"span.type") || name.starts_with(b"datadog.")
+}
+
 /// Whether a span of this role, by its number in OTLP, is of a request that reached the program: a server's or a consumer's.
 /// Such a one continues what the request brought, and nothing else.
 #[must_use]

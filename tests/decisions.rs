@@ -1,6 +1,9 @@
 //! One configuration, one decision: the same request is kept or dropped, for the same reason, whoever decides: the tracer
 //! behind the C interface, the engine of Rust programs, or the sidecar, where a program died before it could.
 
+#[path = "decisions/described.rs"]
+mod described;
+
 use ddtrace_test_support::programs::compile_strictly;
 use ddtrace_test_support::python::python;
 use ddtrace_test_support::services::Running;
@@ -165,6 +168,16 @@ fn what_came_in_undecided_is_decided_once_however_often_it_comes() {
     let rules = r#"[{"resource":"GET /a","sample_rate":1},{"resource":"GET /b","sample_rate":0}]"#;
     let outcome = run(&sandbox(&agent, &[("DD_TRACE_SAMPLING_RULES", rules)]), "twice");
     assert_eq!(outcome.out(), "2\n2\n", "{outcome:?}");
+}
+
+#[test]
+fn what_came_in_decided_is_decided_where_it_comes_in_undecided() {
+    let agent = Agent::start();
+    let rules = r#"[{"resource":"GET /a","sample_rate":1},{"resource":"GET /b","sample_rate":1}]"#;
+    for (order, priority) in [("decided first", "0"), ("undecided first", "0"), ("over", "0"), ("overridden", "-1")] {
+        let outcome = run(&sandbox(&agent, &[("DD_TRACE_SAMPLING_RULES", rules)]), &format!("both/{order}"));
+        assert_eq!(outcome.out(), format!("{priority}\n{priority}\n"), "{order}: {outcome:?}");
+    }
 }
 
 #[test]

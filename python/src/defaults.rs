@@ -72,9 +72,10 @@ pub(crate) fn fill(data: &mut SpanData) {
         data.set_text(Key::Service, service);
     }
     // The version is the service's: a span of another one has none.
-    let service = defaults.service.as_deref().or(engine().tracer.settings().service.as_deref());
+    let settings = engine().tracer.settings();
+    let service = defaults.service.as_deref().or(settings.service.as_deref()).unwrap_or_default();
     if let Some(version) = &defaults.version
-        && data.text(Key::Service).is_none_or(|own| Some(own) == service)
+        && settings.service_as_sent(data.text(Key::Service).unwrap_or(service)) == service
     {
         data.set_attribute("version", AttributeValue::Text(version));
     }

@@ -18,7 +18,7 @@ impl Provider {
 
     #[cfg(feature = "direct")]
     pub(super) fn direct(provider: opentelemetry_sdk::trace::SdkTracerProvider) -> Provider {
-        Provider(Arc::new(provider))
+        Provider(Arc::new(super::direct::ContinuingProvider::new(provider)))
     }
 }
 

@@ -27,6 +27,7 @@ mod rule_set;
 #[cfg(feature = "std")]
 pub mod rules;
 mod sampler;
+mod sent;
 #[cfg(test)]
 mod tests;
 
@@ -41,6 +42,10 @@ pub use limiter::Limiter;
 pub use pairs::Pairs;
 pub use rule_set::{Rule, RuleSet, RuleSpan};
 pub use sampler::{AgentRates, Base, NoRates, Sampler, SpanDecision, SpanSampler};
+#[cfg(feature = "std")]
+pub(crate) use sent::{has_version, is_users_own};
+#[cfg(test)]
+pub(crate) use sent::tag as sent_tag;
 
 /// The value of a tag, as rules see it.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -65,6 +70,15 @@ pub trait Sampled {
     fn name(&self) -> &[u8];
     /// Its resource.
     fn resource(&self) -> &[u8];
-    /// Its tag of that name.
+    /// The tag of that name that it says itself.
     fn tag(&self, name: &[u8]) -> Option<TagValue<'_>>;
+    /// The service of the process that makes it, whose version only spans of that service have.
+    fn main_service(&self) -> &[u8] {
+        self.service()
+    }
+    /// What that process says of all its spans under this name: `env`, `version`, or an attribute of its resource. Which of
+    /// them are sent as tags is not up to it.
+    fn shared_tag(&self, _name: &[u8]) -> Option<TagValue<'_>> {
+        None
+    }
 }

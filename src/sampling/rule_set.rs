@@ -7,7 +7,7 @@
 //! own.
 
 use super::glob::{self, Pattern, Piece};
-use super::{Sampled, TagValue};
+use super::{Sampled, TagValue, sent};
 use crate::context::Mechanism;
 use crate::ids::parse_hex_u64;
 
@@ -177,7 +177,7 @@ impl<'a> RuleSet<'a> {
         let mut parts = tags.of(self.text).split(|byte| *byte == TAG_END);
         while let Some(name) = parts.next() {
             let glob = parts.next().unwrap_or_default();
-            if !span.tag(name).is_some_and(|value| value_matches(glob, value)) {
+            if !sent::tag(span, name).is_some_and(|value| value_matches(glob, value)) {
                 return false;
             }
         }

@@ -75,6 +75,15 @@ impl Sampled for Renamed<'_> {
     fn tag(&self, name: &[u8]) -> Option<TagValue<'_>> {
         self.span.tag(name)
     }
+
+    /// Not that which it is sent with.
+    fn main_service(&self) -> &[u8] {
+        self.span.main_service()
+    }
+
+    fn shared_tag(&self, name: &[u8]) -> Option<TagValue<'_>> {
+        self.span.shared_tag(name)
+    }
 }
 
 impl Sampler<'_> {

@@ -12,6 +12,7 @@ pub mod scrub;
 pub use limits::SpanLimits;
 
 use crate::ids::{SpanId, TraceId};
+use crate::semconv;
 use std::borrow::Cow;
 use std::string::String;
 use std::sync::Arc;
@@ -50,6 +51,20 @@ pub enum SpanKind {
     Producer = 4,
     /// The receiving side of a message.
     Consumer = 5,
+}
+
+impl SpanKind {
+    /// The role with this number in OTLP; what is unknown is `Internal`.
+    #[must_use]
+    pub fn from_number(number: u8) -> SpanKind {
+        match number {
+            2 => SpanKind::Server,
+            3 => SpanKind::Client,
+            4 => SpanKind::Producer,
+            5 => SpanKind::Consumer,
+            _ => SpanKind::Internal,
+        }
+    }
 }
 
 /// How a span ended (OTel trace API, "Set Status").
@@ -176,6 +191,18 @@ impl Span {
     #[must_use]
     pub fn attribute(&self, key: &str) -> Option<&Value> {
         self.attributes.iter().find(|(k, _)| k == key).map(|(_, v)| v)
+    }
+
+    /// Takes the role over that Datadog's tag says, for which its APIs have no other word.
+    pub fn take_kind(&mut self) {
+        let place = self.attributes.iter().position(|(name, _)| name == semconv::SPAN_KIND);
+        if let (SpanKind::Internal, Some(place)) = (self.kind, place)
+            && let Some((_, Value::String(kind))) = self.attributes.get(place)
+            && let Some(number) = semconv::kind_number(kind.as_bytes())
+        {
+            self.kind = SpanKind::from_number(number);
+            self.attributes.remove(place);
+        }
     }
 
     /// The value of an attribute that sets something of the span by a convention; tags of Datadog's set nothing.

@@ -43,9 +43,9 @@ use crate::propagation::Carrier;
 use crate::propagation::baggage::Baggage;
 use crate::recorder::{Process, Recorder};
 use registry::Registry;
-#[cfg(feature = "direct")]
-pub(crate) use remembered::Decided;
 pub(crate) use remembered::Remembered;
+#[cfg(feature = "direct")]
+pub(crate) use remembered::{Decided, Known};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 

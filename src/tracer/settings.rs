@@ -57,6 +57,13 @@ impl Settings {
         }
     }
 
+    /// The name that a service's spans are sent under.
+    #[must_use]
+    pub fn service_as_sent<'a>(&'a self, service: &'a str) -> Cow<'a, str> {
+        let renamed = self.sampler.sampler().service_names.get(service.as_bytes());
+        renamed.map_or(Cow::Borrowed(service), String::from_utf8_lossy)
+    }
+
     /// Whether baggage of that key becomes a tag of local roots.
     pub(crate) fn shows_baggage(&self, key: &str) -> bool {
         self.baggage_tag_keys.iter().any(|name| name == "*" || name == key)

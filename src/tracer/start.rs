@@ -165,12 +165,12 @@ impl Tracer {
             verdict = verdict.told_by_others();
         }
         let manual = data.take_manual();
-        if verdict.is_open_from_outside() {
-            match (agreed, self.remembered.get(place.trace_id)) {
-                (Some((_, Some(decided))), _) | (None, Some(decided)) => verdict.repeat(decided),
-                (Some((priority, None)), _) => verdict.repeat_priority(priority),
-                (None, None) => {}
-            }
+        if let Some(priority) = verdict.brought() {
+            self.remembered.bring(place.trace_id, priority);
+        } else if verdict.is_open_from_outside()
+            && let Some(known) = agreed.unwrap_or_else(|| self.remembered.get(place.trace_id))
+        {
+            verdict.repeat(known);
         }
         let trace = ActiveTrace::new(Arc::clone(self), process, data, verdict, place.baggage);
         if let Some(keep) = manual {

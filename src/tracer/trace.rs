@@ -2,7 +2,7 @@
 
 use super::data::SpanData;
 use super::registry::patiently;
-use super::remembered::Decided;
+use super::remembered::{Decided, Known};
 use super::verdict::{Need, Shown, Verdict};
 use super::view::view;
 use super::{Tracer, write};
@@ -42,8 +42,8 @@ pub struct ActiveTrace {
     random_flag: u8,
     /// The priority that it came in with.
     came_with: Option<Priority>,
-    /// It came from outside, and undecided: whoever brings it again is to be told the same.
-    is_to_be_remembered: bool,
+    /// It came from outside: whoever brings it again, undecided, is to be told the same.
+    is_from_outside: bool,
     /// What it has of baggage that no API knows of.
     baggage: Option<Arc<Baggage>>,
     /// How many spans below the local root have ended.
@@ -67,7 +67,7 @@ impl ActiveTrace {
             root_id: root.span_id,
             random_flag: verdict.carried().map_or(0, |context| context.span.flags & FLAG_RANDOM),
             came_with: verdict.priority(),
-            is_to_be_remembered: verdict.is_open_from_outside(),
+            is_from_outside: verdict.carried().is_some_and(|context| context.is_remote),
             baggage,
             ended: AtomicU32::new(0),
             outcome: AtomicU8::new(outcome(&verdict).unwrap_or(OPEN)),
@@ -212,6 +212,9 @@ impl ActiveTrace {
         let mut verdict = self.verdict();
         let changed = verdict.override_with(Sampler::manual(keep));
         self.publish(&verdict);
+        if let Some(decided) = verdict.decided().filter(|_| changed && self.is_from_outside) {
+            self.tracer.remembered.add(self.trace_id, decided);
+        }
         changed
     }
 
@@ -229,7 +232,18 @@ impl ActiveTrace {
             let now_ns = if sampler.rules.is_empty() { 0 } else { self.tracer.monotonic_ns() };
             view(root, settings, |root| sampler.decide(self.trace_id, root, env, &self.tracer.recorder, now_ns))
         };
+        let is_open = self.is_from_outside && verdict.priority().is_none();
+        // Another request may have brought it in the meantime.
+        if is_open && let Some(known) = self.tracer.remembered.get(self.trace_id) {
+            verdict.repeat(known);
+        }
         verdict.decide(take, need);
+        if is_open && let Some(decided) = verdict.decided() {
+            let first = self.tracer.remembered.add_first(self.trace_id, decided);
+            if first.decision != decided.decision {
+                verdict.repeat(Known::Decided(Decided { is_propagated: decided.is_propagated, ..first }));
+            }
+        }
         self.publish(verdict);
     }
 
@@ -248,11 +262,11 @@ impl ActiveTrace {
         self.verdict().context_so_far().carries_the_same(context)
     }
 
-    /// What is decided about the trace, now and for good: the priority, and what led to it where that was here.
-    pub(super) fn agreed(&self) -> (Option<Priority>, Option<Decided>) {
+    /// What is decided about the trace, now and for good.
+    pub(super) fn agreed(&self) -> Option<Known> {
         let _ = self.leaving();
         let verdict = self.verdict();
-        (verdict.priority(), verdict.decided())
+        verdict.decided().map(Known::Decided).or_else(|| verdict.priority().map(Known::Brought))
     }
 
     /// Whether those of its spans that were told this context's priority may have been told it by this one.
@@ -345,7 +359,7 @@ impl ActiveTrace {
 impl Drop for ActiveTrace {
     fn drop(&mut self) {
         self.tracer.registry.remove(self);
-        if self.is_to_be_remembered
+        if self.is_from_outside
             && let Some(decided) = self.verdict.get_mut().unwrap_or_else(PoisonError::into_inner).decided()
         {
             self.tracer.remembered.add(self.trace_id, decided);

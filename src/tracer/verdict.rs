@@ -1,6 +1,6 @@
 //! Whether a trace is kept: what came in, what was decided here, and what may still change.
 
-use super::remembered::Decided;
+use super::remembered::{Decided, Known};
 use crate::context::{Mechanism, Priority, PropagationError, SpanContext, TraceContext};
 use crate::ids::TraceId;
 use crate::record::RecordWriter;
@@ -62,14 +62,22 @@ impl Verdict {
     }
 
     /// The same was decided before about the same trace.
-    pub(super) fn repeat(&mut self, decided: Decided) {
-        self.apply(decided.decision);
-        self.is_propagated = decided.is_propagated;
+    pub(super) fn repeat(&mut self, known: Known) {
+        match known {
+            Known::Decided(decided) => {
+                self.apply(decided.decision);
+                self.is_propagated = decided.is_propagated;
+            }
+            Known::Brought(priority) => {
+                Arc::make_mut(self.context()).span.priority = Some(priority);
+                self.shown = None;
+            }
+        }
     }
 
-    /// Somebody before has decided about the same trace.
-    pub(super) fn repeat_priority(&mut self, priority: Option<Priority>) {
-        Arc::make_mut(self.context()).span.priority = priority;
+    /// The decision that came in with the trace, and stands.
+    pub(super) fn brought(&self) -> Option<Priority> {
+        self.context.as_ref().filter(|context| context.is_remote && self.decision.is_none())?.span.priority
     }
 
     /// What was decided here.

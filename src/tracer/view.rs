@@ -4,7 +4,7 @@ use super::data::SpanData;
 use super::settings::Settings;
 use crate::record::FieldValue;
 use crate::sampling::{Sampled, TagValue};
-use crate::semconv::Key;
+use crate::semconv::{Key, RESOURCE_NAME};
 use crate::span::datadog::SampledSpan;
 use crate::span::{Span, Value};
 use std::borrow::Cow;
@@ -97,9 +97,19 @@ fn as_span(data: &SpanData) -> Span {
             Key::Attribute => span.attributes.push((Cow::Owned(lossy(field.name)), value)),
             // What Datadog's APIs call the resource is the name as well.
             Key::ResourceName if span.has_datadog_tags => {}
-            Key::ResourceName => span.attributes.push((Cow::Borrowed("resource.name"), value)),
+            Key::ResourceName => span.attributes.push((Cow::Borrowed(RESOURCE_NAME), value)),
             _ => {}
         }
     }
+    // It can be said in two ways, of which the last counts.
+    let said = |(name, _): &(Cow<'_, str>, Value)| name == RESOURCE_NAME;
+    if let Some(last) = span.attributes.iter().rposition(said) {
+        let mut place = 0;
+        span.attributes.retain(|attribute| {
+            place += 1;
+            place > last || !said(attribute)
+        });
+    }
+    span.take_kind();
     span
 }

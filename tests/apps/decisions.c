@@ -37,6 +37,34 @@ static ddtrace_span request(void) {
     return span;
 }
 
+/* A request of one trace that comes in with a decision, or with none. */
+static ddtrace_span incoming(const char *resource, const char *priority) {
+    struct ddtrace_header headers[] = {
+        {ddtrace_text("x-datadog-trace-id"), ddtrace_text("5")},
+        {ddtrace_text("x-datadog-parent-id"), ddtrace_text("6")},
+        {ddtrace_text("x-datadog-sampling-priority"), ddtrace_text(priority)},
+    };
+    struct ddtrace_start_options options = ddtrace_options();
+    options.context = ddtrace_extract_all(headers, priority[0] != 0 ? 3 : 2);
+    options.kind = DDTRACE_SERVER;
+    options.resource = ddtrace_text(resource);
+    return ddtrace_start("http.server.request", &options);
+}
+
+/* Two at the same time, or one after the other. */
+static void serve_both(const char *order) {
+    ddtrace_span undecided = 0, decided = 0;
+    if (strcmp(order, "undecided first") == 0) undecided = incoming("GET /a", "");
+    decided = incoming("GET /b", "0");
+    if (strcmp(order, "overridden") == 0) ddtrace_drop(decided);
+    ddtrace_inject(decided, print_priority, NULL);
+    if (strcmp(order, "over") == 0) ddtrace_finish(decided);
+    if (undecided == 0) undecided = incoming("GET /a", "");
+    ddtrace_inject(undecided, print_priority, NULL);
+    ddtrace_finish(undecided);
+    ddtrace_finish(decided);
+}
+
 /* Another thread says all that there is to say. */
 static void *help(void *argument) {
     ddtrace_span span = *(ddtrace_span *)argument;
@@ -82,18 +110,12 @@ int main(int argc, char **argv) {
         /* The same trace comes in undecided with two requests, of which rules would say different things. */
         const char *resources[] = {"GET /a", "GET /b"};
         for (int number = 0; number < 2; number++) {
-            struct ddtrace_header headers[] = {
-                {ddtrace_text("x-datadog-trace-id"), ddtrace_text("5")},
-                {ddtrace_text("x-datadog-parent-id"), ddtrace_text("6")},
-            };
-            struct ddtrace_start_options options = ddtrace_options();
-            options.context = ddtrace_extract_all(headers, 2);
-            options.kind = DDTRACE_SERVER;
-            options.resource = ddtrace_text(resources[number]);
-            ddtrace_span span = ddtrace_start("http.server.request", &options);
+            ddtrace_span span = incoming(resources[number], "");
             ddtrace_inject(span, print_priority, NULL);
             ddtrace_finish(span);
         }
+    } else if (strcmp(how, "both") == 0) {
+        serve_both(argc > 2 ? argv[2] : "");
     } else if (strcmp(how, "until dropped") == 0) {
         /* Until the rates of the Agent have come, which answers to what was sent. */
         for (int tries = 0; tries < 600; tries++) {

@@ -61,6 +61,36 @@ fn threads_that_serve_one_undecided_trace_come_to_one_decision() {
 }
 
 #[test]
+fn a_trace_that_comes_in_decided_is_decided_where_it_comes_in_undecided() {
+    let tracing = started(&[NOWHERE, ("DD_TRACE_SAMPLING_RULES", r#"[{"sample_rate":1}]"#)]);
+    let [trace, parent] = undecided("1236");
+    let first = serve(&tracing, &[trace, parent, ("x-datadog-sampling-priority", "0")], "first", vec![]);
+    assert_eq!(first["x-datadog-sampling-priority"], "0");
+    assert_eq!(serve(&tracing, &[trace, parent], "second", vec![])["x-datadog-sampling-priority"], "0");
+}
+
+#[test]
+fn a_trace_that_comes_in_without_a_span_goes_on() {
+    let tracing = started(&[NOWHERE, ("DD_TRACE_SAMPLING_RULES", r#"[{"resource":"first","sample_rate":0}]"#)]);
+    let trace = ("x-datadog-trace-id", "1237");
+    let decided = [trace, ("x-datadog-sampling-priority", "1"), ("x-datadog-origin", "rum")];
+    let headers = serve(&tracing, &decided, "first", vec![]);
+    assert_eq!((&*headers["x-datadog-trace-id"], &*headers["x-datadog-sampling-priority"]), ("1237", "1"));
+    assert_eq!(headers["x-datadog-origin"], "rum");
+    // Undecided, the trace is decided once.
+    let trace = ("x-datadog-trace-id", "1238");
+    for name in ["first", "second"] {
+        let headers = serve(&tracing, &[trace], name, vec![]);
+        assert_eq!(
+            (&*headers["x-datadog-trace-id"], &*headers["x-datadog-sampling-priority"]),
+            ("1238", "-1"),
+            "{name}"
+        );
+    }
+    assert_ne!(serve(&tracing, &[], "second", vec![])["x-datadog-trace-id"], "1238");
+}
+
+#[test]
 fn a_decision_without_a_trace_is_about_the_one_that_begins() {
     let tracing = started(&[NOWHERE, ("DD_TRACE_PROPAGATION_STYLE", "b3,datadog"), ("DD_TRACE_SAMPLE_RATE", "1")]);
     assert_eq!(serve(&tracing, &[("b3", "0")], "s", vec![])["x-datadog-sampling-priority"], "0");

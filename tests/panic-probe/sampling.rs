@@ -31,6 +31,12 @@ impl Sampled for Unknown {
             _ => TagValue::Bool(any(false)),
         }))
     }
+    fn main_service(&self) -> &[u8] {
+        bytes()
+    }
+    fn shared_tag(&self, name: &[u8]) -> Option<TagValue<'_>> {
+        self.tag(name)
+    }
 }
 
 /// Rates that may be anything.

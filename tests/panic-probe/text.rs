@@ -11,7 +11,7 @@ use ddtrace::scrub::ArgScrubber;
 use ddtrace::scrub::query::next_secret;
 use ddtrace::scrub::sql::{Dialect, SqlPieces, Summary};
 use ddtrace::scrub::url::UrlPieces;
-use ddtrace::semconv::{Key, is_request, kind_name};
+use ddtrace::semconv::{Key, is_field, is_request, kind_name, kind_number};
 
 /// Takes text, and may fail.
 struct Sink;
@@ -109,6 +109,7 @@ probes! {
     }
 
     semconv {
+        used((is_field(bytes()), kind_number(bytes())));
         used((kind_name(any(0)), is_request(any(0))));
         if let Some(key) = any(Key::from_number(any(0))) {
             used(key.name());

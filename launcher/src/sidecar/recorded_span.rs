@@ -14,9 +14,6 @@ use ddtrace::span::{Attribute, Event, Link, Scope, Span, SpanKind, Status, Value
 
 use super::verdict::Verdict;
 
-/// The tag that says what Datadog's APIs have no other word for.
-const SPAN_KIND: &str = "span.kind";
-
 /// What is said of a span beyond so many bytes of records is counted and left out: no receiver takes such a span, and one
 /// process could fill the memory with it.
 const MOST_BYTES: usize = 4 << 20;
@@ -70,7 +67,7 @@ impl RecordedSpan {
                 parent_is_remote: body.flags & SPAN_REMOTE_PARENT != 0,
                 flags: body.trace_flags,
                 has_datadog_tags: body.flags & SPAN_DATADOG_TAGS != 0,
-                kind: kind(body.kind),
+                kind: SpanKind::from_number(body.kind),
                 start_unix_nano: body.start_unix_ns,
                 end_unix_nano: body.start_unix_ns,
                 ..Span::default()
@@ -187,28 +184,9 @@ impl RecordedSpan {
         set(&mut self.span.attributes, semconv::ERROR_TYPE.as_bytes(), FieldValue::Text(kind.as_bytes()));
     }
 
-    /// Datadog's APIs have no word for the kind but a tag.
-    fn take_kind(&mut self) {
-        let span = &mut self.span;
-        let place = span.attributes.iter().position(|(name, _)| name == SPAN_KIND);
-        if let (SpanKind::Internal, Some(place)) = (span.kind, place)
-            && let Some((_, Value::String(kind))) = span.attributes.get(place)
-        {
-            span.kind = match kind.as_ref() {
-                "server" => SpanKind::Server,
-                "client" => SpanKind::Client,
-                "producer" => SpanKind::Producer,
-                "consumer" => SpanKind::Consumer,
-                "internal" => SpanKind::Internal,
-                _ => return,
-            };
-            span.attributes.remove(place);
-        }
-    }
-
     /// The span, complete. Scopes that are there already are shared.
     pub fn finish(mut self, scopes: &mut HashSet<ScopeKey>) -> (Span, Verdict, bool) {
-        self.take_kind();
+        self.span.take_kind();
         let [attributes, events, links] = self.left_out;
         self.span.dropped_attributes = self.span.dropped_attributes.saturating_add(attributes);
         self.span.dropped_events = self.span.dropped_events.saturating_add(events);
@@ -314,16 +292,6 @@ fn read_details<'a>(fields: impl Iterator<Item = Field<'a>>, attributes: &mut Ve
         }
     }
     dropped
-}
-
-fn kind(number: u8) -> SpanKind {
-    match number {
-        2 => SpanKind::Server,
-        3 => SpanKind::Client,
-        4 => SpanKind::Producer,
-        5 => SpanKind::Consumer,
-        _ => SpanKind::Internal,
-    }
 }
 
 fn small(count: i64) -> u32 {

@@ -14,7 +14,8 @@ impl Tracer {
     /// Decides for good, and records it with a local root, if there is one: the decision is about to leave the process.
     /// `None` where too many threads are deciding; the trace goes on undecided then.
     pub(super) fn settle(&self, trace: &Trace, local_root: SpanId) -> Option<Outcome> {
-        let (outcome, is_new) = trace.verdict.settle(|| self.recall(trace).unwrap_or_else(|| self.decide(trace)))?;
+        let (outcome, is_new) =
+            trace.verdict.settle(|| self.recall(trace).unwrap_or_else(|| self.decide_anew(trace)))?;
         self.remember(trace, outcome, is_new);
         if is_new && local_root.is_valid() {
             process::record_span(|record| {
@@ -39,28 +40,44 @@ impl Tracer {
                 if decision.mechanism == Mechanism::DEFAULT {
                     return None;
                 }
-                decided = Some(decision);
+                decided = Some(Outcome::Own(decision));
             }
         }
-        let (outcome, is_new) = trace.verdict.settle(|| decided.unwrap_or_else(|| self.decide(trace)))?;
+        let (outcome, is_new) = trace.verdict.settle(|| decided.unwrap_or_else(|| self.decide_anew(trace)))?;
         self.remember(trace, outcome, is_new);
         // Another root may have recorded it, which says nothing of this one.
         (is_new || trace.has_several_roots()).then_some(outcome)
     }
 
-    /// What was decided about the trace when it came in undecided before.
-    fn recall(&self, trace: &Trace) -> Option<Decision> {
-        trace.came_undecided().then(|| self.remembered.get(trace.trace_id()))?
+    /// What was decided about a trace that came in undecided, where another request has brought it before: here, or by who
+    /// sent that.
+    fn recall(&self, trace: &Trace) -> Option<Outcome> {
+        if !trace.came_undecided() {
+            return None;
+        }
+        let here = self.decided.get(trace.trace_id()).map(Outcome::Own);
+        here.or_else(|| Some(Outcome::Told(self.brought.get(trace.trace_id())?.priority)))
     }
 
     fn remember(&self, trace: &Trace, outcome: Outcome, is_new: bool) {
         if let Outcome::Own(decision) = outcome
             && is_new
-            && trace.came_undecided()
-            && self.remembered.get(trace.trace_id()) != Some(decision)
+            && trace.came_from_outside()
         {
-            self.remembered.add(trace.trace_id(), &decision);
+            self.decided.add(trace.trace_id(), &decision);
         }
+    }
+
+    /// A decision that stands has come in with a trace.
+    pub(super) fn remember_brought(&self, trace: &Trace) {
+        if let Some(priority) = trace.brought() {
+            let decision = Decision { priority, mechanism: Mechanism::DEFAULT, rate: None, limit_rate: None };
+            self.brought.add(trace.trace_id(), &decision);
+        }
+    }
+
+    fn decide_anew(&self, trace: &Trace) -> Outcome {
+        Outcome::Own(self.decide(trace))
     }
 
     fn decide(&self, trace: &Trace) -> Decision {
@@ -88,7 +105,7 @@ impl Tracer {
 pub(super) fn describe(record: &mut RecordWriter, trace: &Trace, outcome: Outcome) {
     let decision = match &outcome {
         Outcome::Own(decision) => Some(decision),
-        Outcome::Inherited => None,
+        Outcome::Inherited | Outcome::Told(_) => None,
     };
     record.verdict(&trace.context(Some(outcome)), decision);
 }

@@ -58,7 +58,10 @@ pub(crate) struct Tracer {
     /// Spans that have ended.
     recent: Recent<REMEMBERED>,
     traces: Pool<Trace, TRACES>,
-    remembered: Remembered,
+    /// What was decided here about traces from outside.
+    decided: Remembered,
+    /// What was decided about such traces by who sent them: the priority alone.
+    brought: Remembered,
 }
 
 /// The tracer, if spans are recorded here. No system call but for the first use.

@@ -1,6 +1,5 @@
 //! Spans that the connections of a program tell of, without its doing.
 
-use super::handle::Handle;
 use super::span::{CLIENT, SERVER};
 use super::write::Told;
 use super::{Tracer, existing_tracer, tracer_of_this_process};
@@ -93,12 +92,8 @@ impl Tracer {
     /// Whether headers carry a context of somebody's own: not the one that came in with the trace of span `parent` and is
     /// merely passed on, as proxies do.
     fn brings_foreign_context(&'static self, parent: u64, headers: &dyn Carrier) -> bool {
-        let Some(number) = self.extract(headers) else { return false };
-        let found = match self.handle(number) {
-            Some(Handle::Context(key)) => self.traces.close(key),
-            _ => None,
-        };
-        let Some(found) = found else { return true };
+        let Some(found) = self.read(headers) else { return false };
+        let found = found.share();
         let (sender, _) = found.parent();
         // Baggage alone is no context.
         sender.is_valid()

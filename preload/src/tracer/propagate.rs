@@ -2,8 +2,9 @@
 
 use super::Tracer;
 use super::handle::Handle;
+use super::pool::Taken;
 use super::span::Subject;
-use super::trace::TraceRef;
+use super::trace::{TRACES, Trace, TraceRef};
 use super::verdict::Outcome;
 use crate::environment::{self, kept};
 use crate::process;
@@ -58,8 +59,17 @@ impl Tracer {
         }
     }
 
-    /// Reads a context from headers, and gives its handle; `None` where they bring nothing.
+    /// Takes a context over from the headers of a request, and gives its handle; `None` where they bring nothing.
     pub(super) fn extract(&'static self, headers: &dyn Carrier) -> Option<u64> {
+        let mut taken = self.read(headers)?;
+        if self.settings.sampling.respects_parent {
+            self.remember_brought(taken.value());
+        }
+        Some(Handle::Context(taken.open()).number(self.epoch))
+    }
+
+    /// Reads a context from headers; `None` where they bring nothing.
+    pub(super) fn read(&'static self, headers: &dyn Carrier) -> Option<Taken<Trace, TRACES>> {
         let mut taken = self.take_trace()?;
         let respected = self.settings.sampling.respects_parent;
         let brings = taken.value().go_on(
@@ -73,7 +83,7 @@ impl Tracer {
             taken.cancel();
             return None;
         }
-        Some(Handle::Context(taken.open()).number(self.epoch))
+        Some(taken)
     }
 
     /// Gives an extracted context back.

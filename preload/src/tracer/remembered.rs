@@ -1,4 +1,4 @@
-//! Decisions about traces that came in undecided: whoever brings the same trace again is told the same.
+//! Decisions about traces that came in from outside: whoever brings the same trace undecided is told the same.
 //!
 //! The last few are kept, in places that any thread may write and read without waiting: a place's number is odd while it is
 //! written, and another one afterwards.
@@ -38,8 +38,16 @@ impl Remembered {
         self.places.iter().find_map(|place| place.of(trace_id))
     }
 
-    /// Remembers a decision, in the place of the oldest one. Nobody is waited for: two threads at once may cost one.
+    /// Remembers a decision, in the place of an earlier one about that trace, or else of the oldest one. Nobody is waited
+    /// for: two threads at once may cost one.
     pub(super) fn add(&self, trace_id: TraceId, decision: &Decision) {
+        let known = self.places.iter().find_map(|place| Some((place, place.of(trace_id)?)));
+        if let Some((place, known)) = known {
+            if known != *decision {
+                place.write(trace_id, decision);
+            }
+            return;
+        }
         let index = self.next.fetch_add(1, Ordering::Relaxed) as usize % MOST;
         if let Some(place) = self.places.get(index) {
             place.write(trace_id, decision);
@@ -119,6 +127,9 @@ mod tests {
         assert_eq!(known.get(TraceId::new(7, 2)), Some(decision(2)));
         assert_eq!(known.get(TraceId::new(7, MOST as u64 + 1)), Some(decision(MOST as u64 + 1)));
         assert_eq!(known.get(TraceId::new(8, 2)), None);
+        known.add(TraceId::new(7, 3), &decision(1000));
+        assert_eq!(known.get(TraceId::new(7, 3)), Some(decision(1000)), "what was decided last");
+        assert_eq!(known.get(TraceId::new(7, 2)), Some(decision(2)), "that has cost no other one");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::write::{MAX_LABEL, cut};
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU32, Ordering};
 use ddtrace::sampling::TagValue;
+use ddtrace::semconv::RESOURCE_NAME;
 
 /// Bytes of a log. What finds no room is recorded, but no rule sees it.
 const CAPACITY: usize = 12 * 1024;
@@ -23,9 +24,10 @@ const COMPLETE: u32 = 1;
 #[repr(u8)]
 pub(crate) enum About {
     Name = 1,
+    /// It is the span's name in OTLP as well.
     Resource = 2,
     Service = 3,
-    /// The span's name in OTLP, where it is not the resource as well.
+    /// The span's name in OTLP, where it is not the resource.
     Title = 4,
     Text = 5,
     Integer = 6,
@@ -83,8 +85,16 @@ impl RootLog {
 
     /// Adds an entry; `name` is empty for what is no tag. Nothing where there is no room.
     pub(crate) fn add(&self, about: About, name: &[u8], value: &[u8]) {
-        let value = cut(value, MAX_TEXT);
-        let needed = HEAD.wrapping_add(name.len()).wrapping_add(value.len()).wrapping_add(3) & !3;
+        self.add_pieces(about, name, &[cut(value, MAX_TEXT)]);
+    }
+
+    /// As [`RootLog::add`], of a value in pieces, which are shorter than a text may be.
+    pub(crate) fn add_pieces(&self, about: About, name: &[u8], value: &[&[u8]]) {
+        let length = value.iter().fold(0usize, |length, piece| length.saturating_add(piece.len()));
+        if length > CAPACITY {
+            return;
+        }
+        let needed = HEAD.wrapping_add(name.len()).wrapping_add(length).wrapping_add(3) & !3;
         let mut at = 0;
         let place = loop {
             at = self.walk(at, |_, _| true);
@@ -100,10 +110,10 @@ impl RootLog {
         };
         let name_length = (name.len() as u16).to_le_bytes();
         // The unused bytes at the end are known, as the value's length is not kept but follows.
-        let padding = (needed.wrapping_sub(HEAD).wrapping_sub(name.len()).wrapping_sub(value.len())) as u8;
+        let padding = (needed.wrapping_sub(HEAD).wrapping_sub(name.len()).wrapping_sub(length)) as u8;
         let head = [about as u8, padding, name_length[0], name_length[1]];
         let mut to = at.wrapping_add(4);
-        for part in [&head[..], name, value] {
+        for part in [&head[..], name].into_iter().chain(value.iter().copied()) {
             // SAFETY: the entry's bytes end at `at + needed`, inside of the log, and are ours alone: nobody else takes
             // them, and nobody reads them before the word is complete.
             unsafe {
@@ -144,7 +154,22 @@ impl RootLog {
         found
     }
 
-    /// The last service, name or resource.
+    /// The resource that was said last, as such or by the attribute that means it; `None` where that was taken away.
+    pub(crate) fn resource(&self) -> Option<&[u8]> {
+        const RESOURCE: u8 = About::Resource as u8;
+        const TEXT: u8 = About::Text as u8;
+        let said = |about: u8, name: &[u8]| about == RESOURCE || name == RESOURCE_NAME.as_bytes();
+        let (about, value) = self.last(said)?;
+        matches!(about, RESOURCE | TEXT).then_some(value)
+    }
+
+    /// The last name in OTLP.
+    pub(crate) fn title(&self) -> Option<&[u8]> {
+        let said = |about: u8, _: &[u8]| about == About::Title as u8 || about == About::Resource as u8;
+        self.last(said).map(|(_, value)| value).filter(|title| !title.is_empty())
+    }
+
+    /// The last service or name.
     pub(crate) fn part(&self, about: About) -> Option<&[u8]> {
         self.last(|kind, _| kind == about as u8).map(|(_, value)| value)
     }
@@ -189,7 +214,7 @@ mod tests {
         log.add(About::Resource, b"", b"GET /users");
         log.add(About::Text, b"a", b"");
         assert_eq!(log.part(About::Name), Some(&b"http.request"[..]));
-        assert_eq!(log.part(About::Resource), Some(&b"GET /users"[..]));
+        assert_eq!((log.resource(), log.title()), (Some(&b"GET /users"[..]), Some(&b"GET /users"[..])));
         assert_eq!(log.part(About::Service), None);
         assert_eq!(log.tag(b"a"), Some(TagValue::Text(b"")));
         assert_eq!(log.tag(b"b"), Some(TagValue::Integer(-7)));
@@ -197,6 +222,12 @@ mod tests {
         assert_eq!(log.tag(b"d"), Some(TagValue::Bool(true)));
         log.add(About::Removed, b"b", b"");
         assert_eq!(log.tag(b"b"), None);
+        log.add_pieces(About::Text, b"resource.name", &[b"GET", b" ", b"/tag"]);
+        assert_eq!((log.resource(), log.title()), (Some(&b"GET /tag"[..]), Some(&b"GET /users"[..])));
+        log.add(About::Removed, b"resource.name", b"");
+        assert_eq!(log.resource(), None);
+        log.add(About::Resource, b"", b"GET /again");
+        assert_eq!(log.resource(), Some(&b"GET /again"[..]));
         log.clear();
         assert!(log.part(About::Name).is_none() && log.tag(b"a").is_none());
         assert!(log.bytes.get_mut().iter().all(|byte| *byte == 0));

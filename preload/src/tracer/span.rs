@@ -130,6 +130,9 @@ impl Tracer {
                     trace.root.add(*about, b"", text);
                 }
             }
+            if !self.rules.is_empty() {
+                self.baggage_tags(&trace, &mut |name, value| trace.root.add(About::Text, name, value));
+            }
         }
         let remote = if is_remote { SPAN_REMOTE_PARENT } else { 0 };
         let body = SpanBody {
@@ -218,12 +221,17 @@ impl Tracer {
             }
             record.terminated_links(incoming);
         }
+        self.baggage_tags(trace, &mut |name, value| record.attribute_text(Name(name), value));
+    }
+
+    /// The baggage that is shown on the first span of its trace: each tag's name and value.
+    fn baggage_tags(&self, trace: &Trace, each: &mut dyn FnMut(&[u8], &[u8])) {
         trace.baggage.each(|key, value| {
             if self.settings.baggage_tags.contains(key) {
                 let mut name = ddtrace::context::Bounded::<264>::new();
                 // A longer key is no tag.
                 if name.push(b"baggage.").and(name.push(key)).is_ok() {
-                    record.attribute_text(Name(name.as_bytes()), value);
+                    each(name.as_bytes(), value);
                 }
             }
         });

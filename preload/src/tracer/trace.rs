@@ -113,12 +113,24 @@ impl Trace {
         self.incoming()?.context.as_ref()
     }
 
-    /// Whether it came from outside with nothing decided: others of its spans may come as well.
+    /// What came with it from outside, if it did: others of its spans may come as well.
+    fn outside(&self) -> Option<&TraceContext> {
+        self.incoming_context().filter(|context| context.is_remote && context.span.trace_id.is_valid())
+    }
+
+    /// Whether it came from outside.
+    pub(crate) fn came_from_outside(&self) -> bool {
+        self.outside().is_some()
+    }
+
+    /// Whether it came from outside with nothing decided.
     pub(crate) fn came_undecided(&self) -> bool {
-        let came = |context: &TraceContext| {
-            context.is_remote && context.span.trace_id.is_valid() && context.span.priority.is_none()
-        };
-        self.incoming_context().is_some_and(came)
+        self.outside().is_some_and(|context| context.span.priority.is_none())
+    }
+
+    /// The decision that came with it from outside.
+    pub(crate) fn brought(&self) -> Option<Priority> {
+        self.outside()?.span.priority
     }
 
     pub(crate) fn trace_id(&self) -> TraceId {
@@ -154,6 +166,7 @@ impl Trace {
     pub(crate) fn priority(&self) -> Option<Priority> {
         match self.verdict.outcome()? {
             Outcome::Inherited => self.incoming_context()?.span.priority,
+            Outcome::Told(priority) => Some(priority),
             Outcome::Own(decision) => Some(decision.priority),
         }
     }
@@ -167,8 +180,10 @@ impl Trace {
     pub(crate) fn context(&self, outcome: Option<Outcome>) -> TraceContext {
         let mut context = self.incoming_context().cloned().unwrap_or_default();
         context.span.trace_id = self.trace_id;
-        if let Some(Outcome::Own(decision)) = outcome {
-            decision.apply(&mut context);
+        match outcome {
+            Some(Outcome::Own(decision)) => decision.apply(&mut context),
+            Some(Outcome::Told(priority)) => context.span.priority = Some(priority),
+            Some(Outcome::Inherited) | None => {}
         }
         context
     }
@@ -188,7 +203,8 @@ pub(crate) struct Root<'a> {
 impl Sampled for Root<'_> {
     fn service(&self) -> &[u8] {
         let tagged = self.text(&["datadog.service", "service.name"]);
-        tagged.or_else(|| self.trace.root.part(About::Service)).unwrap_or(self.settings.service)
+        let set = tagged.or_else(|| self.trace.root.part(About::Service)).filter(|service| !service.is_empty());
+        set.unwrap_or(self.settings.service)
     }
 
     fn name(&self) -> &[u8] {
@@ -201,17 +217,17 @@ impl Sampled for Root<'_> {
     }
 
     fn resource(&self) -> &[u8] {
-        let set = self.text(&["datadog.resource", "resource.name"]).or_else(|| self.trace.root.part(About::Resource));
+        let set = self.text(&["datadog.resource"]).or_else(|| self.trace.root.resource());
         if let Some(resource) = set.filter(|resource| !resource.is_empty()) {
             return resource;
         }
         match naming::resource(self) {
             Some(resource) => resource.whole().or_else(|| Some(self.computed()?.1.as_bytes())).unwrap_or_default(),
-            None => self.trace.root.part(About::Title).unwrap_or(naming::UNNAMED.as_bytes()),
+            None => self.trace.root.title().unwrap_or(naming::UNNAMED.as_bytes()),
         }
     }
 
-    /// A tag by its own name or by Datadog's, else one that all spans have.
+    /// A tag by its own name or by Datadog's.
     fn tag(&self, name: &[u8]) -> Option<TagValue<'_>> {
         let overriding = match name {
             b"env" => self.text(&["datadog.env"]),
@@ -221,16 +237,21 @@ impl Sampled for Root<'_> {
         if let Some(text) = overriding {
             return Some(TagValue::Text(text));
         }
-        self.own_tag(name).or_else(|| {
-            let Settings { tags, env, version, .. } = *self.settings;
-            let text = tags.get(name).or(match name {
-                b"env" => Some(env),
-                // It is the service's: a span of another one has none.
-                b"version" if self.service() == self.settings.service => Some(version),
-                _ => None,
-            });
-            text.filter(|text| !text.is_empty()).map(TagValue::Text)
-        })
+        self.own_tag(name)
+    }
+
+    fn main_service(&self) -> &[u8] {
+        self.settings.service
+    }
+
+    fn shared_tag(&self, name: &[u8]) -> Option<TagValue<'_>> {
+        let Settings { tags, env, version, .. } = *self.settings;
+        let text = match name {
+            b"env" => Some(env).filter(|env| !env.is_empty()),
+            b"version" => Some(version).filter(|version| !version.is_empty()),
+            _ => tags.get(name),
+        };
+        text.map(TagValue::Text)
     }
 }
 
@@ -242,8 +263,15 @@ impl Described for Root<'_> {
         })
     }
 
+    /// What it was started as, or else what the tag says.
     fn kind(&self) -> u8 {
-        self.trace.kind.load(Ordering::Relaxed)
+        match self.trace.kind.load(Ordering::Relaxed) {
+            kind @ 2.. => kind,
+            kind => match self.trace.root.tag(semconv::SPAN_KIND.as_bytes()) {
+                Some(TagValue::Text(said)) => semconv::kind_number(said).unwrap_or(kind),
+                _ => kind,
+            },
+        }
     }
 }
 
@@ -269,9 +297,11 @@ impl<'a> Root<'a> {
     fn own_tag(&self, name: &[u8]) -> Option<TagValue<'_>> {
         let root = &self.trace.root;
         if name == semconv::SPAN_KIND.as_bytes() {
-            // Whatever a tag of that name says.
             let tagged = self.text(&["datadog.span.kind"]);
             return Some(TagValue::Text(tagged.unwrap_or(semconv::kind_name(self.kind()).as_bytes())));
+        }
+        if semconv::is_field(name) {
+            return None;
         }
         root.tag(name).or_else(|| {
             for (of_tag, of_attribute) in HEADERS {

@@ -8,6 +8,7 @@
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicU32, Ordering};
+use ddtrace::context::Priority;
 use ddtrace::sampling::{Decision, Sampler};
 
 /// How many threads can decide about a trace at the same time. One more goes without a decision: its receiver decides.
@@ -31,6 +32,8 @@ const FINAL: u32 = 1 << 8;
 pub(crate) enum Outcome {
     /// Somebody before this process did, and that stands.
     Inherited,
+    /// The same, and another request of the trace has told.
+    Told(Priority),
     /// This process did.
     Own(Decision),
 }
@@ -44,7 +47,7 @@ pub(crate) struct Verdict {
     places: [Place; PLACES],
 }
 
-struct Place(UnsafeCell<MaybeUninit<Decision>>);
+struct Place(UnsafeCell<MaybeUninit<Outcome>>);
 
 impl Default for Place {
     fn default() -> Self {
@@ -78,7 +81,7 @@ impl Verdict {
                 let place = self.places.get(number.wrapping_sub(PLACE) as usize)?;
                 // SAFETY: a number is in the state only after the decision was written into its place, and the state was
                 // read with acquire. It is not written again before the slot's next life.
-                Some(Outcome::Own(unsafe { (*place.0.get()).assume_init() }))
+                Some(unsafe { (*place.0.get()).assume_init() })
             }
         }
     }
@@ -92,7 +95,7 @@ impl Verdict {
 
     /// Makes the decision final, after taking it by `decide` where nobody has. Also gives whether it is this call that
     /// made it final: exactly one does. `None` where too many decide at the same time.
-    pub(crate) fn settle(&self, decide: impl FnOnce() -> Decision) -> Option<(Outcome, bool)> {
+    pub(crate) fn settle(&self, decide: impl FnOnce() -> Outcome) -> Option<(Outcome, bool)> {
         let mut state = self.state.load(Ordering::Acquire);
         let mut own = OPEN;
         let mut decide = Some(decide);
@@ -124,7 +127,7 @@ impl Verdict {
     }
 
     /// Writes a decision into a place of its own and gives the place's number.
-    fn write(&self, decision: Decision) -> Option<u32> {
+    fn write(&self, decision: Outcome) -> Option<u32> {
         let change = |taken: u32| (taken < PLACES as u32).then(|| taken.wrapping_add(1));
         let index = self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change).ok()?;
         let place = self.places.get(index as usize)?;
@@ -137,26 +140,26 @@ impl Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ddtrace::context::{Mechanism, Priority};
+    use ddtrace::context::Mechanism;
     use std::sync::Barrier;
     use std::sync::atomic::AtomicUsize;
 
-    fn decision(rate: f64) -> Decision {
-        Decision {
+    fn decision(rate: f64) -> Outcome {
+        Outcome::Own(Decision {
             priority: Priority::USER_KEEP,
             mechanism: Mechanism::LOCAL_RULE,
             rate: Some(rate),
             limit_rate: Some(1.0),
-        }
+        })
     }
 
     #[test]
     fn it_is_decided_once_and_final_once() {
         let verdict = Verdict::default();
         assert_eq!(verdict.outcome(), None);
-        assert_eq!(verdict.settle(|| decision(0.5)), Some((Outcome::Own(decision(0.5)), true)));
-        assert_eq!(verdict.settle(|| unreachable!()), Some((Outcome::Own(decision(0.5)), false)));
-        assert_eq!(verdict.outcome(), Some(Outcome::Own(decision(0.5))));
+        assert_eq!(verdict.settle(|| decision(0.5)), Some((decision(0.5), true)));
+        assert_eq!(verdict.settle(|| unreachable!()), Some((decision(0.5), false)));
+        assert_eq!(verdict.outcome(), Some(decision(0.5)));
         assert!(!verdict.decide_by_hand(false), "it has left the process");
     }
 
@@ -192,7 +195,7 @@ mod tests {
                 }
                 decision(depth as f64)
             });
-            assert_eq!(told, Some((Outcome::Own(decision(0.0)), depth == 0)), "the innermost was first");
+            assert_eq!(told, Some((decision(0.0), depth == 0)), "the innermost was first");
         }
         nested(&Verdict::default(), PLACES + 2);
         let mut all_deciding = Verdict::default();

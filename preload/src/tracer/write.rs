@@ -81,8 +81,11 @@ impl Told<'_> {
         self.record.attribute_text(Name(name), cut(text, MAX_NATIVE_TEXT));
     }
 
-    /// A text made of pieces, which no rule sees.
+    /// A text made of pieces.
     pub(crate) fn pieces(&mut self, name: &[u8], pieces: &[&[u8]]) {
+        if let Some(root) = self.root.filter(|_| self.has_rules) {
+            root.add_pieces(About::Text, name, pieces);
+        }
         self.record.attribute_pieces(Name(name), pieces);
     }
 

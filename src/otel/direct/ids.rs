@@ -1,5 +1,6 @@
 //! New ids by the same rule as everywhere in the project, in the SDK's types.
 
+use super::continuing::continued;
 use crate::ids::TraceId as CoreTraceId;
 use crate::recorder::{Process, Recorder};
 use opentelemetry::trace::{SpanId, TraceId};
@@ -27,6 +28,9 @@ impl Generator {
 
 impl IdGenerator for Generator {
     fn new_trace_id(&self) -> TraceId {
+        if let Some(trace_id) = continued() {
+            return trace_id;
+        }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let seconds = if self.full_length { now.as_secs() as u32 } else { 0 };
         TraceId::from(CoreTraceId::new(seconds, self.process().random.next()).0)

@@ -1,5 +1,6 @@
 //! The OpenTelemetry SDK, for programs that run without the launcher: feature `direct`.
 
+mod continuing;
 mod exporter;
 mod http;
 mod ids;
@@ -10,6 +11,8 @@ mod sampler;
 mod scrub;
 mod sending;
 mod tls;
+
+pub(super) use continuing::ContinuingProvider;
 
 use super::{InitError, NotDelivered};
 use crate::config::{Exporter, Resolution, Sources, table};

@@ -10,7 +10,7 @@ use crate::sampling::{NoRates, Sampler};
 use crate::semconv::{MANUAL_DROP, MANUAL_KEEP};
 use crate::span::datadog::SampledSpan;
 use crate::span::{Span, Value};
-use crate::tracer::{Decided, Remembered, Settings};
+use crate::tracer::{Decided, Known, Remembered, Settings};
 use opentelemetry::baggage::BaggageExt;
 use opentelemetry::trace::{Link, SpanContext, SpanKind, TraceContextExt, TraceId, TraceState};
 use opentelemetry::{Context, KeyValue};
@@ -26,7 +26,7 @@ use std::vec::Vec;
 #[derive(Clone, Debug)]
 pub(super) struct CoreSampler {
     settings: Arc<Settings>,
-    /// Decisions about traces that came in undecided: whoever brings one again gets the same.
+    /// Decisions about traces that came in: whoever brings one again, undecided, gets the same.
     remembered: Arc<Remembered>,
     /// The zero of the clock that limits are kept by.
     epoch: Instant,
@@ -41,15 +41,22 @@ impl CoreSampler {
     fn decide(&self, trace: &mut TraceContext, says: Option<bool>, root: impl FnOnce() -> Span) {
         let sampler = self.settings.sampler.sampler();
         let is_decided = trace.span.priority.is_some() && sampler.respects_parent;
+        let trace_id = trace.span.trace_id;
         if is_decided && says.is_none() {
+            if let Some(priority) = trace.span.priority.filter(|_| trace.is_remote) {
+                self.remembered.bring(trace_id, priority);
+            }
             return;
         }
-        let trace_id = trace.span.trace_id;
         let is_open_from_outside = trace.is_remote && !is_decided;
         let before = if is_open_from_outside { self.remembered.get(trace_id) } else { None };
-        let mut decision = match (before, says) {
-            (Some(decided), _) => decided.decision,
-            (None, Some(keep)) => Sampler::manual(keep),
+        let decision = match (before, says) {
+            (Some(Known::Decided(decided)), _) => decided.decision,
+            (Some(Known::Brought(priority)), None) => {
+                trace.span.priority = Some(priority);
+                return;
+            }
+            (_, Some(keep)) => Sampler::manual(keep),
             (None, None) => {
                 let now_ns = u64::try_from(self.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX);
                 let env = self.settings.env.as_bytes();
@@ -58,10 +65,16 @@ impl CoreSampler {
                 sampler.decide(trace_id, &root, env, &NoRates, now_ns)
             }
         };
-        if is_open_from_outside && before.is_none() {
-            decision = self.remembered.add_first(trace_id, Decided { decision, is_propagated: true }).decision;
+        let decided = Decided { decision, is_propagated: true };
+        match before {
+            None if is_open_from_outside => self.remembered.add_first(trace_id, decided).decision.apply(trace),
+            _ => {
+                if trace.is_remote {
+                    self.remembered.add(trace_id, decided);
+                }
+                decision.apply(trace);
+            }
         }
-        decision.apply(trace);
     }
 
     /// Baggage that came in and is to be shown on the first span of its trace.
@@ -93,13 +106,14 @@ impl ShouldSample for CoreSampler {
             let came_in = parent_context.and_then(|context| Incoming::continued_by(context, &parent));
             came_in.cloned().unwrap_or_else(|| context_of(&parent))
         } else {
-            // What came in may have no trace to continue, or no span in it, and yet say what becomes of the one that begins.
+            // What came in may have a trace without a span, which is continued, or no trace at all, and yet say what becomes of
+            // the one that begins.
             let came_in = parent_context.and_then(Incoming::of).and_then(|incoming| incoming.context.as_ref());
-            let said = came_in
-                .filter(|context| !context.span.trace_id.is_valid() || !context.span.span_id.is_valid())
-                .cloned();
-            let mut trace = TraceContext { is_remote: false, ..said.unwrap_or_default() };
-            trace.span.trace_id = values::trace_id(trace_id);
+            let trace_id = values::trace_id(trace_id);
+            let said = came_in.filter(|context| !context.span.trace_id.is_valid() || context.span.trace_id == trace_id);
+            let mut trace = said.cloned().unwrap_or_default();
+            trace.is_remote = trace.span.trace_id == trace_id;
+            trace.span.trace_id = trace_id;
             trace
         };
         let baggage = parent_context.map(|context| self.shown_baggage(context, &parent)).unwrap_or_default();
@@ -133,10 +147,12 @@ fn root<'a>(name: &str, kind: &SpanKind, attributes: impl Iterator<Item = &'a Ke
         };
         (Cow::Owned(pair.key.to_string()), value)
     };
-    Span {
+    let mut span = Span {
         name: Cow::Owned(name.to_string()),
         kind: values::kind(kind),
         attributes: attributes.map(pair).collect(),
         ..Span::default()
-    }
+    };
+    span.take_kind();
+    span
 }

@@ -20,7 +20,7 @@ pub use sampled::SampledSpan;
 use super::{Event, Link, Resource, Span, SpanKind, Status, TraceChunk, Value};
 use crate::context::Mechanism;
 use crate::ids::SpanId;
-use crate::semconv;
+use crate::sampling::{has_version, is_users_own};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::string::{String, ToString};
@@ -157,7 +157,7 @@ impl<'a> Origin<'a> {
             tags: resource
                 .attributes
                 .iter()
-                .filter(|(key, _)| is_users_own(key))
+                .filter(|(key, _)| is_users_own(key.as_bytes()))
                 .map(|(key, value)| (key.as_ref(), value_text(value)))
                 .collect(),
         }
@@ -181,27 +181,6 @@ fn service_or<'a>(span: &'a Span, default: &'a str) -> &'a str {
     names::convention_text(span, &["datadog.service", "service.name"])
         .or(span.service.as_deref().filter(|service| !service.is_empty()))
         .unwrap_or(default)
-}
-
-/// Whether a resource attribute is a tag of the user's. What is found out about the process, its host and the tracer has
-/// fields of its own or is known to the Agent; `_dd.*` is the tracer's and goes on the first span of a chunk only.
-fn is_users_own(key: &str) -> bool {
-    const DESCRIBED_ELSEWHERE: [&str; 13] = [
-        "deployment.environment",
-        "deployment.environment.name",
-        "host.arch",
-        "host.name",
-        "os.type",
-        semconv::PROCESS_PID,
-        "process.runtime.name",
-        "service.instance.id",
-        semconv::SERVICE,
-        "service.version",
-        "telemetry.sdk.language",
-        "telemetry.sdk.name",
-        "telemetry.sdk.version",
-    ];
-    !DESCRIBED_ELSEWHERE.contains(&key) && !key.starts_with("_dd.")
 }
 
 fn map_span<'a>(
@@ -269,8 +248,8 @@ fn add_identity_tags<'a>(tags: &mut Tags<'a>, span: &'a Span, origin: &Origin<'a
     }
     if let Some(version) = override_of("datadog.version") {
         tags.set_text("version", Cow::Borrowed(version));
-    } else if let Some(version) = origin.version.filter(|_| service == origin.service) {
-        // The version is the service's: a span of another service has a version of its own or none.
+    } else if let Some(version) = origin.version.filter(|_| has_version(service.as_bytes(), origin.service.as_bytes()))
+    {
         tags.add_text(Cow::Borrowed("version"), Cow::Borrowed(version));
     }
     let kind = names::kind(span);

@@ -1,9 +1,9 @@
 //! A span as sampling rules see it, in the part that assembles spans.
 
+use super::names;
 use super::tags::{datadogs_name, single};
-use super::{is_users_own, names};
 use crate::sampling::{Sampled, TagValue};
-use crate::semconv::SPAN_KIND;
+use crate::semconv::{SPAN_KIND, is_field};
 use crate::span::{Resource, Span, Value};
 use core::cell::OnceCell;
 use std::borrow::Cow;
@@ -42,12 +42,15 @@ impl Sampled for SampledSpan<'_> {
         self.names().1.as_bytes()
     }
 
-    /// An attribute of the span by its own name or by Datadog's, else one of what made it, as far as it is a tag as well:
-    /// the user's own, and environment and version under Datadog's names.
+    /// An attribute of the span by its own name or by Datadog's, as far as it is a tag as well.
     fn tag(&self, name: &[u8]) -> Option<TagValue<'_>> {
         let name = core::str::from_utf8(name).ok()?;
         if name == SPAN_KIND {
             return Some(TagValue::Text(names::kind(self.span).as_bytes()));
+        }
+        let is_renamed = !self.span.has_datadog_tags;
+        if is_renamed && is_field(name.as_bytes()) {
+            return None;
         }
         let attributes = &self.span.attributes;
         let overriding = match name {
@@ -59,24 +62,34 @@ impl Sampled for SampledSpan<'_> {
             return Some(TagValue::Text(text.as_bytes()));
         }
         let by_its_own = attributes.iter().find(|(key, _)| key == name);
-        let is_renamed = !self.span.has_datadog_tags;
         let by_datadogs_name = || attributes.iter().find(|(key, _)| is_renamed && datadogs_name(key) == name);
-        let in_resource = |wanted: &str| self.resource.attributes.iter().find(|(key, _)| key == wanted);
-        let of_resource = || match name {
-            "env" => in_resource("deployment.environment.name").or_else(|| in_resource("deployment.environment")),
-            // It is the service's: a span of another one has none.
-            "version" => in_resource("service.version")
-                .filter(|_| self.resource.text("service.name").map(str::as_bytes) == Some(self.service())),
-            _ => in_resource(name).filter(|(key, _)| is_users_own(key)),
+        let (key, value) = by_its_own.or_else(by_datadogs_name)?;
+        Some(seen(single(key, value)))
+    }
+
+    fn main_service(&self) -> &[u8] {
+        self.resource.text("service.name").unwrap_or_default().as_bytes()
+    }
+
+    fn shared_tag(&self, name: &[u8]) -> Option<TagValue<'_>> {
+        let name = core::str::from_utf8(name).ok()?;
+        let text = |key| self.resource.text(key).filter(|text| !text.is_empty());
+        let named = match name {
+            "env" => text("deployment.environment.name").or_else(|| text("deployment.environment")),
+            "version" => text("service.version"),
+            _ => return self.resource.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| seen(value)),
         };
-        let (key, value) = by_its_own.or_else(by_datadogs_name).or_else(of_resource)?;
-        match single(key, value) {
-            Value::String(text) => Some(TagValue::Text(text.as_bytes())),
-            Value::I64(number) => Some(TagValue::Integer(*number)),
-            Value::F64(number) => Some(TagValue::Float(*number)),
-            Value::Bool(truth) => Some(TagValue::Bool(*truth)),
-            Value::Array(_) => Some(TagValue::List),
-        }
+        named.map(|text| TagValue::Text(text.as_bytes()))
+    }
+}
+
+fn seen(value: &Value) -> TagValue<'_> {
+    match value {
+        Value::String(text) => TagValue::Text(text.as_bytes()),
+        Value::I64(number) => TagValue::Integer(*number),
+        Value::F64(number) => TagValue::Float(*number),
+        Value::Bool(truth) => TagValue::Bool(*truth),
+        Value::Array(_) => TagValue::List,
     }
 }
 
@@ -84,6 +97,7 @@ impl Sampled for SampledSpan<'_> {
 mod tests {
     use super::super::tests::{attribute, span};
     use super::*;
+    use crate::sampling::sent_tag;
     use crate::span::SpanKind;
     use std::vec;
 
@@ -123,7 +137,7 @@ mod tests {
             ("span.kind", Some(TagValue::Text(b"server"))),
             ("other", None),
         ] {
-            assert_eq!(sampled.tag(tag.as_bytes()), value, "{tag}");
+            assert_eq!(sent_tag(&sampled, tag.as_bytes()), value, "{tag}");
         }
         // What an API of Datadog's has made is called what that has called it, and its tags are what they are.
         let datadogs = Span {
@@ -146,7 +160,7 @@ mod tests {
             ("resource.name", Some(TagValue::Text(b"tag"))),
             ("span.kind", Some(TagValue::Text(b"client"))),
         ] {
-            assert_eq!(sampled.tag(tag.as_bytes()), value, "{tag}");
+            assert_eq!(sent_tag(&sampled, tag.as_bytes()), value, "{tag}");
         }
         let other = Span { service: Some("db".into()), ..span };
         assert_eq!(SampledSpan::new(&other, &resource).service(), b"db");
@@ -159,10 +173,10 @@ mod tests {
         let attributes = vec![attribute("datadog.env", "e2"), attribute("datadog.service", "other")];
         let other = Span { attributes, ..span() };
         let sampled = SampledSpan::new(&other, &resource);
-        assert_eq!((sampled.tag(b"env"), sampled.tag(b"version")), (Some(TagValue::Text(b"e2")), None));
+        assert_eq!((sent_tag(&sampled, b"env"), sent_tag(&sampled, b"version")), (Some(TagValue::Text(b"e2")), None));
         let own = span();
         let sampled = SampledSpan::new(&own, &resource);
         let said = |text: &'static [u8]| Some(TagValue::Text(text));
-        assert_eq!((sampled.tag(b"env"), sampled.tag(b"version")), (said(b"prod"), said(b"7")));
+        assert_eq!((sent_tag(&sampled, b"env"), sent_tag(&sampled, b"version")), (said(b"prod"), said(b"7")));
     }
 }

@@ -1,7 +1,9 @@
 //! Attributes become tags: which are text, which are numbers, and what Datadog calls them.
 
 use super::text::{shortened, value_text};
-use crate::semconv::{DATADOG_NAMES, DATADOG_REQUEST_HEADER, DATADOG_RESPONSE_HEADER, REQUEST_HEADER, RESPONSE_HEADER};
+use crate::semconv::{
+    DATADOG_NAMES, DATADOG_REQUEST_HEADER, DATADOG_RESPONSE_HEADER, REQUEST_HEADER, RESPONSE_HEADER, is_field,
+};
 use crate::span::Value;
 use std::borrow::Cow;
 use std::vec::Vec;
@@ -81,7 +83,7 @@ impl<'a> Tags<'a> {
             }
             return;
         }
-        if is_field(key) {
+        if is_field(key.as_bytes()) {
             return;
         }
         self.add(datadogs_name(key), single(key, value));
@@ -110,11 +112,6 @@ fn truth(value: &Value) -> Option<bool> {
         Value::String(text) if text.eq_ignore_ascii_case("false") => Some(false),
         _ => None,
     }
-}
-
-/// Attributes that set a field of the span and are no tags.
-fn is_field(key: &str) -> bool {
-    matches!(key, "service.name" | "resource.name" | "operation.name" | "span.type") || key.starts_with("datadog.")
 }
 
 /// The conventions want a list for a header, as it may come more than once; mostly it does not.

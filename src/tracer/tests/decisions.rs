@@ -169,6 +169,49 @@ fn a_trace_that_comes_in_undecided_twice_is_decided_once() {
 }
 
 #[test]
+fn a_trace_that_comes_in_decided_is_decided_where_it_comes_in_undecided() {
+    let priority = |span: &LiveSpan| injected(span)["x-datadog-sampling-priority"].clone();
+    let undecided = |bench: &Bench| bench.start("undecided", Parent::Context(&remote(None)));
+    let decided = |bench: &Bench| bench.start("decided", Parent::Context(&remote(Some(1))));
+    // Rules would drop it.
+    for order in ["decided first", "undecided first", "over", "overridden"] {
+        let bench = Bench::with(&[RULES], false);
+        let before = (order == "undecided first").then(|| undecided(&bench));
+        let mut known = decided(&bench);
+        let mut expected = "1";
+        if order == "overridden" {
+            assert!(known.change(|span| span.set_attribute("manual.keep", AttributeValue::Bool(true))));
+            expected = "2";
+        }
+        if order == "over" || order == "overridden" {
+            known.end();
+            drop(known);
+        }
+        let asked = before.unwrap_or_else(|| undecided(&bench));
+        assert_eq!(priority(&asked), expected, "{order}");
+    }
+}
+
+#[test]
+fn rules_see_the_resource_and_the_role_that_are_sent() {
+    for (rule, seen) in [
+        (r#""resource":"said last""#, true),
+        (r#""tags":{"resource.name":"*"}"#, false),
+        (r#""name":"server.request","tags":{"span.kind":"server"}"#, true),
+    ] {
+        let rules = std::format!(r#"[{{{rule},"sample_rate":0}}]"#);
+        let bench = Bench::with(&[("DD_TRACE_SAMPLING_RULES", &rules)], false);
+        let root = bench.tracer.start(Start::new("whatever", Parent::None), |root| {
+            root.set_attribute("resource.name", AttributeValue::Text("said first"));
+            root.set_attribute("span.kind", AttributeValue::Text("server"));
+            root.set_text(Key::ResourceName, "said last");
+        });
+        let child = bench.start("c", child_of(&root));
+        assert_eq!(injected(&child)["x-datadog-sampling-priority"].starts_with('-'), seen, "{rule}");
+    }
+}
+
+#[test]
 fn opentelemetrys_bare_samplers_decide_anew_in_every_service() {
     let bench = Bench::with(&[("OTEL_TRACES_SAMPLER", "always_off")], false);
     let root = bench.start("s", Parent::Context(&remote(Some(1))));
