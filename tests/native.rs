@@ -2,112 +2,19 @@
 
 use ddtrace_test_support::agent::free_port;
 use ddtrace_test_support::programs::compile;
+use ddtrace_test_support::servers::{self, Server, chain, curl, files, nginx, only, python_server, without_ours};
 use ddtrace_test_support::spans::Span;
 use ddtrace_test_support::{Agent, Outcome, Sandbox, http, wait_for};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::net::TcpListener;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-/// Only what connections tell.
 fn sandbox() -> Sandbox {
-    let mut sandbox = Sandbox::new(env!("CARGO_BIN_EXE_ddtrace-run"));
-    sandbox.set("DD_TRACE_PROCESS_SPANS", "false").set("DD_TRACE_NATIVE_ENABLED", "true");
-    sandbox
-}
-
-/// A server; it is killed with the value.
-struct Server(Child);
-
-impl Server {
-    fn start(mut command: Command, port: u16) -> Server {
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        let server = Server(child.expect("it is installed: cargo xtask setup"));
-        wait_for("a server to listen", || TcpStream::connect(("127.0.0.1", port)).ok());
-        server
-    }
-
-    /// Under the launcher, or without it.
-    fn of(sandbox: &mut Sandbox, traced: bool, service: &str, port: u16, argv: &[&str]) -> Server {
-        sandbox.set("DD_SERVICE", service);
-        Server::start(if traced { sandbox.traced(argv) } else { sandbox.bare(argv) }, port)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status();
-        wait_for("a server to end", || self.0.try_wait().expect("a child can be waited for"));
-    }
-}
-
-/// nginx that hands `/up/` on to another port, and has files in `root`.
-fn nginx(sandbox: &mut Sandbox, traced: bool, service: &str, port: u16, behind: &str, root: &Path) -> Server {
-    let directory = sandbox.path().join(format!("nginx-{port}"));
-    std::fs::create_dir_all(&directory).expect("a directory");
-    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .iter()
-        .map(|name| format!("{name}_temp_path {}/{name};", directory.display()))
-        .collect();
-    let configuration = format!(
-        "daemon off; master_process off; pid {dir}/pid; error_log {dir}/error.log; events {{}} \
-         http {{ access_log off; sendfile on; gzip on; gzip_types *; {temporary} \
-         server {{ listen 127.0.0.1:{port}; root {root}; location /up/ {{ proxy_pass {behind}; }} }} }}",
-        dir = directory.display(),
-        root = root.display(),
-    );
-    let file = directory.join("nginx.conf");
-    std::fs::write(&file, configuration).expect("a file");
-    let (file, log) = (file.display().to_string(), directory.join("start.log").display().to_string());
-    Server::of(sandbox, traced, service, port, &["nginx", "-e", &log, "-c", &file])
-}
-
-fn python_server(sandbox: &mut Sandbox, traced: bool, port: u16, root: &Path) -> Server {
-    let (port_text, root) = (port.to_string(), root.display().to_string());
-    let argv = ["python3", "-m", "http.server", &port_text, "--bind", "127.0.0.1", "--directory", &root];
-    Server::of(sandbox, traced, "python", port, &argv)
-}
-
-/// Files to serve: a short one, and a long one of which every byte counts.
-fn files(sandbox: &Sandbox) -> std::path::PathBuf {
-    let root = sandbox.path().join("www");
-    std::fs::create_dir_all(&root).expect("a directory");
-    let long: Vec<u8> = (0..400_000u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
-    std::fs::write(root.join("long"), long).expect("a file");
-    std::fs::write(root.join("short"), "hello\n").expect("a file");
-    root
-}
-
-#[track_caller]
-fn only(spans: &[Span], mut matches: impl FnMut(&&Span) -> bool) -> &Span {
-    let found: Vec<_> = spans.iter().filter(|span| matches(span)).collect();
-    assert_eq!(found.len(), 1, "wanted one of {spans:#?}");
-    found[0]
-}
-
-/// From a span up to its root: service and kind of each.
-fn chain(spans: &[Span], from: &Span) -> Vec<String> {
-    let mut chain = Vec::new();
-    let mut span = Some(from);
-    while let Some(this) = span {
-        let kind = if this.attributes.contains_key("url.full") { "asks" } else { "serves" };
-        chain.push(format!("{} {kind}", this.resource["service.name"].as_str().unwrap_or_default()));
-        span = spans.iter().find(|other| Some(&other.span_id) == this.parent_id.as_ref());
-        assert!(span.is_some() || this.parent_id.is_none(), "a parent is missing: {this:#?} in {spans:#?}");
-    }
-    chain
-}
-
-fn curl(sandbox: &mut Sandbox, traced: bool, arguments: &[&str]) -> Outcome {
-    let argv = [&["curl", "-sS", "--max-time", "60"], arguments].concat();
-    sandbox.set("DD_SERVICE", "curl");
-    let outcome = if traced { sandbox.run_traced(&argv) } else { sandbox.run_bare(&argv) };
-    assert_eq!((outcome.code, outcome.err().as_str()), (Some(0), ""), "{arguments:?}");
-    outcome
+    servers::sandbox(env!("CARGO_BIN_EXE_ddtrace-run"))
 }
 
 /// curl asks one nginx, which asks another one, which asks Python's server: one trace, and not a byte changes.
@@ -272,14 +179,6 @@ fn keeper(listener: TcpListener, end: &'static [u8]) -> Arc<Mutex<Vec<Vec<u8>>>>
         }
     });
     arrived
-}
-
-/// What arrives without the headers that are ours.
-fn without_ours(message: &[u8]) -> (String, Vec<String>) {
-    let text = String::from_utf8_lossy(message).into_owned();
-    let is_ours = |line: &&str| line.starts_with("x-datadog-") || line.starts_with("trace");
-    let ours = text.split_inclusive("\r\n").filter(is_ours).map(str::to_owned).collect();
-    (text.split_inclusive("\r\n").filter(|line| !is_ours(line)).collect(), ours)
 }
 
 #[test]

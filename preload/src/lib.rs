@@ -17,9 +17,11 @@
 mod child_environment;
 mod describe;
 mod environment;
+mod hash;
 mod hooks;
 mod host;
 mod inspect;
+mod libraries;
 mod net;
 mod process;
 pub mod protocol;

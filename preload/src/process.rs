@@ -2,6 +2,7 @@
 
 use crate::describe;
 use crate::environment;
+use crate::libraries;
 use crate::settled::Settled;
 use crate::thread;
 use crate::tracer;
@@ -203,6 +204,7 @@ fn become_process(span: SpanId, parent: SpanId) {
     MISSED.store(0, Ordering::Relaxed);
     thread::current().reset();
     tracer::become_child();
+    libraries::become_child();
     RANDOM.reseed();
     PID.store(pid, Ordering::Relaxed);
     PPID.store(sys::getppid(), Ordering::Relaxed);

@@ -3,7 +3,7 @@
 use crate::environment::{self, Found};
 use crate::host::{Auxv, own_library_path};
 use crate::process::{self, RANDOM};
-use crate::{describe, net, table, tracer};
+use crate::{describe, libraries, net, table, tracer};
 use ddtrace::denylist::is_denied;
 use ddtrace::identity::{FLAG_FORCED, FLAG_PROCESS_SPANS, FLAG_SANDBOXED, FLAGS_OF_HOLDER, Holder, Identity};
 use ddtrace::ids::SpanId;
@@ -56,6 +56,7 @@ pub(crate) unsafe extern "C" fn constructor(argc: usize, argv: *const *const u8,
     process::arm(own);
     if tracer::wants_connections() {
         net::enable();
+        libraries::hook();
     }
 }
 

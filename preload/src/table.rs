@@ -1,4 +1,4 @@
-//! Every hook, once: its name, and the real function behind it; and the two functions that are called but not hooked.
+//! Every hook, once: its name, and the real function behind it; and those functions that are called but not hooked.
 
 use crate::host::{Auxv, Name, Objects, loader, lookup};
 use crate::raw;
@@ -69,6 +69,8 @@ functions! {
     EpollPwait2 = "epoll_pwait2",
     ErrnoLocation = "__errno_location",
     ClockGettime = "clock_gettime",
+    DlIteratePhdr = "dl_iterate_phdr",
+    Dlsym = "dlsym",
 }
 
 /// The variable that holds the environment. Looked for in the executable first: a copy relocation makes that the live one.

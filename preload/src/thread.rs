@@ -27,6 +27,9 @@ pub(crate) struct Thread {
     /// The handle of the request that the thread serves, as far as its connections tell (`crate::net`); 0 is none. It is
     /// the parent where nothing is active.
     pub(crate) request: AtomicU64,
+    /// The TLS session in a call of whose library the thread is (`crate::net`); 0 is none. What jumps out of such a call
+    /// leaves it behind, so it says no more than that what the thread sends now may be the session's.
+    pub(crate) session: AtomicU64,
 }
 
 impl Thread {
@@ -53,7 +56,7 @@ impl Thread {
     }
 }
 
-const _: () = assert!(size_of::<Thread>() == 48);
+const _: () = assert!(size_of::<Thread>() == 56);
 
 #[cfg(preload_so)]
 core::arch::global_asm!(
@@ -62,9 +65,9 @@ core::arch::global_asm!(
     ".hidden ddtrace_preload_thread",
     ".globl ddtrace_preload_thread",
     ".type ddtrace_preload_thread, @object",
-    ".size ddtrace_preload_thread, 48",
+    ".size ddtrace_preload_thread, 56",
     "ddtrace_preload_thread:",
-    ".zero 48",
+    ".zero 56",
     ".text",
 );
 
@@ -73,7 +76,7 @@ core::arch::global_asm!(
 pub(crate) fn current() -> &'static Thread {
     let address: *const Thread;
     // Not `pure`: a host that switches coroutines may come back on another thread.
-    // SAFETY: reads the thread pointer and the offset of our 48 zero-initialised bytes in the static TLS block, which
+    // SAFETY: reads the thread pointer and the offset of our 56 zero-initialised bytes in the static TLS block, which
     // live as long as the thread; Thread is made of atomics, for which all zero is valid.
     unsafe {
         core::arch::asm!(
@@ -97,6 +100,7 @@ pub(crate) fn current() -> &'static Thread {
         number: AtomicU32::new(0),
         active: AtomicU64::new(0),
         request: AtomicU64::new(0),
+        session: AtomicU64::new(0),
     };
     &THREAD
 }

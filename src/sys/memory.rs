@@ -86,6 +86,18 @@ pub unsafe fn unmap(address: NonNull<u8>, length: usize) {
     unsafe { syscall6(arch::MUNMAP, address.as_ptr() as usize, length, 0, 0, 0, 0) };
 }
 
+/// Lets a mapping be read alone, or written as well.
+///
+/// # Safety
+///
+/// The pages are mapped, and nobody else may be about to write there, or to change how they are mapped.
+pub unsafe fn protect(address: NonNull<u8>, length: usize, is_writable: bool) -> SysResult<()> {
+    const PROT_READ: usize = 1;
+    let protection = if is_writable { PROT_READ_WRITE } else { PROT_READ };
+    // SAFETY: the caller's promise; nothing is executed there.
+    check(unsafe { syscall6(arch::MPROTECT, address.as_ptr() as usize, length, protection, 0, 0, 0) }).map(drop)
+}
+
 /// Wakes a thread, of this process or of another one, that waits on the word (`FUTEX_WAKE`). The kernel does not look at
 /// what is in it.
 pub fn wake_one(word: *const u32) {

@@ -58,6 +58,7 @@ probes! {
         // SAFETY: never run.
         unsafe {
             used(sys::advise(any(NonNull::dangling()), any(0), any(Advice::DontFork)).is_ok());
+            used(sys::protect(any(NonNull::dangling()), any(0), any(false)).is_ok());
             sys::unmap(any(NonNull::dangling()), any(0));
         }
     }

@@ -8,6 +8,7 @@
 //! - [`witness`]: the processes of a run as `strace` saw them, to hold the spans against
 //! - [`process`]: the one form in which the tree of the witness and the tree of the spans are compared
 //! - [`programs`]: the small C programs of `tests/apps`, compiled when asked for
+//! - [`servers`]: servers and clients that know nothing of tracing, for what their connections tell
 //! - [`services`]: the Rust services of `examples/services` and programs of `tests/apps`, built when asked for
 //! - [`python`]: the Pythons with packages, and the programs that are run with them
 //! - [`terminal`]: a run whose stderr is a terminal
@@ -22,6 +23,7 @@ pub mod programs;
 pub mod python;
 pub mod receiver;
 pub mod sandbox;
+pub mod servers;
 pub mod services;
 pub mod spans;
 pub mod terminal;

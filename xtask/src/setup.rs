@@ -13,7 +13,7 @@ struct Tool {
     packages: &'static [&'static str],
 }
 
-const TOOLS: [Tool; 19] = [
+const TOOLS: [Tool; 22] = [
     Tool { name: "cc", is_there: || is_installed("cc"), packages: &["gcc", "libc6-dev"] },
     Tool { name: "make", is_there: || is_installed("make"), packages: &["make"] },
     Tool { name: "bash", is_there: || is_installed("bash"), packages: &["bash"] },
@@ -25,6 +25,13 @@ const TOOLS: [Tool; 19] = [
     Tool { name: "curl", is_there: || is_installed("curl"), packages: &["curl"] },
     Tool { name: "wget", is_there: || is_installed("wget"), packages: &["wget"] },
     Tool { name: "nginx", is_there: || is_installed("nginx"), packages: &["nginx-light"] },
+    Tool { name: "openssl", is_there: || is_installed("openssl"), packages: &["openssl"] },
+    Tool {
+        name: "the headers of OpenSSL",
+        is_there: || Path::new("/usr/include/openssl/ssl.h").exists(),
+        packages: &["libssl-dev"],
+    },
+    Tool { name: "gnutls-serv", is_there: || is_installed("gnutls-serv"), packages: &["gnutls-bin"] },
     Tool { name: "apache2", is_there: || is_installed("apache2"), packages: &["apache2-bin"] },
     Tool { name: "php", is_there: || is_installed("php"), packages: &["php-cli"] },
     Tool {

@@ -1,6 +1,8 @@
 //! `fork` and what forks inside libc. `vfork` is not interposed: its caller's frame must not be gone when the child
 //! returns; vfork children are met in their exec.
 
+use crate::libraries;
+use crate::net;
 use crate::process::{self, Caller};
 use crate::table::{self, Function, real};
 use crate::tracer;
@@ -73,6 +75,9 @@ fn forked(call: impl FnOnce() -> i32) -> i32 {
         return call();
     }
     tracer::before_fork();
+    if net::is_enabled() {
+        libraries::hook_new();
+    }
     // Both sides know the child's span before there are two sides.
     let child = process::child_identity(Holder::Process(0), None);
     let pid = call();

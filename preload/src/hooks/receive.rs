@@ -224,10 +224,10 @@ unsafe fn arrived(fd: i32, vectors: &[Vector], result: isize, flags: i32) {
         return;
     }
     match usize::try_from(result) {
-        Err(_) => net::failed(fd, table::errno()),
+        Err(_) => net::failed(fd.into(), table::errno()),
         Ok(0) if vectors.iter().all(|vector| vector.length == 0) => {}
-        Ok(count) if flags & MSG_TRUNC != 0 => net::received_unseen(fd, count),
+        Ok(count) if flags & MSG_TRUNC != 0 => net::received_unseen(fd.into(), count),
         // SAFETY: the caller's promise.
-        Ok(count) => unsafe { net::received(fd, vectors, count) },
+        Ok(count) => unsafe { net::received(fd.into(), vectors, count) },
     }
 }

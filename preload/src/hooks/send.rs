@@ -156,8 +156,8 @@ unsafe fn sent_file(function: Function, out: i32, from: i32, offset: *mut i64, c
     let result = unsafe { real(out, from, offset, count) };
     if net::is_watched(out) {
         match usize::try_from(result) {
-            Ok(count) => net::sent_unseen(out, count),
-            Err(_) => net::failed(out, table::errno()),
+            Ok(count) => net::sent_unseen(out.into(), count),
+            Err(_) => net::failed(out.into(), table::errno()),
         }
     }
     result
@@ -183,10 +183,10 @@ pub(crate) unsafe extern "C" fn splice(
     if let (Ok(count), true) = (usize::try_from(result), net::is_watched(from) || net::is_watched(to)) {
         if count == 0 {
             // SAFETY: no buffer is looked at.
-            unsafe { net::received(from, &[], 0) };
+            unsafe { net::received(from.into(), &[], 0) };
         } else {
-            net::received_unseen(from, count);
-            net::sent_unseen(to, count);
+            net::received_unseen(from.into(), count);
+            net::sent_unseen(to.into(), count);
         }
     }
     result
@@ -236,7 +236,7 @@ unsafe fn watched_write(fd: i32, vectors: &[Vector], call: impl FnOnce() -> isiz
     }
     let result = call();
     // SAFETY: the call has sent so much of them.
-    unsafe { net::sent(fd, vectors, result, if result < 0 { table::errno() } else { 0 }) };
+    unsafe { net::sent(fd.into(), vectors, result, if result < 0 { table::errno() } else { 0 }) };
     result
 }
 
@@ -276,7 +276,7 @@ unsafe fn watched_send(
     }
     let result = call();
     // SAFETY: the call has sent so much of them.
-    unsafe { net::sent(fd, vectors, result, if result < 0 { table::errno() } else { 0 }) };
+    unsafe { net::sent(fd.into(), vectors, result, if result < 0 { table::errno() } else { 0 }) };
     result
 }
 

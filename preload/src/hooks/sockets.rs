@@ -80,7 +80,7 @@ pub(crate) unsafe extern "C" fn shutdown(fd: i32, how: i32) -> i32 {
     // SAFETY: the host's own arguments.
     let result = unsafe { real(fd, how) };
     if result == 0 && how != SHUT_RD && net::is_watched(fd) {
-        net::shut(fd);
+        net::shut(fd.into());
     }
     result
 }

@@ -1,10 +1,12 @@
 //! What the host process is: found without asking its C library for anything.
 
 mod auxv;
+mod imports;
 mod objects;
 mod symbols;
 
 pub(crate) use auxv::Auxv;
+pub(crate) use imports::{Import, Iterate, Mapped, Set, each_mapped};
 pub(crate) use objects::{Objects, loader, own_library_path};
 pub(crate) use symbols::{Name, lookup};
 

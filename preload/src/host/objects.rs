@@ -3,23 +3,23 @@
 use super::symbols::{Name, lookup};
 use super::{Auxv, c_bytes};
 
-const PT_DYNAMIC: u32 = 2;
+pub(super) const PT_DYNAMIC: u32 = 2;
 const PT_PHDR: u32 = 6;
-const DT_NULL: usize = 0;
+pub(super) const DT_NULL: usize = 0;
 const DT_DEBUG: usize = 21;
 
 /// More objects than any process has; a damaged list must not hold us up.
 const MOST_OBJECTS: usize = 4096;
 
 #[repr(C)]
-struct ProgramHeader {
-    kind: u32,
+pub(super) struct ProgramHeader {
+    pub(super) kind: u32,
     flags: u32,
     offset: usize,
-    address: usize,
+    pub(super) address: usize,
     physical: usize,
     file_size: usize,
-    memory_size: usize,
+    pub(super) memory_size: usize,
     align: usize,
 }
 
@@ -151,7 +151,7 @@ pub(crate) unsafe fn loader(auxv: &Auxv) -> Option<LinkMap> {
         let header = unsafe { &*first.add(index) };
         if header.kind == PT_DYNAMIC {
             let dynamic = base.wrapping_add(header.address) as *const Dynamic;
-            return Some(LinkMap { base, name: core::ptr::null(), dynamic, next: core::ptr::null() });
+            return Some(LinkMap::alone(base, dynamic));
         }
     }
     None
@@ -170,6 +170,11 @@ impl Iterator for Objects {
 }
 
 impl LinkMap {
+    /// A mapped object, as if it stood in a list of its own.
+    pub(super) fn alone(base: usize, dynamic: *const Dynamic) -> LinkMap {
+        LinkMap { base, name: core::ptr::null(), dynamic, next: core::ptr::null() }
+    }
+
     /// Whether this is the library that this code is part of.
     pub(crate) fn is_ours(&self) -> bool {
         core::ptr::eq(self.dynamic, own_dynamic())

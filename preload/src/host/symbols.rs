@@ -7,8 +7,8 @@ use super::objects::{Dynamic, LinkMap};
 
 const DT_NULL: usize = 0;
 const DT_HASH: usize = 4;
-const DT_STRTAB: usize = 5;
-const DT_SYMTAB: usize = 6;
+pub(super) const DT_STRTAB: usize = 5;
+pub(super) const DT_SYMTAB: usize = 6;
 const DT_STRSZ: usize = 10;
 const DT_VERSYM: usize = 0x6fff_fff0;
 const DT_GNU_HASH: usize = 0x6fff_fef5;
@@ -44,11 +44,11 @@ impl Name {
 }
 
 #[repr(C)]
-struct Symbol {
-    name: u32,
+pub(super) struct Symbol {
+    pub(super) name: u32,
     info: u8,
     other: u8,
-    section: u16,
+    pub(super) section: u16,
     value: usize,
     size: usize,
 }

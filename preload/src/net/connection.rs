@@ -1,6 +1,7 @@
 //! A connection of the program: what is known of it, and who may look at it.
 
 use super::address::Address;
+use super::copy::Copied;
 use super::exchange::{Exchanges, Why};
 use super::memory::{Held, RoomRef, memory};
 use super::rewrite::Rewrite;
@@ -24,6 +25,10 @@ unsafe impl<T: Send> Sync for Guarded<T> {}
 impl<T> Guarded<T> {
     pub(super) const fn new(value: T) -> Self {
         Guarded { taken: AtomicBool::new(false), value: UnsafeCell::new(value) }
+    }
+
+    fn get_mut(&mut self) -> &mut T {
+        self.value.get_mut()
     }
 
     /// `None` where another thread, or what this signal handler interrupted, is at it.
@@ -54,6 +59,10 @@ pub(super) struct Sending {
 pub(crate) struct Connection {
     /// The program sends wrongly if two threads send at the same time, so this is for one thread alone.
     pub(super) sending: Guarded<Option<Sending>>,
+    /// The same, where it goes through a TLS library. None but the thread that writes looks at it, as what it notes there
+    /// must not get lost: for all others there is the flag.
+    pub(super) copied: Guarded<Option<Copied>>,
+    pub(super) is_copying: AtomicBool,
     pub(super) traffic: Guarded<Traffic>,
     /// Something of the traffic was not seen.
     pub(super) is_lost: AtomicBool,
@@ -68,6 +77,10 @@ pub(super) struct Traffic {
     /// The socket's number, by which a descriptor that was closed behind our back is noticed. Of connections that the
     /// program has made.
     pub(super) inode: u64,
+    /// Which side the program is was asked for: of a TLS session that is not known before something goes over it.
+    pub(super) is_settled: bool,
+    /// What the program said about that when it made the session.
+    pub(super) is_server: Option<bool>,
 }
 
 /// What a parser gathers in.
@@ -90,15 +103,34 @@ impl Connection {
     pub(super) fn new(is_accepted: bool, peer: Address, owner: u64, inode: u64) -> Connection {
         Connection {
             sending: Guarded::new(None),
+            copied: Guarded::new(None),
+            is_copying: AtomicBool::new(false),
             traffic: Guarded::new(Traffic {
                 is_accepted,
                 parser: None,
                 rooms: [None, None],
                 exchanges: Exchanges::new(is_accepted, peer, owner),
                 inode,
+                is_settled: true,
+                is_server: None,
             }),
             is_lost: AtomicBool::new(false),
         }
+    }
+
+    /// What is inside of an encrypted one.
+    pub(super) fn secure(owner: u64, is_server: Option<bool>) -> Connection {
+        let mut connection = Connection::new(false, Address::UNKNOWN, owner, 0);
+        let traffic = connection.traffic.get_mut();
+        traffic.is_settled = false;
+        traffic.is_server = is_server;
+        traffic.exchanges.is_secure = true;
+        connection
+    }
+
+    /// Whether a head with headers of ours is on its way.
+    pub(super) fn is_sending(&self) -> bool {
+        self.sending.with(|sending| sending.is_some()).unwrap_or(true) || self.is_copying.load(Ordering::Relaxed)
     }
 
     /// Looks at the traffic; `None` once something of it was not seen, as then nothing is certain any more.
@@ -125,6 +157,7 @@ impl Connection {
     /// The program has closed it.
     pub(super) fn closed(&self) {
         let _ = self.sending.with(|sending| *sending = None);
+        let _ = self.copied.with(|copied| *copied = None);
         let _ = self.with_traffic(|traffic| {
             traffic.ended(Side::Server, Why::Closed);
             traffic.exchanges.give_up();
@@ -134,6 +167,13 @@ impl Connection {
 }
 
 impl Traffic {
+    /// It has turned out which side the program is. Nothing has gone over the connection yet.
+    pub(super) fn settle(&mut self, is_accepted: bool) {
+        self.is_settled = true;
+        self.is_accepted = is_accepted;
+        self.exchanges.is_accepted = is_accepted;
+    }
+
     /// The side that this program is.
     pub(super) fn own_side(&self) -> Side {
         if self.is_accepted { Side::Server } else { Side::Client }

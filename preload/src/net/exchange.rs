@@ -38,6 +38,8 @@ impl Exchange {
 /// The exchanges of a connection, in order.
 pub(super) struct Exchanges {
     pub(super) is_accepted: bool,
+    /// What is seen is what a TLS library encrypts.
+    pub(super) is_secure: bool,
     pub(super) peer: Address,
     /// The request that was served when the connection was made, to which the first one that goes out over it belongs.
     pub(super) owner: u64,
@@ -55,6 +57,7 @@ impl Exchanges {
     pub(super) fn new(is_accepted: bool, peer: Address, owner: u64) -> Exchanges {
         Exchanges {
             is_accepted,
+            is_secure: false,
             peer,
             owner,
             prepared: None,
@@ -123,13 +126,14 @@ impl Exchanges {
     /// Begins the span of a request that comes in or is about to go out.
     pub(super) fn begin_http(&mut self, head: &crate::protocol::http::RequestHead<'_>, fd: i32) -> u64 {
         self.know_peer(fd);
-        let peer = self.peer;
+        let (peer, scheme) = (self.peer, if self.is_secure { http::HTTPS } else { http::HTTP });
         if self.is_accepted {
-            native::begin_server(http::context_headers(head), &mut |told| http::describe_server(told, head, &peer))
+            let headers = http::context_headers(head);
+            native::begin_server(headers, &mut |told| http::describe_server(told, head, scheme, &peer))
         } else {
             let owner = self.take_owner();
             native::begin_client(owner, http::context_headers(head), &mut |told| {
-                http::describe_client(told, head, &peer)
+                http::describe_client(told, head, scheme, &peer)
             })
         }
     }
@@ -144,7 +148,7 @@ impl Exchanges {
         owner
     }
 
-    fn know_peer(&mut self, fd: i32) {
+    pub(super) fn know_peer(&mut self, fd: i32) {
         if !self.peer.is_known() && fd >= 0 {
             let mut bytes = [0u8; 112];
             let length = sys::peer_name(fd, &mut bytes);

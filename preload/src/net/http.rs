@@ -15,6 +15,11 @@ use ddtrace::semconv::{ERROR_TYPE, REQUEST_HEADER, RESPONSE_HEADER};
 const KNOWN_METHODS: [&[u8]; 10] =
     [b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH", b"QUERY"];
 
+/// A scheme, as URLs have it, and its port.
+pub(super) type Scheme = (&'static [u8], u16);
+pub(super) const HTTP: Scheme = (b"http", 80);
+pub(super) const HTTPS: Scheme = (b"https", 443);
+
 /// What `url.path`, `url.query` and `user_agent.original` hold at most, in bytes.
 const MAX_TEXT: usize = 2048;
 
@@ -28,7 +33,7 @@ pub(super) fn context_headers<'a>(head: &'a RequestHead<'_>) -> Option<&'a dyn C
 }
 
 /// The request that came in.
-pub(super) fn describe_server(told: &mut Told<'_>, head: &RequestHead<'_>, peer: &Address) {
+pub(super) fn describe_server(told: &mut Told<'_>, head: &RequestHead<'_>, used: Scheme, peer: &Address) {
     describe_method(told, head, b"http.server.request");
     let headers = &head.headers;
     let target = Target::of(head.target);
@@ -40,12 +45,18 @@ pub(super) fn describe_server(told: &mut Told<'_>, head: &RequestHead<'_>, peer:
     };
     told.text(URL_PATH, cut(target.path));
     told.text(URL_QUERY, cut(target.query));
-    let scheme = or(b"proto", b"x-forwarded-proto");
-    told.text(URL_SCHEME, if scheme.is_empty() { b"http" } else { scheme });
+    // A proxy says what its client has used.
+    let said = or(b"proto", b"x-forwarded-proto");
+    let (scheme, default_port) = match said {
+        b"" => used,
+        _ if said.eq_ignore_ascii_case(HTTPS.0) => HTTPS,
+        _ => (said, HTTP.1),
+    };
+    told.text(URL_SCHEME, scheme);
     let host = or(b"host", b"x-forwarded-host");
     let host = [host, target.authority, headers.get(b"host").unwrap_or_default()];
-    let default = if scheme.eq_ignore_ascii_case(b"https") { 443 } else { 80 };
-    describe_server_address(told, host.iter().find(|host| !host.is_empty()).copied().unwrap_or_default(), default);
+    let host = host.iter().find(|host| !host.is_empty()).copied().unwrap_or_default();
+    describe_server_address(told, host, default_port);
     let client = or(b"for", b"x-forwarded-for");
     if client.is_empty() {
         if !peer.is_unix() {
@@ -60,18 +71,18 @@ pub(super) fn describe_server(told: &mut Told<'_>, head: &RequestHead<'_>, peer:
 }
 
 /// The request that goes out.
-pub(super) fn describe_client(told: &mut Told<'_>, head: &RequestHead<'_>, peer: &Address) {
+pub(super) fn describe_client(told: &mut Told<'_>, head: &RequestHead<'_>, used: Scheme, peer: &Address) {
     describe_method(told, head, b"http.client.request");
     let target = Target::of(head.target);
     let address = peer.text();
     let host = [target.authority, head.headers.get(b"host").unwrap_or_default(), address.as_bytes()];
     let host = host.iter().find(|host| !host.is_empty()).copied().unwrap_or_default();
     if target.authority.is_empty() {
-        told.pieces(URL_FULL, &[b"http://", host, cut(head.target)]);
+        told.pieces(URL_FULL, &[used.0, b"://", host, cut(head.target)]);
     } else {
         told.pieces(URL_FULL, &[cut(head.target)]);
     }
-    let default = if head.headers.get(b"host").is_none() { peer.port().unwrap_or(80) } else { 80 };
+    let default = head.headers.get(b"host").map_or(peer.port(), |_| None).unwrap_or(used.1);
     describe_server_address(told, host, default);
     describe_connection(told, head.minor, peer);
     describe_headers(told, &head.headers, REQUEST_HEADER);

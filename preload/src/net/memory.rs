@@ -2,6 +2,7 @@
 //! never touched.
 
 use super::connection::Connection;
+use super::session::Sessions;
 use crate::tracer::pool::{self, Pool};
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, Ordering};
@@ -19,6 +20,7 @@ pub(super) type Held<T> = pool::Held<T, CONNECTIONS>;
 pub(super) struct Memory {
     pub(super) connections: Pool<Connection, CONNECTIONS>,
     rooms: Pool<RoomBytes, ROOMS>,
+    pub(super) sessions: Sessions,
 }
 
 /// Behind a cell, as whoever holds the room writes there.

@@ -5,20 +5,27 @@
 //!
 //! [`receive`] takes in what a call has read, [`send`] what one has written, and there headers are put into requests.
 //! Nothing is held while the real function runs: it may never come back.
+//!
+//! What is encrypted is seen at the calls of the TLS library ([`session`]), and the descriptor below is forgotten then.
 
 mod address;
 mod connection;
+mod copy;
 mod database;
 mod exchange;
 mod http;
 mod memory;
+mod place;
 mod receive;
 mod rewrite;
 mod send;
+pub(crate) mod session;
 
+pub(crate) use place::Place;
 pub(crate) use receive::{failed, received, received_unseen};
 pub(crate) use send::{Prepared, prepare, sent, sent_unseen, shut};
 
+use crate::libraries;
 use crate::process::{self, Caller};
 use crate::tracer::native;
 use crate::tracer::pool::Key;
@@ -76,25 +83,33 @@ fn key_of(word: u64) -> Option<Key> {
 /// The known connection behind a descriptor.
 fn connection(fd: i32) -> Option<ConnectionRef> {
     // Acquire pairs with the release in `watch`.
-    let key = key_of(word_of(fd)?.load(Ordering::Acquire))?;
-    if !is_enabled() {
-        return None;
-    }
-    memory::memory()?.connections.enter(key)
+    enter(word_of(fd)?.load(Ordering::Acquire))
+}
+
+/// The connection that a word names.
+fn enter(word: u64) -> Option<ConnectionRef> {
+    if word == 0 || !is_enabled() { None } else { slot(word) }
+}
+
+/// The same for what has to go on whether anything is looked at any more or not.
+fn slot(word: u64) -> Option<ConnectionRef> {
+    memory::memory()?.connections.enter(key_of(word)?)
 }
 
 /// Notes a connection that was just made.
 fn watch(fd: i32, new: Connection) {
     let Some(word) = word_of(fd) else { return };
-    let Some(memory) = memory::make() else { return };
-    // SAFETY: the slot is filled.
-    let Some(taken) = (unsafe { memory.connections.take(|place| _ = place.write(new)) }) else {
-        return forget(fd);
-    };
-    let key = taken.open();
-    let value = u64::from(key.generation) << 32 | u64::from(key.index.wrapping_add(1));
+    let Some(value) = keep(new) else { return forget(fd) };
     // Release pairs with the acquire in `connection`. What stands there was closed behind our back.
     drop_word(word.swap(value, Ordering::AcqRel));
+}
+
+/// Puts a connection into a slot, and gives the word that names it.
+fn keep(new: Connection) -> Option<u64> {
+    let memory = memory::make()?;
+    // SAFETY: the slot is filled.
+    let key = unsafe { memory.connections.take(|place| _ = place.write(new)) }?.open();
+    Some(u64::from(key.generation) << 32 | u64::from(key.index.wrapping_add(1)))
 }
 
 /// The descriptor is closed, or about to be: nobody can use its number for something new before.
@@ -114,14 +129,6 @@ fn drop_word(word: u64) {
     }
 }
 
-/// The connection is not understood. What is left of a head that is being sent must still be sent rightly.
-fn give_up(fd: i32, connection: &Connection) {
-    let is_sending = connection.sending.with(|sending| sending.is_some()).unwrap_or(true);
-    if !is_sending {
-        forget(fd);
-    }
-}
-
 /// Whether this process may change what is known of its descriptors: a vfork child has its own, but not its own memory.
 fn may_change() -> bool {
     process::caller() == Some(Caller::Itself)
@@ -136,6 +143,7 @@ pub(crate) unsafe fn accepted(fd: i32, address: *const u8, length: Option<u32>) 
     if !ENABLED.load(Ordering::Relaxed) || !may_change() {
         return;
     }
+    libraries::hook_new();
     let mut peer = Address::UNKNOWN;
     if let (false, Some(length)) = (address.is_null(), length) {
         // SAFETY: the caller's promise.
@@ -159,6 +167,7 @@ pub(crate) unsafe fn connected(fd: i32, address: *const u8, length: u32) {
     if !ENABLED.load(Ordering::Relaxed) || !may_change() {
         return;
     }
+    libraries::hook_new();
     // SAFETY: the caller's promise.
     let bytes = unsafe { core::slice::from_raw_parts(address, (length as usize).min(112)) };
     let peer = Address::of(bytes).filter(|_| sys::is_stream_socket(fd));
@@ -193,7 +202,7 @@ pub(crate) fn lose(fd: i32) {
     if let Some(connection) = connection(fd) {
         connection.is_lost.store(true, Ordering::Relaxed);
         let _ = connection.traffic.with(|traffic| traffic.exchanges.give_up());
-        give_up(fd, &connection);
+        Place::Descriptor(fd).give_up(&connection);
     }
 }
 

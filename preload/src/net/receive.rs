@@ -1,7 +1,7 @@
 //! What the program has read from a connection.
 
 use super::exchange::Why;
-use super::{Vector, connection, give_up};
+use super::{Place, Vector, session};
 use crate::tracer::native;
 
 /// Errors after which a connection goes on: EINTR, EAGAIN; and those of the call itself: EBADF, ENOMEM, EFAULT, EINVAL,
@@ -14,8 +14,13 @@ const HARMLESS: [i32; 9] = [4, 11, 9, 12, 14, 22, 90, 115, 114];
 ///
 /// The buffers hold that many bytes.
 #[cold]
-pub(crate) unsafe fn received(fd: i32, vectors: &[Vector], count: usize) {
-    let Some(connection) = connection(fd) else { return };
+pub(crate) unsafe fn received(place: Place, vectors: &[Vector], count: usize) {
+    let Some(connection) = place.connection() else { return };
+    // SAFETY: the caller's promise.
+    if unsafe { session::takes_over(place, &connection, vectors, count) } {
+        return;
+    }
+    let fd = place.descriptor();
     let result = connection.with_traffic(|traffic| {
         let side = traffic.other_side();
         if !traffic.is_accepted && native::current_request() != traffic.exchanges.current() {
@@ -42,27 +47,28 @@ pub(crate) unsafe fn received(fd: i32, vectors: &[Vector], count: usize) {
         Ok(())
     });
     if result.is_err() {
-        give_up(fd, &connection);
+        place.give_up(&connection);
     }
 }
 
 /// A call has taken `count` bytes out of the connection that are nowhere to be seen.
 #[cold]
-pub(crate) fn received_unseen(fd: i32, count: usize) {
-    let Some(connection) = connection(fd) else { return };
+pub(crate) fn received_unseen(place: Place, count: usize) {
+    let Some(connection) = place.connection() else { return };
+    let fd = place.descriptor();
     let skipped = connection.with_traffic(|traffic| traffic.skip(traffic.other_side(), count as u64, fd));
     if skipped.is_err() {
-        give_up(fd, &connection);
+        place.give_up(&connection);
     }
 }
 
 /// A call has failed.
 #[cold]
-pub(crate) fn failed(fd: i32, errno: i32) {
+pub(crate) fn failed(place: Place, errno: i32) {
     if HARMLESS.contains(&errno) {
         return;
     }
-    let Some(connection) = connection(fd) else { return };
+    let Some(connection) = place.connection() else { return };
     let _ = connection.with_traffic(|traffic| {
         // Whichever side it was, no answer comes through any more.
         traffic.ended(crate::protocol::Side::Server, Why::Failed(errno));

@@ -86,6 +86,11 @@ impl Rewrite {
         self.taken == 0 && self.own_sent == 0
     }
 
+    /// Where the head ends.
+    pub(super) fn end(&self) -> usize {
+        self.end
+    }
+
     /// Whether the whole head has been sent.
     pub(crate) fn is_done(&self) -> bool {
         self.taken >= self.end

@@ -4,7 +4,8 @@ use super::connection::{Connection, Sending};
 use super::exchange::{Exchanges, Why};
 use super::memory::memory;
 use super::rewrite::{Rewrite, Segment};
-use super::{Vector, connection, give_up, receive};
+use super::{Place, Vector, connection, receive, session};
+use crate::hash::hash;
 use crate::protocol::http::{self, RequestHead};
 use crate::protocol::{Lost, Side};
 use crate::tracer::native;
@@ -47,11 +48,16 @@ impl Prepared {
 #[cold]
 pub(crate) unsafe fn prepare(fd: i32, vectors: &[Vector]) -> Option<Prepared> {
     let connection = connection(fd)?;
+    let place = Place::Descriptor(fd);
+    // SAFETY: the caller's promise.
+    if unsafe { session::takes_over(place, &connection, vectors, usize::MAX) } {
+        return None;
+    }
     let length = vectors.iter().fold(0usize, |sum, vector| sum.saturating_add(vector.length));
     let prepared = connection.sending.with(|sending| {
         if sending.as_ref().is_none_or(|sending| sending.rewrite.is_unsent()) {
             // SAFETY: the caller's promise.
-            unsafe { begin(&connection, sending, vectors, fd) };
+            unsafe { begin(&connection, sending, vectors, place) };
         }
         assemble(sending.as_ref()?, vectors, length)
     });
@@ -63,7 +69,7 @@ pub(crate) unsafe fn prepare(fd: i32, vectors: &[Vector]) -> Option<Prepared> {
 /// # Safety
 ///
 /// As for [`prepare`].
-unsafe fn bytes_of<'a>(vector: &Vector) -> Option<&'a [u8]> {
+pub(super) unsafe fn bytes_of<'a>(vector: &Vector) -> Option<&'a [u8]> {
     const PAGE: usize = 4096;
     let length = vector.length.min(http::MAX_HEAD);
     let start = vector.base as usize;
@@ -104,7 +110,7 @@ unsafe fn gather(vectors: &[Vector], room: &mut [u8]) -> Option<usize> {
 /// # Safety
 ///
 /// As for [`prepare`].
-unsafe fn begin(connection: &Connection, sending: &mut Option<Sending>, vectors: &[Vector], fd: i32) {
+pub(super) unsafe fn begin(connection: &Connection, sending: &mut Option<Sending>, vectors: &[Vector], place: Place) {
     let begun = connection.with_traffic(|traffic| {
         if !traffic.expects_request() {
             return Ok(None);
@@ -133,10 +139,12 @@ unsafe fn begin(connection: &Connection, sending: &mut Option<Sending>, vectors:
             }
             let head = RequestHead::parse(head)?;
             // What was closed and opened again behind our back is no connection.
-            if sys::file_status(fd).map(|status| status.inode) != Ok(inode) {
+            if let Place::Descriptor(fd) = place
+                && sys::file_status(fd).map(|status| status.inode) != Ok(inode)
+            {
                 return Err(Lost);
             }
-            Ok(plan(exchanges, &head, before, known, fd))
+            Ok(plan(exchanges, &head, before, known, place.descriptor()))
         })
     });
     *sending = begun.unwrap_or(None);
@@ -225,11 +233,6 @@ impl CarrierMut for Lines<'_> {
     }
 }
 
-/// FNV-1a.
-fn hash(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
-}
-
 /// The buffers of the call.
 fn assemble(sending: &Sending, host: &[Vector], length: usize) -> Option<Prepared> {
     let mut prepared = Prepared {
@@ -291,7 +294,7 @@ impl Prepared {
         const EAGAIN: i32 = 11;
         let Ok(sent) = usize::try_from(result) else {
             // SAFETY: nothing was sent.
-            unsafe { self::sent(fd, vectors, result, errno) };
+            unsafe { self::sent(fd.into(), vectors, result, errno) };
             return Ok(result);
         };
         let progress = self.rewrite.advance(self.length, sent);
@@ -304,7 +307,7 @@ impl Prepared {
                 None => {}
             });
             if is_done && connection.is_lost.load(core::sync::atomic::Ordering::Relaxed) {
-                give_up(fd, &connection);
+                Place::Descriptor(fd).give_up(&connection);
             }
         }
         if progress.host == 0 && progress.any {
@@ -313,7 +316,7 @@ impl Prepared {
             return Err(if waits { EINTR } else { EAGAIN });
         }
         // SAFETY: the caller's promise; so many of the program's bytes were taken.
-        unsafe { self::sent(fd, vectors, progress.host as isize, errno) };
+        unsafe { self::sent(fd.into(), vectors, progress.host as isize, errno) };
         Ok(progress.host as isize)
     }
 }
@@ -324,9 +327,10 @@ impl Prepared {
 ///
 /// The buffers hold as many bytes as were sent.
 #[cold]
-pub(crate) unsafe fn sent(fd: i32, vectors: &[Vector], result: isize, errno: i32) {
-    let Ok(count) = usize::try_from(result) else { return receive::failed(fd, errno) };
-    let Some(connection) = connection(fd) else { return };
+pub(crate) unsafe fn sent(place: Place, vectors: &[Vector], result: isize, errno: i32) {
+    let Ok(count) = usize::try_from(result) else { return receive::failed(place, errno) };
+    let Some(connection) = place.connection() else { return };
+    let fd = place.descriptor();
     let result = connection.with_traffic(|traffic| {
         let side = traffic.own_side();
         let mut left = count;
@@ -341,24 +345,25 @@ pub(crate) unsafe fn sent(fd: i32, vectors: &[Vector], result: isize, errno: i32
         Ok(())
     });
     if result.is_err() {
-        give_up(fd, &connection);
+        place.give_up(&connection);
     }
 }
 
 /// After a call that has sent `count` bytes which were not seen.
 #[cold]
-pub(crate) fn sent_unseen(fd: i32, count: usize) {
-    let Some(connection) = connection(fd) else { return };
+pub(crate) fn sent_unseen(place: Place, count: usize) {
+    let Some(connection) = place.connection() else { return };
+    let fd = place.descriptor();
     let skipped = connection.with_traffic(|traffic| traffic.skip(traffic.own_side(), count as u64, fd));
     if skipped.is_err() {
-        give_up(fd, &connection);
+        place.give_up(&connection);
     }
 }
 
 /// The program sends no more over the connection.
 #[cold]
-pub(crate) fn shut(fd: i32) {
-    if let Some(connection) = connection(fd) {
+pub(crate) fn shut(place: Place) {
+    if let Some(connection) = place.connection() {
         let _ = connection.with_traffic(|traffic| {
             if traffic.own_side() == Side::Server {
                 traffic.ended(Side::Server, Why::Closed);

@@ -67,6 +67,8 @@ pub struct Postgres {
     is_starting: bool,
     /// The server answers with one byte whether it will encrypt.
     encryption: bool,
+    /// It does. What follows is seen where it is encrypted, if at all.
+    is_encrypted: bool,
     due: [Option<Due>; MOST_PENDING],
     begun: u32,
     ended: u32,
@@ -89,6 +91,7 @@ impl Default for Postgres {
             server: HEADER,
             is_starting: true,
             encryption: false,
+            is_encrypted: false,
             due: [None; MOST_PENDING],
             begun: 0,
             ended: 0,
@@ -110,7 +113,7 @@ impl Protocol for Postgres {
 
     fn feed(&mut self, side: Side, bytes: &[u8], room: &mut dyn Room, tell: &mut Tell<'_>) -> Result<(), Lost> {
         let mut rest = bytes;
-        while !rest.is_empty() {
+        while !rest.is_empty() && !self.is_encrypted {
             let taken = match side {
                 Side::Client => self.client_bytes(rest, room, tell)?,
                 Side::Server => self.server_bytes(rest, room, tell)?,
@@ -121,7 +124,7 @@ impl Protocol for Postgres {
     }
 
     fn skip(&mut self, _: Side, count: u64, _: &mut Tell<'_>) -> Result<(), Lost> {
-        if count == 0 { Ok(()) } else { Err(Lost) }
+        if count == 0 || self.is_encrypted { Ok(()) } else { Err(Lost) }
     }
 
     fn closed(&mut self, side: Side, tell: &mut Tell<'_>) {
@@ -381,8 +384,8 @@ impl Postgres {
     fn server_bytes(&mut self, bytes: &[u8], room: &mut dyn Room, tell: &mut Tell<'_>) -> Result<usize, Lost> {
         if self.encryption {
             self.encryption = false;
-            // Any other answer: encrypted from here on.
-            return if bytes.first() == Some(&b'N') { Ok(1) } else { Err(Lost) };
+            self.is_encrypted = matches!(bytes.first(), Some(b'S' | b'G'));
+            return if self.is_encrypted || bytes.first() == Some(&b'N') { Ok(1) } else { Err(Lost) };
         }
         if let At::Header { bytes: header_bytes, count } = &mut self.server {
             let byte = *bytes.first().ok_or(Lost)?;

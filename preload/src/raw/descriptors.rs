@@ -119,7 +119,9 @@ pub(super) fn stand_in(function: Function) -> Option<usize> {
         | Function::CapitalExit
         | Function::QuickExit
         | Function::ErrnoLocation
-        | Function::ClockGettime => return None,
+        | Function::ClockGettime
+        | Function::DlIteratePhdr
+        | Function::Dlsym => return None,
     })
 }
 

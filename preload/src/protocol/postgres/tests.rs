@@ -158,7 +158,11 @@ fn long_statements_are_seen_in_part_and_many_are_forgotten() {
 
 #[test]
 fn what_is_encrypted_or_something_else_is_left_alone() {
-    let conversation = [(CLIENT, untyped(SSL_REQUEST, b"")), (SERVER, b"S".to_vec())];
+    let mut conversation = Vec::from([(CLIENT, untyped(SSL_REQUEST, b"")), (SERVER, b"S".to_vec())]);
+    conversation.push((CLIENT, b"\x16\x03\x01\x02\0\x01".to_vec()));
+    conversation.extend(session());
+    assert_eq!(told(postgres(), &conversation, &[1]), (Vec::new(), false));
+    let conversation = [(CLIENT, untyped(SSL_REQUEST, b"")), (SERVER, b"E".to_vec())];
     assert_eq!(told(postgres(), &conversation, &[1]), (Vec::new(), true));
     for start in [&b"\0\0\0\x01"[..], b"\0\0\0\x08\0\0\0\0", b"\0\x01\0\0\0\x03\0\0"] {
         assert!(told(postgres(), &[(CLIENT, start.to_vec())], &[usize::MAX]).1, "{start:?}");
