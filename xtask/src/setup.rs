@@ -13,7 +13,7 @@ struct Tool {
     packages: &'static [&'static str],
 }
 
-const TOOLS: [Tool; 22] = [
+const TOOLS: [Tool; 23] = [
     Tool { name: "cc", is_there: || is_installed("cc"), packages: &["gcc", "libc6-dev"] },
     Tool { name: "make", is_there: || is_installed("make"), packages: &["make"] },
     Tool { name: "bash", is_there: || is_installed("bash"), packages: &["bash"] },
@@ -30,6 +30,11 @@ const TOOLS: [Tool; 22] = [
         name: "the headers of OpenSSL",
         is_there: || Path::new("/usr/include/openssl/ssl.h").exists(),
         packages: &["libssl-dev"],
+    },
+    Tool {
+        name: "the headers of GnuTLS",
+        is_there: || Path::new("/usr/include/gnutls/gnutls.h").exists(),
+        packages: &["libgnutls28-dev"],
     },
     Tool { name: "gnutls-serv", is_there: || is_installed("gnutls-serv"), packages: &["gnutls-bin"] },
     Tool { name: "apache2", is_there: || is_installed("apache2"), packages: &["apache2-bin"] },
