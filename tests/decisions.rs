@@ -166,15 +166,20 @@ fn assert_decided(ways: &[&str], cases: &[(Vec<(&str, String)>, &str)]) {
 fn what_came_in_undecided_is_decided_once_however_often_it_comes() {
     let agent = Agent::start();
     let rules = r#"[{"resource":"GET /a","sample_rate":1},{"resource":"GET /b","sample_rate":0}]"#;
-    let outcome = run(&sandbox(&agent, &[("DD_TRACE_SAMPLING_RULES", rules)]), "twice");
-    assert_eq!(outcome.out(), "2\n2\n", "{outcome:?}");
+    // Also where the program would have it otherwise when it has been told already.
+    for way in ["twice", "twice/dropped later"] {
+        let outcome = run(&sandbox(&agent, &[("DD_TRACE_SAMPLING_RULES", rules)]), way);
+        assert_eq!(outcome.out(), "2\n2\n", "{outcome:?}");
+    }
 }
 
 #[test]
 fn what_came_in_decided_is_decided_where_it_comes_in_undecided() {
     let agent = Agent::start();
     let rules = r#"[{"resource":"GET /a","sample_rate":1},{"resource":"GET /b","sample_rate":1}]"#;
-    for (order, priority) in [("decided first", "0"), ("undecided first", "0"), ("over", "0"), ("overridden", "-1")] {
+    let orders =
+        [("decided first", "0"), ("undecided first", "0"), ("over", "0"), ("overridden", "-1"), ("kept later", "0")];
+    for (order, priority) in orders {
         let outcome = run(&sandbox(&agent, &[("DD_TRACE_SAMPLING_RULES", rules)]), &format!("both/{order}"));
         assert_eq!(outcome.out(), format!("{priority}\n{priority}\n"), "{order}: {outcome:?}");
     }

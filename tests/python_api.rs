@@ -339,6 +339,20 @@ if not hasattr(ddtrace.tracer, 'data_streams_processor'):
     }
 }
 
+/// Baggage that comes in without a trace is shown by the first span, as it is by programs of other languages.
+#[test]
+fn baggage_alone_is_shown_by_the_first_span() {
+    for venv in ["otel-venv", "otel-older-venv"] {
+        let sandbox = sandbox();
+        sandbox.run_traced([python(venv), program("baggage_alone.py")]).assert_success();
+        let spans = sandbox.spans();
+        let shown =
+            |name: &str| spans.iter().find(|span| span.name == name).and_then(|span| span.text("baggage.user.id"));
+        let all = ["served", "below", "outer", "inner"].map(shown);
+        assert_eq!(all, [Some("7"), None, None, None], "{spans:#?}");
+    }
+}
+
 /// An SDK that a program sets up itself does all by itself.
 #[test]
 fn an_sdk_of_the_programs_own_is_left_alone() {

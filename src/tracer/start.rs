@@ -136,7 +136,8 @@ impl Tracer {
         let (incoming, baggage) = (start.incoming, start.incoming_baggage);
         let mut data = self.data(start, process, place.trace_id, place.parent_id);
         data.flags = if place.is_below_native { 0 } else { SPAN_LOCAL_ROOT };
-        if place.context.as_ref().is_some_and(|context| context.is_remote) {
+        // Of a trace that comes in without a span there is no parent that could be elsewhere.
+        if place.parent_id.is_valid() && place.context.as_ref().is_some_and(|context| context.is_remote) {
             data.flags |= SPAN_REMOTE_PARENT;
         }
         fill(&mut data);

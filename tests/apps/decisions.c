@@ -60,6 +60,7 @@ static void serve_both(const char *order) {
     ddtrace_inject(decided, print_priority, NULL);
     if (strcmp(order, "over") == 0) ddtrace_finish(decided);
     if (undecided == 0) undecided = incoming("GET /a", "");
+    if (strcmp(order, "kept later") == 0 && ddtrace_keep(undecided) == 0) printf("kept\n");
     ddtrace_inject(undecided, print_priority, NULL);
     ddtrace_finish(undecided);
     ddtrace_finish(decided);
@@ -111,6 +112,7 @@ int main(int argc, char **argv) {
         const char *resources[] = {"GET /a", "GET /b"};
         for (int number = 0; number < 2; number++) {
             ddtrace_span span = incoming(resources[number], "");
+            if (number == 1 && argc > 2 && ddtrace_drop(span) == 0) printf("dropped\n");
             ddtrace_inject(span, print_priority, NULL);
             ddtrace_finish(span);
         }

@@ -10,6 +10,9 @@ use ddtrace::ids::SpanId;
 use ddtrace::record::RecordWriter;
 use ddtrace::sampling::{AgentRates, Decision, NoRates, Sampler};
 
+/// How a decision that was brought is marked among those when it has been handed on.
+const HANDED_ON: Mechanism = Mechanism::MANUAL;
+
 impl Tracer {
     /// Decides for good, and records it with a local root, if there is one: the decision is about to leave the process.
     /// `None` where too many threads are deciding; the trace goes on undecided then.
@@ -59,19 +62,45 @@ impl Tracer {
         here.or_else(|| Some(Outcome::Told(self.brought.get(trace.trace_id())?.priority)))
     }
 
-    fn remember(&self, trace: &Trace, outcome: Outcome, is_new: bool) {
-        if let Outcome::Own(decision) = outcome
-            && is_new
-            && trace.came_from_outside()
+    /// The application decides. Gives whether that was still possible: what this process has said of the trace to somebody
+    /// stands, whichever request the trace came in with.
+    pub(super) fn decide_by_hand(&self, trace: &Trace, keep: bool) -> bool {
+        if trace.verdict.outcome().is_none()
+            && let Some(outcome) = self.recall(trace).filter(|outcome| !self.is_hearsay(trace, *outcome))
         {
-            self.decided.add(trace.trace_id(), &decision);
+            let _ = trace.verdict.settle(|| outcome);
+        }
+        trace.verdict.decide_by_hand(keep)
+    }
+
+    /// A decision that another request has brought, and that has not been handed on from here.
+    fn is_hearsay(&self, trace: &Trace, outcome: Outcome) -> bool {
+        let brought = || self.brought.get(trace.trace_id());
+        matches!(outcome, Outcome::Told(_)) && brought().is_none_or(|brought| brought.mechanism != HANDED_ON)
+    }
+
+    fn remember(&self, trace: &Trace, outcome: Outcome, is_new: bool) {
+        if !is_new || !trace.came_from_outside() {
+            return;
+        }
+        match outcome {
+            Outcome::Own(decision) => self.decided.add(trace.trace_id(), &decision),
+            Outcome::Inherited => self.add_brought(trace, HANDED_ON),
+            Outcome::Told(_) => {}
         }
     }
 
     /// A decision that stands has come in with a trace.
     pub(super) fn remember_brought(&self, trace: &Trace) {
+        let known = trace.brought().and_then(|_| self.brought.get(trace.trace_id()));
+        if known.is_none_or(|known| Some(known.priority) != trace.brought()) {
+            self.add_brought(trace, Mechanism::DEFAULT);
+        }
+    }
+
+    fn add_brought(&self, trace: &Trace, mechanism: Mechanism) {
         if let Some(priority) = trace.brought() {
-            let decision = Decision { priority, mechanism: Mechanism::DEFAULT, rate: None, limit_rate: None };
+            let decision = Decision { priority, mechanism, rate: None, limit_rate: None };
             self.brought.add(trace.trace_id(), &decision);
         }
     }

@@ -134,7 +134,8 @@ impl Tracer {
                 self.baggage_tags(&trace, &mut |name, value| trace.root.add(About::Text, name, value));
             }
         }
-        let remote = if is_remote { SPAN_REMOTE_PARENT } else { 0 };
+        // Of a trace that comes in without a span there is no parent that could be elsewhere.
+        let remote = if is_remote && parent.is_valid() { SPAN_REMOTE_PARENT } else { 0 };
         let body = SpanBody {
             trace_id: trace.trace_id(),
             parent_id: parent,

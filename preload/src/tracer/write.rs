@@ -148,8 +148,8 @@ impl Tracer {
     /// Sets a tag. Two of them are Datadog's way to decide by hand, and no tags.
     pub(super) fn tag(&'static self, span: &SpanRef, tag: &NamedValue<'_>) {
         match (tag.name, tag.value) {
-            (b"manual.keep", Value::Some(_)) => drop(span.trace.verdict.decide_by_hand(true)),
-            (b"manual.drop", Value::Some(_)) => drop(span.trace.verdict.decide_by_hand(false)),
+            (b"manual.keep", Value::Some(_)) => drop(self.decide_by_hand(&span.trace, true)),
+            (b"manual.drop", Value::Some(_)) => drop(self.decide_by_hand(&span.trace, false)),
             _ => {
                 note(span, |span| note_tag(span, tag));
                 write_tag(span, tag);
@@ -211,7 +211,7 @@ impl Tracer {
 
     /// Decides by hand. Whether that was still possible.
     pub(super) fn keep(&'static self, span: &SpanRef, keep: bool) -> bool {
-        span.trace.verdict.decide_by_hand(keep)
+        self.decide_by_hand(&span.trace, keep)
     }
 }
 

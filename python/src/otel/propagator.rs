@@ -94,7 +94,12 @@ pub(crate) fn otel_extract<'py>(
         Some(context) => Some(context),
         None => binding.current(py)?,
     };
-    if !found {
+    // Baggage alone is shown by the first span, too: if there is none yet.
+    let nothing_active = |current: &Bound<'py, PyAny>| {
+        binding.active_in(current).map(|active| matches!(active, None | Some(Active::Nothing)))
+    };
+    let begins = extracted.has_baggage && current.as_ref().map(nothing_active).transpose()?.unwrap_or(true);
+    if !found && !begins {
         return baggage::added(binding, py, current.as_ref(), items.0);
     }
     let incoming = Bound::new(py, Context::carried(extracted, items.0))?;
