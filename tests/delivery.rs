@@ -1,7 +1,7 @@
 //! What waits, for whom, and for how long: several receivers, too little room, no disk, much at once.
 
 use ddtrace_test_support::programs::{compile_strictly, dying_program};
-use ddtrace_test_support::{Manner, Nobody, Outcome, Receiver, Sandbox, repository, wait_for};
+use ddtrace_test_support::{Manner, Moment, Nobody, Outcome, Receiver, Sandbox, repository, wait_for};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -483,4 +483,45 @@ fn a_single_span_waits() {
     record(&sandbox, 1);
     let text = sandbox.run_traced(["status"]).out();
     assert!(text.starts_with("3 spans wait in "), "{text}");
+}
+
+/// Each makes something else of the gRPC library's errors, none of which is the receiver's word.
+const BROKEN: [Manner; 18] = [
+    Manner::Breaks(Moment::Connected, b"", false),
+    Manner::Breaks(Moment::Connected, b"", true),
+    Manner::Breaks(Moment::Spoken, b"", false),
+    Manner::Breaks(Moment::Spoken, b"", true),
+    Manner::Breaks(Moment::Spoken, b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n", false),
+    Manner::Breaks(Moment::Spoken, b"this is something else altogether\n", false),
+    Manner::Breaks(Moment::Asked, b"", false),
+    Manner::Breaks(Moment::Asked, b"", true),
+    // GOAWAY, without an error and with an internal one.
+    Manner::Breaks(Moment::Asked, b"\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\0", false),
+    Manner::Breaks(Moment::Asked, b"\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\x02", false),
+    // RST_STREAM: no error, protocol, internal, refused, cancel, calm down.
+    Manner::Breaks(Moment::Asked, b"\0\0\x04\x03\0\0\0\0\x01\0\0\0\0", false),
+    Manner::Breaks(Moment::Asked, b"\0\0\x04\x03\0\0\0\0\x01\0\0\0\x01", false),
+    Manner::Breaks(Moment::Asked, b"\0\0\x04\x03\0\0\0\0\x01\0\0\0\x02", false),
+    Manner::Breaks(Moment::Asked, b"\0\0\x04\x03\0\0\0\0\x01\0\0\0\x07", false),
+    Manner::Breaks(Moment::Asked, b"\0\0\x04\x03\0\0\0\0\x01\0\0\0\x08", false),
+    Manner::Breaks(Moment::Asked, b"\0\0\x04\x03\0\0\0\0\x01\0\0\0\x0b", false),
+    // The status 200 of HTTP and nothing behind it, or the end.
+    Manner::Breaks(Moment::Asked, b"\0\0\x01\x01\x04\0\0\0\x01\x88", false),
+    Manner::Breaks(Moment::Asked, b"\0\0\x01\x01\x05\0\0\0\x01\x88", false),
+];
+
+#[test]
+fn over_grpc_what_no_receiver_has_answered_waits() {
+    for manner in BROKEN.into_iter().chain([502, 503].map(Manner::Refuses)).chain([Manner::TalksGarbage]) {
+        let receiver = Receiver::start(manner);
+        let mut sandbox = sandbox(receiver.port);
+        sandbox.unset("DD_TRACE_AGENT_URL").set("DD_TRACE_EXPORTER", "otlp");
+        sandbox.set("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url()).set("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");
+        let ids = record(&sandbox, 3);
+        let waiting = status(&sandbox);
+        assert_eq!(waiting["spans_waiting"], ids.len(), "{manner:?}: {waiting:#}{}", log(&sandbox));
+        receiver.be(Manner::Takes);
+        assert_eq!(flush(&sandbox).out(), "delivered 4 spans, 0 still waiting\n", "{manner:?}");
+        assert_all(&receiver.spans(), &ids);
+    }
 }

@@ -84,11 +84,21 @@ const OF_OTLP: [Backend; 8] = [
     Backend::Down,
 ];
 
+/// Over gRPC all that is no status of gRPC means that nobody was reached.
+const OF_GRPC: [Backend; 6] = [
+    Backend::Is(Manner::Takes),
+    Backend::Is(Manner::Refuses(503)),
+    Backend::Is(Manner::TalksGarbage),
+    Backend::Is(Manner::HangsUp),
+    Backend::Is(Manner::IsMute),
+    Backend::Down,
+];
+
 /// How spans go there.
 #[derive(Clone, Copy, Debug)]
 enum Protocol {
     Datadog,
-    Otlp,
+    Otlp(&'static str),
 }
 
 /// Cells that run at the same time: most of a cell's time is waiting.
@@ -105,7 +115,14 @@ fn nothing_is_lost_and_nothing_comes_twice() {
 fn nothing_is_lost_by_otlp() {
     let shared = Sandbox::new(env!("CARGO_BIN_EXE_ddtrace-run"));
     let program = dying_program(&shared);
-    try_all(&[&program], WAYS.iter().chain(&MORE_WAYS), Protocol::Otlp, &OF_OTLP);
+    try_all(&[&program], WAYS.iter().chain(&MORE_WAYS), Protocol::Otlp("http/json"), &OF_OTLP);
+}
+
+#[test]
+fn nothing_is_lost_by_grpc() {
+    let shared = Sandbox::new(env!("CARGO_BIN_EXE_ddtrace-run"));
+    let program = dying_program(&shared);
+    try_all(&[&program], WAYS.iter().chain(&MORE_WAYS), Protocol::Otlp("grpc"), &OF_GRPC);
 }
 
 #[test]
@@ -153,10 +170,10 @@ fn cell(program: &[&str], way: &str, protocol: Protocol, backend: Backend) {
     sandbox.unset("DD_TRACE_EXPORTER").set("DD_TRACE_PROCESS_SPANS", "false");
     match protocol {
         Protocol::Datadog => sandbox.set("DD_TRACE_AGENT_URL", url),
-        Protocol::Otlp => sandbox
+        Protocol::Otlp(protocol) => sandbox
             .set("DD_TRACE_EXPORTER", "otlp")
             .set("OTEL_EXPORTER_OTLP_ENDPOINT", url)
-            .set("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
+            .set("OTEL_EXPORTER_OTLP_PROTOCOL", protocol),
     };
     // Who takes everything is given the time to answer: what was not answered is sent again.
     let patience = if backend == Backend::Is(Manner::Takes) { "25" } else { "0.3" };

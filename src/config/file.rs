@@ -38,6 +38,7 @@ pub(crate) struct File {
 pub(crate) fn load_all(sources: &Sources, env: &Environment<'_>, warnings: &mut Vec<Warning>) -> Vec<File> {
     let home = env.non_empty("HOME").map(PathBuf::from);
     let named = sources.config_file.clone().or_else(|| env.non_empty("DD_TRACE_CONFIG_FILE").map(PathBuf::from));
+    let named = named.map(|path| sources.absolute(path));
     // The XDG base directory specification has relative paths ignored.
     let config_home = env.non_empty("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let user = config_home

@@ -145,7 +145,12 @@ impl<'a> Opened<'a> {
             if setting.id == Id::Tags && self.datadog_tags_are_set() {
                 candidates.retain(|candidate| candidate.layer != Layer::OtelEnv);
             }
-            picks.push(first_usable(setting, candidates, complaints));
+            let mut pick = first_usable(setting, candidates, complaints);
+            pick.value = pick.value.map(|value| match value {
+                Value::Path(path) => Value::Path(self.sources.absolute(path)),
+                other => other,
+            });
+            picks.push(pick);
         }
         Picks(picks)
     }

@@ -23,6 +23,8 @@ pub struct Sources {
     pub language: Option<String>,
     /// What stands for `/` when files at fixed places are looked for.
     pub root: PathBuf,
+    /// The directory that the program was started in, where relative paths begin; if empty, they stay as they are.
+    pub directory: PathBuf,
 }
 
 impl Default for Sources {
@@ -34,6 +36,7 @@ impl Default for Sources {
             program: Vec::new(),
             language: None,
             root: PathBuf::from("/"),
+            directory: PathBuf::new(),
         }
     }
 }
@@ -42,6 +45,11 @@ impl Sources {
     /// A fixed place of the file system.
     pub(crate) fn at(&self, path: &str) -> PathBuf {
         self.root.join(path.trim_start_matches('/'))
+    }
+
+    /// A path that means the same from whatever directory it is looked at, be it that of the sidecar.
+    pub(crate) fn absolute(&self, path: PathBuf) -> PathBuf {
+        if path.is_absolute() { path } else { self.directory.join(path).components().collect() }
     }
 }
 

@@ -17,6 +17,7 @@
 
 pub mod agent;
 pub mod http;
+pub mod http2;
 pub mod outcome;
 pub mod process;
 pub mod programs;
@@ -32,7 +33,7 @@ pub mod witness;
 pub use agent::Agent;
 pub use outcome::Outcome;
 pub use process::{End, Process};
-pub use receiver::{Manner, Nobody, Receiver};
+pub use receiver::{Manner, Moment, Nobody, Receiver};
 pub use sandbox::Sandbox;
 pub use spans::Span;
 

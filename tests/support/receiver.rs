@@ -1,6 +1,14 @@
-//! A receiver of Datadog's protocol that answers as it is told, for what no real one does at will.
+//! A receiver of Datadog's protocol, of OTLP in JSON and of OTLP over gRPC that answers as it is told, for what no real one
+//! does at will.
 
-use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, bind, getsockname, listen, socket};
+use crate::http2;
+use nix::libc;
+use nix::sys::socket::sockopt::Linger;
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, bind, getsockname, listen, setsockopt, socket,
+};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use prost::Message;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -28,6 +36,29 @@ pub enum Manner {
     /// Has no room for more than so many spans at once. Of what was split because of that it takes one part, and then says
     /// nothing any more.
     TakesOnePart(usize),
+    /// Over gRPC: says these bytes at this moment and breaks the connection, by a reset if so.
+    Breaks(Moment, &'static [u8], bool),
+}
+
+/// When a connection breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// As soon as there is one.
+    Connected,
+    /// When the client has said something.
+    Spoken,
+    /// When the two have greeted each other and the request is there.
+    Asked,
+}
+
+/// What is to be said to a request.
+enum Reply {
+    Status(u16),
+    /// Something that is as long as it says, and then nothing any more.
+    Part,
+    /// These bytes, and then nothing any more.
+    Bytes(&'static [u8]),
+    Nothing,
 }
 
 /// The receiver; its threads end with the test.
@@ -153,42 +184,85 @@ impl Receiver {
         200
     }
 
+    /// What becomes of a request; the spans are taken where it says so.
+    fn reply(&self, body: &[u8]) -> Reply {
+        let manner = self.lock().manner;
+        let status = match manner {
+            Manner::Takes => 200,
+            Manner::IsSlow => {
+                std::thread::sleep(Duration::from_millis(200));
+                200
+            }
+            Manner::Refuses(status) => status,
+            Manner::TalksGarbage => return Reply::Bytes(b"\0\xffI do not speak this\r\n\r\n"),
+            Manner::HangsUp => return Reply::Nothing,
+            Manner::Breaks(_, bytes, _) => return Reply::Bytes(bytes),
+            Manner::BreaksOff => {
+                self.lock().spans.extend(span_ids(body));
+                return Reply::Part;
+            }
+            Manner::IsMute => {
+                self.lock().unanswered += 1;
+                loop {
+                    std::thread::park();
+                }
+            }
+            Manner::TakesOnePart(most) => self.take_one_part(body, most),
+        };
+        if status == 200 {
+            self.lock().spans.extend(span_ids(body));
+        }
+        Reply::Status(status)
+    }
+
     fn serve(&self, stream: TcpStream) -> Option<()> {
         let mut answers = stream.try_clone().ok()?;
         let mut stream = BufReader::new(stream);
+        let manner = self.lock().manner;
+        if let Manner::Breaks(moment, bytes, resets) = manner {
+            if resets {
+                setsockopt(&answers, Linger, &libc::linger { l_onoff: 1, l_linger: 0 }).ok()?;
+            }
+            match moment {
+                Moment::Connected => return None,
+                Moment::Spoken => {
+                    stream.fill_buf().ok()?;
+                    return answers.write_all(bytes).ok();
+                }
+                Moment::Asked => {}
+            }
+        }
+        if stream.fill_buf().ok()?.starts_with(b"PRI ") {
+            return self.serve_http2(stream, answers);
+        }
         loop {
             let body = read_request(&mut stream)?;
-            let manner = self.lock().manner;
-            let status = match manner {
-                Manner::Takes => 200,
-                Manner::IsSlow => {
-                    std::thread::sleep(Duration::from_millis(200));
-                    200
+            let head = match self.reply(&body) {
+                Reply::Status(status) => {
+                    format!("HTTP/1.1 {status} Told\r\nRetry-After: 1\r\nContent-Length: 2\r\n\r\n{{}}")
                 }
-                Manner::Refuses(status) => status,
-                Manner::TalksGarbage => {
-                    answers.write_all(b"\0\xffI do not speak this\r\n\r\n").ok()?;
-                    return None;
+                Reply::Part => {
+                    return answers.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{\"rate").ok();
                 }
-                Manner::HangsUp => return None,
-                Manner::BreaksOff => {
-                    self.lock().spans.extend(span_ids(&body));
-                    answers.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{\"rate").ok()?;
-                    return None;
-                }
-                Manner::IsMute => {
-                    self.lock().unanswered += 1;
-                    loop {
-                        std::thread::park();
-                    }
-                }
-                Manner::TakesOnePart(most) => self.take_one_part(&body, most),
+                Reply::Bytes(bytes) => return answers.write_all(bytes).ok(),
+                Reply::Nothing => return None,
             };
-            if status == 200 {
-                self.lock().spans.extend(span_ids(&body));
-            }
-            let head = format!("HTTP/1.1 {status} Told\r\nRetry-After: 1\r\nContent-Length: 2\r\n\r\n{{}}");
             answers.write_all(head.as_bytes()).ok()?;
+        }
+    }
+
+    fn serve_http2(&self, mut stream: BufReader<TcpStream>, mut answers: TcpStream) -> Option<()> {
+        http2::greet(&mut stream, &mut answers).ok()?;
+        loop {
+            let (id, body) = http2::read_request(&mut stream, &mut answers).ok()?;
+            let frames = match self.reply(&body) {
+                Reply::Status(200) => http2::success(id),
+                Reply::Status(status) => http2::refusal(id, status),
+                Reply::Part => return answers.write_all(&http2::begun(id)).ok(),
+                Reply::Bytes(bytes) => return answers.write_all(bytes).ok(),
+                Reply::Nothing => return None,
+            };
+            answers.write_all(&frames).ok()?;
         }
     }
 }
@@ -213,13 +287,26 @@ fn read_request(stream: &mut impl BufRead) -> Option<Vec<u8>> {
     Some(body)
 }
 
-/// The ids of the spans, whichever of the two protocols it is.
+/// The ids of the spans, whichever protocol it is.
 fn span_ids(body: &[u8]) -> Vec<u64> {
-    if body.first() == Some(&b'{') { ids_in_otlp(body) } else { ids_in_msgpack(body) }
+    match body.first() {
+        Some(b'{') => ids_in_json(body),
+        // The one field of the message.
+        Some(0x0a) => ids_in_protobuf(body),
+        _ => ids_in_msgpack(body),
+    }
+}
+
+/// Of OTLP in protobuf.
+fn ids_in_protobuf(body: &[u8]) -> Vec<u64> {
+    let request = ExportTraceServiceRequest::decode(body).unwrap_or_default();
+    let scopes = request.resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
+    let ids = scopes.flat_map(|scope| scope.spans).map(|span| span.span_id);
+    ids.filter_map(|id| Some(u64::from_be_bytes(id.try_into().ok()?))).collect()
 }
 
 /// Of OTLP in JSON.
-fn ids_in_otlp(body: &[u8]) -> Vec<u64> {
+fn ids_in_json(body: &[u8]) -> Vec<u64> {
     let request: Value = serde_json::from_slice(body).unwrap_or_default();
     let items = |value: &Value, key: &str| value[key].as_array().cloned().unwrap_or_default();
     let scopes = items(&request, "resourceSpans").into_iter().flat_map(|resource| items(&resource, "scopeSpans"));

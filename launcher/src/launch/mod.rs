@@ -75,6 +75,7 @@ impl Given {
             env: environment.entries().to_vec(),
             config_file: self.config_file,
             program: program.to_vec(),
+            directory: std::env::current_dir().unwrap_or_default(),
             ..Sources::default()
         })
     }

@@ -4,6 +4,7 @@ mod addresses;
 mod environment;
 mod files;
 mod handed_on;
+mod paths;
 mod precedence;
 mod propagation;
 mod properties;

@@ -45,14 +45,7 @@ pub struct Response {
 impl Response {
     /// How long the server asks to wait, given in seconds or as a date.
     pub fn retry_after(&self) -> Option<Duration> {
-        let text = self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-        match text.parse() {
-            Ok(seconds) => Some(Duration::from_secs(seconds)),
-            Err(_) => {
-                let date = httpdate::parse_http_date(text).ok()?;
-                Some(date.duration_since(SystemTime::now()).unwrap_or_default())
-            }
-        }
+        retry_after(&self.headers)
     }
 
     /// The beginning of the body as one line, to show to people what a server complained of.
@@ -61,6 +54,18 @@ impl Response {
         let text = String::from_utf8_lossy(&self.body);
         let printable = text.chars().map(|c| if c.is_control() { ' ' } else { c });
         printable.take(CHARS).collect::<String>().trim().to_owned()
+    }
+}
+
+/// How long these headers of a response ask to wait, given in seconds or as a date.
+pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    match text.parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => {
+            let date = httpdate::parse_http_date(text).ok()?;
+            Some(date.duration_since(SystemTime::now()).unwrap_or_default())
+        }
     }
 }
 

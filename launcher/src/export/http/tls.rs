@@ -1,8 +1,14 @@
 //! TLS, set up only when a connection needs it: reading the system's certificates takes milliseconds and megabytes.
 
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
+};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::net::TcpStream;
@@ -49,10 +55,14 @@ impl Tls {
 }
 
 fn client_config(files: &TlsFiles, protocol: &[u8]) -> Result<ClientConfig, String> {
-    let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .map_err(|error| format!("TLS: {error}"))?
-        .with_root_certificates(roots(files.certificate.as_deref())?);
+        .map_err(|error| format!("TLS: {error}"))?;
+    let builder = match &files.certificate {
+        None => builder.with_root_certificates(roots_of_system()?),
+        Some(file) => builder.dangerous().with_custom_certificate_verifier(Arc::new(Configured::read(file, provider)?)),
+    };
     let mut config = match (&files.client_certificate, &files.client_key) {
         (None, None) => builder.with_no_client_auth(),
         (Some(certificate), Some(key)) => {
@@ -72,24 +82,90 @@ fn client_config(files: &TlsFiles, protocol: &[u8]) -> Result<ClientConfig, Stri
     Ok(config)
 }
 
-fn roots(file: Option<&Path>) -> Result<RootCertStore, String> {
+fn roots_of_system() -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
-    let Some(file) = file else {
-        let system = rustls_native_certs::load_native_certs();
-        roots.add_parsable_certificates(system.certs);
-        return match (roots.is_empty(), system.errors.first()) {
-            (false, _) => Ok(roots),
-            (true, Some(error)) => Err(format!("the system's certificates cannot be read: {error}")),
-            (true, None) => Err(String::from(
-                "the system has no certificates to verify a server by; \
-                 install them or set OTEL_EXPORTER_OTLP_CERTIFICATE",
-            )),
-        };
-    };
-    for certificate in certificates(file)? {
-        roots.add(certificate).map_err(|error| format!("certificate {}: {error}", file.display()))?;
+    let system = rustls_native_certs::load_native_certs();
+    roots.add_parsable_certificates(system.certs);
+    match (roots.is_empty(), system.errors.first()) {
+        (false, _) => Ok(roots),
+        (true, Some(error)) => Err(format!("the system's certificates cannot be read: {error}")),
+        (true, None) => Err(String::from(
+            "the system has no certificates to verify a server by; \
+             install them or set OTEL_EXPORTER_OTLP_CERTIFICATE",
+        )),
     }
-    Ok(roots)
+}
+
+/// Verifies a server by the certificates of a file. As OpenSSL does, but unlike rustls, it takes a server that shows one of
+/// them as its own even where that is marked as an authority's: `openssl req -x509` makes such ones.
+///
+/// That opens no door: whoever has the key of a certificate in the file could have issued another one to himself.
+#[derive(Debug)]
+struct Configured {
+    usual: Arc<WebPkiServerVerifier>,
+    certificates: Vec<CertificateDer<'static>>,
+}
+
+impl Configured {
+    fn read(file: &Path, provider: Arc<CryptoProvider>) -> Result<Self, String> {
+        let certificates = certificates(file)?;
+        let unusable = |error: &dyn std::fmt::Display| format!("certificate {}: {error}", file.display());
+        let mut roots = RootCertStore::empty();
+        for certificate in &certificates {
+            roots.add(certificate.clone()).map_err(|error| unusable(&error))?;
+        }
+        let usual = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+            .build()
+            .map_err(|error| unusable(&error))?;
+        Ok(Configured { usual, certificates })
+    }
+}
+
+/// Whether this alone is wrong with a certificate. What comes before it when certificates are verified is their time.
+fn is_that_of_an_authority(error: &Error) -> bool {
+    let Error::InvalidCertificate(CertificateError::Other(OtherError(cause))) = error else { return false };
+    matches!(cause.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
+}
+
+impl ServerCertVerifier for Configured {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        match self.usual.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+            Err(error) if is_that_of_an_authority(&error) && self.certificates.contains(end_entity) => {
+                verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            verified => verified,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.usual.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.usual.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.usual.supported_verify_schemes()
+    }
 }
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
@@ -102,4 +178,57 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
         return Err(unusable(&"no certificate in it"));
     }
     Ok(list)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+    use std::time::Duration;
+
+    /// What `openssl req -x509` makes, for `localhost`.
+    fn self_signed(key: &KeyPair, change: impl FnOnce(&mut CertificateParams)) -> rcgen::Certificate {
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        change(&mut params);
+        params.self_signed(key).unwrap()
+    }
+
+    /// Whether a server of this name that shows `shown` is taken by one who has configured `configured`.
+    fn verified(configured: &[&rcgen::Certificate], shown: &rcgen::Certificate, name: &str) -> Result<(), Error> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), configured.iter().map(|one| one.pem()).collect::<String>()).unwrap();
+        let verifier = Configured::read(file.path(), Arc::new(rustls::crypto::ring::default_provider())).unwrap();
+        let name = ServerName::try_from(name).unwrap();
+        verifier.verify_server_cert(shown.der(), &[], &name, &[], UnixTime::now()).map(|_| ())
+    }
+
+    #[test]
+    fn a_certificate_that_is_configured_is_taken_though_it_is_an_authoritys() {
+        let key = KeyPair::generate().unwrap();
+        let (one, other) = (self_signed(&key, |_| ()), self_signed(&KeyPair::generate().unwrap(), |_| ()));
+        verified(&[&one], &one, "localhost").unwrap();
+        verified(&[&other, &one], &one, "localhost").unwrap();
+        let plain = self_signed(&key, |params| params.is_ca = IsCa::NoCa);
+        verified(&[&plain], &plain, "localhost").unwrap();
+    }
+
+    #[test]
+    fn it_is_taken_for_its_own_name_only_in_its_time_and_byte_for_byte() {
+        let key = KeyPair::generate().unwrap();
+        let one = self_signed(&key, |_| ());
+        let wrong_name = verified(&[&one], &one, "elsewhere").unwrap_err();
+        assert!(wrong_name.to_string().contains("not valid for name"), "{wrong_name}");
+        let day = Duration::from_secs(86_400);
+        let now = std::time::SystemTime::now();
+        let expired = self_signed(&key, |params| params.not_after = (now - day).into());
+        let early = self_signed(&key, |params| params.not_before = (now + day).into());
+        for (certificate, expected) in [(expired, "expired"), (early, "not valid yet")] {
+            let error = verified(&[&certificate], &certificate, "localhost").unwrap_err();
+            assert!(error.to_string().contains(expected), "{error}");
+        }
+        // Of the same key, but nobody has configured it.
+        let twin = self_signed(&key, |params| params.serial_number = Some(7.into()));
+        assert!(is_that_of_an_authority(&verified(&[&one], &twin, "localhost").unwrap_err()));
+    }
 }

@@ -1,16 +1,19 @@
 //! OTLP over gRPC.
 
-use super::{USER_AGENT, accepted, tls_files, within};
+mod answer;
+
+use super::{USER_AGENT, accepted, refused, tls_files, unsuccessful, within};
 use crate::export::answer_limit::AnswerLimit;
 use crate::export::http::{Address, Proxies, Stream, Tls, Transport, TunnelFor, connect};
 use crate::export::{Backend, Format, Outcome};
+use answer::{Answer, Heard, lock};
 use ddtrace::config::OtlpConfig;
 use hyper_util::rt::TokioIo;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 use prost::Message;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as StdMutex};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
@@ -23,7 +26,8 @@ use tonic::{Code, Request, Status};
 
 /// An OTLP receiver over gRPC.
 pub struct OtlpGrpc {
-    client: TraceServiceClient<Channel>,
+    client: TraceServiceClient<Heard<Channel>>,
+    answer: Arc<StdMutex<Answer>>,
     address: Address,
     metadata: MetadataMap,
     limit: Option<AnswerLimit>,
@@ -62,13 +66,15 @@ impl OtlpGrpc {
             .and_then(|endpoint| endpoint.origin(origin).user_agent(USER_AGENT))
             .map_err(|error| format!("OTLP endpoint {address}: {error}"))?
             .connect_with_connector_lazy(connector);
+        let channel = Heard::new(channel);
+        let answer = channel.answer();
         let mut client = TraceServiceClient::new(channel)
             .accept_compressed(CompressionEncoding::Gzip)
             .max_decoding_message_size(Self::MOST_BYTES);
         if config.gzip {
             client = client.send_compressed(CompressionEncoding::Gzip);
         }
-        Ok(OtlpGrpc { client, address, metadata, limit: config.timeout.map(AnswerLimit::new) })
+        Ok(OtlpGrpc { client, answer, address, metadata, limit: config.timeout.map(AnswerLimit::new) })
     }
 
     /// Sends a request that may be empty, which is how a receiver is recognised.
@@ -81,6 +87,7 @@ impl OtlpGrpc {
         if let Some(limit) = limit {
             request.set_timeout(limit);
         }
+        *lock(&self.answer) = Answer::default();
         let answer = within(limit, self.client.export(request)).await;
         // Who was told when it would be too late may say so itself.
         let is_late = !matches!(answer, Ok(Ok(_))) && limit.is_some_and(|limit| begun.elapsed() >= limit);
@@ -91,7 +98,7 @@ impl OtlpGrpc {
         }
         match answer {
             Ok(Ok(response)) => accepted(response.into_inner().partial_success, &self.destination()),
-            Ok(Err(status)) => outcome(&status, &self.destination()),
+            Ok(Err(status)) => outcome(&status, &lock(&self.answer), &self.destination()),
             Err(late) => Outcome::Retry { after: None, reason: format!("OTLP receiver at {}: {late}", self.address) },
         }
     }
@@ -118,15 +125,25 @@ impl Backend for OtlpGrpc {
     }
 }
 
-/// What a status that is not OK means for the spans.
-fn outcome(status: &Status, destination: &str) -> Outcome {
+/// What a failed call means for the spans. What the receiver said goes by OTLP's rules; where it said nothing, as the
+/// connection broke or what came is no gRPC, it is asked again.
+fn outcome(status: &Status, answer: &Answer, destination: &str) -> Outcome {
     let cause = std::error::Error::source(status).map(described).unwrap_or_default();
     let said = format!("OTLP receiver at {destination}: {:?}: {}{cause}", status.code(), status.message());
+    // Made up by this side, and like a response over HTTP that is too long not to be tried again.
+    if status.code() == Code::OutOfRange && status.message().starts_with("Error, decoded message length too large") {
+        return refused(&said);
+    }
+    let Some(code) = answer.grpc else {
+        return match answer.http {
+            Some(http) if !http.is_success() => unsuccessful(http, answer.retry_after, said),
+            _ => Outcome::Retry { after: None, reason: said },
+        };
+    };
     let asked_to_wait = retry_delay(status.details());
-    let refused = |said: String| Outcome::Refused { reason: format!("{said}; the spans are dropped") };
-    match status.code() {
-        // Made up by this side, and like a response over HTTP that is too long not to be tried again.
-        Code::OutOfRange if status.message().starts_with("Error, decoded message length too large") => refused(said),
+    match code {
+        // It has taken them; what it says beside that cannot be read.
+        Code::Ok => accepted(None, destination),
         Code::Cancelled
         | Code::DeadlineExceeded
         | Code::Aborted
@@ -136,7 +153,7 @@ fn outcome(status: &Status, destination: &str) -> Outcome {
         Code::ResourceExhausted if asked_to_wait.is_some() => Outcome::Retry { after: asked_to_wait, reason: said },
         // This code also says that a message is too large, and only the text tells the two apart.
         Code::ResourceExhausted if status.message().contains("larger than max") => Outcome::TooLarge,
-        _ => refused(said),
+        _ => refused(&said),
     }
 }
 

@@ -1,6 +1,6 @@
 //! OTLP over HTTP, in protobuf or JSON.
 
-use super::{USER_AGENT, accepted, json, tls_files};
+use super::{USER_AGENT, accepted, json, tls_files, unsuccessful};
 use crate::export::answer_limit::AnswerLimit;
 use crate::export::http::{Address, Client, Proxies, Response};
 use crate::export::{Backend, Format, Outcome};
@@ -96,12 +96,10 @@ impl OtlpHttp {
             text if text.is_empty() => self.says(&status),
             text => self.says(&format!("{status}: {text}")),
         };
-        match status.as_u16() {
-            200..=299 => accepted(self.partial_success(response), &self.destination()),
-            429 | 502 | 503 | 504 => Outcome::Retry { after: response.retry_after(), reason: said() },
-            413 => Outcome::TooLarge,
-            _ => Outcome::Refused { reason: format!("{}; the spans are dropped", said()) },
+        if status.is_success() {
+            return accepted(self.partial_success(response), &self.destination());
         }
+        unsuccessful(status, response.retry_after(), said())
     }
 
     /// A body that cannot be read leaves the success that the status declares.

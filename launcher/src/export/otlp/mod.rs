@@ -12,6 +12,7 @@ pub use http::OtlpHttp;
 
 use super::http::TlsFiles;
 use ddtrace::config::OtlpConfig;
+use hyper::StatusCode;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTracePartialSuccess;
 use std::time::Duration;
 
@@ -39,6 +40,19 @@ fn accepted(partial: Option<ExportTracePartialSuccess>, receiver: &str) -> super
         (_, false) => Some(format!("OTLP receiver at {receiver} rejected {rejected} spans; they are dropped: {said}")),
     };
     super::Outcome::Delivered { rejected, message }
+}
+
+/// What a status of HTTP that is no success means for the spans.
+fn unsuccessful(status: StatusCode, retry_after: Option<Duration>, said: String) -> super::Outcome {
+    match status.as_u16() {
+        429 | 502 | 503 | 504 => super::Outcome::Retry { after: retry_after, reason: said },
+        413 => super::Outcome::TooLarge,
+        _ => refused(&said),
+    }
+}
+
+fn refused(said: &str) -> super::Outcome {
+    super::Outcome::Refused { reason: format!("{said}; the spans are dropped") }
 }
 
 /// Bounds a wait; no limit is no bound.

@@ -4,6 +4,7 @@ use crate::export::Batch;
 use crate::export::test_tls::Authority;
 use crate::export::testing::{self, SendBatch, batch, chunk, resource, rich_span};
 use ddtrace::config::OtlpProtocol;
+use ddtrace_test_support::{Manner, Moment, http2};
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTracePartialSuccess, ExportTraceServiceResponse};
 use std::io;
@@ -181,6 +182,63 @@ async fn an_exhausted_receiver_is_asked_again_only_if_it_says_when() {
     assert!(matches!(&outcome, Outcome::Retry { after, .. } if *after == expected), "{outcome:?}");
     let too_large = Status::resource_exhausted("grpc: received message larger than max (9 vs. 4)");
     assert_eq!(answered(too_large).await, Outcome::TooLarge);
+}
+
+/// Sends to a receiver that answers with these headers in HPACK and nothing else.
+async fn answered_by(headers: &[u8]) -> Outcome {
+    const HEADERS: u8 = 1;
+    const END_OF_STREAM_AND_HEADERS: u8 = 5;
+    let frame = http2::frame(HEADERS, END_OF_STREAM_AND_HEADERS, 1, headers).leak();
+    let receiver = ddtrace_test_support::Receiver::start(Manner::Breaks(Moment::Asked, frame, false));
+    let config = OtlpConfig { endpoint: receiver.url(), protocol: OtlpProtocol::Grpc, ..testing::config().otlp };
+    OtlpGrpc::new(&config).unwrap().send_batch(&batch(&[1])).await
+}
+
+#[tokio::test]
+async fn where_a_proxy_answers_the_status_is_that_of_http() {
+    for status in [300, 400, 401, 404, 413, 429, 500, 502, 503, 504] {
+        let headers = [b"\x08\x03", status.to_string().as_bytes(), b"\x0f\x26\x019"].concat();
+        match answered_by(&headers).await {
+            Outcome::Retry { after, .. } => {
+                assert!([429, 502, 503, 504].contains(&status), "{status}");
+                assert_eq!(after, Some(Duration::from_secs(9)), "{status}");
+            }
+            Outcome::TooLarge => assert_eq!(status, 413),
+            Outcome::Refused { reason } => {
+                assert!(
+                    [300, 400, 401, 404, 500].contains(&status) && reason.contains("dropped"),
+                    "{status}: {reason}"
+                );
+            }
+            other => panic!("{status}: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_success_without_a_message_is_one() {
+    let outcome = answered_by(b"\x88\0\x0bgrpc-status\x010").await;
+    assert_eq!(outcome, Outcome::Delivered { rejected: 0, message: None });
+}
+
+#[tokio::test]
+async fn an_answer_is_not_taken_for_that_to_the_next_request() {
+    let receiver = ddtrace_test_support::Receiver::start(Manner::Takes);
+    let config = OtlpConfig { endpoint: receiver.url(), protocol: OtlpProtocol::Grpc, ..testing::config().otlp };
+    let mut sender = OtlpGrpc::new(&config).unwrap();
+    assert_eq!(sender.send_batch(&batch(&[1])).await, Outcome::Delivered { rejected: 0, message: None });
+    receiver.be(Manner::HangsUp);
+    let broken = sender.send_batch(&batch(&[2])).await;
+    assert!(matches!(broken, Outcome::Retry { .. }), "{broken:?}");
+}
+
+#[tokio::test]
+async fn details_that_are_no_base64_do_no_harm() {
+    let details = b"\0\x17grpc-status-details-bin\x02!!";
+    let unavailable = answered_by(&[&b"\x88\0\x0bgrpc-status\x0214"[..], details].concat()).await;
+    assert!(matches!(unavailable, Outcome::Retry { after: None, .. }), "{unavailable:?}");
+    let invalid = answered_by(&[&b"\x88\0\x0bgrpc-status\x013"[..], details].concat()).await;
+    assert!(matches!(invalid, Outcome::Refused { .. }), "{invalid:?}");
 }
 
 #[tokio::test]
