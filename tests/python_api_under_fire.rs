@@ -49,6 +49,21 @@ fn exceptions_are_shown_whatever_is_in_the_place_of_tracebacks() {
     sandbox().run_traced([python("otel-venv"), program("replaced_traceback.py")]).assert_success();
 }
 
+/// None of them ends the process, and what is said beside them is kept.
+#[test]
+fn values_that_contain_themselves_or_are_too_long_break_nothing() {
+    let sandbox = sandbox();
+    sandbox.run_traced([python("otel-venv"), program("odd_values.py")]).assert_success();
+    let spans = sandbox.spans();
+    let odd = spans.iter().find(|span| span.name == "odd").expect("the span");
+    assert_eq!(odd.events.iter().filter(|name| *name == "order").count(), 1, "{odd:?}");
+    let stored = std::fs::read_to_string(sandbox.local_store()).expect("the local store");
+    assert!(
+        stored.contains(r#"{"key":"customer","value":{"stringValue":"c1"}}"#),
+        "what comes after a long value is kept"
+    );
+}
+
 /// Older interpreters end such threads in the middle of our code, which neither aborts the process nor harms it.
 #[test]
 fn an_interpreter_ends_while_daemon_threads_make_spans() {

@@ -4,13 +4,16 @@ from ddtrace_run import _native
 
 
 class Tracer(_native.Tracer):
-    """Starts spans. There is one tracer in a program; whoever makes another one gets it."""
+    """Starts spans. There is one tracer in a program; whoever makes another one of this class gets it."""
 
     SHUTDOWN_TIMEOUT = 5
 
     _instance = None
 
     def __new__(cls, *_, **__):
+        if cls is not Tracer:
+            # A class of the program's own, with methods of its own, by which spans of the same program are made.
+            return super().__new__(cls)
         if Tracer._instance is None:
             Tracer._instance = super().__new__(cls)
         return Tracer._instance

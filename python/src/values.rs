@@ -250,10 +250,13 @@ fn items<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<Vec<Bound<'py, PyAny
     succeeded(value.py(), value.try_iter().and_then(Iterator::collect))
 }
 
-/// A list, if all its items are of one type.
+/// A list, if all its items are of one type. Lists within it are none: it may have itself in it.
 fn list(items: &[Bound<'_, PyAny>]) -> PyResult<Option<Value<'static>>> {
     let mut values = Vec::with_capacity(items.len());
     for item in items {
+        if plain(item)?.is_none() && !item.is_instance_of::<PyBytes>() && self::items(item)?.is_some() {
+            return Ok(None);
+        }
         let Some(value) = attribute(item)? else { return Ok(None) };
         values.push(value.into_owned());
     }

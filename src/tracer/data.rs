@@ -1,6 +1,6 @@
 //! What a span holds until it is recorded.
 
-use super::value::{AttributeValue, MAX_TEXT};
+use super::value::{AttributeValue, MAX_TEXT, fair_share};
 use crate::context::MAX_TRACE_STATE;
 use crate::ids::{SpanId, TraceId};
 use crate::propagation::Extracted;
@@ -352,21 +352,29 @@ impl SpanData {
         self.fields.remove(place);
     }
 
-    /// The attributes of an event or a link with their texts cut so that all of them find room.
+    /// The attributes of an event or a link with the longest of their values cut so that all of them find room. Only where
+    /// there is none for their names are the last ones left out.
     fn within<'a>(
         &self,
         attributes: impl Iterator<Item = (&'a str, AttributeValue<'a>)>,
     ) -> Vec<(&'a [u8], AttributeValue<'a>)> {
+        /// A number, which is not cut.
+        const LEAST: usize = 8;
         let mut room = MAX_DETAIL - MAX_NAME;
-        attributes
+        let mut kept: Vec<_> = attributes
             .map_while(|(name, value)| {
                 let name = cut_name(name);
-                room = room.checked_sub(name.len() + 16)?;
-                let value = value.cut(room);
-                room = room.checked_sub(value.size())?;
-                Some((name, value))
+                room = room.checked_sub(name.len() + 16 + LEAST)?;
+                Some((name, value.cut(MAX_DETAIL)))
             })
-            .collect()
+            .collect();
+        let share = fair_share(room, kept.iter().map(|(_, value)| value.size().saturating_sub(LEAST)));
+        for (_, value) in &mut kept {
+            if value.size() > share.saturating_add(LEAST) {
+                *value = core::mem::replace(value, AttributeValue::Bool(false)).cut(share + LEAST);
+            }
+        }
+        kept
     }
 
     fn drop_one(&mut self, what: usize) {

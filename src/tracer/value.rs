@@ -35,14 +35,11 @@ impl<'a> AttributeValue<'a> {
         let cut = |text: &'a str, bytes: usize| &text[..floor_char_boundary(text.as_bytes(), bytes)];
         match self {
             AttributeValue::Text(text) => AttributeValue::Text(cut(text, bytes)),
-            AttributeValue::Texts(texts) => {
-                let mut room = bytes.min(MAX_LIST);
-                let kept = texts.into_iter().map_while(|text| {
-                    let text = cut(text, room);
-                    room = room.checked_sub(text.len() + 4)?;
-                    Some(text)
-                });
-                AttributeValue::Texts(kept.collect())
+            AttributeValue::Texts(mut texts) => {
+                let room = bytes.min(MAX_LIST);
+                texts.truncate(room / 4);
+                let share = fair_share(room - texts.len() * 4, texts.iter().map(|text| text.len()));
+                AttributeValue::Texts(texts.into_iter().map(|text| cut(text, share)).collect())
             }
             AttributeValue::Bools(list) => AttributeValue::Bools(&list[..list.len().min(bytes.min(MAX_LIST))]),
             AttributeValue::Integers(list) => {
@@ -83,6 +80,21 @@ impl<'a> AttributeValue<'a> {
     }
 }
 
+/// The most that each may have of a room so that all find room in it: what needs less leaves more to the others.
+pub(super) fn fair_share(room: usize, needs: impl Iterator<Item = usize>) -> usize {
+    let mut needs: Vec<usize> = needs.collect();
+    needs.sort_unstable();
+    let (mut room, mut left) = (room, needs.len());
+    for need in needs {
+        if need > room / left {
+            return room / left;
+        }
+        room -= need;
+        left -= 1;
+    }
+    usize::MAX
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,7 +104,10 @@ mod tests {
     fn bytes_are_bounded() {
         assert_eq!(AttributeValue::Text("äöü").cut(100), AttributeValue::Text("äöü"));
         assert_eq!(AttributeValue::Text("äöü").cut(3), AttributeValue::Text("ä"));
-        assert_eq!(AttributeValue::Texts(vec!["abc", "d"]).cut(8), AttributeValue::Texts(vec!["abc"]));
+        assert_eq!(AttributeValue::Texts(vec!["abc", "d"]).cut(12), AttributeValue::Texts(vec!["abc", "d"]));
+        assert_eq!(AttributeValue::Texts(vec!["abc", "d"]).cut(11), AttributeValue::Texts(vec!["ab", "d"]));
+        assert_eq!(AttributeValue::Texts(vec!["abc", "d"]).cut(7), AttributeValue::Texts(vec!["abc"]));
+        assert_eq!(AttributeValue::Texts(vec!["abc"]).cut(3), AttributeValue::Texts(vec![]));
         assert_eq!(AttributeValue::Integers(&[1, 2, 3]).cut(16), AttributeValue::Integers(&[1, 2]));
     }
 }

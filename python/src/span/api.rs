@@ -150,9 +150,10 @@ impl Span {
     }
 
     #[setter(start_ns)]
-    fn set_started(&self, start_ns: u64) {
-        self.start_ns.store(start_ns, Ordering::Relaxed);
-        self.change(|data| data.set_start_unix_ns(start_ns));
+    fn set_start_ns(&self, start_ns: &Bound<'_, PyAny>) -> PyResult<()> {
+        // Programs make it of seconds, and so a number with a fraction.
+        self.set_started(start_ns.extract().or_else(|_| start_ns.extract().map(|ns: f64| ns as u64))?);
+        Ok(())
     }
 
     /// How long it took, in seconds; None until it is finished.
@@ -175,14 +176,10 @@ impl Span {
 
     /// Says how long it took, or is to have taken once it is finished; that may be no time in either case.
     #[setter(duration_ns)]
-    fn set_took(&self, duration_ns: Option<i64>) {
-        let duration_ns = duration_ns.map(|duration| duration.clamp(0, i64::MAX - 2));
-        let _ = self.duration_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |present| match duration_ns {
-            Some(duration) if present >= 0 => Some(duration),
-            Some(duration) => Some(UNFINISHED - 1 - duration),
-            None if present >= 0 => None,
-            None => Some(UNFINISHED),
-        });
+    fn set_duration_ns(&self, duration_ns: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        let whole = |given: &Bound<'_, PyAny>| given.extract().or_else(|_| given.extract().map(|ns: f64| ns as i64));
+        self.set_took(duration_ns.map(whole).transpose()?);
+        Ok(())
     }
 
     /// Whether it is finished.
@@ -414,5 +411,22 @@ impl Span {
             self.parent_id().map_or_else(|| String::from("None"), |id| id.to_string()),
             self.name(),
         )
+    }
+}
+
+impl Span {
+    fn set_started(&self, start_ns: u64) {
+        self.start_ns.store(start_ns, Ordering::Relaxed);
+        self.change(|data| data.set_start_unix_ns(start_ns));
+    }
+
+    fn set_took(&self, duration_ns: Option<i64>) {
+        let duration_ns = duration_ns.map(|duration| duration.clamp(0, i64::MAX - 2));
+        let _ = self.duration_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |present| match duration_ns {
+            Some(duration) if present >= 0 => Some(duration),
+            Some(duration) => Some(UNFINISHED - 1 - duration),
+            None if present >= 0 => None,
+            None => Some(UNFINISHED),
+        });
     }
 }
