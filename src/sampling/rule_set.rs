@@ -191,11 +191,14 @@ fn rule(index: usize, span: &RuleSpan) -> Rule {
 }
 
 /// A number is matched as the text of a whole number; one with a fraction by wildcards alone, since how it is written
-/// depends on the language.
+/// depends on the language. What is no number, or infinite, is sent as a text.
 fn value_matches(glob: &[u8], value: TagValue<'_>) -> bool {
     match value {
         TagValue::Text(text) => glob::matches(glob, text),
         TagValue::Integer(number) => integer_matches(glob, number),
+        TagValue::Float(number) if number.is_nan() => glob::matches(glob, b"NaN"),
+        TagValue::Float(f64::INFINITY) => glob::matches(glob, b"inf"),
+        TagValue::Float(f64::NEG_INFINITY) => glob::matches(glob, b"-inf"),
         TagValue::Float(number) => {
             // Saturates; what is not the same afterwards is no whole number, or too large for one.
             let whole = number as i64;

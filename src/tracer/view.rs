@@ -2,13 +2,15 @@
 
 use super::data::SpanData;
 use super::settings::Settings;
-use crate::record::FieldValue;
+use crate::failure::{EXCEPTION, is_exception};
+use crate::record::{Field, FieldValue, ReadEvent};
 use crate::sampling::{Sampled, TagValue};
 use crate::semconv::{Key, RESOURCE_NAME};
 use crate::span::datadog::SampledSpan;
-use crate::span::{Span, Value};
+use crate::span::{Event, Span, Value};
 use std::borrow::Cow;
 use std::string::String;
+use std::vec;
 use std::vec::Vec;
 
 /// Calls `look` with the local root under the names that the mapping to Datadog gives it, for which rules are written. They
@@ -68,7 +70,6 @@ fn service<'a>(data: &'a SpanData, settings: &'a Settings) -> Cow<'a, str> {
 /// there, but for a single text, which a header's is.
 fn as_span(data: &SpanData) -> Span {
     let text = |key| data.text(key).map(|text| Cow::Owned(text.into()));
-    let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let mut span = Span {
         name: Cow::Owned(data.name.clone().into_owned()),
         has_datadog_tags: data.has_datadog_tags(),
@@ -76,24 +77,24 @@ fn as_span(data: &SpanData) -> Span {
         operation_name: text(Key::OperationName),
         span_type: text(Key::SpanType),
         service: data.text(Key::Service).map(String::from),
+        scope: data.scope.clone(),
+        status: data.status.clone(),
         ..Span::default()
     };
     for field in data.fields.iter() {
-        let value = match field.value {
-            FieldValue::Text(text) => Value::from(lossy(text)),
-            FieldValue::Integer(number) => Value::I64(number),
-            FieldValue::Float(number) => Value::F64(number),
-            FieldValue::Bool(truth) => Value::Bool(truth),
-            FieldValue::TextList(ref texts) if texts.len() == 1 => {
-                Value::Array(texts.iter().map(|text| Value::from(lossy(text))).collect())
+        if let FieldValue::Event(event) = &field.value {
+            // Of events the last exception is all that is seen.
+            if is_exception(event.name) {
+                span.events = vec![exception(event)];
             }
-            FieldValue::TextList(_)
-            | FieldValue::IntegerList(_)
-            | FieldValue::FloatList(_)
-            | FieldValue::BoolList(_) => Value::Array(Vec::new()),
-            _ => continue,
-        };
+            continue;
+        }
+        let Some(value) = value(&field.value) else { continue };
         match field.key {
+            // Where its start is recorded already.
+            Key::ScopeName => {
+                span.scope.get_or_insert_default();
+            }
             Key::Attribute => span.attributes.push((Cow::Owned(lossy(field.name)), value)),
             // What Datadog's APIs call the resource is the name as well.
             Key::ResourceName if span.has_datadog_tags => {}
@@ -112,4 +113,34 @@ fn as_span(data: &SpanData) -> Span {
     }
     span.take_kind();
     span
+}
+
+fn exception(event: &ReadEvent<'_>) -> Event {
+    let attribute = |field: Field<'_>| Some((Cow::Owned(lossy(field.name)), value(&field.value)?));
+    Event {
+        time_unix_nano: event.time_unix_ns,
+        name: Cow::Borrowed(EXCEPTION),
+        attributes: event.fields().filter(|field| field.key == Key::Attribute).filter_map(attribute).collect(),
+        dropped_attributes: 0,
+    }
+}
+
+fn value(value: &FieldValue<'_>) -> Option<Value> {
+    Some(match value {
+        FieldValue::Text(text) => Value::from(lossy(text)),
+        FieldValue::Integer(number) => Value::I64(*number),
+        FieldValue::Float(number) => Value::F64(*number),
+        FieldValue::Bool(truth) => Value::Bool(*truth),
+        FieldValue::TextList(texts) if texts.len() == 1 => {
+            Value::Array(texts.iter().map(|text| Value::from(lossy(text))).collect())
+        }
+        FieldValue::TextList(_) | FieldValue::IntegerList(_) | FieldValue::FloatList(_) | FieldValue::BoolList(_) => {
+            Value::Array(Vec::new())
+        }
+        _ => return None,
+    })
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }

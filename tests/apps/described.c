@@ -23,6 +23,7 @@ static void say(ddtrace_span span, const char *what, const char *name, const cha
     else if (strcmp(what, "integer") == 0) ddtrace_tag_int(span, name, strtoll(value, NULL, 10));
     else if (strcmp(what, "number") == 0) ddtrace_tag_double(span, name, strtod(value, NULL));
     else if (strcmp(what, "truth") == 0) ddtrace_tag_bool(span, name, strcmp(value, "true") == 0);
+    else if (strcmp(what, "error") == 0) ddtrace_error(span, name, value, "a line");
     else if (strcmp(what, "nothing") == 0) ddtrace_untag(span, name);
     else if (strcmp(what, "resource") == 0) ddtrace_set_resource(span, value);
     else if (strcmp(what, "service") == 0) ddtrace_set_service(span, value);

@@ -48,6 +48,9 @@ const COMMON: &[Case] = &[
     (&[], "internal", &["text=resource.name=r"], r#""tags":{"resource.name":"*"}"#, false),
     (&[], "internal", &["text=service.name=db"], r#""tags":{"service.name":"*"}"#, false),
     (&[], "internal", &["text=datadog.env=e"], r#""tags":{"datadog.env":"*"}"#, false),
+    // What is no number is sent as a text.
+    (&[], "internal", &["number=n=nan"], r#""tags":{"n":"nan"}"#, true),
+    (&[], "internal", &["number=n=-inf"], r#""tags":{"n":"-i?f"}"#, true),
     // Baggage that is shown.
     (
         &[("DD_TRACE_BAGGAGE_TAG_KEYS", "shard")],
@@ -56,6 +59,15 @@ const COMMON: &[Case] = &[
         r#""tags":{"baggage.shard":"7"}"#,
         true,
     ),
+];
+
+/// What is recorded as it ends, which a kill in Python comes before.
+const FAILED: &[Case] = &[
+    (&[], "internal", &["error=Broken=boom"], r#""tags":{"error.type":"broken","error.message":"boom"}"#, true),
+    (&[], "internal", &["error=Broken=boom"], r#""tags":{"error.stack":"*"}"#, true),
+    (&[], "internal", &["error=A=1", "error=B=2"], r#""tags":{"error.type":"A"}"#, false),
+    (&[], "internal", &["text=datadog.error.msg=mine", "error=A=1"], r#""tags":{"error.message":"mine"}"#, true),
+    (&[], "internal", &["text=error.type=mine"], r#""tags":{"error.stack":"*"}"#, false),
 ];
 
 /// What only the C interface has.
@@ -119,12 +131,11 @@ fn rules_see_what_is_sent_whoever_decides() {
     std::thread::scope(|scope| {
         for how in ["injected", "ended", "killed"] {
             let in_c = &in_c;
-            scope.spawn(move || assert_seen(in_c, how, &[COMMON, OF_C].concat()));
+            scope.spawn(move || assert_seen(in_c, how, &[COMMON, FAILED, OF_C].concat()));
         }
-        for how in ["injected", "killed"] {
-            let in_python = &in_python;
-            scope.spawn(move || assert_seen(in_python, how, COMMON));
-        }
+        let in_python = &in_python;
+        scope.spawn(move || assert_seen(in_python, "injected", &[COMMON, FAILED].concat()));
+        scope.spawn(move || assert_seen(in_python, "killed", COMMON));
     });
 }
 

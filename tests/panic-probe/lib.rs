@@ -7,6 +7,7 @@
 
 pub mod context;
 pub mod elf;
+pub mod failure;
 pub mod naming;
 pub mod propagation;
 pub mod record;

@@ -16,6 +16,10 @@ of_type = {"text": str, "integer": int, "number": float, "truth": lambda value: 
 attributes = {name: of_type[what](value) for what, name, value in said if what in of_type}
 tracer = trace.get_tracer("described")
 span = tracer.start_span("unnamed", context=context, kind=trace.SpanKind[kind.upper()], attributes=attributes)
+for what, name, value in said:
+    if what == "error":
+        span.record_exception(type(name, (Exception,), {"__module__": "builtins"})(value))
+        span.set_status(trace.StatusCode.ERROR, "said by the status")
 if how == "killed":
     os.kill(os.getpid(), signal.SIGKILL)
 if how == "injected":

@@ -43,7 +43,7 @@ impl Tracer {
                 if decision.mechanism == Mechanism::DEFAULT {
                     return None;
                 }
-                decided = Some(Outcome::Own(decision));
+                decided = Some(self.agree(trace, decision));
             }
         }
         let (outcome, is_new) = trace.verdict.settle(|| decided.unwrap_or_else(|| self.decide_anew(trace)))?;
@@ -106,7 +106,13 @@ impl Tracer {
     }
 
     fn decide_anew(&self, trace: &Trace) -> Outcome {
-        Outcome::Own(self.decide(trace))
+        self.agree(trace, self.decide(trace))
+    }
+
+    /// The decision that counts, where another request of the trace may just have come to one.
+    fn agree(&self, trace: &Trace, decision: Decision) -> Outcome {
+        let others_decide = trace.came_undecided();
+        Outcome::Own(if others_decide { self.decided.add_first(trace.trace_id(), &decision) } else { decision })
     }
 
     fn decide(&self, trace: &Trace) -> Decision {

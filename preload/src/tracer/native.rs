@@ -64,7 +64,7 @@ pub(crate) fn end(span: u64, failed: bool, describe: &mut dyn FnMut(&mut Told<'_
     // A forked child that closes what it has inherited needs no tracer for that.
     let Some(tracer) = existing_tracer().filter(|_| span != 0) else { return };
     if failed && let Some(span) = tracer.span(span) {
-        span.failed.store(true, Ordering::Relaxed);
+        span.fail(b"");
     }
     tracer.end(span, 0, describe);
 }

@@ -34,6 +34,10 @@ pub(crate) enum About {
     Float = 7,
     Bool = 8,
     Removed = 9,
+    /// The span has failed; the value is its status's message.
+    Failed = 10,
+    /// An attribute of an exception's event; without a name, the event begins.
+    Exception = 11,
 }
 
 /// All zero is an empty log.
@@ -141,15 +145,22 @@ impl RootLog {
         Some((*about, name, value.get(..value.len().checked_sub((*padding).into())?)?))
     }
 
-    fn last(&self, matches: impl Fn(u8, &[u8]) -> bool) -> Option<(u8, &[u8])> {
-        let mut found = None;
+    /// Shows `look` every complete entry: what it is about, its name, its value.
+    fn each<'a>(&'a self, mut look: impl FnMut(u8, &'a [u8], &'a [u8])) {
         self.walk(0, |at, word| {
-            if let Some((about, name, value)) = self.entry(at, word)
-                && matches(about, name)
-            {
-                found = Some((about, value));
+            if let Some((about, name, value)) = self.entry(at, word) {
+                look(about, name, value);
             }
             true
+        });
+    }
+
+    fn last(&self, matches: impl Fn(u8, &[u8]) -> bool) -> Option<(u8, &[u8])> {
+        let mut found = None;
+        self.each(|about, name, value| {
+            if matches(about, name) {
+                found = Some((about, value));
+            }
         });
         found
     }
@@ -174,9 +185,21 @@ impl RootLog {
         self.last(|kind, _| kind == about as u8).map(|(_, value)| value)
     }
 
+    /// What the last exception says under this name.
+    pub(crate) fn exception(&self, wanted: &[u8]) -> Option<&[u8]> {
+        let mut found = None;
+        self.each(|about, name, value| {
+            if about == About::Exception as u8 && (name.is_empty() || name == wanted) {
+                found = Some(value).filter(|_| !name.is_empty());
+            }
+        });
+        found
+    }
+
     /// The last value of a tag.
     pub(crate) fn tag(&self, wanted: &[u8]) -> Option<TagValue<'_>> {
-        let (about, value) = self.last(|kind, name| kind >= About::Text as u8 && name == wanted)?;
+        let is_tag = |kind| kind >= About::Text as u8 && kind <= About::Removed as u8;
+        let (about, value) = self.last(|kind, name| is_tag(kind) && name == wanted)?;
         let number = || Some(u64::from_le_bytes(*value.first_chunk()?));
         const TEXT: u8 = About::Text as u8;
         const INTEGER: u8 = About::Integer as u8;
@@ -228,6 +251,17 @@ mod tests {
         assert_eq!(log.resource(), None);
         log.add(About::Resource, b"", b"GET /again");
         assert_eq!(log.resource(), Some(&b"GET /again"[..]));
+        assert_eq!((log.part(About::Failed), log.exception(b"exception.type")), (None, None));
+        log.add(About::Failed, b"", b"boom");
+        for (name, value) in
+            [("", ""), ("exception.type", "a"), ("exception.message", "b"), ("", ""), ("exception.type", "c")]
+        {
+            log.add(About::Exception, name.as_bytes(), value.as_bytes());
+        }
+        assert_eq!(log.part(About::Failed), Some(&b"boom"[..]));
+        assert_eq!(log.exception(b"exception.type"), Some(&b"c"[..]));
+        assert_eq!(log.exception(b"exception.message"), None, "that was of another one");
+        assert_eq!(log.tag(b"exception.type"), None);
         log.clear();
         assert!(log.part(About::Name).is_none() && log.tag(b"a").is_none());
         assert!(log.bytes.get_mut().iter().all(|byte| *byte == 0));

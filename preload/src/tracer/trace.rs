@@ -9,6 +9,8 @@ use core::cell::OnceCell;
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use ddtrace::context::{Bounded, Priority, SpanContext, TraceContext};
+use ddtrace::decimal::Decimal;
+use ddtrace::failure::{ErrorSource, ErrorTag, Failing, error_source};
 use ddtrace::ids::{SpanId, TraceId};
 use ddtrace::naming::{self, Described};
 use ddtrace::propagation::Extracted;
@@ -196,6 +198,8 @@ pub(crate) struct Root<'a> {
     settings: &'a Settings<'static>,
     /// Operation name and resource, where they are put together from attributes.
     computed: OnceCell<(Bounded<256>, Bounded<1024>)>,
+    /// `error.message`, where it is put together from tags.
+    http_status: OnceCell<Bounded<256>>,
 }
 
 /// The tags that name a span, strongest first, come before what it was started with: so the mapping has it that makes a
@@ -237,7 +241,8 @@ impl Sampled for Root<'_> {
         if let Some(text) = overriding {
             return Some(TagValue::Text(text));
         }
-        self.own_tag(name)
+        let failure = ErrorTag::named(name).and_then(|tag| self.failure(error_source(self, tag)?));
+        failure.or_else(|| self.own_tag(name))
     }
 
     fn main_service(&self) -> &[u8] {
@@ -275,9 +280,47 @@ impl Described for Root<'_> {
     }
 }
 
+impl Failing for Root<'_> {
+    fn has_failed(&self) -> bool {
+        self.trace.root.part(About::Failed).is_some()
+    }
+
+    fn has_datadog_tags(&self) -> bool {
+        false
+    }
+
+    fn is_of_otel(&self) -> bool {
+        false
+    }
+
+    fn has_attribute(&self, name: &str) -> bool {
+        self.text(&[name]).is_some()
+    }
+
+    fn has_tag(&self, name: &str, text: bool) -> bool {
+        match self.sent_tag(name.as_bytes()) {
+            // A status code is always sent as a text.
+            Some(TagValue::Integer(_)) => !text || name == HTTP_STATUS_CODE,
+            Some(TagValue::Float(number)) => !text || name == HTTP_STATUS_CODE || !number.is_finite(),
+            Some(TagValue::Text(_) | TagValue::Bool(_) | TagValue::List) => true,
+            None => false,
+        }
+    }
+
+    fn exception_has(&self, name: &str) -> bool {
+        self.trace.root.exception(name.as_bytes()).is_some()
+    }
+
+    fn has_status_message(&self) -> bool {
+        self.trace.root.part(About::Failed).is_some_and(|message| !message.is_empty())
+    }
+}
+
+const HTTP_STATUS_CODE: &str = "http.status_code";
+
 impl<'a> Root<'a> {
     pub(crate) fn new(trace: &'a Trace, settings: &'a Settings<'static>) -> Self {
-        Root { trace, settings, computed: OnceCell::new() }
+        Root { trace, settings, computed: OnceCell::new(), http_status: OnceCell::new() }
     }
 
     /// Where they do not fit, rules see the beginning.
@@ -292,6 +335,41 @@ impl<'a> Root<'a> {
             let _ = self.computed.set((name, resource));
         }
         self.computed.get()
+    }
+
+    /// A tag that the span says, or else one of the process's.
+    fn sent_tag(&self, name: &[u8]) -> Option<TagValue<'_>> {
+        self.own_tag(name).or_else(|| self.settings.tags.get(name).map(TagValue::Text))
+    }
+
+    /// What a tag has from such a source.
+    fn failure(&self, source: ErrorSource) -> Option<TagValue<'_>> {
+        let root = &self.trace.root;
+        let text = match source {
+            ErrorSource::Attribute(name) => self.text(&[name])?,
+            ErrorSource::Exception(name) => root.exception(name.as_bytes())?,
+            ErrorSource::Status => root.part(About::Failed)?,
+            ErrorSource::HttpStatus => return self.http_status(),
+        };
+        Some(TagValue::Text(text))
+    }
+
+    /// The status code, and what it means where that is known.
+    fn http_status(&self) -> Option<TagValue<'_>> {
+        let code = self.sent_tag(HTTP_STATUS_CODE.as_bytes())?;
+        let Some(TagValue::Text(reason)) = self.sent_tag(b"http.status_text") else { return Some(code) };
+        if self.http_status.get().is_none() {
+            let mut text = Bounded::new();
+            match code {
+                TagValue::Text(code) => push_cut(&mut text, code),
+                TagValue::Integer(code) => push_cut(&mut text, Decimal::of_signed(code).as_bytes()),
+                _ => return Some(code),
+            }
+            push_cut(&mut text, b" ");
+            push_cut(&mut text, reason);
+            let _ = self.http_status.set(text);
+        }
+        self.http_status.get().map(|text| TagValue::Text(text.as_bytes()))
     }
 
     fn own_tag(&self, name: &[u8]) -> Option<TagValue<'_>> {

@@ -7,6 +7,7 @@ use super::{clock, span::Span};
 use crate::process;
 use core::sync::atomic::Ordering;
 use ddtrace::context::Bounded;
+use ddtrace::failure::{EXCEPTION, ErrorTag, is_exception};
 use ddtrace::interface::Part;
 use ddtrace::record::{MAX_NAME, Name, RecordWriter, SpanFields};
 use ddtrace::sampling::TagValue;
@@ -20,6 +21,9 @@ const MAX_TEXT: usize = 64 * 1024;
 const PIECE: usize = 12 * 1024;
 /// The most bytes of each text in an event.
 const MAX_EVENT_TEXT: usize = 8 * 1024;
+
+/// So much of each text of an exception is seen by rules: a stack is to leave room for what else they look at.
+const MAX_EXCEPTION_TEXT: usize = 2 * 1024;
 
 /// The beginning of a text, without a part of a character at its end.
 pub(super) fn cut(text: &[u8], most: usize) -> &[u8] {
@@ -166,11 +170,18 @@ impl Tracer {
         tags: impl Iterator<Item = NamedValue<'a>>,
     ) {
         let time = if time_unix_ns != 0 { time_unix_ns } else { clock::unix_ns() };
+        let tells_exception = is_exception(name);
+        if tells_exception {
+            note(span, |span| span.trace.root.add(About::Exception, b"", b""));
+        }
         process::record_span(|record| {
             record.amend(span.span_id);
             record.event(time, Name(cut(name, MAX_NAME)), |event| {
                 let mut dropped = 0u32;
                 for tag in tags {
+                    if tells_exception {
+                        note(span, |span| note_exception(span, &tag));
+                    }
                     let text = match tag.value {
                         Value::Some(TagValue::Text(text)) => text.len().min(MAX_EVENT_TEXT),
                         _ => 8,
@@ -191,7 +202,7 @@ impl Tracer {
 
     /// The span has failed: status, tags and an event, as the conventions for exceptions have it.
     pub(super) fn error(&'static self, span: &SpanRef, kind: &[u8], message: &[u8], stack: &[u8]) {
-        span.failed.store(true, Ordering::Relaxed);
+        span.fail(message);
         let text = |text| Value::Some(TagValue::Text(text));
         let attributes =
             [(&b"exception.type"[..], kind), (b"exception.message", message), (b"exception.stacktrace", stack)];
@@ -206,12 +217,20 @@ impl Tracer {
             }
         });
         let tags = attributes.into_iter().filter(|(_, value)| !value.is_empty());
-        self.event(span, b"exception", 0, tags.map(|(name, value)| NamedValue { name, value: text(value) }));
+        self.event(span, EXCEPTION.as_bytes(), 0, tags.map(|(name, value)| NamedValue { name, value: text(value) }));
     }
 
     /// Decides by hand. Whether that was still possible.
     pub(super) fn keep(&'static self, span: &SpanRef, keep: bool) -> bool {
         self.decide_by_hand(&span.trace, keep)
+    }
+}
+
+impl Span {
+    /// It has failed, with a message for its status, which may be empty.
+    pub(super) fn fail(&self, message: &[u8]) {
+        self.failed.store(true, Ordering::Relaxed);
+        note(self, |span| span.trace.root.add(About::Failed, b"", message));
     }
 }
 
@@ -231,6 +250,16 @@ fn note_tag(span: &Span, tag: &NamedValue<'_>) {
         Value::Some(TagValue::Bool(truth)) => log.add(About::Bool, tag.name, &[truth.into()]),
         Value::Some(TagValue::List) => {}
         Value::Removed => log.add(About::Removed, tag.name, b""),
+    }
+}
+
+/// An attribute of an exception, where rules see it as a tag of the span.
+fn note_exception(span: &Span, tag: &NamedValue<'_>) {
+    let is_seen = ErrorTag::ALL.iter().any(|error| error.of_exception().as_bytes() == tag.name);
+    if let Value::Some(TagValue::Text(text)) = tag.value
+        && is_seen
+    {
+        span.trace.root.add(About::Exception, tag.name, cut(text, MAX_EXCEPTION_TEXT));
     }
 }
 

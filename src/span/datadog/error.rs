@@ -3,87 +3,109 @@
 use super::names::attribute_text;
 use super::tags::Tags;
 use super::text::value_text;
+use crate::failure::{self, ErrorSource, ErrorTag, Failing, error_source};
 use crate::span::{Event, Span, Status, Value};
 use std::borrow::Cow;
 use std::format;
 use std::string::ToString;
+use std::vec::Vec;
 
 /// Whether an event tells of an exception.
 pub(super) fn is_exception(event: &Event) -> bool {
-    event.name.eq_ignore_ascii_case("exception")
+    failure::is_exception(event.name.as_bytes())
 }
 
 /// Adds `error.message`, `error.type` and `error.stack`; says whether the span failed.
 pub(super) fn describe<'a>(span: &'a Span, tags: &mut Tags<'a>) -> bool {
+    let told = Told { span, tag: &|name| tags.kind(name) };
+    let texts: Vec<_> = ErrorTag::ALL
+        .into_iter()
+        .filter_map(|tag| Some((tag, text(span, error_source(&told, tag)?, &|name| tags.text(name).map(to_owned))?)))
+        .collect();
+    for (tag, text) in texts {
+        tags.set_text(tag.name(), text);
+    }
     let failed = matches!(span.status, Status::Error(_));
-    if span.has_datadog_tags {
-        if failed {
-            describe_by_tags(span, tags);
-        }
-        return failed;
-    }
-    if failed {
-        describe_failure(span, tags);
-    } else if span.scope.is_some() {
-        // So Datadog's tracers carry out `record_exception` of OpenTelemetry's API: it is told, and is no failure.
-        describe_exception(span, tags);
-    }
-    for (attribute, tag) in [
-        ("datadog.error.msg", "error.message"),
-        ("datadog.error.type", "error.type"),
-        ("datadog.error.stack", "error.stack"),
-    ] {
-        if let Some(text) = attribute_text(span, &[attribute]) {
-            tags.set_text(tag, Cow::Borrowed(text));
-        }
-    }
-    match span.attribute("datadog.error") {
+    match span.attribute("datadog.error").filter(|_| !span.has_datadog_tags) {
         Some(Value::I64(error)) => *error != 0,
         Some(Value::Bool(error)) => *error,
         _ => failed,
     }
 }
 
-/// The tags say it; the status knows what OpenTelemetry's API has said of a span of Datadog's.
-fn describe_by_tags<'a>(span: &'a Span, tags: &mut Tags<'a>) {
-    if let Status::Error(description) = &span.status
-        && !description.is_empty()
-    {
-        tags.add_own("error.message", Cow::Borrowed(description));
-    }
+fn to_owned<'a>(text: &str) -> Cow<'a, str> {
+    Cow::Owned(text.to_string())
 }
 
-/// By the last one, if there is any.
-fn describe_exception<'a>(span: &'a Span, tags: &mut Tags<'a>) {
-    if let Some(exception) = span.events.iter().rfind(|event| is_exception(event)) {
-        for (key, value) in &exception.attributes {
-            let tag = match key.as_ref() {
-                "exception.message" => "error.message",
-                "exception.type" => "error.type",
-                "exception.stacktrace" => "error.stack",
-                _ => continue,
-            };
-            tags.set_text(tag, value_text(value));
+/// The text that a tag has from such a source; `tag` gives those of other tags.
+pub(super) fn text<'a>(
+    span: &'a Span,
+    source: ErrorSource,
+    tag: &dyn Fn(&str) -> Option<Cow<'a, str>>,
+) -> Option<Cow<'a, str>> {
+    match source {
+        ErrorSource::Attribute(name) => attribute_text(span, &[name]).map(Cow::Borrowed),
+        ErrorSource::Exception(name) => exception_attribute(span, name).map(value_text),
+        ErrorSource::Status => match &span.status {
+            Status::Error(description) => Some(Cow::Borrowed(description.as_ref())),
+            _ => None,
+        },
+        ErrorSource::HttpStatus => {
+            let code = tag("http.status_code")?;
+            Some(match tag("http.status_text") {
+                Some(reason) => Cow::Owned(format!("{code} {reason}")),
+                None => code,
+            })
         }
     }
 }
 
-/// The last exception knows best, then the status, then the HTTP status.
-fn describe_failure<'a>(span: &'a Span, tags: &mut Tags<'a>) {
-    describe_exception(span, tags);
-    if tags.text("error.message").is_some() {
-        return;
+/// An attribute of the last exception, if there is any; of two of that name the last one.
+fn exception_attribute<'a>(span: &'a Span, name: &str) -> Option<&'a Value> {
+    let exception = span.events.iter().rfind(|event| is_exception(event))?;
+    exception.attributes.iter().rfind(|(key, _)| key == name).map(|(_, value)| value)
+}
+
+/// What a tag is sent as.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum TagKind {
+    Text,
+    Number,
+}
+
+/// A span with its tags, as far as they are known.
+pub(super) struct Told<'a> {
+    pub(super) span: &'a Span,
+    pub(super) tag: &'a dyn Fn(&str) -> Option<TagKind>,
+}
+
+impl Failing for Told<'_> {
+    fn has_failed(&self) -> bool {
+        matches!(self.span.status, Status::Error(_))
     }
-    if let Status::Error(description) = &span.status
-        && !description.is_empty()
-    {
-        tags.set_text("error.message", Cow::Borrowed(description));
-    } else if let Some(code) = tags.text("http.status_code") {
-        let message = match tags.text("http.status_text") {
-            Some(reason) => format!("{code} {reason}"),
-            None => code.to_string(),
-        };
-        tags.set_text("error.message", Cow::Owned(message));
+
+    fn has_datadog_tags(&self) -> bool {
+        self.span.has_datadog_tags
+    }
+
+    fn is_of_otel(&self) -> bool {
+        self.span.scope.is_some()
+    }
+
+    fn has_attribute(&self, name: &str) -> bool {
+        attribute_text(self.span, &[name]).is_some()
+    }
+
+    fn has_tag(&self, name: &str, text: bool) -> bool {
+        (self.tag)(name).is_some_and(|kind| !text || kind == TagKind::Text)
+    }
+
+    fn exception_has(&self, name: &str) -> bool {
+        exception_attribute(self.span, name).is_some()
+    }
+
+    fn has_status_message(&self) -> bool {
+        matches!(&self.span.status, Status::Error(description) if !description.is_empty())
     }
 }
 

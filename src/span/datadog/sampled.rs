@@ -1,7 +1,10 @@
 //! A span as sampling rules see it, in the part that assembles spans.
 
+use super::error::{self, Told};
 use super::names;
-use super::tags::{datadogs_name, single};
+use super::tags::{datadogs_name, kind_of, single};
+use super::text::value_text;
+use crate::failure::{ErrorTag, error_source};
 use crate::sampling::{Sampled, TagValue};
 use crate::semconv::{SPAN_KIND, is_field};
 use crate::span::{Resource, Span, Value};
@@ -14,18 +17,49 @@ pub struct SampledSpan<'a> {
     span: &'a Span,
     resource: &'a Resource,
     names: OnceCell<(Cow<'a, str>, Cow<'a, str>)>,
+    /// What the span's failure says of each of [`ErrorTag::ALL`].
+    failure: OnceCell<[Option<Cow<'a, str>>; 3]>,
 }
 
 impl<'a> SampledSpan<'a> {
     /// The span, which `resource` has made.
     #[must_use]
     pub fn new(span: &'a Span, resource: &'a Resource) -> Self {
-        SampledSpan { span, resource, names: OnceCell::new() }
+        SampledSpan { span, resource, names: OnceCell::new(), failure: OnceCell::new() }
     }
 
     /// Operation name and resource.
     fn names(&self) -> &(Cow<'a, str>, Cow<'a, str>) {
         self.names.get_or_init(|| (names::operation_name(self.span), names::resource(self.span)))
+    }
+
+    /// What the span's failure says of a tag.
+    fn failure(&self, tag: ErrorTag) -> Option<&str> {
+        let describe = || {
+            let sent = |name: &str| {
+                let of_process =
+                    || self.resource.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| value);
+                self.attribute(name).or_else(of_process)
+            };
+            let told = Told { span: self.span, tag: &|name| Some(kind_of(name, sent(name)?)) };
+            let text = |name: &str| sent(name).map(value_text);
+            ErrorTag::ALL.map(|tag| error::text(self.span, error_source(&told, tag)?, &text))
+        };
+        let place = ErrorTag::ALL.iter().position(|other| *other == tag)?;
+        self.failure.get_or_init(describe).get(place)?.as_deref()
+    }
+
+    /// The attribute that is sent under this name, its own or Datadog's.
+    fn attribute(&self, name: &str) -> Option<&'a Value> {
+        let is_renamed = !self.span.has_datadog_tags;
+        if is_renamed && is_field(name.as_bytes()) {
+            return None;
+        }
+        let attributes = &self.span.attributes;
+        let by_its_own = attributes.iter().find(|(key, _)| key == name);
+        let by_datadogs_name = || attributes.iter().find(|(key, _)| is_renamed && datadogs_name(key) == name);
+        let (key, value) = by_its_own.or_else(by_datadogs_name)?;
+        Some(single(key, value))
     }
 }
 
@@ -42,17 +76,12 @@ impl Sampled for SampledSpan<'_> {
         self.names().1.as_bytes()
     }
 
-    /// An attribute of the span by its own name or by Datadog's, as far as it is a tag as well.
+    /// An attribute of the span by its own name or by Datadog's, as far as it is a tag as well, and how the span failed.
     fn tag(&self, name: &[u8]) -> Option<TagValue<'_>> {
         let name = core::str::from_utf8(name).ok()?;
         if name == SPAN_KIND {
             return Some(TagValue::Text(names::kind(self.span).as_bytes()));
         }
-        let is_renamed = !self.span.has_datadog_tags;
-        if is_renamed && is_field(name.as_bytes()) {
-            return None;
-        }
-        let attributes = &self.span.attributes;
         let overriding = match name {
             "env" => Some("datadog.env"),
             "version" => Some("datadog.version"),
@@ -61,10 +90,8 @@ impl Sampled for SampledSpan<'_> {
         if let Some(text) = overriding.and_then(|key| names::convention_text(self.span, &[key])) {
             return Some(TagValue::Text(text.as_bytes()));
         }
-        let by_its_own = attributes.iter().find(|(key, _)| key == name);
-        let by_datadogs_name = || attributes.iter().find(|(key, _)| is_renamed && datadogs_name(key) == name);
-        let (key, value) = by_its_own.or_else(by_datadogs_name)?;
-        Some(seen(single(key, value)))
+        let failure = ErrorTag::named(name.as_bytes()).and_then(|tag| self.failure(tag));
+        failure.map(|text| TagValue::Text(text.as_bytes())).or_else(|| self.attribute(name).map(seen))
     }
 
     fn main_service(&self) -> &[u8] {
@@ -98,7 +125,7 @@ mod tests {
     use super::super::tests::{attribute, span};
     use super::*;
     use crate::sampling::sent_tag;
-    use crate::span::SpanKind;
+    use crate::span::{Event, SpanKind, Status};
     use std::vec;
 
     #[test]
@@ -164,6 +191,45 @@ mod tests {
         }
         let other = Span { service: Some("db".into()), ..span };
         assert_eq!(SampledSpan::new(&other, &resource).service(), b"db");
+    }
+
+    #[test]
+    fn rules_see_how_a_span_failed_as_it_is_sent() {
+        let resource = Resource::default();
+        let exception = Event {
+            time_unix_nano: 1,
+            name: "exception".into(),
+            attributes: vec![attribute("exception.type", "KeyError"), attribute("exception.message", "k")],
+            dropped_attributes: 0,
+        };
+        let failed = Span {
+            attributes: vec![attribute("error.type", "other"), attribute("error.stack", "mine")],
+            events: vec![exception],
+            status: Status::Error("said".into()),
+            ..span()
+        };
+        let handled = Span { status: Status::Unset, ..failed.clone() };
+        let by_status = Span { events: vec![], ..failed.clone() };
+        let by_code = Span {
+            attributes: vec![attribute("http.response.status_code", 503), attribute("http.status_text", "No")],
+            status: Status::Error("".into()),
+            ..span()
+        };
+        let overruled = Span { attributes: vec![attribute("datadog.error.msg", "mine")], ..failed.clone() };
+        let said = |text: &'static str| Some(text);
+        for (span, message, kind, stack) in [
+            (&failed, said("k"), said("KeyError"), said("mine")),
+            (&handled, None, said("other"), said("mine")),
+            (&by_status, said("said"), said("other"), said("mine")),
+            (&by_code, said("503 No"), None, None),
+            (&overruled, said("mine"), said("KeyError"), None),
+        ] {
+            let sampled = SampledSpan::new(span, &resource);
+            for (tag, expected) in [("error.message", message), ("error.type", kind), ("error.stack", stack)] {
+                let expected = expected.map(|text| TagValue::Text(text.as_bytes()));
+                assert_eq!(sent_tag(&sampled, tag.as_bytes()), expected, "{tag} of {span:?}");
+            }
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Attributes become tags: which are text, which are numbers, and what Datadog calls them.
 
+use super::error::TagKind;
 use super::text::{shortened, value_text};
 use crate::semconv::{
     DATADOG_NAMES, DATADOG_REQUEST_HEADER, DATADOG_RESPONSE_HEADER, REQUEST_HEADER, RESPONSE_HEADER, is_field,
@@ -29,6 +30,12 @@ impl<'a> Tags<'a> {
 
     pub fn text(&self, key: &str) -> Option<&str> {
         self.meta.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_ref())
+    }
+
+    /// What the tag is sent as.
+    pub fn kind(&self, key: &str) -> Option<TagKind> {
+        let is_text = self.text(key).is_some();
+        self.has(key).then_some(if is_text { TagKind::Text } else { TagKind::Number })
     }
 
     fn has(&self, key: &str) -> bool {
@@ -95,14 +102,27 @@ impl<'a> Tags<'a> {
     }
 
     fn add(&mut self, key: Cow<'a, str>, value: &'a Value) {
-        match value {
-            // The Agent refuses a payload whose status code is a number.
-            _ if key == "http.status_code" => self.add_text(key, value_text(value)),
-            Value::I64(number) => self.add_number(key, *number as f64),
-            Value::F64(number) if number.is_finite() => self.add_number(key, *number),
-            _ => self.add_text(key, value_text(value)),
+        match number(&key, value) {
+            Some(number) => self.add_number(key, number),
+            None => self.add_text(key, value_text(value)),
         }
     }
+}
+
+/// The value of a tag that is sent as a number.
+fn number(key: &str, value: &Value) -> Option<f64> {
+    match value {
+        // The Agent refuses a payload whose status code is a number.
+        _ if key == "http.status_code" => None,
+        Value::I64(number) => Some(*number as f64),
+        Value::F64(number) => Some(*number).filter(|number| number.is_finite()),
+        _ => None,
+    }
+}
+
+/// What a tag of that name and value is sent as.
+pub(super) fn kind_of(key: &str, value: &Value) -> TagKind {
+    if number(key, value).is_some() { TagKind::Number } else { TagKind::Text }
 }
 
 fn truth(value: &Value) -> Option<bool> {
