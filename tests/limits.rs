@@ -156,6 +156,25 @@ fn a_program_that_changes_its_root_or_its_user_goes_on_to_be_recorded() {
     }
 }
 
+/// A forked child that makes its own children by vfork before it has said anything itself.
+#[test]
+fn in_a_pid_namespace_children_speak_for_their_parents_as_anywhere() {
+    let script = "( sh -c 'exit 5'; sh -c 'exit 5'; exit 6 ); ( sh -c 'exit 5'; exit 6 ); exit 4";
+    let mut seen = Vec::new();
+    for inside in [&[][..], &["unshare", "--pid", "--fork", "--mount-proc"]] {
+        let sandbox = sandbox();
+        let outcome = sandbox.run_traced(inside.iter().chain(&["sh", "-c", script]));
+        // Only root may have a pid namespace.
+        if outcome.err().contains("Operation not permitted") {
+            return;
+        }
+        assert_eq!(outcome.code, Some(4), "{outcome:?}");
+        let spans = sandbox.spans();
+        seen.push([5, 6].map(|code| ended_with(&spans, code)));
+    }
+    assert_eq!(seen, [[3, 2], [3, 2]]);
+}
+
 #[test]
 fn in_a_namespace_with_another_clock_nothing_is_lost() {
     let sandbox = sandbox();

@@ -339,6 +339,21 @@ if not hasattr(ddtrace.tracer, 'data_streams_processor'):
     }
 }
 
+/// Whichever module has the API imported.
+#[test]
+fn the_order_of_imports_does_not_matter() {
+    for venv in ["otel-venv", "otel-older-venv"] {
+        for enabled in [None, Some("true")] {
+            let mut sandbox = sandbox();
+            if let Some(enabled) = enabled {
+                sandbox.set("DD_TRACE_OTEL_ENABLED", enabled);
+            }
+            sandbox.run_traced([python(venv), program("imported_first.py")]).assert_success();
+            assert_eq!(sandbox.spans().len(), 2);
+        }
+    }
+}
+
 /// Baggage that comes in without a trace is shown by the first span, as it is by programs of other languages.
 #[test]
 fn baggage_alone_is_shown_by_the_first_span() {

@@ -187,8 +187,23 @@ def _with_known_propagators(load, module):
         os.environ["OTEL_PROPAGATORS"] = named
 
 
-def _call(name, module):
+#: What has been imported by the module that was to be told of it, and was not ready yet.
+_LEFT = []
+
+
+def catch_up(where):
+    """A module that is told of imports is ready: of those that it has made itself, too."""
+    left = [each for each in _LEFT if _CALLED[each[0]].startswith(where + ":")]
+    for each in left:
+        _LEFT.remove(each)
+        _call(*each, is_ready=True)
+
+
+def _call(name, module, is_ready=False):
     where, _, function = _CALLED[name].partition(":")
+    if not is_ready and getattr(getattr(sys.modules.get(where), "__spec__", None), "_initializing", False):
+        _LEFT.append((name, module))
+        return
     try:
         getattr(__import__(where, fromlist=["*"]), function)(module)
     except Exception as error:

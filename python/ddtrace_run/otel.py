@@ -207,3 +207,7 @@ def _make_propagator(before):
             return set(_native.otel_fields()) if is_ours() else before.fields
 
     return Propagator()
+
+
+# Whoever imports `ddtrace.opentelemetry` first has the API imported by this module.
+_finder.catch_up(__name__)

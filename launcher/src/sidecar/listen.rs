@@ -222,11 +222,15 @@ fn welcome(connection: &OwnedFd) -> Result<Visitor, Unwelcome> {
     }
     let ring = map(&memory)?;
     // A vfork child shares its parent's memory, and may be the first to need the ring: it speaks for the parent.
-    if hello.speaker == pid && hello.pid != pid {
-        if zombie::parent(pid).is_some_and(|parent| parent != hello.pid) {
-            return Err(Unwelcome::Stranger(hello.pid));
-        }
-        return Ok(Visitor::Guest(Guest { hello, pid: hello.pid, watch: Watch::of(hello.pid), ring }));
+    if hello.speaker != hello.pid {
+        let parent = zombie::parent(pid);
+        // In a pid namespace below ours both ids are others than ours.
+        let owner = match hello.speaker == pid {
+            true => parent.is_none_or(|parent| parent == hello.pid).then_some(hello.pid),
+            false => parent.filter(|parent| zombie::id_within(*parent) == Some(hello.pid)),
+        };
+        let Some(owner) = owner else { return Err(Unwelcome::Stranger(hello.pid)) };
+        return Ok(Visitor::Guest(Guest { hello, pid: owner, watch: Watch::of(owner), ring }));
     }
     let watch = Watch::of_peer(connection, pid);
     Ok(Visitor::Guest(Guest { hello, pid, watch, ring }))

@@ -44,6 +44,13 @@ pub fn parent(pid: u32) -> Option<u32> {
     fields(&text)?.get(4 - 3)?.parse().ok()
 }
 
+/// The id that a process has for itself, in the pid namespace it is in; `None` where it is gone, or the kernel is older than 4.1.
+pub fn id_within(pid: u32) -> Option<u32> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let ids = text.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
+    ids.split_ascii_whitespace().next_back()?.parse().ok()
+}
+
 /// proc_pid_stat(5): the name in parentheses may hold anything, the fields after it are numbered from 3.
 fn fields(text: &str) -> Option<Vec<&str>> {
     let (_, rest) = text.rsplit_once(')')?;
