@@ -62,6 +62,7 @@ fn a_sidecar_that_does_not_answer_is_waited_for_as_long_as_was_said() {
         let outcome = Outcome::finish(launcher, "a launcher whose sidecar stands still");
         assert_eq!(outcome.code, Some(3));
         outcome.assert_err_names(&["spans are still being delivered"]);
+        assert_eq!(option == "--view", outcome.err().contains("nothing has come from the sidecar"), "{outcome:?}");
         kill(&sandbox, "-CONT", sidecar);
         sandbox.settle();
     }

@@ -28,7 +28,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ddtrace::config::{Config, Exporter, PythonProvider, Resolution, Sources, resolve};
 use ddtrace::handshake::socket_name;
@@ -366,10 +366,11 @@ impl<'a> Launch<'a> {
         let end = supervise::run(held, &signals);
         // The sidecar sees the end of this direction, and closes its own side when everything is out or stored.
         let _ = control.shutdown(std::net::Shutdown::Write);
+        let (limit, start) = (patience + MARGIN, Instant::now());
         if self.view {
-            self.show(Patiently::new(view, &signals, patience + MARGIN));
+            self.show(Patiently::new(view, &signals, limit));
         }
-        match supervise::wait_for_sidecar(&control, &signals, patience + MARGIN) {
+        match supervise::wait_for_sidecar(&control, &signals, limit.saturating_sub(start.elapsed()).max(MARGIN)) {
             Sidecar::Ended(words) => words.lines().for_each(|line| messages.note(line)),
             Sidecar::Works => messages.note("spans are still being delivered; the sidecar goes on with it"),
             Sidecar::Died => messages.note(

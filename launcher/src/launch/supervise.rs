@@ -204,7 +204,7 @@ impl Read for Patiently<'_> {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Ok(0);
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "nothing has come from the sidecar"));
             }
             let mut ready = [
                 PollFd::new(self.pipe.as_fd(), PollFlags::POLLIN),

@@ -22,11 +22,23 @@ impl RunDirectory {
     /// Makes one in the spool. Its name sorts by time.
     pub fn create(spool: &Path) -> io::Result<RunDirectory> {
         DirBuilder::new().recursive(true).mode(0o700).create(spool)?;
+        // Until it is locked, it may be taken for one that is left over and empty, and removed.
+        for _ in 0..TRIES {
+            let made = RunDirectory::create_once(spool)?;
+            if made.path.exists() {
+                return Ok(made);
+            }
+        }
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    fn create_once(spool: &Path) -> io::Result<RunDirectory> {
         let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let path = spool.join(format!("{:016}-{}", time.as_micros(), std::process::id()));
         DirBuilder::new().mode(0o700).create(&path)?;
         match File::open(&path).and_then(lock) {
             Ok(lock) => Ok(RunDirectory { path, _lock: lock }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => RunDirectory::create_once(spool),
             Err(error) => {
                 let _ = std::fs::remove_dir(&path);
                 Err(error)

@@ -333,7 +333,8 @@ fn length_of(file: &File) -> io::Result<Option<usize>> {
 
 /// A segment that was written before, to be read and settled. `None` where nothing was written into it.
 pub fn open(path: &Path) -> io::Result<Option<Arc<Segment>>> {
-    let file = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOFOLLOW).open(path)?;
+    let file =
+        OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
     let Some(length) = length_of(&file)? else { return Ok(None) };
     let segment = Segment { map: MmapOptions::new().len(length).map_raw(&file)? };
     let header = segment.header();
@@ -346,7 +347,7 @@ pub fn open(path: &Path) -> io::Result<Option<Arc<Segment>>> {
 /// # Errors
 /// It cannot be read, or not to its end; `take` has had what is before that.
 pub fn look(path: &Path, mut take: impl FnMut(Frame<'_>)) -> io::Result<()> {
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(path)?;
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
     if length_of(&file)?.is_none() {
         return Ok(());
     }
