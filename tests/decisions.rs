@@ -171,6 +171,9 @@ fn what_came_in_undecided_is_decided_once_however_often_it_comes() {
         let outcome = run(&sandbox(&agent, &[("DD_TRACE_SAMPLING_RULES", rules)]), way);
         assert_eq!(outcome.out(), "2\n2\n", "{outcome:?}");
     }
+    // Nobody was told when the first request was over: the program may still say.
+    let outcome = run(&sandbox(&agent, &[("DD_TRACE_SAMPLING_RULES", rules)]), "twice/told late");
+    assert_eq!(outcome.out(), "dropped\n-1\n", "{outcome:?}");
 }
 
 #[test]

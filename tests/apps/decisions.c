@@ -113,7 +113,8 @@ int main(int argc, char **argv) {
         for (int number = 0; number < 2; number++) {
             ddtrace_span span = incoming(resources[number], "");
             if (number == 1 && argc > 2 && ddtrace_drop(span) == 0) printf("dropped\n");
-            ddtrace_inject(span, print_priority, NULL);
+            bool is_told = number == 1 || argc < 3 || strcmp(argv[2], "told late") != 0;
+            if (is_told) ddtrace_inject(span, print_priority, NULL);
             ddtrace_finish(span);
         }
     } else if (strcmp(how, "both") == 0) {

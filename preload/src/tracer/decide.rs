@@ -5,7 +5,7 @@ use super::trace::{Root, Trace};
 use super::verdict::Outcome;
 use super::{Tracer, clock};
 use crate::process;
-use ddtrace::context::Mechanism;
+use ddtrace::context::{Mechanism, Priority};
 use ddtrace::ids::SpanId;
 use ddtrace::record::RecordWriter;
 use ddtrace::sampling::{AgentRates, Decision, NoRates, Sampler};
@@ -20,6 +20,9 @@ impl Tracer {
         let (outcome, is_new) =
             trace.verdict.settle(|| self.recall(trace).unwrap_or_else(|| self.decide_anew(trace)))?;
         self.remember(trace, outcome, is_new);
+        if is_new {
+            self.remember_handed_on(trace, outcome);
+        }
         if is_new && local_root.is_valid() {
             process::record_span(|record| {
                 record.amend(local_root);
@@ -66,43 +69,51 @@ impl Tracer {
     /// stands, whichever request the trace came in with.
     pub(super) fn decide_by_hand(&self, trace: &Trace, keep: bool) -> bool {
         if trace.verdict.outcome().is_none()
-            && let Some(outcome) = self.recall(trace).filter(|outcome| !self.is_hearsay(trace, *outcome))
+            && let Some(outcome) = self.recall(trace).filter(|_| self.is_handed_on(trace))
         {
             let _ = trace.verdict.settle(|| outcome);
         }
         trace.verdict.decide_by_hand(keep)
     }
 
-    /// A decision that another request has brought, and that has not been handed on from here.
-    fn is_hearsay(&self, trace: &Trace, outcome: Outcome) -> bool {
-        let brought = || self.brought.get(trace.trace_id());
-        matches!(outcome, Outcome::Told(_)) && brought().is_none_or(|brought| brought.mechanism != HANDED_ON)
+    /// Whether a decision about this trace has left the process, by whichever request.
+    fn is_handed_on(&self, trace: &Trace) -> bool {
+        self.brought.get(trace.trace_id()).is_some_and(|brought| brought.mechanism == HANDED_ON)
+    }
+
+    fn remember_handed_on(&self, trace: &Trace, outcome: Outcome) {
+        let priority = match outcome {
+            Outcome::Own(decision) => Some(decision.priority),
+            Outcome::Told(priority) => Some(priority),
+            Outcome::Inherited => trace.brought(),
+        };
+        if let Some(priority) = priority
+            && trace.came_from_outside()
+        {
+            self.add_brought(trace, priority, HANDED_ON);
+        }
     }
 
     fn remember(&self, trace: &Trace, outcome: Outcome, is_new: bool) {
-        if !is_new || !trace.came_from_outside() {
-            return;
-        }
-        match outcome {
-            Outcome::Own(decision) => self.decided.add(trace.trace_id(), &decision),
-            Outcome::Inherited => self.add_brought(trace, HANDED_ON),
-            Outcome::Told(_) => {}
+        if let Outcome::Own(decision) = outcome
+            && is_new
+            && trace.came_from_outside()
+        {
+            self.decided.add(trace.trace_id(), &decision);
         }
     }
 
     /// A decision that stands has come in with a trace.
     pub(super) fn remember_brought(&self, trace: &Trace) {
-        let known = trace.brought().and_then(|_| self.brought.get(trace.trace_id()));
-        if known.is_none_or(|known| Some(known.priority) != trace.brought()) {
-            self.add_brought(trace, Mechanism::DEFAULT);
+        if let Some(priority) = trace.brought()
+            && self.brought.get(trace.trace_id()).is_none_or(|known| known.priority != priority)
+        {
+            self.add_brought(trace, priority, Mechanism::DEFAULT);
         }
     }
 
-    fn add_brought(&self, trace: &Trace, mechanism: Mechanism) {
-        if let Some(priority) = trace.brought() {
-            let decision = Decision { priority, mechanism, rate: None, limit_rate: None };
-            self.brought.add(trace.trace_id(), &decision);
-        }
+    fn add_brought(&self, trace: &Trace, priority: Priority, mechanism: Mechanism) {
+        self.brought.add(trace.trace_id(), &Decision { priority, mechanism, rate: None, limit_rate: None });
     }
 
     fn decide_anew(&self, trace: &Trace) -> Outcome {

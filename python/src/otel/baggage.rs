@@ -83,10 +83,15 @@ pub(super) fn arrived<'py>(
     context: Option<&Bound<'py, PyAny>>,
     trace: Items,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
-    if trace.is_empty() {
+    // What came in without a trace is of none that goes now.
+    let is_of_none = match context.map(|context| binding.incoming(context)).transpose()?.flatten() {
+        Some(incoming) => incoming.get().trace().is_none() && !incoming.get().span_context().trace_id.is_valid(),
+        None => false,
+    };
+    if trace.is_empty() && !is_of_none {
         return moved(binding, py, context, trace);
     }
-    let mut items = within(binding, context, Items::new())?;
+    let mut items = if is_of_none { of_context(binding, context)? } else { within(binding, context, Items::new())? };
     trace.iter().for_each(|(key, value)| put(&mut items, key.clone(), value.clone()));
     with_items(binding, py, context, &items, &trace).map(Some)
 }
