@@ -22,14 +22,19 @@ impl RunDirectory {
     /// Makes one in the spool. Its name sorts by time.
     pub fn create(spool: &Path) -> io::Result<RunDirectory> {
         DirBuilder::new().recursive(true).mode(0o700).create(spool)?;
-        // Until it is locked, it may be taken for one that is left over and empty, and removed.
+        // Until it is locked, it may be taken for one that is left over and empty: it is held by another one then, or gone.
+        let mut taken = io::ErrorKind::NotFound.into();
         for _ in 0..TRIES {
-            let made = RunDirectory::create_once(spool)?;
-            if made.path.exists() {
-                return Ok(made);
+            match RunDirectory::create_once(spool) {
+                Ok(made) if made.path.exists() => return Ok(made),
+                Ok(_) => {}
+                Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::WouldBlock) => {
+                    taken = error
+                }
+                Err(error) => return Err(error),
             }
         }
-        Err(io::ErrorKind::NotFound.into())
+        Err(taken)
     }
 
     fn create_once(spool: &Path) -> io::Result<RunDirectory> {
@@ -38,7 +43,6 @@ impl RunDirectory {
         DirBuilder::new().mode(0o700).create(&path)?;
         match File::open(&path).and_then(lock) {
             Ok(lock) => Ok(RunDirectory { path, _lock: lock }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => RunDirectory::create_once(spool),
             Err(error) => {
                 let _ = std::fs::remove_dir(&path);
                 Err(error)
