@@ -173,8 +173,39 @@ fn what_is_active_in_greenlets() {
     }
     let spans = sandbox.spans();
     let named = |name: &str| spans.iter().filter(|span| span.text("operation.name") == Some(name)).count();
-    assert_eq!((named("request"), named("part"), named("in.greenlet"), named("killed")), (100, 100, 18, 2));
+    assert_eq!((named("request"), named("part"), named("in.greenlet"), named("killed")), (100, 100, 48, 2));
+    let ids = |name| spans.iter().filter(move |span| span.text("operation.name") == Some(name));
+    let greenlets: Vec<_> = ids("in.greenlet").map(|span| &span.span_id).collect();
+    assert_eq!(named("in.its.greenlet"), 30);
+    assert!(
+        ids("in.its.greenlet").all(|span| span.parent_id.as_ref().is_some_and(|parent| greenlets.contains(&parent)))
+    );
     assert_eq!(spans.iter().filter(|span| span.name == "by.otel").count(), 50);
+}
+
+/// Where a user does not want it, the libraries stay as they are.
+#[test]
+fn what_is_handed_on_can_be_switched_off() {
+    let program = r#"
+import concurrent.futures, gevent, gevent.pool, os
+from ddtrace import tracer
+with tracer.trace("here"), concurrent.futures.ThreadPoolExecutor(1) as pool:
+    print(pool.submit(tracer.current_trace_context).result() is None, gevent.spawn(tracer.current_span).get() is None)
+print(gevent.Greenlet.__bases__[0].__name__, gevent.pool.IMap.__bases__[0].__name__)
+"#;
+    for (off, said) in [
+        (None, "False False\nGreenlet IMap\n"),
+        (Some("DD_TRACE_FUTURES_ENABLED"), "True False\nGreenlet IMap\n"),
+        (Some("DD_TRACE_GEVENT_ENABLED"), "False True\ngreenlet IMapUnordered\n"),
+    ] {
+        let mut sandbox = sandbox();
+        if let Some(name) = off {
+            sandbox.set(name, "false");
+        }
+        let outcome = sandbox.run_traced([python("otel-venv"), "-c".into(), program.into()]);
+        outcome.assert_success();
+        assert_eq!(outcome.out(), said, "{off:?}");
+    }
 }
 
 /// Spans of Datadog's API end wherever they are finished: what begins afterwards hangs under none of them.

@@ -49,7 +49,7 @@ mod native {
     #[pymodule_export]
     use crate::otel::tracer::OtelTracer;
     #[pymodule_export]
-    use crate::pools::hand_on;
+    use crate::pools::{hand_on, hand_on_as_it_is};
     #[pymodule_export]
     use crate::span::Span;
     use crate::store::decide_before_fork;

@@ -7,6 +7,7 @@ monkey.patch_all()
 import socket
 import sys
 import threading
+import traceback
 
 import gevent
 import gevent.pool
@@ -48,6 +49,55 @@ def each_has_its_own():
 
 
 def what_is_handed_on():
+    def work(number=None):
+        assert tracer.current_span() is span
+        with tracer.trace("in.greenlet") as inner:
+            gevent.sleep(0)
+            return gevent.spawn(lambda: tracer.trace("in.its.greenlet").finish() or inner.parent_id).get()
+
+    class Worker(gevent.Greenlet):
+        def _run(self):
+            return work()
+
+    pool = gevent.pool.Pool(3)
+    waits = gevent.spawn(lambda: tracer.current_span())
+    with tracer.trace("spawns") as span:
+        made = [gevent.spawn(work), gevent.spawn_later(0.001, work, 1), gevent.Greenlet.spawn(work, number=2)]
+        made += [Worker.spawn(), gevent.Greenlet(work)]
+        made[-1].start()
+        assert [greenlet.get() for greenlet in made] == [span.span_id] * 5
+        for run in pool.map, pool.imap, pool.imap_unordered:
+            assert list(run(work, range(3))) == [span.span_id] * 3
+        assert pool.apply(work) == span.span_id and tracer.current_span() is span
+        # What begins later is under it as well, as in a task.
+        late = gevent.Greenlet(lambda: tracer.trace("late"))
+        # A thread is a greenlet here, and starts as a thread does.
+        found = []
+        thread = threading.Thread(target=lambda: found.append(tracer.current_span()))
+        thread.start()
+        thread.join()
+        assert found == [None]
+    late.start()
+    with late.get() as begun:
+        assert begun.parent_id == span.span_id
+    assert waits.get() is None
+    # They are what they were.
+    assert type(made[0]) is gevent.Greenlet is gevent.greenlet.Greenlet and gevent.Greenlet.__name__ == "Greenlet"
+    assert repr(made[0]).startswith("<Greenlet at 0x") and isinstance(made[3], gevent.Greenlet)
+    gevent.get_hub().NOT_ERROR += (ZeroDivisionError,)
+    with tracer.trace("fails"):
+        failing = gevent.spawn(lambda: 1 / 0)
+        failing.join()
+    entries = traceback.extract_tb(failing.exc_info[2])
+    assert [entry.name for entry in entries][-1] == "<lambda>" and "ddtrace" not in str(entries), entries
+    frame, spawned_by = failing.spawning_stack, []
+    while frame is not None:
+        spawned_by.append(frame.f_code.co_name)
+        frame = frame.f_back
+    assert spawned_by == ["what_is_handed_on", "<module>"], spawned_by
+
+
+def what_is_activated_by_hand():
     def work(context):
         tracer.context_provider.activate(context)
         with tracer.trace("in.greenlet") as span:
@@ -58,12 +108,6 @@ def what_is_handed_on():
         pool = gevent.pool.Pool(3)
         assert pool.map(work, [tracer.current_trace_context()] * 9) == [span.span_id] * 9
         assert tracer.current_span() is span
-        # A thread is a greenlet here, and starts as a thread does.
-        found = []
-        thread = threading.Thread(target=lambda: found.append(tracer.current_span()))
-        thread.start()
-        thread.join()
-        assert found == [None]
 
 
 def one_that_is_killed():
@@ -109,7 +153,7 @@ def finished_elsewhere():
     assert gevent.get_hub().threadpool.spawn(tracer.current_span).get() is None
 
 
-for check in (each_has_its_own, what_is_handed_on, one_that_is_killed, one_that_waits_for_a_socket, finished_elsewhere):
+for check in (each_has_its_own, what_is_handed_on, what_is_activated_by_hand, one_that_is_killed, one_that_waits_for_a_socket, finished_elsewhere):
     check()
     assert tracer.current_span() is None, check
 print("all is as it should be")
