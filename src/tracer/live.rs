@@ -93,6 +93,7 @@ impl LiveSpan {
         }
         match &mut self.own {
             Some(data) if !data.has_ended() => {
+                self.trace.leave_further_root(data);
                 write::end(&self.trace.tracer().recorder, data, end_unix_ns, self.trace.flags_so_far());
                 self.trace.part_ended();
             }
@@ -108,7 +109,10 @@ impl LiveSpan {
             return;
         }
         match &mut self.own {
-            Some(data) if !data.has_ended() => write::withdraw(&self.trace.tracer().recorder, data, |_| {}),
+            Some(data) if !data.has_ended() => {
+                self.trace.leave_further_root(data);
+                write::withdraw(&self.trace.tracer().recorder, data, |_| {});
+            }
             Some(_) => {}
             None => self.trace.withdraw_root(),
         }

@@ -1,5 +1,7 @@
 //! What the spans of one trace share in one process.
 
+mod further_roots;
+
 use super::data::SpanData;
 use super::registry::patiently;
 use super::remembered::{Decided, Known};
@@ -166,10 +168,7 @@ impl ActiveTrace {
         self.decide(&root, &mut verdict, Need::Outside);
         // Whoever is killed from here on has told somebody.
         if verdict.tell() {
-            self.tracer.recorder.record(|record| {
-                record.amend(self.root_id);
-                verdict.write(record);
-            });
+            self.tell_every_root(&verdict);
         }
         Arc::clone(verdict.context())
     }
@@ -251,45 +250,6 @@ impl ActiveTrace {
         self.outcome.store(outcome(verdict).unwrap_or(OPEN), Ordering::Relaxed);
     }
 
-    /// Whether what came in with a second context of this trace says the same as what is known.
-    pub(super) fn agrees_with(&self, context: &TraceContext) -> bool {
-        let known = self.verdict().priority();
-        context.span.priority.is_none() || context.span.priority == known
-    }
-
-    /// Whether a second context of this trace has the same to be handed on as the one that it came in with.
-    pub(super) fn carries_the_same(&self, context: &TraceContext) -> bool {
-        self.verdict().context_so_far().carries_the_same(context)
-    }
-
-    /// What is decided about the trace, now and for good.
-    pub(super) fn agreed(&self) -> Option<Known> {
-        let _ = self.leaving();
-        let verdict = self.verdict();
-        verdict.decided().map(Known::Decided).or_else(|| verdict.priority().map(Known::Brought))
-    }
-
-    /// Whether those of its spans that were told this context's priority may have been told it by this one.
-    pub(super) fn was_told(&self, context: &TraceContext) -> bool {
-        let priority = context.span.priority;
-        priority == self.came_with || priority == self.verdict().priority()
-    }
-
-    /// Another span through which the trace came into the process starts; it tells what it knows, as the first one did.
-    pub(super) fn start_further_root(&self, data: &mut SpanData, context: &TraceContext) {
-        let verdict = self.verdict();
-        let (size, count) = Verdict::SIZE;
-        data.fields.append(size, count, |record| {
-            record.incoming(context);
-            if verdict.decided().is_none() {
-                record.trace_state(context);
-            }
-            verdict.write(record);
-        });
-        drop(verdict);
-        write::start(&self.tracer.recorder, data, self.flags_so_far());
-    }
-
     /// The local root starts: it is recorded, with what is decided already.
     pub(super) fn start_root(&self) {
         let mut root = self.root();
@@ -326,6 +286,7 @@ impl ActiveTrace {
         if verdict.tell() {
             let (size, count) = Verdict::SIZE;
             root.fields.append(size, count, |record| verdict.write(record));
+            self.tell_further_roots(&verdict);
         }
         drop(verdict);
         write::end(&self.tracer.recorder, &mut root, end_ns, self.flags_so_far());
@@ -339,6 +300,9 @@ impl ActiveTrace {
         }
         let mut verdict = self.verdict();
         let tells = verdict.tell();
+        if tells {
+            self.tell_further_roots(&verdict);
+        }
         write::withdraw(&self.tracer.recorder, &mut root, |record| {
             if tells {
                 verdict.write(record);

@@ -2,11 +2,12 @@
 
 use super::remembered::{Decided, Known};
 use crate::context::{Mechanism, Priority, PropagationError, SpanContext, TraceContext};
-use crate::ids::TraceId;
+use crate::ids::{SpanId, TraceId};
 use crate::record::RecordWriter;
 use crate::sampling::Decision;
 use core::any::Any;
 use std::sync::Arc;
+use std::vec::Vec;
 
 /// What an API shows of a trace, in its own form.
 pub(super) type Shown = Arc<dyn Any + Send + Sync>;
@@ -34,6 +35,9 @@ pub(super) struct Verdict {
     is_propagated: bool,
     /// The sidecar knows.
     is_told: bool,
+    /// The local roots after the first one that have not ended: the trace came into the process more than once. Each tells
+    /// of it what the first one tells.
+    pub(super) further_roots: Vec<SpanId>,
     /// What an API shows of it as it is now, once that was asked for.
     pub(super) shown: Option<Shown>,
 }
@@ -45,7 +49,15 @@ impl Verdict {
         if let Some(context) = context.as_mut().filter(|context| context.is_remote && !respects_parent) {
             Arc::make_mut(context).span.priority = None;
         }
-        Verdict { trace_id, context, decision: None, is_propagated: false, is_told: false, shown: None }
+        Verdict {
+            trace_id,
+            context,
+            decision: None,
+            is_propagated: false,
+            is_told: false,
+            further_roots: Vec::new(),
+            shown: None,
+        }
     }
 
     /// The trace is somebody else's of this process, who tells of it, and what is decided there is not for this one to

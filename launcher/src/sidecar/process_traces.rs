@@ -146,7 +146,7 @@ impl Process {
             self.scopes.clear();
         }
         let is_withdrawn = span.is_withdrawn;
-        let (mut span, verdict, is_local_root) = span.finish(&mut self.scopes);
+        let (mut span, mut verdict, is_local_root) = span.finish(&mut self.scopes);
         if span.name.is_empty() {
             span.name = Cow::Borrowed(UNNAMED);
         }
@@ -156,13 +156,16 @@ impl Process {
         if is_local_root {
             // What is known of the trace stands, be it sent already or not.
             let known = decided.or(Some(&trace.verdict).filter(|known| known.priority.is_some()));
-            let verdict = match known {
-                Some(known) if verdict.priority.is_none() => known.clone(),
-                _ => verdict,
-            };
-            let before = std::mem::replace(&mut trace.verdict, verdict);
+            if let Some(known) = known.filter(|_| verdict.priority.is_none()) {
+                verdict.agree_with(known);
+            }
+            let mut before = std::mem::replace(&mut trace.verdict, verdict);
             if let Some(root) = trace.root.replace(span.span_id) {
                 trace.alike.push(root);
+                // It is kept or dropped as a whole: one that has said nothing goes by those that do.
+                if before.priority.is_none() && trace.verdict.priority.is_some() {
+                    before.agree_with(&trace.verdict);
+                }
                 if before != trace.verdict {
                     trace.others.push((std::mem::take(&mut trace.alike), before));
                 }
@@ -264,8 +267,25 @@ impl Process {
         let resource = self.complete();
         let Some(trace) = self.traces.get_mut(&id) else { return };
         let mut spans = std::mem::take(&mut trace.finished);
+        // The local root first; parents start before their children. In place: there may be many where memory is short.
+        spans.sort_unstable_by_key(|span| {
+            (Some(span.span_id) != trace.root, span.start_unix_nano, span.end_unix_nano, span.span_id.0)
+        });
+        if trace.verdict.priority.is_none() && !spans.is_empty() {
+            // The local root says what has been decided so far, even if it is still open.
+            let open = trace.open_root.and_then(|root| self.open.get(&root));
+            if let Some(open) = open {
+                trace.verdict = open.verdict.clone();
+            }
+            if let Some(first) = open.map(|open| &open.span).or(spans.first()) {
+                judge.decide(&mut trace.verdict, first, &resource);
+            }
+        }
         let mut others = self.decided.others(id, &trace.verdict);
         others.append(&mut trace.others);
+        for (_, said) in others.iter_mut().filter(|(_, said)| said.priority.is_none()) {
+            said.agree_with(&trace.verdict);
+        }
         let (alike, mut roots) = (std::mem::take(&mut trace.alike), HashMap::new());
         if !others.is_empty() {
             for (index, (said, _)) in others.iter().enumerate() {
@@ -273,37 +293,19 @@ impl Process {
             }
             roots.extend(alike.iter().chain(&trace.root).map(|root| (*root, None)));
         }
-        for ((said, mut verdict), mut below) in others.into_iter().zip(take_apart(&mut spans, &roots)) {
+        for ((said, verdict), mut below) in others.into_iter().zip(take_apart(&mut spans, &roots)) {
             let is_root = |span: &Span| roots.contains_key(&span.span_id);
             below.sort_unstable_by_key(|span| (!is_root(span), span.start_unix_nano, span.end_unix_nano));
             // They may have been withdrawn, or nothing came after them.
             let Some(first) = below.first() else { continue };
             let is_led_by_root = is_root(first);
-            if verdict.priority.is_none() {
-                judge.decide(&mut verdict, first, &resource);
-            }
             self.decided.remember(id, &said, &verdict);
             judge.pick(&verdict, &mut below, &resource);
             ready.segments.extend(trace.segments.numbers());
             ready.chunks.push(verdict.chunk(&resource, below, is_led_by_root));
         }
         if !spans.is_empty() {
-            // The local root first; parents start before their children.
             let root = trace.root.take();
-            // In place: there may be many where memory is short.
-            spans.sort_unstable_by_key(|span| {
-                (Some(span.span_id) != root, span.start_unix_nano, span.end_unix_nano, span.span_id.0)
-            });
-            if trace.verdict.priority.is_none() {
-                // The local root says what has been decided so far, even if it is still open.
-                let open = trace.open_root.and_then(|root| self.open.get(&root));
-                if let Some(open) = open {
-                    trace.verdict = open.verdict.clone();
-                }
-                if let Some(first) = open.map(|open| &open.span).or(spans.first()) {
-                    judge.decide(&mut trace.verdict, first, &resource);
-                }
-            }
             let told: Vec<SpanId> = alike.into_iter().chain(root).collect();
             self.decided.remember(id, &told, &trace.verdict);
             judge.pick(&trace.verdict, &mut spans, &resource);

@@ -195,6 +195,42 @@ fn what_came_in_undecided_goes_with_what_is_known_and_takes_nothing_along() {
 }
 
 #[test]
+fn a_request_that_ends_before_its_trace_is_decided_goes_by_the_one_that_tells() {
+    // The last one as the rule would decide by itself.
+    let drop_all = r#"[{"sample_rate":0}]"#;
+    let (rules, _) = ddtrace::sampling::rules::parse_json(drop_all);
+    let sampling = SamplingConfig { rules, ..SamplingConfig::default() };
+    for is_from_others in [false, true] {
+        let mut story = Story::with(None, &sampling, "{}");
+        for id in [1, 3, 5] {
+            story.record(1, |record| record.span_start(SpanId(id), &root(7)));
+        }
+        story.record(1, |record| record.span(SpanId(4), &body(7, 3, 0), &END));
+        for id in [3, 5, 1] {
+            story.record(1, |record| {
+                record.span_end(SpanId(id), &END);
+                if is_from_others {
+                    record.text(Key::LastParent, &SpanId(id + 100).to_hex());
+                }
+                if id == 1 {
+                    record.integer(Key::SamplingPriority, 2);
+                    record.text(Key::TraceTags, b"_dd.p.dm=-4");
+                }
+            });
+        }
+        let chunks = story.chunks(0);
+        for chunk in &chunks {
+            let said = (chunk.sampling_priority, chunk.decision_maker.as_ref(), chunk.rule_rate);
+            assert_eq!(said, (2, "-4", None), "{:?}", ids(chunk));
+        }
+        let parents = chunks.iter().map(|chunk| (ids(chunk), chunk.last_parent.map(|parent| parent.0)));
+        let apart = vec![(vec![3, 4], Some(103)), (vec![5], Some(105)), (vec![1], Some(101))];
+        let expected = if is_from_others { apart } else { vec![(vec![1, 3, 5, 4], None)] };
+        assert_eq!(parents.collect::<Vec<_>>(), expected);
+    }
+}
+
+#[test]
 fn what_ends_after_its_request_goes_with_it_whatever_others_of_its_trace_were_told() {
     // Parts are sent as they are finished, though something is open.
     let mut story = Story::with(Some(1), &SamplingConfig::default(), "{}");

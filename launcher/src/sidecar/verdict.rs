@@ -31,7 +31,9 @@ impl Verdict {
     pub fn take(&mut self, key: Key, value: &FieldValue<'_>) {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         match (key, value) {
+            // It is said first, and then what belongs to it: a rule's rate is none of a decision by hand that came later.
             (Key::SamplingPriority, FieldValue::Integer(priority)) => {
+                (self.rule_rate, self.limit_rate, self.agent_rate) = (None, None, None);
                 self.priority = Some((*priority).clamp(i32::MIN.into(), i32::MAX.into()) as i32);
             }
             (Key::RuleRate, FieldValue::Float(rate)) => self.rule_rate = Some(*rate),
@@ -72,6 +74,12 @@ impl Verdict {
         if let Some(rate) = decision.knuth_rate() {
             self.tags.push(("_dd.p.ksr".to_owned(), ddtrace::sampling::rate_text(rate).as_str().to_owned()));
         }
+    }
+
+    /// Takes over what another local root of the trace says of the decision, which this one is silent about.
+    pub fn agree_with(&mut self, other: &Verdict) {
+        let (origin, last_parent, error) = (self.origin.clone(), self.last_parent, self.error.clone());
+        *self = Verdict { origin, last_parent, error, ..other.clone() };
     }
 
     /// Takes over what was decided in a part of the trace that has been sent.
@@ -134,6 +142,23 @@ mod tests {
         assert_eq!(chunk.propagated_tags[1], ("_dd.p.usr.id".to_owned(), "a=b".to_owned()));
         assert_eq!((chunk.rule_rate, chunk.origin.as_str()), (Some(0.5), "rum"));
         assert_eq!(chunk.last_parent, Some(SpanId(0x00f0_67aa_0ba9_02b7)));
+    }
+
+    #[test]
+    fn a_later_word_leaves_no_rate_of_an_earlier_one() {
+        let mut verdict = Verdict::default();
+        for (key, value) in [
+            (Key::SamplingPriority, FieldValue::Integer(2)),
+            (Key::RuleRate, FieldValue::Float(0.5)),
+            (Key::LimitRate, FieldValue::Float(1.0)),
+            (Key::SamplingPriority, FieldValue::Integer(-1)),
+            (Key::TraceTags, FieldValue::Text(b"_dd.p.dm=-4")),
+        ] {
+            verdict.take(key, &value);
+        }
+        let chunk = verdict.chunk(&Arc::default(), Vec::new(), false);
+        assert_eq!((chunk.sampling_priority, chunk.decision_maker.as_ref()), (-1, "-4"));
+        assert_eq!((chunk.rule_rate, chunk.limit_rate, chunk.agent_rate), (None, None, None));
     }
 
     #[test]

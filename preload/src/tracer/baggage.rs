@@ -23,6 +23,16 @@ impl Baggage {
         self.put(other.bytes.get(..other.used).unwrap_or_default());
     }
 
+    /// All members as they came: key, value and properties.
+    fn all(&self) -> impl Iterator<Item = [&[u8]; 3]> {
+        let mut rest = self.bytes.get(..self.used).unwrap_or_default();
+        core::iter::from_fn(move || {
+            let (member, after) = split(rest)?;
+            rest = after;
+            Some(member)
+        })
+    }
+
     fn put(&mut self, bytes: &[u8]) {
         let end = self.used.wrapping_add(bytes.len());
         if let Some(place) = self.bytes.get_mut(self.used..).and_then(|free| free.get_mut(..bytes.len())) {
@@ -56,12 +66,15 @@ impl BaggageSink for Baggage {
 }
 
 impl BaggageSource for Baggage {
+    /// Of several with one key the last one counts, in the place of the first, as in the core's `Baggage`.
     fn members(&self, each: &mut EachMember<'_>) {
-        let mut rest = self.bytes.get(..self.used).unwrap_or_default();
-        while let Some((member, after)) = split(rest) {
-            let [key, value, properties] = member;
+        for (position, [key, value, properties]) in self.all().enumerate() {
+            let has_key = |other: &[&[u8]; 3]| other.first().is_some_and(|other| *other == key);
+            if self.all().take(position).any(|other| has_key(&other)) {
+                continue;
+            }
+            let [_, value, properties] = self.all().filter(has_key).last().unwrap_or([key, value, properties]);
             each(key, value, properties);
-            rest = after;
         }
     }
 }
@@ -103,13 +116,23 @@ mod tests {
     }
 
     #[test]
+    fn the_last_of_one_key_counts() {
+        let mut baggage = Baggage { used: 0, bytes: [0; CAPACITY] };
+        for (key, value, properties) in [("a", "1", "p"), ("b", "2", ""), ("a", "3", ""), ("a", "4", "q")] {
+            baggage.member(key.as_bytes(), value.as_bytes(), properties.as_bytes());
+        }
+        let expected = [["a", "4", "q"], ["b", "2", ""]].map(|member| member.map(str::to_owned));
+        assert_eq!(all(&baggage), expected);
+    }
+
+    #[test]
     fn what_finds_no_room_is_left_out_whole() {
         let mut baggage = Baggage { used: 0, bytes: [0; CAPACITY] };
-        for _ in 0..3 {
-            baggage.member(b"k", &[b'x'; 4000], b"");
+        for key in [b"k", b"l", b"m"] {
+            baggage.member(key, &[b'x'; 4000], b"");
         }
         baggage.member(b"short", b"1", b"");
         let keys: Vec<_> = all(&baggage).into_iter().map(|[key, ..]| key).collect();
-        assert_eq!(keys, ["k", "k", "short"]);
+        assert_eq!(keys, ["k", "l", "short"]);
     }
 }

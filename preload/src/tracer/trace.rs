@@ -363,6 +363,10 @@ impl<'a> Root<'a> {
             match code {
                 TagValue::Text(code) => push_cut(&mut text, code),
                 TagValue::Integer(code) => push_cut(&mut text, Decimal::of_signed(code).as_bytes()),
+                // Every whole number so small is one that this type holds.
+                TagValue::Float(code) if code.abs() < 1e15 && code as i64 as f64 == code => {
+                    push_cut(&mut text, Decimal::of_signed(code as i64).as_bytes());
+                }
                 _ => return Some(code),
             }
             push_cut(&mut text, b" ");

@@ -169,6 +169,50 @@ fn a_trace_that_comes_in_undecided_twice_is_decided_once() {
 }
 
 #[test]
+fn what_one_of_several_requests_decides_each_of_them_tells() {
+    for priority in [Some(1), None] {
+        let bench = Bench::new();
+        let context = remote(priority);
+        let start = |name| bench.start(name, Parent::Context(&context));
+        let (mut one, mut two, mut over) = (start("one"), start("two"), start("over"));
+        over.end();
+        bench.records();
+        assert!(two.change(|two| two.set_attribute("manual.drop", AttributeValue::Bool(true))));
+        assert_eq!(injected(&two)["x-datadog-sampling-priority"], "-1");
+        let told: BTreeMap<_, _> = bench.records().iter().map(|told| (told.span, told.fields.clone())).collect();
+        assert_eq!(
+            told.keys().collect::<Vec<_>>(),
+            BTreeMap::from([(one.id(), 0), (two.id(), 0)]).keys().collect::<Vec<_>>()
+        );
+        assert!(
+            told.values().all(|told| told[PRIORITY] == "-1" && told["x-datadog-tags"] == "_dd.p.dm=-4"),
+            "{told:?}"
+        );
+        two.end();
+        one.end();
+        assert!(bench.records().iter().all(|record| record.get(PRIORITY).is_none()), "it is told already");
+    }
+}
+
+#[test]
+fn whichever_of_several_requests_ends_first_leaves_no_decision_untold() {
+    for (first, second) in [(0, 1), (1, 0)] {
+        let bench = Bench::new();
+        let context = remote(Some(1));
+        let mut spans = ["one", "two"].map(|name| bench.start(name, Parent::Context(&context)));
+        assert!(spans[1].change(|two| two.set_attribute("manual.keep", AttributeValue::Bool(true))));
+        bench.records();
+        spans[first].end();
+        let records = bench.records();
+        for span in &spans {
+            let said = |record: &&Recorded| record.span == span.id() && record.get(PRIORITY) == Some("2");
+            assert!(records.iter().any(|record| said(&record)), "{first}: {records:?}");
+        }
+        spans[second].end();
+    }
+}
+
+#[test]
 fn a_trace_that_comes_in_decided_is_decided_where_it_comes_in_undecided() {
     let priority = |span: &LiveSpan| injected(span)["x-datadog-sampling-priority"].clone();
     let undecided = |bench: &Bench| bench.start("undecided", Parent::Context(&remote(None)));
