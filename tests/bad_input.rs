@@ -53,6 +53,21 @@ fn places_that_cannot_be_written_stop_nothing() {
 }
 
 #[test]
+fn a_state_directory_that_cannot_be_written_is_named_with_what_is_used_instead() {
+    let mut sandbox = sandbox();
+    let temporary = sandbox.path().join("instead");
+    fs::create_dir(&temporary).unwrap();
+    sandbox.set("DD_TRACE_STATE_DIR", "/dev/null/nowhere").set("TMPDIR", temporary.to_str().expect("UTF-8"));
+    let instead = format!("using {}/ddtrace-", temporary.display());
+    let outcome = sandbox.run_traced(["sh", "-c", "echo out; exit 3"]);
+    assert_eq!((outcome.code, outcome.out().as_str()), (Some(3), "out\n"), "{outcome:?}");
+    outcome.assert_err_names(&["/dev/null/nowhere", "cannot be written", &instead]);
+    sandbox.run_traced(["status"]).assert_err_names(&["/dev/null/nowhere", &instead]);
+    sandbox.set("DD_TRACE_STATE_DIR", temporary.to_str().expect("UTF-8"));
+    sandbox.run_traced(["true"]).assert_success();
+}
+
+#[test]
 fn broken_configuration_is_named_with_its_place_and_the_program_runs() {
     let sandbox = sandbox();
     for (content, named) in [

@@ -16,6 +16,16 @@ pub fn choose(config: &Config, variable: impl Fn(&str) -> Option<PathBuf>) -> Op
     temporary.into_iter().chain([PathBuf::from("/tmp")]).find_map(|parent| private(&parent))
 }
 
+/// What there is to say where a directory was configured and is not the chosen one.
+pub fn refusal(config: &Config, chosen: Option<&Path>) -> Option<String> {
+    let wanted = config.state_dir.as_deref().filter(|wanted| chosen != Some(*wanted))?;
+    let instead = match chosen {
+        Some(chosen) => format!("using {}", chosen.display()),
+        None => String::from("nor can a directory for temporary files; spans that no backend takes at once are lost"),
+    };
+    Some(format!("state_dir \"{}\" cannot be written; {instead}", wanted.display()))
+}
+
 /// Where it would be best.
 pub fn preferred(config: &Config, variable: impl Fn(&str) -> Option<PathBuf>) -> PathBuf {
     if let Some(directory) = &config.state_dir {

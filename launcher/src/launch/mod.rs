@@ -404,7 +404,9 @@ impl<'a> Launch<'a> {
             _ => Vec::new(),
         };
         let state_dir = state_dir::choose(&config, |name| environment.get(name).map(PathBuf::from));
-        if state_dir.is_none() {
+        if let Some(refusal) = state_dir::refusal(&config, state_dir.as_deref()) {
+            messages.complain(refusal);
+        } else if state_dir.is_none() {
             messages.note(format_args!(
                 "neither {} nor a directory for temporary files can be written; spans that no backend takes at once are lost",
                 state_dir::preferred(&config, |name| environment.get(name).map(PathBuf::from)).display()

@@ -24,6 +24,9 @@ fn resolved(given: Given) -> (Config, Option<PathBuf>) {
         messages.complain(warning);
     }
     let directory = state_dir::choose(&resolution.config, |name| environment.get(name).map(PathBuf::from));
+    if let Some(refusal) = state_dir::refusal(&resolution.config, directory.as_deref()) {
+        messages.complain(refusal);
+    }
     (resolution.config, directory)
 }
 
