@@ -97,6 +97,43 @@ fn where_the_sidecar_has_no_such_memory_either_it_keeps_what_there_is() {
     }
 }
 
+/// With an emptied environment there is as much room for arguments as without us, to the byte.
+#[test]
+fn the_longest_arguments_that_a_program_can_be_given_are_as_long() {
+    let program = r#"
+import os
+def spawned(arguments):
+    return os.waitpid(os.posix_spawn("/bin/true", arguments, {}), 0)[1]
+def forked(arguments):
+    pid = os.fork()
+    if not pid:
+        try:
+            os.execve("/bin/true", arguments, {})
+        except OSError as error:
+            os._exit(error.errno)
+    return os.waitpid(pid, 0)[1]
+def fits(way, length):
+    try:
+        return way(["true"] + ["x" * 100_000] * 20 + ["x" * length]) == 0
+    except OSError:
+        return False
+for way in spawned, forked:
+    most, too_many = 0, 130_000
+    while most + 1 < too_many:
+        length = (most + too_many) // 2
+        most, too_many = (length, too_many) if fits(way, length) else (most, length)
+    print(way.__name__, most)
+"#;
+    let sandbox = sandbox();
+    let outcome = sandbox.assert_same(&["python3", "-c", program]);
+    let most = |way| outcome.out().lines().find_map(|line| line.strip_prefix(way)?.trim().parse::<u32>().ok());
+    let room = [most("spawned").expect("said"), most("forked").expect("said")];
+    assert!(room.iter().all(|room| (1..129_999).contains(room)), "the limit is among the lengths tried: {room:?}");
+    // The ones without room for us are seen from outside.
+    let spans = sandbox.spans();
+    assert!(spans.iter().any(|span| span.text("ddtrace_run.untraceable") == Some("environment")), "{:?}", spans.len());
+}
+
 #[test]
 fn on_file_systems_that_are_full_or_read_only_programs_run_as_ever() {
     // As root; elsewhere both runs fail in the same way.

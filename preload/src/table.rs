@@ -197,3 +197,5 @@ pub(crate) fn missing() -> i32 {
 
 /// "Function not implemented".
 pub(crate) const ENOSYS: i32 = 38;
+/// `errno` where arguments and environment are too long for a new program.
+pub(crate) const E2BIG: i32 = 7;

@@ -88,7 +88,7 @@ pub(crate) unsafe extern "C" fn execveat(directory: i32, path: Text, argv: Array
 /// # Safety
 ///
 /// `argv` and `envp` are null or arrays of C strings that end with null; `call` is the real function.
-unsafe fn replace(program: Program, argv: Array, envp: Array, call: impl FnOnce(Array) -> i32) -> i32 {
+unsafe fn replace(program: Program, argv: Array, envp: Array, call: impl Fn(Array) -> i32) -> i32 {
     let Some(caller) = process::caller() else {
         // SAFETY: the caller's promise.
         return unsafe { replace_quietly(envp, call) };
@@ -138,8 +138,9 @@ unsafe fn replace(program: Program, argv: Array, envp: Array, call: impl FnOnce(
         may_map: caller == Caller::Itself,
     };
     // SAFETY: the caller's promise.
-    let made = unsafe { with_child_environment(envp, child, call) };
-    let result = made.unwrap_or_else(|call| {
+    let made = unsafe { with_child_environment(envp, child, &call) };
+    let result = made.ok().filter(|_| table::errno() != table::E2BIG).unwrap_or_else(|| {
+        // It cannot be made, or there is no room for it beside the arguments: the program starts as it would without us.
         reason = reason.or(Some(NO_ENVIRONMENT));
         tell(reason);
         call(envp)
@@ -161,7 +162,7 @@ unsafe fn replace(program: Program, argv: Array, envp: Array, call: impl FnOnce(
 /// # Safety
 ///
 /// `envp` is null or an array of C strings that ends with null.
-unsafe fn replace_quietly(envp: Array, call: impl FnOnce(Array) -> i32) -> i32 {
+unsafe fn replace_quietly(envp: Array, call: impl Fn(Array) -> i32) -> i32 {
     if !process::is_sandboxed() {
         return call(envp);
     }
@@ -170,8 +171,8 @@ unsafe fn replace_quietly(envp: Array, call: impl FnOnce(Array) -> i32) -> i32 {
     // A vfork child that goes must not leave its word in the parent's thread.
     let filtered = thread::current().vfork_filtered.swap(0, Ordering::Relaxed);
     // SAFETY: the host's own environment.
-    let made = unsafe { with_child_environment(envp, child, call) };
-    let result = made.unwrap_or_else(|call| call(envp));
+    let made = unsafe { with_child_environment(envp, child, &call) };
+    let result = made.ok().filter(|_| table::errno() != table::E2BIG).unwrap_or_else(|| call(envp));
     thread::current().vfork_filtered.store(filtered, Ordering::Relaxed);
     result
 }

@@ -60,7 +60,7 @@ unsafe fn spawn(
     program: Program,
     argv: Array,
     envp: Array,
-    call: impl FnOnce(*mut i32, Array) -> i32,
+    call: impl Fn(*mut i32, Array) -> i32,
 ) -> i32 {
     let readable = || program.is_readable() && environment::is_walkable(argv) && environment::is_walkable(envp);
     if process::caller() != Some(Caller::Itself) || !readable() {
@@ -84,8 +84,10 @@ unsafe fn spawn(
     let place = if pid.is_null() { &raw mut own_pid } else { pid };
     // SAFETY: the caller's promise.
     let made = unsafe { with_child_environment(envp, child, |envp| call(place, envp)) };
-    let reason = if made.is_err() { reason.or(Some(NO_ENVIRONMENT)) } else { reason };
-    let result = made.unwrap_or_else(|call| call(envp));
+    // It cannot be made, or there is no room for it beside the arguments: the program starts as it would without us.
+    let made = made.ok().filter(|result| *result != table::E2BIG);
+    let reason = if made.is_none() { reason.or(Some(NO_ENVIRONMENT)) } else { reason };
+    let result = made.unwrap_or_else(|| call(place, envp));
     if result == 0 {
         // SAFETY: our own variable, or the host's, which the successful call has written.
         let started = unsafe { *place } as u32;
