@@ -134,6 +134,33 @@ for way in spawned, forked:
     assert!(spans.iter().any(|span| span.text("ddtrace_run.untraceable") == Some("environment")), "{:?}", spans.len());
 }
 
+/// The launcher needs room for its own name among the arguments, and for nothing else.
+#[test]
+fn what_finds_no_room_beside_the_arguments_of_the_program_is_left_out() {
+    let program = r#"
+import os, sys
+def run(length):
+    environment = {"HOME": os.environ["HOME"]}
+    command = [sys.argv[1], "/bin/true"] + ["x" * 100_000] * 20 + ["x" * length]
+    try:
+        pid = os.posix_spawn(command[0], command, environment, file_actions=[(os.POSIX_SPAWN_DUP2, 1, 2)])
+    except OSError:
+        return None
+    return os.waitpid(pid, 0)[1]
+most, too_many = 0, 130_000
+while most + 1 < too_many:
+    length = (most + too_many) // 2
+    most, too_many = (length, too_many) if run(length) is not None else (most, length)
+print(run(most), run(most - 100_000))
+"#;
+    let sandbox = sandbox();
+    let outcome = sandbox.run_bare(["python3", "-c", program, sandbox.launcher()]);
+    let said = outcome.out();
+    assert!(said.ends_with("\n0 0\n"), "{outcome:?}");
+    assert!(said.contains("no room for the tracer's variables beside so many arguments; the program runs untraced"));
+    sandbox.settle();
+}
+
 #[test]
 fn on_file_systems_that_are_full_or_read_only_programs_run_as_ever() {
     // As root; elsewhere both runs fail in the same way.

@@ -8,6 +8,9 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::unistd::execve;
 
+use super::environment::Environment;
+use crate::message;
+
 /// A command, ready for `execve`.
 pub struct Command {
     path: CString,
@@ -27,15 +30,29 @@ impl Command {
     }
 
     /// Replaces this process. Comes back only with the reason why not.
+    ///
+    /// Where the tracer's variables find no room beside the arguments, the program gets the environment that the launcher was
+    /// given.
     pub fn exec(&self) -> Errno {
-        let Err(error): Result<Infallible, _> = execve(&self.path, &self.arguments, &self.environment);
+        let error = self.exec_with(&self.environment);
+        if error != Errno::E2BIG {
+            return error;
+        }
+        message::error(
+            &"there is no room for the tracer's variables beside so many arguments; the program runs untraced",
+        );
+        self.exec_with(&Environment::inherited().to_c())
+    }
+
+    fn exec_with(&self, environment: &[CString]) -> Errno {
+        let Err(error): Result<Infallible, _> = execve(&self.path, &self.arguments, environment);
         if error != Errno::ENOEXEC {
             return error;
         }
         // As execvp(3) does with what the kernel does not know: a script without a first line.
         let mut arguments = vec![c"/bin/sh".to_owned(), self.path.clone()];
         arguments.extend(self.arguments.iter().skip(1).cloned());
-        let Err(error): Result<Infallible, _> = execve(c"/bin/sh", &arguments, &self.environment);
+        let Err(error): Result<Infallible, _> = execve(c"/bin/sh", &arguments, environment);
         error
     }
 }
