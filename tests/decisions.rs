@@ -3,6 +3,8 @@
 
 #[path = "decisions/described.rs"]
 mod described;
+#[path = "decisions/same_trace.rs"]
+mod same_trace;
 
 use ddtrace_test_support::programs::compile_strictly;
 use ddtrace_test_support::python::python;

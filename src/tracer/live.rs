@@ -93,7 +93,7 @@ impl LiveSpan {
         }
         match &mut self.own {
             Some(data) if !data.has_ended() => {
-                self.trace.leave_further_root(data);
+                self.trace.leave_below(data);
                 write::end(&self.trace.tracer().recorder, data, end_unix_ns, self.trace.flags_so_far());
                 self.trace.part_ended();
             }
@@ -110,7 +110,7 @@ impl LiveSpan {
         }
         match &mut self.own {
             Some(data) if !data.has_ended() => {
-                self.trace.leave_further_root(data);
+                self.trace.leave_below(data);
                 write::withdraw(&self.trace.tracer().recorder, data, |_| {});
             }
             Some(_) => {}

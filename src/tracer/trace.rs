@@ -16,7 +16,7 @@ use crate::record::{DECIDE_AFTER, SPAN_LOCAL_ROOT};
 use crate::recorder::Process;
 use crate::sampling::Sampler;
 use core::any::Any;
-use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::vec::Vec;
 
@@ -50,6 +50,8 @@ pub struct ActiveTrace {
     baggage: Option<Arc<Baggage>>,
     /// How many spans below the local root have ended.
     ended: AtomicU32,
+    /// The local root has ended.
+    is_over: AtomicBool,
     /// The verdict for those who only want to know whether the trace is kept.
     outcome: AtomicU8,
 }
@@ -72,6 +74,7 @@ impl ActiveTrace {
             is_from_outside: verdict.carried().is_some_and(|context| context.is_remote),
             baggage,
             ended: AtomicU32::new(0),
+            is_over: AtomicBool::new(false),
             outcome: AtomicU8::new(outcome(&verdict).unwrap_or(OPEN)),
             root: Mutex::new(root),
             verdict: Mutex::new(verdict),
@@ -288,6 +291,7 @@ impl ActiveTrace {
             root.fields.append(size, count, |record| verdict.write(record));
             self.tell_further_roots(&verdict);
         }
+        self.is_over.store(true, Ordering::Relaxed);
         drop(verdict);
         write::end(&self.tracer.recorder, &mut root, end_ns, self.flags_so_far());
     }
@@ -303,6 +307,7 @@ impl ActiveTrace {
         if tells {
             self.tell_further_roots(&verdict);
         }
+        self.is_over.store(true, Ordering::Relaxed);
         write::withdraw(&self.tracer.recorder, &mut root, |record| {
             if tells {
                 verdict.write(record);

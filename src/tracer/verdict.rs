@@ -35,8 +35,8 @@ pub(super) struct Verdict {
     is_propagated: bool,
     /// The sidecar knows.
     is_told: bool,
-    /// The local roots after the first one that have not ended: the trace came into the process more than once. Each tells
-    /// of it what the first one tells.
+    /// The last local roots after the first one: the trace came into the process more than once. Each tells of it what the
+    /// first one tells.
     pub(super) further_roots: Vec<SpanId>,
     /// What an API shows of it as it is now, once that was asked for.
     pub(super) shown: Option<Shown>,

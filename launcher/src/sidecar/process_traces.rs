@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use ddtrace::ids::{SpanId, TraceId};
 use ddtrace::naming::UNNAMED;
-use ddtrace::record::DECIDE_AFTER;
+use ddtrace::record::{DECIDE_AFTER, Record};
 use ddtrace::semconv::PROCESS_PID;
 use ddtrace::span::{Resource, Span, TraceChunk, Value};
 
@@ -51,6 +51,9 @@ pub(super) struct Process {
     /// as there may be very many that are open.
     pub(super) candidates: Vec<TraceId>,
     pub(super) partial_flush: Option<usize>,
+    /// Local roots that have finished and may still say something of their traces, as spans below them or other local roots
+    /// are open.
+    pub(super) late_roots: HashMap<SpanId, TraceId>,
     pub(super) decided: Decided,
     pub(super) scopes: HashSet<ScopeKey>,
     /// Spans that were withdrawn, until that is counted.
@@ -106,6 +109,7 @@ impl Process {
             traces: HashMap::new(),
             candidates: Vec::new(),
             partial_flush,
+            late_roots: HashMap::new(),
             decided: Decided::default(),
             scopes: HashSet::new(),
             withdrawn: 0,
@@ -154,6 +158,9 @@ impl Process {
         let trace = self.traces.entry(span.trace_id).or_default();
         trace.open = trace.open.saturating_sub(1);
         if is_local_root {
+            if trace.open > 0 {
+                self.late_roots.insert(span.span_id, span.trace_id);
+            }
             // What is known of the trace stands, be it sent already or not.
             let known = decided.or(Some(&trace.verdict).filter(|known| known.priority.is_some()));
             if let Some(known) = known.filter(|_| verdict.priority.is_none()) {
@@ -185,6 +192,25 @@ impl Process {
             trace.is_candidate = true;
             self.candidates.push(id);
         }
+    }
+
+    /// Another local root of a trace begins, or a span below it.
+    pub(super) fn another_begins(&mut self, id: TraceId) {
+        if let Some(root) = self.traces.get(&id).and_then(|trace| trace.root) {
+            self.late_roots.insert(root, id);
+        }
+    }
+
+    /// A local root that has finished says more of its trace. Gives whether it is one of which nothing was sent.
+    pub(super) fn amend_late_root(&mut self, record: &Record<'_>) -> bool {
+        let id = record.span_id;
+        let Some(trace) = self.late_roots.get(&id).and_then(|trace| self.traces.get_mut(trace)) else { return false };
+        let other = trace.others.iter_mut().find(|(roots, _)| roots.contains(&id));
+        let verdict = other.map_or(&mut trace.verdict, |(_, verdict)| verdict);
+        for field in record.fields() {
+            verdict.take(field.key, &field.value);
+        }
+        true
     }
 
     pub(super) fn close_ended(&mut self, id: SpanId) {
@@ -287,6 +313,11 @@ impl Process {
             said.agree_with(&trace.verdict);
         }
         let (alike, mut roots) = (std::mem::take(&mut trace.alike), HashMap::new());
+        if !self.late_roots.is_empty() {
+            for root in others.iter().flat_map(|(said, _)| said).chain(&alike).chain(&trace.root) {
+                self.late_roots.remove(root);
+            }
+        }
         if !others.is_empty() {
             for (index, (said, _)) in others.iter().enumerate() {
                 roots.extend(said.iter().map(|root| (*root, Some(index))));

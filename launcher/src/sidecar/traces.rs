@@ -106,6 +106,7 @@ impl Traces {
         }
         let mut span = Box::new(RecordedSpan::begun(record.span_id, body));
         span.amend(record);
+        process.another_begins(body.trace_id);
         let trace = process.trace(body.trace_id);
         trace.open += 1;
         trace.segments.add(segment);
@@ -134,7 +135,8 @@ impl Traces {
 
     /// More is known of a span, which is open or about to be.
     pub fn amend_later(&mut self, producer: u64, record: &Record<'_>) {
-        if !self.amend(producer, record) {
+        let is_late = |process: &mut Process| process.amend_late_root(record);
+        if !self.amend(producer, record) && !self.processes.get_mut(&producer).is_some_and(is_late) {
             self.early.keep(producer, record);
         }
     }

@@ -231,6 +231,59 @@ fn a_request_that_ends_before_its_trace_is_decided_goes_by_the_one_that_tells() 
 }
 
 #[test]
+fn a_local_root_that_has_ended_has_a_last_word_until_it_is_sent() {
+    let said = |record: &mut RecordWriter, priority: i64| {
+        record.integer(Key::SamplingPriority, priority);
+        record.text(Key::TraceTags, b"_dd.p.dm=-4");
+    };
+    let late = |story: &mut Story, id: u64, priority: i64| {
+        story.record(1, |record| {
+            record.amend(SpanId(id));
+            said(record, priority);
+        });
+    };
+    // A span below it is open.
+    let mut story = Story::new();
+    story.record(1, |record| record.span_start(SpanId(1), &root(7)));
+    story.record(1, |record| record.span_start(SpanId(2), &body(7, 1, 0)));
+    story.record(1, |record| {
+        record.span_end(SpanId(1), &END);
+        record.integer(Key::SamplingPriority, -1);
+        record.float(Key::RuleRate, 0.0);
+    });
+    assert_eq!(story.chunks(0), []);
+    late(&mut story, 1, 2);
+    story.record(1, |record| record.span_end(SpanId(2), &END));
+    let chunks = story.chunks(0);
+    let told = (ids(&chunks[0]), chunks[0].sampling_priority, chunks[0].decision_maker.as_ref(), chunks[0].rule_rate);
+    assert_eq!(told, (vec![1, 2], 2, "-4", None));
+    late(&mut story, 1, -1);
+    assert_eq!(story.chunks(10 * SECOND), [], "it is sent");
+
+    // Another local root of its trace is, and says something else.
+    let mut story = Story::new();
+    for id in [1, 3, 5] {
+        story.record(1, |record| record.span_start(SpanId(id), &root(7)));
+        story.record(1, |record| record.span(SpanId(id + 1), &body(7, id, 0), &END));
+    }
+    for (id, priority) in [(1, -1), (3, 1)] {
+        story.record(1, |record| {
+            record.span_end(SpanId(id), &END);
+            record.integer(Key::SamplingPriority, priority);
+        });
+    }
+    assert_eq!(story.chunks(0), []);
+    late(&mut story, 1, 2);
+    story.record(1, |record| {
+        record.span_end(SpanId(5), &END);
+        said(record, -1);
+    });
+    let chunks = story.chunks(0);
+    let told = chunks.iter().map(|chunk| (ids(chunk), chunk.sampling_priority));
+    assert_eq!(told.collect::<Vec<_>>(), [(vec![1, 2], 2), (vec![3, 4], 1), (vec![5, 6], -1)]);
+}
+
+#[test]
 fn what_ends_after_its_request_goes_with_it_whatever_others_of_its_trace_were_told() {
     // Parts are sent as they are finished, though something is open.
     let mut story = Story::with(Some(1), &SamplingConfig::default(), "{}");

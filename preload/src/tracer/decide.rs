@@ -65,20 +65,29 @@ impl Tracer {
         here.or_else(|| Some(Outcome::Told(self.brought.get(trace.trace_id())?.priority)))
     }
 
-    /// The application decides. Gives whether that was still possible: what this process has said of the trace to somebody
-    /// stands, whichever request the trace came in with.
+    /// The application decides. Gives whether that was still possible: what this process has said of a trace to somebody
+    /// stands, whichever request the trace came in with; but each that brought a decision is by itself. Where it was
+    /// possible, other requests of the trace about which nothing is decided follow.
     pub(super) fn decide_by_hand(&self, trace: &Trace, keep: bool) -> bool {
-        if trace.verdict.outcome().is_none()
-            && let Some(outcome) = self.recall(trace).filter(|_| self.is_handed_on(trace))
-        {
-            let _ = trace.verdict.settle(|| outcome);
+        let is_told =
+            |own: Option<Priority>| self.handed_on(trace).is_some_and(|told| own.is_none_or(|own| own == told));
+        match trace.verdict.outcome() {
+            Some(Outcome::Inherited) => {}
+            None if is_told(None) => return false,
+            Some(_) if is_told(trace.priority()) => return false,
+            _ => {}
         }
-        trace.verdict.decide_by_hand(keep)
+        let is_done = trace.verdict.decide_by_hand(keep);
+        if is_done && trace.came_from_outside() {
+            self.decided.add(trace.trace_id(), &Sampler::manual(keep));
+        }
+        is_done
     }
 
-    /// Whether a decision about this trace has left the process, by whichever request.
-    fn is_handed_on(&self, trace: &Trace) -> bool {
-        self.brought.get(trace.trace_id()).is_some_and(|brought| brought.mechanism == HANDED_ON)
+    /// What has left the process of a decision about this trace, by whichever request.
+    fn handed_on(&self, trace: &Trace) -> Option<Priority> {
+        let brought = self.brought.get(trace.trace_id()).filter(|_| trace.came_from_outside())?;
+        (brought.mechanism == HANDED_ON).then_some(brought.priority)
     }
 
     fn remember_handed_on(&self, trace: &Trace, outcome: Outcome) {

@@ -179,11 +179,9 @@ fn what_one_of_several_requests_decides_each_of_them_tells() {
         bench.records();
         assert!(two.change(|two| two.set_attribute("manual.drop", AttributeValue::Bool(true))));
         assert_eq!(injected(&two)["x-datadog-sampling-priority"], "-1");
-        let told: BTreeMap<_, _> = bench.records().iter().map(|told| (told.span, told.fields.clone())).collect();
-        assert_eq!(
-            told.keys().collect::<Vec<_>>(),
-            BTreeMap::from([(one.id(), 0), (two.id(), 0)]).keys().collect::<Vec<_>>()
-        );
+        let told: BTreeMap<_, _> = bench.records().into_iter().map(|told| (told.span.0, told.fields)).collect();
+        // What has ended tells, too: it may not have been sent.
+        assert!([&one, &two, &over].iter().all(|span| told.contains_key(&span.id().0)) && told.len() == 3, "{told:?}");
         assert!(
             told.values().all(|told| told[PRIORITY] == "-1" && told["x-datadog-tags"] == "_dd.p.dm=-4"),
             "{told:?}"
@@ -192,6 +190,22 @@ fn what_one_of_several_requests_decides_each_of_them_tells() {
         one.end();
         assert!(bench.records().iter().all(|record| record.get(PRIORITY).is_none()), "it is told already");
     }
+}
+
+#[test]
+fn what_is_decided_below_a_local_root_that_has_ended_is_told() {
+    let bench = Bench::new();
+    let mut root = bench.start("root", Parent::None);
+    let mut children = ["tells", "is silent"].map(|name| bench.start(name, child_of(&root)));
+    root.end();
+    assert!(bench.records().iter().all(|record| record.get(PRIORITY).is_none()), "nobody has decided");
+    assert!(children[0].change(|child| child.set_attribute("manual.keep", AttributeValue::Bool(true))));
+    for child in &mut children {
+        child.end();
+    }
+    let told: Vec<_> = bench.records().into_iter().filter(|record| record.get(PRIORITY).is_some()).collect();
+    let [told] = &told[..] else { panic!("once: {told:?}") };
+    assert_eq!((told.span, told.get(PRIORITY)), (root.id(), Some("2")));
 }
 
 #[test]

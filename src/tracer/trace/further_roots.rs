@@ -8,6 +8,10 @@ use crate::tracer::data::SpanData;
 use crate::tracer::remembered::Known;
 use crate::tracer::verdict::Verdict;
 use crate::tracer::write;
+use core::sync::atomic::Ordering;
+
+/// So many of the last ones tell what is decided after their start.
+const MOST_FURTHER_ROOTS: usize = 64;
 
 impl ActiveTrace {
     /// Whether what came in with a second context of this trace says the same as what is known.
@@ -46,26 +50,28 @@ impl ActiveTrace {
             verdict.write(record);
         });
         if data.flags & SPAN_LOCAL_ROOT != 0 {
+            if verdict.further_roots.len() == MOST_FURTHER_ROOTS {
+                verdict.further_roots.remove(0);
+            }
             verdict.further_roots.push(data.span_id);
         }
         // Under the lock: nobody is to tell more of it before it has started.
         write::start(&self.tracer.recorder, data, self.flags_so_far());
     }
 
-    /// A span that is not the first local root is about to end, or to be withdrawn. One through which the trace came in
-    /// again has told of it until now.
-    pub(in crate::tracer) fn leave_further_root(&self, data: &SpanData) {
-        if data.flags & SPAN_LOCAL_ROOT == 0 {
+    /// A span that is not the first local root is about to end, or to be withdrawn: what was decided since a local root has
+    /// last told is told, if none may come that does.
+    pub(in crate::tracer) fn leave_below(&self, data: &SpanData) {
+        if data.flags & SPAN_LOCAL_ROOT == 0 && !self.is_over.load(Ordering::Relaxed) {
             return;
         }
         let mut verdict = self.verdict();
         if verdict.tell() {
             self.tell_every_root(&verdict);
         }
-        verdict.further_roots.retain(|root| *root != data.span_id);
     }
 
-    /// Every local root that is open tells what is decided about the trace.
+    /// Every local root tells what is decided about the trace; those that have ended, too, as they may not have been sent.
     pub(super) fn tell_every_root(&self, verdict: &Verdict) {
         self.tell(verdict, self.root_id);
         self.tell_further_roots(verdict);
