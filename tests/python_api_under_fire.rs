@@ -26,6 +26,22 @@ fn what_the_handlers_of_signals_raise_comes_out() {
     }
 }
 
+/// Before 3.12 the interpreter frees what it is reading where a finalizer sets a context variable; there no garbage is
+/// collected meanwhile.
+#[test]
+fn finalizers_make_spans_wherever_they_run() {
+    for python in pythons().iter().cloned().chain([python("otel-venv")]) {
+        let sandbox = sandbox();
+        let outcome = sandbox.run_traced([python.as_str(), &program("finalizers.py")]);
+        outcome.assert_success();
+        assert_eq!(outcome.out(), "done\n", "{python}");
+        let spans = sandbox.spans();
+        let named = |name: &str| spans.iter().filter(|span| span.name == name).count();
+        assert_eq!((named("loop"), named("no collector")), (3000, 1), "{python}");
+        assert!(named("finalizer") > 20_000, "{python}: {}", named("finalizer"));
+    }
+}
+
 /// Of every kind, though not by `traceback`'s own functions, which drop what handlers raise.
 #[test]
 fn exceptions_are_shown_as_python_shows_them() {

@@ -25,8 +25,6 @@ _CALLED = {
     "ddtrace_api": "ddtrace_run._ddtrace_api:imported",
     "concurrent.futures.thread": "ddtrace_run._finder:hand_on_in_pools",
     "gevent.greenlet": "ddtrace_run._finder:hand_on_to_greenlets",
-    "gevent.pool": "ddtrace_run._finder:hand_on_to_greenlets_of_pools",
-    "gevent.thread": "ddtrace_run._finder:leave_threads_alone",
 }
 
 
@@ -217,12 +215,6 @@ def _call(name, module, is_ready=False):
         _note("%s cannot be traced: %s: %s" % (name, type(error).__name__, error))
 
 
-def _is_on(integration):
-    """Whether an integration of Datadog's is not switched off."""
-    value = os.environ.get("DD_TRACE_%s_ENABLED" % integration, "")
-    return value.strip().lower() not in ("false", "0")
-
-
 def hand_on_in_pools(module):
     """`concurrent.futures.thread` has been imported: work takes along what is active where it is handed in.
 
@@ -231,7 +223,7 @@ def hand_on_in_pools(module):
     """
     import functools
 
-    if not _is_on("FUTURES"):
+    if os.environ.get("DD_TRACE_FUTURES_ENABLED", "").strip().lower() in ("false", "0"):
         return
     item = module._WorkItem
     create = item.__init__
@@ -249,49 +241,11 @@ def hand_on_in_pools(module):
 
 
 def hand_on_to_greenlets(module):
-    """`gevent.greenlet` has been imported: in a greenlet that is active which is so where it is spawned, as in a task."""
-    if not _is_on("GEVENT"):
-        return
-    greenlet = module.Greenlet
-    module.Greenlet = heir = _heir(greenlet)
-    # Where it has been imported before there was anybody to be told, others have the class already.
-    gevent = sys.modules.get("gevent")
-    if getattr(gevent, "Greenlet", None) is greenlet:
-        gevent.Greenlet, gevent.spawn, gevent.spawn_later = heir, heir.spawn, heir.spawn_later
-    pool = sys.modules.get("gevent.pool")
-    if getattr(pool, "Greenlet", None) is greenlet:
-        pool.Greenlet = pool.Group.greenlet_class = heir
-
-
-def hand_on_to_greenlets_of_pools(module):
-    """`gevent.pool` has been imported: what its `imap` calls is spawned by greenlets of other classes."""
-    if _is_on("GEVENT"):
-        module.IMap, module.IMapUnordered = _heir(module.IMap), _heir(module.IMapUnordered)
-
-
-def leave_threads_alone(module):
-    """`gevent.thread` has been imported: a thread begins with nothing, also where it is a greenlet."""
-    greenlet = module.Greenlet
-    module.Greenlet = getattr(greenlet, "_ddtrace_run_heir_of", greenlet)
-
-
-def _heir(greenlet):
-    """A class that is this one in all but that its greenlets take along what is active. They do it as they are made and not
-    in what they run, where it would be seen in tracebacks, nor in `__init__`, which looks at the stack that spawns them.
-    """
-
-    def __new__(cls, *args, **kwargs):
-        made = greenlet.__new__(cls, *args, **kwargs)
-        # As long as the program has used no API nothing is active.
-        native = sys.modules.get("ddtrace_run._native")
-        if native is not None:
-            native.hand_on_as_it_is(made)
-        return made
-
-    _like_importlib(__new__)
-    attributes = {name: getattr(greenlet, name) for name in ("__module__", "__qualname__", "__doc__")}
-    attributes.update(__slots__=(), __new__=__new__, _ddtrace_run_heir_of=greenlet)
-    return type(greenlet)(greenlet.__name__, (greenlet,), attributes)
+    """`gevent.greenlet` has been imported: its greenlets take along what is active where they are made."""
+    # As long as the program has used no API nothing is active; the extension looks for gevent itself as it is loaded.
+    native = sys.modules.get("ddtrace_run._native")
+    if native is not None:
+        native.hand_on_to_greenlets(module.Greenlet)
 
 
 def _like_importlib(*functions):
@@ -308,12 +262,8 @@ _like_importlib(
     _call,
     _with_known_propagators,
     _note,
-    _is_on,
     hand_on_in_pools,
     hand_on_to_greenlets,
-    hand_on_to_greenlets_of_pools,
-    leave_threads_alone,
-    _heir,
     _like_importlib,
     _Lender.find_spec,
     _Lender.find_distributions,

@@ -1,6 +1,7 @@
 //! Exceptions, as spans tell of them. How they are shown is written in Python (`ddtrace_run/_errors.py`).
 
 use crate::ffi::text;
+use crate::once::Once;
 use crate::shown::{shown, type_name};
 use crate::span::Span;
 use crate::spared::succeeded;
@@ -24,7 +25,7 @@ static HELPERS: PyOnceLock<Helpers> = PyOnceLock::new();
 /// Imports them, with the extension: when an exception comes that may not be possible any more, as descriptors have run out,
 /// the root is another or the interpreter is ending.
 pub(crate) fn load(py: Python<'_>) -> PyResult<()> {
-    HELPERS.get_or_try_init(py, || {
+    HELPERS.get_or_make(py, || {
         let module = py.import("ddtrace_run._errors")?;
         let named = |name| Ok::<_, PyErr>(module.getattr(name)?.unbind());
         Ok::<_, PyErr>(Helpers {

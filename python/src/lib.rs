@@ -10,7 +10,9 @@ mod defaults;
 mod engine;
 mod errors;
 mod ffi;
+mod greenlets;
 mod headers;
+mod once;
 mod otel;
 mod pools;
 mod processors;
@@ -35,6 +37,8 @@ mod native {
     #[pymodule_export]
     use crate::defaults::set_default;
     #[pymodule_export]
+    use crate::greenlets::hand_on_to_greenlets;
+    #[pymodule_export]
     use crate::headers::{http_extract, http_inject};
     #[pymodule_export]
     use crate::otel::binding::{bind_otel, is_otel_bound};
@@ -49,7 +53,7 @@ mod native {
     #[pymodule_export]
     use crate::otel::tracer::OtelTracer;
     #[pymodule_export]
-    use crate::pools::{hand_on, hand_on_as_it_is};
+    use crate::pools::hand_on;
     #[pymodule_export]
     use crate::span::Span;
     use crate::store::decide_before_fork;
@@ -65,6 +69,7 @@ mod native {
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         let py = module.py();
         crate::errors::load(py)?;
+        crate::greenlets::look_for_gevent(py)?;
         // musl ends a thread without unwinding it.
         #[cfg(all(target_env = "gnu", target_pointer_width = "64"))]
         crate::thread_exit::keep_threads_in_our_code(py);

@@ -8,6 +8,7 @@ use crate::context::Context;
 use crate::engine::engine;
 use crate::errors::{self, Told};
 use crate::ffi::{fast, text};
+use crate::once::Once;
 use crate::otel::tracer::Instrumentation;
 use crate::processors;
 use crate::shared::Shared;
@@ -163,7 +164,7 @@ impl Span {
     pub(crate) fn context<'py>(slf: &Bound<'py, Span>) -> PyResult<Bound<'py, Context>> {
         let (py, this) = (slf.py(), slf.get());
         let make = || Py::new(py, Context::local(Arc::clone(&this.trace), this.id, Arc::clone(&this.shared)));
-        Ok(this.context.get_or_try_init(py, make)?.bind(py).clone())
+        Ok(this.context.get_or_make(py, make)?.bind(py).clone())
     }
 
     /// Ends it, and makes active what was so before it, if it is active here.

@@ -4,6 +4,7 @@
 //! of that API, so that code of either kind sees what the other has made active.
 
 use crate::context::Context;
+use crate::once::Once;
 use crate::otel::binding::Binding;
 use crate::span::Span;
 use crate::variable::Variable;
@@ -21,7 +22,7 @@ pub(crate) enum Active<'py> {
 
 pub(crate) fn ours(py: Python<'_>) -> PyResult<&'static Variable> {
     static OURS: PyOnceLock<Variable> = PyOnceLock::new();
-    OURS.get_or_try_init(py, || Variable::new(py, "ddtrace_run_active"))
+    OURS.get_or_make(py, || Variable::new(py, "ddtrace_run_active"))
 }
 
 impl<'py> Active<'py> {

@@ -1,6 +1,7 @@
 //! Python's values as attributes, by the rules of either API, and back.
 
 use crate::ffi::text;
+use crate::once::Once;
 use crate::shown::shown;
 use crate::spared::{spared, succeeded};
 use ddtrace::record::FieldValue;
@@ -232,7 +233,8 @@ fn is_mapping(value: &Bound<'_, PyAny>) -> PyResult<bool> {
 fn is_one_of(value: &Bound<'_, PyAny>, class: &PyOnceLock<Py<PyType>>, name: &str) -> PyResult<bool> {
     let py = value.py();
     py.check_signals()?;
-    spared(py, class.import(py, "collections.abc", name).and_then(|class| value.is_instance(class)))
+    let find = || Ok(py.import("collections.abc")?.getattr(name)?.cast_into::<PyType>()?.unbind());
+    spared(py, class.get_or_make(py, find).and_then(|class| value.is_instance(class.bind(py))))
 }
 
 /// The items of a sequence.

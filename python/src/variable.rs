@@ -1,6 +1,7 @@
 //! Context variables.
 
 use crate::ffi::symbol;
+use crate::once::Once;
 use crate::shown::type_name;
 use pyo3::ffi::{self, PyObject};
 use pyo3::intern;
@@ -93,10 +94,20 @@ impl Variable {
     pub(crate) fn set<'py>(&self, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let py = value.py();
         match self.functions {
-            // SAFETY: a variable and a value; the result is a new reference.
-            Some((_, set, _)) => unsafe { Bound::from_owned_ptr_or_err(py, set(self.object.as_ptr(), value.as_ptr())) },
+            Some((_, set, _)) => {
+                let _held_off = hold_off_collections(py)?;
+                // SAFETY: a variable and a value; the result is a new reference.
+                unsafe { Bound::from_owned_ptr_or_err(py, set(self.object.as_ptr(), value.as_ptr())) }
+            }
             None => self.object.bind(py).call_method1(intern!(py, "set"), (value,)),
         }
+    }
+
+    /// Sets it in another context.
+    pub(crate) fn set_in(&self, context: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = value.py();
+        let set = self.object.bind(py).getattr(intern!(py, "set"))?;
+        context.call_method1(intern!(py, "run"), (set, value)).map(drop)
     }
 
     /// Takes back what was set.
@@ -107,14 +118,86 @@ impl Variable {
     pub(crate) fn reset(&self, token: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = token.py();
         match self.functions {
-            // SAFETY: a variable, and an object that is checked to be a token of it.
-            Some((.., reset)) => match unsafe { reset(self.object.as_ptr(), token.as_ptr()) } {
-                0 => Ok(()),
-                _ => Err(PyErr::fetch(py)),
-            },
+            Some((.., reset)) => {
+                let _held_off = hold_off_collections(py)?;
+                // SAFETY: a variable, and an object that is checked to be a token of it.
+                match unsafe { reset(self.object.as_ptr(), token.as_ptr()) } {
+                    0 => Ok(()),
+                    _ => Err(PyErr::fetch(py)),
+                }
+            }
             None => self.object.bind(py).call_method1(intern!(py, "reset"), (token,)).map(drop),
         }
     }
+}
+
+/// Until this is dropped no garbage is collected.
+///
+/// Before 3.12 the allocations within `PyContextVar_Set` can collect garbage, and so run finalizers (`__del__`). One that sets
+/// a variable of the same context, as each span does, frees what the interrupted call goes on to read: CPython holds no
+/// reference of its own to it. Later releases collect between instructions only.
+enum HeldOff {
+    Nothing,
+    By(Switch),
+    /// CPython 3.9 has the function `gc.enable` alone.
+    ByFunction(Py<PyAny>),
+}
+
+type Switch = unsafe extern "C" fn() -> c_int;
+
+impl Drop for HeldOff {
+    fn drop(&mut self) {
+        match self {
+            HeldOff::Nothing => {}
+            // SAFETY: `PyGC_Enable`, by the thread that has called `PyGC_Disable` and is attached to the interpreter since.
+            HeldOff::By(enable) => drop(unsafe { enable() }),
+            HeldOff::ByFunction(enable) => Python::attach(|py| {
+                // What the call itself has raised is to be seen.
+                let failure = PyErr::take(py);
+                let _ = enable.bind(py).call0();
+                if let Some(failure) = failure {
+                    failure.restore(py);
+                }
+            }),
+        }
+    }
+}
+
+/// How collections are held off.
+enum Means {
+    /// They need not be.
+    None,
+    Switches(Switch, Switch),
+    /// `isenabled`, `disable` and `enable` of `gc`.
+    Functions([Py<PyAny>; 3]),
+}
+
+fn hold_off_collections(py: Python<'_>) -> PyResult<HeldOff> {
+    static MEANS: PyOnceLock<Means> = PyOnceLock::new();
+    match MEANS.get_or_make(py, || find_means(py))? {
+        Means::None => Ok(HeldOff::Nothing),
+        // SAFETY: `PyGC_Disable`, which says whether they were on; this thread is attached to the interpreter.
+        Means::Switches(disable, enable) if unsafe { disable() } == 1 => Ok(HeldOff::By(*enable)),
+        Means::Functions([is_enabled, disable, enable]) if is_enabled.bind(py).call0()?.is_truthy()? => {
+            disable.bind(py).call0()?;
+            Ok(HeldOff::ByFunction(enable.clone_ref(py)))
+        }
+        Means::Switches(..) | Means::Functions(_) => Ok(HeldOff::Nothing),
+    }
+}
+
+fn find_means(py: Python<'_>) -> PyResult<Means> {
+    if py.version_info() >= (3, 12) {
+        return Ok(Means::None);
+    }
+    if let (Some(disable), Some(enable)) = (symbol(c"PyGC_Disable"), symbol(c"PyGC_Enable")) {
+        // SAFETY: this is their type in every CPython that has them, from 3.10 on.
+        let switch = |function| unsafe { std::mem::transmute::<*mut std::ffi::c_void, Switch>(function) };
+        return Ok(Means::Switches(switch(disable), switch(enable)));
+    }
+    let module = py.import("gc")?;
+    let function = |name| module.getattr(name).map(Bound::unbind);
+    Ok(Means::Functions([function("isenabled")?, function("disable")?, function("enable")?]))
 }
 
 fn context(token: &Bound<'_, PyAny>) -> usize {
@@ -125,7 +208,7 @@ fn context(token: &Bound<'_, PyAny>) -> usize {
 /// Whether tokens tell of their contexts.
 fn can_tell(py: Python<'_>) -> bool {
     static CAN_TELL: PyOnceLock<bool> = PyOnceLock::new();
-    *CAN_TELL.get_or_init(py, || tried(py).unwrap_or(false))
+    CAN_TELL.get_or_make(py, || Ok(tried(py).unwrap_or(false))).is_ok_and(|can_tell| *can_tell)
 }
 
 /// Sets a variable in two contexts, and looks for them in the tokens. Only the interpreter's own code runs.

@@ -4,10 +4,13 @@ from gevent import monkey
 
 monkey.patch_all()
 
+import contextvars
+import gc
 import socket
 import sys
 import threading
 import traceback
+import weakref
 
 import gevent
 import gevent.pool
@@ -82,8 +85,16 @@ def what_is_handed_on():
         assert begun.parent_id == span.span_id
     assert waits.get() is None
     # They are what they were.
-    assert type(made[0]) is gevent.Greenlet is gevent.greenlet.Greenlet and gevent.Greenlet.__name__ == "Greenlet"
-    assert repr(made[0]).startswith("<Greenlet at 0x") and isinstance(made[3], gevent.Greenlet)
+    from gevent._gevent_cgreenlet import Greenlet
+
+    assert type(made[0]) is gevent.Greenlet is gevent.greenlet.Greenlet is Greenlet
+    assert all("run" not in vars(greenlet) for greenlet in made) and isinstance(made[3], Greenlet)
+    try:
+        gevent.spawn_later(1)
+    except TypeError:
+        pass
+    else:
+        raise AssertionError("there is nothing to spawn")
     gevent.get_hub().NOT_ERROR += (ZeroDivisionError,)
     with tracer.trace("fails"):
         failing = gevent.spawn(lambda: 1 / 0)
@@ -95,6 +106,34 @@ def what_is_handed_on():
         spawned_by.append(frame.f_code.co_name)
         frame = frame.f_back
     assert spawned_by == ["what_is_handed_on", "<module>"], spawned_by
+
+
+def what_the_program_gives_a_greenlet():
+    with tracer.trace("first") as first:
+        copied = contextvars.copy_context()
+    with tracer.trace("second") as second:
+        contexts = [None, copied, contextvars.Context()]
+        greenlets = [gevent.Greenlet(lambda: tracer.trace("below").finish() or tracer.current_span()) for _ in contexts]
+        for greenlet, context in zip(greenlets, contexts):
+            if context is not None:
+                greenlet.gr_context = context
+            greenlet.start()
+        gevent.joinall(greenlets, raise_error=True)
+    # That of a span that has ended is its context, and nothing is the current span.
+    assert [greenlet.value for greenlet in greenlets] == [second, None, None] and first.finished
+
+    class Request:
+        pass
+
+    # Nobody holds on to what a greenlet was given.
+    with tracer.trace("holds"):
+        request = Request()
+        request.greenlets = [gevent.spawn(lambda request: None, request)]
+        gevent.joinall(request.greenlets)
+    gone = weakref.ref(request)
+    del request, greenlets, greenlet
+    gc.collect()
+    assert gone() is None
 
 
 def what_is_activated_by_hand():
@@ -153,7 +192,15 @@ def finished_elsewhere():
     assert gevent.get_hub().threadpool.spawn(tracer.current_span).get() is None
 
 
-for check in (each_has_its_own, what_is_handed_on, what_is_activated_by_hand, one_that_is_killed, one_that_waits_for_a_socket, finished_elsewhere):
+for check in (
+    each_has_its_own,
+    what_is_handed_on,
+    what_the_program_gives_a_greenlet,
+    what_is_activated_by_hand,
+    one_that_is_killed,
+    one_that_waits_for_a_socket,
+    finished_elsewhere,
+):
     check()
     assert tracer.current_span() is None, check
 print("all is as it should be")

@@ -3,6 +3,7 @@
 use super::span::OtelSpan;
 use crate::context::Context;
 use crate::engine::engine;
+use crate::once::Once;
 use crate::shared::Items;
 use crate::span::Span;
 use crate::spared::{spared, succeeded};
@@ -111,7 +112,7 @@ impl Binding {
     fn is_ours(&self, provider: &Bound<'_, PyAny>) -> PyResult<bool> {
         let py = provider.py();
         let is_marked = || spared(py, provider.hasattr(intern!(py, "_is_ddtrace_run")));
-        let (known, ours) = self.known_provider.get_or_try_init(py, || {
+        let (known, ours) = self.known_provider.get_or_make(py, || {
             let is_ours = is_marked()?;
             Ok::<_, PyErr>((provider.clone().unbind(), is_ours))
         })?;

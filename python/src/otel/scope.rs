@@ -3,6 +3,7 @@
 use super::span::{Conduct, OtelSpan};
 use super::tracer::{Given, OtelTracer, bound};
 use crate::ffi::fast;
+use crate::once::Once;
 use crate::span::{Span, left};
 use crate::spared::is_nothing;
 use crate::tracer::given_up;
@@ -144,7 +145,7 @@ impl Scope {
     fn its_class<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let find = || Ok::<_, PyErr>(py.import("contextlib")?.getattr("ContextDecorator")?.unbind());
-        Ok(CLASS.get_or_try_init(py, find)?.bind(py).clone())
+        Ok(CLASS.get_or_make(py, find)?.bind(py).clone())
     }
 
     /// As a decorator: each call of the function is a span of its own.
@@ -152,7 +153,7 @@ impl Scope {
         static DECORATE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let py = slf.py();
         let find = || Ok::<_, PyErr>(py.import("ddtrace_run._wrap")?.getattr("within")?.unbind());
-        DECORATE.get_or_try_init(py, find)?.bind(py).call1((slf.getattr(intern!(py, "_again"))?, function))
+        DECORATE.get_or_make(py, find)?.bind(py).call1((slf.getattr(intern!(py, "_again"))?, function))
     }
 
     /// Another one that begins the same span anew.

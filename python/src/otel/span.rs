@@ -5,6 +5,7 @@ use super::processors;
 use super::tracer::bound;
 use crate::errors::{self, Naming};
 use crate::ffi::fast;
+use crate::once::Once;
 use crate::shown::{shown, type_name};
 use crate::span::{self, ERROR_MESSAGE, Span};
 use crate::spared::{keep_first, spared, succeeded};
@@ -112,7 +113,7 @@ impl OtelSpan {
     /// The `SpanContext` of a span. Asking decides whether the trace is kept, where a rule of the configuration can.
     fn context_of<'py>(py: Python<'py>, span: &Span) -> PyResult<Bound<'py, PyAny>> {
         let make = || OtelSpan::context_in(py, span.trace(), span.id()).map(Bound::unbind);
-        Ok(span.otel_context.get_or_try_init(py, make)?.bind(py).clone())
+        Ok(span.otel_context.get_or_make(py, make)?.bind(py).clone())
     }
 
     fn context_in<'py>(py: Python<'py>, trace: &ActiveTrace, id: SpanId) -> PyResult<Bound<'py, PyAny>> {
@@ -187,7 +188,7 @@ fn readable<'py>(
     arguments: impl pyo3::call::PyCallArgs<'py>,
 ) -> PyResult<Bound<'py, PyAny>> {
     static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
-    let module = MODULE.get_or_try_init(py, || Ok::<_, PyErr>(py.import("ddtrace_run._readable")?.unbind()))?;
+    let module = MODULE.get_or_make(py, || Ok::<_, PyErr>(py.import("ddtrace_run._readable")?.unbind()))?;
     module.bind(py).getattr(name)?.call1(arguments)
 }
 
