@@ -1,5 +1,6 @@
 //! `--supervise` where one of launcher, program and sidecar is gone, or does not answer.
 
+use ddtrace_test_support::programs::dying_program;
 use ddtrace_test_support::{Manner, Outcome, Receiver, Sandbox, wait_for};
 use std::process::{Child, Stdio};
 use std::time::Duration;
@@ -73,7 +74,8 @@ fn a_sidecar_that_does_not_answer_is_waited_for_as_long_as_was_said() {
 fn a_run_within_one_that_is_over_is_a_run_of_its_own() {
     let receiver = Receiver::start(Manner::IsMute);
     let sandbox = sandbox();
-    let inner = format!("{} --exporter=local sh -c 'exit 4'", sandbox.launcher());
+    let program = dying_program(&sandbox);
+    let inner = format!("{} --exporter=local sh -c '{program} return ledger 3; exit 4'", sandbox.launcher());
     let waits = "until [ -e go ]; do sleep 0.1; done";
     let script =
         format!("({waits}; XDG_STATE_HOME=$PWD/inner {inner}; echo $? > code) >/dev/null 2>&1 </dev/null & exit 3");
@@ -87,9 +89,46 @@ fn a_run_within_one_that_is_over_is_a_run_of_its_own() {
     sandbox.write("go", "");
     assert_eq!(sandbox.wait_for_file(&sandbox.work().join("code")), "4\n");
     let store = sandbox.work().join("inner/ddtrace").join(sandbox.local_store().file_name().expect("a file"));
-    assert!(sandbox.wait_for_file(&store).contains("exit 4"));
+    let stored = sandbox.wait_for_file(&store);
+    assert!(stored.contains("exit 4"));
+    // Its program's own spans as well: it is of that run, and not of the one that the launcher was in.
+    let ledger = std::fs::read_to_string(sandbox.work().join("ledger")).expect("its ledger");
+    assert!(ledger.lines().count() > 3 && ledger.lines().all(|id| stored.contains(id)), "{ledger}");
     kill(&sandbox, "-TERM", outer.id());
     assert_eq!(wait_for("the end", || outer.try_wait().expect("a child")).code(), Some(3));
     kill(&sandbox, "-TERM", sandbox.sidecar());
     sandbox.settle();
+}
+
+/// Within a run that traces, another launcher has no say of its own in how spans are delivered, and says so; but a program
+/// that is not to be traced is not.
+#[test]
+fn a_launcher_within_a_run_that_traces_says_what_has_no_effect() {
+    let sandbox = sandbox();
+    let launcher = sandbox.launcher();
+    let inner = |options: &str| sandbox.run_traced(["--supervise", "sh", "-c", &format!("{launcher} {options}")]);
+    let outcome = inner("--agent-url http://127.0.0.1:1 --service=other sh -c 'exit 5'");
+    assert_eq!(outcome.code, Some(5));
+    outcome.assert_err_names(&["agent.url has no effect: an outer ddtrace-run delivers this program's spans"]);
+    assert!(!outcome.err().contains("service"), "{outcome:?}");
+    let outcome = inner("--agent-url http://127.0.0.1:1 --debug true");
+    assert!(!outcome.err().contains("spans go to datadog at http://127.0.0.1:1"), "{outcome:?}");
+
+    let clean = "--set enabled=false sh -c 'echo $LD_PRELOAD$_DDTRACE_RUN$_DDTRACE_TRACER.; exec sleep 0.01'";
+    let outcome = inner(clean);
+    outcome.assert_success();
+    assert_eq!(outcome.out(), ".\n");
+    assert!(sandbox.spans().iter().all(|span| span.name != "sleep"));
+}
+
+/// Also the launcher finds its own parts there.
+#[test]
+fn without_proc_programs_are_traced() {
+    let sandbox = sandbox();
+    let script = "umount -l /proc && exec \"$@\"";
+    let command =
+        ["unshare", "-m", "sh", "-c", script, "sh", sandbox.launcher(), "--supervise", "sh", "-c", "true; exit 6"];
+    let outcome = sandbox.run_bare(command);
+    assert_eq!((outcome.code, outcome.err().as_str()), (Some(6), ""));
+    assert!(sandbox.spans().iter().any(|span| span.name.starts_with("sh") && span.failed));
 }

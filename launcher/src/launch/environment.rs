@@ -4,6 +4,8 @@ use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
+use super::tracer;
+
 /// An environment in the making: the launcher's own, in its order, with duplicates, plus what is set.
 #[derive(Clone, Debug)]
 pub struct Environment {
@@ -55,6 +57,19 @@ impl Environment {
         self.set("LD_PRELOAD", value);
     }
 
+    /// Takes the library out of `LD_PRELOAD`, wherever it is, and what tells of the run that it is for.
+    pub fn leave_run(&mut self, library: &str) {
+        self.remove(tracer::VARIABLE);
+        self.remove("_DDTRACE_RUN");
+        let Some(value) = self.get("LD_PRELOAD") else { return };
+        let is_it = |item: &&[u8]| Path::new(OsStr::from_bytes(item)).file_name() != Some(OsStr::new(library));
+        let left: Vec<&[u8]> = value.as_bytes().split(|byte| matches!(byte, b':' | b' ')).filter(is_it).collect();
+        match OsString::from_vec(left.join(&b':')) {
+            left if left.is_empty() => self.remove("LD_PRELOAD"),
+            left => self.set("LD_PRELOAD", left),
+        }
+    }
+
     /// Puts the directory in front of `PYTHONPATH`.
     pub fn lead_python_path(&mut self, directory: &Path) {
         let directory = directory.as_os_str();
@@ -97,6 +112,16 @@ mod tests {
             let mut environment = environment(&[("A", "1"), ("LD_PRELOAD", before)]);
             environment.preload(library);
             assert_eq!(environment.get("LD_PRELOAD"), Some(OsStr::new(after)));
+        }
+    }
+
+    #[test]
+    fn what_leaves_a_run_keeps_what_is_the_users() {
+        for (before, after) in [("/lib/x.so", None), ("/a.so:/lib/x.so /b.so", Some("/a.so:/b.so")), ("", None)] {
+            let mut environment = environment(&[("A", "1"), ("LD_PRELOAD", before), ("_DDTRACE_RUN", "1.ab")]);
+            environment.leave_run("x.so");
+            assert_eq!(environment.get("LD_PRELOAD"), after.map(OsStr::new), "{before}");
+            assert_eq!((environment.get("_DDTRACE_RUN"), environment.get("A")), (None, Some(OsStr::new("1"))));
         }
     }
 

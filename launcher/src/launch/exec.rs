@@ -1,7 +1,7 @@
 //! Becoming the program.
 
 use std::convert::Infallible;
-use std::ffi::{CString, OsString};
+use std::ffi::{CStr, CString, OsString, c_char};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
@@ -16,6 +16,7 @@ pub struct Command {
     path: CString,
     arguments: Vec<CString>,
     environment: Vec<CString>,
+    is_of_outer_run: bool,
 }
 
 impl Command {
@@ -26,7 +27,13 @@ impl Command {
             path: c_string(path.as_os_str().as_bytes().to_vec()),
             arguments: words.iter().map(|word| c_string(word.clone().into_vec())).collect(),
             environment,
+            is_of_outer_run: false,
         }
+    }
+
+    /// It goes on in the run of an outer launcher, whose library is in this process and hands the run on.
+    pub fn of_outer_run(self) -> Command {
+        Command { is_of_outer_run: true, ..self }
     }
 
     /// Replaces this process. Comes back only with the reason why not.
@@ -45,15 +52,29 @@ impl Command {
     }
 
     fn exec_with(&self, environment: &[CString]) -> Errno {
-        let Err(error): Result<Infallible, _> = execve(&self.path, &self.arguments, environment);
+        let error = self.become_program(&self.path, &self.arguments, environment);
         if error != Errno::ENOEXEC {
             return error;
         }
         // As execvp(3) does with what the kernel does not know: a script without a first line.
         let mut arguments = vec![c"/bin/sh".to_owned(), self.path.clone()];
         arguments.extend(self.arguments.iter().skip(1).cloned());
-        let Err(error): Result<Infallible, _> = execve(c"/bin/sh", &arguments, environment);
-        error
+        self.become_program(c"/bin/sh", &arguments, environment)
+    }
+
+    fn become_program(&self, path: &CStr, arguments: &[CString], environment: &[CString]) -> Errno {
+        if self.is_of_outer_run {
+            let Err(error): Result<Infallible, _> = execve(path, arguments, environment);
+            return error;
+        }
+        // Not by the C library's function: the library of an outer run that is over, or out of reach, would hand that on.
+        let array = |texts: &[CString]| -> Vec<*const c_char> {
+            texts.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect()
+        };
+        let (arguments, environment) = (array(arguments), array(environment));
+        // SAFETY: a path and two arrays of C strings that end with null, which all live until the call comes back.
+        unsafe { libc::syscall(libc::SYS_execve, path.as_ptr(), arguments.as_ptr(), environment.as_ptr()) };
+        Errno::last()
     }
 }
 

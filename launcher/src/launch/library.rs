@@ -1,5 +1,6 @@
 //! Where the preload library is, and by which path it can be named.
 
+use std::ffi::{CStr, OsStr, c_char};
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -8,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::geteuid;
 
-const NAME: &str = "libddtrace_preload.so";
+/// Its name.
+pub const NAME: &str = "libddtrace_preload.so";
 
 /// The loader separates at blanks and colons, knows no escape, and expands `$`.
 const LOADER_SEPARATORS: &[u8] = b": \t\n\r\x0c\x0b$";
@@ -45,8 +47,7 @@ impl std::fmt::Display for Missing {
 ///
 /// [`Missing`]; the program is to be run without it.
 pub fn find() -> Result<PathBuf, Missing> {
-    let executable = std::env::current_exe().unwrap_or_default();
-    let directory = executable.parent().unwrap_or(Path::new("/"));
+    let directory = own_directory();
     // Beside the launcher, as cargo builds it, and as it is installed: bin/ddtrace-run, lib/ddtrace/<library>.
     let places = vec![directory.join(NAME), directory.join("../lib/ddtrace").join(NAME)];
     let Some(found) = places.iter().find(|place| place.is_file()) else { return Err(Missing::NotThere(places)) };
@@ -106,8 +107,19 @@ fn private_link(directory: &Path, target: &Path, own: u32) -> io::Result<PathBuf
     Ok(path)
 }
 
+/// Where the launcher's own file is.
+pub fn own_directory() -> PathBuf {
+    // Where /proc is not mounted the kernel's word is left: the path that the launcher was started by.
+    // SAFETY: the entry leads to a C string that lives as long as the process; it is null where there is none.
+    let started_by = || unsafe {
+        let path = libc::getauxval(libc::AT_EXECFN) as *const c_char;
+        (!path.is_null()).then(|| PathBuf::from(OsStr::from_bytes(CStr::from_ptr(path).to_bytes())))
+    };
+    let executable = std::env::current_exe().ok().or_else(|| started_by()?.canonicalize().ok()).unwrap_or_default();
+    executable.parent().unwrap_or(Path::new("/")).to_owned()
+}
+
 /// Where the library is to be, for those who look for it in vain.
 pub fn usual_place() -> PathBuf {
-    let executable = std::env::current_exe().unwrap_or_default();
-    executable.parent().unwrap_or(Path::new("/")).join(NAME)
+    own_directory().join(NAME)
 }

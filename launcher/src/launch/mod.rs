@@ -21,6 +21,7 @@ pub use attach::attach;
 pub use inform::inform;
 pub use stored::{flush, local_store, status};
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -84,6 +85,8 @@ impl Given {
 /// Starts the program. Comes back with an exit code only if it stayed as the parent, or failed.
 pub fn run(run: &Run, given: Given, colour: ColourChoice, messages: &mut Messages) -> i32 {
     let mut environment = Environment::inherited();
+    let for_delivery: BTreeSet<_> =
+        given.settings.iter().map(|(key, _)| *key).filter(|key| is_for_delivery(key)).collect();
     let resolution = given.resolve(&environment, &run.command);
     let config = &resolution.config;
     if config.debug {
@@ -110,9 +113,12 @@ pub fn run(run: &Run, given: Given, colour: ColourChoice, messages: &mut Message
     if let Some(python) = &python {
         environment.lead_python_path(python);
     }
-    let nested = is_traced_already(&environment);
+    let nested = config.enabled && is_traced_already(&environment);
     if nested {
         messages.debug("an outer ddtrace-run traces this program already");
+        for key in for_delivery {
+            messages.complain(format_args!("{key} has no effect: an outer ddtrace-run delivers this program's spans"));
+        }
         if run.view {
             messages.complain("--view has no effect: an outer ddtrace-run traces this program already");
         }
@@ -120,11 +126,15 @@ pub fn run(run: &Run, given: Given, colour: ColourChoice, messages: &mut Message
     if !config.enabled && run.view {
         messages.complain("tracing is switched off, so --view has nothing to show");
     }
-    if messages.is_debug() {
+    if messages.is_debug() && !nested {
         inform::tell_destinations(&resolution, messages);
     }
     let config = resolution.config;
-    if nested || !config.enabled {
+    if nested {
+        return become_program(&Command::new(&path, &run.command, environment.to_c()).of_outer_run(), word);
+    }
+    if !config.enabled {
+        environment.leave_run(library::NAME);
         return become_program(&Command::new(&path, &run.command, environment.to_c()), word);
     }
     let looked = target::inspect(&path, environment.get("PATH"));
@@ -139,6 +149,12 @@ pub fn run(run: &Run, given: Given, colour: ColourChoice, messages: &mut Message
     let launch = Launch::of(run, path, &config, &environment, python, untraceable, colour);
     messages.debug(format_args!("process spans: {}", launch.decision));
     launch.start(config, environment, messages)
+}
+
+/// Whether a setting says where to or how spans are delivered, which is for one launcher alone to say.
+fn is_for_delivery(key: &str) -> bool {
+    let whole = ["exporter", "flush_interval", "state_dir", "shutdown_timeout"].contains(&key);
+    whole || ["agent.", "otlp.", "log."].iter().any(|prefix| key.starts_with(prefix)) || key.ends_with(".max_bytes")
 }
 
 /// Whether this launcher was itself started by another one whose sidecar is there.

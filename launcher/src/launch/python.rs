@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ddtrace::settings::PYTHON_BOOTSTRAP;
 
-use super::library::speakable;
+use super::library::{own_directory, speakable};
 
 /// The directory that belongs in front of `PYTHONPATH`; `None` where the package is not installed.
 pub fn bootstrap() -> Option<PathBuf> {
@@ -17,20 +17,16 @@ pub fn bootstrap() -> Option<PathBuf> {
 
 /// Where it is to be, for those who look for it in vain.
 pub fn usual_place() -> PathBuf {
-    within(&directory().join("python"))
+    within(&own_directory().join("python"))
 }
 
 fn within(root: &Path) -> PathBuf {
     root.join(std::ffi::OsStr::from_bytes(PYTHON_BOOTSTRAP).to_string_lossy().trim_start_matches('/'))
 }
 
-fn directory() -> PathBuf {
-    std::env::current_exe().unwrap_or_default().parent().unwrap_or(Path::new("/")).to_owned()
-}
-
 /// Beside the launcher, as cargo builds it; as it is installed: bin/ddtrace-run, lib/ddtrace/python; and as pip does it.
 fn roots() -> Vec<PathBuf> {
-    let directory = directory();
+    let directory = own_directory();
     let mut roots = vec![directory.join("python"), directory.join("../lib/ddtrace/python")];
     let libraries = fs::read_dir(directory.join("../lib")).into_iter().flatten().flatten();
     for library in libraries.filter(|entry| entry.file_name().as_bytes().starts_with(b"python3")) {

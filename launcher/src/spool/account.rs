@@ -74,11 +74,14 @@ impl Counter {
     ];
 }
 
+/// There is room for so many.
+const COUNTERS: usize = 16;
+
 #[repr(C)]
 struct Page {
     magic: AtomicU64,
     version: AtomicU64,
-    counters: [AtomicU64; 16],
+    counters: [AtomicU64; COUNTERS],
 }
 
 /// The counters of one run. Every span that was recorded is delivered, not sampled, dropped, withdrawn, or still
@@ -147,6 +150,44 @@ impl Account {
     /// Sets what a counter says.
     pub fn set(&self, counter: Counter, value: u64) {
         self.page().counters[counter as usize].store(value, Ordering::Relaxed);
+    }
+
+    /// All of them at one moment.
+    pub fn counts(&self) -> Counts {
+        let mut counts = [0; COUNTERS];
+        let all = self.page().counters.iter().zip(&mut counts).enumerate();
+        for (_, (counter, count)) in all.filter(|(index, _)| *index != Counter::Recorded as usize) {
+            *count = counter.load(Ordering::Acquire);
+        }
+        // The last one, as each span is recorded before something becomes of it: so there are at least as many.
+        counts[Counter::Recorded as usize] = self.get(Counter::Recorded);
+        Counts(counts)
+    }
+
+    /// Spans that wait for a receiver.
+    pub fn waiting(&self) -> u64 {
+        self.counts().waiting()
+    }
+
+    /// Spans of which it is known what became of them.
+    pub fn done(&self) -> u64 {
+        self.counts().done()
+    }
+
+    /// What became of all that was recorded, for people. `wait_for` is what there is to say of those that wait.
+    pub fn told(&self, wait_for: &str) -> String {
+        self.counts().told(wait_for)
+    }
+}
+
+/// What an account says at one moment: it adds up, whatever the sidecar does meanwhile.
+#[derive(Clone, Copy)]
+pub struct Counts([u64; COUNTERS]);
+
+impl Counts {
+    /// What a counter says.
+    pub fn get(&self, counter: Counter) -> u64 {
+        self.0[counter as usize]
     }
 
     /// Spans that wait for a receiver.

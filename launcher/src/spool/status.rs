@@ -8,7 +8,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::json;
 
-use super::account::{self, Account, Counter, counted};
+use super::account::{self, Account, Counter, Counts, counted};
 use super::directory::{RunDirectory, runs};
 use super::discarded::Discarded;
 use super::outbox_reading;
@@ -24,7 +24,7 @@ struct Run {
     path: PathBuf,
     /// A sidecar is at work on it.
     is_running: bool,
-    account: Option<Account>,
+    counts: Option<Counts>,
     /// Spans that wait, of whatever kind.
     waiting: u64,
     /// Receivers, and the spans that wait for each.
@@ -67,17 +67,18 @@ impl Status {
                 troubles.extend(Trouble::of(&path.join(account::FILE_NAME), &error));
                 None
             });
+            let counts = account.map(|account| account.counts());
             let mut lost = 0;
-            let waiting = match &account {
+            let waiting = match &counts {
                 // Of one at work the account knows what is only begun yet.
-                Some(account) if is_running => account.waiting(),
+                Some(counts) if is_running => counts.waiting(),
                 _ => {
                     let (unsent, more) = count_unsent(&path, &payloads.moved);
                     troubles.extend(more);
                     let seen = payloads.spans + unsent;
                     // What is seen of what cannot all be read is too little, or the same spans twice.
                     let is_whole = troubles.iter().all(Trouble::is_damage);
-                    let known = account.as_ref().map_or(seen, Account::waiting);
+                    let known = counts.as_ref().map_or(seen, Counts::waiting);
                     if is_whole {
                         lost = known.saturating_sub(seen);
                     }
@@ -86,7 +87,7 @@ impl Status {
             };
             let destinations = payloads.destinations.into_iter().map(|(_, name, waiting)| (name, waiting));
             let destinations = destinations.filter(|(_, waiting)| *waiting > 0).collect();
-            Some(Run { path, is_running, account, waiting, destinations, troubles, lost })
+            Some(Run { path, is_running, counts, waiting, destinations, troubles, lost })
         });
         let runs = looked.collect();
         let discarded = Discarded::of(spool).unwrap_or_else(|error| {
@@ -152,12 +153,12 @@ impl Status {
             let _ = writeln!(text, "{} of {of} so far {were} dropped, as the spool was full", spans(dropped));
         }
         for run in self.runs.iter().filter(|run| run.is_running) {
-            let Some(account) = &run.account else { continue };
-            let who = match account.get(Counter::SidecarPid) {
+            let Some(counts) = &run.counts else { continue };
+            let who = match counts.get(Counter::SidecarPid) {
                 0 => "a run that is being delivered".to_owned(),
                 pid => format!("sidecar {pid}"),
             };
-            let _ = writeln!(text, "{who}: {}", account.told(&run.wait_for()));
+            let _ = writeln!(text, "{who}: {}", counts.told(&run.wait_for()));
         }
         text
     }
@@ -165,15 +166,15 @@ impl Status {
     /// For programs.
     pub fn json(&self) -> String {
         let runs = self.runs.iter().map(|run| {
-            let counters = run.account.as_ref().map(|account| {
-                let named = Counter::METRICS.iter().map(|(counter, name, _)| ((*name).to_owned(), account.get(*counter).into()));
+            let counters = run.counts.as_ref().map(|counts| {
+                let named = Counter::METRICS.iter().map(|(counter, name, _)| ((*name).to_owned(), counts.get(*counter).into()));
                 serde_json::Value::Object(named.collect())
             });
             json!({
                 "directory": run.path.display().to_string(),
                 "running": run.is_running,
                 "sidecar_killed": run.was_killed(),
-                "sidecar_pid": run.account.as_ref().map(|account| account.get(Counter::SidecarPid)).filter(|pid| *pid != 0),
+                "sidecar_pid": run.counts.as_ref().map(|counts| counts.get(Counter::SidecarPid)).filter(|pid| *pid != 0),
                 "spans_waiting": run.waiting,
                 "spans_lost": run.lost,
                 "unreadable": told(&run.troubles),
@@ -198,11 +199,11 @@ impl Status {
     pub fn metrics(&self) -> String {
         let mut text = String::new();
         let running =
-            || self.runs.iter().filter(|run| run.is_running).filter_map(|run| Some((run, run.account.as_ref()?)));
+            || self.runs.iter().filter(|run| run.is_running).filter_map(|run| Some((run, run.counts.as_ref()?)));
         for (counter, name, help) in Counter::METRICS {
             let _ = writeln!(text, "# HELP {PREFIX}{name}_total {help}.\n# TYPE {PREFIX}{name}_total counter");
-            for (run, account) in running() {
-                let _ = writeln!(text, "{PREFIX}{name}_total{{run=\"{}\"}} {}", run.name(), account.get(counter));
+            for (run, counts) in running() {
+                let _ = writeln!(text, "{PREFIX}{name}_total{{run=\"{}\"}} {}", run.name(), counts.get(counter));
             }
         }
         let _ = writeln!(text, "# HELP {PREFIX}spans_waiting Spans that wait for a receiver.");
@@ -221,7 +222,7 @@ impl Status {
 impl Run {
     /// Whether its sidecar had no time to leave.
     fn was_killed(&self) -> bool {
-        !self.is_running && self.account.as_ref().is_some_and(|account| account.get(Counter::SidecarPid) != 0)
+        !self.is_running && self.counts.as_ref().is_some_and(|counts| counts.get(Counter::SidecarPid) != 0)
     }
 
     fn name(&self) -> String {
