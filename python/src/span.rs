@@ -189,8 +189,8 @@ impl Span {
             this.record_end();
             Ok(())
         };
-        // Whatever has become of it, it is active no more.
-        let left = store::leave(slf);
+        // Whatever has become of it, it is active no more; in the API of OpenTelemetry a context keeps the span that it has.
+        let left = if this.is_otel() { Ok(()) } else { store::leave(slf) };
         let settled = Span::settle(slf);
         left.and(looked_at).and(settled)
     }

@@ -383,6 +383,43 @@ def exceptions(span):
     ]
 
 
+@ask("a span that ends while it is current stays so")
+def _():
+    said = []
+
+    def look(span):
+        told = {}
+        propagate.inject(told)
+        said.append([trace.get_current_span() is span, told["traceparent"][3:52] == span_id(span)])
+        for options in {}, {"context": context.get_current()}:
+            child = tracer.start_span("below", **options)
+            said.append([child.parent.span_id == span.get_span_context().span_id])
+            child.end()
+
+    def span_id(span):
+        got = span.get_span_context()
+        return f"{got.trace_id:032x}-{got.span_id:016x}"
+
+    for outer in trace.INVALID_SPAN, tracer.start_span("outer"):
+        with trace.use_span(outer):
+            span = tracer.start_span("used")
+            with trace.use_span(span, end_on_exit=False):
+                before = context.get_current()
+                span.end()
+                said.append(context.get_current() is before)
+                look(span)
+            with tracer.start_as_current_span("as current") as span:
+                span.end()
+                look(span)
+            span = tracer.start_span("attached")
+            token = context.attach(trace.set_span_in_context(span))
+            span.end()
+            look(span)
+            context.detach(token)
+            said.append(trace.get_current_span() is outer)
+    return said
+
+
 @ask("recorded exceptions")
 def _():
     span = tracer.start_span("x")
