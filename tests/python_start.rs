@@ -1,6 +1,7 @@
 //! Pythons under the launcher: all of them start as without it, and all that can be traced get the tracer.
 
 use ddtrace_test_support::programs::{has_program, python_of, pythons};
+use ddtrace_test_support::python::python;
 use ddtrace_test_support::sandbox::install;
 use ddtrace_test_support::{Outcome, Sandbox, repository, target_dir};
 use std::fs;
@@ -378,6 +379,31 @@ fn nothing_of_ours_is_in_what_tracers_see() {
     for python in pythons() {
         assert_eq!(sandbox.run_traced([&python, "-c", program]).out(), "[]\n", "{python}");
     }
+}
+
+/// A program whose every line is covered stays so, whatever of ours runs in it.
+#[test]
+fn coverage_measures_the_program_alone() {
+    let mut sandbox = sandbox();
+    sandbox.set("DD_TRACE_PROCESS_SPANS", "false");
+    let program = "import concurrent.futures\n\
+        from ddtrace import tracer\n\
+        from opentelemetry import trace\n\
+        with tracer.trace('a'), trace.get_tracer('x').start_as_current_span('b'):\n\
+        \x20   concurrent.futures.ThreadPoolExecutor(1).submit(int).result()\n\
+        wrapped = tracer.wrap()(int)\n\
+        try:\n\
+        \x20   with tracer.trace('fails'):\n\
+        \x20       1 / 0\n\
+        except ZeroDivisionError as error:\n\
+        \x20   print(error)\n";
+    sandbox.write("covered.py", program);
+    let python = python("otel-venv");
+    let outcome = sandbox.run_traced([&python, "-m", "coverage", "run", "covered.py"]);
+    assert_eq!((outcome.code, outcome.out().as_str()), (Some(0), "division by zero\n"), "{outcome:?}");
+    let report = sandbox.run_bare([&python, "-m", "coverage", "report", "--fail-under=100"]);
+    assert_eq!(report.code, Some(0), "{report:?}");
+    assert!(report.out().contains("covered.py") && !report.out().contains("ddtrace"), "{report:?}");
 }
 
 /// The interpreter's own tests of what we touch end as without us, be it well or not.

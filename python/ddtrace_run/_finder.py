@@ -2,6 +2,7 @@
 interest has been imported. Nothing is imported before the program does it.
 """
 
+import _imp
 import os
 import sys
 
@@ -86,6 +87,22 @@ def _found_by_others(itself, name, path, target):
     return None
 
 
+def _find_ours(name, path):
+    """Finds a module of ours, whose code is of no file: measures of coverage leave alone what has none, as debuggers do."""
+    from _frozen_importlib_external import PathFinder, SourceFileLoader
+
+    class Loader(SourceFileLoader):
+        def get_code(self, fullname):
+            code = super().get_code(fullname)
+            _imp._fix_co_filename(code, "<frozen %s>" % fullname)
+            return code
+
+    spec = PathFinder.find_spec(name, path)
+    if spec is not None and type(spec.loader) is SourceFileLoader:
+        spec.loader = Loader(spec.loader.name, spec.loader.path)
+    return spec
+
+
 class _Lender:
     """Finds the names that are lent, behind all that is installed; or before it, where the user asked for that."""
 
@@ -99,9 +116,7 @@ class _Lender:
                     "%s is installed, but `import ddtrace` gives the tracer of ddtrace-run, "
                     "as DD_TRACE_PYTHON_PROVIDER=ddtrace-run asks for" % os.path.dirname(real.origin)
                 )
-        from importlib.machinery import PathFinder
-
-        return PathFinder.find_spec(name, [_LENT[name]])
+        return _find_ours(name, [_LENT[name]])
 
     def find_distributions(self, context=None):
         """What `importlib.metadata` says of `ddtrace`, to those who ask for it by name: its release is that of the API."""
@@ -117,13 +132,12 @@ class _Watcher:
 
     def find_spec(self, name, path=None, target=None):
         if name not in _CALLED and name not in _LENT:
-            return None
+            is_ours = path and name.partition(".")[0] in _LENT and str(next(iter(path), "")).startswith(_PACKAGE)
+            return _find_ours(name, path) if is_ours else None
         spec = _found_by_others(self, name, path, target)
         if name in _LENT and spec is not None and spec.loader is None:
             # A directory of that name that is no package, such as one with the settings: installed ones win over it.
-            from importlib.machinery import PathFinder
-
-            spec = PathFinder.find_spec(name, [_LENT[name]])
+            spec = _find_ours(name, [_LENT[name]])
         if name not in _CALLED:
             return spec
         if spec is not None and hasattr(spec.loader, "exec_module"):
@@ -253,23 +267,15 @@ def _like_importlib(*functions):
     the interpreter itself they have no file.
     """
     for function in functions:
-        function.__code__ = function.__code__.replace(co_filename="<frozen ddtrace_run._finder>")
+        # With all that is in it.
+        _imp._fix_co_filename(function.__code__, "<frozen ddtrace_run._finder>")
 
 
-_like_importlib(
-    _provider,
-    _found_by_others,
-    _call,
-    _with_known_propagators,
-    _note,
-    hand_on_in_pools,
-    hand_on_to_greenlets,
-    _like_importlib,
-    _Lender.find_spec,
-    _Lender.find_distributions,
-    _Watcher.find_spec,
-    _Loader.__init__,
-    _Loader.__getattr__,
-    _Loader.exec_module,
-)
+def _all_like_importlib():
+    for each in list(globals().values()):
+        functions = vars(each).values() if isinstance(each, type) else [each]
+        _like_importlib(*(function for function in functions if type(function) is type(_like_importlib)))
+
+
+_all_like_importlib()
 del __file__
