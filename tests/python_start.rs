@@ -381,6 +381,27 @@ fn nothing_of_ours_is_in_what_tracers_see() {
     }
 }
 
+/// However a script is started, it is the same service.
+#[test]
+fn a_script_is_named_by_what_it_is() {
+    let sandbox = sandbox();
+    let python = python("otel-venv");
+    let line = format!("#!{python}\nfrom ddtrace import tracer\ntracer.trace('x').finish()\n");
+    let script = sandbox.write_program("shop.py", &line).display().to_string();
+    let shell = sandbox.write_program("list.sh", "#!/bin/sh\ntrue\n").display().to_string();
+    for (command, service) in [(vec![&*script], "shop"), (vec![&*python, &*script], "shop"), (vec![&*shell], "list.sh")]
+    {
+        sandbox.run_traced(["--process-spans=true"].iter().chain(&command)).assert_success();
+        let spans = sandbox.spans();
+        let services: Vec<_> = spans.iter().map(|span| span.resource["service.name"].as_str()).collect();
+        assert!(
+            !services.is_empty() && services.iter().all(|name| *name == Some(service)),
+            "{command:?}: {services:?}"
+        );
+        fs::remove_file(sandbox.local_store()).expect("the store of this one");
+    }
+}
+
 /// A program whose every line is covered stays so, whatever of ours runs in it.
 #[test]
 fn coverage_measures_the_program_alone() {

@@ -13,7 +13,7 @@ use super::process_spans::Decision;
 use super::{Given, Launch, is_traced_already, python, start_sidecar};
 use crate::cli::{ColourChoice, EXIT_OWN_FAILURE, Run, print};
 use crate::message::{self, Messages};
-use crate::sidecar;
+use crate::{sidecar, target};
 
 /// Starts a sidecar for the process that started this one, and prints the variables that it is to set: each as
 /// `NAME=value` with a NUL behind it. Gives the exit code.
@@ -40,7 +40,8 @@ pub fn attach(given: Given, messages: &mut Messages) -> i32 {
     }
     if config.enabled && !is_traced_already(&environment) {
         let path = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
-        let mut launch = Launch::of(&run, path, &config, &environment, python, None, ColourChoice::Never);
+        let looked = target::inspect(&path, environment.get("PATH"));
+        let mut launch = Launch::of(&run, &looked, &config, &environment, python, None, ColourChoice::Never);
         if config.process_spans != ProcessSpans::On {
             // Its beginning was not seen, and the library that would see its children is not in it.
             launch.decision = Decision::Off;

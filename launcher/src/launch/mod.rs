@@ -49,7 +49,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, soc
 use crate::cli::{ColourChoice, Run};
 use crate::message::{self, Messages};
 use crate::sidecar::{self, FirstProcess, Lineage, Order};
-use crate::target::Reason;
+use crate::target::{Reason, Target};
 use crate::{state_dir, target, view};
 use environment::Environment;
 use exec::Command;
@@ -146,7 +146,7 @@ pub fn run(run: &Run, given: Given, colour: ColourChoice, messages: &mut Message
     } else if let Some(obstacle) = looked.python_obstacle(&run.command).filter(|_| python.is_some()) {
         messages.note(inform::untraced_python(&looked, obstacle));
     }
-    let launch = Launch::of(run, path, &config, &environment, python, untraceable, colour);
+    let launch = Launch::of(run, &looked, &config, &environment, python, untraceable, colour);
     messages.debug(format_args!("process spans: {}", launch.decision));
     launch.start(config, environment, messages)
 }
@@ -179,6 +179,8 @@ fn become_program(command: &Command, word: &OsStr) -> i32 {
 struct Launch<'a> {
     run: &'a Run,
     path: PathBuf,
+    /// The service's name, as it was given or inferred.
+    service: String,
     /// The directory in front of `PYTHONPATH`.
     python: Option<PathBuf>,
     trace: Trace,
@@ -196,27 +198,28 @@ impl<'a> Launch<'a> {
     /// What is known before anything is done.
     fn of(
         run: &'a Run,
-        path: PathBuf,
+        looked: &Target,
         config: &Config,
         environment: &Environment,
         python: Option<PathBuf>,
         untraceable: Option<Reason>,
         colour: ColourChoice,
     ) -> Launch<'a> {
+        let (path, words) = (looked.path.clone(), looked.words(&run.command));
         let view = run.view || config.exporters.contains(&Exporter::Console);
         let incoming = Incoming::read(config, environment);
         let continued = incoming.is_continued();
         let decision = Decision::of(config, view, continued, environment);
         let random = Random::new();
-        let service = config.service.clone().unwrap_or_else(|| service::infer(&run.command));
+        let service = config.service.clone().unwrap_or_else(|| service::infer(&words));
         let process_tags = config.process_tags.then(|| {
             let directory = std::env::current_dir().unwrap_or_default();
-            let entry = service::entry_point(&run.command);
+            let entry = service::entry_point(&words);
             process_tags::of(entry.as_ref(), &path, &directory, &service, config.service.is_some())
         });
-        let resource = Arc::new(resource::of(config, service, process_tags, &random));
+        let resource = Arc::new(resource::of(config, service.clone(), process_tags, &random));
         let trace = Trace::of(config, incoming, &path, run.command.len(), &resource, &random);
-        Launch { run, path, python, trace, continued, resource, view, decision, untraceable, colour, random }
+        Launch { run, path, service, python, trace, continued, resource, view, decision, untraceable, colour, random }
     }
 
     fn start(self, config: Config, mut environment: Environment, messages: &mut Messages) -> i32 {
@@ -238,8 +241,7 @@ impl<'a> Launch<'a> {
 
     /// Puts into the environment what does not depend on the process: the tracer's settings and the library.
     fn equip(&self, config: &Config, environment: &mut Environment, messages: &mut Messages) {
-        let service = config.service.clone().unwrap_or_else(|| service::infer(&self.run.command));
-        let (settings, shortened) = tracer::settings(config, &service);
+        let (settings, shortened) = tracer::settings(config, &self.service);
         if shortened.is_some() {
             messages.complain("DD_TAGS and DD_SERVICE_MAPPING are longer than 20 KiB; sampling rules do not see them inside of programs that use the C interface");
         }

@@ -12,6 +12,7 @@ mod python;
 mod reason;
 mod runtime;
 
+use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -128,6 +129,18 @@ pub fn inspect(path: &Path, search_path: Option<&OsStr>) -> Target {
 }
 
 impl Target {
+    /// The words as they reach the interpreter where the program is a script of Python's that is started by itself; else
+    /// those of the command.
+    pub fn words<'a>(&self, command: &'a [OsString]) -> Cow<'a, [OsString]> {
+        let (Runtime::CPython(_), [script]) = (self.runtime, &self.scripts[..]) else { return Cow::Borrowed(command) };
+        // A script that stands for the interpreter, as those of pyenv do, is not what is run.
+        if matches!(runtime_by_path(script), Runtime::CPython(_)) {
+            return Cow::Borrowed(command);
+        }
+        let interpreter = [self.program.clone().into_os_string()];
+        Cow::Owned(interpreter.iter().chain(&self.arguments).chain(command).cloned().collect())
+    }
+
     /// What keeps a Python from loading the tracer; `None` for other programs. `command` is the whole command.
     pub fn python_obstacle(&self, command: &[OsString]) -> Option<Obstacle> {
         let is_python = |runtime: Runtime| matches!(runtime, Runtime::CPython(_));
