@@ -180,6 +180,7 @@ impl<'a> SpanRules<'a> {
 pub fn scrub_span(span: &mut Span, rules: &Rules) {
     let rules = SpanRules::new(rules, span.kind, span.span_type.as_deref(), &span.attributes);
     rules.scrub_name(&mut span.name);
+    span.operation_name.iter_mut().for_each(|name| rules.scrub_name(name));
     rules.scrub(&mut span.attributes);
     span.events.iter_mut().for_each(|event| rules.scrub(&mut event.attributes));
     span.links.iter_mut().for_each(|link| rules.scrub(&mut link.attributes));

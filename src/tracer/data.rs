@@ -216,8 +216,9 @@ impl SpanData {
         self.events += 1;
         let name = cut_name(name);
         let given = attributes.len();
-        let attributes = self.within(attributes.take(self.limits.event_attributes));
+        let mut attributes = self.within(attributes.take(self.limits.event_attributes));
         let dropped = given - attributes.len();
+        attributes.retain(|(name, _)| !name.is_empty());
         let size: usize = attributes.iter().map(|(name, value)| name.len() + value.size()).sum();
         self.fields.append(name.len() + size, attributes.len() + 3, |record| {
             record.event(time_unix_ns, Name(name), |event| {

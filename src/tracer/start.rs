@@ -144,7 +144,8 @@ impl Tracer {
         if let Some(incoming) = incoming {
             data.link_terminated(incoming);
         }
-        if let Some(baggage) = baggage {
+        let inherited = place.baggage.as_deref().filter(|_| !place.is_below_native);
+        if let Some(baggage) = baggage.or(inherited.map(|baggage| baggage as &dyn BaggageSource)) {
             self.show_baggage(&mut data, baggage);
         }
         // The same trace can come into a process in several ways: it is kept or dropped as a whole.

@@ -72,3 +72,49 @@ fn received(agent: &Agent) -> BTreeMap<String, i64> {
     }
     priorities
 }
+
+/// Also where it is over before the sidecar has heard of it, as those that `system` starts as the last thing are; and where a
+/// program sets the context of a request for it.
+#[test]
+fn a_process_goes_with_the_trace_that_it_was_started_in() {
+    let agent = Agent::start();
+    let settings = [("DD_TRACE_SAMPLE_RATE", "0"), ("DD_TRACE_PROCESS_SPANS", "true")];
+    let sandbox = sandbox(&agent, &settings);
+    let system = "import os; os.system('exit 3')";
+    let environment = r#"
+import os, subprocess
+from opentelemetry import propagate, trace
+incoming = {"x-datadog-trace-id": "42", "x-datadog-parent-id": "7", "x-datadog-sampling-priority": "2"}
+incoming.update({"x-datadog-origin": "rum", "x-datadog-tags": "_dd.p.dm=-4,_dd.p.foo=bar"})
+with trace.get_tracer("x").start_as_current_span("request", propagate.extract(incoming), trace.SpanKind.SERVER):
+    told = {}
+    propagate.inject(told)
+    told = {name.upper(): value for name, value in told.items() if name.startswith("trace")}
+    subprocess.run(["sh", "-c", "exit 3"], env={**os.environ, **told})
+"#;
+    for (program, said) in [(system, (-1.0, "-3", None, None)), (environment, (2.0, "-4", Some("rum"), Some("bar")))] {
+        http::get(agent.port, "/test/session/clear").expect("the agent answers");
+        sandbox.run_traced([&*python("otel-venv"), "-c", program]).assert_success();
+        sandbox.settle();
+        let traces = json(&agent, "/test/session/traces");
+        let of_trace = |trace: &&serde_json::Value| {
+            trace.as_array().is_some_and(|spans| {
+                spans.iter().any(|span| span["meta"]["exit_code"] == "3" || span["metrics"]["process.exit.code"] == 3.0)
+            })
+        };
+        let trace = traces.as_array().into_iter().flatten().find(of_trace).expect("the trace of the child");
+        let leaders: Vec<_> = trace
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|span| span["metrics"].get("_sampling_priority_v1").is_some())
+            .collect();
+        assert!(!leaders.is_empty(), "{trace:#}");
+        for span in leaders {
+            let text = |name: &str| span["meta"][name].as_str();
+            let found = (span["metrics"]["_sampling_priority_v1"].as_f64(), text("_dd.p.dm"));
+            assert_eq!(found, (Some(said.0), Some(said.1)), "{span:#}");
+            assert_eq!((text("_dd.origin"), text("_dd.p.foo")), (said.2, said.3), "{span:#}");
+        }
+    }
+}

@@ -4,7 +4,6 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use ddtrace::context::FLAG_SAMPLED;
 use ddtrace::ids::{SpanId, TraceId};
 use ddtrace::record::{ChildExit, Open, ROLE_SELF, Record, RecordBody, records};
 
@@ -12,11 +11,11 @@ use super::death::Death;
 use super::given_up::GivenUp;
 use super::judge::Judge;
 use super::process_span::{ProcessSpan, signal_name};
+use super::process_trace::{Carried, Handed, Trace};
 use super::recorded_span::CutOff;
 use super::traces::{HandOn, Traces};
-use super::verdict::Verdict;
 use crate::spool::{Frame, FrameKind};
-use ddtrace::span::{Resource, Span, TraceChunk};
+use ddtrace::span::{Resource, TraceChunk};
 
 /// How long a dead process's exit status may take to be known: its parent has to wait for it.
 const STATUS_LINGER_NS: u64 = 1_500_000_000;
@@ -53,6 +52,8 @@ pub struct Assembler {
     /// Ends of children that have not been heard of yet.
     early_exits: HashMap<u32, ChildExit>,
     traces: HashMap<TraceId, Trace>,
+    /// What the traces carry of which everything was handed on: processes that are heard of later go with them.
+    handed: Handed,
     /// Spans that are no processes.
     general: Traces,
     judge: Judge,
@@ -74,35 +75,6 @@ pub struct Assembler {
     handed_on: BTreeSet<u32>,
 }
 
-#[derive(Default)]
-struct Trace {
-    open: usize,
-    finished: Vec<Span>,
-    /// What the process that is the trace's first in this run says of it.
-    verdict: Verdict,
-    /// The W3C trace flags that its first process was given.
-    flags: u8,
-    segments: SegmentsOf,
-}
-
-/// The segments in which spans of a trace were begun, since nothing of it was open.
-#[derive(Clone, Debug, Default)]
-pub struct SegmentsOf(Vec<u32>);
-
-impl SegmentsOf {
-    /// A span was begun in this segment, which is not one before those that came earlier.
-    pub fn add(&mut self, segment: u32) {
-        if self.0.last() != Some(&segment) {
-            self.0.push(segment);
-        }
-    }
-
-    /// All of them.
-    pub fn numbers(&self) -> impl Iterator<Item = u32> {
-        self.0.iter().copied()
-    }
-}
-
 impl Assembler {
     /// An assembler for records of this machine's clock, made by `resource`. `judge` decides about traces that nobody has
     /// decided about.
@@ -119,6 +91,7 @@ impl Assembler {
             by_pid: HashMap::new(),
             early_exits: HashMap::new(),
             traces: HashMap::new(),
+            handed: Handed::default(),
             past: HashMap::new(),
             malformed: 0,
             ended: false,
@@ -280,19 +253,25 @@ impl Assembler {
         }
         span.amend(record);
         span.carry(&state);
+        let (handed, trace_id) = (&self.handed, span.trace_id());
+        let trace = self.traces.entry(trace_id).or_insert_with(|| {
+            let fresh =
+                || Carried { flags: open.trace_flags, state: span.trace_state().to_owned(), ..Carried::default() };
+            Trace { carried: handed.get(trace_id).cloned().unwrap_or_else(fresh), ..Trace::default() }
+        });
+        trace.open += 1;
+        trace.segments.add(self.segment);
+        for field in record.fields() {
+            trace.carried.verdict.take(field.key, &field.value);
+        }
+        // Its parent may be over, and handed on.
+        span.carry(&trace.carried.state);
         if let Some(exit) = self.early_exits.remove(&open.pid)
             && exit.time_ns >= open.start_ns
         {
             span.exited(exit);
         }
         self.by_pid.insert(open.pid, record.span_id);
-        let trace =
-            self.traces.entry(span.trace_id()).or_insert_with(|| Trace { flags: open.trace_flags, ..Trace::default() });
-        trace.open += 1;
-        trace.segments.add(self.segment);
-        for field in record.fields() {
-            trace.verdict.take(field.key, &field.value);
-        }
         self.open.insert(record.span_id, span);
         1
     }
@@ -425,6 +404,12 @@ impl Assembler {
         if ended {
             self.general.end(self.unix_ns(self.last_ns));
         }
+        for (id, trace) in self.traces.iter_mut().filter(|(_, trace)| trace.carried.verdict.priority.is_none()) {
+            // A program has handed its trace on, in the environment, to a process that it has started.
+            if let Some(said) = self.general.said_of(*id) {
+                trace.carried.verdict = said.handed_on();
+            }
+        }
         let mut ready = self.general.collect(&self.judge, now_ns, what, most);
         self.finish_done(now_ns);
         self.early_exits.retain(|_, exit| now_ns.saturating_sub(exit.time_ns) < LATE_NEWS_NS);
@@ -437,15 +422,19 @@ impl Assembler {
         for chunk in ready.iter().filter(|chunk| chunk.sampling_priority > 0) {
             let id = chunk.spans.first().map(|span| span.trace_id);
             if let Some(trace) = id.and_then(|id| self.traces.get_mut(&id)).filter(|trace| !trace.keeps()) {
-                trace.verdict.follow(chunk);
+                trace.carried.verdict.follow(chunk);
             }
         }
         let (judge, resource, handed_on) = (&self.judge, &self.resource, &mut self.handed_on);
-        self.traces.retain(|_, trace| {
+        let handed = &mut self.handed;
+        self.traces.retain(|id, trace| {
             let enough = least.is_some_and(|least| trace.finished.len() >= least);
             if (trace.open == 0 || enough) && !trace.finished.is_empty() {
                 handed_on.extend(trace.segments.numbers());
                 ready.push(trace.hand_on(judge, resource));
+                if trace.open == 0 {
+                    handed.remember(*id, std::mem::take(&mut trace.carried));
+                }
             }
             trace.open > 0 || !trace.finished.is_empty()
         });
@@ -465,30 +454,5 @@ impl Assembler {
                 self.general.close_dead(producer, self.unix_ns(death.time_ns), &by);
             }
         }
-    }
-}
-
-impl Trace {
-    /// Whether it is kept, as far as that is known.
-    fn keeps(&self) -> bool {
-        match self.verdict.priority {
-            Some(_) => self.verdict.keeps(),
-            None => self.flags & FLAG_SAMPLED != 0,
-        }
-    }
-
-    fn hand_on(&mut self, judge: &Judge, resource: &Arc<Resource>) -> TraceChunk {
-        let mut spans = std::mem::take(&mut self.finished);
-        // Parents start before their children, so the local root comes first.
-        spans.sort_by_key(|span| (span.start_unix_nano, span.end_unix_nano));
-        if self.verdict.priority.is_none() {
-            // A trace that the program had from elsewhere, and set for a child: its flag says all that is known.
-            self.verdict.priority = Some(i32::from(self.flags & FLAG_SAMPLED));
-        }
-        if self.verdict.keeps() {
-            spans.iter_mut().for_each(|span| span.flags |= FLAG_SAMPLED);
-        }
-        judge.pick(&self.verdict, &mut spans, resource);
-        self.verdict.chunk(resource, spans, self.open == 0)
     }
 }

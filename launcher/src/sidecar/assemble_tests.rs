@@ -229,3 +229,30 @@ fn what_is_given_up_is_the_same_for_whoever_reads_the_records() {
         }
     }
 }
+
+#[test]
+fn a_process_that_is_heard_of_late_goes_with_its_trace() {
+    let mut story = Story::new(None);
+    story.record(|record| {
+        let body = OpenBody {
+            trace_id: TraceId(1),
+            parent_id: SpanId(0),
+            start_ns: 100,
+            pid: 10,
+            ppid: 1,
+            trace_flags: 0,
+            role: ROLE_CHILD,
+            remote_parent: false,
+        };
+        record.open(SpanId(1), &body);
+        record.text(Key::TraceState, b"ot=th:0");
+        record.integer(Key::SamplingPriority, -1);
+        record.text(Key::TraceTags, b"_dd.p.dm=-3");
+    });
+    story.died(1, 200, Some(0));
+    assert_eq!(story.0.collect(300)[0].sampling_priority, -1);
+    story.open(2, 1, 11, ROLE_SELF, 150, "/bin/true").died(2, 200, Some(0));
+    let late = story.0.collect(400);
+    assert_eq!((late[0].sampling_priority, late[0].decision_maker.as_ref()), (-1, "-3"));
+    assert_eq!(late[0].spans[0].trace_state, "ot=th:0");
+}

@@ -22,6 +22,7 @@ mod memory;
 mod origin;
 mod pidfd;
 mod process_span;
+mod process_trace;
 mod process_traces;
 mod queues;
 mod recorded_span;

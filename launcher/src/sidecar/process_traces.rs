@@ -11,10 +11,10 @@ use ddtrace::record::{DECIDE_AFTER, Record};
 use ddtrace::semconv::PROCESS_PID;
 use ddtrace::span::{Resource, Span, TraceChunk, Value};
 
-use super::assemble::SegmentsOf;
 use super::death::Death;
 use super::decided::Decided;
 use super::judge::Judge;
+use super::process_trace::SegmentsOf;
 use super::recorded_span::{CutOff, RecordedSpan, ScopeKey};
 use super::traces::HandOn;
 use super::verdict::Verdict;
@@ -142,6 +142,14 @@ impl Process {
             let verdict = self.decided.last(id).cloned().unwrap_or_default();
             Box::new(Trace { verdict, ..Trace::default() })
         })
+    }
+
+    /// What it says of a trace, if it has decided about it or was told.
+    pub(super) fn said_of(&self, id: TraceId) -> Option<&Verdict> {
+        let trace = self.traces.get(&id);
+        let open = trace.and_then(|trace| self.open.get(&trace.open_root?));
+        let known = [open.map(|span| &span.verdict), trace.map(|trace| &trace.verdict), self.decided.last(id)];
+        known.into_iter().flatten().find(|verdict| verdict.priority.is_some())
     }
 
     /// Takes in a span that has ended.

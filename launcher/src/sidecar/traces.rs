@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use ddtrace::ids::TraceId;
 use ddtrace::record::{EndBody, FieldValue, Record, RecordBody, SpanBody, records};
 use ddtrace::span::{Resource, TraceChunk};
 
@@ -13,6 +14,7 @@ use super::early::Early;
 use super::judge::Judge;
 use super::process_traces::{Process, Ready};
 use super::recorded_span::{CutOff, RecordedSpan, set};
+use super::verdict::Verdict;
 
 /// The conventions' name for what Datadog's tracers call `runtime-id`.
 const INSTANCE_ID: &[u8] = b"service.instance.id";
@@ -85,6 +87,11 @@ impl Traces {
     /// The segments that traces were begun in of which something was handed on since this was last asked.
     pub fn take_handed_on(&mut self) -> BTreeSet<u32> {
         std::mem::take(&mut self.handed_on)
+    }
+
+    /// What a process says of a trace that it has handed on to another one.
+    pub fn said_of(&self, id: TraceId) -> Option<&Verdict> {
+        self.processes.values().find_map(|process| process.said_of(id))
     }
 
     /// How many spans the programs have taken back since this was last asked.

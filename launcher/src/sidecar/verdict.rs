@@ -82,6 +82,11 @@ impl Verdict {
         *self = Verdict { origin, last_parent, error, ..other.clone() };
     }
 
+    /// What another process has of it that the trace was handed on to.
+    pub fn handed_on(&self) -> Verdict {
+        Verdict { last_parent: None, error: None, ..self.clone() }
+    }
+
     /// Takes over what was decided in a part of the trace that has been sent.
     pub fn follow(&mut self, part: &TraceChunk) {
         self.priority = Some(part.sampling_priority);

@@ -178,7 +178,7 @@ impl Tracer {
             record.amend(span.span_id);
             record.event(time, Name(cut(name, MAX_NAME)), |event| {
                 let mut dropped = 0u32;
-                for tag in tags {
+                for tag in tags.filter(|tag| !tag.name.is_empty()) {
                     if tells_exception {
                         note(span, |span| note_exception(span, &tag));
                     }

@@ -90,7 +90,7 @@ pub(super) fn span_type(span: &Span) -> Cow<'_, str> {
     Cow::Borrowed(match span.kind {
         SpanKind::Server => "web",
         SpanKind::Client => match attribute_text(span, &["db.system.name", "db.system"]) {
-            Some(system) => database_type(system),
+            Some(system) => database_type(&system.to_ascii_lowercase()),
             None => "http",
         },
         _ => "custom",
@@ -230,6 +230,8 @@ mod tests {
             (Client, &[("db.system", "postgresql")], "sql"),
             (Client, &[("db.system.name", "microsoft.sql_server")], "sql"),
             (Client, &[("db.system", "redis")], "redis"),
+            (Client, &[("db.system.name", "PostgreSQL")], "sql"),
+            (Client, &[("db.system", "Redis")], "redis"),
             (Client, &[("db.system", "neo4j")], "db"),
             (Client, &[("span.type", "cache")], "cache"),
             (Client, &[("datadog.type", "x"), ("span.type", "cache")], "x"),

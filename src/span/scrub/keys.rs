@@ -6,8 +6,9 @@ pub(super) const ADDRESSES: [&str; 5] = ["http.referrer", "http.target", "http.u
 pub(super) const QUERIES: [&str; 2] = ["url.query", "http.query.string"];
 /// Attributes that hold a statement: the conventions' name now, and before, and Datadog's.
 pub(super) const STATEMENTS: [&str; 3] = ["db.query.text", "db.statement", "sql.query"];
-/// Attributes that hold the resource, which says the same as a span's name.
-const RESOURCES: [&str; 2] = ["datadog.resource", "resource.name"];
+/// Attributes that hold the resource or the operation's name, which say the same as a span's name where a program makes no
+/// difference between them.
+const TITLES: [&str; 4] = ["datadog.name", "datadog.resource", "operation.name", "resource.name"];
 /// Holds how a database is reached.
 const CONNECTION: &str = "db.connection_string";
 /// What comes before a header's name: in the conventions, and in Datadog's tracers.
@@ -40,7 +41,7 @@ impl Content {
             Some(Content::Query)
         } else if STATEMENTS.contains(&key) {
             Some(Content::Statement)
-        } else if RESOURCES.contains(&key) {
+        } else if TITLES.contains(&key) {
             Some(Content::Title)
         } else if key == CONNECTION {
             Some(Content::Connection)

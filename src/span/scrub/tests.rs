@@ -127,12 +127,15 @@ fn lists_events_and_links_are_scrubbed_too() {
 /// The name and the resource that are shown of a span with these attributes.
 fn titles(name: &'static str, attributes: &[(&'static str, &'static str)], rules: &Rules) -> [String; 2] {
     let mut attributes: Vec<_> = attributes.iter().map(|(key, value)| attribute(key, *value)).collect();
-    attributes.push(attribute("resource.name", name));
-    let mut span = Span { kind: SpanKind::Client, name: Cow::Borrowed(name), attributes, ..span() };
+    attributes.extend(["resource.name", "operation.name"].map(|key| attribute(key, name)));
+    let operation_name = Some(Cow::Borrowed(name));
+    let mut span = Span { kind: SpanKind::Client, name: Cow::Borrowed(name), operation_name, attributes, ..span() };
     scrub_span(&mut span, rules);
     let once = span.clone();
     scrub_span(&mut span, rules);
     assert_eq!(span, once, "twice is once");
+    assert_eq!(span.operation_name.as_deref(), Some(&*span.name), "the operation may be named so");
+    assert_eq!(text(&span.attributes, &["operation.name"]), Some(&*span.name));
     let resource = text(&span.attributes, &["resource.name"]).unwrap();
     [span.name.into_owned(), String::from(resource)]
 }
