@@ -4,7 +4,7 @@
 use ddtrace_test_support::programs::compile;
 use ddtrace_test_support::sandbox::install;
 use ddtrace_test_support::{Outcome, Sandbox};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::Write;
@@ -161,6 +161,20 @@ fn a_broken_pipe_ends_the_program_as_ever() {
     let traced = sandbox.run_bare(["bash", "-c", &script(&format!("'{}'", sandbox.launcher()))]);
     assert_eq!(bare.err(), "141\n");
     assert_eq!(traced, bare);
+}
+
+#[test]
+fn what_is_no_variable_in_the_environment_is_handed_on() {
+    let sandbox = sandbox();
+    let program = compile(&sandbox, "odd_environment");
+    let entries = |outcome: Outcome| -> BTreeSet<String> {
+        outcome.assert_success();
+        outcome.out().lines().map(String::from).collect()
+    };
+    let bare = entries(sandbox.run_bare([&program, &program]));
+    assert_eq!(bare.iter().map(String::as_str).collect::<Vec<_>>(), ["=bar", "A=1", "FOO"]);
+    assert_eq!(entries(sandbox.run_bare([&program, sandbox.launcher(), &program])), bare);
+    sandbox.settle();
 }
 
 #[test]

@@ -111,12 +111,16 @@ unsafe extern "C" fn make(class: *mut PyTypeObject, args: *mut PyObject, kwargs:
 fn give(greenlet: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = greenlet.py();
     let Some((variable, value)) = active_as_it_is(py)? else { return Ok(()) };
-    if is_for_a_thread(py)? || !greenlet.getattr(intern!(py, "gr_context"))?.is_none() {
+    // By the descriptor of greenlet's own class, past whatever a derived one does with attributes.
+    let descriptor = py.import(intern!(py, "greenlet"))?.getattr(intern!(py, "greenlet"))?;
+    let descriptor = descriptor.getattr(intern!(py, "gr_context"))?;
+    let has_none = || Ok::<_, PyErr>(descriptor.call_method1(intern!(py, "__get__"), (greenlet,))?.is_none());
+    if is_for_a_thread(py)? || !has_none()? {
         return Ok(());
     }
     let context = py.import(intern!(py, "_contextvars"))?.call_method0(intern!(py, "Context"))?;
     variable.set_in(&context, &value)?;
-    greenlet.setattr(intern!(py, "gr_context"), context)
+    descriptor.call_method1(intern!(py, "__set__"), (greenlet, context)).map(drop)
 }
 
 /// Where what is active is kept, and the value there: the span itself, as a copy of the context would have it.

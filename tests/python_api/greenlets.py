@@ -122,6 +122,17 @@ def what_the_program_gives_a_greenlet():
     # That of a span that has ended is its context, and nothing is the current span.
     assert [greenlet.value for greenlet in greenlets] == [second, None, None] and first.finished
 
+    class Watched(gevent.Greenlet):
+        seen = []
+
+        def __setattr__(self, name, value):
+            self.seen.append(name)
+            super().__setattr__(name, value)
+
+    with tracer.trace("watched"):
+        Watched.spawn(lambda: None).join()
+    assert "gr_context" not in Watched.seen, Watched.seen
+
     class Request:
         pass
 

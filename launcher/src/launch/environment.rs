@@ -1,6 +1,6 @@
 //! The environment that the program gets.
 
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{CStr, CString, OsStr, OsString, c_char};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
@@ -10,12 +10,35 @@ use super::tracer;
 #[derive(Clone, Debug)]
 pub struct Environment {
     entries: Vec<(OsString, OsString)>,
+    /// What has no name, or no value, and is handed on as it is.
+    odd: Vec<CString>,
+}
+
+/// What there is in this process's environment that sets no variable.
+fn odd_entries() -> Vec<CString> {
+    unsafe extern "C" {
+        static environ: *const *const c_char;
+    }
+    let mut odd = Vec::new();
+    // SAFETY: the launcher has one thread, and nobody changes the array; it ends with null, and holds C strings.
+    unsafe {
+        let mut place = environ;
+        while !place.is_null() && !(*place).is_null() {
+            let entry = CStr::from_ptr(*place);
+            // As `std::env` has it, which leaves these out: the name has a character at least.
+            if entry.to_bytes().iter().skip(1).all(|byte| *byte != b'=') {
+                odd.push(entry.to_owned());
+            }
+            place = place.add(1);
+        }
+    }
+    odd
 }
 
 impl Environment {
     /// The launcher's own.
     pub fn inherited() -> Self {
-        Environment { entries: std::env::vars_os().collect() }
+        Environment { entries: std::env::vars_os().collect(), odd: odd_entries() }
     }
 
     /// The entries.
@@ -92,7 +115,7 @@ impl Environment {
             text.extend(value.as_bytes());
             CString::new(text).ok()
         };
-        self.entries.iter().filter_map(entry).collect()
+        self.entries.iter().filter_map(entry).chain(self.odd.iter().cloned()).collect()
     }
 }
 
@@ -101,7 +124,8 @@ mod tests {
     use super::*;
 
     fn environment(entries: &[(&str, &str)]) -> Environment {
-        Environment { entries: entries.iter().map(|(name, value)| (name.into(), value.into())).collect() }
+        let entries = entries.iter().map(|(name, value)| (name.into(), value.into())).collect();
+        Environment { entries, odd: vec![c"=odd".to_owned()] }
     }
 
     #[test]
@@ -147,6 +171,6 @@ mod tests {
         environment.set("B", "4");
         environment.set("C", "5");
         let texts: Vec<_> = environment.to_c().into_iter().map(|text| text.into_string().unwrap()).collect();
-        assert_eq!(texts, ["A=1", "B=4", "A=3", "C=5"]);
+        assert_eq!(texts, ["A=1", "B=4", "A=3", "C=5", "=odd"]);
     }
 }
