@@ -381,6 +381,20 @@ fn nothing_of_ours_is_in_what_tracers_see() {
     }
 }
 
+/// A module that somebody is to be told of fails as it does without us.
+#[test]
+fn imports_that_fail_show_nothing_of_ours() {
+    let mut sandbox = sandbox();
+    sandbox.set("DD_TRACE_PROCESS_SPANS", "false");
+    fs::create_dir_all(sandbox.work().join("opentelemetry/trace")).expect("a package");
+    for failure in ["raise ValueError('here')", "import no_such_module", "1 +"] {
+        sandbox.write("opentelemetry/trace/__init__.py", failure);
+        for python in pythons() {
+            sandbox.assert_same(&[&python, "-B", "-c", "import opentelemetry.trace"]);
+        }
+    }
+}
+
 /// However a script is started, it is the same service.
 #[test]
 fn a_script_is_named_by_what_it_is() {

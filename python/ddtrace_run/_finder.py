@@ -264,11 +264,11 @@ def hand_on_to_greenlets(module):
 
 def _like_importlib(*functions):
     """Debuggers, profilers and measures of coverage take these for what they are, a part of the import system: as that of
-    the interpreter itself they have no file.
+    the interpreter itself they have no file, and the interpreter takes them out of the tracebacks of imports that fail.
     """
     for function in functions:
         # With all that is in it.
-        _imp._fix_co_filename(function.__code__, "<frozen ddtrace_run._finder>")
+        _imp._fix_co_filename(function.__code__, "<frozen importlib._bootstrap>")
 
 
 def _all_like_importlib():
