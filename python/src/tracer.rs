@@ -78,7 +78,9 @@ fn begin<'py>(py: Python<'py>, beginning: &Beginning<'_>, parent: Active<'py>) -
         (service, _) => service,
     };
     let beginning = Beginning { service, ..*beginning };
-    let start_as = Start::new(String::from(beginning.shown()), Parent::None);
+    // Datadog's APIs have no kinds: what is of this type without a parent is a request.
+    let is_request = beginning.span_type == Some("web");
+    let start_as = Start { is_request, ..Start::new(String::from(beginning.shown()), Parent::None) };
     start(py, start_as, parent, None, |data| beginning.fill(data))
 }
 
@@ -192,6 +194,8 @@ fn reborrow<'a>(start: Start<'_>) -> Start<'a> {
     Start {
         name: start.name,
         kind: start.kind,
+        is_request: start.is_request,
+        native_request: start.native_request,
         start_unix_ns: start.start_unix_ns,
         parent: Parent::None,
         incoming: None,

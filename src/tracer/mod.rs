@@ -32,6 +32,7 @@ mod tests;
 
 pub use data::SpanData;
 pub use live::LiveSpan;
+pub use native::NativeRequest;
 pub use settings::Settings;
 pub use start::{Parent, Start};
 pub use trace::ActiveTrace;

@@ -16,7 +16,7 @@ pub(crate) fn begin_server(headers: Option<&dyn Carrier>, describe: &mut dyn FnM
     let Some(tracer) = tracer_of_this_process() else { return 0 };
     let context = headers.and_then(|headers| tracer.extract(headers)).unwrap_or(0);
     let place = tracer.place_of(NO_PARENT, context, SERVER);
-    or_lost(place.and_then(|place| tracer.begin(place, SERVER, 0, &[], describe)))
+    or_lost(place.and_then(|place| tracer.begin(place, SERVER, 0, None, describe)))
 }
 
 /// A request that goes out: begins its span, below `owner` where the thread has nothing better to say. 0 where no span
@@ -31,7 +31,7 @@ pub(crate) fn begin_client(owner: u64, headers: Option<&dyn Carrier>, describe: 
         return 0;
     }
     let place = tracer.place_of(parent, 0, CLIENT);
-    or_lost(place.and_then(|place| tracer.begin(place, CLIENT, 0, &[], describe)))
+    or_lost(place.and_then(|place| tracer.begin(place, CLIENT, 0, None, describe)))
 }
 
 fn or_lost(span: Option<u64>) -> u64 {
@@ -51,7 +51,7 @@ pub(crate) fn header_tags() -> Option<HeaderTags<'static>> {
 /// More is known of a span.
 pub(crate) fn amend(span: u64, describe: &mut dyn FnMut(&mut Told<'_>)) {
     let Some(tracer) = existing_tracer() else { return };
-    if let Some(span) = tracer.span(span) {
+    if let Some(span) = tracer.span(span).filter(|span| !span.is_lent()) {
         process::record_span(|record| {
             record.amend(span.span_id);
             describe(&mut Told { record, root: None, has_rules: false });
@@ -63,7 +63,7 @@ pub(crate) fn amend(span: u64, describe: &mut dyn FnMut(&mut Told<'_>)) {
 pub(crate) fn end(span: u64, failed: bool, describe: &mut dyn FnMut(&mut Told<'_>)) {
     // A forked child that closes what it has inherited needs no tracer for that.
     let Some(tracer) = existing_tracer().filter(|_| span != 0) else { return };
-    if failed && let Some(span) = tracer.span(span) {
+    if failed && let Some(span) = tracer.span(span).filter(|span| !span.is_lent()) {
         span.fail(b"");
     }
     tracer.end(span, 0, describe);

@@ -140,6 +140,10 @@ impl Tracer {
                 span.trace.root.add(about, b"", text);
             }
         });
+        // Its own tracer tells of what is lent.
+        if span.is_lent() {
+            return;
+        }
         process::record_span(|record| {
             record.amend(span.span_id);
             record.text(attribute, cut(text, MAX_LABEL));

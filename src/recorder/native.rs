@@ -1,0 +1,97 @@
+//! What native code of this process knows of spans, and what it is told of those of this tracer.
+
+use super::{Outlet, Recorder};
+use crate::interface::{CurrentSpan, DecidedInfo, Part, RequestInfo};
+use crate::propagation::CarrierMut;
+
+impl Recorder {
+    /// The handle of what native code has active on this thread, or else of the request that the thread serves; 0 for none.
+    pub(crate) fn native_surroundings(&self) -> u64 {
+        match &self.outlet {
+            Outlet::Preload(preload) => preload.surroundings(),
+            Outlet::Own(_) | Outlet::Nowhere => 0,
+            #[cfg(test)]
+            Outlet::Memory(memory) => memory.native.lock().unwrap().is_some().into(),
+        }
+    }
+
+    /// What a handle stands for.
+    pub(crate) fn describe_native(&self, number: u64) -> Option<CurrentSpan> {
+        match &self.outlet {
+            Outlet::Preload(preload) => preload.describe(number),
+            Outlet::Own(_) | Outlet::Nowhere => None,
+            #[cfg(test)]
+            Outlet::Memory(memory) => *memory.native.lock().unwrap(),
+        }
+    }
+
+    /// All that the trace of a handle carries, in the form of
+    /// [`Propagation::between_tracers`](crate::propagation::Propagation::between_tracers).
+    pub(crate) fn hand_over_native(&self, number: u64, headers: &mut dyn CarrierMut) {
+        match &self.outlet {
+            Outlet::Preload(preload) => preload.hand_over(number, headers),
+            Outlet::Own(_) | Outlet::Nowhere => {}
+            #[cfg(test)]
+            Outlet::Memory(memory) => {
+                memory
+                    .native_headers
+                    .lock()
+                    .unwrap()
+                    .iter()
+                    .for_each(|(name, value)| headers.set(name, value.as_bytes()));
+            }
+        }
+    }
+
+    /// The request with this handle, or with 0 the one that this thread serves, if it is nobody's yet.
+    #[must_use]
+    pub fn native_request(&self, number: u64) -> Option<RequestInfo> {
+        match &self.outlet {
+            Outlet::Preload(preload) => preload.request(number),
+            Outlet::Own(_) | Outlet::Nowhere => None,
+            #[cfg(test)]
+            Outlet::Memory(memory) => *memory.request.lock().unwrap(),
+        }
+    }
+
+    /// Takes over the span of a request. Gives a handle for its trace; 0 where somebody was faster.
+    pub(crate) fn take_over_native(&self, number: u64) -> u64 {
+        match &self.outlet {
+            Outlet::Preload(preload) => preload.take_over(number),
+            Outlet::Own(_) | Outlet::Nowhere => 0,
+            #[cfg(test)]
+            Outlet::Memory(memory) => memory.request.lock().unwrap().take().map_or(0, |request| request.span),
+        }
+    }
+
+    /// What was lent or taken over is over.
+    pub(crate) fn give_back(&self, number: u64) {
+        if let Outlet::Preload(preload) = &self.outlet {
+            preload.give_back(number);
+        }
+    }
+
+    /// Tells what the sampling rules are to see of what was lent or taken over.
+    pub(crate) fn label_native(&self, number: u64, part: Part, text: &[u8]) {
+        if let Outlet::Preload(preload) = &self.outlet {
+            preload.set(number, part, text);
+        }
+    }
+
+    /// Tells native code what is decided about the trace of what was lent or taken over; `None` only asks. Gives whether no
+    /// other decision is final there.
+    pub(crate) fn decide_native(&self, number: u64, decided: Option<&DecidedInfo>) -> bool {
+        match &self.outlet {
+            Outlet::Preload(preload) => preload.decide(number, decided),
+            Outlet::Own(_) | Outlet::Nowhere => true,
+            #[cfg(test)]
+            Outlet::Memory(memory) => {
+                let mut told = memory.decided.lock().unwrap();
+                if let (Some(decided), true) = (decided, *memory.is_final_there.lock().unwrap() == 0) {
+                    told.push((number, *decided));
+                }
+                *memory.is_final_there.lock().unwrap() == 0
+            }
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! Python programs whose connections are looked at: a request is one span, whoever tells of it, and what belongs to what.
+
+use ddtrace_test_support::agent::free_port;
+use ddtrace_test_support::python::python;
+use ddtrace_test_support::servers::{self, Server, files, only, python_server};
+use ddtrace_test_support::spans::Span;
+use ddtrace_test_support::{Agent, PATIENCE, Sandbox, repository};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+fn sandbox() -> Sandbox {
+    servers::sandbox(env!("CARGO_BIN_EXE_ddtrace-run"))
+}
+
+fn program(name: &str) -> String {
+    repository().join("tests/python_native").join(name).display().to_string()
+}
+
+/// A server of `tests/python_native`. `how` says what it does.
+fn server(sandbox: &mut Sandbox, name: &str, how: &str) -> (Server, u16) {
+    let (python, program, port) = (python("native-venv"), program(name), free_port());
+    sandbox.set("HOW", how);
+    (Server::of(sandbox, true, "web", port, &[&python, &program, &port.to_string()]), port)
+}
+
+/// The application of `web.py` in a server that keeps connections, with threads.
+fn gunicorn(sandbox: &mut Sandbox, how: &str) -> (Server, u16) {
+    let (python, port) = (python("native-venv"), free_port());
+    sandbox.set("HOW", how);
+    let (directory, address) = (program(""), format!("127.0.0.1:{port}"));
+    let argv = [&python, "-m", "gunicorn", "-k", "gthread", "--threads", "3", "--chdir", &directory];
+    (Server::of(sandbox, true, "web", port, &[&argv[..], &["-b", &address, "web:app"]].concat()), port)
+}
+
+const PARENT: &str = "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n";
+const TRACE_ID: &str = "0af7651916cd43dd8448eb211c80319c";
+const SPAN_ID: &str = "b7ad6b7169203331";
+
+/// A connection over which one request is made after the other; another one where the server closes it.
+struct Client(u16, TcpStream);
+
+impl Client {
+    fn new(port: u16) -> Client {
+        let connection = TcpStream::connect(("127.0.0.1", port)).expect("the server listens");
+        connection.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        Client(port, connection)
+    }
+
+    /// The body of the answer.
+    fn get(&mut self, path: &str, headers: &str) -> String {
+        write!(self.1, "GET {path} HTTP/1.1\r\nHost: x\r\n{headers}\r\n").expect("it is sent");
+        let mut answer = Vec::new();
+        let mut byte = [0];
+        while !answer.ends_with(b"\r\n\r\n") {
+            self.1.read_exact(&mut byte).expect("a head");
+            answer.push(byte[0]);
+        }
+        let head = String::from_utf8(answer).expect("a head is text").to_lowercase();
+        assert!(head.starts_with("http/1.1 200"), "{path}: {head}");
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).expect("a length");
+        let mut body = vec![0; length.parse().expect("a number")];
+        self.1.read_exact(&mut body).expect("a body");
+        if head.contains("connection: close") {
+            *self = Client::new(self.0);
+        }
+        String::from_utf8(body).expect("the body is text")
+    }
+}
+
+fn get(port: u16, path: &str, headers: &str) -> String {
+    Client::new(port).get(path, headers)
+}
+
+/// Each span with those above it: kind and name, from itself up; sorted. A parent that is elsewhere is its id.
+fn trees(spans: &[Span]) -> Vec<String> {
+    let mut trees: Vec<String> = spans
+        .iter()
+        .map(|span| {
+            let mut way = format!("{} {}", span.kind, span.name);
+            let mut above = span.parent_id.clone();
+            while let Some(id) = above {
+                let parent = spans.iter().find(|other| other.span_id == id && other.trace_id == span.trace_id);
+                let name = parent.map_or_else(|| id.clone(), |parent| format!("{} {}", parent.kind, parent.name));
+                way.push_str(&format!(" < {name}"));
+                above = parent.and_then(|parent| parent.parent_id.clone());
+            }
+            way
+        })
+        .collect();
+    trees.sort();
+    trees
+}
+
+/// Every way in which a program can make a span of its request: there is one span, with what both know.
+#[test]
+fn a_request_is_one_span_whoever_tells_of_it() {
+    for (how, name, follows) in [
+        ("nothing", "GET", true),
+        ("instrumented", "GET /", true),
+        ("datadog", "GET by hand", true),
+        ("datadog_with_context", "GET by hand", true),
+        ("otel", "GET by hand", true),
+    ] {
+        let mut sandbox = sandbox();
+        let (server, port) = server(&mut sandbox, "web.py", how);
+        assert_eq!(get(port, "/", ""), "hello", "{how}");
+        assert_eq!(get(port, "/", PARENT), "hello", "{how}");
+        drop(server);
+        let spans = sandbox.spans();
+        let expected = [format!("server {name}"), format!("server {name} < {SPAN_ID}")];
+        assert_eq!(trees(&spans), expected, "{how}: {spans:#?}");
+        let continued = only(&spans, |span| span.parent_id.is_some());
+        assert_eq!((continued.trace_id == TRACE_ID, continued.flags & 0x200 != 0), (follows, true), "{how}");
+        for span in &spans {
+            let address = if how.starts_with("datadog") { "http.client_ip" } else { "client.address" };
+            assert_eq!(span.text(address), Some("127.0.0.1"), "{how}: {span:#?}");
+            let path = if how == "otel" { "/set by hand" } else { "/" };
+            assert_eq!(span.text("url.path"), Some(path), "{how}: {span:#?}");
+            assert!(!span.failed && span.end > span.start, "{how}: {span:#?}");
+        }
+    }
+}
+
+#[test]
+fn what_the_program_sees_of_its_span_is_what_is_sent() {
+    for how in ["datadog", "otel", "instrumented"] {
+        let mut sandbox = sandbox();
+        let (server, port) = gunicorn(&mut sandbox, how);
+        let mut client = Client::new(port);
+        let seen: Vec<String> = ["", PARENT, ""].map(|headers| client.get("/ids/x", headers)).into();
+        drop(server);
+        let mut sent: Vec<Span> = sandbox.spans();
+        sent.sort_by_key(|span| span.start);
+        let sent: Vec<String> = sent.iter().map(|span| format!("{} {}", span.trace_id, span.span_id)).collect();
+        assert_eq!(seen, sent, "{how}");
+        assert!(seen[1].starts_with(TRACE_ID) && seen[0] != seen[2], "{how}: {seen:?}");
+    }
+}
+
+#[test]
+fn what_belongs_to_another_request_is_no_part_of_this_one() {
+    let mut sandbox = sandbox();
+    let (server, port) = server(&mut sandbox, "web.py", "elsewhere");
+    get(port, "/", "");
+    drop(server);
+    let spans = sandbox.spans();
+    assert_eq!(trees(&spans), ["server GET", "server message < 2222222222222222"]);
+}
+
+/// Spans of all APIs below the request, and what it asks others for.
+#[test]
+fn what_a_request_does_is_below_its_one_span() {
+    for (how, name, keeps) in [
+        ("nothing", "GET", false),
+        ("nothing", "GET", true),
+        ("instrumented", "GET /custom", true),
+        ("datadog", "GET by hand", false),
+    ] {
+        let mut sandbox = sandbox();
+        let root = files(&sandbox);
+        let back = free_port();
+        let behind = python_server(&mut sandbox, true, back, &root);
+        std::fs::write(root.join("from-python"), "content").expect("a file");
+        let (server, port) = if keeps { gunicorn(&mut sandbox, how) } else { server(&mut sandbox, "web.py", how) };
+        let mut client = Client::new(port);
+        assert_eq!(client.get("/custom", PARENT), "hello");
+        assert_eq!(client.get(&format!("/asks/{back}"), ""), "content");
+        drop((server, behind));
+        let name_of_asks = if how == "instrumented" { "GET /asks/<int:back>" } else { name };
+        let mut expected = vec![
+            format!("client GET < server {name_of_asks}"),
+            format!("internal datadog.work < server {name} < {SPAN_ID}"),
+            format!("internal otel.work < internal datadog.work < server {name} < {SPAN_ID}"),
+            format!("server GET < client GET < server {name_of_asks}"),
+            format!("server {name_of_asks}"),
+            format!("server {name} < {SPAN_ID}"),
+        ];
+        expected.sort();
+        assert_eq!(trees(&sandbox.spans()), expected, "{how}");
+    }
+}
+
+/// By Datadog's protocol, with one decision for each trace, whoever takes it.
+#[test]
+fn a_datadog_agent_gets_one_span_and_one_decision() {
+    let (agent, mut sandbox) = (Agent::start(), sandbox());
+    sandbox.set("DD_TRACE_AGENT_URL", agent.url()).unset("DD_TRACE_EXPORTER");
+    let root = files(&sandbox);
+    let back = free_port();
+    let behind = python_server(&mut sandbox, true, back, &root);
+    std::fs::write(root.join("from-python"), "content").expect("a file");
+    sandbox.set("DD_TRACE_SAMPLING_RULES", r#"[{"resource":"GET by hand","sample_rate":0}]"#);
+    let (first, port) = server(&mut sandbox, "web.py", "datadog");
+    assert_eq!(get(port, &format!("/asks/{back}"), ""), "content");
+    drop(first);
+    sandbox.unset("DD_TRACE_SAMPLING_RULES");
+    let (second, port) = server(&mut sandbox, "web.py", "dropped");
+    assert_eq!(get(port, "/", PARENT), "hello");
+    assert_eq!(get(port, &format!("/asks/{back}"), PARENT), "content");
+    drop((second, behind));
+    sandbox.settle();
+    agent.assert_no_failed_check();
+    let spans = agent.datadog_spans();
+    let served: Vec<&Span> = spans.iter().filter(|span| span.name == "GET by hand").collect();
+    assert_eq!((served.len(), spans.len()), (3, 7), "{spans:#?}");
+    for span in &served {
+        assert_eq!((span.kind.as_str(), span.text("http.client_ip")), ("server", Some("127.0.0.1")), "{span:#?}");
+        assert_eq!(span.text("http.useragent"), None, "{span:#?}");
+    }
+    let priority = |span: &Span| span.number("_sampling_priority_v1");
+    let by_rule = only(&spans, |span| span.name == "GET by hand" && span.parent_id.is_none());
+    assert_eq!((priority(by_rule), by_rule.attributes.get("_dd.rule_psr")), (Some(-1), Some(&0.0.into())));
+    // Both of the programs behind go by what they are told.
+    for asked in spans.iter().filter(|span| span.kind == "client") {
+        let parent = only(&spans, |span| Some(&span.span_id) == asked.parent_id.as_ref());
+        let below = only(&spans, |span| span.parent_id.as_ref() == Some(&asked.span_id));
+        assert_eq!(priority(below).map(|it| it > 0), priority(parent).map(|it| it > 0), "{spans:#?}");
+    }
+    let continued: Vec<_> = served.iter().filter(|span| span.parent_id.is_some()).map(|span| priority(span)).collect();
+    assert_eq!(continued.len(), 2);
+    assert!(continued.contains(&Some(-1)) && continued.contains(&Some(1)), "{continued:?}");
+}
+
+/// As it is without: spans of the program's own, and nothing else.
+#[test]
+fn nothing_is_taken_over_unless_connections_are_looked_at() {
+    for how in ["nothing", "instrumented", "datadog"] {
+        let mut sandbox = sandbox();
+        sandbox.unset("DD_TRACE_NATIVE_ENABLED");
+        let (server, port) = server(&mut sandbox, "web.py", how);
+        assert_eq!(get(port, "/custom", PARENT), "hello");
+        drop(server);
+        let (above, kind) = match how {
+            "nothing" => (String::new(), ""),
+            "instrumented" => (format!(" < server GET /custom < {SPAN_ID}"), "server GET /custom"),
+            _ => (" < internal GET by hand".to_owned(), "internal GET by hand"),
+        };
+        let mut expected =
+            vec![format!("internal datadog.work{above}"), format!("internal otel.work < internal datadog.work{above}")];
+        if !kind.is_empty() {
+            expected.push(above.trim_start_matches(" < ").to_owned());
+        }
+        expected.sort();
+        let spans = sandbox.spans();
+        assert_eq!(trees(&spans), expected, "{how}: {kind}");
+        assert!(spans.iter().all(|span| !span.attributes.contains_key("client.address") || how == "instrumented"));
+    }
+}
