@@ -2,7 +2,7 @@
 
 use ddtrace_test_support::agent::free_port;
 use ddtrace_test_support::python::python;
-use ddtrace_test_support::servers::{self, Server, files, only, python_server};
+use ddtrace_test_support::servers::{self, Server, files, only, postgres, python_server};
 use ddtrace_test_support::spans::Span;
 use ddtrace_test_support::{Agent, PATIENCE, Sandbox, repository};
 use std::io::{Read, Write};
@@ -71,16 +71,23 @@ fn get(port: u16, path: &str, headers: &str) -> String {
     Client::new(port).get(path, headers)
 }
 
-/// Each span with those above it: kind and name, from itself up; sorted. A parent that is elsewhere is its id.
+/// Kind and name; of what is asked for, what that is.
+fn label(span: &Span) -> String {
+    let path = span.text("url.full").filter(|_| span.name == "GET").and_then(|url| url.splitn(4, '/').nth(3));
+    let asked = path.or(span.text("db.query.text"));
+    format!("{} {}", span.kind, asked.unwrap_or(&span.name))
+}
+
+/// Each span with those above it, from itself up; sorted. A parent that is elsewhere is its id.
 fn trees(spans: &[Span]) -> Vec<String> {
     let mut trees: Vec<String> = spans
         .iter()
         .map(|span| {
-            let mut way = format!("{} {}", span.kind, span.name);
+            let mut way = label(span);
             let mut above = span.parent_id.clone();
             while let Some(id) = above {
                 let parent = spans.iter().find(|other| other.span_id == id && other.trace_id == span.trace_id);
-                let name = parent.map_or_else(|| id.clone(), |parent| format!("{} {}", parent.kind, parent.name));
+                let name = parent.map_or_else(|| id.clone(), label);
                 way.push_str(&format!(" < {name}"));
                 above = parent.and_then(|parent| parent.parent_id.clone());
             }
@@ -168,10 +175,10 @@ fn what_a_request_does_is_below_its_one_span() {
         drop((server, behind));
         let name_of_asks = if how == "instrumented" { "GET /asks/<int:back>" } else { name };
         let mut expected = vec![
-            format!("client GET < server {name_of_asks}"),
+            format!("client from-python < server {name_of_asks}"),
             format!("internal datadog.work < server {name} < {SPAN_ID}"),
             format!("internal otel.work < internal datadog.work < server {name} < {SPAN_ID}"),
-            format!("server GET < client GET < server {name_of_asks}"),
+            format!("server GET < client from-python < server {name_of_asks}"),
             format!("server {name_of_asks}"),
             format!("server {name} < {SPAN_ID}"),
         ];
@@ -245,4 +252,157 @@ fn nothing_is_taken_over_unless_connections_are_looked_at() {
         assert_eq!(trees(&spans), expected, "{how}: {kind}");
         assert!(spans.iter().all(|span| !span.attributes.contains_key("client.address") || how == "instrumented"));
     }
+}
+
+/// Runs a part of `works.py` that asks a server which is not traced; `path < … < root` of all spans, which must be these.
+#[track_caller]
+fn assert_works(sandbox: &mut Sandbox, what: &str, expected: &[&str]) {
+    assert_works_with(sandbox, Vec::new(), what, expected);
+}
+
+/// With other servers beside that.
+#[track_caller]
+fn assert_works_with(sandbox: &mut Sandbox, servers: Vec<Server>, what: &str, expected: &[&str]) {
+    let root = files(sandbox);
+    let back = free_port();
+    let behind = python_server(sandbox, false, back, &root);
+    sandbox.set("DD_SERVICE", "works");
+    let argv = [python("native-venv"), program("works.py"), back.to_string(), what.to_owned()];
+    let outcome = sandbox.run_traced(argv);
+    assert_eq!((outcome.code, outcome.err().as_str()), (Some(0), ""), "{outcome:?}");
+    drop((behind, servers));
+    let mut expected: Vec<String> = expected.iter().map(|line| (*line).to_owned()).collect();
+    expected.sort();
+    assert_eq!(trees(&sandbox.spans()), expected, "{what}");
+}
+
+#[test]
+fn what_is_asked_for_is_below_the_span_that_is_active() {
+    assert_works(
+        &mut sandbox(),
+        "spans",
+        &[
+            "client before",
+            "internal load",
+            "client in-load < internal load",
+            "internal inner < internal load",
+            "client in-inner < internal inner < internal load",
+            "client in-load-again < internal load",
+            "internal by hand < internal load",
+            "client beside-by-hand < internal load",
+            "client in-by-hand < internal by hand < internal load",
+            "client in-nothing",
+            "client in-load-at-last < internal load",
+            "client after",
+            "internal left open",
+            "client deactivated",
+        ],
+    );
+}
+
+#[test]
+fn each_thread_has_its_own_active_span() {
+    assert_works(
+        &mut sandbox(),
+        "threads",
+        &[
+            "internal main",
+            "client outside-thread0",
+            "internal thread0",
+            "client in-thread0 < internal thread0",
+            "client outside-thread1",
+            "internal thread1",
+            "client in-thread1 < internal thread1",
+            "client outside-pooled",
+            "internal pooled < internal main",
+            "client in-pooled < internal pooled < internal main",
+            "internal ended elsewhere < internal main",
+            "client after-ended-elsewhere < internal main",
+            "client at-the-end",
+        ],
+    );
+}
+
+/// Where tasks take turns on a thread, none of them is taken for another, nor for what is around the loop.
+#[test]
+fn what_is_not_certain_begins_a_trace() {
+    assert_works(
+        &mut sandbox(),
+        "loops",
+        &[
+            "internal around the loop",
+            "internal one < internal around the loop",
+            "internal two < internal around the loop",
+            "client one-0",
+            "client one-1",
+            "client two-0",
+            "client two-1",
+            "client after-the-loop",
+            "internal later",
+            "client in-later < internal later",
+            "internal outer",
+            "client after-the-copy",
+        ],
+    );
+    assert_works(
+        &mut sandbox(),
+        "greenlets",
+        &[
+            "internal main",
+            "internal one < internal main",
+            "internal two < internal main",
+            "client in-one",
+            "client in-two",
+            "client after-them",
+        ],
+    );
+}
+
+#[test]
+fn a_forked_child_leaves_the_span_of_its_parent() {
+    assert_works(
+        &mut sandbox(),
+        "forks",
+        &[
+            "internal parent",
+            "internal child < internal parent",
+            "client in-child < internal child < internal parent",
+            "client in-child-after",
+            "client in-parent < internal parent",
+        ],
+    );
+}
+
+/// PostgreSQL and Redis, for `works.py`.
+fn databases(sandbox: &mut Sandbox) -> Vec<Server> {
+    let (postgres, directory) = postgres(sandbox);
+    let port = free_port().to_string();
+    let argv = ["redis-server", "--port", &port, "--save", "", "--bind", "127.0.0.1"];
+    let redis = Server::of(sandbox, false, "redis", port.parse().expect("a number"), &argv);
+    sandbox.set("PGHOST", directory).set("REDIS_PORT", port);
+    vec![postgres, redis]
+}
+
+#[test]
+fn statements_are_below_the_span_that_is_active() {
+    let mut sandbox = sandbox();
+    let servers = databases(&mut sandbox);
+    assert_works_with(
+        &mut sandbox,
+        servers,
+        "databases",
+        &[
+            "internal connects",
+            "client HELLO ? < internal connects",
+            "client CLIENT MAINT_NOTIFICATIONS ? ? ? < internal connects",
+            "client CLIENT SETINFO ? ? < internal connects",
+            "client CLIENT SETINFO ? ? < internal connects",
+            "client GET first < internal connects",
+            "internal asks",
+            "client BEGIN < internal asks",
+            "client SELECT ? AS one < internal asks",
+            "client GET second < internal asks",
+            "client SELECT ? AS two",
+        ],
+    );
 }

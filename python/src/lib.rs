@@ -14,6 +14,7 @@ mod headers;
 mod otel;
 mod pools;
 mod processors;
+mod published;
 mod shared;
 mod shown;
 mod span;
@@ -50,6 +51,8 @@ mod native {
     use crate::otel::tracer::OtelTracer;
     #[pymodule_export]
     use crate::pools::{hand_on, hand_on_as_it_is};
+    #[pymodule_export]
+    use crate::published::telling_runtime;
     #[pymodule_export]
     use crate::span::Span;
     use crate::store::decide_before_fork;

@@ -53,6 +53,8 @@ pub(crate) struct Span {
     pub(crate) home: Home,
     /// It was started under what was active then, whatever that was.
     follows: AtomicBool,
+    /// The handle by which native code knows it; 0 where it does not.
+    lent: AtomicU64,
     pub(crate) shared: Arc<Shared>,
     /// Its `context`, once that was asked for.
     context: PyOnceLock<Py<Context>>,
@@ -84,6 +86,7 @@ impl Span {
             kin: Mutex::new(Kin::under(above)),
             home: Home::default(),
             follows: AtomicBool::new(false),
+            lent: AtomicU64::new(0),
             shared,
             context: PyOnceLock::new(),
             otel_context: PyOnceLock::new(),
@@ -93,8 +96,36 @@ impl Span {
     }
 
     /// The same as one that is made by hand.
-    pub(crate) fn by_hand(self) -> Span {
-        Span { is_made_by_hand: true, ..self }
+    pub(crate) fn by_hand(mut self) -> Span {
+        self.is_made_by_hand = true;
+        self
+    }
+
+    /// The handle by which native code knows it from now on; 0 where it cannot.
+    pub(crate) fn lent(&self) -> u64 {
+        if !self.is_recorded() || !self.trace.is_of_this_process() {
+            return 0;
+        }
+        let known = self.lent.load(Ordering::Relaxed);
+        if known != 0 {
+            return known;
+        }
+        let lent = self.trace.lend(self.id, self.read(SpanData::kind));
+        match self.lent.compare_exchange(0, lent, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => lent,
+            Err(known) => {
+                self.trace.take_back(lent);
+                known
+            }
+        }
+    }
+
+    /// Native code is to know it no more.
+    fn take_back(&self) {
+        let lent = self.lent.swap(0, Ordering::Relaxed);
+        if lent != 0 {
+            self.trace.take_back(lent);
+        }
     }
 
     fn live(&self) -> MutexGuard<'_, LiveSpan> {
@@ -188,6 +219,7 @@ impl Span {
             this.record_end();
             Ok(())
         };
+        this.take_back();
         // Whatever has become of it, it is active no more.
         let left = store::leave(slf);
         let settled = Span::settle(slf);
@@ -201,6 +233,7 @@ impl Span {
             return Ok(());
         }
         this.withdraw();
+        this.take_back();
         let mut failure = if this.place != 0 { processors::abandoned(slf) } else { Ok(()) };
         keep_first(&mut failure, store::leave(slf));
         keep_first(&mut failure, Span::settle(slf));
@@ -336,6 +369,12 @@ impl Span {
             data.set_attribute("error.stack", Value::Text(stack.into()).attribute());
         });
         Ok(())
+    }
+}
+
+impl Drop for Span {
+    fn drop(&mut self) {
+        self.take_back();
     }
 }
 

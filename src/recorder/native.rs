@@ -1,8 +1,10 @@
 //! What native code of this process knows of spans, and what it is told of those of this tracer.
 
 use super::{Outlet, Recorder};
-use crate::interface::{CurrentSpan, DecidedInfo, Part, RequestInfo};
+use crate::interface::{CurrentSpan, DecidedInfo, Header, LentSpan, Part, RequestInfo, Text};
 use crate::propagation::CarrierMut;
+use std::string::String;
+use std::vec::Vec;
 
 impl Recorder {
     /// The handle of what native code has active on this thread, or else of the request that the thread serves; 0 for none.
@@ -61,6 +63,23 @@ impl Recorder {
             Outlet::Own(_) | Outlet::Nowhere => 0,
             #[cfg(test)]
             Outlet::Memory(memory) => memory.request.lock().unwrap().take().map_or(0, |request| request.span),
+        }
+    }
+
+    /// Has native code know a span. `headers` are what its trace has brought along. Gives a handle, or 0.
+    pub(crate) fn lend(&self, mut span: LentSpan, headers: &[(String, Vec<u8>)]) -> u64 {
+        let Outlet::Preload(preload) = &self.outlet else { return 0 };
+        let text = |bytes: &[u8]| Text { bytes: bytes.as_ptr().cast(), length: bytes.len() };
+        let headers: Vec<Header> =
+            headers.iter().map(|(name, value)| Header { name: text(name.as_bytes()), value: text(value) }).collect();
+        (span.headers, span.count) = (headers.as_ptr(), headers.len());
+        preload.lend(&span)
+    }
+
+    /// Makes what was lent the active one of this thread for native code; 0 is nothing.
+    pub(crate) fn activate_native(&self, number: u64) {
+        if let Outlet::Preload(preload) = &self.outlet {
+            preload.activate(number);
         }
     }
 

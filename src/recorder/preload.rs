@@ -1,7 +1,9 @@
 //! Recording through the library that `ddtrace-run` put into the process.
 
 use super::{Absent, Process};
-use crate::interface::{CurrentSpan, DecidedInfo, Interface, PROCESS_IS_SPAN, Part, ProcessInfo, RequestInfo, VERSION};
+use crate::interface::{
+    CurrentSpan, DecidedInfo, Interface, LentSpan, PROCESS_IS_SPAN, Part, ProcessInfo, RequestInfo, VERSION,
+};
 use crate::propagation::CarrierMut;
 use crate::record::RecordWriter;
 use crate::ring::layout::MAX_RECORD;
@@ -59,6 +61,16 @@ impl Preload {
     pub(super) fn take_over(&self, number: u64) -> u64 {
         // SAFETY: a handle.
         unsafe { (self.interface.take_over)(number) }
+    }
+
+    pub(super) fn lend(&self, span: &LentSpan) -> u64 {
+        // SAFETY: `span` is of the size that it says, and has as many headers.
+        unsafe { (self.interface.lend)(span) }
+    }
+
+    pub(super) fn activate(&self, number: u64) {
+        // SAFETY: a handle.
+        unsafe { (self.interface.activate)(number) };
     }
 
     pub(super) fn give_back(&self, number: u64) {

@@ -128,6 +128,17 @@ impl Tracer {
         found.or(newest.as_ref()).cloned()
     }
 
+    /// Makes a span that was [lent](ActiveTrace::lend) the active one of this thread for native code; 0 is none.
+    pub fn activate_natively(&self, lent: u64) {
+        self.recorder.activate_native(lent);
+    }
+
+    /// Whether native code of this process knows of spans, and can be told of those of this tracer.
+    #[must_use]
+    pub fn has_native(&self) -> bool {
+        self.recorder.is_preload()
+    }
+
     fn find(&self, trace_id: TraceId, fits: impl Fn(&ActiveTrace) -> bool) -> Option<Arc<ActiveTrace>> {
         let (newest, others) = self.registry.get(trace_id);
         let process = self.recorder.process();

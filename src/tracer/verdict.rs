@@ -116,6 +116,11 @@ impl Verdict {
         self.context.as_ref().filter(|context| context.is_remote && self.decision.is_none())?.span.priority
     }
 
+    /// Somebody outside of the process knows.
+    pub(super) fn is_propagated(&self) -> bool {
+        self.is_propagated
+    }
+
     /// What was decided here.
     pub(super) fn decided(&self) -> Option<Decided> {
         Some(Decided { decision: self.decision?, is_propagated: self.is_propagated })

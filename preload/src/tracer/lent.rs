@@ -14,7 +14,6 @@ use super::handle::Handle;
 use super::span::{SERVER, Span};
 use super::trace::TraceRef;
 use super::verdict::Outcome;
-use crate::process;
 use crate::thread;
 use core::sync::atomic::Ordering;
 use ddtrace::context::{Mechanism, Priority, SpanContext};
@@ -125,6 +124,13 @@ impl Tracer {
         Some(taken.share())
     }
 
+    /// What was lent, and is active on this thread, is so no more.
+    pub(super) fn forget_lent(&'static self, active: u64) {
+        if self.span(active).is_some_and(|span| span.is_lent()) {
+            thread::current().active.store(self.not_lent(active), Ordering::Relaxed);
+        }
+    }
+
     /// A span that is lent is over, or its trace.
     pub(super) fn give_back(&'static self, number: u64) {
         let Some(Handle::Span(key)) = self.handle(number) else { return };
@@ -154,18 +160,5 @@ impl Tracer {
             Err(_) => Some(Outcome::Told(priority)),
         };
         verdict.offer(outcome, decided.is_final != 0) || span.trace.priority() == Some(priority)
-    }
-}
-
-/// The calling thread waits for whatever comes next: what was active outside of that is so no more.
-pub(crate) fn forget_active() {
-    let active = &thread::current().active;
-    let number = active.load(Ordering::Relaxed);
-    if number != 0
-        && process::is_recorded()
-        && let Some(tracer) = super::existing_tracer()
-        && tracer.span(number).is_some_and(|span| span.is_lent())
-    {
-        active.store(tracer.not_lent(number), Ordering::Relaxed);
     }
 }

@@ -88,6 +88,16 @@ pub(crate) fn set_current_request(span: u64) {
     thread::current().request.store(span, Ordering::Relaxed);
 }
 
+/// What a language's own tracer had active on this thread is not what the thread works for any more.
+pub(crate) fn forget_lent() {
+    let active = thread::current().active.load(Ordering::Relaxed);
+    if active != 0
+        && let Some(tracer) = existing_tracer()
+    {
+        tracer.forget_lent(active);
+    }
+}
+
 impl Tracer {
     /// Whether headers carry a context of somebody's own: not the one that came in with the trace of span `parent` and is
     /// merely passed on, as proxies do.
