@@ -50,7 +50,7 @@ enum ddtrace_kind {
     DDTRACE_CONSUMER = 5
 };
 
-enum ddtrace_part { DDTRACE_NAME = 1, DDTRACE_RESOURCE = 2, DDTRACE_SERVICE = 3, DDTRACE_TYPE = 4 };
+enum ddtrace_part { DDTRACE_NAME = 1, DDTRACE_RESOURCE = 2, DDTRACE_SERVICE = 3, DDTRACE_TYPE = 4, DDTRACE_KIND = 5 };
 
 enum ddtrace_tag_type {
     DDTRACE_TEXT = 1,

@@ -192,6 +192,8 @@ pub enum Part {
     Service = 3,
     /// Datadog's span type.
     Type = 4,
+    /// `server`, `client`, …: of what is lent alone.
+    Kind = 5,
 }
 
 /// The type of a [`TagValue`].

@@ -73,6 +73,7 @@ fn the_header_says_what_the_library_has() {
         ("DDTRACE_RESOURCE", part(Part::Resource)),
         ("DDTRACE_SERVICE", part(Part::Service)),
         ("DDTRACE_TYPE", part(Part::Type)),
+        ("DDTRACE_KIND", part(Part::Kind)),
         ("DDTRACE_TEXT", kind(TagType::Text)),
         ("DDTRACE_INTEGER", kind(TagType::Integer)),
         ("DDTRACE_DOUBLE", kind(TagType::Double)),

@@ -406,3 +406,33 @@ fn statements_are_below_the_span_that_is_active() {
         ],
     );
 }
+
+/// What an instrumentation, or the program, tells of as a client's span is no other span as well.
+#[test]
+fn what_a_client_span_stands_for_is_one_span() {
+    let mut sandbox = sandbox();
+    let servers = databases(&mut sandbox);
+    assert_works_with(
+        &mut sandbox,
+        servers,
+        "clients",
+        &[
+            "client HELLO ?",
+            "client CLIENT MAINT_NOTIFICATIONS ? ? ?",
+            "client CLIENT SETINFO ? ?",
+            "client CLIENT SETINFO ? ?",
+            "client PING",
+            "internal by hand",
+            "internal statement < internal by hand",
+            "client command < internal by hand",
+            "internal no client < internal by hand",
+            "client GET command < internal no client < internal by hand",
+            "client request < internal by hand",
+            "internal below < client request < internal by hand",
+            "client below < internal below < client request < internal by hand",
+            "internal instrumented",
+            "client SELECT < internal instrumented",
+            "client GET < internal instrumented",
+        ],
+    );
+}

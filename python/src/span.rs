@@ -16,8 +16,8 @@ use crate::spared::{keep_first, spared, succeeded};
 use crate::store::{self, Active};
 use crate::values::{self, Value};
 use ddtrace::ids::{SpanId, TraceId};
-use ddtrace::semconv::Key;
-use ddtrace::span::Status;
+use ddtrace::semconv::{Key, SPAN_KIND, kind_number};
+use ddtrace::span::{SpanKind, Status};
 use ddtrace::tracer::{ActiveTrace, LiveSpan, SpanData, now_unix_ns};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -110,7 +110,7 @@ impl Span {
         if known != 0 {
             return known;
         }
-        let lent = self.trace.lend(self.id, self.read(SpanData::kind));
+        let lent = self.trace.lend(self.id, self.read(native_kind));
         match self.lent.compare_exchange(0, lent, Ordering::Relaxed, Ordering::Relaxed) {
             Ok(_) => lent,
             Err(known) => {
@@ -284,6 +284,13 @@ impl Span {
                 let measured = !matches!(value, Value::Integer(0));
                 self.change(|data| data.set_measured(measured));
             }
+            "span.kind" => {
+                self.change(|data| data.set_attribute(key, value.attribute()));
+                let lent = self.lent.load(Ordering::Relaxed);
+                if let (Value::Text(kind), true) = (value, lent != 0) {
+                    self.trace.tell_kind(lent, kind);
+                }
+            }
             "service.version" => {
                 self.change(|data| {
                     data.set_attribute(key, value.attribute());
@@ -435,6 +442,24 @@ pub(crate) fn left<const N: usize>(py: Python<'_>, results: [PyResult<()>; N]) -
         keep_first(&mut left, spared(py, result));
     }
     left
+}
+
+/// What native code takes a span for. Datadog's API has no roles: they are tags, or follow from the type.
+fn native_kind(data: &SpanData) -> SpanKind {
+    /// Types of spans that stand for what others are asked for.
+    const CLIENTS: [&str; 8] = ["http", "sql", "redis", "valkey", "memcached", "mongodb", "cassandra", "elasticsearch"];
+    if data.kind() != SpanKind::Internal {
+        return data.kind();
+    }
+    let tag = data.attribute(SPAN_KIND).and_then(|value| match Value::read(&value) {
+        Some(Value::Text(kind)) => kind_number(kind.as_bytes()),
+        _ => None,
+    });
+    match (tag, data.text(Key::SpanType)) {
+        (Some(kind), _) => SpanKind::from_number(kind),
+        (None, Some(kind)) if CLIENTS.contains(&kind) => SpanKind::Client,
+        _ => SpanKind::Internal,
+    }
 }
 
 /// How long a span is to have taken, as its duration says before it is finished.

@@ -131,4 +131,42 @@ def databases():
     cursor.execute("SELECT 1 AS two")
 
 
+def clients():
+    import psycopg2
+    import redis
+    from opentelemetry import trace
+    from opentelemetry.instrumentation.psycopg2 import Psycopg2Instrumentor
+    from opentelemetry.instrumentation.redis import RedisInstrumentor
+    from opentelemetry.propagate import inject
+
+    connection = psycopg2.connect("host=%s user=me dbname=postgres" % os.environ["PGHOST"])
+    connection.autocommit = True
+    store = redis.Redis(port=int(os.environ["REDIS_PORT"]))
+    store.ping()
+    with tracer.trace("by hand"):
+        with tracer.trace("statement", span_type="sql"):
+            connection.cursor().execute("SELECT 1 AS absorbed")
+        with tracer.trace("command") as span:
+            span.set_tag("span.kind", "client")
+            store.get("absorbed")
+        with tracer.trace("no client"):
+            store.get("command")
+        with trace.get_tracer("here").start_as_current_span("request", kind=trace.SpanKind.CLIENT):
+            ask("absorbed")
+            with trace.get_tracer("here").start_as_current_span("below"):
+                ask("below")
+            headers = {}
+            inject(headers)
+            other = HTTPConnection("127.0.0.1", port)
+            other.request("GET", "/with-headers", headers=headers)
+            other.getresponse().read()
+    Psycopg2Instrumentor().instrument(skip_dep_check=True)
+    RedisInstrumentor().instrument()
+    connection = psycopg2.connect("host=%s user=me dbname=postgres" % os.environ["PGHOST"])
+    connection.autocommit = True
+    with tracer.trace("instrumented"):
+        connection.cursor().execute("SELECT 1 AS traced")
+        store.get("traced")
+
+
 globals()[what]()

@@ -176,6 +176,7 @@ unsafe extern "C" fn set(span: u64, part: u32, text: *const c_char, length: usiz
         2 => Part::Resource,
         3 => Part::Service,
         4 => Part::Type,
+        5 => Part::Kind,
         _ => return,
     };
     if let Some((tracer, span)) = lent_or_open_span(span) {

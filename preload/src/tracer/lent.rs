@@ -53,7 +53,8 @@ impl Tracer {
             0 => self.native_surroundings(),
             number => number,
         };
-        let span = self.span(number).filter(|span| span.kind == SERVER && span.is_of_connection && !span.is_lent())?;
+        let span =
+            self.span(number).filter(|span| span.kind() == SERVER && span.is_of_connection && !span.is_lent())?;
         let trace = &span.trace;
         let (parent, is_remote) = trace.parent();
         let brings = trace.incoming().is_some_and(|incoming| incoming.context.is_some());
@@ -71,8 +72,8 @@ impl Tracer {
 
     /// From here on a request's span is somebody else's. Gives a handle for its trace.
     pub(super) fn take_over(&'static self, number: u64) -> Option<u64> {
-        let span = self.span(number).filter(|span| span.kind == SERVER && span.is_of_connection)?;
-        let lent = Span::lent(span.span_id, span.trace.clone(), span.local_root, span.kind);
+        let span = self.span(number).filter(|span| span.kind() == SERVER && span.is_of_connection)?;
+        let lent = Span::lent(span.span_id, span.trace.clone(), span.local_root, span.kind());
         // The handle comes first: where none can be had, the span stays what it is.
         let handle = self.open_lent(lent)?;
         if span.is_lent.swap(true, Ordering::Relaxed) {

@@ -26,7 +26,7 @@ pub(crate) fn begin_client(owner: u64, headers: Option<&dyn Carrier>, describe: 
     let surroundings = tracer.surroundings();
     // An owner that has ended is no parent: the connection serves others now.
     let parent = if surroundings == 0 && tracer.is_open(owner) { owner } else { surroundings };
-    let is_traced = tracer.span(surroundings).is_some_and(|span| span.kind == CLIENT);
+    let is_traced = tracer.span(surroundings).is_some_and(|span| span.kind() == CLIENT);
     if is_traced || headers.is_some_and(|headers| tracer.brings_foreign_context(parent, headers)) {
         return 0;
     }

@@ -10,7 +10,7 @@ use super::{Tracer, clock};
 use crate::process::{self, RANDOM};
 use crate::thread;
 use core::mem::MaybeUninit;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use ddtrace::ids::SpanId;
 use ddtrace::interface::NO_PARENT;
 use ddtrace::record::{EndBody, Name, RecordWriter, SPAN_LOCAL_ROOT, SPAN_REMOTE_PARENT, SpanBody, SpanFields};
@@ -39,7 +39,7 @@ pub(crate) struct Span {
     /// A connection tells of it.
     pub(super) is_of_connection: bool,
     /// The number of a `SpanKind`.
-    pub(super) kind: u8,
+    pub(super) kind: AtomicU8,
     pub(super) before: Before,
     /// From the clock that never goes back to Unix time, as it was at the start, so that no change of the time makes the
     /// span longer or shorter.
@@ -49,6 +49,11 @@ pub(crate) struct Span {
 impl Span {
     pub(super) fn is_local_root(&self) -> bool {
         self.local_root == self.span_id
+    }
+
+    /// The number of its `SpanKind`.
+    pub(super) fn kind(&self) -> u8 {
+        self.kind.load(Ordering::Relaxed)
     }
 
     pub(super) fn is_lent(&self) -> bool {
@@ -65,7 +70,7 @@ impl Span {
             failed: AtomicBool::new(false),
             is_lent: AtomicBool::new(true),
             is_of_connection: false,
-            kind,
+            kind: AtomicU8::new(kind),
             before: Before::default(),
             to_unix_ns: 0,
         }
@@ -145,7 +150,7 @@ impl Tracer {
             failed: AtomicBool::new(false),
             is_lent: AtomicBool::new(false),
             is_of_connection: labels.is_none(),
-            kind,
+            kind: AtomicU8::new(kind),
             before: Before::default(),
             to_unix_ns: unix_ns.wrapping_sub(monotonic_ns),
         };

@@ -51,6 +51,11 @@ impl ActiveTrace {
         }
     }
 
+    /// It has turned out which role the span has that was lent.
+    pub fn tell_kind(&self, lent: u64, kind: &str) {
+        self.tracer.recorder.label_native(lent, Part::Kind, kind.as_bytes());
+    }
+
     /// What was lent is over.
     pub fn take_back(&self, lent: u64) {
         self.tracer.recorder.give_back(lent);
