@@ -48,7 +48,15 @@ impl Client {
 
     /// The body of the answer.
     fn get(&mut self, path: &str, headers: &str) -> String {
+        self.ask(path, headers);
+        self.answer(path)
+    }
+
+    fn ask(&mut self, path: &str, headers: &str) {
         write!(self.1, "GET {path} HTTP/1.1\r\nHost: x\r\n{headers}\r\n").expect("it is sent");
+    }
+
+    fn answer(&mut self, path: &str) -> String {
         let mut answer = Vec::new();
         let mut byte = [0];
         while !answer.ends_with(b"\r\n\r\n") {
@@ -435,4 +443,44 @@ fn what_a_client_span_stands_for_is_one_span() {
             "client GET < internal instrumented",
         ],
     );
+}
+
+/// What a task does belongs to the request that it was made for, also when others have come in meanwhile.
+#[test]
+fn tasks_belong_to_the_request_that_they_were_made_for() {
+    for how in ["plain", "traced"] {
+        let mut sandbox = sandbox();
+        let (server, port) = server(&mut sandbox, "served.py", how);
+        let (mut first, mut second) = (Client::new(port), Client::new(port));
+        assert!(first.get("/fails", "").ends_with("base_events.py"), "what fails in a loop looks as without");
+        first.get("/background", "");
+        first.ask("/slow", PARENT);
+        assert_eq!(second.get("/fast", ""), "fast");
+        assert_eq!(second.get("/again", ""), "again");
+        assert_eq!(first.answer("/slow"), "slow");
+        drop(server);
+        let mut expected = Vec::new();
+        for name in ["fails", "background", "slow", "fast", "again"] {
+            let above = if name == "slow" { format!(" < {SPAN_ID}") } else { String::new() };
+            let server = if how == "traced" { format!("server request {name}") } else { "server GET".to_owned() };
+            expected.push(format!("{server}{above}"));
+            expected.push(format!("internal work-{name} < {server}{above}"));
+            expected.push(format!("internal later-{name} < {server}{above}"));
+        }
+        expected.sort();
+        let spans = sandbox.spans();
+        let (background, others): (Vec<Span>, Vec<Span>) =
+            spans.into_iter().partition(|span| span.name == "background");
+        assert_eq!(trees(&others), expected, "{how}");
+        // It was made by the task of a request: until that was answered it was its work, and then nobody's.
+        let request = only(&others, |span| span.text("url.path") == Some("/background"));
+        let belongs = |span: &&Span| span.parent_id.as_ref() == Some(&request.span_id);
+        assert!(background.iter().all(|span| span.parent_id.is_none() || belongs(&span)), "{background:#?}");
+        assert!(background.iter().any(|span| span.parent_id.is_none()) || how == "traced", "{background:#?}");
+        for name in ["slow", "fast", "again"] {
+            let work = only(&others, |span| span.name == format!("work-{name}"));
+            let request = only(&others, |span| span.text("url.path") == Some(&format!("/{name}")));
+            assert_eq!(work.parent_id.as_ref(), Some(&request.span_id), "{how}");
+        }
+    }
 }

@@ -11,6 +11,7 @@ use crate::shown::shown;
 use crate::span::{Above, Span, argument, local_root};
 use crate::spared::spared;
 use crate::store::{self, Active};
+use crate::tasks;
 use crate::values;
 use ddtrace::context::{SpanContext, TraceContext};
 use ddtrace::ids::{SpanId, TraceId};
@@ -99,6 +100,9 @@ pub(crate) fn start<'py>(
         defaults::fill(data);
     };
     let start_ns = *start.start_unix_ns.get_or_insert_with(ddtrace::tracer::now_unix_ns);
+    if !matches!(parent, Active::Span(_)) {
+        start.native_request = tasks::request_here(py);
+    }
     let (live, above, shared) = match parent {
         Active::Span(span) => {
             let this = span.get();

@@ -133,6 +133,18 @@ impl Tracer {
         self.recorder.activate_native(lent);
     }
 
+    /// The handle of what native code has active on this thread, or of the request that this serves; 0 for none.
+    #[must_use]
+    pub fn served_natively(&self) -> u64 {
+        self.recorder.native_surroundings()
+    }
+
+    /// Whether a span of native code is open.
+    #[must_use]
+    pub fn is_open_natively(&self, number: u64) -> bool {
+        number != 0 && self.recorder.describe_native(number).is_some()
+    }
+
     /// Whether native code of this process knows of spans, and can be told of those of this tracer.
     #[must_use]
     pub fn has_native(&self) -> bool {
