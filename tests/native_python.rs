@@ -69,6 +69,9 @@ impl Client {
         let mut body = vec![0; length.parse().expect("a number")];
         self.1.read_exact(&mut body).expect("a body");
         if head.contains("connection: close") {
+            // What the server still does for the request is over then.
+            let rest = self.1.read_to_end(&mut Vec::new());
+            assert_eq!(rest.expect("it closes the connection"), 0);
             *self = Client::new(self.0);
         }
         String::from_utf8(body).expect("the body is text")

@@ -46,14 +46,20 @@ fn is_certain(py: Python<'_>, context: usize) -> bool {
     variable::is_of_thread(py, context) && is_main_greenlet(py).unwrap_or(false)
 }
 
+/// `sys.modules`: which modules there are is asked at each span.
+pub(crate) fn modules(py: Python<'_>) -> PyResult<&Bound<'_, PyDict>> {
+    static MODULES: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
+    let find = || Ok::<_, PyErr>(py.import("sys")?.getattr("modules")?.cast_into::<PyDict>()?.unbind());
+    Ok(MODULES.get_or_try_init(py, find)?.bind(py))
+}
+
 /// Whether this is no greenlet, or the one that its thread began with.
 fn is_main_greenlet(py: Python<'_>) -> PyResult<bool> {
     static CURRENT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let current = match CURRENT.get(py) {
         Some(current) => current,
         None => {
-            let modules = py.import("sys")?.getattr(intern!(py, "modules"))?.cast_into::<PyDict>()?;
-            let Some(module) = modules.get_item(intern!(py, "greenlet"))? else { return Ok(true) };
+            let Some(module) = modules(py)?.get_item(intern!(py, "greenlet"))? else { return Ok(true) };
             // It may be about to be imported.
             let Ok(current) = module.getattr(intern!(py, "getcurrent")) else { return Ok(false) };
             CURRENT.get_or_init(py, || current.unbind())

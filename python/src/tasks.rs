@@ -2,7 +2,7 @@
 //! thread serves when they go on (`ddtrace_run/_finder.py`).
 
 use crate::engine::engine;
-use crate::published::is_wanted;
+use crate::published::{is_wanted, modules};
 use crate::spared::spared;
 use crate::variable::Variable;
 use ddtrace::tracer::NativeRequest;
@@ -42,8 +42,7 @@ fn is_in_loop(py: Python<'_>) -> PyResult<bool> {
     let running = match RUNNING.get(py) {
         Some(running) => running,
         None => {
-            let modules = py.import("sys")?.getattr(intern!(py, "modules"))?.cast_into::<PyDict>()?;
-            let Some(module) = modules.get_item(intern!(py, "_asyncio"))? else { return Ok(false) };
+            let Some(module) = modules(py)?.get_item(intern!(py, "_asyncio"))? else { return Ok(false) };
             let running = module.getattr(intern!(py, "_get_running_loop"))?.unbind();
             RUNNING.get_or_init(py, || running)
         }

@@ -280,7 +280,8 @@ unsafe extern "C" fn take_over(span: u64) -> u64 {
 }
 
 unsafe extern "C" fn lend(span: *const LentSpan) -> u64 {
-    let Some(tracer) = tracer_of_this_process() else { return 0 };
+    // Not asked for the process: no runtime of a language runs in a vfork child, and this is called for each span.
+    let Some(tracer) = tracer() else { return 0 };
     // SAFETY: null, or the caller's own structure, which begins with its size (contract of the table). Numbers and a
     // pointer, for which zero is a value.
     let lent: LentSpan = unsafe { known_part_of(span) };
