@@ -39,6 +39,8 @@ typedef uint64_t ddtrace_context;
 #define DDTRACE_UNDECIDED INT32_MIN
 /* `ddtrace_ids.flags`: an extracted context, or the span that a forked child comes from. */
 #define DDTRACE_IS_CONTEXT 1u
+/* `ddtrace_ids.flags`: another tracer of the process tells of it. */
+#define DDTRACE_IS_LENT 2u
 
 enum ddtrace_kind {
     DDTRACE_INTERNAL = 1,
@@ -48,7 +50,7 @@ enum ddtrace_kind {
     DDTRACE_CONSUMER = 5
 };
 
-enum ddtrace_part { DDTRACE_NAME = 1, DDTRACE_RESOURCE = 2, DDTRACE_SERVICE = 3, DDTRACE_TYPE = 4 };
+enum ddtrace_part { DDTRACE_NAME = 1, DDTRACE_RESOURCE = 2, DDTRACE_SERVICE = 3, DDTRACE_TYPE = 4, DDTRACE_KIND = 5 };
 
 enum ddtrace_tag_type {
     DDTRACE_TEXT = 1,
@@ -131,8 +133,48 @@ struct ddtrace_ids {
     uint64_t span_id;
     /* Above zero: the trace is kept. DDTRACE_UNDECIDED: not decided yet. */
     int32_t priority;
-    /* DDTRACE_IS_CONTEXT or 0. */
+    /* DDTRACE_IS_CONTEXT, DDTRACE_IS_LENT or 0. */
     uint32_t flags;
+};
+
+/* For other tracers in the process: a request that came in over a connection, whose span is nobody's yet. */
+struct ddtrace_request {
+    uint32_t size;
+    /* Bit 0: the parent is in another process. Bit 1: a context came in with it. */
+    uint32_t flags;
+    ddtrace_span span;
+    uint64_t trace_id_high;
+    uint64_t trace_id_low;
+    uint64_t span_id;
+    uint64_t parent_id;
+};
+
+/* For other tracers in the process: a span of theirs, that spans here can be below. */
+struct ddtrace_lent {
+    uint32_t size;
+    uint32_t kind;
+    /* A span of the same trace that is known here; 0 for the first one, with what the trace has brought along. */
+    ddtrace_span of;
+    uint64_t trace_id_high;
+    uint64_t trace_id_low;
+    uint64_t span_id;
+    uint64_t local_root;
+    const struct ddtrace_header *headers;
+    size_t count;
+    int32_t priority;
+    uint32_t reserved;
+};
+
+/* For other tracers in the process: what they have decided about a trace. */
+struct ddtrace_decided {
+    uint32_t size;
+    int32_t priority;
+    /* As in _dd.p.dm; UINT32_MAX: somebody before this process. */
+    uint32_t mechanism;
+    /* Not zero: it has left the process. */
+    uint32_t is_final;
+    /* Below zero for none. */
+    double rate;
 };
 
 /* Takes a header: `name` ends with NUL, `value` does not. Both are the tracer's, and gone after the call. */
@@ -171,6 +213,13 @@ struct ddtrace_interface {
      * trace carries, whatever is configured. */
     int32_t (*hand_over)(ddtrace_span span, ddtrace_set_header set, void *argument);
     ddtrace_context (*extract_all)(const struct ddtrace_header *headers, size_t count);
+    /* For other tracers in the process: see `docs/architecture.md`. */
+    ddtrace_span (*surroundings)(void);
+    int32_t (*request)(ddtrace_span span, struct ddtrace_request *out);
+    ddtrace_span (*take_over)(ddtrace_span span);
+    ddtrace_span (*lend)(const struct ddtrace_lent *span);
+    void (*give_back)(ddtrace_span span);
+    int32_t (*decide)(ddtrace_span span, const struct ddtrace_decided *decided);
 };
 
 /* ---- Finding it. ---- */
@@ -192,7 +241,8 @@ static void *ddtrace_dlsym(void *, const char *) __attribute__((weakref("dlsym")
 DDTRACE_INLINE const struct ddtrace_interface *ddtrace_find(void) {
     /* Stands for "there is none", so that it is looked for only once. */
     static const struct ddtrace_interface none = {0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-                                                  NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL};
+                                                  NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+                                                  NULL, NULL, NULL, NULL, NULL, NULL};
     static const struct ddtrace_interface *found = NULL;
     const struct ddtrace_interface *known = __atomic_load_n(&found, __ATOMIC_RELAXED);
     if (known == NULL) {

@@ -22,6 +22,16 @@ pub const PROCESS_IS_SPAN: u32 = 1;
 /// comes from. What begins below it is the local root.
 pub const CURRENT_IS_CONTEXT: u32 = 1;
 
+/// Bit of [`CurrentSpan::flags`]: it is a span of a language's own tracer, lent by [`Interface::lend`] or taken over by
+/// [`Interface::take_over`], who tells of it.
+pub const CURRENT_IS_LENT: u32 = 2;
+
+/// Bit of [`RequestInfo::flags`]: its parent is in another process.
+pub const REQUEST_PARENT_IS_REMOTE: u32 = 1;
+
+/// Bit of [`RequestInfo::flags`]: a context has come in with it.
+pub const REQUEST_BRINGS_CONTEXT: u32 = 2;
+
 /// [`CurrentSpan::priority`] while nothing is decided.
 pub const UNDECIDED: i32 = i32::MIN;
 
@@ -66,6 +76,74 @@ pub struct CurrentSpan {
     /// Bit 0, [`CURRENT_IS_CONTEXT`].
     pub flags: u32,
 }
+
+/// A request that has come in over a connection of the program, and whose span is not taken over.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct RequestInfo {
+    /// Bytes of this structure, as the caller knows it.
+    pub size: u32,
+    /// [`REQUEST_PARENT_IS_REMOTE`], [`REQUEST_BRINGS_CONTEXT`].
+    pub flags: u32,
+    /// The handle of its span.
+    pub span: u64,
+    /// High half of the trace id.
+    pub trace_id_high: u64,
+    /// Low half of the trace id.
+    pub trace_id_low: u64,
+    /// The span.
+    pub span_id: u64,
+    /// Its parent; 0 for none.
+    pub parent_id: u64,
+}
+
+/// A span of a language's own tracer, as the table is to know it.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LentSpan {
+    /// Bytes of this structure, as the caller knows it.
+    pub size: u32,
+    /// The number of a `SpanKind` in OTLP.
+    pub kind: u32,
+    /// A span that the table knows of the same trace, whose headers and decision are this one's; 0 where it is the first.
+    pub of: u64,
+    /// High half of the trace id.
+    pub trace_id_high: u64,
+    /// Low half of the trace id.
+    pub trace_id_low: u64,
+    /// The span.
+    pub span_id: u64,
+    /// The first span of its trace in the process.
+    pub local_root: u64,
+    /// What its trace has brought along, in the form of [`Interface::hand_over`]; null where that is nothing. Of the first
+    /// one alone.
+    pub headers: *const Header,
+    /// How many.
+    pub count: usize,
+    /// The priority that has come in, or [`UNDECIDED`]. Of the first one alone.
+    pub priority: i32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// What a language's own tracer has decided about a trace.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct DecidedInfo {
+    /// Bytes of this structure, as the caller knows it.
+    pub size: u32,
+    /// The sampling priority.
+    pub priority: i32,
+    /// What it was decided by, as in `_dd.p.dm`; [`TOLD`]: somebody before this process.
+    pub mechanism: u32,
+    /// Not zero: it has left the process, and does not change any more.
+    pub is_final: u32,
+    /// The rate of the rule or of the Agent, below 0 for none.
+    pub rate: f64,
+}
+
+/// [`DecidedInfo::mechanism`] of what was not decided here.
+pub const TOLD: u32 = u32::MAX;
 
 /// A text of the caller's, read during the call only. Null or empty is no text.
 #[repr(C)]
@@ -114,6 +192,8 @@ pub enum Part {
     Service = 3,
     /// Datadog's span type.
     Type = 4,
+    /// `server`, `client`, …: of what is lent alone.
+    Kind = 5,
 }
 
 /// The type of a [`TagValue`].
@@ -267,4 +347,20 @@ pub struct Interface {
     pub hand_over: unsafe extern "C" fn(span: u64, set: Option<SetHeader>, argument: *mut c_void) -> i32,
     /// As [`Interface::extract`], from a list of all headers: those whose names end in a key of baggage are found as well.
     pub extract_all: unsafe extern "C" fn(headers: *const Header, count: usize) -> u64,
+    /// What new spans of a language's own tracer belong under where that knows of nothing: as [`Interface::active`], or else
+    /// the request that the thread serves, but never what was lent. 0 for none.
+    pub surroundings: unsafe extern "C" fn() -> u64,
+    /// Fills in a request, if its span is open and nobody's yet: of the handle `span`, or with 0 the one that this thread
+    /// serves, if nothing else is active above it. Gives 0, or -1.
+    pub request: unsafe extern "C" fn(span: u64, out: *mut RequestInfo) -> i32,
+    /// The request's span is the caller's from now on: with its ids, its place and what is recorded of it so far. Nothing
+    /// more of it is recorded here. Gives a handle for its trace, to be given back, or 0 where somebody was faster.
+    pub take_over: unsafe extern "C" fn(span: u64) -> u64,
+    /// Has the table know a span of the caller's, of which nothing is recorded here. Gives a handle, to be given back, or 0.
+    pub lend: unsafe extern "C" fn(span: *const LentSpan) -> u64,
+    /// The caller's span is over: as [`Interface::finish`] for what was lent or taken over.
+    pub give_back: unsafe extern "C" fn(span: u64),
+    /// What the caller has decided about the trace of what it has lent or taken over; null only asks. Gives 0, or -1 where
+    /// another decision stands that has left the process: [`Interface::hand_over`] tells it.
+    pub decide: unsafe extern "C" fn(span: u64, decided: *const DecidedInfo) -> i32,
 }

@@ -17,8 +17,8 @@ fn sandbox() -> Sandbox {
 #[test]
 fn the_header_says_what_the_library_has() {
     use ddtrace::interface::{
-        CURRENT_IS_CONTEXT, CurrentSpan, ErrorInfo, Header, Interface, NO_PARENT, ProcessInfo, StartOptions, Tag,
-        TagValue, Text, UNDECIDED, VERSION,
+        CURRENT_IS_CONTEXT, CURRENT_IS_LENT, CurrentSpan, DecidedInfo, ErrorInfo, Header, Interface, LentSpan,
+        NO_PARENT, ProcessInfo, RequestInfo, StartOptions, Tag, TagValue, Text, UNDECIDED, VERSION,
     };
     let mut source = String::from("#include \"ddtrace_run.h\"\n#define IS(a, b) _Static_assert((a) == (b), #a)\n");
     macro_rules! layout {
@@ -45,11 +45,24 @@ fn the_header_says_what_the_library_has() {
             size "size" trace_flags "trace_flags" trace_id_high "trace_id_high" trace_id_low "trace_id_low"
             span_id "span_id" priority "priority" flags "flags"
         }
+        RequestInfo = "ddtrace_request" {
+            size "size" flags "flags" span "span" trace_id_high "trace_id_high" trace_id_low "trace_id_low"
+            span_id "span_id" parent_id "parent_id"
+        }
+        LentSpan = "ddtrace_lent" {
+            size "size" kind "kind" of "of" trace_id_high "trace_id_high" trace_id_low "trace_id_low" span_id "span_id"
+            local_root "local_root" headers "headers" count "count" priority "priority" reserved "reserved"
+        }
+        DecidedInfo = "ddtrace_decided" {
+            size "size" priority "priority" mechanism "mechanism" is_final "is_final" rate "rate"
+        }
         Interface = "ddtrace_interface" {
             size "size" version "version" record "record" process "process" current "current" start "start"
             finish "finish" set "set" tag "tag" event "event" error "error" activate "activate" active "active"
             inject "inject" extract "extract" release "release" keep "keep" describe "describe"
             rate "rate" hand_over "hand_over" extract_all "extract_all"
+            surroundings "surroundings" request "request" take_over "take_over" lend "lend" give_back "give_back"
+            decide "decide"
         }
     }
     let part = |part: ddtrace::interface::Part| part as u32;
@@ -60,6 +73,7 @@ fn the_header_says_what_the_library_has() {
         ("DDTRACE_RESOURCE", part(Part::Resource)),
         ("DDTRACE_SERVICE", part(Part::Service)),
         ("DDTRACE_TYPE", part(Part::Type)),
+        ("DDTRACE_KIND", part(Part::Kind)),
         ("DDTRACE_TEXT", kind(TagType::Text)),
         ("DDTRACE_INTEGER", kind(TagType::Integer)),
         ("DDTRACE_DOUBLE", kind(TagType::Double)),
@@ -67,6 +81,7 @@ fn the_header_says_what_the_library_has() {
         ("DDTRACE_REMOVED", kind(TagType::Removed)),
         ("DDTRACE_VERSION", VERSION),
         ("DDTRACE_IS_CONTEXT", CURRENT_IS_CONTEXT),
+        ("DDTRACE_IS_LENT", CURRENT_IS_LENT),
     ] {
         writeln!(source, "IS({name}, {value});").unwrap();
     }

@@ -62,6 +62,10 @@ def _bind():
     if variable is None or not hasattr(variable, "reset"):
         variable = _Runtime(runtime)
     _native.bind_otel(_trace_api, variable, [propagation._SPAN_KEY, baggage._BAGGAGE_KEY])
+    # The program may make spans current by the API itself, and native code is to be told of those, too.
+    telling = _native.telling_runtime()
+    if telling is not None and variable is getattr(runtime, "_current_context", None):
+        runtime.attach, runtime.detach = telling
     _trace_api.Span.register(_native.OtelSpan)
     _trace_api.Tracer.register(_native.OtelTracer)
 

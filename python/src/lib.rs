@@ -16,11 +16,13 @@ mod once;
 mod otel;
 mod pools;
 mod processors;
+mod published;
 mod shared;
 mod shown;
 mod span;
 mod spared;
 mod store;
+mod tasks;
 #[cfg(all(target_env = "gnu", target_pointer_width = "64"))]
 mod thread_exit;
 mod tracer;
@@ -55,8 +57,12 @@ mod native {
     #[pymodule_export]
     use crate::pools::hand_on;
     #[pymodule_export]
+    use crate::published::telling_runtime;
+    #[pymodule_export]
     use crate::span::Span;
     use crate::store::decide_before_fork;
+    #[pymodule_export]
+    use crate::tasks::hand_on_to_tasks;
     #[pymodule_export]
     use crate::tracer::{ContextProvider, Tracer};
     use crate::{ffi, otel, span, tracer};
@@ -120,6 +126,12 @@ mod native {
             c"__exit__($self, exc_type, exc_val, exc_tb)\n--\n\nEnds it, as failed by the exception, if there is one.";
         ffi::add_method(&span, c"__exit__", doc, otel::span::exit)?;
 
+        let modules = py.import("sys")?.getattr("modules")?;
+        if let Ok(loops) = modules.get_item("asyncio.base_events")
+            && loops.hasattr("BaseEventLoop")?
+        {
+            hand_on_to_tasks(&loops)?;
+        }
         let before = [("before", wrap_pyfunction!(decide_before_fork, module)?)].into_py_dict(py)?;
         py.import("os")?.call_method("register_at_fork", (), Some(&before)).map(drop)
     }

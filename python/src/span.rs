@@ -17,8 +17,8 @@ use crate::spared::{keep_first, spared, succeeded};
 use crate::store::{self, Active};
 use crate::values::{self, Value};
 use ddtrace::ids::{SpanId, TraceId};
-use ddtrace::semconv::Key;
-use ddtrace::span::Status;
+use ddtrace::semconv::{Key, SPAN_KIND, kind_number};
+use ddtrace::span::{SpanKind, Status};
 use ddtrace::tracer::{ActiveTrace, LiveSpan, SpanData, now_unix_ns};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -54,6 +54,8 @@ pub(crate) struct Span {
     pub(crate) home: Home,
     /// It was started under what was active then, whatever that was.
     follows: AtomicBool,
+    /// The handle by which native code knows it; 0 where it does not.
+    lent: AtomicU64,
     pub(crate) shared: Arc<Shared>,
     /// Its `context`, once that was asked for.
     context: PyOnceLock<Py<Context>>,
@@ -85,6 +87,7 @@ impl Span {
             kin: Mutex::new(Kin::under(above)),
             home: Home::default(),
             follows: AtomicBool::new(false),
+            lent: AtomicU64::new(0),
             shared,
             context: PyOnceLock::new(),
             otel_context: PyOnceLock::new(),
@@ -94,8 +97,36 @@ impl Span {
     }
 
     /// The same as one that is made by hand.
-    pub(crate) fn by_hand(self) -> Span {
-        Span { is_made_by_hand: true, ..self }
+    pub(crate) fn by_hand(mut self) -> Span {
+        self.is_made_by_hand = true;
+        self
+    }
+
+    /// The handle by which native code knows it from now on; 0 where it cannot.
+    pub(crate) fn lent(&self) -> u64 {
+        if !self.is_recorded() || !self.trace.is_of_this_process() {
+            return 0;
+        }
+        let known = self.lent.load(Ordering::Relaxed);
+        if known != 0 {
+            return known;
+        }
+        let lent = self.trace.lend(self.id, self.read(native_kind));
+        match self.lent.compare_exchange(0, lent, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => lent,
+            Err(known) => {
+                self.trace.take_back(lent);
+                known
+            }
+        }
+    }
+
+    /// Native code is to know it no more.
+    fn take_back(&self) {
+        let lent = self.lent.swap(0, Ordering::Relaxed);
+        if lent != 0 {
+            self.trace.take_back(lent);
+        }
     }
 
     fn live(&self) -> MutexGuard<'_, LiveSpan> {
@@ -189,6 +220,7 @@ impl Span {
             this.record_end();
             Ok(())
         };
+        this.take_back();
         // Whatever has become of it, it is active no more; in the API of OpenTelemetry a context keeps the span that it has.
         let left = if this.is_otel() { Ok(()) } else { store::leave(slf) };
         let settled = Span::settle(slf);
@@ -202,6 +234,7 @@ impl Span {
             return Ok(());
         }
         this.withdraw();
+        this.take_back();
         let mut failure = if this.place != 0 { processors::abandoned(slf) } else { Ok(()) };
         keep_first(&mut failure, store::leave(slf));
         keep_first(&mut failure, Span::settle(slf));
@@ -251,6 +284,13 @@ impl Span {
             "_dd.measured" => {
                 let measured = !matches!(value, Value::Integer(0));
                 self.change(|data| data.set_measured(measured));
+            }
+            "span.kind" => {
+                self.change(|data| data.set_attribute(key, value.attribute()));
+                let lent = self.lent.load(Ordering::Relaxed);
+                if let (Value::Text(kind), true) = (value, lent != 0) {
+                    self.trace.tell_kind(lent, kind);
+                }
             }
             "service.version" => {
                 self.change(|data| {
@@ -340,6 +380,12 @@ impl Span {
     }
 }
 
+impl Drop for Span {
+    fn drop(&mut self) {
+        self.take_back();
+    }
+}
+
 fast! {
     /// `set_tag(key, value=None)`.
     set_tag(py, slf: Span, arguments) {
@@ -397,6 +443,24 @@ pub(crate) fn left<const N: usize>(py: Python<'_>, results: [PyResult<()>; N]) -
         keep_first(&mut left, spared(py, result));
     }
     left
+}
+
+/// What native code takes a span for. Datadog's API has no roles: they are tags, or follow from the type.
+fn native_kind(data: &SpanData) -> SpanKind {
+    /// Types of spans that stand for what others are asked for.
+    const CLIENTS: [&str; 8] = ["http", "sql", "redis", "valkey", "memcached", "mongodb", "cassandra", "elasticsearch"];
+    if data.kind() != SpanKind::Internal {
+        return data.kind();
+    }
+    let tag = data.attribute(SPAN_KIND).and_then(|value| match Value::read(&value) {
+        Some(Value::Text(kind)) => kind_number(kind.as_bytes()),
+        _ => None,
+    });
+    match (tag, data.text(Key::SpanType)) {
+        (Some(kind), _) => SpanKind::from_number(kind),
+        (None, Some(kind)) if CLIENTS.contains(&kind) => SpanKind::Client,
+        _ => SpanKind::Internal,
+    }
 }
 
 /// How long a span is to have taken, as its duration says before it is finished.

@@ -6,6 +6,7 @@
 use crate::context::Context;
 use crate::once::Once;
 use crate::otel::binding::Binding;
+use crate::published;
 use crate::span::Span;
 use crate::variable::Variable;
 use pyo3::prelude::*;
@@ -132,6 +133,7 @@ pub(crate) fn decide_before_fork(py: Python<'_>) {
 /// Makes it the active one here.
 pub(crate) fn activate<'py>(py: Python<'py>, active: &Active<'py>) -> PyResult<()> {
     let context = put(py, active, None)?;
+    published::publish(py, active, context);
     if let Active::Span(span) = active {
         span.get().home.entered(context, span.get().is_finished());
     }
@@ -153,7 +155,9 @@ fn put<'py>(py: Python<'py>, active: &Active<'py>, left: Option<&Bound<'py, Span
 pub(crate) fn leave(span: &Bound<'_, Span>) -> PyResult<()> {
     let py = span.py();
     if matches!(raw(py)?, Active::Span(active) if active.is(span)) {
-        let context = put(py, &after(span, None)?, Some(span))?;
+        let after = after(span, None)?;
+        let context = put(py, &after, Some(span))?;
+        published::publish(py, &after, context);
         span.get().home.left(context);
     }
     Ok(())

@@ -11,6 +11,7 @@ use crate::shown::shown;
 use crate::span::{Above, Span, argument, local_root};
 use crate::spared::spared;
 use crate::store::{self, Active};
+use crate::tasks;
 use crate::values;
 use ddtrace::context::{SpanContext, TraceContext};
 use ddtrace::ids::{SpanId, TraceId};
@@ -78,7 +79,9 @@ fn begin<'py>(py: Python<'py>, beginning: &Beginning<'_>, parent: Active<'py>) -
         (service, _) => service,
     };
     let beginning = Beginning { service, ..*beginning };
-    let start_as = Start::new(String::from(beginning.shown()), Parent::None);
+    // Datadog's APIs have no kinds: what is of this type without a parent is a request.
+    let is_request = beginning.span_type == Some("web");
+    let start_as = Start { is_request, ..Start::new(String::from(beginning.shown()), Parent::None) };
     start(py, start_as, parent, None, |data| beginning.fill(data))
 }
 
@@ -97,6 +100,9 @@ pub(crate) fn start<'py>(
         defaults::fill(data);
     };
     let start_ns = *start.start_unix_ns.get_or_insert_with(ddtrace::tracer::now_unix_ns);
+    if !matches!(parent, Active::Span(_)) {
+        start.native_request = tasks::request_here(py);
+    }
     let (live, above, shared) = match parent {
         Active::Span(span) => {
             let this = span.get();
@@ -192,6 +198,8 @@ fn reborrow<'a>(start: Start<'_>) -> Start<'a> {
     Start {
         name: start.name,
         kind: start.kind,
+        is_request: start.is_request,
+        native_request: start.native_request,
         start_unix_ns: start.start_unix_ns,
         parent: Parent::None,
         incoming: None,

@@ -7,6 +7,7 @@ use pyo3::ffi::{self, PyObject};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+use pyo3::types::PyCFunction;
 use std::ffi::c_int;
 
 type Get = unsafe extern "C" fn(*mut PyObject, *mut PyObject, *mut *mut PyObject) -> c_int;
@@ -198,6 +199,47 @@ fn find_means(py: Python<'_>) -> PyResult<Means> {
     let module = py.import("gc")?;
     let function = |name| module.getattr(name).map(Bound::unbind);
     Ok(Means::Functions([function("isenabled")?, function("disable")?, function("enable")?]))
+}
+
+/// Whether the current context, which has this address, is the one that its thread itself has: it was entered by nobody.
+pub(crate) fn is_of_thread(py: Python<'_>, context: usize) -> bool {
+    match entered_at(py) {
+        Some(offset) if context != 0 => {
+            // SAFETY: the current context, which lives as long as it is that; `entered_at` has found a field of it there.
+            unsafe { (context as *const u8).add(offset).cast::<c_int>().read() == 0 }
+        }
+        _ => false,
+    }
+}
+
+/// Where a context keeps whether it is entered. That is no part of the API, so it is tried.
+fn entered_at(py: Python<'_>) -> Option<usize> {
+    static ENTERED_AT: PyOnceLock<Option<usize>> = PyOnceLock::new();
+    ENTERED_AT.get_or_make(py, || Ok(find_entered(py).ok().flatten())).ok().copied().flatten()
+}
+
+/// Looks for the one number that is 0 in a context, and 1 while that is entered, and 0 again.
+fn find_entered(py: Python<'_>) -> PyResult<Option<usize>> {
+    const HEAD: usize = size_of::<ffi::PyObject>();
+    let module = py.import("_contextvars")?;
+    let context = module.getattr("Context")?.call0()?;
+    let size: usize = context.get_type().getattr("__basicsize__")?.extract()?;
+    let address = context.as_ptr() as usize;
+    let numbers = move || -> Vec<c_int> {
+        let offsets = (HEAD..=size.saturating_sub(size_of::<c_int>())).step_by(size_of::<c_int>());
+        // SAFETY: inside of the object, which is held here, and aligned as its fields are.
+        offsets.map(|offset| unsafe { (address as *const u8).add(offset).cast::<c_int>().read() }).collect()
+    };
+    let look = PyCFunction::new_closure(py, None, None, move |_, _| numbers())?;
+    let before = numbers();
+    let inside: Vec<c_int> = context.call_method1("run", (look,))?.extract()?;
+    let after = numbers();
+    let is_it = |index: &usize| (before[*index], inside[*index], after[*index]) == (0, 1, 0);
+    let found: Vec<usize> = (0..inside.len().min(before.len())).filter(is_it).collect();
+    Ok(match found[..] {
+        [index] => Some(HEAD + index * size_of::<c_int>()),
+        _ => None,
+    })
 }
 
 fn context(token: &Bound<'_, PyAny>) -> usize {

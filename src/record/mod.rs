@@ -62,6 +62,10 @@ pub const SPAN_LOCAL_ROOT: u8 = 2;
 /// called is said by its name, its service, its operation and its type alone.
 pub const SPAN_DATADOG_TAGS: u8 = 4;
 
+/// Bit of [`SpanBody::flags`]: the span of this id was begun before, by what goes over a connection; this tells of it from now
+/// on.
+pub const SPAN_TAKES_OVER: u8 = 8;
+
 /// When so many spans below a local root have ended, the process decides whether the trace is kept, and tells: from 300 on
 /// (by default) the sidecar sends a trace in parts, and the first part says it for all.
 pub const DECIDE_AFTER: u32 = 256;

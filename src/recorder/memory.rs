@@ -3,7 +3,7 @@
 use super::process::{Facts, Process, Processes};
 use super::{Outlet, Recorder};
 use crate::ids::{SpanId, TraceId};
-use crate::interface::CurrentSpan;
+use crate::interface::{CurrentSpan, DecidedInfo, RequestInfo};
 use crate::record::RecordWriter;
 use crate::ring::layout::MAX_RECORD;
 use crate::sys;
@@ -19,6 +19,12 @@ pub(crate) struct Memory {
     pub(crate) native: Arc<Mutex<Option<CurrentSpan>>>,
     pub(crate) native_headers: Arc<Mutex<Vec<(&'static str, &'static str)>>>,
     pub(crate) rate: Arc<Mutex<Option<f64>>>,
+    /// The request that can be taken over.
+    pub(crate) request: Arc<Mutex<Option<RequestInfo>>>,
+    /// What native code was told of decisions, and by which handle.
+    pub(crate) decided: Arc<Mutex<Vec<(u64, DecidedInfo)>>>,
+    /// Not 0: native code has decided, for good.
+    pub(crate) is_final_there: Arc<Mutex<u32>>,
 }
 
 /// The span of the process that the tests are in.

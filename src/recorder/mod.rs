@@ -10,6 +10,7 @@
 mod absent;
 #[cfg(test)]
 pub(crate) mod memory;
+mod native;
 mod own;
 mod preload;
 mod process;
@@ -17,8 +18,6 @@ mod process;
 pub use absent::Absent;
 pub use process::Process;
 
-use crate::interface::CurrentSpan;
-use crate::propagation::CarrierMut;
 use crate::record::RecordWriter;
 use crate::sampling::AgentRates;
 use own::Run;
@@ -101,35 +100,6 @@ impl Recorder {
             Outlet::Nowhere => false,
             #[cfg(test)]
             Outlet::Memory(memory) => memory.record(build),
-        }
-    }
-
-    /// The span that is active on this thread as native code sees it.
-    #[must_use]
-    pub fn native_span(&self) -> Option<CurrentSpan> {
-        match &self.outlet {
-            Outlet::Preload(preload) => preload.current(),
-            Outlet::Own(_) | Outlet::Nowhere => None,
-            #[cfg(test)]
-            Outlet::Memory(memory) => *memory.native.lock().unwrap(),
-        }
-    }
-
-    /// All that the trace of what native code has active on this thread carries, in the form of
-    /// [`Propagation::between_tracers`](crate::propagation::Propagation::between_tracers).
-    pub(crate) fn hand_over_native(&self, headers: &mut dyn CarrierMut) {
-        match &self.outlet {
-            Outlet::Preload(preload) => preload.hand_over(headers),
-            Outlet::Own(_) | Outlet::Nowhere => {}
-            #[cfg(test)]
-            Outlet::Memory(memory) => {
-                memory
-                    .native_headers
-                    .lock()
-                    .unwrap()
-                    .iter()
-                    .for_each(|(name, value)| headers.set(name, value.as_bytes()));
-            }
         }
     }
 

@@ -1,7 +1,9 @@
 //! Recording through the library that `ddtrace-run` put into the process.
 
 use super::{Absent, Process};
-use crate::interface::{CurrentSpan, Interface, PROCESS_IS_SPAN, ProcessInfo, VERSION};
+use crate::interface::{
+    CurrentSpan, DecidedInfo, Interface, LentSpan, PROCESS_IS_SPAN, Part, ProcessInfo, RequestInfo, VERSION,
+};
 use crate::propagation::CarrierMut;
 use crate::record::RecordWriter;
 use crate::ring::layout::MAX_RECORD;
@@ -37,15 +39,58 @@ impl Preload {
         told.then(|| Process::told(&info))
     }
 
-    pub(super) fn current(&self) -> Option<CurrentSpan> {
+    pub(super) fn surroundings(&self) -> u64 {
+        // SAFETY: it takes nothing.
+        unsafe { (self.interface.surroundings)() }
+    }
+
+    pub(super) fn describe(&self, number: u64) -> Option<CurrentSpan> {
         let mut span = CurrentSpan { size: size_of::<CurrentSpan>() as u32, ..CurrentSpan::default() };
         // SAFETY: as above.
-        let told = unsafe { (self.interface.current)(&mut span) } == 0;
+        let told = unsafe { (self.interface.describe)(number, &mut span) } == 0;
         told.then_some(span)
     }
 
-    /// Writes all that the trace of what is active on this thread carries.
-    pub(super) fn hand_over(&self, headers: &mut dyn CarrierMut) {
+    pub(super) fn request(&self, number: u64) -> Option<RequestInfo> {
+        let mut request = RequestInfo { size: size_of::<RequestInfo>() as u32, ..RequestInfo::default() };
+        // SAFETY: as above.
+        let told = unsafe { (self.interface.request)(number, &mut request) } == 0;
+        told.then_some(request)
+    }
+
+    pub(super) fn take_over(&self, number: u64) -> u64 {
+        // SAFETY: a handle.
+        unsafe { (self.interface.take_over)(number) }
+    }
+
+    pub(super) fn lend(&self, span: &LentSpan) -> u64 {
+        // SAFETY: `span` is of the size that it says, and has as many headers.
+        unsafe { (self.interface.lend)(span) }
+    }
+
+    pub(super) fn activate(&self, number: u64) {
+        // SAFETY: a handle.
+        unsafe { (self.interface.activate)(number) };
+    }
+
+    pub(super) fn give_back(&self, number: u64) {
+        // SAFETY: a handle.
+        unsafe { (self.interface.give_back)(number) }
+    }
+
+    pub(super) fn set(&self, number: u64, part: Part, text: &[u8]) {
+        // SAFETY: a handle, and a text of that length.
+        unsafe { (self.interface.set)(number, part as u32, text.as_ptr().cast(), text.len()) }
+    }
+
+    pub(super) fn decide(&self, number: u64, decided: Option<&DecidedInfo>) -> bool {
+        let decided = decided.map_or(core::ptr::null(), core::ptr::from_ref);
+        // SAFETY: null, or a structure of the size that it says.
+        unsafe { (self.interface.decide)(number, decided) == 0 }
+    }
+
+    /// Writes all that the trace of a handle carries.
+    pub(super) fn hand_over(&self, number: u64, headers: &mut dyn CarrierMut) {
         unsafe extern "C" fn set(to: *mut c_void, name: *const c_char, value: *const c_char, length: usize) {
             // SAFETY: what `hand_over` below is given, for the time of its call.
             let headers = unsafe { &mut *to.cast::<&mut dyn CarrierMut>() };
@@ -54,8 +99,8 @@ impl Preload {
             headers.set(name.to_str().unwrap_or_default(), value);
         }
         let mut headers = headers;
-        // SAFETY: the function takes the argument that is given with it, which outlives the call. No span: the active one.
-        unsafe { (self.interface.hand_over)(0, Some(set), (&raw mut headers).cast()) };
+        // SAFETY: the function takes the argument that is given with it, which outlives the call.
+        unsafe { (self.interface.hand_over)(number, Some(set), (&raw mut headers).cast()) };
     }
 
     pub(super) fn agent_rate(&self, service: &[u8], env: &[u8]) -> Option<f64> {

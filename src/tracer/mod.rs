@@ -32,6 +32,7 @@ mod tests;
 
 pub use data::SpanData;
 pub use live::LiveSpan;
+pub use native::NativeRequest;
 pub use settings::Settings;
 pub use start::{Parent, Start};
 pub use trace::ActiveTrace;
@@ -125,6 +126,29 @@ impl Tracer {
         let found = found.or_else(|| all().find(|trace| trace.was_told(&told) && trace.carries_the_same(&told)));
         let found = found.or_else(|| all().find(|trace| trace.was_told(&told)));
         found.or(newest.as_ref()).cloned()
+    }
+
+    /// Makes a span that was [lent](ActiveTrace::lend) the active one of this thread for native code; 0 is none.
+    pub fn activate_natively(&self, lent: u64) {
+        self.recorder.activate_native(lent);
+    }
+
+    /// The handle of what native code has active on this thread, or of the request that this serves; 0 for none.
+    #[must_use]
+    pub fn served_natively(&self) -> u64 {
+        self.recorder.native_surroundings()
+    }
+
+    /// Whether a span of native code is open.
+    #[must_use]
+    pub fn is_open_natively(&self, number: u64) -> bool {
+        number != 0 && self.recorder.describe_native(number).is_some()
+    }
+
+    /// Whether native code of this process knows of spans, and can be told of those of this tracer.
+    #[must_use]
+    pub fn has_native(&self) -> bool {
+        self.recorder.is_preload()
     }
 
     fn find(&self, trace_id: TraceId, fits: impl Fn(&ActiveTrace) -> bool) -> Option<Arc<ActiveTrace>> {

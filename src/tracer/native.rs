@@ -1,21 +1,85 @@
-//! The span that native code has active on this thread, as a parent.
+//! Spans of native code: as parents, and those of requests, which are taken over.
 
 use crate::context::{Priority, SpanContext, TraceContext};
 use crate::ids::{SpanId, TraceId};
-use crate::interface::{CURRENT_IS_CONTEXT, CurrentSpan, UNDECIDED};
+use crate::interface::{CURRENT_IS_CONTEXT, CurrentSpan, REQUEST_BRINGS_CONTEXT, RequestInfo, UNDECIDED};
 use crate::propagation::baggage::Baggage;
 use crate::propagation::{Carrier, CarrierMut, Propagation};
 use crate::recorder::Recorder;
 use std::string::String;
 use std::vec::Vec;
 
-/// The context of the native span of this thread and the baggage of its trace; `None` where there is none.
+/// Which request of native code a span without a parent may belong to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum NativeRequest {
+    /// The one that the thread serves.
+    #[default]
+    OfThread,
+    /// The one with this handle.
+    Known(u64),
+    /// That is not certain.
+    Unknown,
+}
+
+/// The handle of what a span without a parent belongs under; 0 for nothing.
+pub(super) fn surroundings(recorder: &Recorder, request: NativeRequest) -> u64 {
+    match request {
+        NativeRequest::OfThread => recorder.native_surroundings(),
+        NativeRequest::Known(number) => number,
+        NativeRequest::Unknown => 0,
+    }
+}
+
+/// A request that has been taken over.
+pub(super) struct Taken {
+    /// The handle of its trace.
+    pub(super) anchor: u64,
+    pub(super) trace_id: TraceId,
+    pub(super) span_id: SpanId,
+    pub(super) parent_id: SpanId,
+    /// What came in with it.
+    pub(super) context: Option<(TraceContext, Baggage)>,
+}
+
+/// Takes over the span of a request that is nobody's yet, and that `is_it`: trace and parent.
+pub(super) fn take_over(
+    recorder: &Recorder,
+    request: NativeRequest,
+    is_it: impl FnOnce(TraceId, SpanId) -> bool,
+) -> Option<Taken> {
+    let number = match request {
+        NativeRequest::OfThread => 0,
+        NativeRequest::Known(number) => number,
+        NativeRequest::Unknown => return None,
+    };
+    let RequestInfo { flags, span, trace_id_high, trace_id_low, span_id, parent_id, .. } =
+        recorder.native_request(number)?;
+    let trace_id = TraceId((u128::from(trace_id_high) << 64) | u128::from(trace_id_low));
+    let parent_id = SpanId(parent_id);
+    if !is_it(trace_id, parent_id) {
+        return None;
+    }
+    let anchor = recorder.take_over_native(span);
+    if anchor == 0 {
+        return None;
+    }
+    let mut context = if flags & REQUEST_BRINGS_CONTEXT != 0 { context(recorder, anchor) } else { None };
+    if let Some((context, _)) = &mut context {
+        (context.span.span_id, context.is_remote) = (parent_id, true);
+    }
+    Some(Taken { anchor, trace_id, span_id: SpanId(span_id), parent_id, context })
+}
+
+/// The context of a native span and the baggage of its trace; `None` where there is none.
 ///
 /// All that a trace carries beyond ids comes in headers, in the one form that tracers of a process have between them.
-pub(super) fn context(recorder: &Recorder) -> Option<(TraceContext, Baggage)> {
-    let native = recorder.native_span()?;
+pub(super) fn context(recorder: &Recorder, number: u64) -> Option<(TraceContext, Baggage)> {
+    if number == 0 {
+        return None;
+    }
     let mut headers = Headers::default();
-    recorder.hand_over_native(&mut headers);
+    recorder.hand_over_native(number, &mut headers);
+    let native = recorder.describe_native(number)?;
     let mut baggage = Baggage::default();
     let span = span_of(&native);
     let sent = Propagation::between_tracers().extract(&headers, &mut baggage).context;
@@ -28,7 +92,7 @@ pub(super) fn context(recorder: &Recorder) -> Option<(TraceContext, Baggage)> {
     Some((context, baggage))
 }
 
-fn span_of(native: &CurrentSpan) -> SpanContext {
+pub(super) fn span_of(native: &CurrentSpan) -> SpanContext {
     SpanContext {
         trace_id: TraceId((u128::from(native.trace_id_high) << 64) | u128::from(native.trace_id_low)),
         span_id: SpanId(native.span_id),
@@ -39,7 +103,7 @@ fn span_of(native: &CurrentSpan) -> SpanContext {
 
 /// Headers that stay in the process.
 #[derive(Default)]
-struct Headers(Vec<(String, Vec<u8>)>);
+pub(super) struct Headers(pub(super) Vec<(String, Vec<u8>)>);
 
 impl CarrierMut for Headers {
     fn set(&mut self, name: &str, value: &[u8]) {

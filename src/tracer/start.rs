@@ -2,15 +2,17 @@
 
 use super::data::SpanData;
 use super::live::LiveSpan;
+use super::native::NativeRequest;
 use super::trace::ActiveTrace;
 use super::value::AttributeValue;
 use super::verdict::Verdict;
 use super::{Tracer, native, now_unix_ns};
 use crate::context::{FLAG_SAMPLED, Priority, SpanContext, TraceContext};
 use crate::ids::{SpanId, TraceId};
+use crate::interface::CURRENT_IS_LENT;
 use crate::propagation::baggage::Baggage;
 use crate::propagation::{BaggageSource, Extracted};
-use crate::record::{SPAN_LOCAL_ROOT, SPAN_REMOTE_PARENT};
+use crate::record::{SPAN_LOCAL_ROOT, SPAN_REMOTE_PARENT, SPAN_TAKES_OVER};
 use crate::recorder::Process;
 use crate::semconv::is_request;
 use crate::span::{Scope, SpanKind};
@@ -35,6 +37,10 @@ pub struct Start<'a> {
     pub name: Cow<'static, str>,
     /// Its role.
     pub kind: SpanKind,
+    /// It stands for a request that has reached the program, whatever its role says.
+    pub is_request: bool,
+    /// The request of native code that it is, or that it belongs to where it has no parent.
+    pub native_request: NativeRequest,
     /// When it started, in nanoseconds since the Unix epoch; `None` is now.
     pub start_unix_ns: Option<u64>,
     /// What it hangs under.
@@ -54,6 +60,8 @@ impl<'a> Start<'a> {
         Start {
             name: name.into(),
             kind: SpanKind::Internal,
+            is_request: false,
+            native_request: NativeRequest::OfThread,
             start_unix_ns: None,
             parent,
             incoming: None,
@@ -73,12 +81,18 @@ struct Place {
     baggage: Option<Arc<Baggage>>,
     /// A native span of this process is the local root, and tells of the trace.
     is_below_native: bool,
+    /// The span of a request that native code has begun, and the handle of its trace: the new one takes its place.
+    taken: Option<(SpanId, u64)>,
 }
 
 impl Place {
     fn of(context: TraceContext) -> Place {
         let SpanContext { trace_id, span_id: parent_id, .. } = context.span;
-        Place { trace_id, parent_id, context: Some(Arc::new(context)), baggage: None, is_below_native: false }
+        Place { context: Some(Arc::new(context)), ..Place::new(trace_id, parent_id) }
+    }
+
+    fn new(trace_id: TraceId, parent_id: SpanId) -> Place {
+        Place { trace_id, parent_id, context: None, baggage: None, is_below_native: false, taken: None }
     }
 }
 
@@ -86,19 +100,20 @@ impl Tracer {
     /// Starts a span. `fill` sets what is known of it: the sampling rules see it, and if it is the first of its trace in
     /// the process, it is recorded at once.
     ///
+    /// If it is a request that native code has begun a span for already, it takes that one's id and place: it is one span.
+    ///
     /// Without a parent it hangs under the span that native code has active on this thread. Else, if it is the work of
     /// the program as a whole and not a request that reached it (a server's, a consumer's), under the process's own span,
     /// where that is recorded. Else it begins a new trace.
     pub fn start(self: &Arc<Tracer>, mut start: Start<'_>, fill: impl FnOnce(&mut SpanData)) -> LiveSpan {
         let process = self.process();
         let start_ns = *start.start_unix_ns.get_or_insert_with(now_unix_ns);
+        if let Some(place) = self.take_request(&start) {
+            return self.start_at(start, process, place, fill);
+        }
         let place = match start.parent {
             Parent::Local(trace, parent_id) if trace.is_of(process) => {
-                let trace = Arc::clone(trace);
-                let mut data = self.data(start, process, trace.trace_id(), parent_id);
-                fill(&mut data);
-                follow(&mut data, &trace);
-                return LiveSpan::below(trace, data);
+                return self.start_below(&Arc::clone(trace), start, process, parent_id, fill);
             }
             // The parent began in the process that this one was forked from.
             Parent::Local(trace, parent_id) => {
@@ -110,7 +125,11 @@ impl Tracer {
                 Place::of(context.clone())
             }
             Parent::None => {
-                let mut place = self.place_of_root(process, start.kind, start_ns);
+                let native = native::surroundings(&self.recorder, start.native_request);
+                if let Some((trace, parent_id)) = self.known_to_native(native) {
+                    return self.start_below(&trace, start, process, parent_id, fill);
+                }
+                let mut place = self.place_of_root(process, start.kind, native, start_ns);
                 let said = start.incoming.and_then(|incoming| incoming.context.as_ref());
                 // It has no trace to continue, but says whether the one that begins is kept.
                 let said = said.filter(|said| !said.span.trace_id.is_valid() && self.respects_parent());
@@ -126,6 +145,58 @@ impl Tracer {
         self.start_at(start, process, place, fill)
     }
 
+    fn start_below(
+        &self,
+        trace: &Arc<ActiveTrace>,
+        start: Start<'_>,
+        process: &Process,
+        parent_id: SpanId,
+        fill: impl FnOnce(&mut SpanData),
+    ) -> LiveSpan {
+        let mut data = self.data(start, process, trace.trace_id(), parent_id);
+        fill(&mut data);
+        follow(&mut data, trace);
+        LiveSpan::below(Arc::clone(trace), data)
+    }
+
+    /// The place of the span that native code has begun for the same request: what has come in with both names the same
+    /// trace and parent, or the API knows of nothing that came in.
+    fn take_request(&self, start: &Start<'_>) -> Option<Place> {
+        if start.kind != SpanKind::Server && !start.is_request {
+            return None;
+        }
+        let incoming = match start.parent {
+            Parent::Context(context) if context.is_remote => Some(context),
+            Parent::None => start.incoming.and_then(Extracted::rootless),
+            Parent::Context(_) | Parent::Local(..) => return None,
+        };
+        let taken = native::take_over(&self.recorder, start.native_request, |trace_id, parent_id| {
+            incoming.is_none_or(|context| (context.span.trace_id, context.span.span_id) == (trace_id, parent_id))
+        })?;
+        let mut place = Place::new(taken.trace_id, taken.parent_id);
+        place.taken = Some((taken.span_id, taken.anchor));
+        match (incoming, taken.context) {
+            // The API knows of baggage by itself.
+            (Some(context), _) => place.context = Some(Arc::new(context.clone())),
+            (None, Some((context, baggage))) => {
+                place.context = Some(Arc::new(context));
+                place.baggage = (!baggage.is_empty()).then(|| Arc::new(baggage));
+            }
+            (None, None) => {}
+        }
+        Some(place)
+    }
+
+    /// The trace that a handle of native code leads to, where that is one of this tracer.
+    fn known_to_native(&self, native: u64) -> Option<(Arc<ActiveTrace>, SpanId)> {
+        let span = self.recorder.describe_native(native).filter(|_| native != 0)?;
+        if span.flags & CURRENT_IS_LENT == 0 {
+            return None;
+        }
+        let SpanContext { trace_id, span_id, .. } = native::span_of(&span);
+        Some((self.active_of(trace_id, span_id, TraceContext::default)?, span_id))
+    }
+
     fn start_at(
         self: &Arc<Tracer>,
         start: Start<'_>,
@@ -136,6 +207,11 @@ impl Tracer {
         let (incoming, baggage) = (start.incoming, start.incoming_baggage);
         let mut data = self.data(start, process, place.trace_id, place.parent_id);
         data.flags = if place.is_below_native { 0 } else { SPAN_LOCAL_ROOT };
+        if let Some((span_id, _)) = place.taken {
+            data.span_id = span_id;
+            data.flags |= SPAN_TAKES_OVER;
+        }
+        let anchor = place.taken.map_or(0, |(_, anchor)| anchor);
         // Of a trace that comes in without a span there is no parent that could be elsewhere.
         if place.parent_id.is_valid() && place.context.as_ref().is_some_and(|context| context.is_remote) {
             data.flags |= SPAN_REMOTE_PARENT;
@@ -155,6 +231,7 @@ impl Tracer {
             if let Some(trace) = self.find(place.trace_id, is_it) {
                 follow(&mut data, &trace);
                 trace.start_further_root(&mut data, context);
+                trace.agree_with_native(anchor);
                 return LiveSpan::below(trace, data);
             }
             // What is below this one hands on what came in with it, and not what came with the other; the decision is one.
@@ -175,6 +252,7 @@ impl Tracer {
             verdict.repeat(known);
         }
         let trace = ActiveTrace::new(Arc::clone(self), process, data, verdict, place.baggage);
+        trace.is_known_to_native_as(anchor);
         if let Some(keep) = manual {
             trace.decide_manually(keep);
         }
@@ -197,8 +275,8 @@ impl Tracer {
         data
     }
 
-    fn place_of_root(&self, process: &Process, kind: SpanKind, now_ns: u64) -> Place {
-        if let Some((context, baggage)) = native::context(&self.recorder) {
+    fn place_of_root(&self, process: &Process, kind: SpanKind, native: u64, now_ns: u64) -> Place {
+        if let Some((context, baggage)) = native::context(&self.recorder, native) {
             let baggage = (!baggage.is_empty()).then(|| Arc::new(baggage));
             // What native code was handed is continued here; a span of its own tells of the trace by itself.
             let is_below_native = !context.is_remote;
@@ -207,13 +285,7 @@ impl Tracer {
         if process.is_span() && !is_request(kind as u8) {
             return Place { baggage: self.started_with.clone(), ..Place::of(self.context_of(process)) };
         }
-        Place {
-            trace_id: self.new_trace_id(process, now_ns),
-            parent_id: SpanId(0),
-            context: None,
-            baggage: None,
-            is_below_native: false,
-        }
+        Place::new(self.new_trace_id(process, now_ns), SpanId(0))
     }
 
     /// The context of the process's own span. Its trace was handed on to children as kept or not when it began.

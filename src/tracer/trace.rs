@@ -1,6 +1,7 @@
 //! What the spans of one trace share in one process.
 
 mod further_roots;
+mod native;
 
 use super::data::SpanData;
 use super::registry::patiently;
@@ -16,7 +17,7 @@ use crate::record::{DECIDE_AFTER, SPAN_LOCAL_ROOT};
 use crate::recorder::Process;
 use crate::sampling::Sampler;
 use core::any::Any;
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::vec::Vec;
 
@@ -52,6 +53,8 @@ pub struct ActiveTrace {
     ended: AtomicU32,
     /// The local root has ended.
     is_over: AtomicBool,
+    /// The handle by which native code of this process knows it; 0 where it does not.
+    anchor: AtomicU64,
     /// The verdict for those who only want to know whether the trace is kept.
     outcome: AtomicU8,
 }
@@ -75,6 +78,7 @@ impl ActiveTrace {
             baggage,
             ended: AtomicU32::new(0),
             is_over: AtomicBool::new(false),
+            anchor: AtomicU64::new(0),
             outcome: AtomicU8::new(outcome(&verdict).unwrap_or(OPEN)),
             root: Mutex::new(root),
             verdict: Mutex::new(verdict),
@@ -212,7 +216,11 @@ impl ActiveTrace {
     /// when the context has left the process.
     pub fn decide_manually(&self, keep: bool) -> bool {
         let mut verdict = self.verdict();
-        let changed = verdict.override_with(Sampler::manual(keep));
+        self.hear_native(&mut verdict);
+        let mut changed = verdict.override_with(Sampler::manual(keep));
+        if changed {
+            changed = self.tell_native(&mut verdict, false);
+        }
         self.publish(&verdict);
         if let Some(decided) = verdict.decided().filter(|_| changed && self.is_from_outside) {
             self.tracer.remembered.add(self.trace_id, decided);
@@ -227,6 +235,7 @@ impl ActiveTrace {
     }
 
     fn decide(&self, root: &SpanData, verdict: &mut Verdict, need: Need) {
+        self.hear_native(verdict);
         let settings = &self.tracer.settings;
         let take = || {
             let (sampler, env) = (settings.sampler.sampler(), settings.env.as_bytes());
@@ -246,6 +255,7 @@ impl ActiveTrace {
                 verdict.repeat(Known::Decided(Decided { is_propagated: decided.is_propagated, ..first }));
             }
         }
+        self.tell_native(verdict, need == Need::Outside);
         self.publish(verdict);
     }
 
@@ -327,6 +337,7 @@ impl ActiveTrace {
 
 impl Drop for ActiveTrace {
     fn drop(&mut self) {
+        self.leave_native();
         self.tracer.registry.remove(self);
         if self.is_from_outside
             && let Some(decided) = self.verdict.get_mut().unwrap_or_else(PoisonError::into_inner).decided()

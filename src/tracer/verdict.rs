@@ -35,6 +35,8 @@ pub(super) struct Verdict {
     is_propagated: bool,
     /// The sidecar knows.
     is_told: bool,
+    /// Native code of this process, which knows the trace as well, has told somebody, and needs to be asked no more.
+    pub(super) is_final_natively: bool,
     /// The last local roots after the first one: the trace came into the process more than once. Each tells of it what the
     /// first one tells.
     pub(super) further_roots: Vec<SpanId>,
@@ -55,6 +57,7 @@ impl Verdict {
             decision: None,
             is_propagated: false,
             is_told: false,
+            is_final_natively: false,
             further_roots: Vec::new(),
             shown: None,
         }
@@ -87,9 +90,35 @@ impl Verdict {
         }
     }
 
+    /// Native code of this process has decided, and has told others and the sidecar.
+    pub(super) fn adopt(&mut self, told: &TraceContext) {
+        if told.span.priority.is_none() {
+            return;
+        }
+        self.is_propagated = true;
+        if self.priority() == told.span.priority {
+            return;
+        }
+        let context = Arc::make_mut(self.context());
+        context.span.priority = told.span.priority;
+        for name in [&b"_dd.p.dm"[..], b"_dd.p.ksr"] {
+            match told.tags.get(name) {
+                Some(value) => drop(context.tags.set(name, value)),
+                None => context.tags.remove(name),
+            }
+        }
+        context.ot = told.ot.clone();
+        (self.decision, self.is_told, self.shown) = (None, true, None);
+    }
+
     /// The decision that came in with the trace, and stands.
     pub(super) fn brought(&self) -> Option<Priority> {
         self.context.as_ref().filter(|context| context.is_remote && self.decision.is_none())?.span.priority
+    }
+
+    /// Somebody outside of the process knows.
+    pub(super) fn is_propagated(&self) -> bool {
+        self.is_propagated
     }
 
     /// What was decided here.

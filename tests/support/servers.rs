@@ -147,3 +147,42 @@ pub fn without_ours(message: &[u8]) -> (String, Vec<String>) {
     let ours = text.split_inclusive("\r\n").filter(is_ours).map(str::to_owned).collect();
     (text.split_inclusive("\r\n").filter(|line| !is_ours(line)).collect(), ours)
 }
+
+fn root() -> bool {
+    Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n")
+}
+
+/// A PostgreSQL server with a database of its own, and the directory of its socket. It refuses to be root.
+///
+/// # Panics
+/// When it is not installed, or does not start.
+#[must_use]
+pub fn postgres(sandbox: &Sandbox) -> (Server, String) {
+    let programs = std::fs::read_dir("/usr/lib/postgresql").expect("it is installed: cargo xtask setup");
+    let programs = programs.flatten().map(|version| version.path().join("bin")).max().expect("a version");
+    let home = sandbox.path().join("postgres");
+    std::fs::create_dir_all(&home).expect("a directory");
+    let directory = home.display().to_string();
+    let as_user: &[&str] = if root() { &["runuser", "-u", "postgres", "--"] } else { &[] };
+    if root() {
+        // The sandbox is for its owner alone.
+        for arguments in [&["chmod", "o+x"][..], &["chown", "postgres"]] {
+            let path = if arguments[0] == "chmod" { sandbox.path().display().to_string() } else { directory.clone() };
+            assert_eq!(Outcome::of(Command::new(arguments[0]).args(&arguments[1..]).arg(path)).code, Some(0));
+        }
+    }
+    let run = |program: &str, arguments: &[&str]| {
+        let program = programs.join(program).display().to_string();
+        sandbox.bare([as_user, &[program.as_str()], arguments].concat())
+    };
+    let data = format!("{directory}/data");
+    let made = Outcome::of(&mut run("initdb", &["-D", &data, "-A", "trust", "-U", "me", "--no-sync", "-E", "UTF8"]));
+    assert_eq!(made.code, Some(0), "{made:?}");
+    let options = ["-D", &data, "-k", &directory, "-c", "listen_addresses=", "-F"];
+    let child = run("postgres", &options).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    let server = Server(child.expect("it starts"));
+    wait_for("PostgreSQL to listen", || {
+        Outcome::of(&mut run("pg_isready", &["-h", &directory, "-U", "me"])).code.filter(|code| *code == 0)
+    });
+    (server, directory)
+}

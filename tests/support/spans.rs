@@ -20,6 +20,8 @@ pub struct Span {
     pub span_id: String,
     /// 16 hexadecimal digits, none for a root.
     pub parent_id: Option<String>,
+    /// `server`, `client`, …; empty where it is not told.
+    pub kind: String,
     /// The name; Datadog calls it the resource.
     pub name: String,
     /// W3C `tracestate` (OTLP only).
@@ -168,6 +170,7 @@ fn from_otlp_span(span: &Value, resource: &Attributes) -> Span {
         trace_id: id("traceId").unwrap_or_default(),
         span_id: id("spanId").unwrap_or_default(),
         parent_id: id("parentSpanId"),
+        kind: field(span, "kind").map(kind_of).unwrap_or_default(),
         name: text("name"),
         trace_state: text("traceState"),
         flags: field(span, "flags").and_then(unsigned).unwrap_or(0),
@@ -179,6 +182,14 @@ fn from_otlp_span(span: &Value, resource: &Attributes) -> Span {
         events: list(span, "events").iter().map(name_of).collect(),
         links: list(span, "links").iter().map(otlp_link).collect(),
     }
+}
+
+/// OTLP's number for it, or its name.
+fn kind_of(kind: &Value) -> String {
+    let names = ["", "internal", "server", "client", "producer", "consumer"];
+    let by_number = kind.as_u64().and_then(|number| names.get(usize::try_from(number).ok()?));
+    let named = || kind.as_str()?.strip_prefix("SPAN_KIND_").map(str::to_lowercase);
+    by_number.map(|name| (*name).to_owned()).or_else(named).unwrap_or_default()
 }
 
 fn name_of(event: &Value) -> String {
@@ -211,6 +222,7 @@ fn from_datadog_chunk(chunk: &[Value]) -> Vec<Span> {
             trace_id: format!("{high}{:016x}", number("trace_id")),
             span_id: format!("{:016x}", number("span_id")),
             parent_id: Some(number("parent_id")).filter(|id| *id != 0).map(|id| format!("{id:016x}")),
+            kind: span["meta"]["span.kind"].as_str().unwrap_or_default().to_owned(),
             name: text("resource"),
             trace_state: String::new(),
             flags: 0,

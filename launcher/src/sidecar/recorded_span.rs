@@ -7,9 +7,11 @@ use std::sync::Arc;
 use ddtrace::ids::SpanId;
 use ddtrace::record::{
     EndBody, Field, FieldValue, ReadEvent, ReadLink, Record, SPAN_DATADOG_TAGS, SPAN_LOCAL_ROOT, SPAN_REMOTE_PARENT,
-    SpanBody,
+    SPAN_TAKES_OVER, SpanBody,
 };
-use ddtrace::semconv::{self, Key};
+use ddtrace::semconv::{
+    self, DATADOG_NAMES, DATADOG_REQUEST_HEADER, DATADOG_RESPONSE_HEADER, Key, REQUEST_HEADER, RESPONSE_HEADER,
+};
 use ddtrace::span::{Attribute, Event, Link, Scope, Span, SpanKind, Status, Value};
 
 use super::verdict::Verdict;
@@ -47,6 +49,10 @@ pub struct RecordedSpan {
     pub is_local_root: bool,
     /// Whether the program has taken it back: nobody is to see it.
     pub is_withdrawn: bool,
+    /// Whether it has taken the place of what a connection told, or is to.
+    takes_over: bool,
+    /// What a connection said that it is.
+    kind_before: SpanKind,
     message: Option<String>,
     scope: Scope,
     has_ended: bool,
@@ -75,11 +81,56 @@ impl RecordedSpan {
             verdict: Verdict::default(),
             is_local_root: body.flags & SPAN_LOCAL_ROOT != 0,
             is_withdrawn: false,
+            takes_over: body.flags & SPAN_TAKES_OVER != 0,
+            kind_before: SpanKind::Internal,
             message: None,
             scope: Scope::default(),
             has_ended: false,
             bytes: 0,
             left_out: [0; 3],
+        }
+    }
+
+    /// Its process says once more that it has begun. Once a tracer of its language tells of a request, that is what it is; of
+    /// what a connection has told, in whichever order the two are read, only what the other does not say stays.
+    pub fn begun_again(&mut self, record: &Record<'_>, body: &SpanBody) {
+        if body.trace_id != self.span.trace_id || self.takes_over == (body.flags & SPAN_TAKES_OVER != 0) {
+            return;
+        }
+        let mut other = RecordedSpan::begun(record.span_id, body);
+        if other.takes_over {
+            // What is said of the trace is said anew where it has changed.
+            std::mem::swap(&mut other.verdict, &mut self.verdict);
+        }
+        other.amend(record);
+        if other.takes_over {
+            std::mem::swap(self, &mut other);
+        }
+        self.keep_of(other);
+    }
+
+    fn keep_of(&mut self, connection: RecordedSpan) {
+        // Its end may have been read before its beginning, where the thread has begun another chunk in between.
+        if connection.has_ended && !self.has_ended {
+            self.has_ended = true;
+            self.span.end_unix_nano = connection.span.end_unix_nano.max(self.span.start_unix_nano);
+            self.span.status = connection.span.status;
+            self.message = connection.message;
+        }
+        self.bytes = self.bytes.saturating_add(connection.bytes);
+        self.kind_before = connection.span.kind;
+        if self.span.links.is_empty() {
+            self.span.links = connection.span.links;
+        }
+        if self.span.trace_state.is_empty() {
+            self.span.trace_state = connection.span.trace_state;
+        }
+        for (name, value) in connection.span.attributes {
+            let tag = if self.span.has_datadog_tags { datadog_name(&name) } else { None };
+            let name = tag.unwrap_or(name);
+            if self.span.attributes.iter().all(|(known, _)| *known != name) {
+                self.span.attributes.push((name, value));
+            }
         }
     }
 
@@ -187,6 +238,9 @@ impl RecordedSpan {
     /// The span, complete. Scopes that are there already are shared.
     pub fn finish(mut self, scopes: &mut HashSet<ScopeKey>) -> (Span, Verdict, bool) {
         self.span.take_kind();
+        if self.span.kind == SpanKind::Internal {
+            self.span.kind = self.kind_before;
+        }
         let [attributes, events, links] = self.left_out;
         self.span.dropped_attributes = self.span.dropped_attributes.saturating_add(attributes);
         self.span.dropped_events = self.span.dropped_events.saturating_add(events);
@@ -207,6 +261,16 @@ impl RecordedSpan {
         }
         (self.span, self.verdict, self.is_local_root)
     }
+}
+
+/// Datadog's name for an attribute of a request, where it has one.
+fn datadog_name(attribute: &str) -> Option<Cow<'static, str>> {
+    let known = DATADOG_NAMES.iter().find(|(name, _)| *name == attribute);
+    let header = || {
+        let prefixes = [(REQUEST_HEADER, DATADOG_REQUEST_HEADER), (RESPONSE_HEADER, DATADOG_RESPONSE_HEADER)];
+        prefixes.iter().find_map(|(prefix, tag)| Some(format!("{tag}{}", attribute.strip_prefix(prefix)?)))
+    };
+    known.map(|(_, tag)| Cow::Borrowed(*tag)).or_else(|| header().map(Cow::Owned))
 }
 
 /// A scope, compared by its name and version.

@@ -108,7 +108,8 @@ impl Traces {
     pub fn begun(&mut self, producer: u64, record: &Record<'_>, body: &SpanBody) -> u64 {
         let segment = self.segment;
         let process = self.process(producer);
-        if process.open.contains_key(&record.span_id) {
+        if let Some(known) = process.open.get_mut(&record.span_id) {
+            known.begun_again(record, body);
             return 0;
         }
         let mut span = Box::new(RecordedSpan::begun(record.span_id, body));

@@ -6,7 +6,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use ddtrace::ids::{SpanId, TraceId};
-use ddtrace::record::{EndBody, Name, RecordWriter, SPAN_LOCAL_ROOT, SpanBody, SpanFields};
+use ddtrace::record::{
+    EndBody, Name, RecordWriter, SPAN_DATADOG_TAGS, SPAN_LOCAL_ROOT, SPAN_TAKES_OVER, SpanBody, SpanFields,
+};
 use ddtrace::sampling::{AgentRateTable, SamplingConfig};
 use ddtrace::semconv::{self, Key};
 use ddtrace::span::{Attribute, Resource, Status, TraceChunk, Value};
@@ -97,6 +99,44 @@ const END: EndBody = EndBody { end_unix_ns: 2 * SECOND, status: 0 };
 
 fn ids(chunk: &TraceChunk) -> Vec<u64> {
     chunk.spans.iter().map(|span| span.span_id.0).collect()
+}
+
+/// Whichever of the two is read first, as a thread may have written them into two chunks.
+#[test]
+fn a_request_is_what_its_own_tracer_says_and_the_rest_is_the_connections() {
+    let connection = record(|record| {
+        record.span_start(SpanId(1), &body(7, 5, SPAN_LOCAL_ROOT));
+        record.text(Key::Name, b"GET");
+        record.attribute_text(Name(b"client.address"), b"::1");
+        record.attribute_text(Name(b"http.request.method"), b"GET");
+        record.attribute_text(Name(b"url.path"), b"/1");
+    });
+    let tracer = record(|record| {
+        let flags = SPAN_LOCAL_ROOT | SPAN_TAKES_OVER | SPAN_DATADOG_TAGS;
+        record.span_start(SpanId(1), &SpanBody { kind: 1, start_unix_ns: SECOND + 9, ..body(7, 5, flags) });
+        record.text(Key::Name, b"index");
+        record.attribute_text(Name(b"http.method"), b"get");
+    });
+    let end = record(|record| {
+        record.span_end(SpanId(1), &END);
+        record.attribute_text(Name(b"url.path"), b"/2");
+    });
+    for order in [[&connection, &tracer, &end], [&tracer, &connection, &end], [&connection, &end, &tracer]] {
+        let mut story = Story::new();
+        for record in order {
+            story.feed(1, record);
+        }
+        let chunks = story.chunks(SECOND);
+        assert_eq!((chunks.len(), chunks[0].spans.len(), story.recorded), (1, 1, 1));
+        let span = &chunks[0].spans[0];
+        let [name, parent] = [span.name.to_string(), span.parent_id.0.to_string()];
+        assert_eq!((name.as_str(), parent.as_str(), span.kind as u8), ("index", "5", 2));
+        assert_eq!((span.start_unix_nano, span.end_unix_nano), (SECOND + 9, 2 * SECOND));
+        let mut attributes: Vec<_> = span.attributes.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
+        attributes.sort();
+        let expected = ["http.client_ip=String(\"::1\")", "http.method=String(\"get\")", "url.path=String(\"/2\")"];
+        assert_eq!(attributes, expected);
+    }
 }
 
 #[test]

@@ -210,5 +210,6 @@ pub(crate) fn lose(fd: i32) {
 pub(crate) fn waits_for_anything() {
     if ENABLED.load(Ordering::Relaxed) {
         native::set_current_request(0);
+        native::forget_lent();
     }
 }

@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 /// On how many threads at the same time a span can be active without one of them forgetting what was before.
 const THREADS: usize = 2;
 /// So many handles are looked at to find an open one; deeper ones are taken for forgotten.
-const MOST_STEPS: usize = 256;
+pub(super) const MOST_STEPS: usize = 256;
 
 /// For the last threads that it was activated on, each in one word: a thread's number, and the handle that was active
 /// there, both of which are known to be of this process. All zero is none.
@@ -49,7 +49,7 @@ impl Tracer {
     }
 
     /// What was active on this thread before this was; 0 for nothing.
-    fn before_on(&'static self, number: u64, thread: u16) -> u64 {
+    pub(super) fn before_on(&'static self, number: u64, thread: u16) -> u64 {
         let kept = self.before(number, |before| before.of(thread)).flatten().unwrap_or(0);
         if kept == 0 { 0 } else { kept | u64::from(self.epoch) << 16 }
     }
@@ -97,7 +97,7 @@ impl Tracer {
         }
     }
 
-    fn request(&'static self) -> u64 {
+    pub(super) fn request(&'static self) -> u64 {
         let place = &thread::current().request;
         let number = place.load(Ordering::Relaxed);
         if number == 0 || self.is_open(number) {

@@ -4,12 +4,13 @@
 use super::carriers::{HostHeaders, HostHeadersMut, bytes};
 use super::span::{SpanRef, Start, Subject};
 use super::write::{NamedValue, Value};
-use super::{Tracer, tracer, tracer_of_this_process};
+use super::{Tracer, existing_tracer, tracer, tracer_of_this_process};
 use crate::process;
 use core::ffi::{c_char, c_void};
 use ddtrace::interface::{
-    CURRENT_IS_CONTEXT, CurrentSpan, ErrorInfo, GetHeader, Header, Interface, PROCESS_IS_SPAN, Part, ProcessInfo,
-    SetHeader, StartOptions, Tag, TagType, TagValue, Text, UNDECIDED, VERSION,
+    CURRENT_IS_CONTEXT, CURRENT_IS_LENT, CurrentSpan, DecidedInfo, ErrorInfo, GetHeader, Header, Interface, LentSpan,
+    PROCESS_IS_SPAN, Part, ProcessInfo, RequestInfo, SetHeader, StartOptions, Tag, TagType, TagValue, Text, UNDECIDED,
+    VERSION,
 };
 use ddtrace::propagation::HeaderList;
 use ddtrace::record::RECORD_HEADER;
@@ -41,6 +42,12 @@ pub(crate) static ddtrace_run_interface: Interface = Interface {
     rate,
     hand_over,
     extract_all,
+    surroundings,
+    request,
+    take_over,
+    lend,
+    give_back,
+    decide,
 };
 
 const DONE: i32 = 0;
@@ -117,7 +124,11 @@ unsafe fn tell(subject: &Subject, out: *mut CurrentSpan) -> i32 {
         trace_id_low: context.trace_id.low(),
         span_id: subject.span_id.0,
         priority: context.priority.map_or(UNDECIDED, |priority| priority.0),
-        flags: if subject.local_root.is_none() { CURRENT_IS_CONTEXT } else { 0 },
+        flags: match subject.local_root {
+            None => CURRENT_IS_CONTEXT,
+            Some(_) if subject.is_lent => CURRENT_IS_LENT,
+            Some(_) => 0,
+        },
     };
     // SAFETY: the caller's promise.
     unsafe { fill(out, current, |current| &mut current.size) }
@@ -129,9 +140,9 @@ unsafe extern "C" fn start(name: *const c_char, name_length: usize, options: *co
         return 0;
     };
     // SAFETY: null, or the caller's own structure, which begins with its size; texts are the caller's own (contract of
-    // the table).
+    // the table). Numbers and pointers, for which zero is a value.
     let start = unsafe {
-        let options = options_of(options);
+        let options: StartOptions = known_part_of(options);
         let text = |text: Text| bytes(text.bytes, text.length);
         Start {
             name: bytes(name, name_length),
@@ -151,7 +162,10 @@ unsafe extern "C" fn start(name: *const c_char, name_length: usize, options: *co
 }
 
 unsafe extern "C" fn finish(span: u64, end_unix_ns: u64) {
-    if let Some(tracer) = tracer() {
+    // What is lent is for its own tracer to finish.
+    if let Some(tracer) = tracer()
+        && tracer.span(span).is_some_and(|span| !span.is_lent())
+    {
         tracer.finish(span, end_unix_ns);
     }
 }
@@ -162,9 +176,10 @@ unsafe extern "C" fn set(span: u64, part: u32, text: *const c_char, length: usiz
         2 => Part::Resource,
         3 => Part::Service,
         4 => Part::Type,
+        5 => Part::Kind,
         _ => return,
     };
-    if let Some((tracer, span)) = open_span(span) {
+    if let Some((tracer, span)) = lent_or_open_span(span) {
         // SAFETY: the caller's own text (contract of the table).
         tracer.set(&span, part, unsafe { bytes(text, length) });
     }
@@ -230,6 +245,7 @@ unsafe extern "C" fn extract(get: Option<GetHeader>, argument: *mut c_void) -> u
     tracer.extract(&HostHeaders { get, argument }).unwrap_or(0)
 }
 
+/// What is lent is for its own tracer to decide about: it is shown as it is.
 unsafe extern "C" fn hand_over(span: u64, set: Option<SetHeader>, argument: *mut c_void) -> i32 {
     let (Some(tracer), Some(set)) = (tracer(), set) else { return NOTHING };
     if tracer.hand_over(span, &mut HostHeadersMut { set, argument }) { DONE } else { NOTHING }
@@ -249,6 +265,54 @@ unsafe extern "C" fn extract_all(headers: *const Header, count: usize) -> u64 {
     tracer.extract(&HeaderList(texts)).unwrap_or(0)
 }
 
+unsafe extern "C" fn surroundings() -> u64 {
+    tracer().map_or(0, Tracer::native_surroundings)
+}
+
+unsafe extern "C" fn request(span: u64, out: *mut RequestInfo) -> i32 {
+    let Some(info) = existing_tracer().and_then(|tracer| tracer.request_info(span)) else { return NOTHING };
+    // SAFETY: the caller's own structure, which begins with its size (contract of the table).
+    unsafe { fill(out, info, |info| &mut info.size) }
+}
+
+unsafe extern "C" fn take_over(span: u64) -> u64 {
+    tracer_of_this_process().and_then(|tracer| tracer.take_over(span)).unwrap_or(0)
+}
+
+unsafe extern "C" fn lend(span: *const LentSpan) -> u64 {
+    // Not asked for the process: no runtime of a language runs in a vfork child, and this is called for each span.
+    let Some(tracer) = tracer() else { return 0 };
+    // SAFETY: null, or the caller's own structure, which begins with its size (contract of the table). Numbers and a
+    // pointer, for which zero is a value.
+    let lent: LentSpan = unsafe { known_part_of(span) };
+    let has_headers = !lent.headers.is_null() && lent.count <= isize::MAX as usize / size_of::<Header>();
+    let headers = if has_headers {
+        // SAFETY: the caller's own array of `count` headers (contract of the table).
+        unsafe { core::slice::from_raw_parts(lent.headers, lent.count) }
+    } else {
+        &[]
+    };
+    let texts = headers.iter().map(|Header { name, value }| {
+        // SAFETY: texts of the caller's own.
+        unsafe { (bytes(name.bytes, name.length), bytes(value.bytes, value.length)) }
+    });
+    tracer.lend(&lent, &HeaderList(texts)).unwrap_or(0)
+}
+
+unsafe extern "C" fn give_back(span: u64) {
+    if let Some(tracer) = existing_tracer() {
+        tracer.give_back(span);
+    }
+}
+
+unsafe extern "C" fn decide(span: u64, decided: *const DecidedInfo) -> i32 {
+    let Some(tracer) = existing_tracer() else { return DONE };
+    // SAFETY: null, or the caller's own structure, which begins with its size (contract of the table). Numbers, for which
+    // zero is a value.
+    let decided = (!decided.is_null()).then(|| unsafe { known_part_of::<DecidedInfo>(decided) });
+    if tracer.take_decision(span, decided.as_ref()) { DONE } else { NOTHING }
+}
+
 unsafe extern "C" fn release(context: u64) {
     if let Some(tracer) = tracer() {
         tracer.release(context);
@@ -262,7 +326,12 @@ unsafe extern "C" fn keep(span: u64, keep: i32) -> i32 {
     }
 }
 
+/// One that is for others to tell of than its own tracer.
 fn open_span(number: u64) -> Option<(&'static Tracer, SpanRef)> {
+    lent_or_open_span(number).filter(|(_, span)| !span.is_lent())
+}
+
+fn lent_or_open_span(number: u64) -> Option<(&'static Tracer, SpanRef)> {
     // Most calls without a span are those of a program that has none.
     if number == 0 {
         return None;
@@ -276,19 +345,19 @@ fn subject(number: u64) -> Option<(&'static Tracer, Subject)> {
     Some((tracer, tracer.subject(number)?))
 }
 
-/// As much of the options as their size says; the rest is zero.
+/// As much of a structure as its size says; the rest is zero.
 ///
 /// # Safety
 ///
-/// `options` is null, or leads to as many bytes as its first word says.
-unsafe fn options_of(options: *const StartOptions) -> StartOptions {
-    // SAFETY: numbers and pointers, for which zero is a value.
-    let mut own: StartOptions = unsafe { core::mem::zeroed() };
-    if !options.is_null() {
+/// `given` is null, or leads to as many bytes as its first word says. All zero is a value of the type.
+unsafe fn known_part_of<T: Copy>(given: *const T) -> T {
+    // SAFETY: the caller's promise.
+    let mut own: T = unsafe { core::mem::zeroed() };
+    if !given.is_null() {
         // SAFETY: the caller's promise; not more than both have.
         unsafe {
-            let size = ((*options.cast::<u32>()) as usize).min(size_of::<StartOptions>());
-            core::ptr::copy_nonoverlapping(options.cast::<u8>(), (&raw mut own).cast(), size);
+            let size = ((*given.cast::<u32>()) as usize).min(size_of::<T>());
+            core::ptr::copy_nonoverlapping(given.cast::<u8>(), (&raw mut own).cast(), size);
         }
     }
     own

@@ -12,6 +12,7 @@ mod clock;
 mod decide;
 mod exports;
 mod handle;
+mod lent;
 pub(crate) mod native;
 pub(crate) mod pool;
 mod propagate;

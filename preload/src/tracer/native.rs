@@ -16,7 +16,7 @@ pub(crate) fn begin_server(headers: Option<&dyn Carrier>, describe: &mut dyn FnM
     let Some(tracer) = tracer_of_this_process() else { return 0 };
     let context = headers.and_then(|headers| tracer.extract(headers)).unwrap_or(0);
     let place = tracer.place_of(NO_PARENT, context, SERVER);
-    or_lost(place.and_then(|place| tracer.begin(place, SERVER, 0, &[], describe)))
+    or_lost(place.and_then(|place| tracer.begin(place, SERVER, 0, None, describe)))
 }
 
 /// A request that goes out: begins its span, below `owner` where the thread has nothing better to say. 0 where no span
@@ -26,12 +26,12 @@ pub(crate) fn begin_client(owner: u64, headers: Option<&dyn Carrier>, describe: 
     let surroundings = tracer.surroundings();
     // An owner that has ended is no parent: the connection serves others now.
     let parent = if surroundings == 0 && tracer.is_open(owner) { owner } else { surroundings };
-    let is_traced = tracer.span(surroundings).is_some_and(|span| span.kind == CLIENT);
+    let is_traced = tracer.span(surroundings).is_some_and(|span| span.kind() == CLIENT);
     if is_traced || headers.is_some_and(|headers| tracer.brings_foreign_context(parent, headers)) {
         return 0;
     }
     let place = tracer.place_of(parent, 0, CLIENT);
-    or_lost(place.and_then(|place| tracer.begin(place, CLIENT, 0, &[], describe)))
+    or_lost(place.and_then(|place| tracer.begin(place, CLIENT, 0, None, describe)))
 }
 
 fn or_lost(span: Option<u64>) -> u64 {
@@ -51,7 +51,7 @@ pub(crate) fn header_tags() -> Option<HeaderTags<'static>> {
 /// More is known of a span.
 pub(crate) fn amend(span: u64, describe: &mut dyn FnMut(&mut Told<'_>)) {
     let Some(tracer) = existing_tracer() else { return };
-    if let Some(span) = tracer.span(span) {
+    if let Some(span) = tracer.span(span).filter(|span| !span.is_lent()) {
         process::record_span(|record| {
             record.amend(span.span_id);
             describe(&mut Told { record, root: None, has_rules: false });
@@ -63,7 +63,7 @@ pub(crate) fn amend(span: u64, describe: &mut dyn FnMut(&mut Told<'_>)) {
 pub(crate) fn end(span: u64, failed: bool, describe: &mut dyn FnMut(&mut Told<'_>)) {
     // A forked child that closes what it has inherited needs no tracer for that.
     let Some(tracer) = existing_tracer().filter(|_| span != 0) else { return };
-    if failed && let Some(span) = tracer.span(span) {
+    if failed && let Some(span) = tracer.span(span).filter(|span| !span.is_lent()) {
         span.fail(b"");
     }
     tracer.end(span, 0, describe);
@@ -86,6 +86,16 @@ pub(crate) fn current_request() -> u64 {
 /// The calling thread serves this request from now on; 0 for none.
 pub(crate) fn set_current_request(span: u64) {
     thread::current().request.store(span, Ordering::Relaxed);
+}
+
+/// What a language's own tracer had active on this thread is not what the thread works for any more.
+pub(crate) fn forget_lent() {
+    let active = thread::current().active.load(Ordering::Relaxed);
+    if active != 0
+        && let Some(tracer) = existing_tracer()
+    {
+        tracer.forget_lent(active);
+    }
 }
 
 impl Tracer {

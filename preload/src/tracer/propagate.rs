@@ -16,17 +16,18 @@ impl Tracer {
     /// Writes a context into headers: that of a span, which decides about its trace, or an extracted one as it came.
     /// Whether there was one.
     pub(super) fn inject(&'static self, number: u64, headers: &mut dyn CarrierMut) -> bool {
-        self.inject_as(number, &self.settings.propagation, headers)
+        self.inject_as(number, &self.settings.propagation, headers, true)
     }
 
     /// As [`Tracer::inject`], in the form in which tracers of one process tell each other.
     pub(super) fn hand_over(&'static self, number: u64, headers: &mut dyn CarrierMut) -> bool {
-        self.inject_as(number, &Propagation::between_tracers(), headers)
+        self.inject_as(number, &Propagation::between_tracers(), headers, false)
     }
 
-    fn inject_as(&'static self, number: u64, form: &Propagation, headers: &mut dyn CarrierMut) -> bool {
+    /// `decides`: also about what is lent.
+    fn inject_as(&'static self, number: u64, form: &Propagation, headers: &mut dyn CarrierMut, decides: bool) -> bool {
         let Some(subject) = self.subject(number) else { return false };
-        let outcome = match subject.local_root {
+        let outcome = match subject.local_root.filter(|_| decides || !subject.is_lent) {
             Some(local_root) => self.settle(&subject.trace, local_root),
             None => subject.trace.verdict.outcome(),
         };
@@ -42,7 +43,7 @@ impl Tracer {
         outcome: Option<Outcome>,
         headers: &mut dyn CarrierMut,
     ) {
-        let Subject { ref trace, span_id, local_root } = *subject;
+        let Subject { ref trace, span_id, local_root, .. } = *subject;
         let context = trace.context(outcome);
         let outgoing = Outgoing {
             span: SpanContext { span_id, ..context.span },

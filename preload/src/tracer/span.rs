@@ -10,7 +10,7 @@ use super::{Tracer, clock};
 use crate::process::{self, RANDOM};
 use crate::thread;
 use core::mem::MaybeUninit;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use ddtrace::ids::SpanId;
 use ddtrace::interface::NO_PARENT;
 use ddtrace::record::{EndBody, Name, RecordWriter, SPAN_LOCAL_ROOT, SPAN_REMOTE_PARENT, SpanBody, SpanFields};
@@ -34,8 +34,12 @@ pub(crate) struct Span {
     /// It is the span that sampling rules look at.
     pub(super) is_judged: bool,
     pub(super) failed: AtomicBool,
+    /// It is a language's own tracer's, who tells of it ([`super::lent`]).
+    pub(super) is_lent: AtomicBool,
+    /// A connection tells of it.
+    pub(super) is_of_connection: bool,
     /// The number of a `SpanKind`.
-    pub(super) kind: u8,
+    pub(super) kind: AtomicU8,
     pub(super) before: Before,
     /// From the clock that never goes back to Unix time, as it was at the start, so that no change of the time makes the
     /// span longer or shorter.
@@ -45,6 +49,31 @@ pub(crate) struct Span {
 impl Span {
     pub(super) fn is_local_root(&self) -> bool {
         self.local_root == self.span_id
+    }
+
+    /// The number of its `SpanKind`.
+    pub(super) fn kind(&self) -> u8 {
+        self.kind.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_lent(&self) -> bool {
+        self.is_lent.load(Ordering::Relaxed)
+    }
+
+    /// A span of a language's own tracer.
+    pub(super) fn lent(span_id: SpanId, trace: TraceRef, local_root: SpanId, kind: u8) -> Span {
+        Span {
+            span_id,
+            trace,
+            local_root,
+            is_judged: true,
+            failed: AtomicBool::new(false),
+            is_lent: AtomicBool::new(true),
+            is_of_connection: false,
+            kind: AtomicU8::new(kind),
+            before: Before::default(),
+            to_unix_ns: 0,
+        }
     }
 }
 
@@ -95,17 +124,17 @@ impl Tracer {
     fn try_start(&'static self, start: &Start<'_>) -> Option<u64> {
         let place = self.place_of(start.parent, start.context, start.kind)?;
         let labels = [(About::Name, start.name), (About::Resource, resource(start)), (About::Service, start.service)];
-        self.begin(place, start.kind, start.start_unix_ns, &labels, &mut |told| describe(told.record, start))
+        self.begin(place, start.kind, start.start_unix_ns, Some(&labels), &mut |told| describe(told.record, start))
     }
 
     /// Begins a span at its place; `describe` says what is known of it. `labels` are for sampling rules, also where there is
-    /// no room to record the span.
+    /// no room to record the span; `None` where a connection tells of it.
     pub(super) fn begin(
         &'static self,
         place: Place,
         kind: u8,
         start_unix_ns: u64,
-        labels: &[(About, &[u8])],
+        labels: Option<&[(About, &[u8])]>,
         describe: &mut dyn FnMut(&mut Told<'_>),
     ) -> Option<u64> {
         let Place { trace, parent, is_remote, local_root } = place;
@@ -119,13 +148,15 @@ impl Tracer {
             local_root: local_root.unwrap_or(span_id),
             is_judged,
             failed: AtomicBool::new(false),
-            kind,
+            is_lent: AtomicBool::new(false),
+            is_of_connection: labels.is_none(),
+            kind: AtomicU8::new(kind),
             before: Before::default(),
             to_unix_ns: unix_ns.wrapping_sub(monotonic_ns),
         };
         let taken = self.take_span(span)?;
         if is_judged {
-            for (about, text) in labels {
+            for (about, text) in labels.unwrap_or_default() {
                 if !text.is_empty() {
                     trace.root.add(*about, b"", text);
                 }
@@ -163,7 +194,7 @@ impl Tracer {
     }
 
     /// A slot for a span; of those that have ended none is kept where there is no other.
-    fn take_span(&'static self, span: Span) -> Option<Taken<Span, SPANS>> {
+    pub(super) fn take_span(&'static self, span: Span) -> Option<Taken<Span, SPANS>> {
         let mut span = Some(span);
         let mut take = || {
             let fill = |slot: &mut MaybeUninit<Span>| {
@@ -245,12 +276,13 @@ impl Tracer {
             Handle::Span(key) => {
                 let span = self.spans.enter(key)?;
                 let (trace, local_root) = (span.trace.clone(), span.local_root);
-                Some(Subject { trace, span_id: span.span_id, local_root: Some(local_root) })
+                let is_lent = span.is_lent();
+                Some(Subject { trace, span_id: span.span_id, local_root: Some(local_root), is_lent })
             }
             Handle::Context(key) => {
                 let trace = self.traces.enter(key)?;
                 let (span_id, _) = trace.parent();
-                Some(Subject { trace, span_id, local_root: None })
+                Some(Subject { trace, span_id, local_root: None, is_lent: false })
             }
         }
     }
@@ -277,16 +309,19 @@ impl Tracer {
             status: if span.failed.load(Ordering::Relaxed) { STATUS_ERROR } else { STATUS_UNSET },
         };
         // After the last that is said of it, as rules may ask for that.
-        let mut is_undecided = span.is_local_root();
+        let is_lent = span.is_lent();
+        let mut is_undecided = span.is_local_root() && !is_lent;
         let mut decide = || if core::mem::take(&mut is_undecided) { self.settle_at_end(&span) } else { None };
-        process::record_span(|record| {
-            record.span_end(span.span_id, &end);
-            let root = (span.is_judged && span.trace.verdict.outcome().is_none()).then_some(&span.trace.root);
-            describe(&mut Told { record, root, has_rules: !self.rules.is_empty() });
-            if let Some(outcome) = decide() {
-                super::decide::describe(record, &span.trace, outcome);
-            }
-        });
+        if !is_lent {
+            process::record_span(|record| {
+                record.span_end(span.span_id, &end);
+                let root = (span.is_judged && span.trace.verdict.outcome().is_none()).then_some(&span.trace.root);
+                describe(&mut Told { record, root, has_rules: !self.rules.is_empty() });
+                if let Some(outcome) = decide() {
+                    super::decide::describe(record, &span.trace, outcome);
+                }
+            });
+        }
         // Where there was no room for a record, others go by the decision all the same.
         let _ = decide();
         if !span.is_local_root() && span.trace.outgrows_one_part() {
@@ -307,6 +342,8 @@ pub(super) struct Subject {
     pub(super) span_id: SpanId,
     /// `None` for a context: what begins below it is a local root.
     pub(super) local_root: Option<SpanId>,
+    /// It is a language's own tracer's.
+    pub(super) is_lent: bool,
 }
 
 /// Numbers of a `SpanKind` in OTLP.

@@ -93,6 +93,44 @@ impl Verdict {
         self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change).is_ok()
     }
 
+    /// Takes over what the language's own tracer knows, as long as nothing is final; `None`: what is there stands. Gives
+    /// whether it could.
+    pub(crate) fn offer(&self, outcome: Option<Outcome>, is_final: bool) -> bool {
+        let mut state = self.state.load(Ordering::Acquire);
+        let mut own = match outcome {
+            Some(Outcome::Own(decision)) if decision == Sampler::manual(true) => KEEP,
+            Some(Outcome::Own(decision)) if decision == Sampler::manual(false) => DROP,
+            _ => OPEN,
+        };
+        // As in `settle`: a round is repeated only when somebody else has decided meanwhile.
+        loop {
+            if state & FINAL != 0 {
+                return false;
+            }
+            let new = match outcome {
+                None => state,
+                Some(_) if self.outcome_of(state) == outcome => state,
+                Some(outcome) => {
+                    if own == OPEN {
+                        let Some(number) = self.write(outcome) else { return true };
+                        own = number;
+                    }
+                    own
+                }
+            };
+            let flag = if is_final && new != OPEN { FINAL } else { 0 };
+            match self.state.compare_exchange(state, new | flag, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return true,
+                Err(now) => state = now,
+            }
+        }
+    }
+
+    /// Whether it does not change any more.
+    pub(crate) fn is_final(&self) -> bool {
+        self.state.load(Ordering::Relaxed) & FINAL != 0
+    }
+
     /// Makes the decision final, after taking it by `decide` where nobody has. Also gives whether it is this call that
     /// made it final: exactly one does. `None` where too many decide at the same time.
     pub(crate) fn settle(&self, decide: impl FnOnce() -> Outcome) -> Option<(Outcome, bool)> {
@@ -161,6 +199,21 @@ mod tests {
         assert_eq!(verdict.settle(|| unreachable!()), Some((decision(0.5), false)));
         assert_eq!(verdict.outcome(), Some(decision(0.5)));
         assert!(!verdict.decide_by_hand(false), "it has left the process");
+    }
+
+    #[test]
+    fn another_tracers_decision_stands_unless_one_is_final() {
+        let mut verdict = Verdict::default();
+        assert!(verdict.offer(Some(decision(0.5)), false) && !verdict.is_final());
+        let dropped = Outcome::Own(Sampler::manual(false));
+        assert!(verdict.offer(Some(dropped), false), "it may think better of it");
+        assert_eq!(verdict.settle(|| unreachable!()), Some((dropped, true)));
+        assert!(!verdict.offer(Some(decision(0.5)), true) && verdict.outcome() == Some(dropped));
+        verdict.begin(true);
+        assert!(verdict.offer(None, true) && verdict.is_final(), "what came in has left the process");
+        verdict.begin(false);
+        assert!(verdict.offer(None, true) && !verdict.is_final(), "nothing is decided");
+        assert!(verdict.offer(Some(Outcome::Told(Priority::USER_KEEP)), true) && verdict.is_final());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use ddtrace::failure::{EXCEPTION, ErrorTag, is_exception};
 use ddtrace::interface::Part;
 use ddtrace::record::{MAX_NAME, Name, RecordWriter, SpanFields};
 use ddtrace::sampling::TagValue;
-use ddtrace::semconv::{ERROR_TYPE, Key};
+use ddtrace::semconv::{ERROR_TYPE, Key, kind_number};
 
 /// The longest name, service, resource and type, in bytes; no backend keeps more.
 pub(super) const MAX_LABEL: usize = 5000;
@@ -129,17 +129,27 @@ pub(super) struct NamedValue<'a> {
 impl Tracer {
     /// Changes one of the four labels of a span.
     pub(super) fn set(&'static self, span: &SpanRef, part: Part, text: &[u8]) {
+        if part == Part::Kind {
+            if let Some(kind) = kind_number(text).filter(|_| span.is_lent()) {
+                span.kind.store(kind, Ordering::Relaxed);
+            }
+            return;
+        }
         let (attribute, about) = match part {
             Part::Name => (Key::OperationName, Some(About::Name)),
             Part::Resource => (Key::Name, Some(About::Resource)),
             Part::Service => (Key::Service, Some(About::Service)),
-            Part::Type => (Key::SpanType, None),
+            Part::Type | Part::Kind => (Key::SpanType, None),
         };
         note(span, |span| {
             if let Some(about) = about {
                 span.trace.root.add(about, b"", text);
             }
         });
+        // Its own tracer tells of what is lent.
+        if span.is_lent() {
+            return;
+        }
         process::record_span(|record| {
             record.amend(span.span_id);
             record.text(attribute, cut(text, MAX_LABEL));

@@ -210,13 +210,23 @@ impl Binding {
 
     /// The span of ours that is active in the current context, as far as can be told without running code of the program's.
     pub(crate) fn active_of_ours<'py>(&self, py: Python<'py>) -> Option<Active<'py>> {
+        self.span_of_ours(py).map(Active::Span)
+    }
+
+    fn span_of_ours<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Span>> {
         if !self.variable.is_plain() {
             return None;
         }
         let context = self.current(py).ok()??;
         let span = context.is_instance_of::<PyDict>().then(|| self.item(&context, &self.span_key).ok())??;
         let span = span?.cast_into::<OtelSpan>().ok()?;
-        Some(Active::Span(span.get().span.bind(py).clone()))
+        Some(span.get().span.bind(py).clone())
+    }
+
+    /// Tells native code what is active in the current context of the API now, which is in that one of Python's.
+    pub(crate) fn publish_current(&self, py: Python<'_>, context: usize) {
+        let active = if self.variable.is_plain() { self.span_of_ours(py) } else { None };
+        crate::published::publish_span(active.as_ref(), py, context);
     }
 
     /// What is active in a context.

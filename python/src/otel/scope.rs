@@ -76,7 +76,9 @@ fn detach(py: Python<'_>, token: &Bound<'_, PyAny>, span: &Span) -> PyResult<()>
     let binding = bound(py)?;
     let detached = binding.detach(token);
     if detached.is_ok() {
-        span.home.left(binding.variable().context_of(token));
+        let context = binding.variable().context_of(token);
+        span.home.left(context);
+        binding.publish_current(py, context);
     }
     if let Err(error) = detached {
         if !is_nothing(py, &error)? {
@@ -108,7 +110,9 @@ fast! {
             Err(error) => return Err(given_up(span.get().span.bind(py), error)),
         };
         let this_span = span.get().span.get();
-        this_span.home.entered(binding.variable().context_of(&token), this_span.is_finished());
+        let context = binding.variable().context_of(&token);
+        this_span.home.entered(context, this_span.is_finished());
+        crate::published::publish_span(Some(span.get().span.bind(py)), py, context);
         let entered = Some((span.clone().unbind(), token.unbind()));
         let before = std::mem::replace(&mut *this.entered(), entered);
         drop(before);

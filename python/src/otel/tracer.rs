@@ -166,7 +166,7 @@ impl<'a, 'py> Given<'a, 'py> {
 }
 
 /// The API, which is bound before there is any tracer of it.
-pub(super) fn bound(py: Python<'_>) -> PyResult<&'static Binding> {
+pub(crate) fn bound(py: Python<'_>) -> PyResult<&'static Binding> {
     Binding::get(py).ok_or_else(|| PyRuntimeError::new_err("the OpenTelemetry API is not bound"))
 }
 

@@ -4,7 +4,7 @@ use super::RecordedSpan;
 use crate::otel::carried::{BaggageOf, Incoming, active, context_of};
 use crate::otel::values;
 use crate::span::Scope;
-use crate::tracer::{Parent, SpanData, Start, Tracer, unix_ns};
+use crate::tracer::{NativeRequest, Parent, SpanData, Start, Tracer, unix_ns};
 use opentelemetry::Context;
 use opentelemetry::trace::{SpanBuilder, TraceContextExt, TraceState};
 use std::sync::Arc;
@@ -58,6 +58,8 @@ impl opentelemetry::trace::Tracer for RecordingTracer {
             name: core::mem::take(&mut builder.name),
             kind: builder.span_kind.as_ref().map(values::kind).unwrap_or_default(),
             start_unix_ns: builder.start_time.map(unix_ns),
+            is_request: false,
+            native_request: NativeRequest::OfThread,
             parent,
             incoming,
             incoming_baggage: incoming.filter(|incoming| incoming.has_baggage).map(|_| &baggage as _),

@@ -1,10 +1,10 @@
 //! Where spans hang.
 
 use super::*;
-use crate::interface::CurrentSpan;
+use crate::interface::{CurrentSpan, RequestInfo};
 use crate::propagation::baggage::Baggage;
 use crate::propagation::{Extracted, Style, TerminatedLink};
-use crate::record::{SPAN_LOCAL_ROOT, SPAN_REMOTE_PARENT};
+use crate::record::{SPAN_LOCAL_ROOT, SPAN_REMOTE_PARENT, SPAN_TAKES_OVER};
 use crate::recorder::memory::PROCESS;
 use crate::span::SpanKind;
 
@@ -53,6 +53,69 @@ fn a_span_without_a_parent_hangs_under_the_native_one_of_its_thread() {
     // The native local root tells of the trace.
     assert_eq!((started.get("_sampling_priority_v1"), ended.get("_sampling_priority_v1")), (None, None));
     assert_eq!(injected(&span)["x-datadog-sampling-priority"], "2");
+}
+
+/// Native code has begun a span for a request that came in with the context of [`remote`].
+fn request(bench: &Bench) -> RequestInfo {
+    let context = remote(None).span;
+    let request = RequestInfo {
+        span: 77,
+        trace_id_high: context.trace_id.high(),
+        trace_id_low: context.trace_id.low(),
+        span_id: 0xdd,
+        parent_id: 0xcc,
+        ..RequestInfo::default()
+    };
+    *bench.memory.request.lock().unwrap() = Some(request);
+    request
+}
+
+#[test]
+fn a_request_takes_the_place_of_the_native_span_for_it() {
+    let server = |bench: &Bench, parent: Parent<'_>| {
+        bench.tracer.start(Start { kind: SpanKind::Server, ..Start::new("s", parent) }, |_| {})
+    };
+    let bench = Bench::new();
+    let (known, context) = (request(&bench), remote(None));
+    let span = server(&bench, Parent::Context(&context));
+    assert_eq!((span.id(), span.trace().trace_id()), (SpanId(0xdd), context.span.trace_id));
+    let [started] = &bench.records()[..] else { panic!("one start") };
+    assert_eq!(started.flags, SPAN_LOCAL_ROOT | SPAN_REMOTE_PARENT | SPAN_TAKES_OVER);
+    assert_eq!((started.span, started.parent), (SpanId(0xdd), SpanId(known.parent_id)));
+    // Native code goes by what is decided here.
+    injected(&span);
+    let told = bench.memory.decided.lock().unwrap().clone();
+    assert_eq!(told.iter().map(|(handle, told)| (*handle, told.is_final)).collect::<Vec<_>>(), [(77, 1)]);
+    // It is one request's: the next one has its own.
+    assert_ne!(server(&bench, Parent::Context(&context)).id(), SpanId(0xdd));
+
+    request(&bench);
+    assert_eq!(server(&bench, Parent::None).id(), SpanId(0xdd), "the API knows of nothing that came in");
+    request(&bench);
+    let mut other = remote(None);
+    other.span.span_id = SpanId(1);
+    assert_ne!(server(&bench, Parent::Context(&other)).id(), SpanId(0xdd));
+    assert_ne!(bench.start("no request", Parent::Context(&context)).id(), SpanId(0xdd));
+    assert_ne!(server(&bench, Parent::Local(span.trace(), span.id())).id(), SpanId(0xdd));
+    assert!(bench.memory.request.lock().unwrap().is_some(), "none of them took it");
+}
+
+#[test]
+fn what_native_code_has_told_others_of_a_request_stands() {
+    let bench = Bench::new();
+    let (known, context) = (request(&bench), remote(None));
+    *bench.memory.is_final_there.lock().unwrap() = 1;
+    *bench.memory.native.lock().unwrap() = Some(CurrentSpan {
+        trace_id_high: known.trace_id_high,
+        trace_id_low: known.trace_id_low,
+        span_id: known.span_id,
+        priority: -1,
+        ..CurrentSpan::default()
+    });
+    let start = Start { kind: SpanKind::Server, ..Start::new("s", Parent::Context(&context)) };
+    let mut span = bench.tracer.start(start, |_| {});
+    assert!(!span.change(|span| span.set_attribute("manual.keep", AttributeValue::Bool(true))), "it is told already");
+    assert_eq!(injected(&span)["x-datadog-sampling-priority"], "-1");
 }
 
 #[test]

@@ -1,0 +1,107 @@
+//! What is active on a thread, told to native code of the process (`preload`), so that what connections ask for is below it.
+//!
+//! Only where that is certain: in the context that the thread itself has (tasks of event loops, and whatever else is run by
+//! `Context.run`, have others), and not in greenlets that share a thread. Elsewhere native code is told that nothing is active.
+
+use crate::engine::engine;
+use crate::once::Once;
+use crate::span::Span;
+use crate::store::Active;
+use crate::variable;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyDict;
+use std::sync::OnceLock;
+
+/// Whether there is anybody to be told.
+pub(crate) fn is_wanted() -> bool {
+    static IS_WANTED: OnceLock<bool> = OnceLock::new();
+    *IS_WANTED.get_or_init(|| {
+        let engine = engine();
+        engine.resolution.config.native && engine.records() && engine.tracer.has_native()
+    })
+}
+
+/// This is active from now on, in the context of that address.
+pub(crate) fn publish(py: Python<'_>, active: &Active<'_>, context: usize) {
+    if !is_wanted() {
+        return;
+    }
+    let lent = match active {
+        Active::Span(span) if !span.get().is_finished() && is_certain(py, context) => span.get().lent(),
+        _ => 0,
+    };
+    engine().tracer.activate_natively(lent);
+}
+
+/// As [`publish`], for what has become active in a context of OpenTelemetry's API, if that is a span of ours.
+pub(crate) fn publish_span(span: Option<&Bound<'_, Span>>, py: Python<'_>, context: usize) {
+    if is_wanted() {
+        let active = span.map_or(Active::Nothing, |span| Active::Span(span.clone()));
+        publish(py, &active, context);
+    }
+}
+
+fn is_certain(py: Python<'_>, context: usize) -> bool {
+    variable::is_of_thread(py, context) && is_main_greenlet(py).unwrap_or(false)
+}
+
+/// `sys.modules`: which modules there are is asked at each span.
+pub(crate) fn modules(py: Python<'_>) -> PyResult<&Bound<'_, PyDict>> {
+    static MODULES: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
+    let find = || Ok::<_, PyErr>(py.import("sys")?.getattr("modules")?.cast_into::<PyDict>()?.unbind());
+    Ok(MODULES.get_or_make(py, find)?.bind(py))
+}
+
+/// Whether this is no greenlet, or the one that its thread began with.
+fn is_main_greenlet(py: Python<'_>) -> PyResult<bool> {
+    static CURRENT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let current = match CURRENT.get(py) {
+        Some(current) => current,
+        None => {
+            let Some(module) = modules(py)?.get_item(intern!(py, "greenlet"))? else { return Ok(true) };
+            // It may be about to be imported.
+            let Ok(current) = module.getattr(intern!(py, "getcurrent")) else { return Ok(false) };
+            CURRENT.get_or_init(py, || current.unbind())
+        }
+    };
+    Ok(current.bind(py).call0()?.getattr(intern!(py, "parent"))?.is_none())
+}
+
+/// Stands for `attach` of the context of OpenTelemetry's API. Being no function of Python's it is in no traceback.
+#[pyclass(frozen, module = "ddtrace_run")]
+pub(crate) struct Attach;
+
+#[pymethods]
+impl Attach {
+    fn __call__<'py>(&self, context: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let binding = crate::otel::tracer::bound(context.py())?;
+        let token = binding.attach(context)?;
+        binding.publish_current(context.py(), binding.variable().context_of(&token));
+        Ok(token)
+    }
+}
+
+/// As [`Attach`], for `detach`.
+#[pyclass(frozen, module = "ddtrace_run")]
+pub(crate) struct Detach;
+
+#[pymethods]
+impl Detach {
+    fn __call__(&self, token: &Bound<'_, PyAny>) -> PyResult<()> {
+        let binding = crate::otel::tracer::bound(token.py())?;
+        binding.detach(token)?;
+        binding.publish_current(token.py(), binding.variable().context_of(token));
+        Ok(())
+    }
+}
+
+/// What takes the place of `attach` and `detach` of the context of OpenTelemetry's API; None where nobody is to be told.
+#[pyfunction]
+pub(crate) fn telling_runtime(py: Python<'_>) -> PyResult<Option<(Py<Attach>, Py<Detach>)>> {
+    if !is_wanted() {
+        return Ok(None);
+    }
+    Ok(Some((Py::new(py, Attach)?, Py::new(py, Detach)?)))
+}

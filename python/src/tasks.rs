@@ -1,0 +1,153 @@
+//! Tasks of asyncio that are made while the head of a request has just been read: they belong to that request, whatever their
+//! thread serves when they go on (`ddtrace_run/_finder.py`).
+
+use crate::engine::engine;
+use crate::once::Once;
+use crate::published::{is_wanted, modules};
+use crate::spared::spared;
+use crate::variable::Variable;
+use ddtrace::tracer::NativeRequest;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyString, PyTuple};
+
+/// So many callers are looked at: between a loop and a protocol's callback there are a few, with encryption some more.
+const MOST_CALLERS: usize = 64;
+
+/// Where a task has its request: the handle of that.
+fn variable(py: Python<'_>) -> PyResult<&'static Variable> {
+    static REQUEST: PyOnceLock<Variable> = PyOnceLock::new();
+    REQUEST.get_or_make(py, || Variable::new(py, "ddtrace_run_request"))
+}
+
+/// The request that what begins here without a parent is, or belongs to.
+pub(crate) fn request_here(py: Python<'_>) -> NativeRequest {
+    if !is_wanted() {
+        return NativeRequest::OfThread;
+    }
+    find_request(py).unwrap_or(NativeRequest::Unknown)
+}
+
+fn find_request(py: Python<'_>) -> PyResult<NativeRequest> {
+    let known = variable(py)?.get(py)?.and_then(|number| number.extract::<u64>().ok());
+    if let Some(number) = known.filter(|number| engine().tracer.is_open_natively(*number)) {
+        return Ok(NativeRequest::Known(number));
+    }
+    // On the thread of a loop the work of many takes turns.
+    Ok(if is_in_loop(py)? && !has_just_read(py)? { NativeRequest::Unknown } else { NativeRequest::OfThread })
+}
+
+fn is_in_loop(py: Python<'_>) -> PyResult<bool> {
+    static RUNNING: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let running = match RUNNING.get(py) {
+        Some(running) => running,
+        None => {
+            let Some(module) = modules(py)?.get_item(intern!(py, "_asyncio"))? else { return Ok(false) };
+            let running = module.getattr(intern!(py, "_get_running_loop"))?.unbind();
+            RUNNING.get_or_init(py, || running)
+        }
+    };
+    Ok(!running.bind(py).call0()?.is_none())
+}
+
+/// Whether the loop has called us because something has arrived at a connection, and nothing else came in between: then the
+/// request that the thread serves is the one that has arrived.
+fn has_just_read(py: Python<'_>) -> PyResult<bool> {
+    let mut frame = py.import("sys")?.call_method1(intern!(py, "_getframe"), (0,)).ok();
+    for _ in 0..MOST_CALLERS {
+        let Some(this) = frame.filter(|frame| !frame.is_none()) else { return Ok(false) };
+        let code = this.getattr(intern!(py, "f_code"))?;
+        let name = code.getattr(intern!(py, "co_name"))?.cast_into::<PyString>()?;
+        let is_end = name == "_run";
+        if is_end || name == "_read_ready" {
+            let file: String = code.getattr(intern!(py, "co_filename"))?.extract()?;
+            if file.ends_with("asyncio/selector_events.py") {
+                return Ok(true);
+            }
+            if is_end && file.ends_with("asyncio/events.py") {
+                return Ok(false);
+            }
+        }
+        frame = Some(this.getattr(intern!(py, "f_back"))?);
+    }
+    Ok(false)
+}
+
+/// Stands for the method `create_task` of asyncio's loops. Being no function of Python's it is in no traceback.
+#[pyclass(frozen, module = "ddtrace_run")]
+pub(crate) struct CreateTask {
+    original: Py<PyAny>,
+}
+
+#[pymethods]
+impl CreateTask {
+    #[pyo3(signature = (*args, **kwargs))]
+    fn __call__<'py>(
+        &self,
+        py: Python<'py>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let original = self.original.bind(py);
+        // A context that is given is somebody else's, who decides what is in it.
+        let is_given = match kwargs {
+            Some(kwargs) => kwargs.get_item(intern!(py, "context"))?.is_some_and(|context| !context.is_none()),
+            None => false,
+        };
+        let request = if is_given { 0 } else { engine().tracer.served_natively() };
+        if request == 0 || !spared(py, has_just_read(py))? {
+            return original.call(args, kwargs);
+        }
+        let variable = variable(py)?;
+        let token = variable.set(&request.into_pyobject(py)?.into_any())?;
+        let task = original.call(args, kwargs);
+        spared(py, variable.reset(&token))?;
+        task
+    }
+
+    fn __get__<'py>(
+        slf: Bound<'py, Self>,
+        instance: &Bound<'py, PyAny>,
+        _owner: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        if instance.is_none() {
+            return Ok(slf.into_any());
+        }
+        let py = instance.py();
+        py.import("types")?.getattr(intern!(py, "MethodType"))?.call1((slf, instance))
+    }
+
+    /// What is asked of the method is the method's.
+    fn __getattr__<'py>(&self, py: Python<'py>, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
+        if name == "__wrapped__" {
+            return Ok(self.original.bind(py).clone());
+        }
+        self.original.bind(py).getattr(name)
+    }
+
+    #[getter]
+    fn __doc__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.original.bind(py).getattr("__doc__")
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(self.original.bind(py).repr()?.to_string())
+    }
+}
+
+/// `asyncio.base_events` has been imported, or this module after it.
+#[pyfunction]
+pub(crate) fn hand_on_to_tasks(module: &Bound<'_, PyAny>) -> PyResult<()> {
+    // Without it nothing is to begin here before the program makes use of an API.
+    if std::env::var_os("DD_TRACE_NATIVE_ENABLED").is_none() || !is_wanted() {
+        return Ok(());
+    }
+    let py = module.py();
+    let class = module.getattr("BaseEventLoop")?;
+    let original = class.getattr("create_task")?;
+    if original.cast::<CreateTask>().is_err() {
+        class.setattr("create_task", Py::new(py, CreateTask { original: original.unbind() })?)?;
+    }
+    Ok(())
+}
