@@ -37,7 +37,7 @@ mod zombie;
 pub use detach::{Lineage, start};
 pub use flush::{SPOOL, count_unsent, flush};
 pub use listen::bind;
-pub use log::log_file;
+pub use log::{begin as begin_log, log_file};
 pub use pidfd::open as open_process;
 pub use process_span::operation as process_operation;
 pub use run::{FirstProcess, LAST_WORD, Order, run};
