@@ -317,10 +317,12 @@ impl Adopted {
         }
     }
 
-    fn finish(self) {
+    fn finish(mut self) {
         if self.is_whole && self.account.waiting() == 0 {
             self.directory.remove();
         } else {
+            // What finds no room is still told of by its records.
+            self.outbox.store(true);
             self.outbox.leave();
         }
     }

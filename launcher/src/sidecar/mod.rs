@@ -15,6 +15,7 @@ mod given_up;
 mod groups;
 mod judge;
 mod known_ring;
+mod leave;
 mod leftover;
 mod listen;
 mod log;
