@@ -220,6 +220,12 @@ fn what_is_damaged_of_the_records_is_told_and_counted() {
         assert_eq!(scene.receiver.spans().len(), recorded - lost, "{damage}");
         let told = format!(": {lost} spans that were recorded cannot be found any more; they are dropped");
         assert!(flushed.err().contains(&told), "{damage}: {flushed:?}");
+        let log = std::fs::read_to_string(sandbox.local_store().with_file_name("sidecar.log")).expect("a log");
+        for text in [flushed.err(), log] {
+            let said =
+                text.matches("the sidecar of an earlier run was ended from outside; what its processes ").count();
+            assert_eq!(said, 1, "{damage}: {text}");
+        }
         let of_the_file = format!("{}: it is damaged from byte ", path.display());
         let is_named = flushed.err().contains(&of_the_file) && text.contains(&of_the_file);
         assert_eq!(is_named, matches!(damage, "a frame's head" | "cut"), "{damage}: {flushed:?} {text}");

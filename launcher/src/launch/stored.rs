@@ -55,13 +55,14 @@ pub fn status(given: Given, form: StatusForm) -> i32 {
     cli::print(text.as_bytes())
 }
 
-/// Delivers what waits from earlier runs, for as long as `wait`.
+/// Delivers what waits from earlier runs, for as long as `wait`. As a sidecar that does it, it says in the log what is lost.
 pub fn flush(given: Given, wait: Duration) -> i32 {
     let (config, directory) = resolved(given);
     let Some(directory) = directory else {
         message::error(&"there is no state directory: none of its places can be used");
         return EXIT_OWN_FAILURE;
     };
+    sidecar::begin_log(&config, Some(&directory));
     let flushed = match sidecar::flush(&config, &directory, wait) {
         Ok(flushed) => flushed,
         Err(error) => {

@@ -27,13 +27,14 @@ use super::flush::spool_bound;
 use super::given_up::GivenUp;
 use super::groups::{self, Pending};
 use super::judge::Judge;
+use super::leave::{Left, leave};
 use super::leftover::Leftovers;
 use super::memory::Budget;
 use super::queues::{Patience, Queues};
 use super::shown::Shown;
 use super::traces::HandOn;
 use crate::export::Preparation;
-use crate::spool::{Account, Counter, Outbox, RecordsReader};
+use crate::spool::{Account, Again, Counter, Outbox, RecordsReader};
 
 /// How long after the end of a command its last processes may take to be told of.
 const STRAGGLERS: Duration = Duration::from_secs(2);
@@ -72,7 +73,7 @@ pub struct Exporting {
     shared: Arc<Shared>,
 }
 
-struct Shared {
+pub struct Shared {
     news: Notify,
     /// The sidecar was told to go.
     hurry: AtomicBool,
@@ -80,14 +81,29 @@ struct Shared {
     giving_up: AtomicU8,
     /// Sampling rates that the Agent has told and the processes have not been told yet.
     rates: Mutex<Option<AgentRateTable>>,
+    /// Whether records are in the way of what waits, and whether they are gone.
+    asks_for_room: AtomicBool,
+    has_room: AtomicBool,
     ended: Mutex<Ended>,
+}
+
+impl Shared {
+    /// Nothing needs the records any more, and the room that they take is needed.
+    pub fn ask_for_room(&self) {
+        self.asks_for_room.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether they have been let go of.
+    pub fn has_room(&self) -> bool {
+        self.has_room.load(Ordering::Acquire)
+    }
 }
 
 /// What the thread leaves.
 #[derive(Default)]
 pub struct Ended {
-    /// Spans that wait in memory alone, and are lost.
-    pub lost: u64,
+    /// What it has left for whoever comes next.
+    pub left: Left,
     /// All records are put together: what is left waits among the payloads.
     pub is_complete: bool,
     /// What went wrong, for people.
@@ -106,6 +122,8 @@ impl Exporting {
             hurry: AtomicBool::new(false),
             giving_up: AtomicU8::new(0),
             rates: Mutex::default(),
+            asks_for_room: AtomicBool::new(false),
+            has_room: AtomicBool::new(false),
             ended: Mutex::default(),
         });
         // Before processes come, each of which takes a descriptor: this needs some as well.
@@ -137,6 +155,17 @@ impl Exporting {
     /// Whether everything is done, after the end of the segment.
     pub fn is_finished(&self) -> bool {
         self.thread.is_finished()
+    }
+
+    /// Whether the records are to be deleted, as they are in the way of what waits.
+    pub fn asks_for_room(&self) -> bool {
+        self.shared.asks_for_room.load(Ordering::Relaxed)
+    }
+
+    /// They are gone.
+    pub fn tell_of_room(&self) {
+        // Pairs with the acquire in `Shared::has_room`.
+        self.shared.has_room.store(true, Ordering::Release);
     }
 
     /// Do not wait for any backend from now on.
@@ -189,6 +218,8 @@ struct Work {
     last_sent: Instant,
     /// Since when the command's first process is over.
     over_since: Option<Instant>,
+    /// When the account, for which there was no room on disk, is tried there again.
+    account_again: Again,
 }
 
 impl Work {
@@ -215,6 +246,7 @@ impl Work {
             begun: Instant::now(),
             last_sent: Instant::now(),
             over_since: None,
+            account_again: Again::default(),
         }
     }
 
@@ -389,6 +421,7 @@ impl Work {
     /// Lets go of what is not needed any more, and looks after what earlier runs have left.
     async fn tidy(&mut self) {
         self.release();
+        self.keep_account();
         let Some((queues, outbox)) = &mut self.sending else { return };
         outbox.tidy(&self.reader.retained());
         if queues.take_rates_changed() {
@@ -398,6 +431,19 @@ impl Work {
             let (spool, own) = (self.plan.spool.as_deref(), self.plan.directory.as_deref());
             let leftovers = self.leftovers.get_or_insert_with(|| Leftovers::find(spool, own));
             leftovers.work(queues, &self.plan.config).await;
+        }
+    }
+
+    /// Where there was no room for the account, it is to come to disk as soon as there is.
+    fn keep_account(&mut self) {
+        let Some(directory) = self.plan.directory.as_deref().filter(|_| !self.plan.account.is_on_disk()) else {
+            return;
+        };
+        if self.account_again.is_due()
+            && let Err(error) = self.plan.account.keep_in(directory)
+            && self.account_again.fails()
+        {
+            tracing::warn!("there is no room for the account in {}: {error}; it is in memory", directory.display());
         }
     }
 
@@ -421,16 +467,16 @@ impl Work {
             }
             queues.moment().await;
         }
-        let Some((queues, mut outbox)) = self.sending.take() else { return };
+        let Some((queues, outbox)) = self.sending.take() else { return };
         if let Some(leftovers) = self.leftovers.take() {
             let done = leftovers.end().done;
             if !done.is_nothing() {
                 tracing::info!("of what earlier runs had left: {done}");
             }
         }
-        outbox.leave();
+        let left = leave(outbox, self.reader, &self.plan, &self.shared);
         let mut ended = lock(&self.shared.ended);
         ended.complaints = queues.complaints();
-        ended.lost = outbox.spans_in_memory();
+        ended.left = left;
     }
 }

@@ -92,7 +92,7 @@ pub struct Leftovers {
 pub struct Ended {
     /// Of spans.
     pub done: Done,
-    /// What could not be read, for people.
+    /// What could not be read, or is lost, for people.
     pub complaints: Vec<String>,
 }
 
@@ -111,6 +111,12 @@ impl Ended {
             tracing::error!("{line}");
             self.complaints.push(line);
         }
+    }
+
+    /// Something is lost that no error tells of.
+    fn complain(&mut self, line: String) {
+        tracing::warn!("{line}");
+        self.complaints.push(line);
     }
 }
 
@@ -213,6 +219,12 @@ impl Adopted {
             return None;
         }
         if is_whole {
+            if run.account.get(Counter::SidecarPid) != 0 {
+                ended.complain(format!(
+                    "the sidecar of an earlier run was ended from outside; what its processes recorded after that is lost ({})",
+                    path.display()
+                ));
+            }
             ended.tell(&run.put_together(path, &found.moved, &targets, config));
         }
         tokio::task::yield_now().await;
@@ -239,13 +251,7 @@ impl Adopted {
     fn put_together(&mut self, path: &Path, moved: &HashSet<u64>, targets: &[Target], config: &Config) -> Vec<Trouble> {
         let mut recorded = self.account.done().saturating_add(spool::spans_of(&self.parcels));
         let was_killed = self.account.get(Counter::SidecarPid) != 0;
-        if was_killed {
-            tracing::warn!(
-                "the sidecar of an earlier run was ended from outside; what its processes recorded after that is lost ({})",
-                path.display()
-            );
-            self.account.set(Counter::SidecarPid, 0);
-        }
+        self.account.set(Counter::SidecarPid, 0);
         let mut story = Story::new(config);
         let mut step = 0;
         let mut batches = Vec::new();
@@ -311,10 +317,12 @@ impl Adopted {
         }
     }
 
-    fn finish(self) {
+    fn finish(mut self) {
         if self.is_whole && self.account.waiting() == 0 {
             self.directory.remove();
         } else {
+            // What finds no room is still told of by its records.
+            self.outbox.store(true);
             self.outbox.leave();
         }
     }

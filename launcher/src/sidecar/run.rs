@@ -30,7 +30,7 @@ use super::flush::{SPOOL, spool_bound};
 use super::origin::Origin;
 use super::pidfd::Watch;
 use super::{leftover, log};
-use crate::spool::{Account, Counter, RunDirectory, begin_records, counted};
+use crate::spool::{Account, Counter, RecordsWriter, RunDirectory, begin_records, counted};
 
 const LISTENER: u64 = u64::MAX;
 const SIGNALS: u64 = u64::MAX - 1;
@@ -196,9 +196,13 @@ fn work(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
         !exporting.is_finished()
     });
     // Who comes now is not traced by this run any more, and may have one of its own.
-    let records = collector.into_records();
+    let mut records = Some(collector.into_records());
     exporting.wake();
     while !exporting.is_finished() {
+        if exporting.asks_for_room() {
+            records.take().into_iter().for_each(RecordsWriter::delete);
+            exporting.tell_of_room();
+        }
         // SIGTERM while delivering: what is left stays in the spool.
         let mut events = [EpollEvent::empty()];
         let woken = epoll.wait(&mut events, EpollTimeout::from(20u16)).unwrap_or(0);
@@ -210,9 +214,8 @@ fn work(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
         }
     }
     let ended = exporting.join();
-    if ended.lost > 0 {
-        tracing::error!("{} spans that no receiver took were in memory alone and are dropped", ended.lost);
-        account.add(Counter::Dropped, ended.lost);
+    if ended.left.lost > 0 {
+        tracing::error!("{} spans that no receiver took were in memory alone and are dropped", ended.left.lost);
     }
     let count = |counter| account.get(counter);
     tracing::info!("{}", account.told(""));
@@ -232,13 +235,13 @@ fn work(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
         account.get(Counter::RecordBytes)
     );
     account.set(Counter::SidecarPid, 0);
-    if let Some(directory) = directory {
+    if let Some(directory) = ended.left.directory.or(directory) {
         if ended.is_complete && account.waiting() == 0 {
             directory.remove();
         } else {
             let (waiting, waits) = (account.waiting(), if account.waiting() == 1 { "waits" } else { "wait" });
             tracing::warn!("{} {waits} in {}", counted(waiting, "span"), directory.path().display());
-            records.leave();
+            records.iter_mut().for_each(RecordsWriter::leave);
             drop(directory);
             if let Some(spool) = &spool_dir {
                 leftover::keep_within(spool, spool_max_bytes);

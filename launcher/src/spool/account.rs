@@ -1,13 +1,15 @@
 //! The account of a run: a page of counters that outlives its sidecar, and that others may look at.
 
-use std::fs::OpenOptions;
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use memmap2::{MmapOptions, MmapRaw};
 
+use super::directory::is_at;
 use super::trouble;
 
 const MAGIC: u64 = 0x7463_615f_6474_6464;
@@ -87,28 +89,85 @@ struct Page {
 /// The counters of one run. Every span that was recorded is delivered, not sampled, dropped, withdrawn, or still
 /// waiting.
 pub struct Account {
+    place: RwLock<Place>,
+}
+
+/// Where they are.
+struct Place {
     map: MmapRaw,
+    /// The file's, when it was made.
+    file: Option<Metadata>,
+}
+
+impl Place {
+    fn in_memory() -> io::Result<Place> {
+        Ok(Place { map: memmap2::MmapMut::map_anon(SIZE)?.into(), file: None })
+    }
+
+    /// All zero, in a file. Where there is no room for it, none is left: it would say that there is nothing to be counted.
+    fn on_disk(directory: &Path) -> io::Result<Place> {
+        let path = directory.join(FILE_NAME);
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path)?;
+        // Written rather than stretched: a full disk is an error here, not SIGBUS later.
+        let written = io::Write::write_all(&mut &file, &[0u8; SIZE]);
+        let made = written.and_then(|()| Place::of(&file));
+        if made.is_err() {
+            let _ = std::fs::remove_file(&path);
+        }
+        made
+    }
+
+    fn of(file: &File) -> io::Result<Place> {
+        Ok(Place { map: MmapOptions::new().len(SIZE).map_raw(file)?, file: Some(file.metadata()?) })
+    }
+
+    fn page(&self) -> &Page {
+        // SAFETY: the mapping is a whole, aligned page, and the struct is made of atomics only.
+        unsafe { &*self.map.as_ptr().cast::<Page>() }
+    }
+
+    /// What was counted before is in it.
+    fn begin(&self) {
+        self.page().version.store(VERSION, Ordering::Relaxed);
+        self.page().magic.store(MAGIC, Ordering::Release);
+    }
 }
 
 impl Account {
     /// Begins one in the run's directory, or in memory.
     pub fn begin(directory: Option<&Path>) -> io::Result<Account> {
-        let on_disk = directory.map(|directory| {
-            let path = directory.join(FILE_NAME);
-            let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
-            let zeros = [0u8; SIZE];
-            // Written rather than stretched: a full disk is an error here, not SIGBUS later.
-            io::Write::write_all(&mut &file, &zeros)?;
-            MmapOptions::new().len(SIZE).map_raw(&file)
-        });
-        let map = match on_disk {
-            Some(Ok(map)) => map,
-            _ => memmap2::MmapMut::map_anon(SIZE)?.into(),
+        let place = match directory.map(Place::on_disk) {
+            Some(Ok(place)) => place,
+            _ => Place::in_memory()?,
         };
-        let account = Account { map };
-        account.page().version.store(VERSION, Ordering::Relaxed);
-        account.page().magic.store(MAGIC, Ordering::Release);
-        Ok(account)
+        place.begin();
+        Ok(Account { place: RwLock::new(place) })
+    }
+
+    /// Whether it was made in a file.
+    pub fn is_on_disk(&self) -> bool {
+        self.place().file.is_some()
+    }
+
+    /// Sees to it that it is in the run's directory, with all that was counted by now: there may have been no room for it,
+    /// or somebody has deleted it.
+    ///
+    /// # Errors
+    /// It cannot be made there; it goes on where it is.
+    pub fn keep_in(&self, directory: &Path) -> io::Result<()> {
+        let path = directory.join(FILE_NAME);
+        if self.place().file.as_ref().is_some_and(|file| is_at(&path, file)) {
+            return Ok(());
+        }
+        let place = Place::on_disk(directory)?;
+        // Nobody counts meanwhile.
+        let mut current = self.place.write().unwrap_or_else(PoisonError::into_inner);
+        for (counter, new) in current.page().counters.iter().zip(&place.page().counters) {
+            new.store(counter.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        place.begin();
+        *current = place;
+        Ok(())
     }
 
     /// Opens that of a run, to go on with it; `None` where there is none, or it was not begun or is damaged.
@@ -123,44 +182,43 @@ impl Account {
         if file.metadata()?.len() < SIZE as u64 {
             return Ok(None);
         }
-        let account = Account { map: MmapOptions::new().len(SIZE).map_raw(&file)? };
-        let page = account.page();
+        let place = Place::of(&file)?;
+        let page = place.page();
         match (page.magic.load(Ordering::Acquire), page.version.load(Ordering::Relaxed)) {
-            (MAGIC, OLDEST_VERSION..=VERSION) => Ok(Some(account)),
+            (MAGIC, OLDEST_VERSION..=VERSION) => Ok(Some(Account { place: RwLock::new(place) })),
             (MAGIC, _) => Err(trouble::of_another_version()),
             _ => Ok(None),
         }
     }
 
-    fn page(&self) -> &Page {
-        // SAFETY: the mapping is a whole, aligned page, and the struct is made of atomics only.
-        unsafe { &*self.map.as_ptr().cast::<Page>() }
+    fn place(&self) -> RwLockReadGuard<'_, Place> {
+        self.place.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What a counter says.
     pub fn get(&self, counter: Counter) -> u64 {
-        self.page().counters[counter as usize].load(Ordering::Relaxed)
+        self.place().page().counters[counter as usize].load(Ordering::Relaxed)
     }
 
     /// Counts.
     pub fn add(&self, counter: Counter, count: u64) {
-        self.page().counters[counter as usize].fetch_add(count, Ordering::Relaxed);
+        self.place().page().counters[counter as usize].fetch_add(count, Ordering::Relaxed);
     }
 
     /// Sets what a counter says.
     pub fn set(&self, counter: Counter, value: u64) {
-        self.page().counters[counter as usize].store(value, Ordering::Relaxed);
+        self.place().page().counters[counter as usize].store(value, Ordering::Relaxed);
     }
 
     /// All of them at one moment.
     pub fn counts(&self) -> Counts {
-        let mut counts = [0; COUNTERS];
-        let all = self.page().counters.iter().zip(&mut counts).enumerate();
+        let (mut counts, place) = ([0; COUNTERS], self.place());
+        let all = place.page().counters.iter().zip(&mut counts).enumerate();
         for (_, (counter, count)) in all.filter(|(index, _)| *index != Counter::Recorded as usize) {
             *count = counter.load(Ordering::Acquire);
         }
         // The last one, as each span is recorded before something becomes of it: so there are at least as many.
-        counts[Counter::Recorded as usize] = self.get(Counter::Recorded);
+        counts[Counter::Recorded as usize] = place.page().counters[Counter::Recorded as usize].load(Ordering::Relaxed);
         Counts(counts)
     }
 
@@ -243,10 +301,10 @@ mod tests {
         drop(account);
         let again = Account::open(directory.path()).unwrap().unwrap();
         assert_eq!(again.get(Counter::Recorded), 5);
-        again.page().version.store(OLDEST_VERSION, Ordering::Relaxed);
+        again.place().page().version.store(OLDEST_VERSION, Ordering::Relaxed);
         let old = Account::open(directory.path()).unwrap().unwrap();
         assert_eq!((old.waiting(), old.get(Counter::SampledOut)), (2, 0), "one of the release before is read");
-        again.page().version.store(VERSION + 1, Ordering::Relaxed);
+        again.place().page().version.store(VERSION + 1, Ordering::Relaxed);
         assert!(Account::open(directory.path()).is_err());
         std::fs::write(directory.path().join(FILE_NAME), [1; 100]).unwrap();
         assert!(Account::open(directory.path()).unwrap().is_none());
@@ -270,5 +328,36 @@ mod tests {
         let account = Account::begin(Some(Path::new("/proc/nowhere"))).unwrap();
         account.add(Counter::Recorded, 1);
         assert_eq!(account.waiting(), 1);
+    }
+
+    #[test]
+    fn what_was_counted_in_memory_or_in_a_deleted_file_comes_to_disk_when_there_is_room() {
+        let directory = tempfile::tempdir().unwrap();
+        let account = Account::begin(None).unwrap();
+        account.keep_in(&directory.path().join("gone")).unwrap_err();
+        for round in 1..4 {
+            std::thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| (0..1000).for_each(|_| account.add(Counter::Recorded, 1)));
+                }
+                account.keep_in(directory.path()).unwrap();
+            });
+            account.keep_in(directory.path()).unwrap();
+            let other = Account::open(directory.path()).unwrap().unwrap();
+            assert_eq!(other.waiting(), 4000 * round);
+            std::fs::remove_file(directory.path().join(FILE_NAME)).unwrap();
+        }
+    }
+
+    #[test]
+    fn where_the_account_finds_no_room_no_empty_file_is_left() {
+        let directory = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("/dev/full", directory.path().join(FILE_NAME)).unwrap();
+        let account = Account::begin(Some(directory.path())).unwrap();
+        account.add(Counter::Recorded, 1);
+        assert!(!account.is_on_disk());
+        assert!(!directory.path().join(FILE_NAME).is_symlink());
+        account.keep_in(directory.path()).unwrap();
+        assert_eq!(Account::open(directory.path()).unwrap().unwrap().waiting(), 1);
     }
 }

@@ -1,8 +1,8 @@
 //! The directories of runs in the spool.
 
-use std::fs::{DirBuilder, File, TryLockError};
+use std::fs::{DirBuilder, File, Metadata, TryLockError};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -62,6 +62,15 @@ impl RunDirectory {
         }
     }
 
+    /// Makes one anew that was somebody's, who has it no more: its directory is gone.
+    ///
+    /// # Errors
+    /// It cannot be made, or somebody has been faster.
+    pub fn make_again(path: &Path) -> io::Result<RunDirectory> {
+        DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        RunDirectory::adopt(path)
+    }
+
     /// Whether somebody is at work on it. This is seen by nobody: see [`lock`].
     ///
     /// # Errors
@@ -77,7 +86,9 @@ impl RunDirectory {
 
     /// Removes it with all that is in it.
     pub fn remove(self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.path) {
+        if let Err(error) = std::fs::remove_dir_all(&self.path)
+            && error.kind() != io::ErrorKind::NotFound
+        {
             tracing::warn!("cannot delete {}: {error}; what is in it may be delivered twice", self.path.display());
         }
     }
@@ -108,6 +119,11 @@ fn is_locked(file: &File) -> bool {
         }
         Err(error) => matches!(error, TryLockError::WouldBlock),
     }
+}
+
+/// Whether this is what is at the path. One that nobody has open any more might be another one of the same number.
+pub fn is_at(path: &Path, open: &Metadata) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|there| (there.dev(), there.ino()) == (open.dev(), open.ino()))
 }
 
 /// What is in a directory; nothing where there is none.

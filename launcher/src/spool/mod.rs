@@ -6,11 +6,13 @@
 //! works on it; one that nobody has locked was left behind.
 
 mod account;
+mod again;
 mod directory;
 mod discarded;
 mod frame;
 mod outbox;
 mod outbox_reading;
+mod outbox_storing;
 mod parcel;
 mod records;
 mod segment;
@@ -18,6 +20,7 @@ mod status;
 mod trouble;
 
 pub use account::{Account, Counter, FILE_NAME as ACCOUNT, counted};
+pub use again::Again;
 pub use directory::{RunDirectory, runs};
 pub use discarded::Discarded;
 pub use frame::{Frame, FrameKind};

@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::account::{Account, Counter};
+use super::again::Again;
 use super::directory::{segment_path, segments};
 use super::frame::{self, FRAME_HEADER, FrameKind};
 use super::outbox_reading::read;
@@ -30,7 +31,7 @@ const MOST_SEGMENTS: usize = 8;
 pub struct Destinations(pub Vec<(Format, String)>);
 
 impl Destinations {
-    fn format(&self) -> Vec<u8> {
+    pub(super) fn format(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         for (format, name) in &self.0 {
             bytes.push(*format as u8);
@@ -51,16 +52,24 @@ impl Destinations {
 }
 
 /// A segment and what waits in it.
-struct Open {
-    writer: Option<Writer>,
+pub(super) struct Open {
+    pub(super) number: u32,
+    pub(super) writer: Option<Writer>,
     path: Option<PathBuf>,
-    parcels: Vec<Rc<Parcel>>,
+    pub(super) parcels: Vec<Rc<Parcel>>,
     /// The segments of records that its groups were put together from: while one of these is there, the groups tell what
     /// of it is not needed.
     speaks_of: BTreeSet<u32>,
+    /// Where what whoever comes next would not find was written at the end, and how far that came.
+    pub(super) copy: Option<Writer>,
+    pub(super) stored_to: usize,
 }
 
 impl Open {
+    fn new(number: u32, writer: Option<Writer>, path: Option<PathBuf>, parcels: Vec<Rc<Parcel>>) -> Open {
+        Open { number, writer, path, parcels, speaks_of: BTreeSet::new(), copy: None, stored_to: 0 }
+    }
+
     fn is_settled(&mut self) -> bool {
         self.parcels.retain(|parcel| !parcel.is_settled());
         self.parcels.is_empty()
@@ -77,13 +86,15 @@ impl Open {
 
 /// What is to be sent for one run.
 pub struct Outbox {
-    directory: Option<PathBuf>,
-    destinations: Destinations,
-    account: Arc<Account>,
-    /// Oldest first; the last one may be written to.
-    open: VecDeque<Open>,
+    pub(super) directory: Option<PathBuf>,
+    pub(super) destinations: Destinations,
+    pub(super) account: Arc<Account>,
+    /// Oldest first; the last one on disk may be written to, and the last one in memory.
+    pub(super) open: VecDeque<Open>,
     number: u32,
     segment_bound: Bound,
+    /// When the disk is tried again.
+    pub(super) again: Again,
     told_dropped: bool,
     has_dropped: bool,
 }
@@ -115,6 +126,7 @@ impl Outbox {
             open: VecDeque::new(),
             number: 0,
             segment_bound: spool_bound.part(SEGMENTS),
+            again: Again::default(),
             told_dropped: false,
             has_dropped: false,
         }
@@ -145,8 +157,7 @@ impl Outbox {
             known = read.destinations.or(known);
             moved.extend(read.moved);
             waiting.extend(read.waiting.iter().cloned());
-            let open = Open { writer: None, path: Some(path), parcels: read.waiting, speaks_of: BTreeSet::new() };
-            outbox.open.push_back(open);
+            outbox.open.push_back(Open::new(number, None, Some(path), read.waiting));
         }
         if let Some(known) = known {
             outbox.destinations = known;
@@ -181,8 +192,8 @@ impl Outbox {
         let payloads: Vec<(usize, Vec<u8>)> = payloads.iter().map(|(to, body)| (*to, pack(body))).collect();
         let mut frames: Vec<Appended<'_>> = vec![(FrameKind::Group, payloads.len() as u64, [&id_bytes, &[]])];
         frames.extend(payloads.iter().map(|(to, body)| (FrameKind::Payload, *to as u64, [&waiting[..], &body[..]])));
-        let start = self.append(&frames)?;
-        let Some(open) = self.open.back_mut() else { return Err(Full::Bound) };
+        let (place, start) = self.append(&frames)?;
+        let Some(open) = self.open.get_mut(place) else { return Err(Full::Bound) };
         let Some(writer) = &open.writer else { return Err(Full::Bound) };
         open.speaks_of.extend(speaks_of);
         let group = Group::new(ids.len(), payloads.len(), &self.account);
@@ -207,36 +218,65 @@ impl Outbox {
         Ok(parcels)
     }
 
-    fn append(&mut self, frames: &[Appended<'_>]) -> Result<usize, Full> {
-        let current = self.open.back_mut().and_then(|open| open.writer.as_mut());
-        let mut appended = current.map_or(Err(Full::Bound), |writer| writer.append_all(frames));
-        let needed = frames.iter().map(|(_, _, [first, second])| frame::size(first.len() + second.len())).sum();
-        if let Err(Full::Bound) = appended {
-            appended = self.begin_next(true, needed).and_then(|writer| writer.append_all(frames));
+    /// Gives which segment has them, and where. What the disk has no room for memory may have, until the disk has some
+    /// again.
+    fn append(&mut self, frames: &[Appended<'_>]) -> Result<(usize, usize), Full> {
+        if self.directory.is_some() && self.again.is_due() {
+            match self.append_to(true, frames) {
+                Err(Full::Disk(error)) => {
+                    if self.again.fails() {
+                        tracing::warn!("the spool cannot grow: {error}; keeping what comes in memory");
+                    }
+                }
+                appended => {
+                    if self.again.works() {
+                        tracing::info!("the spool has room again");
+                    }
+                    return appended;
+                }
+            }
         }
-        if let Err(Full::Disk(error)) = &appended {
-            // What the disk has no room for, memory may have.
-            tracing::warn!("the spool cannot grow: {error}; keeping what comes in memory");
-            appended = self.begin_next(false, needed).and_then(|writer| writer.append_all(frames));
-        }
-        appended
+        self.append_to(false, frames)
     }
 
-    fn begin_next(&mut self, on_disk: bool, needed: usize) -> Result<&mut Writer, Full> {
+    /// The segment that is written to.
+    fn current(&self, on_disk: bool) -> Option<usize> {
+        self.open.iter().rposition(|open| open.writer.as_ref().is_some_and(|writer| writer.path().is_some() == on_disk))
+    }
+
+    fn append_to(&mut self, on_disk: bool, frames: &[Appended<'_>]) -> Result<(usize, usize), Full> {
+        let place = self.current(on_disk);
+        let current = place.and_then(|place| Some((place, self.open.get_mut(place)?.writer.as_mut()?)));
+        match current.map(|(place, writer)| writer.append_all(frames).map(|start| (place, start))) {
+            None | Some(Err(Full::Bound)) => self.begin_next(on_disk, frames),
+            Some(appended) => appended,
+        }
+    }
+
+    /// Begins a segment with these frames. Only for one that has come to be another one may have to go.
+    fn begin_next(&mut self, on_disk: bool, frames: &[Appended<'_>]) -> Result<(usize, usize), Full> {
+        let needed = frames.iter().map(|(_, _, [first, second])| frame::size(first.len() + second.len())).sum();
+        let bound = self.segment_bound.at_least(needed);
+        let number = self.number + 1;
+        let made = match self.directory.as_ref().filter(|_| on_disk) {
+            Some(directory) => Writer::on_disk(&segment_path(directory, SERIES, number), bound),
+            None => Writer::in_memory(bound),
+        };
+        let mut writer = made.map_err(Full::Disk)?;
+        let begun = writer.append(FrameKind::Destinations, 0, &self.destinations.format());
+        let start = match begun.and_then(|()| writer.append_all(frames)) {
+            Ok(start) => start,
+            Err(full) => {
+                writer.delete();
+                return Err(full);
+            }
+        };
+        self.number = number;
         while self.open.len() >= MOST_SEGMENTS {
             self.drop_oldest();
         }
-        self.number += 1;
-        let path = self.directory.as_ref().filter(|_| on_disk);
-        let path = path.map(|directory| segment_path(directory, SERIES, self.number));
-        let bound = self.segment_bound.at_least(needed);
-        let (mut writer, reason) = Writer::create(path.as_deref(), bound).map_err(Full::Disk)?;
-        if let Some(reason) = reason {
-            tracing::warn!("{reason}");
-        }
-        writer.append(FrameKind::Destinations, 0, &self.destinations.format())?;
-        self.open.push_back(Open { writer: Some(writer), path: None, parcels: Vec::new(), speaks_of: BTreeSet::new() });
-        self.open.back_mut().and_then(|open| open.writer.as_mut()).ok_or(Full::Bound)
+        self.open.push_back(Open::new(number, Some(writer), None, Vec::new()));
+        Ok((self.open.len() - 1, start))
     }
 
     /// About how many bytes of memory the places of what waits take.
@@ -249,6 +289,11 @@ impl Outbox {
     /// room.
     pub fn take_has_dropped(&mut self) -> bool {
         std::mem::take(&mut self.has_dropped)
+    }
+
+    /// Whether anything was dropped that records may still tell of.
+    pub fn has_ever_dropped(&self) -> bool {
+        self.told_dropped
     }
 
     /// Drops the oldest segment, and counts what waits in it.
@@ -271,35 +316,16 @@ impl Outbox {
 
     /// Lets go of what is settled; `records` are the segments of records that are still there.
     pub fn tidy(&mut self, records: &BTreeSet<u32>) {
-        let last = self.open.len().saturating_sub(1);
+        // Where the disk serves, memory need not be kept for it.
+        let in_memory = self.current(false).filter(|_| self.directory.is_none() || self.again.has_failed());
+        let current = [self.current(true), in_memory];
         for (place, mut open) in std::mem::take(&mut self.open).into_iter().enumerate() {
-            if place != last && open.is_settled() && open.speaks_of.is_disjoint(records) {
+            if !current.contains(&Some(place)) && open.is_settled() && open.speaks_of.is_disjoint(records) {
                 open.delete();
             } else {
                 self.open.push_back(open);
             }
         }
-    }
-
-    /// How many spans are only in memory: nobody can deliver them later.
-    pub fn spans_in_memory(&mut self) -> u64 {
-        let in_memory = self
-            .open
-            .iter_mut()
-            .filter(|open| open.path.is_none() && open.writer.as_ref().is_none_or(|writer| writer.path().is_none()));
-        let mut groups = HashSet::new();
-        let mut spans = 0;
-        for parcel in in_memory.flat_map(|open| &open.parcels).filter(|parcel| !parcel.is_settled()) {
-            if groups.insert(Rc::as_ptr(&parcel.group)) {
-                spans += parcel.spans();
-            }
-        }
-        spans
-    }
-
-    /// Leaves everything, cut to its length, for whoever takes the run over.
-    pub fn leave(&self) {
-        self.open.iter().filter_map(|open| open.writer.as_ref()).for_each(Writer::leave);
     }
 }
 
@@ -344,7 +370,6 @@ mod tests {
         parcels[0].settle(1);
         parcels[0].settle(0);
         assert_eq!(counts(&account), (0, 0), "once is enough");
-        assert_eq!(outbox.spans_in_memory(), 3);
         parcels[1].settle(0);
         assert_eq!(counts(&account), (2, 1));
         let none = outbox.push(&[4], &[], &BTreeSet::new()).unwrap();

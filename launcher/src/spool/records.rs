@@ -9,11 +9,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::again::Again;
 use super::directory::{segment_path, segments};
 use super::frame::{Frame, FrameKind};
 use super::segment::{self, Bound, Full, Progress, Reader, Writer};
 use super::trouble::Trouble;
 
+/// So much room a disk has that had none, before records go there again.
+const ROOM: u64 = 256 * 1024;
 /// The name of the series.
 const SERIES: &str = "records";
 /// Into how many segments the bound is divided.
@@ -41,6 +44,7 @@ pub struct RecordsWriter {
     /// What the frame of that kind says, once there is one.
     processes_given_up: Option<Vec<u8>>,
     begun: Begun,
+    again: Again,
 }
 
 /// The reading side.
@@ -65,7 +69,7 @@ pub fn begin_records(
     }
     let first = Reader::new(Arc::clone(current.segment()));
     let reader = RecordsReader { open: VecDeque::from([(1, first)]), begun: Begun::default() };
-    let writer = RecordsWriter {
+    let mut writer = RecordsWriter {
         current,
         number: 1,
         full: VecDeque::new(),
@@ -74,25 +78,73 @@ pub fn begin_records(
         origin: origin.to_vec(),
         processes_given_up: None,
         begun: Arc::clone(&reader.begun),
+        again: Again::default(),
     };
+    if reason.is_some() {
+        writer.again.fails();
+    }
     Ok((writer, reader, reason))
 }
 
 impl RecordsWriter {
-    /// Appends one frame. Where the disk is full, memory takes it.
+    /// Appends one frame. Where the disk is full, memory takes it, until there is room again.
     ///
     /// # Errors
     /// The bound is reached: the reader is behind. Later there will be room.
     pub fn append(&mut self, kind: FrameKind, producer: u64, payload: &[u8]) -> Result<(), Full> {
+        self.go_back_to_disk();
         let mut appended = self.current.append(kind, producer, payload);
         if let Err(Full::Bound) = appended {
             appended = self.begin_next(true).and_then(|()| self.current.append(kind, producer, payload));
         }
         if let Err(Full::Disk(error)) = &appended {
-            tracing::warn!("the spool cannot grow: {error}; keeping what comes in memory");
+            if self.again.fails() {
+                tracing::warn!("the spool cannot grow: {error}; keeping what comes in memory");
+            }
             appended = self.begin_next(false).and_then(|()| self.current.append(kind, producer, payload));
         }
         appended
+    }
+
+    /// Where memory has served instead of the disk, and that has room again, goes on there.
+    fn go_back_to_disk(&mut self) {
+        let is_there = self.current.path().is_some() || self.directory.is_none();
+        if is_there || !self.again.is_due() {
+            return;
+        }
+        self.tidy();
+        // Each time it costs a segment that is not full, of which there are few.
+        if self.full.len() as u64 >= SEGMENTS / 2 {
+            return;
+        }
+        match self.next_on_disk() {
+            Some(Ok(next)) => {
+                self.put_next(next);
+                if self.again.works() {
+                    tracing::info!("the spool has room for records again");
+                }
+            }
+            _ => drop(self.again.fails()),
+        }
+    }
+
+    fn next_path(&self) -> Option<PathBuf> {
+        self.directory.as_ref().map(|directory| segment_path(directory, SERIES, self.number + 1))
+    }
+
+    /// A next segment, with room for more than a few frames.
+    fn next_on_disk(&self) -> Option<Result<Writer, Full>> {
+        let path = self.next_path()?;
+        let made = Writer::on_disk(&path, self.segment_bound).map_err(Full::Disk);
+        Some(made.and_then(
+            |mut next| match next.reserve(ROOM).map_err(Full::Disk).and_then(|()| self.head(&mut next)) {
+                Ok(()) => Ok(next),
+                Err(full) => {
+                    next.delete();
+                    Err(full)
+                }
+            },
+        ))
     }
 
     /// Writes that spans of processes are given up.
@@ -117,22 +169,36 @@ impl RecordsWriter {
                 None => return Err(Full::Bound),
             }
         }
-        self.number += 1;
-        let path = self.directory.as_ref().map(|directory| segment_path(directory, SERIES, self.number));
-        let path = path.filter(|_| on_disk);
+        let path = self.next_path().filter(|_| on_disk);
         let (mut next, reason) = Writer::create(path.as_deref(), self.segment_bound).map_err(Full::Disk)?;
-        if let Some(reason) = reason {
+        if let Some(reason) = reason
+            && self.again.fails()
+        {
             tracing::warn!("{reason}");
         }
-        next.append(FrameKind::Origin, 0, &self.origin)?;
-        if let Some(which) = &self.processes_given_up {
-            // The segment where it was said first may be let go before this one.
-            next.append(FrameKind::ProcessesGivenUp, 0, which)?;
+        if let Err(full) = self.head(&mut next) {
+            next.delete();
+            return Err(full);
         }
+        self.put_next(next);
+        Ok(())
+    }
+
+    /// What each segment begins with.
+    fn head(&self, next: &mut Writer) -> Result<(), Full> {
+        next.append(FrameKind::Origin, 0, &self.origin)?;
+        match &self.processes_given_up {
+            // The segment where it was said first may be let go before this one.
+            Some(which) => next.append(FrameKind::ProcessesGivenUp, 0, which),
+            None => Ok(()),
+        }
+    }
+
+    fn put_next(&mut self, next: Writer) {
+        self.number += 1;
         let before = std::mem::replace(&mut self.current, next);
         lock(&self.begun).push_back((self.number, Reader::new(Arc::clone(self.current.segment()))));
         self.full.push_back(before);
-        Ok(())
     }
 
     /// Lets go of the full segments that are not needed.
@@ -145,8 +211,14 @@ impl RecordsWriter {
     }
 
     /// Leaves everything, cut to its length, for whoever takes the run over.
-    pub fn leave(&self) {
+    pub fn leave(&mut self) {
+        self.tidy();
         self.full.iter().chain([&self.current]).for_each(Writer::leave);
+    }
+
+    /// Lets go of everything: what is to be sent tells all of it.
+    pub fn delete(self) {
+        self.full.into_iter().chain([self.current]).for_each(Writer::delete);
     }
 }
 
@@ -288,5 +360,29 @@ mod tests {
         assert!(troubles.is_empty(), "{troubles:?}");
         // The oldest segment has made room.
         assert_eq!(old, kept + 1 - 3);
+    }
+
+    #[test]
+    fn a_disk_that_was_full_for_a_moment_is_used_again() {
+        let spool = tempfile::tempdir().unwrap();
+        let directory = spool.path().join("run");
+        let bound = Bound { on_disk: 4 << 20, in_memory: 4 << 20 };
+        let (mut writer, mut reader, reason) = begin_records(Some(&directory), bound, b"origin").unwrap();
+        assert!(reason.is_some());
+        writer.again = Again::at_once();
+        for round in 0..100u64 {
+            if round % 2 == 0 {
+                let _ = std::fs::remove_dir_all(&directory);
+            } else {
+                std::fs::create_dir(&directory).unwrap();
+            }
+            writer.append(FrameKind::Records, round, &[1; 1000]).unwrap();
+        }
+        assert!(writer.current.path().is_some());
+        let mut read = Vec::new();
+        while reader.read(1, |_, frame| read.extend((frame.kind == FrameKind::Records).then_some(frame.producer))) {}
+        assert_eq!(read, (0..100).collect::<Vec<_>>());
+        writer.delete();
+        assert_eq!(files(&directory), 0);
     }
 }

@@ -5,7 +5,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,14 +14,16 @@ use memmap2::{Mmap, MmapOptions, MmapRaw};
 use nix::fcntl::{FallocateFlags, fallocate};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
+use super::directory::is_at;
 use super::frame::{self, FRAME_HEADER, Frame, FrameKind};
 use super::trouble;
 
 const MAGIC: u64 = 0x6765_735f_6474_6464;
 const VERSION: u64 = 4;
-const HEADER: u64 = 4096;
+pub(super) const HEADER: u64 = 4096;
 /// The smallest segment that makes sense.
 const LEAST: u64 = 256 * 1024;
+const PAGE: u64 = 4096;
 /// Disk is taken in steps of this many bytes at first, and of sixteen times as many in a segment that fills.
 const STEP: u64 = 64 * 1024;
 
@@ -120,6 +122,12 @@ impl Bound {
         Bound { on_disk: self.on_disk / parts, in_memory: self.in_memory / parts }
     }
 
+    /// For what is in a segment already, to be written elsewhere.
+    pub fn of(segment: &Segment) -> Bound {
+        let bytes = segment.committed() as u64;
+        Bound { on_disk: bytes, in_memory: bytes }
+    }
+
     /// With room for so many bytes of frames at least, wherever it is.
     pub fn at_least(self, bytes: usize) -> Bound {
         let needed = HEADER + 4096 + bytes as u64;
@@ -159,45 +167,50 @@ pub type Appended<'a> = (FrameKind, u64, [&'a [u8]; 2]);
 
 impl Writer {
     /// Makes a segment of at most `bound` bytes at `path`, or in memory where that cannot be done; then the reason comes
-    /// with it. Where limits allow less than the bound, it is smaller.
+    /// with it.
     pub fn create(path: Option<&Path>, bound: Bound) -> io::Result<(Writer, Option<String>)> {
-        let mut bound = Bound { on_disk: bound.on_disk.max(LEAST), in_memory: bound.in_memory.max(LEAST) };
-        loop {
-            let is_least = bound == Bound { on_disk: LEAST, in_memory: LEAST };
-            match Writer::create_bounded(path, bound) {
-                // RLIMIT_FSIZE, RLIMIT_AS, or no memory.
-                Err(error) if !is_least && matches!(error.raw_os_error(), Some(libc::EFBIG | libc::ENOMEM)) => {
-                    let smaller = bound.part(4);
-                    bound = Bound { on_disk: smaller.on_disk.max(LEAST), in_memory: smaller.in_memory.max(LEAST) };
-                }
-                other => return other,
+        let reason = match path.map(|path| (path, Writer::on_disk(path, bound))) {
+            Some((_, Ok(writer))) => return Ok((writer, None)),
+            Some((path, Err(error))) => {
+                Some(format!("cannot keep spans in {}: {error}; keeping them in memory", path.display()))
             }
-        }
+            None => None,
+        };
+        Ok((Writer::in_memory(bound)?, reason))
     }
 
-    fn create_bounded(path: Option<&Path>, bound: Bound) -> io::Result<(Writer, Option<String>)> {
-        let mut reason = None;
-        if let Some(path) = path {
-            let made = create_file(path, bound.on_disk);
-            match made.and_then(|file| Writer::map(Some(file), Some(path.to_owned()), bound.on_disk)) {
-                Ok(writer) => return Ok((writer, None)),
-                Err(error) if error.raw_os_error() == Some(libc::EFBIG) => return Err(error),
-                Err(error) => {
-                    let _ = std::fs::remove_file(path);
-                    reason = Some(format!("cannot keep spans in {}: {error}; keeping them in memory", path.display()));
-                }
+    /// Makes a file. Where limits allow less than the bound, it is smaller.
+    ///
+    /// # Errors
+    /// It cannot be made; nothing is left of it.
+    pub fn on_disk(path: &Path, bound: Bound) -> io::Result<Writer> {
+        as_large_as_may_be(bound.on_disk, |bound| {
+            let file = create_file(path)?;
+            // Before it has a length: who looks at it meanwhile would read what a full disk has no room for.
+            let allocated = fallocate(&file, FallocateFlags::FALLOC_FL_KEEP_SIZE, 0, HEADER as i64);
+            let sized = allocated.map_err(io::Error::from).and_then(|()| file.set_len(bound));
+            let made = sized.and_then(|()| Writer::map(Some(file), Some(path.to_owned()), bound));
+            if made.is_err() {
+                let _ = std::fs::remove_file(path);
             }
-        }
-        let anonymous = memfd_create(c"ddtrace-run segment", MFdFlags::MFD_CLOEXEC).map(File::from);
-        let file = match anonymous {
-            Ok(file) => {
-                file.set_len(bound.in_memory)?;
-                Some(file)
+            made
+        })
+    }
+
+    /// Makes one that goes with us. Where limits allow less than the bound, it is smaller.
+    ///
+    /// # Errors
+    /// There is no memory for it.
+    pub fn in_memory(bound: Bound) -> io::Result<Writer> {
+        as_large_as_may_be(bound.in_memory, |bound| {
+            let anonymous = memfd_create(c"ddtrace-run segment", MFdFlags::MFD_CLOEXEC).map(File::from);
+            // There is none under a filter of system calls that does not know it, as some sandboxes have.
+            let file = anonymous.ok();
+            if let Some(file) = &file {
+                file.set_len(bound)?;
             }
-            // A filter of system calls that does not know it, as some sandboxes have.
-            Err(_) => None,
-        };
-        Ok((Writer::map(file, None, bound.in_memory)?, reason))
+            Writer::map(file, None, bound)
+        })
     }
 
     fn map(file: Option<File>, path: Option<PathBuf>, bound: u64) -> io::Result<Writer> {
@@ -236,13 +249,26 @@ impl Writer {
     fn allocate(&mut self, needed: u64) -> io::Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
         while self.allocated < needed {
-            let step = if self.allocated < 4 * STEP { STEP } else { 16 * STEP };
-            let length = step.min(self.segment.map.len() as u64 - self.allocated);
+            let left = self.segment.map.len() as u64 - self.allocated;
+            let step = if self.allocated < 4 * STEP { STEP } else { 16 * STEP }.min(left);
+            let least = (needed - self.allocated).next_multiple_of(PAGE).min(left);
             // Allocated beforehand, so that a full disk is an error here and not SIGBUS at the first touch.
-            fallocate(file, FallocateFlags::FALLOC_FL_KEEP_SIZE, self.allocated as i64, length as i64)?;
-            self.allocated += length;
+            let allocate = |length: u64| {
+                fallocate(file, FallocateFlags::FALLOC_FL_KEEP_SIZE, self.allocated as i64, length as i64)
+                    .map(|()| length)
+            };
+            self.allocated += match allocate(step) {
+                // The last of a disk is less than a step.
+                Err(_) if least < step => allocate(least)?,
+                allocated => allocated?,
+            };
         }
         Ok(())
+    }
+
+    /// Sees to it that there is room for so many bytes, as far as the bound allows.
+    pub fn reserve(&mut self, bytes: u64) -> io::Result<()> {
+        self.allocate(bytes.min(self.segment.map.len() as u64))
     }
 
     /// Appends one frame.
@@ -278,10 +304,18 @@ impl Writer {
         Ok(start)
     }
 
-    /// Deletes the file.
+    /// Whether whoever comes next will find it: it is a file, and that is where it was made. Somebody may have deleted it
+    /// since, or what it was on.
+    pub fn is_there(&self) -> bool {
+        let (Some(file), Some(path)) = (&self.file, &self.path) else { return false };
+        file.metadata().is_ok_and(|metadata| is_at(path, &metadata))
+    }
+
+    /// Deletes the file, unless somebody has done so.
     pub fn delete(self) {
         if let Some(path) = &self.path
             && let Err(error) = std::fs::remove_file(path)
+            && error.kind() != io::ErrorKind::NotFound
         {
             tracing::warn!("cannot delete {}: {error}", path.display());
         }
@@ -295,10 +329,22 @@ impl Writer {
     }
 }
 
-fn create_file(path: &Path, bound: u64) -> io::Result<File> {
-    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
-    file.set_len(bound)?;
-    Ok(file)
+fn create_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
+}
+
+/// Makes what is to be of so many bytes, or of fewer where that is too much.
+fn as_large_as_may_be(mut bound: u64, make: impl Fn(u64) -> io::Result<Writer>) -> io::Result<Writer> {
+    loop {
+        bound = bound.max(LEAST);
+        match make(bound) {
+            // RLIMIT_FSIZE, RLIMIT_AS, or no memory.
+            Err(error) if bound > LEAST && matches!(error.raw_os_error(), Some(libc::EFBIG | libc::ENOMEM)) => {
+                bound /= 4;
+            }
+            made => return made,
+        }
+    }
 }
 
 /// Whether a segment that begins with these words was begun at all; the magic number is what is written last there.
@@ -331,15 +377,25 @@ fn length_of(file: &File) -> io::Result<Option<usize>> {
     }
 }
 
+/// What the header begins with. It is read and not mapped: where the disk is full, a page of a file that nothing was
+/// written to yet cannot be looked at.
+fn first_words(file: &File) -> io::Result<[u64; 3]> {
+    let mut bytes = [0; 24];
+    file.read_exact_at(&mut bytes, 0)?;
+    let (words, _) = bytes.as_chunks::<8>();
+    Ok(std::array::from_fn(|place| words.get(place).map_or(0, |word| u64::from_le_bytes(*word))))
+}
+
 /// A segment that was written before, to be read and settled. `None` where nothing was written into it.
 pub fn open(path: &Path) -> io::Result<Option<Arc<Segment>>> {
     let file =
         OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
     let Some(length) = length_of(&file)? else { return Ok(None) };
-    let segment = Segment { map: MmapOptions::new().len(length).map_raw(&file)? };
-    let header = segment.header();
-    let is_begun = is_begun(header.magic.load(Ordering::Acquire), header.version.load(Ordering::Relaxed))?;
-    Ok(is_begun.then(|| Arc::new(segment)))
+    let [magic, version, _] = first_words(&file)?;
+    if !is_begun(magic, version)? {
+        return Ok(None);
+    }
+    Ok(Some(Arc::new(Segment { map: MmapOptions::new().len(length).map_raw(&file)? })))
 }
 
 /// The frames of a segment that is only looked at, one after the other.
@@ -351,14 +407,14 @@ pub fn look(path: &Path, mut take: impl FnMut(Frame<'_>)) -> io::Result<()> {
     if length_of(&file)?.is_none() {
         return Ok(());
     }
+    let [magic, version, committed] = first_words(&file)?;
+    if !is_begun(magic, version)? {
+        return Ok(());
+    }
     // SAFETY: what others do to the file meanwhile is bounded by the format: segments grow, and are never cut below what
     // is committed; the user's own files are not defended against the user.
     let map = unsafe { Mmap::map(&file)? };
-    let word = |at: usize| map.get(at..)?.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
-    if !is_begun(word(0).unwrap_or(0), word(8).unwrap_or(0))? {
-        return Ok(());
-    }
-    let (committed, mut position) = (word(16).unwrap_or(0), HEADER as usize);
+    let mut position = HEADER as usize;
     let published = map.get(..(committed as usize).min(map.len())).unwrap_or_default();
     while let Some((frame, size)) = published.get(position..).and_then(frame::first) {
         take(frame);

@@ -153,7 +153,12 @@ impl Status {
             let _ = writeln!(text, "{} of {of} so far {were} dropped, as the spool was full", spans(dropped));
         }
         for run in self.runs.iter().filter(|run| run.is_running) {
-            let Some(counts) = &run.counts else { continue };
+            let Some(counts) = &run.counts else {
+                let waiting = spans(run.waiting);
+                let _ =
+                    writeln!(text, "a sidecar without room for its account on disk: {waiting} seen{}", run.wait_for());
+                continue;
+            };
             let who = match counts.get(Counter::SidecarPid) {
                 0 => "a run that is being delivered".to_owned(),
                 pid => format!("sidecar {pid}"),
@@ -208,7 +213,8 @@ impl Status {
         }
         let _ = writeln!(text, "# HELP {PREFIX}spans_waiting Spans that wait for a receiver.");
         let _ = writeln!(text, "# TYPE {PREFIX}spans_waiting gauge");
-        for run in &self.runs {
+        // Of one at work that has no account on disk nobody knows how many wait.
+        for run in self.runs.iter().filter(|run| !run.is_running || run.counts.is_some()) {
             let _ = writeln!(text, "{PREFIX}spans_waiting{{run=\"{}\"}} {}", run.name(), run.waiting);
         }
         let help = "Spans that were dropped with the oldest runs, as the spool was full.";
