@@ -254,10 +254,14 @@ impl Assembler {
         span.amend(record);
         span.carry(&state);
         let (handed, trace_id) = (&self.handed, span.trace_id());
+        let is_below_process = [open.parent_id, record.span_id].iter().any(|id| self.open.contains_key(id))
+            || self.past.contains_key(&open.parent_id);
+        let waits_since = (open.parent_id.is_valid() && !is_below_process).then_some(open.start_ns);
         let trace = self.traces.entry(trace_id).or_insert_with(|| {
             let fresh =
                 || Carried { flags: open.trace_flags, state: span.trace_state().to_owned(), ..Carried::default() };
-            Trace { carried: handed.get(trace_id).cloned().unwrap_or_else(fresh), ..Trace::default() }
+            let carried = handed.get(trace_id).cloned().unwrap_or_else(fresh);
+            Trace { carried, waits_since, ..Trace::default() }
         });
         trace.open += 1;
         trace.segments.add(self.segment);
@@ -429,7 +433,8 @@ impl Assembler {
         let handed = &mut self.handed;
         self.traces.retain(|id, trace| {
             let enough = least.is_some_and(|least| trace.finished.len() >= least);
-            if (trace.open == 0 || enough) && !trace.finished.is_empty() {
+            let waits = !ended && matches!(what, HandOn::Ready) && trace.waits(now_ns);
+            if !waits && (trace.open == 0 || enough) && !trace.finished.is_empty() {
                 handed_on.extend(trace.segments.numbers());
                 ready.push(trace.hand_on(judge, resource));
                 if trace.open == 0 {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use ddtrace::ids::{SpanId, TraceId};
-use ddtrace::record::{ChildExitBody, OpenBody, ROLE_CHILD, ROLE_SELF, RecordWriter};
+use ddtrace::record::{ChildExitBody, OpenBody, ROLE_CHILD, ROLE_SELF, RecordWriter, SPAN_LOCAL_ROOT, SpanBody};
 use ddtrace::sampling::SamplingConfig;
 use ddtrace::semconv::{self, Key};
 use ddtrace::span::{Span, Status, Value};
@@ -110,16 +110,16 @@ fn a_child_that_spoke_before_its_parent_did_is_one_span() {
 #[test]
 fn what_is_said_of_a_finished_span_opens_no_other() {
     let mut story = Story::new(None);
-    story.open(2, 1, 11, ROLE_SELF, 200, "/bin/true").died(2, 300, Some(0));
+    story.open(2, 0, 11, ROLE_SELF, 200, "/bin/true").died(2, 300, Some(0));
     assert_eq!(story.spans(400).len(), 1);
-    story.open(2, 1, 11, ROLE_CHILD, 199, "");
+    story.open(2, 0, 11, ROLE_CHILD, 199, "");
     assert_eq!(story.spans(100 * SECOND).len(), 0);
 }
 
 #[test]
 fn a_status_may_come_before_the_process_is_known() {
     let mut story = Story::new(None);
-    story.waited(1, 11, 9, 300).open(2, 1, 11, ROLE_SELF, 200, "/bin/sleep").died(2, 290, None);
+    story.waited(1, 11, 9, 300).open(2, 0, 11, ROLE_SELF, 200, "/bin/sleep").died(2, 290, None);
     let spans = story.spans(400);
     assert_eq!(code(&spans[0]), Some(137));
     assert_eq!(spans[0].attribute(semconv::ERROR_TYPE), Some(&Value::from("SIGKILL")));
@@ -128,7 +128,7 @@ fn a_status_may_come_before_the_process_is_known() {
 #[test]
 fn a_status_of_an_earlier_process_with_the_same_id_is_not_taken() {
     let mut story = Story::new(None);
-    story.waited(1, 11, 3 << 8, 100).open(2, 1, 11, ROLE_SELF, 200, "/bin/true").died(2, 300, Some(0));
+    story.waited(1, 11, 3 << 8, 100).open(2, 0, 11, ROLE_SELF, 200, "/bin/true").died(2, 300, Some(0));
     assert_eq!(code(&story.spans(400)[0]), Some(0));
 }
 
@@ -255,4 +255,29 @@ fn a_process_that_is_heard_of_late_goes_with_its_trace() {
     let late = story.0.collect(400);
     assert_eq!((late[0].sampling_priority, late[0].decision_maker.as_ref()), (-1, "-3"));
     assert_eq!(late[0].spans[0].trace_state, "ot=th:0");
+}
+
+#[test]
+fn a_process_below_a_span_waits_for_a_word_of_who_started_it() {
+    let mut story = Story::new(None);
+    story.open(2, 7, 11, ROLE_SELF, 200, "/bin/true").died(2, 300, Some(0));
+    assert_eq!(story.0.collect(400), [], "it may be in a ring that was looked at before");
+    story.record(|record| {
+        let body = SpanBody {
+            trace_id: TraceId(1),
+            parent_id: SpanId(0),
+            start_unix_ns: 100,
+            kind: 1,
+            trace_flags: 1,
+            flags: SPAN_LOCAL_ROOT,
+        };
+        record.span_start(SpanId(7), &body);
+        record.integer(Key::SamplingPriority, 2);
+        record.text(Key::TraceTags, b"_dd.p.dm=-4");
+    });
+    let chunks = story.0.collect(500);
+    assert_eq!((chunks[0].sampling_priority, chunks[0].decision_maker.as_ref()), (2, "-4"));
+    let mut alone = Story::new(None);
+    alone.open(3, 8, 12, ROLE_SELF, 600, "/bin/true").died(3, 700, Some(0));
+    assert_eq!(alone.spans(SECOND).len(), 1, "nobody says anything");
 }

@@ -17,6 +17,9 @@ pub(super) struct Trace {
     pub(super) open: usize,
     pub(super) finished: Vec<Span>,
     pub(super) carried: Carried,
+    /// Its first process hangs under something that is none: a span of the program that started it, of which may be read
+    /// later. It is waited for from this time on, `CLOCK_MONOTONIC` nanoseconds.
+    pub(super) waits_since: Option<u64>,
     pub(super) segments: SegmentsOf,
 }
 
@@ -30,6 +33,9 @@ pub(super) struct Carried {
     /// The `tracestate` that its first process was given.
     pub(super) state: String,
 }
+
+/// How long the spans of processes wait for a word of who handed their trace on, in nanoseconds.
+const WAIT_FOR_WORD_NS: u64 = 500_000_000;
 
 /// So many traces are remembered.
 const MOST_HANDED: usize = 1024;
@@ -68,6 +74,12 @@ impl Trace {
             Some(_) => self.carried.verdict.keeps(),
             None => self.carried.flags & FLAG_SAMPLED != 0,
         }
+    }
+
+    /// Whether something may still be said of it by who handed it on.
+    pub(super) fn waits(&self, now_ns: u64) -> bool {
+        let waits = self.waits_since.is_some_and(|since| now_ns.saturating_sub(since) < WAIT_FOR_WORD_NS);
+        waits && self.carried.verdict.priority.is_none()
     }
 
     /// What is finished of it.
