@@ -321,8 +321,14 @@ impl Adopted {
         if self.is_whole && self.account.waiting() == 0 {
             self.directory.remove();
         } else {
-            // What finds no room is still told of by its records.
-            self.outbox.store(true);
+            if !self.outbox.store(true) && self.is_whole {
+                // All that its records tell of is in the outbox, also what of it is delivered by now.
+                spool::let_old_records_go(self.directory.path());
+                if !self.outbox.store(false) {
+                    let lost = self.outbox.drop_homeless();
+                    tracing::error!("{} that find no room on disk are dropped", counted(lost, "span"));
+                }
+            }
             self.outbox.leave();
         }
     }

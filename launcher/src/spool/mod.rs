@@ -27,7 +27,7 @@ pub use frame::{Frame, FrameKind};
 pub use outbox::{Destinations, Outbox};
 pub use outbox_reading::spans_of;
 pub use parcel::Parcel;
-pub use records::{RecordsReader, RecordsWriter, begin_records, old_records};
+pub use records::{RecordsReader, RecordsWriter, begin_records, let_old_records_go, old_records};
 pub use segment::{Bound, Full};
 pub use status::Status;
 pub use trouble::{Trouble, told};

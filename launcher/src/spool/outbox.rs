@@ -97,6 +97,8 @@ pub struct Outbox {
     pub(super) again: Again,
     told_dropped: bool,
     has_dropped: bool,
+    /// It is an earlier run's.
+    is_adopted: bool,
 }
 
 /// What an earlier run has left to be sent.
@@ -129,12 +131,14 @@ impl Outbox {
             again: Again::default(),
             told_dropped: false,
             has_dropped: false,
+            is_adopted: false,
         }
     }
 
     /// That of an earlier run. Where that never came to know its destinations, they are those that are given.
     pub fn adopt(directory: &Path, spool_bound: Bound, destinations: Destinations, account: Arc<Account>) -> Found {
         let mut outbox = Outbox::new(Some(directory), spool_bound, destinations, account);
+        outbox.is_adopted = true;
         let (mut waiting, mut moved, mut known, mut troubles) = (Vec::new(), HashSet::new(), None, Vec::new());
         let paths = segments(directory, SERIES).unwrap_or_else(|error| {
             troubles.extend(Trouble::of(directory, &error));
@@ -272,7 +276,8 @@ impl Outbox {
             }
         };
         self.number = number;
-        while self.open.len() >= MOST_SEGMENTS {
+        // What an earlier run has left is put together at once: where the disk has no room for that, memory has to.
+        while self.open.len() >= MOST_SEGMENTS && (on_disk || !self.is_adopted) {
             self.drop_oldest();
         }
         self.open.push_back(Open::new(number, Some(writer), None, Vec::new()));
@@ -458,6 +463,20 @@ mod tests {
         assert!(dropped > 20, "{dropped}");
         let settled: Vec<bool> = parcels.iter().map(|parcel| parcel.is_settled()).collect();
         assert!(settled[..dropped].iter().all(|settled| *settled) && settled[dropped..].iter().all(|settled| !settled));
+    }
+
+    #[test]
+    fn of_an_earlier_run_nothing_is_dropped_as_the_disk_is_full() {
+        let spool = tempfile::tempdir().unwrap();
+        let directory = spool.path().join("gone");
+        let account = account();
+        let mut outbox = Outbox::adopt(&directory, BOUND, destinations(), Arc::clone(&account)).outbox;
+        let body = noise(900_000);
+        for id in 0..20 {
+            outbox.push(&[id], &both(&body), &BTreeSet::new()).unwrap();
+        }
+        assert!(outbox.open.len() > MOST_SEGMENTS, "{}", outbox.open.len());
+        assert_eq!(counts(&account), (0, 0));
     }
 
     #[test]

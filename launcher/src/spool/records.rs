@@ -284,6 +284,15 @@ pub fn old_records(directory: &Path, mut take: impl FnMut(Frame<'_>)) -> Vec<Tro
     looked.filter_map(|(path, looked)| Trouble::of(path, &looked.err()?)).collect()
 }
 
+/// Deletes the records that another sidecar has left, of which all is known.
+pub fn let_old_records_go(directory: &Path) {
+    for (_, path) in segments(directory, SERIES).unwrap_or_default() {
+        if let Err(error) = std::fs::remove_file(&path) {
+            tracing::warn!("cannot delete {}: {error}", path.display());
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use memmap2::{Mmap, MmapOptions, MmapRaw};
+use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
@@ -187,8 +188,7 @@ impl Writer {
         as_large_as_may_be(bound.on_disk, |bound| {
             let file = create_file(path)?;
             // Before it has a length: who looks at it meanwhile would read what a full disk has no room for.
-            let allocated = fallocate(&file, FallocateFlags::FALLOC_FL_KEEP_SIZE, 0, HEADER as i64);
-            let sized = allocated.map_err(io::Error::from).and_then(|()| file.set_len(bound));
+            let sized = reserve(&file, 0, HEADER).and_then(|()| file.set_len(bound));
             let made = sized.and_then(|()| Writer::map(Some(file), Some(path.to_owned()), bound));
             if made.is_err() {
                 let _ = std::fs::remove_file(path);
@@ -253,10 +253,7 @@ impl Writer {
             let step = if self.allocated < 4 * STEP { STEP } else { 16 * STEP }.min(left);
             let least = (needed - self.allocated).next_multiple_of(PAGE).min(left);
             // Allocated beforehand, so that a full disk is an error here and not SIGBUS at the first touch.
-            let allocate = |length: u64| {
-                fallocate(file, FallocateFlags::FALLOC_FL_KEEP_SIZE, self.allocated as i64, length as i64)
-                    .map(|()| length)
-            };
+            let allocate = |length: u64| reserve(file, self.allocated, length).map(|()| length);
             self.allocated += match allocate(step) {
                 // The last of a disk is less than a step.
                 Err(_) if least < step => allocate(least)?,
@@ -326,6 +323,24 @@ impl Writer {
         if let Some(file) = &self.file {
             let _ = file.set_len(self.segment.committed() as u64);
         }
+    }
+}
+
+/// Has the file system hold room for so many bytes there, of which nothing was written yet.
+fn reserve(file: &File, start: u64, length: u64) -> io::Result<()> {
+    match fallocate(file, FallocateFlags::FALLOC_FL_KEEP_SIZE, start as i64, length as i64) {
+        // Some cannot hold it (ext2, ext3, ramfs, NFS before 4.2), or a filter knows no such call: what is written has room.
+        Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => {
+            let zeros = [0u8; 4096];
+            let mut at = start;
+            while at < start + length {
+                let piece = (start + length - at).min(zeros.len() as u64) as usize;
+                file.write_all_at(&zeros[..piece], at)?;
+                at += piece as u64;
+            }
+            Ok(())
+        }
+        reserved => Ok(reserved?),
     }
 }
 
