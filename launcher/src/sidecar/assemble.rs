@@ -256,12 +256,12 @@ impl Assembler {
         let (handed, trace_id) = (&self.handed, span.trace_id());
         let is_below_process = [open.parent_id, record.span_id].iter().any(|id| self.open.contains_key(id))
             || self.past.contains_key(&open.parent_id);
-        let waits_since = (open.parent_id.is_valid() && !is_below_process).then_some(open.start_ns);
+        let waits_for = (open.parent_id.is_valid() && !is_below_process).then_some((open.parent_id, open.start_ns));
         let trace = self.traces.entry(trace_id).or_insert_with(|| {
             let fresh =
                 || Carried { flags: open.trace_flags, state: span.trace_state().to_owned(), ..Carried::default() };
-            let carried = handed.get(trace_id).cloned().unwrap_or_else(fresh);
-            Trace { carried, waits_since, ..Trace::default() }
+            let carried = handed.get(trace_id).filter(|_| waits_for.is_none()).cloned().unwrap_or_else(fresh);
+            Trace { carried, waits_for, ..Trace::default() }
         });
         trace.open += 1;
         trace.segments.add(self.segment);
@@ -409,8 +409,10 @@ impl Assembler {
             self.general.end(self.unix_ns(self.last_ns));
         }
         for (id, trace) in self.traces.iter_mut().filter(|(_, trace)| trace.carried.verdict.priority.is_none()) {
-            // A program has handed its trace on, in the environment, to a process that it has started.
-            if let Some(said) = self.general.said_of(*id) {
+            // A program has handed the trace of a span on, in the environment, to a process that it has started.
+            if let Some((span, _)) = trace.waits_for
+                && let Some(said) = self.general.said_of(*id, span)
+            {
                 trace.carried.verdict = said.handed_on();
             }
         }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use ddtrace::context::FLAG_SAMPLED;
-use ddtrace::ids::TraceId;
+use ddtrace::ids::{SpanId, TraceId};
 use ddtrace::span::{Resource, Span, TraceChunk};
 
 use super::judge::Judge;
@@ -17,9 +17,9 @@ pub(super) struct Trace {
     pub(super) open: usize,
     pub(super) finished: Vec<Span>,
     pub(super) carried: Carried,
-    /// Its first process hangs under something that is none: a span of the program that started it, of which may be read
-    /// later. It is waited for from this time on, `CLOCK_MONOTONIC` nanoseconds.
-    pub(super) waits_since: Option<u64>,
+    /// Its first process hangs under something that is none: under this span of the program that started it, of which may
+    /// be read later. It is waited for from this time on, `CLOCK_MONOTONIC` nanoseconds.
+    pub(super) waits_for: Option<(SpanId, u64)>,
     pub(super) segments: SegmentsOf,
 }
 
@@ -78,7 +78,7 @@ impl Trace {
 
     /// Whether something may still be said of it by who handed it on.
     pub(super) fn waits(&self, now_ns: u64) -> bool {
-        let waits = self.waits_since.is_some_and(|since| now_ns.saturating_sub(since) < WAIT_FOR_WORD_NS);
+        let waits = self.waits_for.is_some_and(|(_, since)| now_ns.saturating_sub(since) < WAIT_FOR_WORD_NS);
         waits && self.carried.verdict.priority.is_none()
     }
 

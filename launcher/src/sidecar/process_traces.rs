@@ -144,11 +144,24 @@ impl Process {
         })
     }
 
-    /// What it says of a trace, if it has decided about it or was told.
-    pub(super) fn said_of(&self, id: TraceId) -> Option<&Verdict> {
-        let trace = self.traces.get(&id);
-        let open = trace.and_then(|trace| self.open.get(&trace.open_root?));
-        let known = [open.map(|span| &span.verdict), trace.map(|trace| &trace.verdict), self.decided.last(id)];
+    /// What it says of the trace of a span, if it has that one and has decided or was told.
+    pub(super) fn said_of(&self, id: TraceId, span: SpanId) -> Option<&Verdict> {
+        let trace = self.traces.get(&id)?;
+        let is_finished = |span: SpanId| trace.finished.iter().any(|finished| finished.span_id == span);
+        if !self.open.contains_key(&span) && !is_finished(span) {
+            return None;
+        }
+        // The same trace may have come in more than once: what the local root says that it is below.
+        let (mut at, mut root) = (span, None);
+        for _ in 0..=self.open.len() {
+            let Some(open) = self.open.get(&at) else { break };
+            if open.is_local_root {
+                root = Some(&open.verdict);
+                break;
+            }
+            at = open.span.parent_id;
+        }
+        let known = [root, Some(&trace.verdict), self.decided.last(id)];
         known.into_iter().flatten().find(|verdict| verdict.priority.is_some())
     }
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use ddtrace::ids::TraceId;
+use ddtrace::ids::{SpanId, TraceId};
 use ddtrace::record::{EndBody, FieldValue, Record, RecordBody, SpanBody, records};
 use ddtrace::span::{Resource, TraceChunk};
 
@@ -89,9 +89,9 @@ impl Traces {
         std::mem::take(&mut self.handed_on)
     }
 
-    /// What a process says of a trace that it has handed on to another one.
-    pub fn said_of(&self, id: TraceId) -> Option<&Verdict> {
-        self.processes.values().find_map(|process| process.said_of(id))
+    /// What the process says of a trace that has this span of it.
+    pub fn said_of(&self, id: TraceId, span: SpanId) -> Option<&Verdict> {
+        self.processes.values().find_map(|process| process.said_of(id, span))
     }
 
     /// How many spans the programs have taken back since this was last asked.
