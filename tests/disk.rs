@@ -119,6 +119,21 @@ mount -t tmpfs -o size=64m none "$state"; full
     assert_once(&receiver, &recorded, "");
 }
 
+/// As ext2, ext3 and older NFS are: they know no call that holds room.
+#[test]
+fn a_file_system_that_cannot_hold_room_is_a_spool_as_any() {
+    let (nobody, receiver) = (Nobody::listens(), Receiver::start(Manner::Takes));
+    let sandbox = sandbox(nobody.port);
+    let script = r#"
+mount -t ramfs none "$state"
+"$ddtrace" --supervise "$program" return "$ledger" 2000 2> /dev/null; ls "$state"/spool/*/payloads-*
+"#;
+    let Some(told) = run(&sandbox, &receiver.url(), script) else { return };
+    assert!(!told.log.contains("in memory"), "{}", told.log);
+    assert!(told.said.contains("payloads-"), "{}", told.said);
+    assert_all_waited(&told, &receiver, &ids(&sandbox), "");
+}
+
 /// However the sidecar comes to its end.
 #[test]
 fn on_a_small_disk_what_waits_comes_before_the_records() {

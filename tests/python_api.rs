@@ -183,6 +183,12 @@ fn what_is_active_in_greenlets() {
     assert_eq!(spans.iter().filter(|span| span.name == "by.otel").count(), 50);
 }
 
+/// In the API of OpenTelemetry a context keeps the span that it has, whatever the other API does within it.
+#[test]
+fn an_ended_span_of_opentelemetry_stays_current() {
+    sandbox().run_traced([python("otel-venv"), program("ended.py")]).assert_success();
+}
+
 /// Where a user does not want it, the libraries stay as they are.
 #[test]
 fn what_is_handed_on_can_be_switched_off() {

@@ -155,10 +155,11 @@ fn put<'py>(py: Python<'py>, active: &Active<'py>, left: Option<&Bound<'py, Span
 pub(crate) fn leave(span: &Bound<'_, Span>) -> PyResult<()> {
     let py = span.py();
     if matches!(raw(py)?, Active::Span(active) if active.is(span)) {
-        let after = match span.get().after(py) {
-            // In the API of OpenTelemetry a context keeps the span that it has.
-            Active::Span(above) if above.get().is_otel() => Active::Span(above),
-            _ => after(span, None)?,
+        // In the API of OpenTelemetry a context keeps the span that it has.
+        let kept = span.get().replaced(py).map(|shown| shown.get().span.bind(py).clone());
+        let after = match kept.filter(|kept| kept.get().is_otel()) {
+            Some(kept) => Active::Span(kept),
+            None => after(span, None)?,
         };
         let context = put(py, &after, Some(span))?;
         published::publish(py, &after, context);

@@ -359,7 +359,8 @@ impl Binding {
                         let present = current.map(|current| self.value(current, &self.span_key)).transpose()?.flatten();
                         if let Some(present) = present
                             && let Ok(present) = present.cast_into::<OtelSpan>()
-                            && matches!(span.get().above(py), Active::Span(above) if above.is(&present.get().span))
+                            && (matches!(span.get().above(py), Active::Span(above) if above.is(&present.get().span))
+                                || present.get().span.get().is_otel() && present.get().span.get().is_finished())
                         {
                             span.get().set_replaced(present);
                         }
