@@ -456,7 +456,7 @@ fn an_answer_that_breaks_off_behind_its_status_is_an_answer() {
 /// It takes each request, and would be sent the same one for ever.
 #[test]
 fn a_receiver_that_is_a_little_slower_than_is_waited_for_is_not_sent_the_same_for_ever() {
-    let receiver = Receiver::start(Manner::IsSlow);
+    let receiver = Receiver::start(Manner::IsSlow(200));
     for exporter in ["datadog", "otlp"] {
         let mut sandbox = sandbox(receiver.port);
         sandbox.set("DD_TRACE_EXPORTER", exporter).set("DD_TRACE_SHUTDOWN_TIMEOUT_SECONDS", "25");

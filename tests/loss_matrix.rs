@@ -62,7 +62,7 @@ enum Backend {
 
 const BACKENDS: [Backend; 8] = [
     Backend::Is(Manner::Takes),
-    Backend::Is(Manner::IsSlow),
+    Backend::Is(Manner::IsSlow(200)),
     Backend::Is(Manner::Refuses(500)),
     Backend::Is(Manner::Refuses(429)),
     Backend::Is(Manner::TalksGarbage),
@@ -75,7 +75,7 @@ const BACKENDS: [Backend; 8] = [
 /// is to be dropped.
 const OF_OTLP: [Backend; 8] = [
     Backend::Is(Manner::Takes),
-    Backend::Is(Manner::IsSlow),
+    Backend::Is(Manner::IsSlow(200)),
     Backend::Is(Manner::Refuses(503)),
     Backend::Is(Manner::Refuses(429)),
     Backend::Is(Manner::Refuses(502)),
@@ -188,7 +188,7 @@ fn cell(program: &[&str], way: &str, protocol: Protocol, backend: Backend) {
     // The account, before anything else is done: what was recorded is at the receiver or waits.
     let waiting = status(&sandbox)["spans_waiting"].as_u64().expect("a number");
     let before = receiver.as_ref().map_or(0, |receiver| receiver.spans().len() as u64);
-    let slow_or_interrupted = backend == Backend::Is(Manner::IsSlow) || INTERRUPTED.contains(&way);
+    let slow_or_interrupted = backend == Backend::Is(Manner::IsSlow(200)) || INTERRUPTED.contains(&way);
     if !slow_or_interrupted {
         let log = sandbox.local_store().with_file_name("sidecar.log");
         let log = std::fs::read_to_string(log).unwrap_or_default();
@@ -213,7 +213,7 @@ fn cell(program: &[&str], way: &str, protocol: Protocol, backend: Backend) {
     let allowed = if INTERRUPTED.contains(&way) { 2 } else { 0 };
     assert!(unknown <= allowed, "{unknown} came that were not noted");
     // Whoever was about to answer when the sidecar had to go may have taken what is then sent again.
-    if backend != Backend::Is(Manner::IsSlow) {
+    if backend != Backend::Is(Manner::IsSlow(200)) {
         assert_eq!(received.len(), took.len(), "some came twice: {:x?}", repeated(&received));
     }
 }

@@ -26,6 +26,12 @@ pub fn refusal(config: &Config, chosen: Option<&Path>) -> Option<String> {
     Some(format!("state_dir \"{}\" cannot be written; {instead}", wanted.display()))
 }
 
+/// What there is to say to somebody who asks what is kept, where that is not where it would be best.
+pub fn elsewhere(config: &Config, variable: impl Fn(&str) -> Option<PathBuf>, chosen: Option<&Path>) -> Option<String> {
+    let (best, chosen) = (preferred(config, variable), chosen?);
+    (best != chosen).then(|| format!("{} cannot be written; looking in {}", best.display(), chosen.display()))
+}
+
 /// Where it would be best.
 pub fn preferred(config: &Config, variable: impl Fn(&str) -> Option<PathBuf>) -> PathBuf {
     if let Some(directory) = &config.state_dir {

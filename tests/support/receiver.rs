@@ -21,8 +21,8 @@ use std::time::Duration;
 pub enum Manner {
     /// Takes what it gets.
     Takes,
-    /// Takes it after a while.
-    IsSlow,
+    /// Takes it after so many milliseconds.
+    IsSlow(u64),
     /// Answers with this status, and asks to wait for a second.
     Refuses(u16),
     /// Answers with bytes that are no HTTP.
@@ -189,8 +189,8 @@ impl Receiver {
         let manner = self.lock().manner;
         let status = match manner {
             Manner::Takes => 200,
-            Manner::IsSlow => {
-                std::thread::sleep(Duration::from_millis(200));
+            Manner::IsSlow(milliseconds) => {
+                std::thread::sleep(Duration::from_millis(milliseconds));
                 200
             }
             Manner::Refuses(status) => status,

@@ -19,7 +19,7 @@ mod test_server;
 #[cfg(test)]
 mod test_tls;
 #[cfg(test)]
-mod testing;
+pub mod testing;
 #[cfg(test)]
 mod tests;
 

@@ -23,8 +23,11 @@ fn resolved(given: Given) -> (Config, Option<PathBuf>) {
     for warning in &resolution.warnings {
         messages.complain(warning);
     }
-    let directory = state_dir::choose(&resolution.config, |name| environment.get(name).map(PathBuf::from));
-    if let Some(refusal) = state_dir::refusal(&resolution.config, directory.as_deref()) {
+    let variable = |name: &str| environment.get(name).map(PathBuf::from);
+    let directory = state_dir::choose(&resolution.config, variable);
+    let refusal = state_dir::refusal(&resolution.config, directory.as_deref());
+    if let Some(refusal) = refusal.or_else(|| state_dir::elsewhere(&resolution.config, variable, directory.as_deref()))
+    {
         messages.complain(refusal);
     }
     (resolution.config, directory)

@@ -183,15 +183,16 @@ impl Collector {
         self.append_or_lose(FrameKind::Records, 0, record);
     }
 
-    /// Drains all that is left and ends the records. Where there is no room, waits for as long as `reader_works`.
-    pub fn end(&mut self, reader_works: impl Fn() -> bool) {
+    /// Drains all that is left and ends the records. Where there is no room, waits for as long as `reader_works`, half a
+    /// minute at most. Gives whether the records have an end.
+    pub fn end(&mut self, reader_works: impl Fn() -> bool) -> bool {
         let deadline = Instant::now() + ROOM_AT_END;
         loop {
             self.drain_all();
             self.bury_unreaped(true);
             let is_done = !self.is_cut_short && self.append(FrameKind::End, 0, &monotonic_ns().to_le_bytes());
             if is_done || Instant::now() > deadline || !reader_works() {
-                return;
+                return is_done;
             }
             std::thread::sleep(NEXT_LOOK);
         }

@@ -1,195 +1,51 @@
-//! The exporting thread: reads the records, puts spans together, and sees to it that they are sent.
-//!
-//! It has the sidecar's only asynchronous runtime.
+//! What the exporting thread does: reads the records, puts spans together, and sees to it that they are sent.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::os::fd::OwnedFd;
-use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use ddtrace::config::Config;
-use ddtrace::ids::SpanId;
 use ddtrace::sampling::AgentRateTable;
-use ddtrace::span::{Resource, TraceChunk};
+use ddtrace::span::TraceChunk;
 use ddtrace::sys::monotonic_ns;
-use tokio::sync::Notify;
-use tokio::task::LocalSet;
 use tokio::time::timeout;
 
 use super::assemble::{Assembler, PORTION, Policy};
-use super::detach::stand_behind;
+use super::exporting::{Plan, Shared, lock};
 use super::flush::spool_bound;
 use super::given_up::GivenUp;
 use super::groups::{self, Pending};
 use super::judge::Judge;
-use super::leave::{Left, leave};
+use super::leave::leave;
 use super::leftover::Leftovers;
 use super::memory::Budget;
 use super::queues::{Patience, Queues};
 use super::shown::Shown;
 use super::traces::HandOn;
 use crate::export::Preparation;
-use crate::spool::{Account, Again, Counter, Outbox, RecordsReader};
+use crate::spool::{Again, Counter, Frame, FrameKind, Outbox, RecordsReader};
 
 /// How long after the end of a command its last processes may take to be told of.
 const STRAGGLERS: Duration = Duration::from_secs(2);
 
-/// What is exported, and where to.
-pub struct Plan {
-    /// The configuration.
-    pub config: Config,
-    /// What made the spans.
-    pub resource: Arc<Resource>,
-    /// The directory of the local store.
-    pub state_dir: Option<PathBuf>,
-    /// Gets every span as OTLP JSON lines at the end: the view reads it.
-    pub view: Option<OwnedFd>,
-    /// Whether the trace is shown: then it is kept in the local store as well.
-    pub shown: bool,
-    /// `CLOCK_REALTIME` minus `CLOCK_MONOTONIC`, in nanoseconds.
-    pub clock_offset: i128,
-    /// The spool.
-    pub spool: Option<PathBuf>,
-    /// This run's own directory in it, if it could be made.
-    pub directory: Option<PathBuf>,
-    /// Counts what becomes of the spans.
-    pub account: Arc<Account>,
-    /// Somebody waits for the end of delivery.
-    pub attended: bool,
-    /// Hold all spans back until the command has ended, and give them up if it takes longer than this: it is a service.
-    pub hold: Option<Duration>,
-    /// The span of the command's first process.
-    pub first: SpanId,
-}
-
-/// The exporting thread, as the collector sees it.
-pub struct Exporting {
-    thread: JoinHandle<()>,
-    shared: Arc<Shared>,
-}
-
-pub struct Shared {
-    news: Notify,
-    /// The sidecar was told to go.
-    hurry: AtomicBool,
-    /// Which spans of processes are to be given up ([`GivenUp`]), if any.
-    giving_up: AtomicU8,
-    /// Sampling rates that the Agent has told and the processes have not been told yet.
-    rates: Mutex<Option<AgentRateTable>>,
-    /// Whether records are in the way of what waits, and whether they are gone.
-    asks_for_room: AtomicBool,
-    has_room: AtomicBool,
-    ended: Mutex<Ended>,
-}
-
-impl Shared {
-    /// Nothing needs the records any more, and the room that they take is needed.
-    pub fn ask_for_room(&self) {
-        self.asks_for_room.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether they have been let go of.
-    pub fn has_room(&self) -> bool {
-        self.has_room.load(Ordering::Acquire)
-    }
-}
-
-/// What the thread leaves.
-#[derive(Default)]
-pub struct Ended {
-    /// What it has left for whoever comes next.
-    pub left: Left,
-    /// All records are put together: what is left waits among the payloads.
-    pub is_complete: bool,
-    /// What went wrong, for people.
-    pub complaints: Vec<String>,
-}
-
-fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Exporting {
-    /// Starts the thread.
-    pub fn start(reader: RecordsReader, plan: Plan) -> std::io::Result<Exporting> {
-        let shared = Arc::new(Shared {
-            news: Notify::new(),
-            hurry: AtomicBool::new(false),
-            giving_up: AtomicU8::new(0),
-            rates: Mutex::default(),
-            asks_for_room: AtomicBool::new(false),
-            has_room: AtomicBool::new(false),
-            ended: Mutex::default(),
-        });
-        // Before processes come, each of which takes a descriptor: this needs some as well.
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let for_thread = Arc::clone(&shared);
-        let thread = std::thread::Builder::new().name("export".into()).spawn(move || {
-            // Emptying rings does not wait, this can: what is in the segment is safe.
-            stand_behind();
-            LocalSet::new().block_on(&runtime, export(reader, plan, for_thread));
-        })?;
-        Ok(Exporting { thread, shared })
-    }
-
-    /// There is something new in the segment.
-    pub fn wake(&self) {
-        self.shared.news.notify_one();
-    }
-
-    /// Which spans of processes are to be given up, if any: that is to be written into the records.
-    pub fn gives_up(&self) -> Option<GivenUp> {
-        GivenUp::of(self.shared.giving_up.load(Ordering::Relaxed))
-    }
-
-    /// The Agent's sampling rates, if there are new ones.
-    pub fn new_rates(&self) -> Option<AgentRateTable> {
-        lock(&self.shared.rates).take()
-    }
-
-    /// Whether everything is done, after the end of the segment.
-    pub fn is_finished(&self) -> bool {
-        self.thread.is_finished()
-    }
-
-    /// Whether the records are to be deleted, as they are in the way of what waits.
-    pub fn asks_for_room(&self) -> bool {
-        self.shared.asks_for_room.load(Ordering::Relaxed)
-    }
-
-    /// They are gone.
-    pub fn tell_of_room(&self) {
-        // Pairs with the acquire in `Shared::has_room`.
-        self.shared.has_room.store(true, Ordering::Release);
-    }
-
-    /// Do not wait for any backend from now on.
-    pub fn hurry(&self) {
-        self.shared.hurry.store(true, Ordering::Relaxed);
-        self.wake();
-    }
-
-    /// Waits for the thread.
-    pub fn join(self) -> Ended {
-        let _ = self.thread.join();
-        std::mem::take(&mut *lock(&self.shared.ended))
-    }
-}
-
 /// Records are read in steps of so many bytes: what becomes of them is put away before the next are read.
 const STEP: usize = 256 * 1024;
 
-async fn export(reader: RecordsReader, plan: Plan, shared: Arc<Shared>) {
+/// Works until all is read, and delivered or left to whoever comes next.
+pub async fn export(reader: RecordsReader, plan: Plan, shared: Arc<Shared>) {
     let mut work = Work::new(reader, plan, shared);
     while !work.assembler.has_ended() {
         let tick = work.plan.config.flush_interval.min(Duration::from_millis(500));
         let _ = timeout(tick, work.shared.news.notified()).await;
+        let is_cut_off = work.shared.is_cut_off.load(Ordering::Acquire);
         work.catch_up().await;
+        if is_cut_off && !work.assembler.has_ended() {
+            let now = monotonic_ns().to_le_bytes();
+            work.assembler.feed(Frame { kind: FrameKind::End, producer: 0, payload: &now });
+            work.catch_up().await;
+        }
     }
     work.finish().await;
 }
@@ -461,8 +317,9 @@ impl Work {
             }
             self.tidy().await;
             let Some((queues, _)) = &self.sending else { return };
-            let is_idle = queues.are_served() && self.leftovers.as_ref().is_none_or(Leftovers::is_idle);
-            if is_idle || self.patience.is_over() {
+            // A queue is served too when its time is over, which it may take a request longer for.
+            let has_leftovers = self.leftovers.as_ref().is_some_and(|leftovers| !leftovers.is_idle());
+            if queues.are_served() && (!has_leftovers || self.patience.is_over()) {
                 break;
             }
             queues.moment().await;

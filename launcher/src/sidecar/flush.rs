@@ -2,22 +2,26 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashSet};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ddtrace::config::Config;
 use tokio::task::LocalSet;
 
 use super::leftover::{Done, Leftovers, Story};
 use super::queues::{Patience, Queues};
+use super::zombie;
 use crate::spool;
 
 /// The directory of the spool in the state directory.
 pub const SPOOL: &str = "spool";
 
-/// So many moments a run is waited for that somebody is at work on: a sidecar may be just about to leave it.
-const BUSY_TRIES: usize = 10;
+/// So long a run is waited for whose program seems to go on: its sidecar may not have seen yet that it is over.
+const GRACE: Duration = Duration::from_millis(500);
+/// A sidecar of this age has a directory for its run, if it ever has one.
+const NEWBORN_MS: u64 = 1000;
 
 /// Most that waits of one run, by the configuration. Where there is no disk for it, it is memory that it takes; a segment or
 /// two beyond that are just being read or sent.
@@ -31,7 +35,7 @@ pub fn spool_bound(config: &Config) -> spool::Bound {
 pub struct Flushed {
     /// What became of spans.
     pub done: Done,
-    /// Spans of earlier runs that still wait.
+    /// Spans that still wait, of runs whose programs are over.
     pub waiting: u64,
     /// The receivers that these wait for.
     pub wait_for: BTreeSet<String>,
@@ -41,7 +45,8 @@ pub struct Flushed {
     pub complaints: Vec<String>,
 }
 
-/// Delivers what earlier runs have left below `state_dir`, for as long as `wait`.
+/// Delivers what earlier runs have left below `state_dir`, for as long as `wait`. What others are at work on is waited for,
+/// but for the runs of programs that go on.
 ///
 /// # Errors
 /// There is no descriptor for a runtime.
@@ -53,17 +58,17 @@ pub fn flush(config: &Config, state_dir: &Path, wait: Duration) -> std::io::Resu
         let queues = Queues::open(config, Some(state_dir), false, &patience, &Rc::new(RefCell::default())).await;
         patience.end_within(wait);
         let mut leftovers = Leftovers::find(Some(&spool), None);
-        let mut tries = BUSY_TRIES;
+        let begun = Instant::now();
         loop {
             leftovers.work(&queues, config).await;
             if patience.is_over() {
                 break;
             }
             if leftovers.is_idle() {
-                if tries == 0 || !leftovers.try_busy_again() {
+                let goes_on = |path: &Path| begun.elapsed() >= GRACE && spool::goes_on(path);
+                if !leftovers.look_again(&spool, goes_on) && !expects_a_run() {
                     break;
                 }
-                tries -= 1;
             }
             queues.moment().await;
         }
@@ -72,10 +77,26 @@ pub fn flush(config: &Config, state_dir: &Path, wait: Duration) -> std::io::Resu
         Flushed { done: ended.done, complaints, ..Flushed::default() }
     });
     let left = spool::Status::of(&spool, |path, moved| count_unsent(path, moved, config));
-    flushed.waiting = left.left_behind();
+    flushed.waiting = left.of_the_past();
     flushed.wait_for = left.wait_for();
     flushed.leaves_unread = left.leaves_unread();
     Ok(flushed)
+}
+
+/// Whether a sidecar of this user, or a launcher that is about to start one, is so young that its run may have no directory
+/// yet.
+fn expects_a_run() -> bool {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return false };
+    let (own_id, own_user) = (std::process::id(), nix::unistd::geteuid().as_raw());
+    entries.flatten().any(|entry| {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { return false };
+        let is_ours = || entry.metadata().is_ok_and(|metadata| metadata.uid() == own_user);
+        let is_named_so = || {
+            let name = std::fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
+            matches!(name.trim_end(), "ddtrace-sidecar" | "ddtrace-run")
+        };
+        pid != own_id && is_ours() && is_named_so() && zombie::age_ms(pid).is_some_and(|age| age < NEWBORN_MS)
+    })
 }
 
 /// How many spans the records of a run in this directory tell of that are not among the `moved`, and what cannot be read.

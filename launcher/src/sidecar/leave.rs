@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::deliver::{Plan, Shared};
+use super::exporting::{Plan, Shared};
 use crate::spool::{Outbox, RecordsReader, RunDirectory};
 
 /// So long the thread that writes the records may take to let go of them.

@@ -84,6 +84,8 @@ pub struct Leftovers {
     adopted: Vec<Adopted>,
     /// Somebody is at work on them.
     busy: Vec<PathBuf>,
+    /// All that were looked at, and are not busy.
+    seen: HashSet<PathBuf>,
     ended: Ended,
 }
 
@@ -131,7 +133,7 @@ impl Leftovers {
             })
         });
         let paths = paths.unwrap_or_default().into_iter().filter(|path| Some(path.as_path()) != own).collect();
-        Leftovers { paths, adopted: Vec::new(), busy: Vec::new(), ended }
+        Leftovers { paths, adopted: Vec::new(), busy: Vec::new(), seen: HashSet::new(), ended }
     }
 
     /// Lets go of the runs that are done, and takes over the next ones.
@@ -143,7 +145,11 @@ impl Leftovers {
         while self.adopted.len() < AT_ONCE
             && let Some(path) = self.paths.pop_front()
         {
-            match RunDirectory::adopt(&path) {
+            let adopted = RunDirectory::adopt(&path);
+            if adopted.as_ref().err().is_none_or(|error| error.kind() != io::ErrorKind::WouldBlock) {
+                self.seen.insert(path.clone());
+            }
+            match adopted {
                 Ok(directory) => {
                     let run = Adopted::open(directory, &path, queues, config, &mut self.ended).await;
                     self.adopted.extend(run);
@@ -154,10 +160,14 @@ impl Leftovers {
         }
     }
 
-    /// Goes back to the runs that somebody was at work on, if there were any.
-    pub fn try_busy_again(&mut self) -> bool {
-        self.paths.extend(self.busy.drain(..));
-        !self.paths.is_empty()
+    /// Goes back to the runs that somebody was at work on, and to those that have come to the spool meanwhile; gives whether
+    /// there are any but for those that `goes_on` tells of.
+    pub fn look_again(&mut self, spool: &Path, goes_on: impl Fn(&Path) -> bool) -> bool {
+        self.busy.clear();
+        // What cannot be read was told at the first look.
+        let there = spool::runs(spool).unwrap_or_default();
+        self.paths.extend(there.into_iter().filter(|path| !self.seen.contains(path)));
+        self.paths.iter().any(|path| !goes_on(path))
     }
 
     /// Whether nothing is left that could be done.

@@ -10,6 +10,7 @@ mod deliver;
 mod detach;
 mod doorbell;
 mod early;
+mod exporting;
 mod flush;
 mod given_up;
 mod groups;

@@ -35,6 +35,8 @@ pub struct Patience {
     renewed_by: Cell<Option<(Duration, Instant)>>,
     /// Told when it was set.
     shortened: Notify,
+    /// Told when a request that had been given more time has failed.
+    in_vain: Notify,
 }
 
 impl Patience {
@@ -47,7 +49,9 @@ impl Patience {
         }
     }
 
-    /// From now on there is so much time for each answer: as long as receivers take what there is, it goes on.
+    /// From now on there is so much time for each answer: as long as receivers take what there is, it goes on. A request
+    /// that is under way by then is awaited, for as long as any request is: most receivers that are broken off have taken
+    /// it all the same, and would be sent it again.
     pub fn end_within_of_an_answer(&self, limit: Duration) {
         self.end_within(limit);
         self.renewed_by.set(Some((limit, Instant::now() + MOST_AFTER_THE_END)));
@@ -64,17 +68,26 @@ impl Patience {
     pub fn hurry(&self) {
         self.renewed_by.set(None);
         self.end_within(LAST_MOMENT);
+        // The deadline may be sooner already, and not hold for what is under way.
+        self.shortened.notify_waiters();
     }
 
-    /// Waits until the time is over.
-    async fn over(&self) {
+    /// Waits until the time is over for a queue, of which a request may be under way.
+    async fn over(&self, is_under_way: &Cell<bool>) {
         loop {
-            let left = self.deadline.get().map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            let shortened = self.shortened.notified();
+            let last = self.renewed_by.get().map(|(_, last)| last).filter(|_| is_under_way.get());
+            let deadline = self.deadline.get().map(|deadline| last.unwrap_or(deadline));
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            let changed = async {
+                tokio::select! {
+                    () = self.shortened.notified() => {}
+                    () = self.in_vain.notified() => {}
+                }
+            };
             match left {
                 Some(Duration::ZERO) => return,
-                Some(left) => drop(timeout(left, shortened).await),
-                None => shortened.await,
+                Some(left) => drop(timeout(left, changed).await),
+                None => changed.await,
             }
         }
     }
@@ -347,9 +360,17 @@ impl Server {
         }
         let complaints = Rc::clone(&self.complaints);
         let last_said = RefCell::new(String::new());
+        let is_under_way = Cell::new(false);
         let mut tell = |remark| match remark {
-            Remark::Sent => account.add(Counter::Requests, 1),
-            Remark::InVain => account.add(Counter::Retries, 1),
+            Remark::Sent => {
+                is_under_way.set(true);
+                account.add(Counter::Requests, 1);
+            }
+            Remark::InVain => {
+                is_under_way.set(false);
+                account.add(Counter::Retries, 1);
+                self.patience.in_vain.notify_waiters();
+            }
             Remark::Settled { spans, dropped } => parcel.settle_part(spans, dropped),
             // The same is not said again at each try.
             Remark::Said(text) if text == *last_said.borrow() => {}
@@ -360,15 +381,17 @@ impl Server {
             }
         };
         let settled = tokio::select! {
-            settled = deliver(&mut self.backend, &body, spans, &self.patience.shortened, &mut tell) => settled,
-            () = self.queue.until_given_up(parcel) => None,
-            () = self.patience.over() => {
+            // A time that is over by now is no time to begin.
+            biased;
+            () = self.patience.over(&is_under_way) => {
                 // A receiver that says nothing has said nothing yet either.
                 if last_said.borrow().is_empty() {
                     tell(Remark::Said(format!("{} gave no answer in time", self.queue.name)));
                 }
                 None
             }
+            () = self.queue.until_given_up(parcel) => None,
+            settled = deliver(&mut self.backend, &body, spans, &self.patience.shortened, &mut tell) => settled,
         };
         if let Some(dropped) = settled.map(|dropped| dropped + dropped_before) {
             account.add(Counter::SentBytes, body.len() as u64);

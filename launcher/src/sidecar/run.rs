@@ -25,7 +25,7 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use super::collect::{Collector, DOORBELL};
-use super::deliver::{Exporting, Plan};
+use super::exporting::{Exporting, Plan};
 use super::flush::{SPOOL, spool_bound};
 use super::origin::Origin;
 use super::pidfd::Watch;
@@ -187,14 +187,18 @@ fn work(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
 
     let told_to_go = watch(&epoll, &signals, &mut collector, &exporting, order.control.as_ref());
 
+    account.set(Counter::Over, 1);
     if told_to_go {
         exporting.hurry();
     }
     collector.accept_all();
-    collector.end(|| {
+    let is_complete = collector.end(|| {
         exporting.wake();
         !exporting.is_finished()
     });
+    if !is_complete {
+        exporting.end_without_word();
+    }
     // Who comes now is not traced by this run any more, and may have one of its own.
     let mut records = Some(collector.into_records());
     exporting.wake();

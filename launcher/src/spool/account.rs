@@ -55,6 +55,8 @@ pub enum Counter {
     SampledOut = 13,
     /// Those of the dropped ones that are processes of what has proved to be a service.
     GivenUp = 14,
+    /// 1 when the run's last process is gone, or told of no more: what is left is to be delivered.
+    Over = 15,
 }
 
 impl Counter {
@@ -251,6 +253,11 @@ impl Counts {
     /// Spans that wait for a receiver.
     pub fn waiting(&self) -> u64 {
         self.get(Counter::Recorded).saturating_sub(self.done())
+    }
+
+    /// Whether nothing more comes to be in the run: its last process is gone, or its sidecar.
+    pub fn is_of_the_past(&self) -> bool {
+        self.get(Counter::SidecarPid) == 0 || self.get(Counter::Over) != 0
     }
 
     /// Spans of which it is known what became of them. A disk may have put anything into the counters.

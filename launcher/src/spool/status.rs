@@ -35,6 +35,13 @@ struct Run {
     lost: u64,
 }
 
+/// Whether somebody is at work on a run, and may be for as long as its program runs.
+pub fn goes_on(path: &Path) -> bool {
+    let account = Account::open(path).ok().flatten();
+    // Without an account it is one that found no room for it, or has just been made.
+    !account.is_some_and(|account| account.counts().is_of_the_past())
+}
+
 /// What is in the spool.
 pub struct Status {
     spool: PathBuf,
@@ -107,9 +114,18 @@ impl Status {
         self.left().map(|run| run.waiting).sum()
     }
 
-    /// The receivers that spans of runs that are over wait for.
+    /// Spans that wait of runs whose programs are over, also where somebody is at work on them.
+    pub fn of_the_past(&self) -> u64 {
+        self.past().map(|run| run.waiting).sum()
+    }
+
+    fn past(&self) -> impl Iterator<Item = &Run> {
+        self.runs.iter().filter(|run| !run.is_running || run.counts.as_ref().is_some_and(Counts::is_of_the_past))
+    }
+
+    /// The receivers that these wait for.
     pub fn wait_for(&self) -> BTreeSet<String> {
-        self.left().flat_map(|run| &run.destinations).map(|(name, _)| name.clone()).collect()
+        self.past().flat_map(|run| &run.destinations).map(|(name, _)| name.clone()).collect()
     }
 
     fn left(&self) -> impl Iterator<Item = &Run> {

@@ -89,7 +89,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         default: "2s",
         dd: &["DD_TRACE_SHUTDOWN_TIMEOUT_SECONDS"],
         help: "How long `--supervise` and `--view` wait for delivery after the end of the program; without them, how long \
-               the sidecar waits for each answer of a receiver",
+               the sidecar goes on trying, and again after each answer of a receiver",
         example: "\"10s\"",
         ..Setting::BLANK
     },
