@@ -25,6 +25,7 @@ _CALLED = {
     "opentelemetry.propagate": "ddtrace_run.otel:propagate_imported",
     "ddtrace_api": "ddtrace_run._ddtrace_api:imported",
     "asyncio.base_events": "ddtrace_run._finder:hand_on_to_tasks",
+    "uvloop": "ddtrace_run._finder:hand_on_to_tasks",
     "concurrent.futures.thread": "ddtrace_run._finder:hand_on_in_pools",
     "gevent.greenlet": "ddtrace_run._finder:hand_on_to_greenlets",
 }
@@ -256,7 +257,9 @@ def hand_on_in_pools(module):
 
 
 def hand_on_to_tasks(module):
-    """`asyncio.base_events` has been imported: tasks know of which request they are, where connections are looked at."""
+    """`asyncio.base_events` or `uvloop` has been imported: tasks know of which request they are, where connections are
+    looked at.
+    """
     # Else it is told of it when it is loaded: as long as the program has used no API there are no spans.
     native = sys.modules.get("ddtrace_run._native")
     if native is not None:

@@ -127,10 +127,13 @@ mod native {
         ffi::add_method(&span, c"__exit__", doc, otel::span::exit)?;
 
         let modules = py.import("sys")?.getattr("modules")?;
-        if let Ok(loops) = modules.get_item("asyncio.base_events")
-            && loops.hasattr("BaseEventLoop")?
-        {
-            hand_on_to_tasks(&loops)?;
+        for (name, class) in [("asyncio.base_events", "BaseEventLoop"), ("uvloop", "Loop")] {
+            // One that is just being imported is told of when it is ready.
+            if let Ok(loops) = modules.get_item(name)
+                && loops.hasattr(class)?
+            {
+                hand_on_to_tasks(&loops)?;
+            }
         }
         let before = [("before", wrap_pyfunction!(decide_before_fork, module)?)].into_py_dict(py)?;
         py.import("os")?.call_method("register_at_fork", (), Some(&before)).map(drop)

@@ -35,25 +35,38 @@ fn find_request(py: Python<'_>) -> PyResult<NativeRequest> {
         return Ok(NativeRequest::Known(number));
     }
     // On the thread of a loop the work of many takes turns.
-    Ok(if is_in_loop(py)? && !has_just_read(py)? { NativeRequest::Unknown } else { NativeRequest::OfThread })
+    Ok(if running_loop(py)?.is_some() && !has_just_read(py)? {
+        NativeRequest::Unknown
+    } else {
+        NativeRequest::OfThread
+    })
 }
 
-fn is_in_loop(py: Python<'_>) -> PyResult<bool> {
+/// The event loop that runs on this thread, if one does.
+fn running_loop(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
     static RUNNING: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let running = match RUNNING.get(py) {
         Some(running) => running,
         None => {
-            let Some(module) = modules(py)?.get_item(intern!(py, "_asyncio"))? else { return Ok(false) };
+            let Some(module) = modules(py)?.get_item(intern!(py, "_asyncio"))? else { return Ok(None) };
             let running = module.getattr(intern!(py, "_get_running_loop"))?.unbind();
             RUNNING.get_or_init(py, || running)
         }
     };
-    Ok(!running.bind(py).call0()?.is_none())
+    Ok(Some(running.bind(py).call0()?).filter(|running| !running.is_none()))
+}
+
+/// uvloop's loops have no frames of their own.
+fn is_of_uvloop(running: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let module: String = running.get_type().getattr(intern!(running.py(), "__module__"))?.extract()?;
+    Ok(module.starts_with("uvloop"))
 }
 
 /// Whether the loop has called us because something has arrived at a connection, and nothing else came in between: then the
 /// request that the thread serves is the one that has arrived.
 fn has_just_read(py: Python<'_>) -> PyResult<bool> {
+    let Some(running) = running_loop(py)? else { return Ok(false) };
+    let has_no_frames = is_of_uvloop(&running)?;
     let mut frame = py.import("sys")?.call_method1(intern!(py, "_getframe"), (0,)).ok();
     for _ in 0..MOST_CALLERS {
         let Some(this) = frame.filter(|frame| !frame.is_none()) else { return Ok(false) };
@@ -69,9 +82,25 @@ fn has_just_read(py: Python<'_>) -> PyResult<bool> {
                 return Ok(false);
             }
         }
-        frame = Some(this.getattr(intern!(py, "f_back"))?);
+        let caller = this.getattr(intern!(py, "f_back"))?;
+        if has_no_frames && (name == "data_received" || name == "buffer_updated") {
+            // What is below it then is what runs the loop, and never a task.
+            return Ok(!caller.is_none() && !is_of_task(&caller)?);
+        }
+        frame = Some(caller);
     }
     Ok(false)
+}
+
+/// Whether a frame is that of a coroutine or a generator.
+fn is_of_task(frame: &Bound<'_, PyAny>) -> PyResult<bool> {
+    const GENERATOR: u32 = 0x20;
+    const COROUTINE: u32 = 0x80;
+    const ITERABLE_COROUTINE: u32 = 0x100;
+    const ASYNC_GENERATOR: u32 = 0x200;
+    let code = frame.getattr(intern!(frame.py(), "f_code"))?;
+    let flags: u32 = code.getattr(intern!(frame.py(), "co_flags"))?.extract()?;
+    Ok(flags & (GENERATOR | COROUTINE | ITERABLE_COROUTINE | ASYNC_GENERATOR) != 0)
 }
 
 /// Stands for the method `create_task` of asyncio's loops. Being no function of Python's it is in no traceback.
@@ -136,7 +165,7 @@ impl CreateTask {
     }
 }
 
-/// `asyncio.base_events` has been imported, or this module after it.
+/// `asyncio.base_events` or `uvloop` has been imported, or this module after it.
 #[pyfunction]
 pub(crate) fn hand_on_to_tasks(module: &Bound<'_, PyAny>) -> PyResult<()> {
     // Without it nothing is to begin here before the program makes use of an API.
@@ -144,7 +173,10 @@ pub(crate) fn hand_on_to_tasks(module: &Bound<'_, PyAny>) -> PyResult<()> {
         return Ok(());
     }
     let py = module.py();
-    let class = module.getattr("BaseEventLoop")?;
+    let class = match module.getattr_opt("BaseEventLoop")? {
+        Some(class) => class,
+        None => module.getattr("Loop")?,
+    };
     let original = class.getattr("create_task")?;
     if original.cast::<CreateTask>().is_err() {
         class.setattr("create_task", Py::new(py, CreateTask { original: original.unbind() })?)?;

@@ -1,4 +1,6 @@
-"""A server with an event loop, by uvicorn. `served.py PORT`, and `HOW` says whether it makes spans of its requests."""
+"""A server with an event loop, by uvicorn. `served.py PORT`, and `HOW` says whether it makes spans of its requests, and of
+which loop and parser it is.
+"""
 
 import asyncio
 import os
@@ -7,7 +9,7 @@ import sys
 import uvicorn
 from ddtrace import tracer
 
-how = os.environ["HOW"]
+how, loop, parser = os.environ["HOW"].split("-")
 released = asyncio.Event()
 
 
@@ -62,4 +64,4 @@ async def app(scope, receive, send):
     await send({"type": "http.response.body", "body": body})
 
 
-uvicorn.run(app, port=int(sys.argv[1]), loop="asyncio", http="h11", lifespan="off", log_level="critical")
+uvicorn.run(app, port=int(sys.argv[1]), loop=loop, http=parser, lifespan="off", log_level="critical")
