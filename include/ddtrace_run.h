@@ -220,6 +220,7 @@ struct ddtrace_interface {
     ddtrace_span (*lend)(const struct ddtrace_lent *span);
     void (*give_back)(ddtrace_span span);
     int32_t (*decide)(ddtrace_span span, const struct ddtrace_decided *decided);
+    ddtrace_span (*request_from)(const uint8_t *address, uint32_t port);
 };
 
 /* ---- Finding it. ---- */
@@ -242,7 +243,7 @@ DDTRACE_INLINE const struct ddtrace_interface *ddtrace_find(void) {
     /* Stands for "there is none", so that it is looked for only once. */
     static const struct ddtrace_interface none = {0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
                                                   NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-                                                  NULL, NULL, NULL, NULL, NULL, NULL};
+                                                  NULL, NULL, NULL, NULL, NULL, NULL, NULL};
     static const struct ddtrace_interface *found = NULL;
     const struct ddtrace_interface *known = __atomic_load_n(&found, __ATOMIC_RELAXED);
     if (known == NULL) {

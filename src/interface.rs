@@ -363,4 +363,7 @@ pub struct Interface {
     /// What the caller has decided about the trace of what it has lent or taken over; null only asks. Gives 0, or -1 where
     /// another decision stands that has left the process: [`Interface::hand_over`] tells it.
     pub decide: unsafe extern "C" fn(span: u64, decided: *const DecidedInfo) -> i32,
+    /// The request that is open on the connection that somebody at this IPv6 address (of IPv4 the mapped one), of 16 bytes,
+    /// and this port has made; of several that came in over it the oldest. A handle, or 0 for none.
+    pub request_from: unsafe extern "C" fn(address: *const u8, port: u32) -> u64,
 }

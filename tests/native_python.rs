@@ -494,3 +494,28 @@ fn tasks_belong_to_the_request_that_they_were_made_for() {
         }
     }
 }
+
+/// A server whose tasks are older than what comes in: a span of a request that says who has made it is the request's.
+#[test]
+fn who_has_made_a_request_tells_it_apart() {
+    for tells in [true, false] {
+        let mut sandbox = sandbox();
+        let (server, port) = server(&mut sandbox, "streams.py", if tells { "tells" } else { "is silent" });
+        let (mut first, mut second) = (Client::new(port), Client::new(port));
+        first.ask("/slow", PARENT);
+        assert_eq!(second.get("/other", ""), "other");
+        assert_eq!(second.get("/fast", ""), "fast");
+        assert_eq!(first.answer("/slow"), "slow");
+        drop(server);
+        let spans = sandbox.spans();
+        let servers = Vec::from_iter(spans.iter().filter(|span| span.kind == "server"));
+        assert_eq!(servers.len(), if tells { 3 } else { 6 }, "{spans:#?}");
+        for name in ["slow", "other", "fast"].into_iter().filter(|_| tells) {
+            let request = only(&spans, |span| span.name == format!("request {name}"));
+            assert_eq!(request.text("url.path"), Some(&*format!("/{name}")), "it has what the connection told");
+            assert_eq!(request.parent_id.as_deref(), (name == "slow").then_some(SPAN_ID));
+            let work = only(&spans, |span| span.name == format!("work-{name}"));
+            assert_eq!(work.parent_id.as_ref(), Some(&request.span_id));
+        }
+    }
+}

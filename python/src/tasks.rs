@@ -11,6 +11,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString, PyTuple};
+use std::net::SocketAddr;
 
 /// So many callers are looked at: between a loop and a protocol's callback there are a few, with encryption some more.
 const MOST_CALLERS: usize = 64;
@@ -22,11 +23,18 @@ fn variable(py: Python<'_>) -> PyResult<&'static Variable> {
 }
 
 /// The request that what begins here without a parent is, or belongs to.
-pub(crate) fn request_here(py: Python<'_>) -> NativeRequest {
+pub(crate) fn request_here(py: Python<'_>, peer: Option<SocketAddr>) -> NativeRequest {
     if !is_wanted() {
         return NativeRequest::OfThread;
     }
-    find_request(py).unwrap_or(NativeRequest::Unknown)
+    match find_request(py).unwrap_or(NativeRequest::Unknown) {
+        // A server that has made its task before the head arrived knows over which connection.
+        NativeRequest::Unknown => match peer.map_or(0, |peer| engine().tracer.request_from(peer)) {
+            0 => NativeRequest::Unknown,
+            number => NativeRequest::Known(number),
+        },
+        known => known,
+    }
 }
 
 fn find_request(py: Python<'_>) -> PyResult<NativeRequest> {

@@ -101,7 +101,7 @@ pub(crate) fn start<'py>(
     };
     let start_ns = *start.start_unix_ns.get_or_insert_with(ddtrace::tracer::now_unix_ns);
     if !matches!(parent, Active::Span(_)) {
-        start.native_request = tasks::request_here(py);
+        start.native_request = tasks::request_here(py, start.peer);
     }
     let (live, above, shared) = match parent {
         Active::Span(span) => {
@@ -200,6 +200,7 @@ fn reborrow<'a>(start: Start<'_>) -> Start<'a> {
         kind: start.kind,
         is_request: start.is_request,
         native_request: start.native_request,
+        peer: start.peer,
         start_unix_ns: start.start_unix_ns,
         parent: Parent::None,
         incoming: None,

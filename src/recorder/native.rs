@@ -3,6 +3,7 @@
 use super::{Outlet, Recorder};
 use crate::interface::{CurrentSpan, DecidedInfo, Header, LentSpan, Part, RequestInfo, Text};
 use crate::propagation::CarrierMut;
+use core::net::SocketAddr;
 use std::string::String;
 use std::vec::Vec;
 
@@ -53,6 +54,17 @@ impl Recorder {
             Outlet::Own(_) | Outlet::Nowhere => None,
             #[cfg(test)]
             Outlet::Memory(memory) => *memory.request.lock().unwrap(),
+        }
+    }
+
+    /// The handle of the request that has come in over the connection from there, and is open; 0 for none.
+    #[must_use]
+    pub fn native_request_from(&self, peer: SocketAddr) -> u64 {
+        match &self.outlet {
+            Outlet::Preload(preload) => preload.request_from(peer),
+            Outlet::Own(_) | Outlet::Nowhere => 0,
+            #[cfg(test)]
+            Outlet::Memory(_) => 0,
         }
     }
 

@@ -9,6 +9,7 @@ use crate::record::RecordWriter;
 use crate::ring::layout::MAX_RECORD;
 use core::ffi::{CStr, c_char, c_void};
 use core::mem::MaybeUninit;
+use core::net::{IpAddr, SocketAddr};
 use core::ptr::NonNull;
 
 /// The library's table. It is never unloaded (`-z nodelete`).
@@ -56,6 +57,15 @@ impl Preload {
         // SAFETY: as above.
         let told = unsafe { (self.interface.request)(number, &mut request) } == 0;
         told.then_some(request)
+    }
+
+    pub(super) fn request_from(&self, peer: SocketAddr) -> u64 {
+        let address = match peer.ip() {
+            IpAddr::V4(address) => address.to_ipv6_mapped(),
+            IpAddr::V6(address) => address,
+        };
+        // SAFETY: 16 bytes.
+        unsafe { (self.interface.request_from)(address.octets().as_ptr(), peer.port().into()) }
     }
 
     pub(super) fn take_over(&self, number: u64) -> u64 {

@@ -32,7 +32,7 @@ mod tests;
 
 pub use data::SpanData;
 pub use live::LiveSpan;
-pub use native::NativeRequest;
+pub use native::{NativeRequest, peer};
 pub use settings::Settings;
 pub use start::{Parent, Start};
 pub use trace::ActiveTrace;
@@ -43,6 +43,7 @@ use crate::ids::{SpanId, TraceId};
 use crate::propagation::Carrier;
 use crate::propagation::baggage::Baggage;
 use crate::recorder::{Process, Recorder};
+use core::net::SocketAddr;
 use registry::Registry;
 pub(crate) use remembered::Remembered;
 #[cfg(feature = "direct")]
@@ -137,6 +138,12 @@ impl Tracer {
     #[must_use]
     pub fn served_natively(&self) -> u64 {
         self.recorder.native_surroundings()
+    }
+
+    /// The handle of the request that native code has seen come in from there, and that is not answered; 0 for none.
+    #[must_use]
+    pub fn request_from(&self, peer: SocketAddr) -> u64 {
+        self.recorder.native_request_from(peer)
     }
 
     /// Whether a span of native code is open.

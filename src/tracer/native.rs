@@ -6,6 +6,7 @@ use crate::interface::{CURRENT_IS_CONTEXT, CurrentSpan, REQUEST_BRINGS_CONTEXT, 
 use crate::propagation::baggage::Baggage;
 use crate::propagation::{Carrier, CarrierMut, Propagation};
 use crate::recorder::Recorder;
+use core::net::{IpAddr, SocketAddr};
 use std::string::String;
 use std::vec::Vec;
 
@@ -19,6 +20,21 @@ pub enum NativeRequest {
     Known(u64),
     /// That is not certain.
     Unknown,
+}
+
+/// Who has made a request, where attributes tell it: of the conventions that servers' spans are made by, the newest first.
+#[must_use]
+pub fn peer(text: impl Fn(&str) -> Option<String>) -> Option<SocketAddr> {
+    const NAMES: [(&str, &str); 4] = [
+        ("network.peer.address", "network.peer.port"),
+        ("client.address", "client.port"),
+        ("net.sock.peer.addr", "net.sock.peer.port"),
+        ("net.peer.ip", "net.peer.port"),
+    ];
+    NAMES.iter().find_map(|(address, port)| {
+        let address: IpAddr = text(address)?.parse().ok()?;
+        Some(SocketAddr::new(address, text(port)?.parse().ok()?))
+    })
 }
 
 /// The handle of what a span without a parent belongs under; 0 for nothing.

@@ -16,6 +16,7 @@ use crate::record::{SPAN_LOCAL_ROOT, SPAN_REMOTE_PARENT, SPAN_TAKES_OVER};
 use crate::recorder::Process;
 use crate::semconv::is_request;
 use crate::span::{Scope, SpanKind};
+use core::net::SocketAddr;
 use std::borrow::Cow;
 use std::string::String;
 use std::sync::Arc;
@@ -41,6 +42,8 @@ pub struct Start<'a> {
     pub is_request: bool,
     /// The request of native code that it is, or that it belongs to where it has no parent.
     pub native_request: NativeRequest,
+    /// Who has made the request that it is, if that is known: it tells requests apart that take turns on a thread.
+    pub peer: Option<SocketAddr>,
     /// When it started, in nanoseconds since the Unix epoch; `None` is now.
     pub start_unix_ns: Option<u64>,
     /// What it hangs under.
@@ -62,6 +65,7 @@ impl<'a> Start<'a> {
             kind: SpanKind::Internal,
             is_request: false,
             native_request: NativeRequest::OfThread,
+            peer: None,
             start_unix_ns: None,
             parent,
             incoming: None,

@@ -54,6 +54,19 @@ impl Address {
         matches!(self.family(), AF_INET | AF_INET6).then(|| u16::from_be_bytes([high, low]))
     }
 
+    /// Whether this is the end of a TCP connection with that IPv6 address, of IPv4 the mapped one, and port.
+    pub(crate) fn is(&self, address: &[u8; 16], port: u16) -> bool {
+        let is_there = match self.family() {
+            AF_INET => match address {
+                [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, v4 @ ..] => self.bytes.get(4..8) == Some(v4),
+                _ => false,
+            },
+            AF_INET6 => self.bytes.get(8..24) == Some(address),
+            _ => false,
+        };
+        is_there && self.port() == Some(port)
+    }
+
     /// The IP address, or the path of a Unix socket (which may be empty).
     pub(crate) fn text(&self) -> Text {
         let mut text = Text::new();
@@ -152,6 +165,8 @@ mod tests {
             let address = Address::of(&[&[2, 0, 0x1f, 0x90][..], &v4.octets()].concat()).unwrap();
             prop_assert_eq!(address.text().as_str().to_string(), v4.to_string());
             prop_assert_eq!(address.port(), Some(8080));
+            let mapped = v4.to_ipv6_mapped().octets();
+            prop_assert!(address.is(&mapped, 8080) && !address.is(&mapped, 8081) && !address.is(&[0xff; 16], 8080));
             let mask = (0..8).fold(0u128, |mask, group| {
                 let kept = if groups.get(group).copied().unwrap_or(false) { 0xffff } else { 0 };
                 mask << 16 | kept
@@ -163,6 +178,7 @@ mod tests {
                 prop_assert_eq!(v6(address).text().as_str().to_string(), expected);
             }
             prop_assert_eq!(v6(address).port(), Some(8080));
+            prop_assert!(v6(address).is(&address.octets(), 8080) && !v6(address).is(&address.octets(), 80));
         }
     }
 }

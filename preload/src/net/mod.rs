@@ -31,7 +31,7 @@ use crate::tracer::native;
 use crate::tracer::pool::Key;
 use address::Address;
 use connection::{Connection, ConnectionRef};
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use ddtrace::sys;
 
 /// Descriptors above are not looked at.
@@ -39,6 +39,9 @@ const MOST_DESCRIPTORS: usize = 65_536;
 
 /// For each descriptor the slot of its connection and which life of it, as in [`Key`]; 0 for none.
 static WORDS: [AtomicU64; MOST_DESCRIPTORS] = [const { AtomicU64::new(0) }; MOST_DESCRIPTORS];
+
+/// The highest descriptor that was ever one of a connection.
+static HIGHEST: AtomicUsize = AtomicUsize::new(0);
 
 /// Whether connections are looked at at all.
 static ENABLED: AtomicBool = AtomicBool::new(false);
@@ -100,6 +103,7 @@ fn slot(word: u64) -> Option<ConnectionRef> {
 fn watch(fd: i32, new: Connection) {
     let Some(word) = word_of(fd) else { return };
     let Some(value) = keep(new) else { return forget(fd) };
+    HIGHEST.fetch_max(fd as u32 as usize, Ordering::Relaxed);
     // Release pairs with the acquire in `connection`. What stands there was closed behind our back.
     drop_word(word.swap(value, Ordering::AcqRel));
 }
@@ -204,6 +208,25 @@ pub(crate) fn lose(fd: i32) {
         let _ = connection.traffic.with(|traffic| traffic.exchanges.give_up());
         Place::Descriptor(fd).give_up(&connection);
     }
+}
+
+/// The request that is open on the connection that has come from this address; 0 for none. Looked for among all connections:
+/// some ten nanoseconds each.
+pub(crate) fn request_from(address: &[u8; 16], port: u16) -> u64 {
+    if !is_enabled() {
+        return 0;
+    }
+    let known = WORDS.get(..=HIGHEST.load(Ordering::Relaxed)).unwrap_or_default();
+    let of = |word: &AtomicU64| {
+        // Acquire pairs with the release in `watch`.
+        let connection = enter(word.load(Ordering::Acquire))?;
+        let request = connection.traffic.with(|traffic| {
+            let exchanges = &traffic.exchanges;
+            if traffic.is_accepted && exchanges.peer.is(address, port) { exchanges.current() } else { 0 }
+        });
+        request.filter(|request| *request != 0)
+    };
+    known.iter().find_map(of).unwrap_or(0)
 }
 
 /// The program waits for whatever comes next on many descriptors: what it does then need not be for the present request.

@@ -5,6 +5,7 @@ use super::carriers::{HostHeaders, HostHeadersMut, bytes};
 use super::span::{SpanRef, Start, Subject};
 use super::write::{NamedValue, Value};
 use super::{Tracer, existing_tracer, tracer, tracer_of_this_process};
+use crate::net;
 use crate::process;
 use core::ffi::{c_char, c_void};
 use ddtrace::interface::{
@@ -48,6 +49,7 @@ pub(crate) static ddtrace_run_interface: Interface = Interface {
     lend,
     give_back,
     decide,
+    request_from,
 };
 
 const DONE: i32 = 0;
@@ -273,6 +275,16 @@ unsafe extern "C" fn request(span: u64, out: *mut RequestInfo) -> i32 {
     let Some(info) = existing_tracer().and_then(|tracer| tracer.request_info(span)) else { return NOTHING };
     // SAFETY: the caller's own structure, which begins with its size (contract of the table).
     unsafe { fill(out, info, |info| &mut info.size) }
+}
+
+unsafe extern "C" fn request_from(address: *const u8, port: u32) -> u64 {
+    let Ok(port) = u16::try_from(port) else { return 0 };
+    if address.is_null() {
+        return 0;
+    }
+    // SAFETY: the caller's own 16 bytes (contract of the table), of any alignment.
+    let address = unsafe { address.cast::<[u8; 16]>().read_unaligned() };
+    net::request_from(&address, port)
 }
 
 unsafe extern "C" fn take_over(span: u64) -> u64 {

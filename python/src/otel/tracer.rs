@@ -6,17 +6,19 @@ use super::processors;
 use super::scope::Scope;
 use super::span::{Conduct, OtelSpan};
 use crate::ffi::{Arguments, fast};
+use crate::published::is_wanted;
 use crate::shown::shown;
 use crate::spared::{spared, succeeded};
 use crate::store::Active;
 use crate::tracer::given_up;
-use crate::values;
-use ddtrace::span::Scope as InstrumentationScope;
-use ddtrace::tracer::{Parent, SpanData, Start};
+use crate::values::{self, Value};
+use ddtrace::span::{Scope as InstrumentationScope, SpanKind};
+use ddtrace::tracer::{Parent, SpanData, Start, peer};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// What spans are made by: a scope of OpenTelemetry's API.
@@ -90,8 +92,11 @@ impl OtelTracer {
             }
         }
         let start_unix_ns = values::time(given.start_time.as_deref())?;
+        let kind = binding.kind(given.kind.as_deref());
+        let peer = (kind == SpanKind::Server && is_wanted()).then(|| peer_in(&attributes)).flatten();
         let start = Start {
-            kind: binding.kind(given.kind.as_deref()),
+            kind,
+            peer,
             start_unix_ns,
             scope: Some(Arc::clone(&self.made_by.scope)),
             ..Start::new(given.name()?, Parent::None)
@@ -107,6 +112,15 @@ impl OtelTracer {
             Err(error) => Err(given_up(shown.get().span.bind(py), error)),
         }
     }
+}
+
+/// Who has made a request.
+fn peer_in(attributes: &[(String, Value<'_>)]) -> Option<SocketAddr> {
+    peer(|wanted| match attributes.iter().find(|(name, _)| name == wanted)? {
+        (_, Value::Text(text)) => Some(text.clone().into_owned()),
+        (_, Value::Integer(number)) => Some(number.to_string()),
+        _ => None,
+    })
 }
 
 /// How a span is to begin, as it was given.

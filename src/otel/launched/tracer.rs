@@ -60,6 +60,7 @@ impl opentelemetry::trace::Tracer for RecordingTracer {
             start_unix_ns: builder.start_time.map(unix_ns),
             is_request: false,
             native_request: NativeRequest::OfThread,
+            peer: None,
             parent,
             incoming,
             incoming_baggage: incoming.filter(|incoming| incoming.has_baggage).map(|_| &baggage as _),
