@@ -40,6 +40,17 @@ def asks(back):
     return connection.getresponse().read()
 
 
+@app.route("/stored")
+def stored():
+    import psycopg2
+
+    connection = psycopg2.connect("user=me dbname=postgres")
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 42 AS answer")
+        return str(cursor.fetchone()[0])
+
+
 def datadog(wsgi):
     from ddtrace import tracer
 
