@@ -86,6 +86,9 @@ keys! {
     ExecCount = 23, PROCESS_EXEC_COUNT, "ddtrace_run.exec_count";
     /// True where the process was still running when its trace was sent: the span's end is when it was last seen.
     Unfinished = 24, PROCESS_UNFINISHED, "ddtrace_run.unfinished";
+    /// When the process went on with another program, `CLOCK_MONOTONIC` nanoseconds; if nothing comes of it, it says nothing.
+    /// Not exported as an attribute.
+    ExecTime = 25, EXEC_TIME, "exec_time";
     /// Datadog's sampling priority, once it is decided. On local roots.
     SamplingPriority = 40, SAMPLING_PRIORITY, "_sampling_priority_v1";
     /// The rate of the rule that decided. On local roots.

@@ -368,3 +368,29 @@ fn a_root_is_below_the_process_where_that_is_a_span() {
     assert_eq!(process["trace_id"], root["trace_id"]);
     assert!(process["metrics"]["process.pid"].is_number(), "{process:#?}");
 }
+
+/// What is open when another program takes the process over ends there, whatever that one is and does.
+#[test]
+fn a_span_ends_where_another_program_takes_over() {
+    for process_spans in ["true", "false"] {
+        for next in [&["sleep", "0.7"][..], &["sh", "-c", "sleep 0.7; true"]] {
+            let mut sandbox = Sandbox::new(env!("CARGO_BIN_EXE_ddtrace-run"));
+            sandbox.set("DD_TRACE_PROCESS_SPANS", process_spans);
+            let source = repository().join("tests/apps/goes_on.c");
+            let program = compile_strictly(&sandbox, &source, "cc", &[]);
+            assert_eq!(sandbox.run_traced([&[program.as_str()], next].concat()).code, Some(0));
+            let spans = sandbox.spans();
+            let left = spans.iter().find(|span| span.name == "left open").expect("it is there");
+            assert!(
+                left.error_type().is_some() && left.end - left.start >= 300_000_000,
+                "{process_spans} {next:?}: {left:?}"
+            );
+            if process_spans == "true" {
+                assert_eq!(left.error_type(), Some("process_exec"), "{left:?}");
+                let end = spans.iter().map(|span| span.end).max().expect("there are some");
+                // Whatever comes after it sleeps for longer.
+                assert!(left.end + 600_000_000 <= end, "{next:?}: {spans:?}");
+            }
+        }
+    }
+}

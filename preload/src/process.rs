@@ -16,6 +16,7 @@ use ddtrace::ids::{SpanId, TraceId};
 use ddtrace::random::Random;
 use ddtrace::record::{OpenBody, ROLE_CHILD, ROLE_SELF, RecordWriter};
 use ddtrace::ring::{Opening, Ring};
+use ddtrace::semconv::Key;
 use ddtrace::sys;
 
 /// Nothing is recorded: not under the launcher, denied, or something was not as it must be.
@@ -317,6 +318,16 @@ pub(crate) fn tell_missed() {
     }
     let missed = MISSED.swap(0, Ordering::Relaxed);
     let _ = handshake::tell_lost(identity().run, missed.into());
+}
+
+/// The process is about to go on with another program: what is open ends here, if that comes to be.
+pub(crate) fn note_exec() {
+    if let Some(ring) = own_ring() {
+        let _ = ring.append(&thread::current().slot, |record| {
+            record.amend(identity().span_id);
+            record.integer(Key::ExecTime, sys::monotonic_ns() as i64);
+        });
+    }
 }
 
 /// Records a child that this process started, and what is known of its program.

@@ -30,9 +30,9 @@ mod size {
     /// The sidecar is woken when a chunk from here on is taken: two megabytes wait for it.
     pub const WAKE_FROM: u32 = 64;
     /// How often a thread that finds no chunk free pauses, for a millisecond each time, before it loses a record.
-    pub const MOST_PAUSES: u32 = 250;
+    pub const MOST_PAUSES: u32 = 2000;
     /// The same where no other thread finds one in the meantime either.
-    pub const MOST_IDLE_PAUSES: u32 = 100;
+    pub const MOST_IDLE_PAUSES: u32 = 500;
 }
 
 /// As little as goes through every step: loom's atomics are larger, and each multiplies what there is to try.

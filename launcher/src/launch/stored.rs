@@ -81,8 +81,13 @@ pub fn flush(given: Given, wait: Duration) -> i32 {
         // What was encoded for one kind of receiver is for another one of that kind, but for no other.
         message::error(&format_args!("still waiting for the {name}; if it is elsewhere now, say where"));
     }
+    if flushed.is_unsettled {
+        message::error(
+            &"a run that is over, or has just begun, is still being worked on; its spans may not be counted yet",
+        );
+    }
     match cli::print(text.as_bytes()) {
-        0 if flushed.waiting > 0 || flushed.leaves_unread => STILL_WAITING,
+        0 if flushed.waiting > 0 || flushed.is_unsettled || flushed.leaves_unread => STILL_WAITING,
         code => code,
     }
 }

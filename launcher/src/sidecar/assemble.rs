@@ -5,7 +5,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use ddtrace::ids::{SpanId, TraceId};
-use ddtrace::record::{ChildExit, Open, ROLE_SELF, Record, RecordBody, records};
+use ddtrace::record::{ChildExit, FieldValue, Open, ROLE_SELF, Record, RecordBody, records};
+use ddtrace::semconv::Key;
 
 use super::death::Death;
 use super::given_up::GivenUp;
@@ -73,6 +74,15 @@ pub struct Assembler {
     segment: u32,
     /// The segments that the traces were begun in of which something has been handed on.
     handed_on: BTreeSet<u32>,
+}
+
+/// When a process tries to go on with another program, if this record says so.
+fn exec_time(record: &Record<'_>) -> Option<u64> {
+    let field = record.fields().next()?;
+    match (field.key, field.value) {
+        (Key::ExecTime, FieldValue::Integer(time_ns)) => u64::try_from(time_ns).ok(),
+        _ => None,
+    }
 }
 
 impl Assembler {
@@ -178,6 +188,9 @@ impl Assembler {
 
     fn feed_record(&mut self, producer: u64, record: &Record<'_>) -> u64 {
         match record.body {
+            RecordBody::Amend if let Some(time_ns) = exec_time(record) => {
+                self.general.goes_on(producer, self.unix_ns(time_ns));
+            }
             RecordBody::SpanStart(body) => return self.general.begun(producer, record, &body),
             RecordBody::Span(body, end) => return self.general.whole(producer, record, &body, &end),
             RecordBody::SpanEnd(end) => self.general.ended(producer, record, &end),

@@ -36,6 +36,9 @@ const ROOM: Duration = Duration::from_secs(5);
 const ROOM_AT_END: Duration = Duration::from_secs(30);
 const NEXT_LOOK: Duration = Duration::from_millis(5);
 
+/// About so many bytes of one process are read in one go: the others wait meanwhile, each for the memory that it writes into.
+pub const PORTION: usize = 2 << 20;
+
 /// How many different things processes may have logged.
 const MOST_NOTES: usize = 64;
 
@@ -188,7 +191,7 @@ impl Collector {
     pub fn end(&mut self, reader_works: impl Fn() -> bool) -> bool {
         let deadline = Instant::now() + ROOM_AT_END;
         loop {
-            self.drain_all();
+            self.drain_each(usize::MAX);
             self.bury_unreaped(true);
             let is_done = !self.is_cut_short && self.append(FrameKind::End, 0, &monotonic_ns().to_le_bytes());
             if is_done || Instant::now() > deadline || !reader_works() {
@@ -331,7 +334,7 @@ impl Collector {
                 let producer = self.next_producer;
                 self.next_producer += 1;
                 let deadline = Instant::now() + ROOM;
-                while self.drain_ring(producer, &mut known).is_cut_short && Instant::now() < deadline {
+                while self.drain_ring(producer, &mut known, usize::MAX).is_cut_short && Instant::now() < deadline {
                     std::thread::sleep(NEXT_LOOK);
                 }
                 self.append_unseen_death(producer, span);
@@ -356,25 +359,36 @@ impl Collector {
         }
     }
 
-    /// Drains every ring. Gives not zero where there was anything for the exporters.
+    /// Drains every ring, in turns if there is much in them: those who write there wait for room. Gives not zero where there
+    /// was anything for the exporters.
     pub fn drain_all(&mut self) -> usize {
+        self.drain_each(PORTION)
+    }
+
+    fn drain_each(&mut self, portion: usize) -> usize {
         self.records.tidy();
         self.is_cut_short = false;
         let spans: Vec<SpanId> = self.processes.keys().copied().collect();
-        spans.into_iter().map(|span| self.drain(span).0).sum()
+        spans.into_iter().map(|span| self.drain_portion(span, portion).0).sum()
     }
 
     /// Gives how many bytes came, and whether there was room for all of them.
     fn drain(&mut self, span: SpanId) -> (usize, bool) {
+        self.drain_portion(span, usize::MAX)
+    }
+
+    /// As [`Collector::drain`], about so many bytes at most: more is left for the next time.
+    fn drain_portion(&mut self, span: SpanId, portion: usize) -> (usize, bool) {
         let Some(tracked) = self.processes.get_mut(&span) else { return (0, true) };
         let (producer, same_namespace, pid) = (tracked.producer, tracked.same_namespace, tracked.pid);
         let mut rings = std::mem::take(&mut tracked.rings);
-        let (mut bytes, mut is_whole) = (0, true);
+        let (mut bytes, mut is_whole, mut has_room) = (0, true, true);
         let mut children = Vec::new();
         rings.retain_mut(|known| {
-            let mut drained = self.drain_ring(producer, known);
+            let mut drained = self.drain_ring(producer, known, portion.saturating_sub(bytes));
             bytes += drained.bytes;
             is_whole &= !drained.is_cut_short;
+            has_room &= !drained.is_cut_short || bytes >= portion;
             children.append(&mut drained.children);
             !drained.corrupt
         });
@@ -390,12 +404,17 @@ impl Collector {
         if same_namespace {
             self.adopt(pid, children);
         }
-        self.is_cut_short |= !is_whole;
+        self.is_cut_short |= !has_room;
         (bytes + usize::from(ends_pass), is_whole)
     }
 
-    fn drain_ring(&mut self, producer: u64, known: &mut KnownRing) -> Drained {
-        let drained = known.drain(|bytes| self.append(FrameKind::Records, producer, bytes));
+    fn drain_ring(&mut self, producer: u64, known: &mut KnownRing, portion: usize) -> Drained {
+        let mut left = portion;
+        let drained = known.drain(|bytes| {
+            let is_taken = left > 0 && self.append(FrameKind::Records, producer, bytes);
+            left = left.saturating_sub(bytes.len());
+            is_taken
+        });
         self.account.add(Counter::LostInProcesses, drained.lost);
         self.account.add(Counter::RecordBytes, drained.bytes as u64);
         drained

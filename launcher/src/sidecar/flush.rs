@@ -2,12 +2,14 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashSet};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use ddtrace::config::Config;
+use ddtrace::sys::monotonic_ns;
 use tokio::task::LocalSet;
 
 use super::leftover::{Done, Leftovers, Story};
@@ -18,8 +20,8 @@ use crate::spool;
 /// The directory of the spool in the state directory.
 pub const SPOOL: &str = "spool";
 
-/// So long a run is waited for whose program seems to go on: its sidecar may not have seen yet that it is over.
-const GRACE: Duration = Duration::from_millis(500);
+/// So long it takes at most, whatever the wait, to learn which runs go on: their sidecars look around several times in it.
+const LOOK: Duration = Duration::from_millis(500);
 /// A sidecar of this age has a directory for its run, if it ever has one.
 const NEWBORN_MS: u64 = 1000;
 
@@ -39,6 +41,8 @@ pub struct Flushed {
     pub waiting: u64,
     /// The receivers that these wait for.
     pub wait_for: BTreeSet<String>,
+    /// Somebody is still at work on a run whose program is over, or that has just begun.
+    pub is_unsettled: bool,
     /// There is something that could not be read, and may be another time.
     pub leaves_unread: bool,
     /// What went wrong, for people.
@@ -53,32 +57,30 @@ pub struct Flushed {
 pub fn flush(config: &Config, state_dir: &Path, wait: Duration) -> std::io::Result<Flushed> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let spool = state_dir.join(SPOOL);
+    let since_ns = monotonic_ns();
     let mut flushed = LocalSet::new().block_on(&runtime, async {
         let patience: Rc<Patience> = Rc::default();
         let queues = Queues::open(config, Some(state_dir), false, &patience, &Rc::new(RefCell::default())).await;
         patience.end_within(wait);
         let mut leftovers = Leftovers::find(Some(&spool), None);
         let begun = Instant::now();
-        loop {
+        let is_unsettled = loop {
             leftovers.work(&queues, config).await;
-            if patience.is_over() {
-                break;
-            }
-            if leftovers.is_idle() {
-                let goes_on = |path: &Path| begun.elapsed() >= GRACE && spool::goes_on(path);
-                if !leftovers.look_again(&spool, goes_on) && !expects_a_run() {
-                    break;
-                }
+            let goes_on = |path: &Path| spool::went_on_at(path, since_ns) == Some(true);
+            let is_idle = leftovers.is_idle();
+            let others_work = leftovers.look_again(&spool, goes_on) || expects_a_run();
+            if is_idle && !others_work || patience.is_over() && begun.elapsed() >= LOOK {
+                break others_work;
             }
             queues.moment().await;
-        }
+        };
         let ended = leftovers.end();
         let complaints = ended.complaints.into_iter().chain(queues.complaints()).collect();
-        Flushed { done: ended.done, complaints, ..Flushed::default() }
+        Flushed { done: ended.done, complaints, is_unsettled, ..Flushed::default() }
     });
     let left = spool::Status::of(&spool, |path, moved| count_unsent(path, moved, config));
-    flushed.waiting = left.of_the_past();
-    flushed.wait_for = left.wait_for();
+    flushed.waiting = left.of_the_past(since_ns);
+    flushed.wait_for = left.wait_for(since_ns);
     flushed.leaves_unread = left.leaves_unread();
     Ok(flushed)
 }
@@ -95,7 +97,19 @@ fn expects_a_run() -> bool {
             let name = std::fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
             matches!(name.trim_end(), "ddtrace-sidecar" | "ddtrace-run")
         };
-        pid != own_id && is_ours() && is_named_so() && zombie::age_ms(pid).is_some_and(|age| age < NEWBORN_MS)
+        let is_young = || zombie::age_ms(pid).is_some_and(|age| age < NEWBORN_MS);
+        pid != own_id && is_ours() && is_named_so() && is_young() && has_same_state(&entry.path())
+    })
+}
+
+/// Whether a process was started with the same variables that a state directory comes of.
+fn has_same_state(process: &Path) -> bool {
+    const OF_STATE: [&str; 4] = ["HOME", "XDG_STATE_HOME", "TMPDIR", "DD_TRACE_STATE_DIR"];
+    let environment = std::fs::read(process.join("environ")).unwrap_or_default();
+    OF_STATE.iter().all(|name| {
+        let is_it = |entry: &&[u8]| entry.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b"="));
+        let theirs = environment.split(|byte| *byte == 0).find(is_it).map(|entry| &entry[name.len() + 1..]);
+        theirs == std::env::var_os(name).as_ref().map(|own| own.as_bytes())
     })
 }
 

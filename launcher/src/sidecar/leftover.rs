@@ -166,7 +166,7 @@ impl Leftovers {
         self.busy.clear();
         // What cannot be read was told at the first look.
         let there = spool::runs(spool).unwrap_or_default();
-        self.paths.extend(there.into_iter().filter(|path| !self.seen.contains(path)));
+        self.paths = there.into_iter().filter(|path| !self.seen.contains(path)).collect();
         self.paths.iter().any(|path| !goes_on(path))
     }
 

@@ -59,6 +59,8 @@ pub(super) struct Process {
     /// Spans that were withdrawn, until that is counted.
     pub(super) withdrawn: u64,
     pub(super) death: Option<Death>,
+    /// When it last tried to go on with another program, in nanoseconds since the Unix epoch.
+    pub(super) went_on_at: Option<u64>,
 }
 
 #[derive(Default)]
@@ -114,6 +116,7 @@ impl Process {
             scopes: HashSet::new(),
             withdrawn: 0,
             death: None,
+            went_on_at: None,
         }
     }
 

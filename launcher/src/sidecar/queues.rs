@@ -20,6 +20,9 @@ use crate::spool::{Counter, Destinations, Parcel};
 /// How long the sidecar still tries when it was told to go.
 const LAST_MOMENT: Duration = Duration::from_millis(500);
 
+/// How long a request is awaited that is under way by then: what the receiver has taken is not to be sent again.
+const LAST_ANSWER: Duration = Duration::from_secs(2);
+
 /// How long it tries at most after the end of all processes, where nobody waits for it.
 const MOST_AFTER_THE_END: Duration = Duration::from_secs(60);
 
@@ -33,6 +36,8 @@ pub struct Patience {
     deadline: Cell<Option<Instant>>,
     /// Nobody waits for the end: each answer gives this much more time, until that instant.
     renewed_by: Cell<Option<(Duration, Instant)>>,
+    /// The sidecar was told to go.
+    is_hurried: Cell<bool>,
     /// Told when it was set.
     shortened: Notify,
     /// Told when a request that had been given more time has failed.
@@ -66,10 +71,12 @@ impl Patience {
 
     /// The sidecar was told to go.
     pub fn hurry(&self) {
-        self.renewed_by.set(None);
-        self.end_within(LAST_MOMENT);
-        // The deadline may be sooner already, and not hold for what is under way.
-        self.shortened.notify_waiters();
+        if !self.is_hurried.replace(true) {
+            self.end_within(LAST_MOMENT);
+            self.renewed_by.set(Some((Duration::ZERO, Instant::now() + LAST_ANSWER)));
+            // The deadline may be sooner already, and not hold for what is under way.
+            self.shortened.notify_waiters();
+        }
     }
 
     /// Waits until the time is over for a queue, of which a request may be under way.

@@ -24,7 +24,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-use super::collect::{Collector, DOORBELL};
+use super::collect::{Collector, DOORBELL, PORTION};
 use super::exporting::{Exporting, Plan};
 use super::flush::{SPOOL, spool_bound};
 use super::origin::Origin;
@@ -41,8 +41,6 @@ const BUSY_TICK: Duration = Duration::from_millis(20);
 const IDLE_TICK: Duration = Duration::from_millis(160);
 /// At most, where no process can say that its ring fills up: it takes less than a tenth of a second.
 const DEAF_TICK: Duration = Duration::from_millis(20);
-/// After a look that brought so many bytes the next one follows at once.
-const FLOOD: usize = 2 << 20;
 /// What happens within this time is handled in one go: fewer turns on the processor that the traced program needs.
 const GATHER: Duration = Duration::from_millis(2);
 /// How long the sidecar waits for another process to come, after the last one has gone.
@@ -185,7 +183,7 @@ fn work(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
     }
     collector.track(order.first.identity.span_id, pid, Watch::Descriptor(pidfd));
 
-    let told_to_go = watch(&epoll, &signals, &mut collector, &exporting, order.control.as_ref());
+    let told_to_go = watch(&epoll, &signals, &mut collector, &exporting, &account, order.control.as_ref());
 
     account.set(Counter::Over, 1);
     if told_to_go {
@@ -285,6 +283,7 @@ fn watch(
     signals: &SignalFd,
     collector: &mut Collector,
     exporting: &Exporting,
+    account: &Account,
     control: Option<&OwnedFd>,
 ) -> bool {
     let mut supervised = control.is_some();
@@ -305,6 +304,7 @@ fn watch(
             () if collector.is_expectant() || quiet_since.is_some() => BUSY_TICK,
             () => tick,
         };
+        let looked_ns = monotonic_ns();
         let count = epoll.wait(&mut events, EpollTimeout::try_from(wait).unwrap_or(EpollTimeout::ZERO)).unwrap_or(0);
         let (mut active, mut is_rung) = (false, false);
         for event in events.iter().take(count) {
@@ -339,8 +339,9 @@ fn watch(
         }
         if last_drain.elapsed() >= BUSY_TICK || count == 0 || is_rung {
             let bytes = collector.drain_all();
-            // Where there is no room for more, the exporting thread needs the processor.
-            is_flooded = bytes >= FLOOD && !collector.is_cut_short();
+            // After so much the next look follows at once. Where there is no room for more, the exporting thread needs the
+            // processor.
+            is_flooded = bytes >= PORTION && !collector.is_cut_short();
             active |= bytes > 0 || collector.is_cut_short();
             last_drain = Instant::now();
         }
@@ -364,6 +365,10 @@ fn watch(
             tick = (tick * 2).min(longest);
         }
         let is_over = collector.living() == 0 && !collector.finds_silent_processes();
+        account.set(Counter::Over, is_over.into());
+        if count < events.len() {
+            account.set(Counter::Looked, looked_ns);
+        }
         if told_to_go.is_some_and(|told| is_over || told.elapsed() >= LAST_WORDS) {
             return true;
         }

@@ -218,10 +218,18 @@ impl Traces {
         process.complete = None;
     }
 
+    /// A process tries to go on with another program.
+    pub fn goes_on(&mut self, producer: u64, at_unix_ns: u64) {
+        if let Some(process) = self.processes.get_mut(&producer) {
+            process.went_on_at = Some(at_unix_ns);
+        }
+    }
+
     /// A process goes on with another program: what was open in the one before will not be ended by anybody.
     pub fn replaced(&mut self, producer: u64, now_unix_ns: u64) {
         if let Some(process) = self.processes.get_mut(&producer) {
-            process.cut_off(now_unix_ns, &CutOff::Exec);
+            let at_unix_ns = process.went_on_at.take().unwrap_or(now_unix_ns);
+            process.cut_off(at_unix_ns, &CutOff::Exec);
             // The next program says anew what it is.
             process.is_now(Arc::clone(&self.resource));
             process.described = 0;

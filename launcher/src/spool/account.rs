@@ -55,8 +55,10 @@ pub enum Counter {
     SampledOut = 13,
     /// Those of the dropped ones that are processes of what has proved to be a service.
     GivenUp = 14,
-    /// 1 when the run's last process is gone, or told of no more: what is left is to be delivered.
+    /// 1 while the sidecar knows of no process that lives: what is left is to be delivered, if none comes.
     Over = 15,
+    /// When the sidecar last began to look at what has happened, and has seen all of that, `CLOCK_MONOTONIC` nanoseconds.
+    Looked = 16,
 }
 
 impl Counter {
@@ -79,7 +81,7 @@ impl Counter {
 }
 
 /// There is room for so many.
-const COUNTERS: usize = 16;
+const COUNTERS: usize = 24;
 
 #[repr(C)]
 struct Page {
@@ -255,9 +257,19 @@ impl Counts {
         self.get(Counter::Recorded).saturating_sub(self.done())
     }
 
-    /// Whether nothing more comes to be in the run: its last process is gone, or its sidecar.
-    pub fn is_of_the_past(&self) -> bool {
-        self.get(Counter::SidecarPid) == 0 || self.get(Counter::Over) != 0
+    /// Whether the run was going on at a time, `CLOCK_MONOTONIC` nanoseconds: a process of it, and its sidecar. `None` where
+    /// the sidecar has not looked since then.
+    pub fn went_on_at(&self, time_ns: u64) -> Option<bool> {
+        match (self.get(Counter::SidecarPid), self.get(Counter::Over)) {
+            (0, _) | (_, 1..) => Some(false),
+            _ => (self.get(Counter::Looked) > time_ns).then_some(true),
+        }
+    }
+
+    /// What a run of which so many spans are left, and no sidecar, has recorded: what was counted last before its sidecar's
+    /// death need not have been counted everywhere.
+    pub fn put_right(&mut self, left: u64) {
+        self.0[Counter::Recorded as usize] = self.done().saturating_add(left);
     }
 
     /// Spans of which it is known what became of them. A disk may have put anything into the counters.

@@ -35,11 +35,23 @@ struct Run {
     lost: u64,
 }
 
-/// Whether somebody is at work on a run, and may be for as long as its program runs.
-pub fn goes_on(path: &Path) -> bool {
-    let account = Account::open(path).ok().flatten();
-    // Without an account it is one that found no room for it, or has just been made.
-    !account.is_some_and(|account| account.counts().is_of_the_past())
+/// Whether a run that somebody is at work on was going on at a time ([`Counts::went_on_at`]). `None` where that is not known,
+/// also as it is about to begin, or to be deleted.
+pub fn went_on_at(path: &Path, time_ns: u64) -> Option<bool> {
+    Account::open(path).ok().flatten()?.counts().went_on_at(time_ns)
+}
+
+/// Whether somebody has just begun to make the directory of a run, or to delete it: it has no account for an instant. One
+/// whose account found no room stays without.
+fn is_passing(path: &Path) -> bool {
+    let has_account = || path.join(account::FILE_NAME).exists();
+    for _ in 0..10 {
+        if has_account() || !RunDirectory::is_taken(path).unwrap_or(false) {
+            return !path.exists();
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    false
 }
 
 /// What is in the spool.
@@ -62,6 +74,9 @@ impl Status {
             Vec::new()
         });
         let looked = paths.into_iter().filter_map(|path| {
+            if is_passing(&path) {
+                return None;
+            }
             let is_running = match RunDirectory::is_taken(&path) {
                 Ok(is_running) => is_running,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
@@ -74,7 +89,7 @@ impl Status {
                 troubles.extend(Trouble::of(&path.join(account::FILE_NAME), &error));
                 None
             });
-            let counts = account.map(|account| account.counts());
+            let mut counts = account.map(|account| account.counts());
             let mut lost = 0;
             let waiting = match &counts {
                 // Of one at work the account knows what is only begun yet.
@@ -92,6 +107,9 @@ impl Status {
                     if is_whole { seen } else { known }
                 }
             };
+            if let Some(counts) = counts.as_mut().filter(|_| !is_running) {
+                counts.put_right(waiting + lost);
+            }
             let destinations = payloads.destinations.into_iter().map(|(_, name, waiting)| (name, waiting));
             let destinations = destinations.filter(|(_, waiting)| *waiting > 0).collect();
             Some(Run { path, is_running, counts, waiting, destinations, troubles, lost })
@@ -114,18 +132,19 @@ impl Status {
         self.left().map(|run| run.waiting).sum()
     }
 
-    /// Spans that wait of runs whose programs are over, also where somebody is at work on them.
-    pub fn of_the_past(&self) -> u64 {
-        self.past().map(|run| run.waiting).sum()
+    /// Spans that wait of runs that were over at a time, `CLOCK_MONOTONIC` nanoseconds, also where somebody is at work on them.
+    pub fn of_the_past(&self, time_ns: u64) -> u64 {
+        self.past(time_ns).map(|run| run.waiting).sum()
     }
 
-    fn past(&self) -> impl Iterator<Item = &Run> {
-        self.runs.iter().filter(|run| !run.is_running || run.counts.as_ref().is_some_and(Counts::is_of_the_past))
+    fn past(&self, time_ns: u64) -> impl Iterator<Item = &Run> {
+        let went_on = move |run: &&Run| run.counts.as_ref().and_then(|counts| counts.went_on_at(time_ns)) == Some(true);
+        self.runs.iter().filter(move |run| !run.is_running || !went_on(run))
     }
 
     /// The receivers that these wait for.
-    pub fn wait_for(&self) -> BTreeSet<String> {
-        self.past().flat_map(|run| &run.destinations).map(|(name, _)| name.clone()).collect()
+    pub fn wait_for(&self, time_ns: u64) -> BTreeSet<String> {
+        self.past(time_ns).flat_map(|run| &run.destinations).map(|(name, _)| name.clone()).collect()
     }
 
     fn left(&self) -> impl Iterator<Item = &Run> {

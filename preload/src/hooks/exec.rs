@@ -130,6 +130,7 @@ unsafe fn replace(program: Program, argv: Array, envp: Array, call: impl Fn(Arra
     tell(reason);
     if caller == Caller::Itself {
         process::tell_missed();
+        process::note_exec();
     }
     let child = ForChild {
         identity: &identity,
