@@ -1,6 +1,6 @@
 //! Machines and users that give too little: the program runs as without us, and what can be seen is.
 
-use ddtrace_test_support::programs::{compile, compile_with, python};
+use ddtrace_test_support::programs::{compile, compile_with, dying_program, python};
 use ddtrace_test_support::{Sandbox, Span};
 use std::path::Path;
 
@@ -43,6 +43,18 @@ fn under_the_limits_of_the_launcher_programs_run_as_ever() {
         assert_eq!(run(sandbox.launcher()), run(""), "left is under the launcher: ulimit {limit}");
         sandbox.settle();
     }
+}
+
+/// The sidecar has the limit as well, and reads from as many processes at once as it has room for.
+#[test]
+fn with_little_address_space_nothing_is_lost() {
+    let mut sandbox = sandbox();
+    sandbox.set("DD_TRACE_PROCESS_SPANS", "false");
+    let program = dying_program(&sandbox);
+    let script = "ulimit -v 600000; exec \"$0\" bash -c 'for i in $(seq 30); do \"$0\" return ledger-$i 100 & done; wait' \"$1\"";
+    let outcome = sandbox.run_bare(["bash", "-c", script, sandbox.launcher(), &program]);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    assert_eq!(sandbox.spans().len(), 30 * 101);
 }
 
 /// The sidecar holds a descriptor for each process that lives; there may be fewer of them than processes.

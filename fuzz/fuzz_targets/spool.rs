@@ -13,6 +13,10 @@ mod origin;
 #[path = "../../launcher/src/sidecar/death.rs"]
 mod death;
 
+#[allow(dead_code, reason = "the writing side is not fuzzed")]
+#[path = "../../launcher/src/sidecar/given_up.rs"]
+mod given_up;
+
 fuzz_target!(|data: &[u8]| {
     let mut rest = data;
     let mut read = 0;
@@ -29,6 +33,11 @@ fuzz_target!(|data: &[u8]| {
             frame::FrameKind::Death => {
                 if let Some(death) = death::Death::parse(frame.payload) {
                     assert_eq!(death::Death::parse(&death.format()), Some(death));
+                }
+            }
+            frame::FrameKind::ProcessesGivenUp => {
+                if let Some((given_up, time_ns)) = given_up::GivenUp::parse(frame.payload) {
+                    assert_eq!(given_up::GivenUp::parse(&given_up.format(time_ns)), Some((given_up, time_ns)));
                 }
             }
             _ => {}

@@ -129,7 +129,7 @@ impl Collector {
 
     /// How many processes are alive, as far as is known.
     pub fn living(&self) -> usize {
-        self.processes.len()
+        self.processes.len() + self.door.unmapped()
     }
 
     /// What was collected, after the end.
@@ -191,9 +191,12 @@ impl Collector {
     pub fn end(&mut self, reader_works: impl Fn() -> bool) -> bool {
         let deadline = Instant::now() + ROOM_AT_END;
         loop {
+            self.accept_all();
             self.drain_each(usize::MAX);
             self.bury_unreaped(true);
-            let is_done = !self.is_cut_short && self.append(FrameKind::End, 0, &monotonic_ns().to_le_bytes());
+            let is_done = !self.is_cut_short
+                && self.door.unmapped() == 0
+                && self.append(FrameKind::End, 0, &monotonic_ns().to_le_bytes());
             if is_done || Instant::now() > deadline || !reader_works() {
                 return is_done;
             }
@@ -298,7 +301,7 @@ impl Collector {
                 Ok(Visitor::Lost { pid, records }) => {
                     self.account.add(Counter::LostInProcesses, records);
                     tracing::warn!(
-                        "process {pid} could not share memory, as its limits leave no room for it, and lost {records} records"
+                        "process {pid} could not share memory, by its limits or a filter of system calls, and lost {records} records"
                     );
                 }
                 // An inner launcher only asks whether somebody is there.

@@ -20,7 +20,7 @@ use super::groups::{self, Pending};
 use super::judge::Judge;
 use super::leave::leave;
 use super::leftover::Leftovers;
-use super::memory::Budget;
+use super::memory::{Budget, Ebb};
 use super::queues::{Patience, Queues};
 use super::shown::Shown;
 use super::traces::HandOn;
@@ -39,6 +39,8 @@ pub async fn export(reader: RecordsReader, plan: Plan, shared: Arc<Shared>) {
     while !work.assembler.has_ended() {
         let tick = work.plan.config.flush_interval.min(Duration::from_millis(500));
         let _ = timeout(tick, work.shared.news.notified()).await;
+        let done = [Counter::RecordBytes, Counter::SentBytes].map(|counter| work.plan.account.get(counter));
+        work.ebb.look(done.iter().sum());
         let is_cut_off = work.shared.is_cut_off.load(Ordering::Acquire);
         work.catch_up().await;
         if is_cut_off && !work.assembler.has_ended() {
@@ -68,6 +70,7 @@ struct Work {
     /// For the view.
     shown: Option<Shown>,
     budget: Budget,
+    ebb: Ebb,
     /// That memory is short was said.
     told_short: bool,
     begun: Instant,
@@ -89,6 +92,7 @@ impl Work {
             preparation: Preparation::new(&plan.config),
             shown: plan.view.take().map(|view| Shown::new(view, plan.directory.as_deref())),
             budget: Budget::of(plan.config.memory_max_bytes),
+            ebb: Ebb::default(),
             told_short: false,
             reader,
             plan,

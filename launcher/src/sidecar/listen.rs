@@ -51,6 +51,20 @@ pub struct Guest {
     pub ring: MappedRing,
 }
 
+/// A process that has handed its memory over.
+struct Arrival {
+    hello: Hello,
+    pid: u32,
+    watch: Option<Watch>,
+    memory: OwnedFd,
+}
+
+/// What a connection has brought.
+enum Word {
+    Arrival(Arrival),
+    Said(Visitor),
+}
+
 /// A ring and the mapping that it is read from.
 pub struct MappedRing {
     reader: Reader,
@@ -119,11 +133,20 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How many may stand there without a word. More do not come about by chance: a descriptor is held for each.
 const MOST_WAITING: usize = 256;
 
+/// How many may wait for room: two descriptors are held for each.
+const MOST_UNMAPPED: usize = 400;
+
+/// So much address space is left to the rest of the sidecar, which would end without it.
+const RESERVE: usize = 64 << 20;
+
 /// The socket, and the processes that have connected and not yet said anything.
 pub struct Door {
     listener: OwnedFd,
     /// Oldest first.
     waiting: VecDeque<(OwnedFd, Instant)>,
+    /// Those whose memory finds no room in the sidecar's address space (`ulimit -v`) before that of others is gone. What they
+    /// record stays there meanwhile. Oldest first.
+    unmapped: VecDeque<Arrival>,
     /// That nobody can be let in was said, and not why.
     is_shut: bool,
 }
@@ -133,12 +156,14 @@ pub struct Door {
 pub struct Round {
     /// How many of those who wait were asked and have said nothing.
     asked: usize,
+    /// There is no room for the memory of more processes.
+    is_full: bool,
 }
 
 impl Door {
     /// The door at a bound socket.
     pub fn new(listener: OwnedFd) -> Self {
-        Door { listener, waiting: VecDeque::new(), is_shut: false }
+        Door { listener, waiting: VecDeque::new(), unmapped: VecDeque::new(), is_shut: false }
     }
 
     /// Whether somebody stands there who has not said anything yet.
@@ -146,15 +171,29 @@ impl Door {
         !self.waiting.is_empty()
     }
 
+    /// How many processes wait for room.
+    pub fn unmapped(&self) -> usize {
+        self.unmapped.len()
+    }
+
     /// The next one who has come with a ring or a word, or is sent away. One at a time: what each of them brings is a
     /// descriptor and a mapping, and who claims to be many is to be sent away before the next one is heard.
     pub fn next_visitor(&mut self, round: &mut Round) -> Option<Result<Visitor, Unwelcome>> {
+        while !round.is_full
+            && let Some(arrival) = self.unmapped.pop_front()
+        {
+            if let Some(visitor) = self.let_in(arrival, round) {
+                return Some(visitor);
+            }
+        }
         while let Some((connection, since)) = self.waiting.get(round.asked) {
             match welcome(connection) {
                 Err(Unwelcome::Silent) if since.elapsed() < PATIENCE => round.asked += 1,
-                visitor => {
+                word => {
                     self.waiting.remove(round.asked);
-                    return Some(visitor);
+                    if let Some(visitor) = self.hear(word, round) {
+                        return Some(visitor);
+                    }
                 }
             }
         }
@@ -169,10 +208,46 @@ impl Door {
                     }
                     round.asked += 1;
                 }
-                visitor => return Some(visitor),
+                word => {
+                    if let Some(visitor) = self.hear(word, round) {
+                        return Some(visitor);
+                    }
+                }
             }
         }
         None
+    }
+
+    fn hear(&mut self, word: Result<Word, Unwelcome>, round: &mut Round) -> Option<Result<Visitor, Unwelcome>> {
+        match word {
+            Ok(Word::Arrival(arrival)) => self.let_in(arrival, round),
+            Ok(Word::Said(visitor)) => Some(Ok(visitor)),
+            Err(reason) => Some(Err(reason)),
+        }
+    }
+
+    /// Maps the memory of a process, or keeps it for later.
+    fn let_in(&mut self, arrival: Arrival, round: &mut Round) -> Option<Result<Visitor, Unwelcome>> {
+        match map(&arrival.memory) {
+            Ok(ring) => {
+                let Arrival { hello, pid, watch, .. } = arrival;
+                Some(Ok(Visitor::Guest(Guest { hello, pid, watch, ring })))
+            }
+            Err(Unwelcome::Io(error)) if error.kind() == io::ErrorKind::OutOfMemory => {
+                if self.unmapped.len() >= MOST_UNMAPPED {
+                    return Some(Err(Unwelcome::Crowd));
+                }
+                if !round.is_full && self.unmapped.is_empty() {
+                    tracing::warn!(
+                        "the limit of address space leaves no room for the memory of all processes: some wait for it"
+                    );
+                }
+                round.is_full = true;
+                self.unmapped.push_front(arrival);
+                None
+            }
+            Err(reason) => Some(Err(reason)),
+        }
     }
 
     /// Lets one in, if there is any.
@@ -198,7 +273,7 @@ impl Door {
     }
 }
 
-fn welcome(connection: &OwnedFd) -> Result<Visitor, Unwelcome> {
+fn welcome(connection: &OwnedFd) -> Result<Word, Unwelcome> {
     let credentials = getsockopt(connection, sockopt::PeerCredentials)?;
     let own = nix::unistd::geteuid().as_raw();
     // A daemon that has given up root is a legitimate guest of root.
@@ -209,18 +284,17 @@ fn welcome(connection: &OwnedFd) -> Result<Visitor, Unwelcome> {
     let (bytes, memory) = receive(connection)?;
     if let Some(text) = bytes.strip_prefix(NOTE) {
         let text = String::from_utf8_lossy(text).replace(char::is_control, " ");
-        return Ok(Visitor::Note { pid, text });
+        return Ok(Word::Said(Visitor::Note { pid, text }));
     }
     if let Some(records) = bytes.strip_prefix(LOST) {
         let records = u64::from_le_bytes(records.try_into().map_err(|_| Unwelcome::Release)?);
-        return Ok(Visitor::Lost { pid, records: records.min(u32::MAX.into()) });
+        return Ok(Word::Said(Visitor::Lost { pid, records: records.min(u32::MAX.into()) }));
     }
     let hello = Hello::parse(&bytes).ok_or(Unwelcome::Release)?;
     let memory = memory.ok_or(Unwelcome::Release)?;
     if hello.ring_size != RING_SIZE as u64 {
         return Err(Unwelcome::Release);
     }
-    let ring = map(&memory)?;
     // A vfork child shares its parent's memory, and may be the first to need the ring: it speaks for the parent.
     if hello.speaker != hello.pid {
         let parent = zombie::parent(pid);
@@ -230,10 +304,10 @@ fn welcome(connection: &OwnedFd) -> Result<Visitor, Unwelcome> {
             false => parent.filter(|parent| zombie::id_within(*parent) == Some(hello.pid)),
         };
         let Some(owner) = owner else { return Err(Unwelcome::Stranger(hello.pid)) };
-        return Ok(Visitor::Guest(Guest { hello, pid: owner, watch: Watch::of(owner), ring }));
+        return Ok(Word::Arrival(Arrival { hello, pid: owner, watch: Watch::of(owner), memory }));
     }
     let watch = Watch::of_peer(connection, pid);
-    Ok(Visitor::Guest(Guest { hello, pid, watch, ring }))
+    Ok(Word::Arrival(Arrival { hello, pid, watch, memory }))
 }
 
 /// The longest message that is read whole: a note.
@@ -270,6 +344,7 @@ fn map(memory: &OwnedFd) -> Result<MappedRing, Unwelcome> {
         return Err(Unwelcome::Unsealed);
     }
     let map = memmap2::MmapOptions::new().len(RING_SIZE).map_raw(memory)?;
+    drop(memmap2::MmapOptions::new().len(RESERVE).map_anon()?);
     let base = std::ptr::NonNull::new(map.as_mut_ptr()).ok_or(Unwelcome::Unsealed)?;
     // SAFETY: a writable mapping of RING_SIZE bytes, which cannot be truncated (sealed) and lives as long as the reader.
     let reader = unsafe { Reader::new(base) }.map_err(Unwelcome::Ring)?;

@@ -43,6 +43,29 @@ impl Budget {
     }
 }
 
+/// Memory that was needed for a burst goes back to the machine when that is over: the allocator would keep it.
+#[derive(Debug, Default)]
+pub struct Ebb {
+    /// How much had been worked through at the last look, and when memory was last given back.
+    last: u64,
+    given_back: u64,
+}
+
+impl Ebb {
+    /// After so many bytes it is worth it.
+    const WORTH: u64 = 2 << 20;
+
+    /// Looks whether nothing is done any more; `done` are all bytes that were worked through so far.
+    pub fn look(&mut self, done: u64) {
+        let is_quiet = std::mem::replace(&mut self.last, done) == done;
+        if is_quiet && done - self.given_back >= Self::WORTH {
+            self.given_back = done;
+            // SAFETY: no pointers; what is allocated stays.
+            unsafe { libc::malloc_trim(0) };
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -90,6 +90,9 @@ impl Status {
                 None
             });
             let mut counts = account.map(|account| account.counts());
+            if counts.is_none() && is_passing(&path) {
+                return None;
+            }
             let mut lost = 0;
             let waiting = match &counts {
                 // Of one at work the account knows what is only begun yet.

@@ -61,7 +61,9 @@ impl Collector {
     /// Whether something is about to happen that nobody will tell of: a dead process's status may come, or the ring of
     /// one that has connected.
     pub fn is_expectant(&self) -> bool {
-        self.door.is_waited_at() || self.processes.values().any(|tracked| tracked.died_ns.is_some())
+        self.door.is_waited_at()
+            || self.door.unmapped() > 0
+            || self.processes.values().any(|tracked| tracked.died_ns.is_some())
     }
 
     fn bury(&mut self, span: SpanId, died_ns: u64, status: Option<u32>, usage: Option<Usage>) {
