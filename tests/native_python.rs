@@ -9,7 +9,10 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 fn sandbox() -> Sandbox {
-    servers::sandbox(env!("CARGO_BIN_EXE_ddtrace-run"))
+    let mut sandbox = servers::sandbox(env!("CARGO_BIN_EXE_ddtrace-run"));
+    // Each program instruments what it is about.
+    sandbox.set("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "*");
+    sandbox
 }
 
 fn program(name: &str) -> String {

@@ -30,6 +30,9 @@ _CALLED = {
     "gevent.greenlet": "ddtrace_run._finder:hand_on_to_greenlets",
 }
 
+#: The same, of what is asked for while the program runs: the name of a module, and functions.
+_ALSO_CALLED = {}
+
 
 def install():
     """Takes part in imports from now on. Once is enough, and in a sub-interpreter nothing is done."""
@@ -45,6 +48,24 @@ def install():
     for name in _CALLED:
         if name in sys.modules:
             _call(name, sys.modules[name])
+    # Instrumentations of OpenTelemetry are loaded by what is in this package, so that there are none where it is not: all
+    # that it costs then to find that out.
+    if any(os.path.isdir(entry + "/opentelemetry/instrumentation") for entry in sys.path):
+        _guarded("OpenTelemetry's instrumentations", _load_instrumentations)
+
+
+def _load_instrumentations():
+    from ddtrace_run import _instrumentations
+
+    _instrumentations.load()
+
+
+def call_when_imported(name, function):
+    """Has a function called with a module when that is imported, or now."""
+    if name in sys.modules:
+        function(sys.modules[name])
+    else:
+        _ALSO_CALLED.setdefault(name, []).append(function)
 
 
 def is_lent(module):
@@ -133,14 +154,14 @@ class _Watcher:
     """Lets all others find a module that something is to be called for, and calls it when the module is ready."""
 
     def find_spec(self, name, path=None, target=None):
-        if name not in _CALLED and name not in _LENT:
+        if name not in _CALLED and name not in _LENT and name not in _ALSO_CALLED:
             is_ours = path and name.partition(".")[0] in _LENT and str(next(iter(path), "")).startswith(_PACKAGE)
             return _find_ours(name, path) if is_ours else None
         spec = _found_by_others(self, name, path, target)
         if name in _LENT and spec is not None and spec.loader is None:
             # A directory of that name that is no package, such as one with the settings: installed ones win over it.
             spec = _find_ours(name, [_LENT[name]])
-        if name not in _CALLED:
+        if name not in _CALLED and name not in _ALSO_CALLED:
             return spec
         if spec is not None and hasattr(spec.loader, "exec_module"):
             spec.loader = _Loader(spec.loader)
@@ -163,7 +184,11 @@ class _Loader:
             _with_known_propagators(self._loader.exec_module, module)
         else:
             self._loader.exec_module(module)
-        _call(name, sys.modules.get(name, module))
+        module = sys.modules.get(name, module)
+        if name in _CALLED:
+            _call(name, module)
+        for function in _ALSO_CALLED.pop(name, ()):
+            _guarded(name, lambda: function(module))
 
 
 #: Whether OTEL_PROPAGATORS names styles that no package has brought.
@@ -221,8 +246,13 @@ def _call(name, module, is_ready=False):
     if not is_ready and getattr(getattr(sys.modules.get(where), "__spec__", None), "_initializing", False):
         _LEFT.append((name, module))
         return
+    _guarded(name, lambda: getattr(__import__(where, fromlist=["*"]), function)(module))
+
+
+def _guarded(name, work):
+    """Does something that the program is not to suffer from."""
     try:
-        getattr(__import__(where, fromlist=["*"]), function)(module)
+        work()
     except Exception as error:
         from ddtrace_run._errors import is_of_a_signal
 
