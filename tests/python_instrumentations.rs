@@ -250,3 +250,66 @@ fn celery() {
         received(&agent, 4);
     });
 }
+
+/// Configured in the other dialect, with connections that are looked at as well: one span for each request, also in servers
+/// that start their workers anew, patch what was imported, or fork.
+#[test]
+fn a_request_is_one_span_in_each_server() {
+    let (agent, port) = (Agent::start(), free_port());
+    let (python, gunicorn, bind, port_text) =
+        (python("instr-venv"), venv("gunicorn"), format!("127.0.0.1:{port}"), port.to_string());
+    let common = [gunicorn.as_str(), "-b", &bind];
+    let wsgi = |options: &[&'static str]| [&common[..], options].concat();
+    let flask = "server GET, server GET, server GET /clients, server GET /fails, ".to_owned()
+        + &["server GET /users/<name>"; 5].join(", ");
+    let fastapi =
+        "server GET, server GET /clients, server GET /fails, ".to_owned() + &["server GET /users/{name}"; 3].join(", ");
+    for (argv, expected) in [
+        (vec![python.as_str(), "flask_app.py", &port_text], &flask),
+        (wsgi(&["flask_app:app", "-k", "gevent"]), &flask),
+        (wsgi(&["flask_app:app", "--threads", "4", "--preload"]), &flask),
+        (wsgi(&["flask_app:app", "--threads", "4", "-w", "3", "--max-requests", "2"]), &flask),
+        (wsgi(&["asgi_app:app", "-k", "uvicorn.workers.UvicornWorker", "-w", "2"]), &fastapi),
+        (vec![&python, "-m", "uvicorn", "asgi_app:app", "--port", &port_text, "--workers", "2"], &fastapi),
+        (vec![&python, "-m", "uvicorn", "asgi_app:app", "--port", &port_text, "--reload"], &fastapi),
+    ] {
+        agent.clear();
+        let mut sandbox = sandbox(&agent);
+        for name in ["OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_ENDPOINT"] {
+            sandbox.unset(name);
+        }
+        sandbox.set("DD_TRACE_AGENT_URL", agent.url()).set("DD_SERVICE", "shop").set("DD_TRACE_NATIVE_ENABLED", "true");
+        sandbox.set("OTEL_PYTHON_FLASK_EXCLUDED_URLS", "health").set("HOW", "fastapi").set("DEBUG", "1");
+        let server = serve(&sandbox, DdtraceRun, port, &argv);
+        ask(port, &["/users/somebody", "/fails", "/nobody", "/clients"]);
+        drop(server);
+        sandbox.settle();
+        let seen = agent.datadog_spans();
+        let mut requests: Vec<_> =
+            seen.iter().filter(|span| span.kind == "server").map(|span| format!("server {}", span.name)).collect();
+        requests.sort();
+        let log = fs::read_to_string(sandbox.work().join("server.log")).expect("a log");
+        assert_eq!(requests.join(", "), *expected, "{argv:?}: {log}");
+        let known: std::collections::BTreeSet<_> = seen.iter().map(|span| &span.span_id).collect();
+        let lost = seen.iter().filter(|span| !known.contains(span.parent_id.as_ref().expect("the client's")));
+        // What the client has asked for, and nothing else, begins here.
+        assert_eq!(lost.count(), 4, "{argv:?}: {:#?}", described(&seen));
+        assert!(!log.contains("Warning:"), "{argv:?}: {log}");
+    }
+}
+
+/// What the instrumentations read by themselves, they read here, too.
+#[test]
+fn their_own_variables() {
+    let (agent, port) = (Agent::start(), free_port());
+    let mut sandbox = sandbox(&agent);
+    sandbox.set("OTEL_PYTHON_FLASK_EXCLUDED_URLS", "health").set("OTEL_SEMCONV_STABILITY_OPT_IN", "http");
+    sandbox.set("OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_REQUEST", "traceparent");
+    assert_same(&agent, 1, |who| {
+        let (python, port_text) = (python("instr-venv"), port.to_string());
+        let _server = serve(&sandbox, who, port, &[&python, "flask_app.py", &port_text]);
+        ask(port, &["/health", "/users/somebody"]);
+        let spans = received(&agent, 1);
+        assert_eq!(spans[0].text("url.path"), Some("/users/somebody"), "{spans:#?}");
+    });
+}

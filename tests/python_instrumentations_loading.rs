@@ -8,9 +8,17 @@ fn venv(name: &str) -> String {
     target_dir().join("instr-venv/bin").join(name).display().to_string()
 }
 
-/// Says which of the libraries and of the packages below are there.
-const LOADED: &str = "import sys; names = ('flask', 'requests', 'opentelemetry.distro', 'made'); \
-                      print([name for name in names if name in sys.modules])";
+/// Says whose instrumentations are loaded when the libraries have been imported, and not before.
+const LOADED: &str = "import sys; early = [n for n in sys.modules if n.startswith(('opentelemetry', 'flask', 'requests'))]; \
+                      import flask, requests; loaded = [n for n in ('flask', 'requests') \
+                      if 'opentelemetry.instrumentation.' + n in sys.modules]; \
+                      print(early, loaded, 'opentelemetry.distro' in sys.modules)";
+
+/// What it says of both.
+const BOTH: &str = "[] ['flask', 'requests'] False\n";
+
+/// What it says of none.
+const NONE: &str = "[] [] False\n";
 
 fn sandbox() -> Sandbox {
     let mut sandbox = Sandbox::new(env!("CARGO_BIN_EXE_ddtrace-run"));
@@ -49,18 +57,17 @@ fn loaded(sandbox: &Sandbox) -> String {
 fn what_the_variables_ask_for() {
     let mut sandbox = sandbox();
     // No SDK is set up, though the distro is installed that does it.
-    assert_eq!(loaded(&sandbox), "['flask', 'requests']\n");
+    assert_eq!(loaded(&sandbox), BOTH);
     for (variables, expected) in [
-        (&[("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "flask , django")][..], "['requests']\n"),
-        (&[("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "*")], "[]\n"),
-        (&[("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "redis, *")], "[]\n"),
-        (&[("DD_TRACE_OTEL_ENABLED", "false")], "[]\n"),
-        (&[("DD_TRACE_OTEL_ENABLED", "true")], "['flask', 'requests']\n"),
-        (&[("DD_TRACE_ENABLED", "false")], "[]\n"),
-        (&[("DD_TRACE_PYTHON_PROVIDER", "none")], "[]\n"),
+        (&[("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "flask , django")][..], "[] ['requests'] False\n"),
+        (&[("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "*")], NONE),
+        (&[("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "redis, *")], NONE),
+        (&[("DD_TRACE_OTEL_ENABLED", "false")], NONE),
+        (&[("DD_TRACE_OTEL_ENABLED", "true")], BOTH),
+        (&[("DD_TRACE_ENABLED", "false")], NONE),
+        (&[("DD_TRACE_PYTHON_PROVIDER", "none")], NONE),
         // Contexts are handed on.
-        (&[("OTEL_SDK_DISABLED", "true")], "['flask', 'requests']\n"),
-        (&[("OTEL_PYTHON_CONFIGURATOR", "configurator")], "['flask', 'requests', 'opentelemetry.distro']\n"),
+        (&[("OTEL_SDK_DISABLED", "true")], BOTH),
     ] {
         for (name, value) in variables {
             sandbox.set(name, value);
@@ -70,9 +77,12 @@ fn what_the_variables_ask_for() {
             sandbox.unset(name);
         }
     }
+    sandbox.set("OTEL_PYTHON_CONFIGURATOR", "configurator");
+    assert!(loaded(&sandbox).ends_with(" ['flask', 'requests'] True\n"));
+    sandbox.unset("OTEL_PYTHON_CONFIGURATOR");
     sandbox.set("OTEL_PYTHON_DISTRO", "another");
     let (out, log) = run(&sandbox, &[&python("instr-venv"), "-c", LOADED]);
-    assert_eq!(out, "['flask', 'requests']\n");
+    assert_eq!(out, BOTH);
     assert!(log.contains("OTEL_PYTHON_DISTRO=another has no effect"), "{log}");
 }
 
@@ -156,7 +166,8 @@ fn what_fails_is_said_and_harms_nobody() {
             "class Fails:\n    def instrument(self, **_): raise RuntimeError('on purpose')\n\
              class Ends:\n    def instrument(self, **_): raise SystemExit('on purpose')\n",
         );
-        let (out, log) = run(&sandbox, &[&python, "-c", "import sys; print('flask' in sys.modules)"]);
+        let others = "import flask, sys; print('opentelemetry.instrumentation.flask' in sys.modules)";
+        let (out, log) = run(&sandbox, &[&python, "-c", others]);
         assert_eq!(out, "True\n", "{value}");
         let lines: Vec<_> =
             log.lines().filter(|line| line.contains("entry point") || line.contains("is for")).collect();
@@ -177,7 +188,7 @@ fn what_is_started_meanwhile_loads_none() {
         "[opentelemetry_pre_instrument]\nmade = made:starts\n",
         "",
         "import subprocess, sys\n\
-         def starts():\n    sys.said = subprocess.check_output([sys.executable, '-c', \"import sys; print('flask' in sys.modules)\"])\n",
+         def starts():\n    sys.said = subprocess.check_output([sys.executable, '-c', \"import flask, sys; print('opentelemetry.instrumentation.flask' in sys.modules)\"])\n",
     );
     let argv =
         [&python("instr-venv"), "-c", "import os, sys; print(sys.said, [n for n in os.environ if 'LOADING' in n])"];
@@ -196,19 +207,59 @@ fn in_which_processes() {
          \x20   subprocess.run([sys.executable, '-c', {LOADED:?}])\n"
     );
     let program = sandbox.write("children.py", children).display().to_string();
-    assert_eq!(run(&sandbox, &[&python, &program]).0, "['flask', 'requests']\n".repeat(4));
+    assert_eq!(run(&sandbox, &[&python, &program]).0, BOTH.repeat(4));
     let tracker = format!("0 and 'from multiprocessing.resource_tracker import main'; {LOADED}");
-    assert_eq!(run(&sandbox, &[&python, "-c", &tracker]).0, "[]\n");
+    assert_eq!(run(&sandbox, &[&python, "-c", &tracker]).0, NONE);
     sandbox.write("pip.py", LOADED);
     sandbox.write("pip3.11", LOADED);
     sandbox.write("pipe.py", LOADED);
     for argv in
         [&["-m", "pip"][..], &["-W", "ignore", "-Bm", "pip"], &["./pip3.11"], &["-Xutf8", "pip3.11", "-m", "pipe"]]
     {
-        assert_eq!(run(&sandbox, &[&[python.as_str()], argv].concat()).0, "[]\n", "{argv:?}");
+        assert_eq!(run(&sandbox, &[&[python.as_str()], argv].concat()).0, NONE, "{argv:?}");
     }
     for argv in [&["-m", "pipe"][..], &["pipe.py", "-m", "pip"], &["-c", LOADED, "-m", "pip"]] {
-        assert_eq!(run(&sandbox, &[&[python.as_str()], argv].concat()).0, "['flask', 'requests']\n", "{argv:?}");
+        assert_eq!(run(&sandbox, &[&[python.as_str()], argv].concat()).0, BOTH, "{argv:?}");
+    }
+}
+
+/// What a program does before it imports a library is done before that is imported.
+#[test]
+fn preparations_come_first() {
+    let sandbox = sandbox();
+    let program = "from gevent import monkey; monkey.patch_all(); import requests, sqlalchemy, redis, psycopg, aiohttp, celery\n\
+                   from urllib3.util.ssl_ import create_urllib3_context\n\
+                   create_urllib3_context(); print('made')";
+    let outcome = sandbox.assert_same(&[&python("instr-venv"), "-c", program]);
+    assert_eq!((outcome.out().as_str(), outcome.err().as_str()), ("made\n", ""));
+}
+
+/// In whatever order the program and its libraries import what the instrumentations need, all of them are loaded.
+#[test]
+fn whatever_is_imported_first() {
+    let sandbox = sandbox();
+    let check = "import sys, fastapi, starlette.applications, requests, sqlite3, urllib.request, threading, httpx, asyncio\n\
+                 from opentelemetry import trace\n\
+                 print(fastapi.FastAPI.__mro__[2].__name__, *sorted(n.rpartition('.')[2] for n in sys.modules \
+                 if n.startswith('opentelemetry.instrumentation.') and hasattr(sys.modules[n], 'BaseInstrumentor') \
+                 and n.rpartition('.')[2] != 'instrumentor'))";
+    for first in [
+        "pass",
+        "import opentelemetry.sdk.trace",
+        "from opentelemetry import context, propagate",
+        "import opentelemetry.metrics",
+        "import packaging.requirements, importlib.metadata, typing_extensions, wrapt",
+        "import starlette.applications",
+        "import fastapi",
+        "import asyncio, threading, logging",
+        "import opentelemetry.instrumentation.flask",
+    ] {
+        let program = format!("{first}\n{check}");
+        let (out, log) = run(&sandbox, &[&python("instr-venv"), "-c", &program]);
+        let expected = "Starlette fastapi httpx requests sqlite3 starlette threading urllib";
+        let missing: Vec<_> = expected.split(' ').filter(|name| !out.contains(name)).collect();
+        assert!(missing.is_empty() && out.starts_with("Starlette "), "{first}: {missing:?} {out} {log}");
+        assert!(!log.contains("cannot be"), "{first}: {log}");
     }
 }
 

@@ -65,7 +65,22 @@ def call_when_imported(name, function):
     if name in sys.modules:
         function(sys.modules[name])
     else:
-        _ALSO_CALLED.setdefault(name, []).append(function)
+        call_when_ready(name, function)
+
+
+def call_when_ready(name, function):
+    """The same for one that is being imported, and that was known to be of interest before."""
+    _ALSO_CALLED.setdefault(name, []).append(function)
+
+
+def is_awaited(name):
+    """Whether something is to be called when a module is ready."""
+    return name in _ALSO_CALLED
+
+
+def _is_of_interest(name):
+    # What is loaded for a library may have to wait for any part of the API.
+    return name in _CALLED or name in _ALSO_CALLED or (bool(_ALSO_CALLED) and name.startswith("opentelemetry."))
 
 
 def is_lent(module):
@@ -154,14 +169,14 @@ class _Watcher:
     """Lets all others find a module that something is to be called for, and calls it when the module is ready."""
 
     def find_spec(self, name, path=None, target=None):
-        if name not in _CALLED and name not in _LENT and name not in _ALSO_CALLED:
+        if name not in _LENT and not _is_of_interest(name):
             is_ours = path and name.partition(".")[0] in _LENT and str(next(iter(path), "")).startswith(_PACKAGE)
             return _find_ours(name, path) if is_ours else None
         spec = _found_by_others(self, name, path, target)
         if name in _LENT and spec is not None and spec.loader is None:
             # A directory of that name that is no package, such as one with the settings: installed ones win over it.
             spec = _find_ours(name, [_LENT[name]])
-        if name not in _CALLED and name not in _ALSO_CALLED:
+        if not _is_of_interest(name):
             return spec
         if spec is not None and hasattr(spec.loader, "exec_module"):
             spec.loader = _Loader(spec.loader)

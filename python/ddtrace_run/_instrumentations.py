@@ -1,8 +1,9 @@
 """Loads the installed instrumentations of OpenTelemetry, as `opentelemetry-instrument` does, with our provider behind them.
 
-`load` is called when the interpreter starts, and only where there may be some. It is the one place where libraries are
-imported before the program imports them: what is installed to trace a library is meant to be loaded, and the classes and
-functions that a program takes by `from library import name` have to be the traced ones by then.
+`load` is called when the interpreter starts, and only where there may be some. It finds out which ones there are; each is
+loaded when the program has imported its library. At the start, as `opentelemetry-instrument` does it, all these libraries
+would be imported in each Python that is started for whatever reason, and before a program has made its preparations: one that
+calls `gevent.monkey.patch_all()` in its first line could make no connection by TLS any more.
 """
 
 import os
@@ -17,6 +18,35 @@ _BEFORE = "opentelemetry_pre_instrument"
 _INSTRUMENTOR = "opentelemetry_instrumentor"
 _AFTER = "opentelemetry_post_instrument"
 _GROUPS = (_DISTRO, _CONFIGURATOR, _BEFORE, _INSTRUMENTOR, _AFTER)
+
+#: What is imported by whom the instrumentations are for, where it is not what they are called.
+_LIBRARIES = {
+    "aiohttp_client": "aiohttp",
+    "aiohttp_server": "aiohttp.web",
+    "boto3sqs": "boto3",
+    "mysql": "mysql.connector",
+    "mysqlclient": "MySQLdb",
+    "openai_v2": "openai",
+    "system_metrics": "psutil",
+    # Threads take along what is active, and nothing is as long as nobody uses the API.
+    "threading": "opentelemetry.trace",
+    "tortoiseorm": "tortoise",
+    "urllib": "urllib.request",
+}
+
+#: Those that are called as their libraries are.
+_CALLED_LIKE_LIBRARIES = frozenset(
+    """
+    aio_pika aiobotocore aiokafka aiopg asyncclick asyncio asyncpg boto botocore cassandra celery click confluent_kafka
+    elasticsearch falcon fastapi flask grpc httpx httpx2 jinja2 kafka pika psycopg psycopg2 pymemcache pymongo pymssql pymysql
+    pyramid redis remoulade requests sqlalchemy sqlite3 starlette structlog tornado urllib3 vertexai
+    """.split()
+)
+
+#: They export logs, for which there is no provider unless one is asked for. What that of `logging` does beside it,
+#: `contrib/logging.py` does, too.
+_EXPORT_LOGS = ("exceptions", "logging", "structlog")
+_ASK_FOR_LOGS = ("OTEL_PYTHON_CONFIGURATOR", "OTEL_PYTHON_LOGGER_PROVIDER", "OTEL_PYTHON_LOG_AUTO_INSTRUMENTATION")
 
 #: Set while instrumentations are loaded: a Python that one of them starts to find something out does not load them again,
 #: and start the next one.
@@ -79,41 +109,145 @@ def _started():
     return "", ""
 
 
-def _entry_points():
-    """By group: the entry points, each with the distribution that has it, in the order in which Python finds them."""
-    from importlib import metadata
+class _Point:
+    """An entry point. `importlib.metadata` would know all this, and take ten times as long to import as this to find."""
 
+    def __init__(self, group, name, value, metadata):
+        self.group = group
+        self.name = name
+        self.value = value
+        self._metadata = metadata
+
+    @property
+    def module(self):
+        return self.value.partition(":")[0].strip()
+
+    def entry(self):
+        from importlib.metadata import EntryPoint
+
+        return EntryPoint(self.name, self.value, self.group)
+
+    def load(self):
+        return self.entry().load()
+
+    def distribution(self):
+        from importlib.metadata import Distribution
+
+        return Distribution.at(self._metadata)
+
+
+def _entry_points():
+    """By group, in the order in which Python finds them."""
     points = {group: [] for group in _GROUPS}
     seen = set()
-    for distribution in metadata.distributions():
-        # Most have none of these, and reading the text is cheaper than taking it apart.
-        if "opentelemetry_" not in (distribution.read_text("entry_points.txt") or ""):
+    for directory in sys.path:
+        try:
+            names = os.listdir(directory)
+        except OSError:
             continue
-        for point in distribution.entry_points:
-            key = (point.group, point.name, point.value)
-            if point.group in points and key not in seen:
-                seen.add(key)
-                points[point.group].append((point, distribution))
+        for name in names:
+            if name.endswith((".dist-info", ".egg-info")):
+                project = name.partition("-")[0].lower()
+                if project not in seen:
+                    seen.add(project)
+                    _read_entry_points(os.path.join(directory, name), points)
     return points
 
 
-def _load(points):
+def _read_entry_points(metadata, points):
+    try:
+        with open(metadata + "/entry_points.txt", encoding="utf-8") as file:
+            lines = file.read().split("\n")
+    except (OSError, UnicodeDecodeError):
+        return
+    group = None
+    for line in lines:
+        line = line.strip()
+        name, is_point, value = line.partition("=")
+        if line.startswith("["):
+            group = line.strip("[] ")
+        elif is_point and group in points and not line.startswith(("#", ";")):
+            points[group].append(_Point(group, name.strip(), value.strip(), metadata))
+
+
+def _is_wanted():
+    """Whether the configuration lets the API be carried out. Asked when something is to be loaded, as the extension that knows
+    it takes longer to load than all else here."""
     from ddtrace_run import _native
 
     mode = _native.otel_mode()
-    if mode == "false" or (mode == "disabled" and os.environ.get("DD_TRACE_ENABLED", "").lower() in ("false", "0")):
+    is_off = mode == "disabled" and os.environ.get("DD_TRACE_ENABLED", "").strip().lower() in ("false", "0")
+    return mode != "false" and not is_off
+
+
+def _load(points):
+    if (points[_BEFORE] or points[_AFTER]) and not _is_wanted():
         return
     _patch_gevent()
     distro = _configured(points)
-    for point, _ in points[_BEFORE]:
+    for point in points[_BEFORE]:
         _guarded(point, lambda point=point: point.load()())
     disabled = [name.strip() for name in os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").split(",")]
+    # A distro, and what is called behind all, may count on it that all is loaded.
+    is_now = distro is not None or points[_AFTER]
     if "*" not in disabled:
-        for point, distribution in points[_INSTRUMENTOR]:
+        for point in points[_INSTRUMENTOR]:
             if point.name not in disabled:
-                _guarded(point, lambda each=(point, distribution): _instrument(*each, distro))
-    for point, _ in points[_AFTER]:
+                _instrument(point, distro, is_now)
+    for point in points[_AFTER]:
         _guarded(point, lambda point=point: point.load()())
+
+
+def _instrument(point, distro, is_now):
+    """Loads an instrumentation, now or when its library has been imported."""
+
+    def load():
+        if _is_wanted():
+            _guarded(point, lambda: _has_conflict(point) or _load_instrumentor(point, distro))
+
+    of_contrib = point.module.startswith("opentelemetry.instrumentation.")
+    kind = point.module.rpartition(".")[2] if of_contrib else ""
+    if kind == "httpx":
+        # Two libraries have one package.
+        kind = point.name
+    library = kind if kind in _CALLED_LIKE_LIBRARIES else _LIBRARIES.get(kind)
+    if kind == "django":
+        _when_django_serves(load)
+    elif kind in _EXPORT_LOGS and not any(os.environ.get(name) for name in _ASK_FOR_LOGS):
+        pass
+    elif is_now or library is None:
+        load()
+    elif kind == "starlette":
+        _finder.call_when_imported(library, lambda module: _after_fastapi(load))
+    else:
+        _finder.call_when_imported(library, lambda module: _with_the_api(load))
+
+
+def _with_the_api(load, ready=None):
+    """Loads what needs the API, which may be in the midst of its own import, and have caused that of the library."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("opentelemetry.") and name != ready:
+            if getattr(getattr(module, "__spec__", None), "_initializing", False):
+                _finder.call_when_ready(name, lambda module: _with_the_api(load, name))
+                return
+    load()
+
+
+def _after_fastapi(load):
+    """FastAPI's class is derived from Starlette's, and not to be from the one that the instrumentation of that puts into its
+    place: requests would be seen by both."""
+    if _finder.is_awaited("fastapi"):
+        if "fastapi" in sys.modules:
+            _finder.call_when_ready("fastapi", lambda module: _with_the_api(load))
+            return
+        try:
+            __import__("fastapi")
+        except Exception as error:
+            from ddtrace_run._errors import is_of_a_signal
+
+            if is_of_a_signal(error.__traceback__):
+                raise
+    _with_the_api(load)
 
 
 def _guarded(point, work):
@@ -156,7 +290,9 @@ def _configured(points):
     distro = None
     for group, variable in ((_DISTRO, "OTEL_PYTHON_DISTRO"), (_CONFIGURATOR, "OTEL_PYTHON_CONFIGURATOR")):
         name = os.environ.get(variable, "").strip()
-        named = [point for point, _ in points[group] if point.name == name]
+        named = [point for point in points[group] if point.name == name]
+        if named and not _is_wanted():
+            return None
         if name and not named:
             note("%s=%s has no effect: no installed package has that entry point" % (variable, name))
         for point in named[:1]:
@@ -171,27 +307,9 @@ def _configured(points):
     return distro
 
 
-def _instrument(point, distribution, distro):
-    if _has_conflict(point, distribution):
-        return
-    if point.value.startswith("opentelemetry.instrumentation.django:"):
-        _when_django_serves(lambda: _guarded(point, lambda: _load_instrumentor(point, distro)))
-    else:
-        _load_instrumentor(point, distro)
-
-
 def _load_instrumentor(point, distro):
     # The check is done.
     options = {"skip_dep_check": True}
-    if point.value.startswith("opentelemetry.instrumentation.logging:"):
-        # It exports logs, for which there is no provider; all it would do is to add a handler to those of the program.
-        if "OTEL_PYTHON_LOG_AUTO_INSTRUMENTATION" not in os.environ:
-            options["enable_log_auto_instrumentation"] = False
-        # Of which it takes the service's name, when there is something to log: what stands in has none once the program has
-        # loaded an SDK.
-        from ddtrace_run import otel
-
-        options["tracer_provider"] = otel.TracerProvider()
     if distro is None:
         point.load()
     instrumentor = _instrumentor(point)
@@ -201,13 +319,13 @@ def _load_instrumentor(point, distro):
     if distro is None:
         instrumentor.instrument(**options)
     else:
-        distro.load_instrumentor(point, **options)
+        distro.load_instrumentor(point.entry(), **options)
     _give_way(_instrumentor(point))
 
 
 def _instrumentor(point):
     """The instrumentor of which there is only one, if its module is loaded: a distro may load another one, or none."""
-    return point.load()() if point.value.partition(":")[0] in sys.modules else None
+    return point.load()() if point.module in sys.modules else None
 
 
 def _give_way(instrumentor):
@@ -251,12 +369,12 @@ def _give_way_for_applications(cls):
     cls.instrument_app = staticmethod(instrument_app)
 
 
-def _has_conflict(point, distribution):
+def _has_conflict(point):
     """Whether an instrumentation is for another release of its library than the one that is installed, which is said, or for
     one that is not there."""
     from opentelemetry.instrumentation import dependencies
 
-    conflict = dependencies.get_dist_dependency_conflicts(distribution)
+    conflict = dependencies.get_dist_dependency_conflicts(point.distribution())
     if conflict is None:
         return False
     found = getattr(conflict, "found", None) or ", ".join(getattr(conflict, "found_any", None) or ())
