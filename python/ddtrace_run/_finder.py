@@ -28,6 +28,9 @@ _CALLED = {
     "uvloop": "ddtrace_run._finder:hand_on_to_tasks",
     "concurrent.futures.thread": "ddtrace_run._finder:hand_on_in_pools",
     "gevent.greenlet": "ddtrace_run._finder:hand_on_to_greenlets",
+    "logging": "ddtrace_run.contrib.logging:imported",
+    "loguru": "ddtrace_run.contrib.loguru:imported",
+    "structlog": "ddtrace_run.contrib.structlog:imported",
 }
 
 #: The same, of what is asked for while the program runs: the name of a module, and functions.
@@ -138,6 +141,9 @@ def _find_ours(name, path):
     spec = PathFinder.find_spec(name, path)
     if spec is not None and type(spec.loader) is SourceFileLoader:
         spec.loader = Loader(spec.loader.name, spec.loader.path)
+        if name.startswith("ddtrace_run.contrib"):
+            # Nor do the modules have one that run while a program imports what is its own.
+            spec.has_location = False
     return spec
 
 

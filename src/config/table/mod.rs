@@ -61,6 +61,7 @@ pub enum Id {
     InjectClearedEnv,
     PythonProvider,
     OtelProvider,
+    LogsInjection,
     NativeSpanEvents,
     Native,
     HeaderTags,

@@ -5,6 +5,8 @@ use super::{HandOn, Id, Kind, Names, Setting};
 const PROCESS_SPANS: Names = Names { names: &["auto", "true", "false"], aliases: &[("1", "true"), ("0", "false")] };
 
 const OTEL_PROVIDER: Names = Names { names: &["auto", "true", "false"], aliases: &[("1", "true"), ("0", "false")] };
+const LOGS_INJECTION: Names =
+    Names { names: &["auto", "true", "false"], aliases: &[("1", "true"), ("structured", "true"), ("0", "false")] };
 const PYTHON_PROVIDERS: Names = Names { names: &["auto", "ddtrace-run", "none"], aliases: &[] };
 
 pub(super) const SETTINGS: &[Setting] = &[
@@ -93,6 +95,18 @@ pub(super) const SETTINGS: &[Setting] = &[
         hand_on: HandOn::Datadog,
         help: "Whether the OpenTelemetry API of Python programs is carried out: with `auto` until the program sets a \
                provider of its own; with `true` it is the only one",
+        example: "\"true\"",
+        ..Setting::BLANK
+    },
+    Setting {
+        id: Id::LogsInjection,
+        key: "logs.injection",
+        kind: Kind::Choice(&LOGS_INJECTION),
+        default: "auto",
+        dd: &["DD_LOGS_INJECTION"],
+        hand_on: HandOn::Datadog,
+        help: "Whether log records of Python programs tell trace, span, service, environment and version; with `auto` \
+               those of `structlog` and `loguru` only while a span is active",
         example: "\"true\"",
         ..Setting::BLANK
     },

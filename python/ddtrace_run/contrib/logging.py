@@ -1,0 +1,152 @@
+"""Records of `logging` that say of which span they are.
+
+The attributes are put on each record when a logger has made it, by whatever factory the program has set. Nothing else of
+`logging` is touched, unless OTEL_PYTHON_LOG_CORRELATION asks for a format that shows them.
+"""
+
+import functools
+import os
+import sys
+
+_FORMAT = (
+    "%(asctime)s %(levelname)s [%(name)s] [%(filename)s:%(lineno)d] [trace_id=%(otelTraceID)s span_id=%(otelSpanID)s "
+    "resource.service.name=%(otelServiceName)s trace_sampled=%(otelTraceSampled)s] - %(message)s"
+)
+
+
+def _is_true(name):
+    return os.environ.get(name, "").strip().lower() in ("true", "1", "structured")
+
+
+def _is_false(name):
+    return os.environ.get(name, "").strip().lower() in ("false", "0")
+
+
+#: Fields in OpenTelemetry's style are those of programs that ask for them, in Datadog's those of all that do not refuse them.
+is_otel_asked_for = _is_true("OTEL_PYTHON_LOG_CORRELATION")
+is_datadog_refused = _is_false("DD_LOGS_INJECTION")
+
+#: Whether the program is to have them in any case, and not just where they cannot be seen, or there is a span to be told of.
+is_asked_for = is_otel_asked_for or _is_true("DD_LOGS_INJECTION")
+
+
+def is_wanted(name):
+    """Whether log records of a library are to have the fields."""
+    switched_off = _is_false("DD_TRACE_%s_ENABLED" % name.upper())
+    return not switched_off and (is_otel_asked_for or not is_datadog_refused)
+
+
+def imported(logging):
+    """`logging` has been imported."""
+    if not is_wanted("logging"):
+        return
+    make = logging.Logger.makeRecord
+
+    @functools.wraps(make)
+    def makeRecord(self, *args, **kwargs):
+        record = make(self, *args, **kwargs)
+        attributes = getattr(record, "__dict__", None)
+        if attributes is not None:
+            for name, value in fields().items():
+                attributes.setdefault(name, value)
+        return record
+
+    logging.Logger.makeRecord = makeRecord
+    if not is_datadog_refused:
+        _format_by_braces(logging)
+    if is_otel_asked_for:
+        level = os.environ.get("OTEL_PYTHON_LOG_LEVEL", "").strip().upper()
+        logging.basicConfig(
+            format=os.environ.get("OTEL_PYTHON_LOG_FORMAT") or _FORMAT,
+            level=getattr(logging, level) if level in ("DEBUG", "INFO", "WARNING", "ERROR") else logging.INFO,
+        )
+
+
+class _Fields:
+    """What `{dd.trace_id}` and the like are looked up in."""
+
+    def __init__(self, attributes):
+        for name, value in attributes.items():
+            if name.startswith("dd."):
+                setattr(self, name[3:], value)
+
+
+def _format_by_braces(logging):
+    """Formats in braces take a name with a dot for an attribute of something."""
+    format_record = logging.StrFormatStyle._format
+
+    @functools.wraps(format_record)
+    def _format(self, record):
+        if "{dd." not in self._fmt or hasattr(record, "dd"):
+            return format_record(self, record)
+        record.dd = _Fields(record.__dict__)
+        try:
+            return format_record(self, record)
+        finally:
+            # The next formatter may show all that a record has.
+            del record.dd
+
+    logging.StrFormatStyle._format = _format
+
+
+def fields():
+    """What a log record is to have now: of the active span, and of what is configured."""
+    native = sys.modules.get("ddtrace_run._native")
+    if native is None and is_asked_for:
+        try:
+            from ddtrace_run import _native as native
+        except ImportError:
+            # The interpreter is ending.
+            pass
+    shown = _without_tracer() if native is None else _tracer(native).get_log_correlation_context()
+    span = _span_of_an_sdk() if shown["dd.trace_id"] == "0" else None
+    if span is not None:
+        trace_id = span.trace_id
+        shown["dd.trace_id"] = "%032x" % trace_id if trace_id >> 64 else str(trace_id)
+        shown["dd.span_id"] = str(span.span_id)
+    if not is_otel_asked_for:
+        return shown
+    in_both = {} if is_datadog_refused else dict(shown)
+    trace_id, span_id = shown["dd.trace_id"], int(shown["dd.span_id"])
+    in_both["otelSpanID"] = "%016x" % span_id if span_id else "0"
+    in_both["otelTraceID"] = trace_id if trace_id == "0" or len(trace_id) == 32 else "%032x" % int(trace_id)
+    in_both["otelTraceSampled"] = bool(trace_id != "0" and _is_sampled(native, span))
+    in_both["otelServiceName"] = shown["dd.service"]
+    return in_both
+
+
+def fields_of_a_span():
+    """The same for libraries whose output shows all that a record has: none where no span is active, unless asked for."""
+    shown = fields()
+    is_none = shown.get("dd.trace_id", shown.get("otelTraceID")) == "0"
+    return {} if is_none and not is_asked_for else shown
+
+
+@functools.lru_cache(maxsize=None)
+def _tracer(native):
+    return native.Tracer()
+
+
+def _without_tracer():
+    """As long as nobody has used an API."""
+    said = {"dd.trace_id": "0", "dd.span_id": "0"}
+    for name in ("service", "env", "version"):
+        said["dd." + name] = os.environ.get("DD_" + name.upper(), "")
+    return said
+
+
+def _span_of_an_sdk():
+    """The context of the current span of the OpenTelemetry API, where the program has a provider of its own."""
+    trace = sys.modules.get("opentelemetry.trace")
+    if trace is None or getattr(trace, "_TRACER_PROVIDER", None) is None:
+        return None
+    context = trace.get_current_span().get_span_context()
+    return context if context.is_valid else None
+
+
+def _is_sampled(native, span):
+    if span is not None:
+        return span.trace_flags.sampled
+    context = _tracer(native).current_trace_context()
+    # What is not decided yet is kept as far as anybody knows, as the flags have it that are sent.
+    return context is not None and (context.sampling_priority is None or context.sampling_priority > 0)

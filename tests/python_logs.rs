@@ -1,0 +1,143 @@
+//! Log records of Python programs that say of which span they are.
+
+use ddtrace_test_support::python::python;
+use ddtrace_test_support::{Outcome, Sandbox, repository, target_dir};
+use serde_json::Value;
+
+fn sandbox() -> Sandbox {
+    let mut sandbox = Sandbox::new(env!("CARGO_BIN_EXE_ddtrace-run"));
+    sandbox.set("DD_TRACE_PROCESS_SPANS", "false").set("DD_ENV", "test").set("DD_VERSION", "1.0");
+    sandbox.set("DD_SERVICE", "shop");
+    sandbox
+}
+
+fn program(name: &str) -> String {
+    repository().join("tests/python_instrumentations").join(name).display().to_string()
+}
+
+/// The ids of the span, and what was logged before it, within it and behind it.
+fn logged(sandbox: &Sandbox, library: &str, api: &str) -> (u128, u64, [Value; 3]) {
+    let outcome = sandbox.run_traced([&python("instr-venv"), &program("logs.py"), library, api]);
+    assert_eq!(outcome.code, Some(0), "{library} {api}: {outcome:?}");
+    let mut lines: Vec<Value> = serde_json::from_str(&outcome.out()).expect("JSON");
+    let ids = lines.remove(0);
+    let [trace_id, span_id] = [0, 1].map(|place| ids[place].as_str().expect("text").to_owned());
+    (trace_id.parse().expect("a number"), span_id.parse().expect("one"), lines.try_into().expect("three lines"))
+}
+
+fn datadog(trace_id: &str, span_id: &str) -> Value {
+    serde_json::json!({"dd.trace_id": trace_id, "dd.span_id": span_id, "dd.service": "shop", "dd.env": "test", "dd.version": "1.0"})
+}
+
+#[test]
+fn each_library_with_each_api() {
+    let none = serde_json::json!({});
+    for (setting, outside) in [("", None), ("true", Some(datadog("0", "0")))] {
+        let mut sandbox = sandbox();
+        if !setting.is_empty() {
+            sandbox.set("DD_LOGS_INJECTION", setting);
+        }
+        for library in ["logging", "structlog", "loguru"] {
+            for api in ["ddtrace", "otel", "sdk"] {
+                let (trace_id, span_id, lines) = logged(&sandbox, library, api);
+                let outside = match &outside {
+                    None if library == "logging" => datadog("0", "0"),
+                    None => none.clone(),
+                    Some(outside) => outside.clone(),
+                };
+                let within = datadog(&format!("{trace_id:032x}"), &span_id.to_string());
+                assert_eq!(lines, [outside.clone(), within, outside], "{library} {api} {setting}");
+            }
+        }
+    }
+}
+
+#[test]
+fn styles_and_lengths() {
+    let mut sandbox = sandbox();
+    for value in ["false", "0"] {
+        sandbox.set("DD_LOGS_INJECTION", value);
+        for library in ["logging", "structlog", "loguru"] {
+            assert_eq!(logged(&sandbox, library, "otel").2, [const { Value::Null }; 3].map(|_| serde_json::json!({})));
+        }
+    }
+    let otel = |trace_id: &str, span_id: &str, sampled: bool| serde_json::json!({"otelTraceID": trace_id, "otelSpanID": span_id, "otelTraceSampled": sampled, "otelServiceName": "shop"});
+    sandbox.set("OTEL_PYTHON_LOG_CORRELATION", "true");
+    for api in ["ddtrace", "otel", "sdk"] {
+        let (trace_id, span_id, lines) = logged(&sandbox, "logging", api);
+        let outside = otel("0", "0", false);
+        let within = otel(&format!("{trace_id:032x}"), &format!("{span_id:016x}"), true);
+        assert_eq!(lines, [outside.clone(), within, outside], "{api}");
+    }
+    // Both, and ids of 64 bits.
+    sandbox.unset("DD_LOGS_INJECTION").set("DD_TRACE_128_BIT_TRACEID_GENERATION_ENABLED", "false");
+    sandbox.set("DD_TRACE_SAMPLE_RATE", "0");
+    let (trace_id, span_id, [_, within, _]) = logged(&sandbox, "logging", "ddtrace");
+    let mut expected = datadog(&trace_id.to_string(), &span_id.to_string());
+    let styled = otel(&format!("{trace_id:032x}"), &format!("{span_id:016x}"), true);
+    for (name, value) in styled.as_object().expect("an object") {
+        expected[name] = value.clone();
+    }
+    expected["otelTraceSampled"] = within["otelTraceSampled"].clone();
+    assert_eq!(within, expected);
+}
+
+/// Handlers, factories, pickles, formats: nothing is otherwise than without.
+#[test]
+fn logging_is_what_it_was() {
+    let mut sandbox = sandbox();
+    let argv = [python("instr-venv"), program("logging_as_ever.py")];
+    let outcome = sandbox.assert_same(&argv);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    sandbox.set("DD_LOGS_INJECTION", "true");
+    sandbox.assert_same(&argv);
+    let outcome = sandbox.run_traced([&argv[0], &argv[1], "dd"]);
+    assert_eq!((outcome.code, outcome.err().as_str()), (Some(0), ""), "{outcome:?}");
+    assert!(outcome.out().ends_with("0 0 shop five\n0 test five\nmine test six\n\n"), "{outcome:?}");
+    // The lines that the program logs in, with what its own patchers and processors add.
+    let outcome = sandbox.run_traced([python("instr-venv"), program("callsites.py")]);
+    let lines: Vec<String> = outcome.out().lines().map(str::to_owned).collect();
+    assert_eq!(
+        [&lines[0], &lines[2], &lines[3]],
+        ["within 18 callsites me", "within 22 me said", "<module> 27 me said"]
+    );
+    assert!(lines[1].contains(" dd.trace_id='") && lines[1].contains("callsites.py"), "{outcome:?}");
+}
+
+/// With the format that OpenTelemetry's variable asks for, a line is what it is under `opentelemetry-instrument`.
+#[test]
+fn lines_in_opentelemetrys_format() {
+    let mut sandbox = sandbox();
+    let source = "import logging, sqlite3\nlogging.getLogger('shop').info('before')\n\
+                  from opentelemetry import trace\n\
+                  with trace.get_tracer('here').start_as_current_span('all'):\n\
+                  \x20   logging.getLogger('shop').info('within')\n";
+    let app = sandbox.write("app.py", source).display().to_string();
+    for (name, value) in [
+        ("OTEL_PYTHON_LOG_CORRELATION", "true"),
+        ("OTEL_SERVICE_NAME", "shop"),
+        ("OTEL_TRACES_EXPORTER", "otlp"),
+        ("OTEL_METRICS_EXPORTER", "none"),
+        ("OTEL_LOGS_EXPORTER", "none"),
+        ("OTEL_PYTHON_LOG_FORMAT", ""),
+    ] {
+        sandbox.set(name, value);
+    }
+    for (format, level) in [("", ""), ("%(otelTraceID)s %(otelTraceSampled)s|%(message)s", "debug"), ("", "error")] {
+        sandbox.set("OTEL_PYTHON_LOG_FORMAT", format).set("OTEL_PYTHON_LOG_LEVEL", level);
+        // Digits differ.
+        let shape = |outcome: &Outcome| {
+            let text = outcome.err();
+            let lines = text.lines().filter(|line| line.ends_with("before") || line.ends_with("within"));
+            let lines = lines.map(|line| line.replace(|c: char| c.is_ascii_hexdigit(), "x"));
+            lines.collect::<Vec<_>>()
+        };
+        let instrument = target_dir().join("instr-venv/bin/opentelemetry-instrument").display().to_string();
+        // Nobody is there that its SDK could send to.
+        let mut theirs = sandbox.bare([&instrument, &python("instr-venv"), &app]);
+        let theirs = Outcome::of(theirs.env("OTEL_TRACES_EXPORTER", "none"));
+        let ours = sandbox.run_traced([&python("instr-venv"), &app]);
+        assert_eq!(shape(&ours), shape(&theirs), "{ours:?} {theirs:?}");
+        assert_eq!(shape(&ours).len(), if level == "error" { 0 } else { 2 }, "{ours:?}");
+    }
+}
