@@ -65,6 +65,7 @@ fn run(words: impl Iterator<Item = OsString>) -> i32 {
         Action::View(arguments) => view_stored(&arguments, given, colour),
         Action::Status(form) => launch::status(given, form),
         Action::Flush(wait) => launch::flush(given, wait),
+        Action::Bootstrap(asked) => launch::bootstrap(&asked),
         Action::Completions(shell) => cli::print_completions(shell),
         Action::Man => cli::print_man(),
         Action::Done(code) => code,

@@ -36,6 +36,14 @@ pub mod id {
     pub const WAIT: &str = "wait";
     /// Of `status`: the form of metrics.
     pub const METRICS: &str = "metrics";
+    /// Of `bootstrap`: what is done with what fits.
+    pub const ACTION: &str = "action";
+    /// Of `bootstrap`: install nothing.
+    pub const DRY_RUN: &str = "dry-run";
+    /// Of `bootstrap`: the Python it is about.
+    pub const PYTHON: &str = "python";
+    /// Of `bootstrap`: the program whose Python it is about.
+    pub const COMMAND: &str = "command";
 }
 
 /// First words that are ours and not the name of a program to trace.
@@ -43,6 +51,7 @@ pub mod word {
     pub const VIEW: &str = "view";
     pub const STATUS: &str = "status";
     pub const FLUSH: &str = "flush";
+    pub const BOOTSTRAP: &str = "bootstrap";
     pub const COMPLETIONS: &str = "completions";
     pub const MAN: &str = "man";
 }
@@ -62,7 +71,8 @@ ddtrace-run [FLAGS] [--] PROGRAM [ARG...]
        ddtrace-run --info [--json] [PROGRAM [ARG...]]
        ddtrace-run view [FILE]
        ddtrace-run status [--json]
-       ddtrace-run flush [--wait SECONDS]";
+       ddtrace-run flush [--wait SECONDS]
+       ddtrace-run bootstrap [-a install] [PROGRAM [ARG...]]";
 
 /// A flag that is another name for one setting.
 pub struct SettingFlag {
@@ -314,6 +324,35 @@ fn flush() -> Command {
         .args(printing())
 }
 
+fn bootstrap() -> Command {
+    let action = among(
+        Arg::new(id::ACTION).long(id::ACTION).short('a'),
+        &["requirements", "install"],
+        "Print them as a requirements file, or install them",
+    );
+    let python = text(id::PYTHON)
+        .value_name("PATH")
+        .value_hint(ValueHint::FilePath)
+        .conflicts_with(id::COMMAND)
+        .help("Python, or directory of its environment; without it that of the program, else the one in PATH");
+    let command = Arg::new(id::COMMAND)
+        .value_name("PROGRAM")
+        .num_args(0..)
+        .value_parser(value_parser!(OsString))
+        .value_hint(ValueHint::CommandName)
+        .trailing_var_arg(true)
+        .help("Program, with its arguments, whose Python it is about");
+    Command::new(word::BOOTSTRAP)
+        .about("Find the OpenTelemetry instrumentations that fit the libraries which a Python has, and install them")
+        .override_usage("ddtrace-run bootstrap [OPTIONS] [PROGRAM [ARG...]]")
+        .arg(action.value_name("ACTION").default_value("requirements"))
+        .arg(switch(id::DRY_RUN, "With --action=install: only say what would be installed"))
+        .arg(python)
+        .arg(command)
+        .next_help_heading("Other")
+        .args(printing())
+}
+
 fn completions() -> Command {
     let shell = Arg::new(id::SHELL)
         .value_name("SHELL")
@@ -333,7 +372,7 @@ pub fn command() -> Command {
 
 /// Adds the subcommands. Most command lines have none of them, and building them takes as long as parsing does.
 pub fn with_subcommands(command: Command) -> Command {
-    command.subcommands([view(), status(), flush(), completions(), man()])
+    command.subcommands([view(), status(), flush(), bootstrap(), completions(), man()])
 }
 
 /// The flags that stand before a program or a subcommand.

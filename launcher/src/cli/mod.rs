@@ -50,6 +50,8 @@ pub enum Action {
     Status(StatusForm),
     /// Deliver what waits from earlier runs, trying for so long.
     Flush(Duration),
+    /// Find, and install, the instrumentations that fit a Python's libraries.
+    Bootstrap(Bootstrap),
     /// Print the completions for this shell: [`print_completions`].
     Completions(Shell),
     /// Print the man page: [`print_man`].
@@ -83,6 +85,19 @@ pub enum StatusForm {
     Json,
     /// Prometheus' text format.
     Metrics,
+}
+
+/// What `ddtrace-run bootstrap` does, and for which Python.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bootstrap {
+    /// Install what fits, rather than print it.
+    pub installs: bool,
+    /// Only say what would be done.
+    pub is_dry: bool,
+    /// The Python, or the directory of its environment.
+    pub python: Option<OsString>,
+    /// The program whose Python it is, with its arguments; may be empty.
+    pub command: Vec<OsString>,
 }
 
 /// What `ddtrace-run view` shows.

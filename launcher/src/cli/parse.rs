@@ -4,7 +4,7 @@ use super::error::UsageError;
 use super::flags::{flags, id, with_subcommands, word};
 use super::levels::{Levels, switched_on, values};
 use super::split::{Rest, is_flag, is_subcommand, split};
-use super::{Action, ColourChoice, Invocation, Run, Shell, StatusForm, ViewArgs, help, settings};
+use super::{Action, Bootstrap, ColourChoice, Invocation, Run, Shell, StatusForm, ViewArgs, help, settings};
 use crate::view::ViewOptions;
 use clap::{ArgMatches, Command, FromArgMatches as _};
 use std::ffi::OsString;
@@ -154,6 +154,12 @@ fn subcommand(name: &str, matches: &ArgMatches) -> Result<Action, UsageError> {
             let seconds = values::<u32>(matches, id::WAIT).last().copied().unwrap_or_default();
             Ok(Action::Flush(Duration::from_secs(seconds.into())))
         }
+        word::BOOTSTRAP => Ok(Action::Bootstrap(Bootstrap {
+            installs: values::<String>(matches, id::ACTION).last().is_some_and(|action| action == "install"),
+            is_dry: switched_on(matches, id::DRY_RUN),
+            python: values::<OsString>(matches, id::PYTHON).last().cloned(),
+            command: values::<OsString>(matches, id::COMMAND).cloned().collect(),
+        })),
         word::COMPLETIONS => values::<Shell>(matches, id::SHELL)
             .last()
             .copied()

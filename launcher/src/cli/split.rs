@@ -34,7 +34,9 @@ pub fn is_flag(word: &OsStr) -> bool {
 pub fn is_subcommand(words: &[OsString]) -> bool {
     match words {
         [only] if only == word::MAN => true,
-        [first, ..] => [word::VIEW, word::STATUS, word::FLUSH, word::COMPLETIONS].iter().any(|word| first == word),
+        [first, ..] => {
+            [word::VIEW, word::STATUS, word::FLUSH, word::BOOTSTRAP, word::COMPLETIONS].iter().any(|word| first == word)
+        }
         [] => false,
     }
 }

@@ -1,6 +1,7 @@
 //! Starting a program: configuration, a look at the target, its environment, the sidecar, and then becoming it.
 
 mod attach;
+mod bootstrap;
 mod environment;
 mod exec;
 mod inform;
@@ -18,6 +19,7 @@ mod trace;
 mod tracer;
 
 pub use attach::attach;
+pub use bootstrap::bootstrap;
 pub use inform::inform;
 pub use stored::{flush, local_store, status};
 

@@ -15,6 +15,11 @@ pub fn bootstrap() -> Option<PathBuf> {
     Some(within(&speakable(&root, b":").ok()?))
 }
 
+/// What looks for instrumentations, run by the Python that it looks for; `None` where the package is not installed.
+pub fn instrumentations() -> Option<PathBuf> {
+    Some(bootstrap()?.parent()?.join("_bootstrap.py"))
+}
+
 /// Where it is to be, for those who look for it in vain.
 pub fn usual_place() -> PathBuf {
     within(&own_directory().join("python"))

@@ -141,6 +141,13 @@ impl Target {
         Cow::Owned(interpreter.iter().chain(&self.arguments).chain(command).cloned().collect())
     }
 
+    /// The Python that the program is, or that runs it; `None` for other programs.
+    pub fn python(&self) -> Option<&Path> {
+        // Also where it is a script that finds the right version, as those of pyenv do.
+        let named = [self.path.as_path()].into_iter().find(|path| matches!(runtime_by_path(path), Runtime::CPython(_)));
+        named.or_else(|| matches!(self.runtime, Runtime::CPython(_)).then_some(self.program.as_path()))
+    }
+
     /// What keeps a Python from loading the tracer; `None` for other programs. `command` is the whole command.
     pub fn python_obstacle(&self, command: &[OsString]) -> Option<Obstacle> {
         let is_python = |runtime: Runtime| matches!(runtime, Runtime::CPython(_));

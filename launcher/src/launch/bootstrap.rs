@@ -1,0 +1,93 @@
+//! `ddtrace-run bootstrap`: which Python is meant, and then that Python does it, as it alone knows what it has.
+
+use std::env::var_os;
+use std::ffi::OsStr;
+use std::fmt::Display;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::python;
+use crate::cli::{Bootstrap, EXIT_OWN_FAILURE};
+use crate::message;
+use crate::target;
+
+/// Names of the Python in PATH; `python` may be one of version 2, and an environment has both.
+const NAMES: [&str; 2] = ["python3", "python"];
+
+/// Becomes the Python that finds, and installs, what fits. Comes back with an exit code only if that cannot be.
+pub fn bootstrap(asked: &Bootstrap) -> i32 {
+    let search_path = var_os("PATH");
+    let python = match python_of(asked, search_path.as_deref()) {
+        Ok(python) => python,
+        Err((text, code)) => {
+            message::error(&text);
+            return code;
+        }
+    };
+    let Some(script) = python::instrumentations() else {
+        let place = python::usual_place();
+        return failed(format_args!("the Python package is not installed: {} is not there", place.display()));
+    };
+    let mut command = Command::new(&python);
+    command.arg(script).arg(if asked.installs { "install" } else { "requirements" });
+    if asked.is_dry {
+        command.arg("--dry-run");
+    }
+    let error = command.exec();
+    failed(format_args!("{}: {error}", python.display()))
+}
+
+fn failed(text: impl Display) -> i32 {
+    message::error(&text);
+    EXIT_OWN_FAILURE
+}
+
+fn python_of(asked: &Bootstrap, search_path: Option<&OsStr>) -> Result<PathBuf, (String, i32)> {
+    let find = |word: &OsStr| target::find(word, search_path);
+    if let Some(python) = &asked.python {
+        let inside = Path::new(python).join("bin/python");
+        let python = if Path::new(python).is_dir() { inside.into_os_string() } else { python.clone() };
+        return find(&python).map_err(|error| (error.to_string(), error.exit_code().into()));
+    }
+    let Some(program) = asked.command.first() else {
+        let found = NAMES.iter().find_map(|name| find(OsStr::new(name)).ok());
+        return found.ok_or_else(|| (format!("there is no {} in PATH", NAMES.join(" and no ")), 127));
+    };
+    let program = find(program).map_err(|error| (error.to_string(), error.exit_code().into()))?;
+    let looked_at = target::inspect(&program, search_path);
+    let python = looked_at.python().map(Path::to_owned);
+    python.ok_or_else(|| (format!("{} is no Python program", program.display()), EXIT_OWN_FAILURE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::target::find;
+    use std::ffi::OsString;
+
+    fn chosen(python: Option<&str>, command: &[&str]) -> Result<PathBuf, i32> {
+        let asked = Bootstrap {
+            python: python.map(OsString::from),
+            command: command.iter().map(OsString::from).collect(),
+            ..Bootstrap::default()
+        };
+        python_of(&asked, Some(OsStr::new("/usr/local/bin:/usr/bin:/bin"))).map_err(|(_, code)| code)
+    }
+
+    #[test]
+    fn the_python_of_the_program_is_meant() {
+        let in_path = find(OsStr::new("python3"), Some(OsStr::new("/usr/local/bin:/usr/bin:/bin"))).expect("a Python");
+        assert_eq!(chosen(None, &[]), Ok(in_path.clone()));
+        assert_eq!(chosen(Some("python3"), &[]), Ok(in_path.clone()));
+        assert_eq!(chosen(None, &["python3", "app.py"]), Ok(in_path.clone()));
+        assert_eq!(chosen(Some("/nowhere/python"), &[]), Err(127));
+        assert_eq!(chosen(None, &["/nowhere/app"]), Err(127));
+        assert_eq!(chosen(None, &["true"]), Err(EXIT_OWN_FAILURE));
+        let directory = tempfile::tempdir().expect("a directory");
+        let script = directory.path().join("app");
+        std::fs::write(&script, format!("#!{}\n", in_path.display())).expect("a file");
+        std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("a mode");
+        assert_eq!(chosen(None, &[script.to_str().expect("text"), "--flag"]), Ok(in_path));
+    }
+}

@@ -1,0 +1,134 @@
+//! `ddtrace-run bootstrap`: which instrumentations fit what a Python has, and how they get there.
+
+use ddtrace_test_support::python::python;
+use ddtrace_test_support::{Outcome, Sandbox, repository};
+use std::fs;
+use std::path::PathBuf;
+
+/// What is for every program.
+const ALWAYS: [&str; 8] = ["asyncio", "dbapi", "exceptions", "logging", "sqlite3", "threading", "urllib", "wsgi"];
+
+fn program(name: &str) -> String {
+    repository().join("tests/python_instrumentations").join(name).display().to_string()
+}
+
+/// A sandbox with an environment of Python in it that has these.
+fn sandbox(options: &[&str], installed: &[&str]) -> (Sandbox, PathBuf) {
+    let mut sandbox = Sandbox::new(env!("CARGO_BIN_EXE_ddtrace-run"));
+    let venv = sandbox.work().join("venv");
+    let made = sandbox.run_bare([&["python3", "-m", "venv"], options, &["venv"]].concat());
+    assert_eq!(made.code, Some(0), "{made:?}");
+    let packages = fs::read_dir(venv.join("lib")).expect("a directory").flatten().next().expect("a Python").path();
+    for each in installed {
+        let info = packages.join("site-packages").join(each.replace("==", "-") + ".dist-info");
+        fs::create_dir(&info).expect("a directory");
+        let (name, release) = each.split_once("==").expect("a release");
+        let metadata = format!("Metadata-Version: 2.1\nName: {name}\nVersion: {release}\n");
+        fs::write(info.join("METADATA"), metadata).expect("a file");
+    }
+    let wheels = sandbox.work().join("wheels");
+    fs::create_dir(&wheels).expect("a directory");
+    sandbox.set("PIP_NO_INDEX", "1").set("PIP_FIND_LINKS", wheels);
+    (sandbox, venv)
+}
+
+fn wheels(sandbox: &Sandbox, kinds: &[&str]) {
+    let names: Vec<_> = kinds.iter().map(|kind| format!("opentelemetry-instrumentation-{kind}==0.66b1")).collect();
+    let mut argv = vec!["python3".to_owned(), program("wheels.py"), "wheels".to_owned()];
+    argv.extend(names);
+    assert_eq!(sandbox.run_bare(argv).code, Some(0));
+}
+
+fn requirements(outcome: &Outcome) -> Vec<String> {
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    let release = |line: &str| line.strip_prefix("opentelemetry-instrumentation-").map(str::to_owned);
+    outcome.out().lines().map(|line| release(line).unwrap_or_else(|| panic!("{line}"))).collect()
+}
+
+#[test]
+fn a_requirements_file() {
+    let (sandbox, venv) =
+        sandbox(&["--without-pip"], &["Flask==3.0.0", "requests==1.0", "opentelemetry_api==1.44.2", "click==8.1.3rc1"]);
+    let python = venv.join("bin/python").display().to_string();
+    let outcome = sandbox.run_traced(["bootstrap", "--python", &python]);
+    let expected: Vec<_> = ["click", "flask"].iter().chain(&ALWAYS).map(|kind| format!("{kind}==0.65b2")).collect();
+    assert_eq!(requirements(&outcome), expected);
+    let left_out = "left out: opentelemetry-instrumentation-requests is for requests>=2,<3, and 1.0 is installed";
+    assert!(outcome.err().contains(left_out) && outcome.err().contains(&python), "{outcome:?}");
+    // By the directory of the environment, by the program, by PATH.
+    let script = sandbox.write_program("shop", format!("#!{python}\n")).display().to_string();
+    let same = |argv: &[&str]| assert_eq!(requirements(&sandbox.run_traced(argv)), expected, "{argv:?}");
+    same(&["bootstrap", "--python", "venv"]);
+    same(&["bootstrap", "-a", "requirements", &python, "app.py", "-a", "install"]);
+    same(&["bootstrap", &script, "--port", "80"]);
+    let mut by_path = sandbox.traced(["bootstrap"]);
+    let path = format!("{}:/usr/bin:/bin", venv.join("bin").display());
+    assert_eq!(requirements(&Outcome::of(by_path.env("PATH", path))), expected);
+    // Nothing was traced.
+    assert!(sandbox.spans().is_empty());
+    // And nothing can be installed.
+    let outcome = sandbox.run_traced(["bootstrap", "-a", "install", "--python", "venv"]);
+    assert_eq!(outcome.code, Some(1));
+    assert!(
+        outcome.err().ends_with("this environment has no pip, and there is no uv: nothing is installed\n"),
+        "{outcome:?}"
+    );
+}
+
+#[test]
+fn releases_that_fit() {
+    for (installed, release) in [
+        ("opentelemetry_instrumentation==0.60b1", "==0.60b1"),
+        ("opentelemetry_api==1.17.0", "==0.38b0"),
+        ("opentelemetry_api==1.45.1", "==0.66b1"),
+        ("opentelemetry_api==1.2.0", ""),
+        ("other==1.0", "==0.66b1"),
+    ] {
+        let (sandbox, _) = sandbox(&["--without-pip"], &[installed]);
+        let lines = requirements(&sandbox.run_traced(["bootstrap", "--python", "venv"]));
+        assert_eq!(lines.last(), Some(&format!("wsgi{release}")), "{installed}");
+    }
+}
+
+#[test]
+fn what_is_installed() {
+    let (sandbox, venv) = sandbox(&[], &["Flask==3.0.0", "opentelemetry_api==1.45.1"]);
+    let state = |line: &str| {
+        let (name, rest) = line.split_once("==0.66b1: ").unwrap_or_else(|| panic!("{line}"));
+        let state = rest.split_once(", for ").unwrap_or_else(|| panic!("{line}")).0;
+        (name.trim_start_matches("opentelemetry-instrumentation-").to_owned(), state.to_owned())
+    };
+    let install = |options: &[&str], code: i32| {
+        let argv = [&["bootstrap", "--action=install", "--python", "venv"], options].concat();
+        let outcome = sandbox.run_traced(argv);
+        assert_eq!(outcome.code, Some(code), "{outcome:?}");
+        outcome.out().lines().map(state).collect::<Vec<_>>()
+    };
+    let all = |state: &str| -> Vec<_> {
+        ["flask"].iter().chain(&ALWAYS).map(|kind| ((*kind).to_owned(), state.to_owned())).collect()
+    };
+    let pip = venv.join("bin/pip").display().to_string();
+    let list = || sandbox.run_bare([&pip, "list", "--disable-pip-version-check"]).out();
+    let before = list();
+    assert_eq!(install(&["--dry-run"], 0), all("to be installed"));
+    assert_eq!(list(), before);
+    // One that cannot be had keeps none of the others away.
+    wheels(&sandbox, &["flask", "asyncio", "dbapi", "exceptions", "logging", "sqlite3", "threading", "urllib"]);
+    let mut expected = all("installed");
+    expected.last_mut().expect("the last").1 = "FAILED".to_owned();
+    assert_eq!(install(&[], 1), expected);
+    wheels(&sandbox, &["wsgi"]);
+    let mut expected = all("installed already");
+    expected.last_mut().expect("the last").1 = "installed".to_owned();
+    assert_eq!(install(&[], 0), expected);
+    assert_eq!(install(&[], 0), all("installed already"));
+    assert!(list().contains("opentelemetry-instrumentation-wsgi "), "{}", list());
+}
+
+#[test]
+fn the_table_is_that_of_opentelemetry_bootstrap() {
+    let sandbox = Sandbox::new(env!("CARGO_BIN_EXE_ddtrace-run"));
+    let table = repository().join("python/ddtrace_run/_bootstrap.py").display().to_string();
+    let outcome = sandbox.run_bare([python("instr-venv"), program("table.py"), table]);
+    assert_eq!((outcome.out().as_str(), outcome.err().as_str()), ("compared\n", ""));
+}
