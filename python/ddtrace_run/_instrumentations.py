@@ -374,7 +374,11 @@ def _has_conflict(point):
     one that is not there."""
     from opentelemetry.instrumentation import dependencies
 
-    conflict = dependencies.get_dist_dependency_conflicts(point.distribution())
+    try:
+        conflict = dependencies.get_dist_dependency_conflicts(point.distribution())
+    except (AttributeError, TypeError):
+        # Older releases are asked about what `pkg_resources` calls a distribution.
+        conflict = dependencies.get_dependency_conflicts(point.load()().instrumentation_dependencies())
     if conflict is None:
         return False
     found = getattr(conflict, "found", None) or ", ".join(getattr(conflict, "found_any", None) or ())
