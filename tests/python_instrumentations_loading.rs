@@ -1,5 +1,6 @@
 //! Which instrumentations of OpenTelemetry are loaded, when, and what becomes of those that fail.
 
+use ddtrace_test_support::programs::pythons;
 use ddtrace_test_support::python::python;
 use ddtrace_test_support::{Outcome, Sandbox, repository, target_dir};
 use std::fs;
@@ -195,6 +196,32 @@ fn what_is_started_meanwhile_loads_none() {
     assert_eq!(run(&sandbox, &argv).0, "b'False\\n' []\n");
 }
 
+/// All versions read what is installed; a program that imports the tracer itself has them, too.
+#[test]
+fn in_which_pythons() {
+    let mut sandbox = sandbox();
+    install(
+        &mut sandbox,
+        "# hooks\n[opentelemetry_pre_instrument]\nmade=made:before\n; none\n[console_scripts]\nother = made:nobody\n",
+        "",
+        "import sys\ndef before(): sys.said = getattr(sys, 'said', 0) + 1\n",
+    );
+    fs::create_dir_all(sandbox.path().join("packages/opentelemetry/instrumentation")).expect("a directory");
+    let say = "import sys; print(getattr(sys, 'said', None))";
+    sandbox.write("pip", say);
+    for python in pythons() {
+        assert_eq!(run(&sandbox, &[&python, "-W", "error", "-c", say]).0, "1\n", "{python}");
+        assert_eq!(run(&sandbox, &[&python, "-Wignore", "pip", "-c"]).0, "None\n", "{python}");
+        let attached = "import sys, ddtrace_run.auto; print(getattr(sys, 'said', None))";
+        let mut command = sandbox.bare([python.as_str(), "-c", attached]);
+        let packages = sandbox.path().join("packages").display().to_string();
+        let beside = std::path::Path::new(sandbox.launcher()).with_file_name("python").display().to_string();
+        let outcome = Outcome::of(command.env("PYTHONPATH", format!("{packages}:{beside}")));
+        assert_eq!((outcome.out().as_str(), outcome.err().as_str()), ("1\n", ""), "{python}");
+        sandbox.settle();
+    }
+}
+
 /// Applications and what they start, but no installers and no helpers.
 #[test]
 fn in_which_processes() {
@@ -300,6 +327,9 @@ fn opentelemetry_instrument_is_left_to_itself() {
         assert_eq!(outcome.out().matches("\"name\": \"SELECT\"").count(), 1, "{outcome:?}");
     }
     assert!(sandbox.spans().is_empty());
+    // It finds what is there, as ever.
+    let bootstrap = sandbox.assert_same(&[venv("opentelemetry-bootstrap"), "--action=requirements".into()]);
+    assert!(bootstrap.out().contains("opentelemetry-instrumentation-flask=="), "{bootstrap:?}");
     // By name, ours is the provider.
     sandbox.set("DD_TRACE_OTEL_ENABLED", "true");
     assert_eq!(sandbox.run_traced(&argv).out(), "");

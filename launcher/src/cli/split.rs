@@ -126,6 +126,7 @@ mod tests {
             ("view -nc -- -nc", "", "view --colorless -- -nc"),
             ("-d view x", "-d", "view x"),
             ("completions bash", "", "completions bash"),
+            ("bootstrap -a install app -a", "", "bootstrap -a install app -a"),
             ("man", "", "man"),
         ] {
             assert_eq!(cut(line), (ours.to_owned(), Rest::Subcommand(words(theirs))), "{line}");

@@ -98,7 +98,7 @@ def fields():
         except ImportError:
             # The interpreter is ending.
             pass
-    shown = _without_tracer() if native is None else _tracer(native).get_log_correlation_context()
+    shown = dict(_WITHOUT_TRACER) if native is None else _tracer(native).get_log_correlation_context()
     span = _span_of_an_sdk() if shown["dd.trace_id"] == "0" else None
     if span is not None:
         trace_id = span.trace_id
@@ -127,12 +127,12 @@ def _tracer(native):
     return native.Tracer()
 
 
-def _without_tracer():
-    """As long as nobody has used an API."""
-    said = {"dd.trace_id": "0", "dd.span_id": "0"}
-    for name in ("service", "env", "version"):
-        said["dd." + name] = os.environ.get("DD_" + name.upper(), "")
-    return said
+#: As long as nobody has used an API.
+_WITHOUT_TRACER = {
+    "dd.trace_id": "0",
+    "dd.span_id": "0",
+    **{"dd." + name: os.environ.get("DD_" + name.upper(), "") for name in ("service", "env", "version")},
+}
 
 
 def _span_of_an_sdk():

@@ -56,6 +56,29 @@ fn a_program_is_started_as_the_flags_say() {
 }
 
 #[test]
+fn bootstrap_leaves_the_words_of_the_program_alone() {
+    let asked = |python: Option<&str>, command: &str| Bootstrap {
+        python: python.map(OsString::from),
+        command: words(command),
+        ..Bootstrap::default()
+    };
+    for (line, expected) in [
+        ("bootstrap", asked(None, "")),
+        ("bootstrap -a requirements --python .venv", asked(Some(".venv"), "")),
+        ("bootstrap -a install --dry-run", Bootstrap { installs: true, is_dry: true, ..asked(None, "") }),
+        ("bootstrap gunicorn -a install --python x", asked(None, "gunicorn -a install --python x")),
+        ("bootstrap -- --app", asked(None, "--app")),
+    ] {
+        assert_eq!(invocation(line).action, Action::Bootstrap(expected), "{line}");
+    }
+    let help = Meaning::Help { subcommand: Some("bootstrap".into()), colour: ColourChoice::Auto };
+    assert_eq!(meaning("bootstrap --help"), Ok(help));
+    assert!(complaint("bootstrap -a remove").contains("install"));
+    assert!(complaint("bootstrap --python x app").contains("--python"));
+    assert!(complaint("--service x bootstrap").contains("has no meaning for 'bootstrap'"));
+}
+
+#[test]
 fn info_describes_a_target_but_runs_nothing() {
     for (line, json, command) in [
         ("--info", false, ""),
