@@ -189,6 +189,12 @@ pub(crate) fn caller() -> Option<Caller> {
     Some(Caller::VforkChild(pid))
 }
 
+/// Whether spans of this process's own can be made here. As [`caller`], but without a system call: a vfork child, which has
+/// no spans, is taken for the process whose memory it shares.
+pub(crate) fn is_itself() -> bool {
+    if IN_DOUBT.load(Ordering::Relaxed) { caller() == Some(Caller::Itself) } else { is_recorded() }
+}
+
 /// In a forked child: a process of its own, whose parent is what this process was until now.
 pub(crate) fn become_child(span: SpanId) {
     become_process(span, identity().span_id);

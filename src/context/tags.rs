@@ -53,20 +53,18 @@ impl TraceTags {
     ///
     /// [`DoesNotFit`]; the tag is then not there.
     pub fn set(&mut self, name: &[u8], value: &[u8]) -> Result<(), DoesNotFit> {
+        if self.get(name).is_none() {
+            return push(&mut self.text, name, value);
+        }
         let mut text = Bounded::new();
-        let mut replaced = false;
         let mut fits = Ok(());
         for (present, old) in self.iter() {
             if present == name {
-                replaced = true;
                 fits = fits.and(push(&mut text, name, value));
             } else {
                 // It was there before, so only a longer value in front of it can leave no room.
                 fits = fits.and(push(&mut text, present, old));
             }
-        }
-        if !replaced {
-            fits = fits.and(push(&mut text, name, value));
         }
         match fits {
             Ok(()) => self.text = text,
@@ -75,13 +73,11 @@ impl TraceTags {
         fits
     }
 
-    /// Adds a tag at the end, or sets it in the place of an earlier value.
-    pub(crate) fn add(&mut self, name: &[u8], value: &[u8]) -> Result<(), DoesNotFit> {
-        if self.get(name).is_some() { self.set(name, value) } else { push(&mut self.text, name, value) }
-    }
-
     /// Takes a tag away.
     pub fn remove(&mut self, name: &[u8]) {
+        if self.get(name).is_none() {
+            return;
+        }
         let mut text = Bounded::new();
         for (present, value) in self.iter().filter(|(present, _)| *present != name) {
             let _ = push(&mut text, present, value);

@@ -142,7 +142,7 @@ pub(super) fn add(tags: &mut TraceTags, name: &[u8], value: &[u8]) -> bool {
     }
     if name.starts_with(TAG_PREFIX) && name != UPSTREAM_SERVICES && name != TID {
         // What came in within the limits of a header fits.
-        let _ = tags.add(name, value);
+        let _ = tags.set(name, value);
     }
     true
 }

@@ -15,9 +15,13 @@ pub const MAX_NAME: usize = 1024;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Name<'a>(pub &'a [u8]);
 
-impl Name<'_> {
+impl<'a> Name<'a> {
+    fn cut(self) -> &'a [u8] {
+        self.0.get(..MAX_NAME).unwrap_or(self.0)
+    }
+
     fn put(self, to: &mut RecordWriter) {
-        let name = self.0.get(..MAX_NAME).unwrap_or(self.0);
+        let name = self.cut();
         to.put(&(name.len() as u16).to_le_bytes());
         to.put(name);
     }
@@ -30,7 +34,9 @@ pub trait SpanFields {
 
     /// A text.
     fn attribute_text(&mut self, name: Name<'_>, text: &[u8]) {
-        self.attribute(name, FieldType::Text, 0, |to| to.put(text));
+        let to = self.target();
+        to.attribute_head(name.cut(), FieldType::Text, 0, text.len());
+        to.put(text);
     }
 
     /// A text that is given in pieces.
@@ -49,7 +55,9 @@ pub trait SpanFields {
 
     /// A whole number.
     fn attribute_integer(&mut self, name: Name<'_>, number: i64) {
-        self.attribute(name, FieldType::Integer, 0, |to| to.put(&number.to_le_bytes()));
+        let to = self.target();
+        to.attribute_head(name.cut(), FieldType::Integer, 0, 8);
+        to.put(&number.to_le_bytes());
     }
 
     /// A number.

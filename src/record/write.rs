@@ -71,8 +71,8 @@ impl RecordWriter {
     }
 
     fn header(&mut self, kind: Kind, span: SpanId) {
-        self.put_at(4, &[kind as u8, 0, 0, 0]);
-        self.put_at(8, &span.0.to_le_bytes());
+        let head = u128::from(kind as u8) | u128::from(span.0) << 32;
+        self.put_at(4, head.to_le_bytes().get(..12).unwrap_or_default());
     }
 
     /// A span has begun.
@@ -154,9 +154,16 @@ impl RecordWriter {
     }
 
     pub(super) fn field_header(&mut self, key: Key, kind: FieldType, flags: u8, length: usize) {
-        self.put(&(key as u16).to_le_bytes());
-        self.put(&[kind as u8, flags]);
-        self.put(&(length as u32).to_le_bytes());
+        let head = u64::from(key as u16) | u64::from(kind as u8) << 16 | u64::from(flags) << 24 | (length as u64) << 32;
+        self.put(&head.to_le_bytes());
+    }
+
+    /// The head of an attribute of `length` bytes, with its name; the value follows.
+    pub(super) fn attribute_head(&mut self, name: &[u8], kind: FieldType, flags: u8, length: usize) {
+        let with_name = length.wrapping_add(2).wrapping_add(name.len());
+        self.field_header(Key::Attribute, kind, flags, with_name);
+        self.put(&(name.len() as u16).to_le_bytes());
+        self.put(name);
     }
 
     /// Where the next byte goes.

@@ -207,7 +207,7 @@ pub(crate) unsafe extern "C" fn recvmmsg(
 /// # Safety
 ///
 /// If the call has given `result`, and that is not negative, there are `count` vectors.
-unsafe fn slice<'a>(vectors: *const Vector, count: usize, result: isize) -> &'a [Vector] {
+pub(super) unsafe fn slice<'a>(vectors: *const Vector, count: usize, result: isize) -> &'a [Vector] {
     if result < 0 || vectors.is_null() {
         return &[];
     }

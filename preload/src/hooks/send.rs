@@ -1,6 +1,6 @@
 //! What writes to descriptors.
 
-use super::receive::Message;
+use super::receive::{Message, slice};
 use crate::net::{self, Prepared, Vector};
 use crate::table::{self, Function, real};
 use core::ffi::c_void;
@@ -43,8 +43,15 @@ pub(crate) unsafe extern "C" fn writev(fd: i32, vectors: *const Vector, count: i
     if !net::is_watched(fd) {
         return call();
     }
+    let count = count.try_into().unwrap_or(0);
+    if !net::may_ask(fd) {
+        let result = call();
+        // SAFETY: the kernel has used the vectors if it has sent anything.
+        unsafe { sent(fd, slice(vectors, count, result), result) };
+        return result;
+    }
     // SAFETY: the host's own vectors, as far as they can be read.
-    unsafe { watched_write(fd, readable(vectors, count.try_into().unwrap_or(0)), call) }
+    unsafe { watched_write(fd, readable(vectors, count), call) }
 }
 
 /// # Safety
@@ -100,6 +107,15 @@ pub(crate) unsafe extern "C" fn sendmsg(fd: i32, message: *const Message, flags:
     let call = || unsafe { real(fd, message, flags) };
     if !net::is_watched(fd) {
         return call();
+    }
+    if !net::may_ask(fd) && flags & MSG_OOB == 0 {
+        let result = call();
+        // SAFETY: the kernel has used the message, and its vectors, if it has sent anything.
+        unsafe {
+            let vectors = if result >= 0 { slice((*message).vectors, (*message).count, result) } else { &[] };
+            sent(fd, vectors, result);
+        }
+        return result;
     }
     let last = (message as usize).wrapping_add(size_of::<Message>()).wrapping_sub(1);
     if !sys::is_readable(message as usize) || !sys::is_readable(last) {
@@ -224,8 +240,15 @@ unsafe fn readable<'a>(vectors: *const Vector, count: usize) -> &'a [Vector] {
 /// `call` writes the vectors to the descriptor.
 #[cold]
 unsafe fn watched_write(fd: i32, vectors: &[Vector], call: impl FnOnce() -> isize) -> isize {
+    if !net::may_ask(fd) {
+        let result = call();
+        // SAFETY: the call has sent so much of them.
+        unsafe { sent(fd, vectors, result) };
+        return result;
+    }
+    let mut prepared = Prepared::new();
     // SAFETY: the caller's promise.
-    if let Some(mut prepared) = unsafe { net::prepare(fd, vectors) } {
+    if unsafe { net::prepare(fd, vectors, &mut prepared) } {
         // SAFETY: the type of writev.
         if let Some(writev) = unsafe { real::<Writev>(Function::Writev) } {
             // SAFETY: buffers of the host's and of ours, which stay where they are.
@@ -236,8 +259,16 @@ unsafe fn watched_write(fd: i32, vectors: &[Vector], call: impl FnOnce() -> isiz
     }
     let result = call();
     // SAFETY: the call has sent so much of them.
-    unsafe { net::sent(fd.into(), vectors, result, if result < 0 { table::errno() } else { 0 }) };
+    unsafe { sent(fd, vectors, result) };
     result
+}
+
+/// # Safety
+///
+/// The call has sent `result` bytes of the vectors, if that is not negative.
+unsafe fn sent(fd: i32, vectors: &[Vector], result: isize) {
+    // SAFETY: the caller's promise.
+    unsafe { net::sent(fd.into(), vectors, result, if result < 0 { table::errno() } else { 0 }) };
 }
 
 /// # Safety
@@ -255,14 +286,16 @@ unsafe fn watched_send(
         net::lose(fd);
         return call();
     }
+    if !net::may_ask(fd) {
+        let result = call();
+        // SAFETY: the call has sent so much of them.
+        unsafe { sent(fd, vectors, result) };
+        return result;
+    }
+    let mut prepared = Prepared::new();
     // What is sent without a copy must stay as it is for longer than a connection lives.
-    let prepared = if flags & MSG_ZEROCOPY == 0 {
-        // SAFETY: the caller's promise.
-        unsafe { net::prepare(fd, vectors) }
-    } else {
-        None
-    };
-    if let Some(mut prepared) = prepared {
+    // SAFETY: the caller's promise.
+    if flags & MSG_ZEROCOPY == 0 && unsafe { net::prepare(fd, vectors, &mut prepared) } {
         // SAFETY: the type of sendmsg.
         if let Some(sendmsg) = unsafe { real::<Sendmsg>(Function::Sendmsg) } {
             let send = |own: &[Vector]| {
@@ -276,7 +309,7 @@ unsafe fn watched_send(
     }
     let result = call();
     // SAFETY: the call has sent so much of them.
-    unsafe { net::sent(fd.into(), vectors, result, if result < 0 { table::errno() } else { 0 }) };
+    unsafe { sent(fd, vectors, result) };
     result
 }
 

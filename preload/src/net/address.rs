@@ -7,85 +7,76 @@ const AF_UNIX: u16 = 1;
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 
-/// A `sockaddr` of TCP or of a Unix socket.
-#[derive(Clone, Copy)]
+/// The address of a TCP or Unix socket, as attributes show it: it is told with each request, and does not change.
+#[derive(Clone)]
 pub(crate) struct Address {
-    bytes: [u8; 112],
-    length: u8,
+    family: u16,
+    port: u16,
+    /// Of IPv4 the mapped one.
+    ip: [u8; 16],
+    text: Text,
 }
 
-/// An address as text.
-pub(crate) type Text = Bounded<112>;
+/// An address as text; a path has at most so many bytes.
+pub(crate) type Text = Bounded<108>;
 
 impl Address {
-    pub(crate) const UNKNOWN: Address = Address { bytes: [0; 112], length: 0 };
+    pub(crate) const UNKNOWN: Address = Address { family: 0, port: 0, ip: [0; 16], text: Text::new() };
 
     /// What the kernel or the program wrote; `None` where it is of another family.
     pub(crate) fn of(sockaddr: &[u8]) -> Option<Address> {
         let family = u16::from_le_bytes(*sockaddr.first_chunk()?);
+        if family == AF_UNIX {
+            let path = sockaddr.get(2..sockaddr.len().min(110))?;
+            let mut text = Text::new();
+            // Names that are no paths begin with a NUL.
+            let _ = text.push(path.split(|byte| *byte == 0).next().unwrap_or_default());
+            return Some(Address { family, ip: [0; 16], port: 0, text });
+        }
         let most = match family {
-            AF_UNIX => 110,
             AF_INET => 16,
             AF_INET6 => 28,
             _ => return None,
         };
-        let used = sockaddr.get(..sockaddr.len().min(most))?;
-        let mut address = Address { bytes: [0; 112], length: used.len() as u8 };
-        address.bytes.get_mut(..used.len())?.copy_from_slice(used);
-        Some(address)
-    }
-
-    fn family(&self) -> u16 {
-        let [low, high, ..] = self.bytes;
-        if self.length == 0 { 0 } else { u16::from_le_bytes([low, high]) }
+        // What is missing is zero.
+        let mut bytes = [0u8; 28];
+        for (to, from) in bytes.iter_mut().take(most).zip(sockaddr) {
+            *to = *from;
+        }
+        let [_, _, high, low, a, b, c, d, v6 @ ..] = bytes;
+        let ip = match v6 {
+            _ if family == AF_INET => [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d],
+            [v6 @ .., _, _, _, _] => v6,
+        };
+        let mut text = Text::new();
+        match &ip {
+            [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, v4 @ ..] => put_v4(&mut text, v4),
+            v6 => put_v6(&mut text, v6),
+        }
+        Some(Address { family, port: u16::from_be_bytes([high, low]), ip, text })
     }
 
     pub(crate) fn is_known(&self) -> bool {
-        self.length != 0
+        self.family != 0
     }
 
     pub(crate) fn is_unix(&self) -> bool {
-        self.family() == AF_UNIX
+        self.family == AF_UNIX
     }
 
     /// The port, of TCP.
     pub(crate) fn port(&self) -> Option<u16> {
-        let [_, _, high, low, ..] = self.bytes;
-        matches!(self.family(), AF_INET | AF_INET6).then(|| u16::from_be_bytes([high, low]))
+        matches!(self.family, AF_INET | AF_INET6).then_some(self.port)
     }
 
     /// Whether this is the end of a TCP connection with that IPv6 address, of IPv4 the mapped one, and port.
     pub(crate) fn is(&self, address: &[u8; 16], port: u16) -> bool {
-        let is_there = match self.family() {
-            AF_INET => match address {
-                [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, v4 @ ..] => self.bytes.get(4..8) == Some(v4),
-                _ => false,
-            },
-            AF_INET6 => self.bytes.get(8..24) == Some(address),
-            _ => false,
-        };
-        is_there && self.port() == Some(port)
+        self.port() == Some(port) && self.ip == *address
     }
 
     /// The IP address, or the path of a Unix socket (which may be empty).
-    pub(crate) fn text(&self) -> Text {
-        let mut text = Text::new();
-        match self.family() {
-            AF_INET => self.bytes.get(4..8).map_or((), |bytes| put_v4(&mut text, bytes)),
-            AF_INET6 => match self.bytes.get(8..24) {
-                Some([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, mapped @ ..]) => put_v4(&mut text, mapped),
-                Some(bytes) => put_v6(&mut text, bytes),
-                None => {}
-            },
-            AF_UNIX => {
-                let path = self.bytes.get(2..usize::from(self.length)).unwrap_or_default();
-                // Names that are no paths begin with a NUL.
-                let path = path.split(|byte| *byte == 0).next().unwrap_or_default();
-                let _ = text.push(path);
-            }
-            _ => {}
-        }
-        text
+    pub(crate) fn text(&self) -> &Text {
+        &self.text
     }
 }
 

@@ -118,6 +118,10 @@ impl Connection {
         }
     }
 
+    pub(super) fn is_accepted(&mut self) -> bool {
+        self.traffic.get_mut().is_accepted
+    }
+
     /// What is inside of an encrypted one.
     pub(super) fn secure(owner: u64, is_server: Option<bool>) -> Connection {
         let mut connection = Connection::new(false, Address::UNKNOWN, owner, 0);

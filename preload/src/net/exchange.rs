@@ -118,22 +118,21 @@ impl Exchanges {
 
     fn begin_database(&mut self, fd: i32, describe: impl Fn(&mut Told<'_>, &Address)) -> u64 {
         self.know_peer(fd);
-        let peer = self.peer;
         let owner = self.take_owner();
-        native::begin_client(owner, None, &mut |told| describe(told, &peer))
+        native::begin_client(owner, None, &mut |told| describe(told, &self.peer))
     }
 
     /// Begins the span of a request that comes in or is about to go out.
     pub(super) fn begin_http(&mut self, head: &crate::protocol::http::RequestHead<'_>, fd: i32) -> u64 {
         self.know_peer(fd);
-        let (peer, scheme) = (self.peer, if self.is_secure { http::HTTPS } else { http::HTTP });
+        let scheme = if self.is_secure { http::HTTPS } else { http::HTTP };
         if self.is_accepted {
             let headers = http::context_headers(head);
-            native::begin_server(headers, &mut |told| http::describe_server(told, head, scheme, &peer))
+            native::begin_server(headers, &mut |told| http::describe_server(told, head, scheme, &self.peer))
         } else {
             let owner = self.take_owner();
             native::begin_client(owner, http::context_headers(head), &mut |told| {
-                http::describe_client(told, head, scheme, &peer)
+                http::describe_client(told, head, scheme, &self.peer)
             })
         }
     }
@@ -195,6 +194,10 @@ impl Exchanges {
     }
 
     fn push(&mut self, exchange: Exchange) {
+        if self.begun == self.ended {
+            // Mostly there is one at a time, which then always lies in the same place.
+            (self.begun, self.ended) = (0, 0);
+        }
         if let Some(place) = self.pending.get_mut(self.begun as usize % MOST_PENDING) {
             *place = exchange;
             self.begun = self.begun.wrapping_add(1);

@@ -25,9 +25,16 @@ const MAX_TEXT: usize = 2048;
 
 /// The headers, if there are any in which a context can be: that is quickly seen by how their names begin.
 pub(super) fn context_headers<'a>(head: &'a RequestHead<'_>) -> Option<&'a dyn Carrier> {
-    const BEGINNINGS: [&[u8]; 6] = [b"trace", b"x-", b"b3", b"baggage", b"uber", b"ot"];
+    // `trace…`, `x-…`, `b3`, `baggage`, `uber-…` and `ot…`, and a few that are none.
     let can_be = |name: &[u8]| {
-        BEGINNINGS.iter().any(|start| name.get(..start.len()).is_some_and(|found| found.eq_ignore_ascii_case(start)))
+        matches!(
+            name,
+            [b't' | b'T', _, _, b'c' | b'C', ..]
+                | [b'x' | b'X', b'-', ..]
+                | [b'b' | b'B', b'3' | b'a' | b'A', ..]
+                | [b'u' | b'U', b'b' | b'B', ..]
+                | [b'o' | b'O', b't' | b'T', ..]
+        )
     };
     if head.headers.iter().any(|header| can_be(header.name)) { Some(&head.headers) } else { None }
 }
@@ -37,27 +44,28 @@ pub(super) fn describe_server(told: &mut Told<'_>, head: &RequestHead<'_>, used:
     describe_method(told, head, b"http.server.request");
     let headers = &head.headers;
     let target = Target::of(head.target);
-    let forwarded = headers.get(b"forwarded").unwrap_or_default();
-    let first = |name| headers.get(name).map(first_of_list).unwrap_or_default();
-    let or = |one: &'static [u8], other: &'static [u8]| {
-        let value = forwarded_part(forwarded, one);
-        if value.is_empty() { first(other) } else { value }
+    let [forwarded, proto, forwarded_host, forwarded_for, own_host, user_agent] = headers
+        .first_of([b"forwarded", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-for", b"host", b"user-agent"])
+        .map(Option::unwrap_or_default);
+    let or = |one: &'static [u8], other| {
+        let value = if forwarded.is_empty() { b"" } else { forwarded_part(forwarded, one) };
+        if value.is_empty() { first_of_list(other) } else { value }
     };
     told.text(URL_PATH, cut(target.path));
     told.text(URL_QUERY, cut(target.query));
     // A proxy says what its client has used.
-    let said = or(b"proto", b"x-forwarded-proto");
+    let said = or(b"proto", proto);
     let (scheme, default_port) = match said {
         b"" => used,
         _ if said.eq_ignore_ascii_case(HTTPS.0) => HTTPS,
         _ => (said, HTTP.1),
     };
     told.text(URL_SCHEME, scheme);
-    let host = or(b"host", b"x-forwarded-host");
-    let host = [host, target.authority, headers.get(b"host").unwrap_or_default()];
+    let host = or(b"host", forwarded_host);
+    let host = [host, target.authority, own_host];
     let host = host.iter().find(|host| !host.is_empty()).copied().unwrap_or_default();
     describe_server_address(told, host, default_port);
-    let client = or(b"for", b"x-forwarded-for");
+    let client = or(b"for", forwarded_for);
     if client.is_empty() {
         if !peer.is_unix() {
             told.text(CLIENT_ADDRESS, peer.text().as_bytes());
@@ -65,7 +73,7 @@ pub(super) fn describe_server(told: &mut Told<'_>, head: &RequestHead<'_>, used:
     } else {
         told.text(CLIENT_ADDRESS, split_authority(client).0);
     }
-    told.text(USER_AGENT_ORIGINAL, cut(headers.get(b"user-agent").unwrap_or_default()));
+    told.text(USER_AGENT_ORIGINAL, cut(user_agent));
     describe_connection(told, head.minor, peer);
     describe_headers(told, headers, REQUEST_HEADER);
 }
@@ -75,14 +83,15 @@ pub(super) fn describe_client(told: &mut Told<'_>, head: &RequestHead<'_>, used:
     describe_method(told, head, b"http.client.request");
     let target = Target::of(head.target);
     let address = peer.text();
-    let host = [target.authority, head.headers.get(b"host").unwrap_or_default(), address.as_bytes()];
+    let own_host = head.headers.get(b"host");
+    let host = [target.authority, own_host.unwrap_or_default(), address.as_bytes()];
     let host = host.iter().find(|host| !host.is_empty()).copied().unwrap_or_default();
     if target.authority.is_empty() {
         told.pieces(URL_FULL, &[used.0, b"://", host, cut(head.target)]);
     } else {
         told.pieces(URL_FULL, &[cut(head.target)]);
     }
-    let default = head.headers.get(b"host").map_or(peer.port(), |_| None).unwrap_or(used.1);
+    let default = own_host.map_or(peer.port(), |_| None).unwrap_or(used.1);
     describe_server_address(told, host, default);
     describe_connection(told, head.minor, peer);
     describe_headers(told, &head.headers, REQUEST_HEADER);
@@ -283,6 +292,7 @@ fn cut(text: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::http::Lines;
     use ddtrace::propagation::{Propagation, Style};
 
     /// Whatever name a style writes must be seen.
@@ -293,11 +303,12 @@ mod tests {
         propagation.fields(&mut |name| {
             count += 1;
             let head = std::format!("GET / HTTP/1.1\r\n{}: x\r\n\r\n", name.to_uppercase());
-            assert!(context_headers(&RequestHead::parse(head.as_bytes()).unwrap()).is_some(), "{name}");
+            let mut lines = Lines::new();
+            assert!(context_headers(&RequestHead::parse(head.as_bytes(), &mut lines).unwrap()).is_some(), "{name}");
         });
         assert!(count > 10);
         let head = b"GET / HTTP/1.1\r\nHost: x\r\nAccept: */*\r\n\r\n";
-        assert!(context_headers(&RequestHead::parse(head).unwrap()).is_none());
+        assert!(context_headers(&RequestHead::parse(head, &mut Lines::new()).unwrap()).is_none());
     }
 
     #[test]

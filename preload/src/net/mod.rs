@@ -37,7 +37,10 @@ use ddtrace::sys;
 /// Descriptors above are not looked at.
 const MOST_DESCRIPTORS: usize = 65_536;
 
-/// For each descriptor the slot of its connection and which life of it, as in [`Key`]; 0 for none.
+/// Bit of a word: the program has accepted the connection.
+const ACCEPTED: u64 = 1 << 31;
+
+/// For each descriptor the slot of its connection and which life of it, as in [`Key`], and [`ACCEPTED`]; 0 for none.
 static WORDS: [AtomicU64; MOST_DESCRIPTORS] = [const { AtomicU64::new(0) }; MOST_DESCRIPTORS];
 
 /// The highest descriptor that was ever one of a connection.
@@ -78,8 +81,14 @@ pub(crate) fn is_watched(fd: i32) -> bool {
         && process::is_recorded()
 }
 
+/// Whether what the program sends over a known connection may be a request, or is to be looked at before it is sent for
+/// another reason.
+pub(crate) fn may_ask(fd: i32) -> bool {
+    word_of(fd).is_some_and(|word| word.load(Ordering::Relaxed) & ACCEPTED == 0) || session::is_in_a_call()
+}
+
 fn key_of(word: u64) -> Option<Key> {
-    let index = (word as u32).checked_sub(1)?;
+    let index = ((word & !ACCEPTED) as u32).checked_sub(1)?;
     Some(Key { index, generation: (word >> 32) as u32 })
 }
 
@@ -100,12 +109,13 @@ fn slot(word: u64) -> Option<ConnectionRef> {
 }
 
 /// Notes a connection that was just made.
-fn watch(fd: i32, new: Connection) {
+fn watch(fd: i32, mut new: Connection) {
     let Some(word) = word_of(fd) else { return };
+    let flag = if new.is_accepted() { ACCEPTED } else { 0 };
     let Some(value) = keep(new) else { return forget(fd) };
     HIGHEST.fetch_max(fd as u32 as usize, Ordering::Relaxed);
     // Release pairs with the acquire in `connection`. What stands there was closed behind our back.
-    drop_word(word.swap(value, Ordering::AcqRel));
+    drop_word(word.swap(value | flag, Ordering::AcqRel));
 }
 
 /// Puts a connection into a slot, and gives the word that names it.

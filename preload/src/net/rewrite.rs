@@ -8,7 +8,7 @@
 const MOST_CUTS: usize = 16;
 
 /// Bytes that are not sent.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Cut {
     start: usize,
     end: usize,
@@ -51,17 +51,20 @@ pub(crate) struct Rewrite {
 }
 
 impl Rewrite {
+    /// Nothing.
+    pub(crate) const NONE: Rewrite = Rewrite {
+        cuts: [Cut { start: 0, end: 0 }; MOST_CUTS],
+        cut_count: 0,
+        insert_at: 0,
+        own: 0,
+        own_sent: 0,
+        taken: 0,
+        end: 0,
+    };
+
     /// Puts `own` bytes in at `insert_at`, before the end of the head at `end`.
     pub(crate) fn new(insert_at: usize, own: usize, end: usize) -> Option<Rewrite> {
-        (insert_at < end).then_some(Rewrite {
-            cuts: [Cut::default(); MOST_CUTS],
-            cut_count: 0,
-            insert_at,
-            own,
-            own_sent: 0,
-            taken: 0,
-            end,
-        })
+        (insert_at < end).then_some(Rewrite { insert_at, own, end, ..Rewrite::NONE })
     }
 
     /// Cuts a part out, which lies behind those before and ahead of the insertion. Whether there was room to note it.

@@ -9,7 +9,7 @@ use crate::hash::hash;
 use crate::protocol::http::{self, RequestHead};
 use crate::protocol::{Lost, Side};
 use crate::tracer::native;
-use core::ptr::null;
+use core::mem::MaybeUninit;
 use ddtrace::propagation::CarrierMut;
 use ddtrace::sys;
 
@@ -25,8 +25,8 @@ const MAX_TEXT: usize = 3 * 1024;
 
 /// A call that is to be made with other buffers than the program's.
 pub(crate) struct Prepared {
-    /// The buffers.
-    vectors: [Vector; MOST_VECTORS],
+    /// The buffers; the first `count` were written.
+    vectors: [MaybeUninit<Vector>; MOST_VECTORS],
     count: usize,
     /// How many bytes the program has given.
     length: usize,
@@ -35,33 +35,48 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
+    /// Room for one. It is large: filled in where it is, and not moved.
+    pub(crate) const fn new() -> Prepared {
+        Prepared {
+            vectors: [const { MaybeUninit::uninit() }; MOST_VECTORS],
+            count: 0,
+            length: 0,
+            rewrite: Rewrite::NONE,
+        }
+    }
+
     pub(crate) fn vectors(&self) -> &[Vector] {
-        self.vectors.get(..self.count).unwrap_or_default()
+        let written = self.vectors.get(..self.count).unwrap_or_default();
+        // SAFETY: `push` wrote the first `count`, and `MaybeUninit` has the layout of what is in it.
+        unsafe { core::slice::from_raw_parts(written.as_ptr().cast::<Vector>(), written.len()) }
     }
 }
 
-/// Before a call: whether it is to be made with other buffers, as it sends the head of a request.
+/// Before a call: whether it is to be made with other buffers, which are `prepared` then, as it sends the head of a request.
 ///
 /// # Safety
 ///
 /// The vectors are what the program has given to the call, whose buffers may be bad.
 #[cold]
-pub(crate) unsafe fn prepare(fd: i32, vectors: &[Vector]) -> Option<Prepared> {
-    let connection = connection(fd)?;
+pub(crate) unsafe fn prepare(fd: i32, vectors: &[Vector], prepared: &mut Prepared) -> bool {
+    let Some(connection) = connection(fd) else { return false };
     let place = Place::Descriptor(fd);
     // SAFETY: the caller's promise.
     if unsafe { session::takes_over(place, &connection, vectors, usize::MAX) } {
-        return None;
+        return false;
     }
-    let length = vectors.iter().fold(0usize, |sum, vector| sum.saturating_add(vector.length));
-    let prepared = connection.sending.with(|sending| {
+    prepared.length = vectors.iter().fold(0usize, |sum, vector| sum.saturating_add(vector.length));
+    let is_prepared = connection.sending.with(|sending| {
         if sending.as_ref().is_none_or(|sending| sending.rewrite.is_unsent()) {
             // SAFETY: the caller's promise.
             unsafe { begin(&connection, sending, vectors, place) };
         }
-        assemble(sending.as_ref()?, vectors, length)
+        sending.as_ref().is_some_and(|sending| {
+            assemble(sending, vectors, prepared);
+            true
+        })
     });
-    prepared.flatten()
+    is_prepared.unwrap_or(false)
 }
 
 /// The bytes of a buffer, as far as a head may reach into it; `None` where they cannot be read.
@@ -137,7 +152,8 @@ pub(super) unsafe fn begin(connection: &Connection, sending: &mut Option<Sending
                 // Nothing of the other one was sent, and the program has something else to say.
                 exchanges.abandon_prepared();
             }
-            let head = RequestHead::parse(head)?;
+            let mut lines = http::Lines::new();
+            let head = RequestHead::parse(head, &mut lines)?;
             // What was closed and opened again behind our back is no connection.
             if let Place::Descriptor(fd) = place
                 && sys::file_status(fd).map(|status| status.inode) != Ok(inode)
@@ -196,13 +212,12 @@ impl Lines<'_> {
     fn put(&mut self, text: &[u8]) {
         let end = self.used.saturating_add(text.len());
         match self.room.get_mut(self.used..end) {
-            Some(place) => {
-                for (to, from) in place.iter_mut().zip(text) {
-                    *to = *from;
-                }
+            // Both are as long; that they are is seen by the compiler.
+            Some(place) if place.len() == text.len() => {
+                place.copy_from_slice(text);
                 self.used = end;
             }
-            None => self.is_full = true,
+            _ => self.is_full = true,
         }
     }
 
@@ -234,15 +249,11 @@ impl CarrierMut for Lines<'_> {
 }
 
 /// The buffers of the call.
-fn assemble(sending: &Sending, host: &[Vector], length: usize) -> Option<Prepared> {
-    let mut prepared = Prepared {
-        vectors: [Vector { base: null(), length: 0 }; MOST_VECTORS],
-        count: 0,
-        length,
-        rewrite: sending.rewrite.clone(),
-    };
+fn assemble(sending: &Sending, host: &[Vector], prepared: &mut Prepared) {
+    prepared.count = 0;
+    prepared.rewrite = sending.rewrite.clone();
     let own = sending.text.as_bytes();
-    sending.rewrite.segments(length, |segment| match segment {
+    sending.rewrite.segments(prepared.length, |segment| match segment {
         Segment::Skipped { .. } => true,
         Segment::Own { start, end } => match own.get(start..end) {
             Some(text) => prepared.push(Vector { base: text.as_ptr(), length: text.len() }),
@@ -259,7 +270,6 @@ fn assemble(sending: &Sending, host: &[Vector], length: usize) -> Option<Prepare
             })
         }
     });
-    Some(prepared)
 }
 
 impl Prepared {
@@ -267,7 +277,7 @@ impl Prepared {
     fn push(&mut self, vector: Vector) -> bool {
         match self.vectors.get_mut(self.count) {
             Some(place) => {
-                *place = vector;
+                place.write(vector);
                 self.count = self.count.wrapping_add(1);
                 true
             }

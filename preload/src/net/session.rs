@@ -136,6 +136,11 @@ pub(crate) fn during<R>(session: usize, call: impl FnOnce() -> R) -> R {
     result
 }
 
+/// Whether the thread is in a call of a TLS library, with a session that is known.
+pub(super) fn is_in_a_call() -> bool {
+    thread::current().session.load(Ordering::Relaxed) != 0
+}
+
 /// Whether what goes over a socket belongs to the session in whose library the thread is. The socket is forgotten then.
 ///
 /// # Safety
@@ -163,7 +168,7 @@ pub(super) unsafe fn takes_over(place: Place, below: &Connection, vectors: &[Vec
 fn link(session: usize, fd: i32, below: &Connection) {
     let known = below.traffic.with(|traffic| {
         traffic.exchanges.know_peer(fd);
-        (traffic.exchanges.peer, traffic.exchanges.owner)
+        (traffic.exchanges.peer.clone(), traffic.exchanges.owner)
     });
     if let (Some((peer, owner)), Some(connection)) = (known, connection(session)) {
         let _ = connection.traffic.with(|traffic| {

@@ -7,10 +7,16 @@ type ClockGettime = unsafe extern "C" fn(i32, *mut [i64; 2]) -> i32;
 
 const REALTIME: i32 = 0;
 const MONOTONIC: i32 = 1;
+const REALTIME_COARSE: i32 = 5;
 
 /// Nanoseconds since the Unix epoch.
 pub(super) fn unix_ns() -> u64 {
     read(REALTIME).unwrap_or_else(sys::realtime_ns)
+}
+
+/// Seconds since the Unix epoch, as of the kernel's last tick: for that the processor's counter need not be read.
+pub(super) fn unix_seconds() -> u64 {
+    read(REALTIME_COARSE).unwrap_or_else(sys::realtime_ns) / 1_000_000_000
 }
 
 /// Nanoseconds of a clock that never goes back.

@@ -151,7 +151,9 @@ impl Tracer {
             Some(rates) => rates,
             None => &NoRates,
         };
-        sampler.decide(trace.trace_id(), &root, self.settings.env, rates, clock::monotonic_ns())
+        // Only rules have limits.
+        let now_ns = if self.rules.is_empty() { 0 } else { clock::monotonic_ns() };
+        sampler.decide(trace.trace_id(), &root, self.settings.env, rates, now_ns)
     }
 }
 

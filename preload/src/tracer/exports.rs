@@ -160,7 +160,7 @@ unsafe extern "C" fn start(name: *const c_char, name_length: usize, options: *co
             span_type: text(options.kind_of_work),
         }
     };
-    tracer.start(&start).unwrap_or(0)
+    tracer.remembering().start(&start).unwrap_or(0)
 }
 
 unsafe extern "C" fn finish(span: u64, end_unix_ns: u64) {
@@ -230,11 +230,11 @@ unsafe extern "C" fn error(span: u64, error: *const ErrorInfo) {
 }
 
 unsafe extern "C" fn activate(span: u64) -> u64 {
-    tracer().map_or(0, |tracer| tracer.activate(span))
+    tracer().map_or(0, |tracer| tracer.remembering().activate(span))
 }
 
 unsafe extern "C" fn active() -> u64 {
-    tracer().map_or(0, Tracer::active)
+    tracer().map_or(0, |tracer| tracer.remembering().active())
 }
 
 unsafe extern "C" fn inject(span: u64, set: Option<SetHeader>, argument: *mut c_void) -> i32 {
@@ -268,11 +268,13 @@ unsafe extern "C" fn extract_all(headers: *const Header, count: usize) -> u64 {
 }
 
 unsafe extern "C" fn surroundings() -> u64 {
-    tracer().map_or(0, Tracer::native_surroundings)
+    tracer().map_or(0, |tracer| tracer.remembering().native_surroundings())
 }
 
 unsafe extern "C" fn request(span: u64, out: *mut RequestInfo) -> i32 {
-    let Some(info) = existing_tracer().and_then(|tracer| tracer.request_info(span)) else { return NOTHING };
+    let Some(info) = existing_tracer().and_then(|tracer| tracer.remembering().request_info(span)) else {
+        return NOTHING;
+    };
     // SAFETY: the caller's own structure, which begins with its size (contract of the table).
     unsafe { fill(out, info, |info| &mut info.size) }
 }
@@ -284,11 +286,14 @@ unsafe extern "C" fn request_from(address: *const u8, port: u32) -> u64 {
     }
     // SAFETY: the caller's own 16 bytes (contract of the table), of any alignment.
     let address = unsafe { address.cast::<[u8; 16]>().read_unaligned() };
+    if let Some(tracer) = existing_tracer() {
+        tracer.remembering();
+    }
     net::request_from(&address, port)
 }
 
 unsafe extern "C" fn take_over(span: u64) -> u64 {
-    tracer_of_this_process().and_then(|tracer| tracer.take_over(span)).unwrap_or(0)
+    tracer_of_this_process().and_then(|tracer| tracer.remembering().take_over(span)).unwrap_or(0)
 }
 
 unsafe extern "C" fn lend(span: *const LentSpan) -> u64 {
@@ -308,7 +313,7 @@ unsafe extern "C" fn lend(span: *const LentSpan) -> u64 {
         // SAFETY: texts of the caller's own.
         unsafe { (bytes(name.bytes, name.length), bytes(value.bytes, value.length)) }
     });
-    tracer.lend(&lent, &HeaderList(texts)).unwrap_or(0)
+    tracer.remembering().lend(&lent, &HeaderList(texts)).unwrap_or(0)
 }
 
 unsafe extern "C" fn give_back(span: u64) {

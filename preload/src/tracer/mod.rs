@@ -27,7 +27,7 @@ use crate::environment::{self, kept};
 use crate::process::{self, Caller, RANDOM};
 use crate::thread;
 use core::ptr::{NonNull, null_mut};
-use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 use ddtrace::ids::TraceId;
 use ddtrace::record::{Name, SpanFields};
 use ddtrace::sampling::{Limiter, RuleSet, RuleSpan};
@@ -58,6 +58,9 @@ pub(crate) struct Tracer {
     spans: Pool<Span, SPANS>,
     /// Spans that have ended.
     recent: Recent<REMEMBERED>,
+    /// Whether they are kept: as long as no handle has gone out, nobody can name one of them, and slots that are used again
+    /// at once are in the processor's cache.
+    remembers: AtomicBool,
     traces: Pool<Trace, TRACES>,
     /// What was decided here about traces from outside.
     decided: Remembered,
@@ -90,6 +93,11 @@ fn existing_tracer() -> Option<&'static Tracer> {
 /// The tracer, for those who want to make something: not in a vfork child, whose memory is its parent's.
 fn tracer_of_this_process() -> Option<&'static Tracer> {
     if process::caller() == Some(Caller::Itself) { tracer() } else { None }
+}
+
+/// The same for what connections tell of, which is often.
+fn tracer_of_connections() -> Option<&'static Tracer> {
+    if process::is_itself() { tracer() } else { None }
 }
 
 #[cold]
@@ -194,7 +202,7 @@ impl Tracer {
     /// A new trace id, in Datadog's layout.
     fn new_trace_id(&self) -> TraceId {
         if self.settings.trace_id_128_bit {
-            TraceId::new((clock::unix_ns() / 1_000_000_000) as u32, RANDOM.next())
+            TraceId::new(clock::unix_seconds() as u32, RANDOM.next())
         } else {
             TraceId::new_64(RANDOM.next())
         }
@@ -214,6 +222,14 @@ impl Tracer {
         let mut taken = self.take_trace()?;
         taken.value().begin(self.new_trace_id());
         Some(taken.share())
+    }
+
+    /// The tracer, for those who are given handles of spans: what has ended is kept for them from here on.
+    fn remembering(&'static self) -> &'static Self {
+        if !self.remembers.load(Ordering::Relaxed) {
+            self.remembers.store(true, Ordering::Relaxed);
+        }
+        self
     }
 
     fn handle(&self, number: u64) -> Option<Handle> {

@@ -2,7 +2,7 @@
 
 use super::span::{CLIENT, SERVER};
 use super::write::Told;
-use super::{Tracer, existing_tracer, tracer_of_this_process};
+use super::{Tracer, existing_tracer, tracer_of_connections};
 use crate::process;
 use crate::thread;
 use core::sync::atomic::Ordering;
@@ -13,7 +13,7 @@ use ddtrace::settings::HeaderTags;
 /// A request that came in: begins its span, of the trace that its headers name. It is what the calling thread serves from
 /// now on. 0 where no span could be made.
 pub(crate) fn begin_server(headers: Option<&dyn Carrier>, describe: &mut dyn FnMut(&mut Told<'_>)) -> u64 {
-    let Some(tracer) = tracer_of_this_process() else { return 0 };
+    let Some(tracer) = tracer_of_connections() else { return 0 };
     let context = headers.and_then(|headers| tracer.extract(headers)).unwrap_or(0);
     let place = tracer.place_of(NO_PARENT, context, SERVER);
     or_lost(place.and_then(|place| tracer.begin(place, SERVER, 0, None, describe)))
@@ -22,7 +22,7 @@ pub(crate) fn begin_server(headers: Option<&dyn Carrier>, describe: &mut dyn FnM
 /// A request that goes out: begins its span, below `owner` where the thread has nothing better to say. 0 where no span
 /// could be made, or the program has made one of its own for the request: it is active, or its context is in `headers`.
 pub(crate) fn begin_client(owner: u64, headers: Option<&dyn Carrier>, describe: &mut dyn FnMut(&mut Told<'_>)) -> u64 {
-    let Some(tracer) = tracer_of_this_process() else { return 0 };
+    let Some(tracer) = tracer_of_connections() else { return 0 };
     let surroundings = tracer.surroundings();
     // An owner that has ended is no parent: the connection serves others now.
     let parent = if surroundings == 0 && tracer.is_open(owner) { owner } else { surroundings };

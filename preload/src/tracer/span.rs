@@ -332,7 +332,9 @@ impl Tracer {
         if request.load(Ordering::Relaxed) == number {
             request.store(0, Ordering::Relaxed);
         }
-        self.recent.keep(span);
+        if self.remembers.load(Ordering::Relaxed) {
+            self.recent.keep(span);
+        }
     }
 }
 

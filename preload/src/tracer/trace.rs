@@ -178,7 +178,8 @@ impl Trace {
         SpanContext { trace_id: self.trace_id, span_id, priority: self.priority(), flags: self.flags() }
     }
 
-    /// What is to be handed on with the trace. More than a kilobyte.
+    /// What is to be handed on with the trace. More than a kilobyte, and so made where it is used.
+    #[inline(always)]
     pub(crate) fn context(&self, outcome: Option<Outcome>) -> TraceContext {
         let mut context = self.incoming_context().cloned().unwrap_or_default();
         context.span.trace_id = self.trace_id;

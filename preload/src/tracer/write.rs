@@ -49,8 +49,8 @@ pub(crate) struct Told<'a> {
 
 impl Told<'_> {
     /// Keeps a label for sampling rules.
-    pub(super) fn note(&self, about: About, text: &[u8]) {
-        if let Some(root) = self.root.filter(|_| !text.is_empty()) {
+    fn note(&self, about: About, text: &[u8]) {
+        if let Some(root) = self.root.filter(|_| self.has_rules && !text.is_empty()) {
             root.add(about, b"", text);
         }
     }

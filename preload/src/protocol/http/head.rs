@@ -1,6 +1,7 @@
 //! The head of a message: start line and header lines, once all of it is there (RFC 9112, sections 2 to 6).
 
 use super::super::Lost;
+use core::mem::MaybeUninit;
 use ddtrace::propagation::Carrier;
 
 /// The longest head that is understood, in bytes. Servers take 8 KiB for a line and mostly 16 or 32 KiB in all.
@@ -22,7 +23,7 @@ pub enum Framing {
 }
 
 /// Where a header line lies in its head.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 struct Line {
     start: u16,
     colon: u16,
@@ -30,11 +31,27 @@ struct Line {
     end: u16,
 }
 
+/// Room for where the lines of a head lie. It is kept apart from them as it is large, and mostly empty.
+pub struct Lines([MaybeUninit<Line>; MOST_LINES]);
+
+impl Lines {
+    /// Room without anything in it.
+    #[must_use]
+    pub const fn new() -> Lines {
+        Lines([const { MaybeUninit::uninit() }; MOST_LINES])
+    }
+}
+
+impl Default for Lines {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// Header lines.
 pub struct Headers<'a> {
     head: &'a [u8],
-    lines: [Line; MOST_LINES],
-    count: usize,
+    lines: &'a [Line],
     is_complete: bool,
 }
 
@@ -54,7 +71,7 @@ pub struct Header<'a> {
 impl<'a> Headers<'a> {
     /// The lines in order, the first [`MOST_LINES`] of them.
     pub fn iter(&self) -> impl Iterator<Item = Header<'a>> + '_ {
-        self.lines.get(..self.count).unwrap_or_default().iter().filter_map(|line| self.header(*line))
+        self.lines.iter().filter_map(|line| self.header(*line))
     }
 
     fn header(&self, line: Line) -> Option<Header<'a>> {
@@ -67,15 +84,27 @@ impl<'a> Headers<'a> {
     /// The value of the first line with this name, in any letter case.
     #[must_use]
     pub fn get(&self, name: &[u8]) -> Option<&'a [u8]> {
-        let is_it = |line: &&Line| {
-            usize::from(line.colon.wrapping_sub(line.start)) == name.len()
-                && self
-                    .head
-                    .get(usize::from(line.start)..usize::from(line.colon))
-                    .is_some_and(|found| found.eq_ignore_ascii_case(name))
-        };
-        let line = self.lines.get(..self.count).unwrap_or_default().iter().find(is_it)?;
-        Some(self.header(*line)?.value)
+        let [value] = self.first_of([name]);
+        value
+    }
+
+    /// The value of the first line with each of these names, in any letter case.
+    #[must_use]
+    pub fn first_of<const COUNT: usize>(&self, names: [&[u8]; COUNT]) -> [Option<&'a [u8]>; COUNT] {
+        let mut values = [None; COUNT];
+        for line in self.lines {
+            let length = usize::from(line.colon.wrapping_sub(line.start));
+            for (value, name) in values.iter_mut().zip(names) {
+                if length == name.len()
+                    && value.is_none()
+                    && let Some(header) = self.header(*line)
+                    && header.name.eq_ignore_ascii_case(name)
+                {
+                    *value = Some(header.value);
+                }
+            }
+        }
+        values
     }
 
     /// Whether every line can be looked up.
@@ -144,12 +173,12 @@ pub struct ResponseHead<'a> {
 }
 
 impl<'a> RequestHead<'a> {
-    /// Reads a whole head.
+    /// Reads a whole head; its lines are noted in `lines`.
     ///
     /// # Errors
     ///
     /// [`Lost`] where it is none, or it cannot be known for certain where the message ends.
-    pub fn parse(head: &'a [u8]) -> Result<Self, Lost> {
+    pub fn parse(head: &'a [u8], lines: &'a mut Lines) -> Result<Self, Lost> {
         let (line, lines_start) = start_line(head)?;
         let (method, rest) = split_at_blank(line)?;
         let (target, version) = split_at_blank(rest)?;
@@ -158,7 +187,7 @@ impl<'a> RequestHead<'a> {
         if !is_method(method) || target.is_empty() || !target.iter().all(is_target) {
             return Err(Lost);
         }
-        let (headers, framing, wants_upgrade) = read_lines(head, lines_start)?;
+        let (headers, framing, wants_upgrade) = read_lines(head, lines_start, lines)?;
         // Without a length a request has no body.
         let framing = framing.unwrap_or(Framing::Length(0));
         if framing == Framing::Close {
@@ -169,12 +198,12 @@ impl<'a> RequestHead<'a> {
 }
 
 impl<'a> ResponseHead<'a> {
-    /// Reads a whole head.
+    /// Reads a whole head; its lines are noted in `lines`.
     ///
     /// # Errors
     ///
     /// [`Lost`] where it is none.
-    pub fn parse(head: &'a [u8]) -> Result<Self, Lost> {
+    pub fn parse(head: &'a [u8], lines: &'a mut Lines) -> Result<Self, Lost> {
         let (line, lines_start) = start_line(head)?;
         let (version, rest) = line.split_at_checked(8).ok_or(Lost)?;
         let minor = minor_version(version)?;
@@ -185,7 +214,7 @@ impl<'a> ResponseHead<'a> {
         }
         let digit = |digit: u8| u16::from(digit.wrapping_sub(b'0'));
         let status = digit(a).wrapping_mul(100).wrapping_add(digit(b).wrapping_mul(10)).wrapping_add(digit(c));
-        let (headers, framing, _) = read_lines(head, lines_start)?;
+        let (headers, framing, _) = read_lines(head, lines_start, lines)?;
         Ok(ResponseHead { status, minor, headers, framing: framing.unwrap_or(Framing::Close) })
     }
 }
@@ -267,28 +296,29 @@ fn minor_version(version: &[u8]) -> Result<u8, Lost> {
 }
 
 /// Indexes the header lines, and reads from all of them what says how long the message is.
-fn read_lines(head: &[u8], from: usize) -> Result<(Headers<'_>, Option<Framing>, bool), Lost> {
-    let mut headers = Headers { head, lines: [Line::default(); MOST_LINES], count: 0, is_complete: true };
+fn read_lines<'a>(
+    head: &'a [u8],
+    from: usize,
+    room: &'a mut Lines,
+) -> Result<(Headers<'a>, Option<Framing>, bool), Lost> {
     let mut length: Option<u64> = None;
     let mut coding: Option<bool> = None;
-    let (mut upgrade, mut start) = (false, from);
+    let (mut upgrade, mut start, mut count, mut is_complete) = (false, from, 0usize, true);
     loop {
         let rest = head.get(start..).ok_or(Lost)?;
-        let newline = position(rest, b'\n').ok_or(Lost)?;
-        let line = rest.get(..newline).ok_or(Lost)?;
-        let end = start.wrapping_add(newline).wrapping_add(1);
-        if matches!(line, [] | [b'\r']) {
+        if let [b'\n', ..] | [b'\r', b'\n', ..] = rest {
             break;
         }
-        let colon = position(line, b':').ok_or(Lost)?;
-        let (name, value) = line.split_at_checked(colon).ok_or(Lost)?;
         // Also what an obsolete folded line begins with is no token.
-        if name.is_empty() || !name.iter().all(is_token) || value.contains(&0) {
+        let colon = rest.iter().position(|byte| !is_token(byte)).ok_or(Lost)?;
+        let (name, value) = rest.split_at_checked(colon).ok_or(Lost)?;
+        if name.is_empty() || value.first() != Some(&b':') {
             return Err(Lost);
         }
-        let value = trim(value.get(1..).unwrap_or_default());
+        let newline = position(value, b'\n').ok_or(Lost)?;
+        let value = value.get(1..newline).unwrap_or_default();
         if name.eq_ignore_ascii_case(b"content-length") {
-            let number = whole_number(value).ok_or(Lost)?;
+            let number = whole_number(trim(value)).ok_or(Lost)?;
             if length.is_some_and(|other| other != number) {
                 return Err(Lost);
             }
@@ -300,16 +330,24 @@ fn read_lines(head: &[u8], from: usize) -> Result<(Headers<'_>, Option<Framing>,
         } else if name.eq_ignore_ascii_case(b"upgrade") {
             upgrade = true;
         }
-        match headers.lines.get_mut(headers.count) {
+        let colon = start.wrapping_add(colon);
+        let end = colon.wrapping_add(newline).wrapping_add(1);
+        match room.0.get_mut(count) {
             Some(place) => {
-                let colon = start.wrapping_add(colon);
-                *place = Line { start: start as u16, colon: colon as u16, end: end as u16 };
-                headers.count = headers.count.wrapping_add(1);
+                place.write(Line { start: start as u16, colon: colon as u16, end: end as u16 });
+                count = count.wrapping_add(1);
             }
-            None => headers.is_complete = false,
+            None => is_complete = false,
         }
         start = end;
     }
+    if position(head.get(from..start).unwrap_or_default(), 0).is_some() {
+        return Err(Lost);
+    }
+    let written = room.0.get(..count).unwrap_or_default();
+    // SAFETY: the first `count` were written above, and `MaybeUninit` has the layout of what is in it.
+    let lines = unsafe { core::slice::from_raw_parts(written.as_ptr().cast::<Line>(), written.len()) };
+    let headers = Headers { head, lines, is_complete };
     let framing = match (coding, length) {
         (Some(true), _) => Some(Framing::Chunked),
         (Some(false), _) => Some(Framing::Close),

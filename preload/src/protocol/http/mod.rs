@@ -6,7 +6,7 @@ mod messages;
 #[cfg(test)]
 mod tests;
 
-pub use head::{Header, Headers, MAX_HEAD, MOST_LINES, RequestHead, ResponseHead};
+pub use head::{Header, Headers, Lines, MAX_HEAD, MOST_LINES, RequestHead, ResponseHead};
 
 use super::{End, Event, Lost, MOST_PENDING, Protocol, Request, Response, Room, Side, Tell};
 use head::Framing;
@@ -134,9 +134,14 @@ impl Http {
     fn request_bytes(&mut self, bytes: &[u8], room: &mut dyn Room, tell: &mut Tell<'_>) -> Result<Option<usize>, Lost> {
         match self.requests.next(bytes, room)? {
             Found::Head(head, taken) => {
-                let head = RequestHead::parse(head)?;
+                let mut lines = Lines::new();
+                let head = RequestHead::parse(head, &mut lines)?;
                 if self.begun.wrapping_sub(self.ended) as usize >= MOST_PENDING {
                     return Err(Lost);
+                }
+                if !self.is_pending() {
+                    // Mostly there is one at a time, which then always lies in the same place.
+                    (self.begun, self.ended) = (0, 0);
                 }
                 if let Some(place) = self.pending.get_mut(self.begun as usize % MOST_PENDING) {
                     *place = Pending {
@@ -178,7 +183,8 @@ impl Http {
     ) -> Result<Option<usize>, Lost> {
         match self.responses.next(bytes, room)? {
             Found::Head(head, taken) => {
-                let head = ResponseHead::parse(head)?;
+                let mut lines = Lines::new();
+                let head = ResponseHead::parse(head, &mut lines)?;
                 self.answer(&head, tell)?;
                 Ok(Some(taken))
             }

@@ -1,6 +1,6 @@
 use super::super::testing::{Memory, Told, told};
 use super::super::{Parser, Side};
-use super::{Http, MAX_HEAD, RequestHead, ResponseHead};
+use super::{Http, Lines, MAX_HEAD, RequestHead, ResponseHead};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::format;
@@ -330,6 +330,7 @@ proptest! {
 
     #[test]
     fn any_head_is_read_or_refused(bytes in vec(any::<u8>(), 0..200)) {
-        let _ = (RequestHead::parse(&bytes).is_ok(), ResponseHead::parse(&bytes).is_ok());
+        let mut lines = Lines::new();
+        let _ = (RequestHead::parse(&bytes, &mut lines).is_ok(), ResponseHead::parse(&bytes, &mut lines).is_ok());
     }
 }
