@@ -154,7 +154,8 @@ fn may_change() -> bool {
 ///
 /// `address` is null, or leads to as many bytes as `length` says, as the call has left them.
 pub(crate) unsafe fn accepted(fd: i32, address: *const u8, length: Option<u32>) {
-    if !ENABLED.load(Ordering::Relaxed) || !may_change() {
+    // Not asked for the process: a vfork child accepts nothing.
+    if !ENABLED.load(Ordering::Relaxed) || !process::is_itself() {
         return;
     }
     libraries::hook_new();
