@@ -8,7 +8,7 @@ use super::rewrite::Rewrite;
 use crate::protocol::{Lost, Parser, Room, Side};
 use core::cell::UnsafeCell;
 use core::hint::spin_loop;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering, fence};
 
 /// How often is looked for who else is at a connection. He needs a few microseconds, if he is not interrupted.
 const PATIENCE: u32 = 200;
@@ -57,12 +57,12 @@ pub(super) struct Sending {
 
 /// What is known of a connection.
 pub(crate) struct Connection {
-    /// The program sends wrongly if two threads send at the same time, so this is for one thread alone.
+    /// The program sends wrongly if two threads send at the same time, so this is for one thread alone. No other one looks
+    /// at it, as what is noted there must not get lost: for all others there is the flag.
     pub(super) sending: Guarded<Option<Sending>>,
-    /// The same, where it goes through a TLS library. None but the thread that writes looks at it, as what it notes there
-    /// must not get lost: for all others there is the flag.
+    /// The same, where it goes through a TLS library.
     pub(super) copied: Guarded<Option<Copied>>,
-    pub(super) is_copying: AtomicBool,
+    is_sending: AtomicBool,
     pub(super) traffic: Guarded<Traffic>,
     /// Something of the traffic was not seen.
     pub(super) is_lost: AtomicBool,
@@ -104,7 +104,7 @@ impl Connection {
         Connection {
             sending: Guarded::new(None),
             copied: Guarded::new(None),
-            is_copying: AtomicBool::new(false),
+            is_sending: AtomicBool::new(false),
             traffic: Guarded::new(Traffic {
                 is_accepted,
                 parser: None,
@@ -132,9 +132,19 @@ impl Connection {
         connection
     }
 
-    /// Whether a head with headers of ours is on its way.
+    /// Says whether a head with headers of ours is on its way, or may be after the next look at the traffic.
+    pub(super) fn set_sending(&self, is_sending: bool) {
+        self.is_sending.store(is_sending, Ordering::Relaxed);
+        // Pairs with the fence in `is_sending`: of one who begins to send, or has sent all, and then looks whether the
+        // connection is lost, and one who has lost it and then looks whether something is being sent, one sees the other.
+        fence(Ordering::SeqCst);
+    }
+
+    /// Whether a head with headers of ours may be on its way: asked after the connection was lost. Whoever sends it gives
+    /// the connection up then.
     pub(super) fn is_sending(&self) -> bool {
-        self.sending.with(|sending| sending.is_some()).unwrap_or(true) || self.is_copying.load(Ordering::Relaxed)
+        fence(Ordering::SeqCst);
+        self.is_sending.load(Ordering::Relaxed)
     }
 
     /// Looks at the traffic; `None` once something of it was not seen, as then nothing is certain any more.
@@ -270,3 +280,19 @@ impl Room for Option<RoomRef> {
 }
 
 pub(super) type ConnectionRef = Held<Connection>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the sending thread notes would be lost, if somebody else were at it just then.
+    #[test]
+    fn who_asks_whether_something_is_being_sent_does_not_take_the_place() {
+        let connection = Connection::new(false, Address::UNKNOWN, 0, 0);
+        let (mut seen, mut after) = (None, None);
+        connection.sending.with(|_| seen = Some(connection.is_sending()));
+        connection.set_sending(true);
+        connection.sending.with(|_| after = Some(connection.is_sending()));
+        assert_eq!((seen, after), (Some(false), Some(true)));
+    }
+}

@@ -10,6 +10,7 @@ use crate::protocol::http::{self, RequestHead};
 use crate::protocol::{Lost, Side};
 use crate::tracer::native;
 use core::mem::MaybeUninit;
+use core::sync::atomic::Ordering;
 use ddtrace::propagation::CarrierMut;
 use ddtrace::sys;
 
@@ -68,15 +69,21 @@ pub(crate) unsafe fn prepare(fd: i32, vectors: &[Vector], prepared: &mut Prepare
     prepared.length = vectors.iter().fold(0usize, |sum, vector| sum.saturating_add(vector.length));
     let is_prepared = connection.sending.with(|sending| {
         if sending.as_ref().is_none_or(|sending| sending.rewrite.is_unsent()) {
+            connection.set_sending(true);
             // SAFETY: the caller's promise.
             unsafe { begin(&connection, sending, vectors, place) };
         }
-        sending.as_ref().is_some_and(|sending| {
-            assemble(sending, vectors, prepared);
-            true
-        })
+        match sending {
+            Some(sending) => assemble(sending, vectors, prepared),
+            None => connection.set_sending(false),
+        }
+        sending.is_some()
     });
-    is_prepared.unwrap_or(false)
+    let is_prepared = is_prepared.unwrap_or(false);
+    if !is_prepared && connection.is_lost.load(Ordering::Relaxed) {
+        place.give_up(&connection);
+    }
+    is_prepared
 }
 
 /// The bytes of a buffer, as far as a head may reach into it; `None` where they cannot be read.
@@ -316,8 +323,11 @@ impl Prepared {
                 Some(sending) => sending.rewrite = rewrite.clone(),
                 None => {}
             });
-            if is_done && connection.is_lost.load(core::sync::atomic::Ordering::Relaxed) {
-                Place::Descriptor(fd).give_up(&connection);
+            if is_done {
+                connection.set_sending(false);
+                if connection.is_lost.load(Ordering::Relaxed) {
+                    Place::Descriptor(fd).give_up(&connection);
+                }
             }
         }
         if progress.host == 0 && progress.any {

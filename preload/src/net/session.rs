@@ -277,7 +277,7 @@ pub(crate) unsafe fn write(
     };
     let connection = held(session.address)?;
     if let Some(copied) = connection.copied.with(Option::take).flatten() {
-        connection.is_copying.store(false, Ordering::Relaxed);
+        connection.set_sending(false);
         // What went out in place of the program's bytes is as good as they to see what they were.
         let Step::Done { written: told } = copied.progress.next(length, in_part) else { return Some(written) };
         let own = copied.written();
@@ -321,6 +321,7 @@ unsafe fn is_copied(session: usize, buffer: *const u8, length: usize) -> bool {
         if !is_enabled {
             return false;
         }
+        connection.set_sending(true);
         let mut sending = None;
         // SAFETY: the caller's promise.
         unsafe { send::begin(&connection, &mut sending, &[vector], Place::Session(session)) };
@@ -332,7 +333,12 @@ unsafe fn is_copied(session: usize, buffer: *const u8, length: usize) -> bool {
         copied.is_some()
     });
     let is_copied = is_copied.unwrap_or(false);
-    connection.is_copying.store(is_copied, Ordering::Relaxed);
+    if !is_copied {
+        connection.set_sending(false);
+        if connection.is_lost.load(Ordering::Relaxed) {
+            Place::Session(session).give_up(&connection);
+        }
+    }
     is_copied
 }
 
