@@ -25,7 +25,7 @@ macro_rules! in_process {
 }
 
 in_process! {
-    context, decimal, denylist, elf, failure, handshake, identity, ids, interface, naming, propagation, random, record, ring, sampling,
+    context, decimal, denylist, elf, failure, handshake, http, identity, ids, interface, naming, propagation, random, record, ring, sampling,
     scrub, semconv, settings, sync, sys
 }
 

@@ -197,6 +197,9 @@ pub const RESPONSE_HEADER: &str = "http.response.header.";
 /// As [`DATADOG_REQUEST_HEADER`], of a response.
 pub const DATADOG_RESPONSE_HEADER: &str = "http.response.headers.";
 
+/// What the instrumentation scope of an integration of ours begins with; the integration's name follows.
+pub const INTEGRATION_SCOPE: &str = "ddtrace-run.";
+
 macro_rules! names {
     ($($constant:ident = $name:literal;)*) => {
         $(#[doc = concat!("`", $name, "`")] pub const $constant: &[u8] = $name.as_bytes();)*

@@ -7,9 +7,10 @@ use crate::record::{Field, FieldValue, ReadEvent};
 use crate::sampling::{Sampled, TagValue};
 use crate::semconv::{Key, RESOURCE_NAME};
 use crate::span::datadog::SampledSpan;
-use crate::span::{Event, Span, Value};
+use crate::span::{Event, Scope, Span, Value};
 use std::borrow::Cow;
 use std::string::String;
+use std::sync::Arc;
 use std::vec;
 use std::vec::Vec;
 
@@ -93,7 +94,9 @@ fn as_span(data: &SpanData) -> Span {
         match field.key {
             // Where its start is recorded already.
             Key::ScopeName => {
-                span.scope.get_or_insert_default();
+                if let FieldValue::Text(name) = &field.value {
+                    span.scope = Some(Arc::new(Scope { name: lossy(name), ..Scope::default() }));
+                }
             }
             Key::Attribute => span.attributes.push((Cow::Owned(lossy(field.name)), value)),
             // What Datadog's APIs call the resource is the name as well.

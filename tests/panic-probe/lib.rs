@@ -8,6 +8,7 @@
 pub mod context;
 pub mod elf;
 pub mod failure;
+pub mod http;
 pub mod naming;
 pub mod propagation;
 pub mod record;

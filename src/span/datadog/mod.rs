@@ -7,6 +7,7 @@
 mod chunk;
 mod error;
 mod events;
+mod integration;
 mod names;
 mod peer_service;
 mod sampled;
@@ -198,6 +199,9 @@ fn map_span<'a>(
         } else {
             tags.add_attribute(key, value);
         }
+    }
+    if let Some(integration) = integration::of(span) {
+        integration::add_tags(&mut tags, span, integration);
     }
     for (key, value) in &origin.tags {
         tags.add_text(Cow::Borrowed(*key), value.clone());

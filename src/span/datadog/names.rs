@@ -1,5 +1,6 @@
 //! Operation name, resource and type of a span, computed from its attributes where nobody set them.
 
+use super::integration;
 use crate::naming::{self, Described, Pieces};
 use crate::semconv::SPAN_KIND;
 use crate::span::{Span, SpanKind, Value};
@@ -44,7 +45,10 @@ pub fn operation_name(span: &Span) -> Cow<'_, str> {
     let set = convention_text(span, &["datadog.name", "operation.name"]).or(span.operation_name.as_deref());
     match set.filter(|name| !name.is_empty()) {
         Some(name) => Cow::Borrowed(name),
-        None => whole(naming::operation_name(span)),
+        None => match integration::of(span).and_then(integration::operation_name) {
+            Some(name) => Cow::Borrowed(name),
+            None => whole(naming::operation_name(span)),
+        },
     }
 }
 
@@ -57,7 +61,8 @@ pub fn resource(span: &Span) -> Cow<'_, str> {
     if let Some(resource) = attribute_text(span, &["datadog.resource", "resource.name"]) {
         return Cow::Borrowed(resource);
     }
-    naming::resource(span).map_or(Cow::Borrowed(&span.name), whole)
+    let resource = integration::of(span).and_then(|integration| integration::resource(span, integration));
+    resource.or_else(|| naming::resource(span).map(whole)).unwrap_or(Cow::Borrowed(&span.name))
 }
 
 impl Described for Span {

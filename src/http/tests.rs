@@ -1,0 +1,48 @@
+use super::*;
+
+#[test]
+fn targets_of_all_forms() {
+    let parts = |target: &'static [u8]| {
+        let target = Target::of(target);
+        [target.authority, target.path, target.query].map(|part| std::str::from_utf8(part).unwrap())
+    };
+    assert_eq!(parts(b"/a/b?c=d?e"), ["", "/a/b", "c=d?e"]);
+    assert_eq!(parts(b"*"), ["", "*", ""]);
+    assert_eq!(parts(b"http://u:p@x.org:8080/a?b#c"), ["x.org:8080", "/a", "b"]);
+    assert_eq!(parts(b"http://x.org"), ["x.org", "", ""]);
+    assert_eq!(parts(b"x.org:443"), ["x.org:443", "", ""]);
+}
+
+#[test]
+fn hosts_and_ports() {
+    assert_eq!(split_authority(b"x.org"), (&b"x.org"[..], None));
+    assert_eq!(split_authority(b"x.org:80"), (&b"x.org"[..], Some(80)));
+    assert_eq!(split_authority(b"[::1]:80"), (&b"::1"[..], Some(80)));
+    assert_eq!(split_authority(b"[::1]"), (&b"::1"[..], None));
+    assert_eq!(split_authority(b"2001:db8::1"), (&b"2001:db8::1"[..], None));
+    assert_eq!(split_authority(b"x:99999"), (&b"x"[..], None));
+    assert_eq!(split_authority(b"[::1"), (&b"[::1"[..], None));
+}
+
+#[test]
+fn the_first_proxy_counts() {
+    let value = b"for=\"[2001:db8::1]:4711\";Host=a.org:8080; proto=https, for=10.0.0.1;host=b";
+    assert_eq!(forwarded_part(value, b"for"), b"[2001:db8::1]:4711");
+    assert_eq!(forwarded_part(value, b"host"), b"a.org:8080");
+    assert_eq!(forwarded_part(value, b"proto"), b"https");
+    assert_eq!(forwarded_part(b"for=x", b"host"), b"");
+    assert_eq!(first_of_list(b" a , b"), b"a");
+}
+
+#[test]
+fn which_answers_are_errors() {
+    let is = |status, is_server| is_error_status(status, is_server, &ErrorStatuses::DEFAULT);
+    assert_eq!([499, 500, 599, 600, 1023, 1024, u16::MAX].map(|status| is(status, true)), [
+        false, true, true, false, false, false, false
+    ]);
+    assert_eq!([399, 400, 404, 500].map(|status| is(status, false)), [false, true, true, true]);
+    let some = ErrorStatuses::NONE.with(404, 404).with(500, 502);
+    assert_eq!([403, 404, 405, 500, 502, 503].map(|status| some.contains(status)), [
+        false, true, false, true, true, false
+    ]);
+}
