@@ -31,10 +31,43 @@ _CALLED = {
     "logging": "ddtrace_run.contrib.logging:imported",
     "loguru": "ddtrace_run.contrib.loguru:imported",
     "structlog": "ddtrace_run.contrib.structlog:imported",
+    "ddtrace": "ddtrace_run.integrations:ddtrace_imported",
 }
 
 #: The same, of what is asked for while the program runs: the name of a module, and functions.
 _ALSO_CALLED = {}
+
+#: The modules of libraries that can be traced: the integration's name, and where it is in `ddtrace_run.contrib`.
+_TRACED = {
+    "aiohttp.client": ("aiohttp_client", "aiohttp:client_imported"),
+    "aiohttp.web_app": ("aiohttp", "aiohttp:server_imported"),
+    "django.core.handlers.asgi": ("django", "django:asgi_imported"),
+    "django.core.handlers.base": ("django", "django:base_imported"),
+    "django.core.handlers.exception": ("django", "django:exception_imported"),
+    "django.core.handlers.wsgi": ("django", "django:wsgi_imported"),
+    "fastapi.applications": ("fastapi", "starlette:fastapi_imported"),
+    "flask.app": ("flask", "flask"),
+    "gunicorn.workers.base": ("wsgi", "servers:gunicorn_imported"),
+    "gevent.pywsgi": ("wsgi", "servers:gevent_imported"),
+    "httpx._transports.default": ("httpx", "httpx"),
+    "psycopg._server_cursor": ("psycopg", "psycopg:server_cursor_imported"),
+    "psycopg._server_cursor_async": ("psycopg", "psycopg:async_server_cursor_imported"),
+    "psycopg.cursor": ("psycopg", "psycopg:cursor_imported"),
+    "psycopg.cursor_async": ("psycopg", "psycopg:async_cursor_imported"),
+    "psycopg2": ("psycopg2", "psycopg2"),
+    "pymysql.cursors": ("pymysql", "pymysql"),
+    "redis.asyncio.client": ("redis", "redis:async_imported"),
+    "redis.client": ("redis", "redis:imported"),
+    "requests.adapters": ("requests", "requests"),
+    "sqlite3.dbapi2": ("sqlite", "sqlite3"),
+    "starlette.applications": ("starlette", "starlette:applications_imported"),
+    "starlette.routing": ("starlette", "starlette:routing_imported"),
+    "urllib3.connectionpool": ("urllib3", "urllib3"),
+    "uvicorn.config": ("asgi", "servers:uvicorn_imported"),
+    "werkzeug.serving": ("wsgi", "servers:werkzeug_imported"),
+    "wsgiref.handlers": ("wsgi", "servers:wsgiref_imported"),
+}
+_CALLED.update(dict.fromkeys(_TRACED, "ddtrace_run.integrations:imported"))
 
 
 def install():

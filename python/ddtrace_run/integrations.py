@@ -1,4 +1,7 @@
-"""Which integrations there are, and which are wanted: what `ddtrace.patch` steers."""
+"""Which integrations there are, and which are wanted: what the environment and `ddtrace.patch` steer."""
+
+import os
+import sys
 
 #: The names that Datadog's tracer knows: `patch` refuses all others.
 _KNOWN = frozenset(
@@ -25,6 +28,18 @@ _HAVE_SETTINGS = frozenset(
 #: What the program has said about them.
 _wanted = {}
 
+#: Of those that are there: what each makes its spans with, by its name.
+_there = {}
+
+#: What is called where an integration that was not wanted becomes so: the modules that were imported meanwhile.
+_waiting = []
+
+#: Under which names Datadog's tracer knows an integration, beside its own.
+_DATADOG_NAMES = {"aiohttp_client": "aiohttp", "psycopg2": "psycopg", "sqlite": "sqlite3"}
+
+#: How the instrumentation of OpenTelemetry is called, where it is not called the same.
+_OTEL_NAMES = {"aiohttp": "aiohttp-server", "aiohttp_client": "aiohttp-client", "sqlite": "sqlite3"}
+
 
 def is_known(name):
     """Whether there can be an integration of that name."""
@@ -39,8 +54,116 @@ def has_settings(name):
 def switch(wanted):
     """Takes note of what is on and what is off."""
     _wanted.update(wanted)
+    for name, integration in _there.items():
+        integration.switch(_is_on(name))
+    left = _waiting[:]
+    _waiting.clear()
+    for module, name, contrib in left:
+        _begin(module, name, contrib)
 
 
 def is_wanted(name, default=True):
     """Whether the program wants an integration, as far as it has said so."""
     return _wanted.get(name, default)
+
+
+def _names(name):
+    return (name, _DATADOG_NAMES[name]) if name in _DATADOG_NAMES else (name,)
+
+
+def _otel_name(name):
+    return _OTEL_NAMES.get(name, name)
+
+
+def _truth(text):
+    return {"true": True, "1": True, "false": False, "0": False}.get(text.strip().lower())
+
+
+def _variable(name, what):
+    """A variable of an integration, such as `DD_TRACE_FLASK_ENABLED`, under any of its names."""
+    for each in _names(name):
+        text = os.environ.get(what % each.upper())
+        if text is not None:
+            return text
+    return None
+
+
+def _is_on(name):
+    """Whether an integration is wanted: the program's word, that of its own variable, that of the lists, else it is."""
+    names = _names(name)
+    for each in names:
+        if each in _wanted:
+            return _wanted[each]
+    said = _truth(_variable(name, "DD_TRACE_%s_ENABLED") or "")
+    if said is not None:
+        return said
+    for item in os.environ.get("DD_PATCH_MODULES", "").split(","):
+        each, _, wanted = item.partition(":")
+        if each.strip() in names and _truth(wanted) is not None:
+            return _truth(wanted)
+    disabled = [each.strip() for each in os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").split(",")]
+    return not {"*", _otel_name(name), *names}.intersection(disabled)
+
+
+_instrumentations = None
+
+
+def has_otel_instrumentation(name):
+    """Whether an instrumentation of OpenTelemetry for a library is installed: that one traces it then."""
+    global _instrumentations
+    if _instrumentations is None:
+        found = set()
+        for entry in sys.path:
+            try:
+                for file in os.listdir(entry or "."):
+                    if file.startswith("opentelemetry_instrumentation_") and file.endswith((".dist-info", ".egg-info")):
+                        found.add(file[len("opentelemetry_instrumentation_") :].partition("-")[0].replace("_", "-"))
+            except OSError:
+                pass
+        _instrumentations = found
+    return _otel_name(name) in _instrumentations
+
+
+def imported(module):
+    """A module of a library that can be traced has been imported."""
+    from ddtrace_run import _finder, _native
+
+    name, contrib = _finder._TRACED[module.__spec__.name]
+    # Where spans go nowhere for another reason than that they are not wanted, nothing needs to be in between.
+    if _finder.real_ddtrace() is not None or _native.is_absent():
+        return
+    if _native.otel_mode() != "false" and has_otel_instrumentation(name):
+        return
+    _begin(module, name, contrib)
+
+
+def _begin(module, name, contrib):
+    if not _is_on(name):
+        _waiting.append((module, name, contrib))
+        return
+    where, _, function = contrib.partition(":")
+    getattr(__import__("ddtrace_run.contrib." + where, fromlist=["*"]), function or "imported")(module)
+
+
+def integration(name, component=None):
+    """What makes the spans of an integration, the same for all modules of a library."""
+    from ddtrace_run import _native
+
+    made = _there.get(name)
+    if made is None:
+        service = _variable(name, "DD_%s_SERVICE") or _variable(name, "DD_%s_SERVICE_NAME")
+        is_distributed = _variable(name, "DD_%s_DISTRIBUTED_TRACING") or _variable(
+            name, "DD_TRACE_%s_DISTRIBUTED_TRACING"
+        )
+        made = _native.Integration(component or name, service, _truth(is_distributed or "") is not False)
+        made = _there.setdefault(name, made)
+    return made
+
+
+def ddtrace_imported(module):
+    """`ddtrace` has been imported: if it is Datadog's own, that one traces, and ours has to stop."""
+    from ddtrace_run import _finder
+
+    native = sys.modules.get("ddtrace_run._native")
+    if native is not None and not _finder.is_lent(module):
+        native.stop_integrations()

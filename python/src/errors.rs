@@ -147,3 +147,14 @@ pub(crate) fn record(
     span.get().add_event("exception", time, &all);
     Ok(())
 }
+
+/// Adds the event that tells by which exception a span of an integration has failed, and gives its type and message.
+pub(crate) fn record_failure(span: &Bound<'_, Span>, exception: &Bound<'_, PyAny>) -> PyResult<(String, String)> {
+    let Told { kind, message, stack } =
+        Told::of(call(span.py(), |helpers| &helpers.event, (exception, false))?, exception)?;
+    let all =
+        [("exception.type", kind.clone()), ("exception.message", message.clone()), ("exception.stacktrace", stack)];
+    let all = all.map(|(name, text)| (String::from(name), Value::Text(text.into())));
+    span.get().add_event("exception", None, &all);
+    Ok((kind, message))
+}

@@ -2,10 +2,12 @@
 
 use crate::context::Context;
 use crate::engine::engine;
+use crate::ffi::text;
 use crate::shared::Members;
 use crate::shown::shown;
 use crate::spared::succeeded;
 use crate::values::key;
+use ddtrace::http::HeaderFields;
 use ddtrace::propagation::{Carrier, CarrierMut};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
@@ -33,6 +35,50 @@ impl Headers {
         }
         Ok(Headers(headers))
     }
+}
+
+impl Headers {
+    /// Those of a request that reaches an application of WSGI.
+    pub(crate) fn of_environ(environ: &Bound<'_, PyDict>) -> Headers {
+        let mut headers = Vec::new();
+        for (name, value) in environ.iter() {
+            if let (Ok(name), Ok(value)) = (name.cast::<PyString>(), value.cast::<PyString>())
+                && text(name).starts_with("HTTP_")
+            {
+                headers.push((normalised(&text(name)), of_latin_1(&text(value))));
+            }
+        }
+        Headers(headers)
+    }
+
+    /// Pairs of names and values: bytes, or texts that stand for them.
+    pub(crate) fn of_pairs(pairs: &Bound<'_, PyAny>) -> PyResult<Headers> {
+        let mut headers = Vec::new();
+        for pair in pairs.try_iter()? {
+            let pair = pair?;
+            let (name, value) = (pair.get_item(0)?, pair.get_item(1)?);
+            if let (Some(name), Some(value)) = (key(&name), bytes(&value)?) {
+                headers.push((name.to_ascii_lowercase(), value));
+            }
+        }
+        Ok(Headers(headers))
+    }
+}
+
+impl HeaderFields for Headers {
+    fn header(&self, name: &[u8]) -> Option<&[u8]> {
+        let (_, value) = self.0.iter().find(|(present, _)| present.as_bytes() == name)?;
+        Some(value)
+    }
+}
+
+/// The bytes that a text of WSGI stands for: each character is one.
+pub(crate) fn of_latin_1(text: &str) -> Vec<u8> {
+    if text.is_ascii() {
+        return text.as_bytes().to_vec();
+    }
+    let bytes: Option<Vec<u8>> = text.chars().map(|character| u8::try_from(u32::from(character)).ok()).collect();
+    bytes.unwrap_or_else(|| text.as_bytes().to_vec())
 }
 
 fn bytes(value: &Bound<'_, PyAny>) -> PyResult<Option<Vec<u8>>> {

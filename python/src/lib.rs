@@ -12,6 +12,7 @@ mod errors;
 mod ffi;
 mod greenlets;
 mod headers;
+mod integrations;
 mod once;
 mod otel;
 mod pools;
@@ -43,6 +44,12 @@ mod native {
     #[pymodule_export]
     use crate::headers::{http_extract, http_inject};
     #[pymodule_export]
+    use crate::integrations::asgi::Sending;
+    #[pymodule_export]
+    use crate::integrations::wrapped::{Wrapped, call_of, guarded};
+    #[pymodule_export]
+    use crate::integrations::{Call, Integration, stop_integrations};
+    #[pymodule_export]
     use crate::otel::binding::{bind_otel, is_otel_bound};
     #[pymodule_export]
     use crate::otel::processors::{add_span_processor, span_processors};
@@ -67,7 +74,7 @@ mod native {
     use crate::tracer::{ContextProvider, Tracer};
     use crate::{ffi, otel, span, tracer};
     #[pymodule_export]
-    use crate::{otel_mode, resource_attributes, why_not};
+    use crate::{is_absent, otel_mode, resource_attributes, why_not};
     use pyo3::prelude::*;
     use pyo3::types::IntoPyDict;
 
@@ -76,6 +83,7 @@ mod native {
         let py = module.py();
         crate::errors::load(py)?;
         crate::greenlets::look_for_gevent(py)?;
+        crate::integrations::wrapped::hide_class(py)?;
         // musl ends a thread without unwinding it.
         #[cfg(all(target_env = "gnu", target_pointer_width = "64"))]
         crate::thread_exit::keep_threads_in_our_code(py);
@@ -148,6 +156,12 @@ fn why_not() -> Option<String> {
         return Some(String::from("tracing is switched off"));
     }
     engine.absent.map(|absent| absent.to_string())
+}
+
+/// Whether nothing can be recorded though tracing is on: there is nobody to record for.
+#[pyfunction]
+fn is_absent() -> bool {
+    engine::engine().absent.is_some()
 }
 
 /// Who carries the OpenTelemetry API out: `auto`, `true` or `false`; `disabled` where nothing is recorded at all.

@@ -111,7 +111,7 @@ impl Span {
         if known != 0 {
             return known;
         }
-        let lent = self.trace.lend(self.id, self.read(native_kind));
+        let lent = self.trace.lend(self.id, self.role());
         match self.lent.compare_exchange(0, lent, Ordering::Relaxed, Ordering::Relaxed) {
             Ok(_) => lent,
             Err(known) => {
@@ -162,6 +162,11 @@ impl Span {
     /// Whether it was made through OpenTelemetry's API.
     pub(crate) fn is_otel(&self) -> bool {
         self.made_by.is_some()
+    }
+
+    /// What native code, and what is begun below it, takes it for.
+    pub(crate) fn role(&self) -> SpanKind {
+        self.read(native_kind)
     }
 
     pub(crate) fn is_finished(&self) -> bool {

@@ -13,6 +13,7 @@ use super::{
     AgentConfig, AgentUrl, Config, Exporter, GitMetadata, LogLevel, Obfuscation, OtelProvider, OtlpConfig,
     OtlpProtocol, ProcessSpans, PythonProvider, QueryObfuscation,
 };
+use crate::http::ErrorStatuses;
 use crate::span::SpanLimits;
 use crate::span::scrub::compile;
 use propagation::propagation;
@@ -74,6 +75,7 @@ pub(crate) fn assemble(picks: &Picks, sources: &Sources, warnings: &mut Vec<Warn
         inject_cleared_env: picks.flag(Id::InjectClearedEnv),
         native: picks.flag(Id::Native),
         header_tags: list(picks, Id::HeaderTags),
+        server_error_statuses: error_statuses(picks, warnings),
         python_provider: match picks.name(Id::PythonProvider) {
             "ddtrace-run" => PythonProvider::DdtraceRun,
             "none" => PythonProvider::None,
@@ -113,6 +115,28 @@ pub(crate) fn assemble(picks: &Picks, sources: &Sources, warnings: &mut Vec<Warn
         process_tags: picks.flag(Id::ProcessTags),
     };
     Assembled { config, agent_origin, otlp_origin }
+}
+
+fn error_statuses(picks: &Picks, warnings: &mut Vec<Warning>) -> ErrorStatuses {
+    let read = |item: &str| {
+        let (first, last) = item.split_once('-').unwrap_or((item, item));
+        let status = |text: &str| text.trim().parse::<u16>().ok().filter(|status| (100..1000).contains(status));
+        Some((status(first)?, status(last)?))
+    };
+    let mut statuses = ErrorStatuses::NONE;
+    for item in list(picks, Id::ServerErrorStatuses) {
+        match read(&item) {
+            Some((first, last)) => statuses = statuses.with(first.min(last), last.max(first)),
+            None => {
+                let origin = &picks.get(Id::ServerErrorStatuses).origin;
+                warnings.push(Warning::new(format!(
+                    "{item:?} ({origin}) is neither a status nor a range of statuses; 500-599 is used"
+                )));
+                return ErrorStatuses::DEFAULT;
+            }
+        }
+    }
+    statuses
 }
 
 fn obfuscation(picks: &Picks, warnings: &mut Vec<Warning>) -> Obfuscation {

@@ -1,5 +1,6 @@
 //! The configuration as the rest of the program uses it: every value typed, checked and final.
 
+use crate::http::ErrorStatuses;
 use crate::propagation::Propagation;
 use crate::sampling::SamplingConfig;
 use crate::span::SpanLimits;
@@ -211,6 +212,8 @@ pub struct Config {
     pub native: bool,
     /// Headers that become tags: `header`, or `header:tag`.
     pub header_tags: Vec<String>,
+    /// With which statuses of its answers a server has failed (`DD_TRACE_HTTP_SERVER_ERROR_STATUSES`).
+    pub server_error_statuses: ErrorStatuses,
     /// Whose tracer Python programs get by the name `ddtrace`.
     pub python_provider: PythonProvider,
     /// Who carries the OpenTelemetry API of Python programs out.

@@ -20,6 +20,7 @@ mod cursor;
 mod names;
 mod pieces;
 pub mod query;
+pub mod redis;
 mod scan;
 pub mod sql;
 mod tokens;

@@ -84,12 +84,16 @@ pub struct HeaderTags<'a>(&'a [u8]);
 impl<'a> HeaderTags<'a> {
     /// Each header's name and the tag's; the latter is empty where the conventions name it.
     pub fn iter(self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
-        self.0.split(|byte| *byte == KEY_END).filter(|entry| !entry.is_empty()).map(|entry| {
-            let colon = entry.iter().position(|byte| *byte == b':').unwrap_or(entry.len());
-            let (header, tag) = entry.split_at_checked(colon).unwrap_or((entry, b""));
-            (header.trim_ascii(), tag.get(1..).unwrap_or_default().trim_ascii())
-        })
+        self.0.split(|byte| *byte == KEY_END).filter(|entry| !entry.is_empty()).map(header_tag)
     }
+}
+
+/// A header that becomes a tag, and the tag's name, as the configuration has them: `header` or `header:tag`.
+#[must_use]
+pub fn header_tag(entry: &[u8]) -> (&[u8], &[u8]) {
+    let colon = entry.iter().position(|byte| *byte == b':').unwrap_or(entry.len());
+    let (header, tag) = entry.split_at_checked(colon).unwrap_or((entry, b""));
+    (header.trim_ascii(), tag.get(1..).unwrap_or_default().trim_ascii())
 }
 
 impl Default for Settings<'_> {

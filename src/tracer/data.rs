@@ -305,6 +305,23 @@ impl SpanData {
         &self.name
     }
 
+    /// The name of the instrumentation scope; empty where there is none.
+    #[must_use]
+    pub fn scope_name(&self) -> &str {
+        match &self.scope {
+            Some(scope) => &scope.name,
+            None => self.text(Key::ScopeName).unwrap_or_default(),
+        }
+    }
+
+    /// Changes the name of the instrumentation scope.
+    pub fn set_scope_name(&mut self, name: &str) {
+        match &mut self.scope {
+            Some(scope) => Arc::make_mut(scope).name = name.into(),
+            None => self.set_text(Key::ScopeName, name),
+        }
+    }
+
     /// The role.
     #[must_use]
     pub fn kind(&self) -> SpanKind {

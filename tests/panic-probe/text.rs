@@ -9,6 +9,7 @@ use ddtrace::ids::{SpanId, TraceId, parse_hex_u64};
 use ddtrace::random::Random;
 use ddtrace::scrub::ArgScrubber;
 use ddtrace::scrub::query::next_secret;
+use ddtrace::scrub::redis::{mark, shows_argument};
 use ddtrace::scrub::sql::{Dialect, SqlPieces, Summary};
 use ddtrace::scrub::url::UrlPieces;
 use ddtrace::semconv::{Key, is_field, is_request, kind_name, kind_number};
@@ -80,6 +81,10 @@ probes! {
                 used(piece);
             }
         }
+    }
+
+    commands {
+        used((shows_argument(bytes(), any(0)), mark(any(0))));
     }
 
     addresses {

@@ -92,6 +92,7 @@ pub fn run() -> Done {
     make_venv("otel-older-venv", "tests/python_api/requirements-older.txt")?;
     make_venv("native-venv", "tests/python_native/requirements.txt")?;
     make_venv("instr-venv", "tests/python_instrumentations/requirements.txt")?;
+    make_venv("integrations-venv", "tests/python_integrations/requirements.txt")?;
     make_venv("ddtrace-venv", "tests/python_api/requirements-ddtrace.txt")?;
     fetch_sources()
 }

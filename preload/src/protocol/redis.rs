@@ -5,31 +5,12 @@
 
 use super::{End, Event, Lost, MOST_PENDING, Protocol, Request, Response, Room, Side, Tell};
 use ddtrace::context::Bounded;
+use ddtrace::scrub::redis::{mark, shows_argument};
 
 /// The most bytes of a command's text: its name, what is seen of its arguments, and a mark for each of the others.
 const MAX_COMMAND: usize = 160;
-/// The most of an argument that is seen.
-const MAX_ARGUMENT: usize = 64;
-/// More arguments than so many are not marked one by one.
-const MOST_MARKS: u32 = 8;
 /// More elements in one answer than any server gives.
 const MOST_ELEMENTS: u64 = 1 << 40;
-
-/// Commands of which no argument is shown: they carry passwords, scripts or whatever the program likes.
-const CLOSED: [&[u8]; 12] = [
-    b"AUTH",
-    b"HELLO",
-    b"EVAL",
-    b"EVALSHA",
-    b"EVAL_RO",
-    b"EVALSHA_RO",
-    b"FCALL",
-    b"FCALL_RO",
-    b"ECHO",
-    b"PING",
-    b"MIGRATE",
-    b"ACL",
-];
 
 /// Commands after which answers do not follow commands any more.
 const ENDLESS: [&[u8]; 6] = [b"SUBSCRIBE", b"PSUBSCRIBE", b"SSUBSCRIBE", b"MONITOR", b"SYNC", b"PSYNC"];
@@ -188,7 +169,7 @@ impl Commands {
         self.shown = 0;
         self.shows = match self.index {
             0 => true,
-            1 => !self.is_one_of(&CLOSED) && length <= MAX_ARGUMENT as u64,
+            1 => shows_argument(self.name(), length),
             _ => false,
         };
         if self.index == 0 && (length == 0 || length > 32) {
@@ -197,11 +178,7 @@ impl Commands {
         if self.index == 1 && self.shows {
             let _ = self.text.push(b" ");
         } else if self.index > 0 {
-            let _ = match self.index {
-                index if index < MOST_MARKS => self.text.push(b" ?"),
-                MOST_MARKS => self.text.push(b" ..."),
-                _ => Ok(()),
-            };
+            let _ = self.text.push(mark(self.index));
         }
         self.at = At::Argument(length.checked_add(2).ok_or(Lost)?);
         Ok(())

@@ -65,6 +65,7 @@ pub enum Id {
     NativeSpanEvents,
     Native,
     HeaderTags,
+    ServerErrorStatuses,
     SamplingRules,
     SamplingRate,
     SamplingRateLimit,

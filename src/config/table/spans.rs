@@ -143,4 +143,15 @@ pub(super) const SETTINGS: &[Setting] = &[
         example: "[\"x-request-id\", \"x-tenant:tenant\"]",
         ..Setting::BLANK
     },
+    Setting {
+        id: Id::ServerErrorStatuses,
+        key: "server_error_statuses",
+        kind: Kind::List,
+        default: "500-599",
+        dd: &["DD_TRACE_HTTP_SERVER_ERROR_STATUSES"],
+        hand_on: HandOn::Datadog,
+        help: "With which statuses of its answers a server has failed, as far as the integrations of Python see them",
+        example: "[\"404\", \"500-599\"]",
+        ..Setting::BLANK
+    },
 ];

@@ -76,3 +76,16 @@ fn services_are_renamed_by_pairs_and_children_hear_it() {
     assert_eq!(resolution.config.service_mapping, [("postgres".into(), "shop-db".into())]);
     assert!(resolution.hand_on.contains(&("DD_SERVICE_MAPPING".into(), "postgres:shop-db".into())));
 }
+
+#[test]
+fn a_server_has_failed_with_the_statuses_that_are_named() {
+    let statuses = |text| {
+        let resolution = resolved(&[("DD_TRACE_HTTP_SERVER_ERROR_STATUSES", text)]);
+        let failed = |status: &u16| resolution.config.server_error_statuses.contains(*status);
+        let failed: Vec<u16> = [404, 418, 429, 499, 500, 503, 599, 600].into_iter().filter(failed).collect();
+        (failed, resolution.warnings.len())
+    };
+    assert_eq!(statuses(""), ([500, 503, 599].into(), 0));
+    assert_eq!(statuses("404, 418-429,503"), ([404, 418, 429, 503].into(), 0));
+    assert_eq!(statuses("404,often"), ([500, 503, 599].into(), 1));
+}

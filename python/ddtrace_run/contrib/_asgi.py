@@ -1,0 +1,44 @@
+"""Applications of ASGI."""
+
+import functools
+
+from ddtrace_run._native import Sending, guarded
+
+
+def traced(integration, call, before=None):
+    """`__call__` of a class of applications, whose requests are traced; `before` is called with the application first."""
+
+    @functools.wraps(call)
+    async def __call__(self, scope, receive, send):
+        if before is not None:
+            guarded(integration.name, before, self)
+        request = guarded(integration.name, integration.serves, scope)
+        if request is None:
+            return await call(self, scope, receive, send)
+        try:
+            return await call(self, scope, receive, Sending(send, request))
+        except BaseException as error:
+            request.fail(error)
+            raise
+        finally:
+            request.end()
+
+    return __call__
+
+
+class Application:
+    """An application whose requests are traced, whatever it is."""
+
+    def __init__(self, integration, app):
+        self.app = app
+        self._call = traced(integration, type(self)._pass)
+
+    async def _pass(self, scope, receive, send):
+        return await self.app(scope, receive, send)
+
+    def __getattr__(self, name):
+        return getattr(self.app, name)
+
+    async def __call__(self, scope, receive, send):
+        """What the application does with a request."""
+        return await self._call(self, scope, receive, send)

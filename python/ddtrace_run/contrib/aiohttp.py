@@ -1,0 +1,92 @@
+"""aiohttp: each request that goes out is a span, and each that comes in, with the route."""
+
+import functools
+
+from ddtrace_run._native import guarded
+from ddtrace_run.integrations import integration
+
+
+def client_imported(module):
+    """`aiohttp.client` has been imported."""
+    from multidict import CIMultiDict
+
+    client = integration("aiohttp_client")
+    session = module.ClientSession
+    request = session._request
+
+    @functools.wraps(request)
+    async def traced(self, method, str_or_url, **kwargs):
+        # The program's own are not changed.
+        headers = CIMultiDict(kwargs.get("headers") or ())
+        call = guarded("aiohttp_client", _begin, client, self, method, str_or_url, headers)
+        if call is None:
+            return await request(self, method, str_or_url, **kwargs)
+        kwargs["headers"] = headers
+        try:
+            response = await request(self, method, str_or_url, **kwargs)
+            guarded("aiohttp_client", call.answered, response.status, response.headers)
+            return response
+        except BaseException as error:
+            call.fail(error)
+            raise
+        finally:
+            call.end()
+
+    session._request = traced
+
+
+def _begin(client, session, method, url, headers):
+    return client.asks(method, str(session._build_url(url)), headers)
+
+
+def server_imported(module):
+    """`aiohttp.web_app` has been imported."""
+    server = integration("aiohttp")
+    app = module.Application
+    handle = app._handle
+
+    @functools.wraps(handle)
+    async def traced(self, request):
+        call = guarded("aiohttp", _serves, server, request)
+        if call is None:
+            return await handle(self, request)
+        try:
+            response = await handle(self, request)
+            guarded("aiohttp", call.answered, response.status, response.headers)
+            return response
+        except Exception as error:
+            # Answers are raised as well.
+            if isinstance(getattr(error, "status", None), int) and hasattr(error, "headers"):
+                guarded("aiohttp", call.answered, error.status, error.headers)
+            else:
+                call.fail(error)
+                guarded("aiohttp", call.answered, 500)
+            raise
+        finally:
+            guarded("aiohttp", _route, call, request)
+            call.end()
+
+    app._handle = traced
+
+
+def _serves(server, request):
+    version, peer = request.version, request.transport and request.transport.get_extra_info("peername")
+    return server.serves(
+        {
+            "type": "http",
+            "method": request.method,
+            "raw_path": request.rel_url.raw_path,
+            "query_string": request.rel_url.raw_query_string,
+            "http_version": f"{version.major}.{version.minor}",
+            "scheme": request.scheme,
+            "client": peer[:2] if isinstance(peer, tuple) else None,
+            "headers": request.raw_headers,
+        }
+    )
+
+
+def _route(call, request):
+    info = request.match_info
+    resource = info.route.resource if info is not None else None
+    if resource is not None:
+        call.routed(resource.canonical)

@@ -1,0 +1,64 @@
+"""psycopg: each statement is a span."""
+
+from ddtrace_run._native import Wrapped
+from ddtrace_run.contrib import _aio, _dbapi
+from ddtrace_run.integrations import integration
+
+_NOWHERE = (None, None, None)
+
+
+def place(connection):
+    """Database, host and port; nothing of a connection that is closed."""
+    try:
+        info = connection.info
+        return (info.dbname, info.host, info.port)
+    except Exception:
+        return _NOWHERE
+
+
+def text(statement, near):
+    """The text of a statement that may be composed."""
+    if isinstance(statement, (str, bytes)):
+        return statement
+    composed = getattr(statement, "as_string", None)
+    return "" if composed is None else composed(near)
+
+
+def _begins():
+    psycopg = integration("psycopg")
+
+    def begin(cursor, query, *_, **__):
+        return psycopg.executes("postgresql", text(query, cursor), place(cursor.connection))
+
+    def begin_many(cursor, query, batch, *_, **__):
+        return psycopg.executes("postgresql", text(query, cursor), place(cursor.connection), _dbapi.size_of(batch))
+
+    return begin, begin_many
+
+
+def cursor_imported(module):
+    """`psycopg.cursor` has been imported."""
+    begin, begin_many = _begins()
+    cursor = module.Cursor
+    cursor.execute = Wrapped("psycopg", cursor.execute, begin)
+    cursor.executemany = Wrapped("psycopg", cursor.executemany, begin_many)
+
+
+def async_cursor_imported(module):
+    """`psycopg.cursor_async` has been imported."""
+    begin, begin_many = _begins()
+    cursor = module.AsyncCursor
+    cursor.execute = _aio.traced("psycopg", cursor.execute, begin)
+    cursor.executemany = _aio.traced("psycopg", cursor.executemany, begin_many)
+
+
+def server_cursor_imported(module):
+    """`psycopg._server_cursor` has been imported, whose cursors have an `execute` of their own."""
+    begin, _ = _begins()
+    module.ServerCursor.execute = Wrapped("psycopg", module.ServerCursor.execute, begin)
+
+
+def async_server_cursor_imported(module):
+    """`psycopg._server_cursor_async` has been imported."""
+    begin, _ = _begins()
+    module.AsyncServerCursor.execute = _aio.traced("psycopg", module.AsyncServerCursor.execute, begin)

@@ -1,0 +1,43 @@
+"""psycopg2: each statement is a span."""
+
+import functools
+
+from ddtrace_run.contrib import _dbapi
+from ddtrace_run.contrib.psycopg import place, text
+from ddtrace_run.integrations import integration
+
+
+def imported(module):
+    """`psycopg2` has been imported."""
+    psycopg = integration("psycopg2", "psycopg")
+    extensions = module.extensions
+
+    def begin(cursor, statement, *_, **__):
+        return psycopg.executes("postgresql", text(statement, cursor), place(cursor.connection))
+
+    def begin_many(cursor, statement, batch, *_, **__):
+        size = _dbapi.size_of(batch)
+        return psycopg.executes("postgresql", text(statement, cursor), place(cursor.connection), size)
+
+    def members(base):
+        @functools.wraps(base.cursor)
+        def cursor(self, *args, **kwargs):
+            given = args[1] if len(args) > 1 else kwargs.get("cursor_factory")
+            given = given or self.cursor_factory or extensions.cursor
+            factory = _dbapi.cursor_class(given, "psycopg2", begin, begin_many)
+            if len(args) > 1:
+                args = (args[0], factory, *args[2:])
+            else:
+                kwargs["cursor_factory"] = factory
+            return base.cursor(self, *args, **kwargs)
+
+        return {"cursor": cursor}
+
+    connect = module.connect
+
+    @functools.wraps(connect)
+    def traced(dsn=None, connection_factory=None, cursor_factory=None, **kwargs):
+        factory = _dbapi.connection_class(connection_factory or extensions.connection, members)
+        return connect(dsn, connection_factory=factory, cursor_factory=cursor_factory, **kwargs)
+
+    module.connect = traced

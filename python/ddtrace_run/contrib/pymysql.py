@@ -1,0 +1,31 @@
+"""PyMySQL: each statement is a span."""
+
+from ddtrace_run._native import Wrapped
+from ddtrace_run.contrib import _dbapi
+from ddtrace_run.integrations import integration
+
+
+def _place(cursor):
+    connection = cursor.connection
+    if connection is None:
+        return (None, None, None)
+    database = connection.db
+    if isinstance(database, bytes):
+        database = database.decode("utf-8", "replace")
+    socket = getattr(connection, "unix_socket", None)
+    return (database, socket, None) if socket else (database, connection.host, connection.port)
+
+
+def imported(module):
+    """`pymysql.cursors` has been imported."""
+    pymysql = integration("pymysql")
+
+    def begin(cursor, query, *_, **__):
+        return pymysql.executes("mysql", query, _place(cursor))
+
+    def begin_many(cursor, query, args, *_, **__):
+        return pymysql.executes("mysql", query, _place(cursor), _dbapi.size_of(args))
+
+    cursor = module.Cursor
+    cursor.execute = Wrapped("pymysql", cursor.execute, begin)
+    cursor.executemany = Wrapped("pymysql", cursor.executemany, begin_many)

@@ -1,0 +1,72 @@
+"""Servers of WSGI and ASGI: whatever application they serve, its requests are spans."""
+
+from ddtrace_run._native import Wrapped
+from ddtrace_run.integrations import integration
+
+#: Workers of gunicorn whose application is one of WSGI, by the names of their classes.
+_OF_WSGI = {"SyncWorker", "ThreadWorker", "AsyncWorker", "EventletWorker", "TornadoWorker"}
+
+
+def gunicorn_imported(module):
+    """`gunicorn.workers.base` has been imported."""
+    wsgi = integration("wsgi")
+
+    def loaded(worker, _):
+        if any(each.__name__ in _OF_WSGI and each.__module__.startswith("gunicorn.") for each in type(worker).__mro__):
+            worker.wsgi = Wrapped.wsgi(wsgi, worker.wsgi)
+
+    module.Worker.load_wsgi = Wrapped("wsgi", module.Worker.load_wsgi, lambda worker: worker, loaded)
+
+
+def _serving(handled, wsgi):
+    """`run(self, application)`, whose application is traced."""
+
+    def run(self, application):
+        return handled(self, Wrapped.wsgi(wsgi, application))
+
+    return run
+
+
+def wsgiref_imported(module):
+    """`wsgiref.handlers` has been imported: `wsgiref.simple_server`, and what is built on it, such as Django's runserver."""
+    import functools
+
+    handled = module.BaseHandler.run
+    module.BaseHandler.run = functools.wraps(handled)(_serving(handled, integration("wsgi")))
+
+
+def _made(wsgi, attribute):
+    def made(server, _):
+        setattr(server, attribute, Wrapped.wsgi(wsgi, getattr(server, attribute)))
+
+    return made
+
+
+def werkzeug_imported(module):
+    """`werkzeug.serving` has been imported: the server of `flask run`."""
+    server = module.BaseWSGIServer
+    made = _made(integration("wsgi"), "app")
+    server.__init__ = Wrapped("wsgi", server.__init__, lambda self, *_, **__: self, lambda self, _: made(self, _))
+
+
+def gevent_imported(module):
+    """`gevent.pywsgi` has been imported."""
+    server = module.WSGIServer
+    made = _made(integration("wsgi"), "application")
+
+    def set_environ(self, *_, **__):
+        return self if getattr(self, "application", None) is not None else None
+
+    server.__init__ = Wrapped("wsgi", server.__init__, lambda self, *_, **__: self, lambda self, _: made(self, _))
+
+
+def uvicorn_imported(module):
+    """`uvicorn.config` has been imported."""
+    from ddtrace_run.contrib._asgi import Application
+
+    asgi = integration("asgi")
+
+    def loaded(config, _):
+        config.loaded_app = Application(asgi, config.loaded_app)
+
+    module.Config.load = Wrapped("asgi", module.Config.load, lambda config: config, loaded)

@@ -1,0 +1,53 @@
+"""sqlite3: each statement is a span."""
+
+import functools
+import sys
+
+from ddtrace_run._native import Wrapped
+from ddtrace_run.contrib import _dbapi
+from ddtrace_run.integrations import integration
+
+_NOWHERE = (None, None, None)
+
+
+def imported(module):
+    """`sqlite3.dbapi2` has been imported, of which `sqlite3` takes what it has."""
+    sqlite = integration("sqlite")
+
+    def begin(cursor, statement, *_, **__):
+        return sqlite.executes("sqlite", statement, _NOWHERE)
+
+    def begin_many(cursor, statement, batch, *_, **__):
+        return sqlite.executes("sqlite", statement, _NOWHERE, _dbapi.size_of(batch))
+
+    def members(base):
+        @functools.wraps(base.cursor)
+        def cursor(self, factory=module.Cursor):
+            return base.cursor(self, _dbapi.cursor_class(factory, "sqlite", begin, begin_many, "executescript"))
+
+        # Of some releases these do not ask for a cursor.
+        return {
+            "cursor": cursor,
+            "execute": Wrapped("sqlite", base.execute, begin),
+            "executemany": Wrapped("sqlite", base.executemany, begin_many),
+            "executescript": Wrapped("sqlite", base.executescript, begin),
+        }
+
+    connect = module.connect
+
+    @functools.wraps(connect)
+    def traced(*args, **kwargs):
+        # `factory` is the sixth one.
+        given = args[5] if len(args) > 5 else kwargs.get("factory", module.Connection)
+        factory = _dbapi.connection_class(given, members)
+        if len(args) > 5:
+            args = (*args[:5], factory, *args[6:])
+        else:
+            kwargs["factory"] = factory
+        return connect(*args, **kwargs)
+
+    module.connect = traced
+    # Where it was switched on later, that has taken it already.
+    package = sys.modules.get("sqlite3")
+    if getattr(package, "connect", None) is connect:
+        package.connect = traced

@@ -1,0 +1,144 @@
+//! Applications of ASGI (3.0).
+
+use super::server::Begun;
+use super::wrapped::{mark, marked};
+use super::{Call, Integration};
+use crate::ffi::text;
+use crate::headers::Headers;
+use crate::spared::spared;
+use ddtrace::http::{HTTP, HTTPS, Peer, Request};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
+
+/// Where Datadog's API has the span of a request.
+const SPANS: &str = "datadog";
+
+/// What a scope has under a name, be it text or bytes.
+fn item(scope: &Bound<'_, PyDict>, name: &Bound<'_, PyString>) -> PyResult<Vec<u8>> {
+    let Some(value) = scope.get_item(name)? else { return Ok(Vec::new()) };
+    if let Ok(value) = value.cast::<PyString>() {
+        return Ok(text(value).as_bytes().to_vec());
+    }
+    Ok(value.cast::<PyBytes>().map(|value| value.as_bytes().to_vec()).unwrap_or_default())
+}
+
+pub(super) fn begin(
+    integration: &Integration,
+    py: Python<'_>,
+    scope: &Bound<'_, PyDict>,
+) -> PyResult<Option<Py<Call>>> {
+    if item(scope, intern!(py, "type"))? != b"http" {
+        return Ok(None);
+    }
+    if let Some(call) = marked(scope)? {
+        integration.name_span(call.get());
+        return Ok(None);
+    }
+    let headers = match scope.get_item(intern!(py, "headers"))? {
+        Some(headers) => Headers::of_pairs(&headers)?,
+        None => Headers::of(&PyDict::new(py).into_any())?,
+    };
+    let method = item(scope, intern!(py, "method"))?;
+    let mut target = item(scope, intern!(py, "raw_path"))?;
+    if target.is_empty() {
+        target = super::wsgi::quoted(&item(scope, intern!(py, "path"))?);
+    }
+    let query = item(scope, intern!(py, "query_string"))?;
+    // Some servers leave it in the path.
+    if !query.is_empty() && !target.contains(&b'?') {
+        target.push(b'?');
+        target.extend(query);
+    }
+    let scheme = item(scope, intern!(py, "scheme"))?;
+    let client = scope.get_item(intern!(py, "client"))?;
+    let client: Option<(String, Option<u16>)> = client.and_then(|client| client.extract().ok());
+    let (address, port) = client.unwrap_or_default();
+    let request = Request {
+        method: &method,
+        target: &target,
+        version: &item(scope, intern!(py, "http_version"))?,
+        scheme: if scheme == b"https" { HTTPS } else { HTTP },
+        peer: Peer { address: address.as_bytes(), port: port.filter(|port| *port != 0), is_unix: false },
+    };
+    let Begun::Traced(call) = integration.begin_server(py, &request, &headers)? else { return Ok(None) };
+    let call = Bound::new(py, call)?;
+    mark(scope, &call)?;
+    let spans = PyDict::new(py);
+    spans.set_item("request_spans", [&call.get().span])?;
+    scope.set_item(intern!(py, SPANS), spans)?;
+    Ok(Some(call.unbind()))
+}
+
+/// Stands for `send`. Being no function of Python's it is in no traceback.
+#[pyclass(frozen, module = "ddtrace_run")]
+pub(crate) struct Sending {
+    send: Py<PyAny>,
+    call: Py<Call>,
+}
+
+#[pymethods]
+impl Sending {
+    #[new]
+    fn new(send: Py<PyAny>, call: Py<Call>) -> Sending {
+        Sending { send, call }
+    }
+
+    #[pyo3(signature = (*args, **kwargs))]
+    fn __call__<'py>(
+        &self,
+        py: Python<'py>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        if let Ok(message) = args.get_item(0) {
+            spared(py, self.tell(py, &message))?;
+        }
+        self.send.bind(py).call(args, kwargs)
+    }
+
+    /// What is asked of the server's.
+    fn __getattr__<'py>(&self, py: Python<'py>, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
+        self.send.bind(py).getattr(name)
+    }
+}
+
+impl Sending {
+    fn tell(&self, py: Python<'_>, message: &Bound<'_, PyAny>) -> PyResult<()> {
+        let Ok(message) = message.cast::<PyDict>() else { return Ok(()) };
+        let call = self.call.get();
+        match item(message, intern!(py, "type"))?.as_slice() {
+            b"http.response.start" => {
+                let Some(status) = message.get_item(intern!(py, "status"))? else { return Ok(()) };
+                let headers = match message.get_item(intern!(py, "headers"))? {
+                    Some(headers) if super::describe::wants_headers() => Some(Headers::of_pairs(&headers)?),
+                    _ => None,
+                };
+                let status = status.extract()?;
+                if call.is_error(status) {
+                    tell_of_handled(py, call)?;
+                }
+                call.answer(status, headers.as_ref());
+            }
+            // What the application does behind the response is no part of the request.
+            b"http.response.body" => {
+                let more = message.get_item(intern!(py, "more_body"))?;
+                if !more.map(|more| more.is_truthy()).transpose()?.unwrap_or(false) {
+                    call.end_and_stay(py)?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// Tells of the exception that is answered for, if one is: frameworks send the answer while they handle it. Exceptions that are
+/// answers themselves are no failures of the program.
+fn tell_of_handled(py: Python<'_>, call: &Call) -> PyResult<()> {
+    let handled = py.import("sys")?.call_method0("exc_info")?.get_item(1)?;
+    if handled.is_none() || handled.hasattr(intern!(py, "status_code"))? {
+        return Ok(());
+    }
+    call.failed(py, &handled)
+}

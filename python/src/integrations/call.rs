@@ -1,0 +1,183 @@
+//! A request or a statement from its begin to its end.
+
+use super::describe::{Told, tag_headers, wants_headers};
+use crate::engine::engine;
+use crate::errors;
+use crate::headers::Headers;
+use crate::span::Span;
+use crate::spared::spared;
+use crate::store::{self, Active};
+use crate::values::{Value, tag};
+use ddtrace::http::is_error_status;
+use ddtrace::semconv::network::HTTP_RESPONSE_STATUS_CODE;
+use ddtrace::semconv::{ERROR_TYPE, INTEGRATION_SCOPE, Key, RESPONSE_HEADER};
+use ddtrace::span::{SpanKind, Status};
+use pyo3::exceptions::PyException;
+use pyo3::prelude::*;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What is traced of one call: a span that is active until the end.
+#[pyclass(frozen, module = "ddtrace_run")]
+pub(crate) struct Call {
+    pub(super) span: Py<Span>,
+    pub(super) kind: SpanKind,
+    /// What was active before, if anything was.
+    before: Option<Py<PyAny>>,
+    /// An exception has been told of.
+    has_failed: AtomicBool,
+    has_ended: AtomicBool,
+}
+
+impl Call {
+    pub(super) fn new(span: Bound<'_, Span>, kind: SpanKind, before: &Active<'_>) -> Call {
+        let before = match before {
+            Active::Nothing => None,
+            active => Some(active.object(span.py()).unbind()),
+        };
+        Call {
+            span: span.unbind(),
+            kind,
+            before,
+            has_failed: AtomicBool::new(false),
+            has_ended: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether an answer with this status is an error.
+    pub(super) fn is_error(&self, status: u16) -> bool {
+        let of_servers = &engine().resolution.config.server_error_statuses;
+        is_error_status(status, self.kind == SpanKind::Server, of_servers)
+    }
+
+    /// The answer has this status, and these headers.
+    pub(super) fn answer(&self, status: u16, headers: Option<&Headers>) {
+        let is_error = self.is_error(status);
+        let has_failed = self.has_failed.load(Ordering::Relaxed);
+        self.span.get().change(|data| {
+            ddtrace::http::Attributes::integer(&mut Told(data), HTTP_RESPONSE_STATUS_CODE, status.into());
+            if is_error {
+                data.set_status(Status::Error("".into()));
+                if !has_failed {
+                    data.set_attribute(ERROR_TYPE, Value::Text(status.to_string().into()).attribute());
+                }
+            }
+            if let Some(headers) = headers {
+                tag_headers(data, headers, RESPONSE_HEADER);
+            }
+        });
+    }
+
+    /// It has failed by an exception, of which an event tells. What ends a program, a task or a generator is no error.
+    pub(super) fn failed(&self, py: Python<'_>, error: &Bound<'_, PyAny>) -> PyResult<()> {
+        if !error.is_instance_of::<PyException>() || self.has_failed.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        let span = self.span.bind(py);
+        if !span.get().is_recording() {
+            return Ok(());
+        }
+        let (kind, message) = errors::record_failure(span, error)?;
+        span.get().change(|data| {
+            data.override_status(Status::Error(message.into()));
+            data.set_attribute(ERROR_TYPE, Value::Text(kind.into()).attribute());
+        });
+        Ok(())
+    }
+
+    /// Ends it. What was active before is so again.
+    pub(super) fn finish(&self, py: Python<'_>) -> PyResult<()> {
+        if self.has_ended.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        let span = self.span.bind(py);
+        let is_here = match &self.before {
+            Some(_) => matches!(store::active(py)?, Active::Span(active) if active.is(span)),
+            None => false,
+        };
+        let ended = Span::end(span, None);
+        match &self.before {
+            Some(before) if is_here => ended.and(store::activate(py, &Active::of(Some(before.bind(py))))),
+            _ => ended,
+        }
+    }
+
+    /// Gives the span the name of a framework's, where only the server was known so far.
+    pub(super) fn name_by(&self, scope: &str, service: Option<&str>) {
+        self.span.get().change(|data| {
+            let so_far = data.scope_name().strip_prefix(INTEGRATION_SCOPE).unwrap_or_default();
+            if matches!(so_far, "wsgi" | "asgi") {
+                let scope = String::from(scope);
+                data.set_scope_name(&scope);
+                if let Some(service) = service {
+                    data.set_text(Key::Service, service);
+                }
+            }
+        });
+    }
+}
+
+#[pymethods]
+impl Call {
+    /// The span.
+    #[getter]
+    fn span(&self, py: Python<'_>) -> Py<Span> {
+        self.span.clone_ref(py)
+    }
+
+    /// An answer has come, or goes: its status, and its headers as a mapping.
+    #[pyo3(signature = (status, headers=None))]
+    fn answered(&self, py: Python<'_>, status: u16, headers: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        let headers = match headers.filter(|_| wants_headers()) {
+            Some(headers) => spared(py, Headers::of(headers).map(Some))?,
+            None => None,
+        };
+        self.answer(status, headers.as_ref());
+        Ok(())
+    }
+
+    /// The route that has matched.
+    #[pyo3(signature = (route, root=""))]
+    fn routed(&self, route: &str, root: &str) {
+        let route = format!("{}{route}", root.trim_end_matches('/'));
+        if route.is_empty() {
+            return;
+        }
+        self.span.get().change(|data| {
+            let method = String::from(data.name().split(' ').next().unwrap_or_default());
+            data.set_name(format!("{method} {route}").into());
+            data.set_attribute("http.route", Value::Text(route.into()).attribute());
+        });
+    }
+
+    /// Sets an attribute.
+    fn set(&self, name: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        if let Some(value) = tag(value)? {
+            self.span.get().change(|data| data.set_attribute(name, value.attribute()));
+        }
+        Ok(())
+    }
+
+    /// It has failed by an exception.
+    fn fail(&self, py: Python<'_>, error: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.failed(py, error)
+    }
+
+    /// It is over.
+    fn end(&self, py: Python<'_>) -> PyResult<()> {
+        self.finish(py)
+    }
+
+    /// It is over, but what is done here from now on still belongs to it.
+    pub(super) fn end_and_stay(&self, py: Python<'_>) -> PyResult<()> {
+        let span = self.span.bind(py);
+        if span.get().is_finished() {
+            return Ok(());
+        }
+        let is_here = matches!(store::active(py)?, Active::Span(active) if active.is(span));
+        let ended = Span::end(span, None);
+        if is_here {
+            store::activate(py, &Active::Context(Span::context(span)?))?;
+        }
+        ended
+    }
+}

@@ -1,0 +1,79 @@
+//! Requests that reach the program.
+
+use super::describe::{Told, tag_headers};
+use super::{Call, Integration};
+use crate::headers::{self, Headers};
+use crate::span::Span;
+use crate::store::{self, Active};
+use ddtrace::http::{self, Request};
+use ddtrace::propagation::Carrier;
+use ddtrace::semconv::{REQUEST_HEADER, is_request};
+use ddtrace::span::SpanKind;
+use pyo3::prelude::*;
+
+/// What becomes of a request.
+pub(super) enum Begun {
+    /// It is traced.
+    Traced(Call),
+    /// It is a part of one that somebody else traces, or nobody is to.
+    Left,
+    /// Nothing is recorded, but what has come in is handed on: what was active before.
+    HandedOn(Py<PyAny>),
+}
+
+impl Integration {
+    /// Begins the span of a request.
+    pub(super) fn begin_server(&self, py: Python<'_>, request: &Request<'_>, headers: &Headers) -> PyResult<Begun> {
+        if !self.is_on() {
+            return Ok(Begun::Left);
+        }
+        let before = store::active(py)?;
+        if let Active::Span(span) = &before
+            && is_server(span)
+        {
+            return Ok(Begun::Left);
+        }
+        let incoming = if self.is_distributed { self.incoming(py, &before, headers)? } else { None };
+        if !self.records() {
+            if let Some(incoming) = &incoming {
+                store::activate(py, incoming)?;
+            }
+            return Ok(Begun::HandedOn(before.object(py).unbind()));
+        }
+        let parent = incoming.unwrap_or_else(|| before.clone());
+        let name = String::from_utf8_lossy(request.name());
+        let span = self.begin(py, &name, SpanKind::Server, parent, |data| {
+            http::describe_server(&mut Told(data), request, headers);
+            tag_headers(data, headers, REQUEST_HEADER);
+        })?;
+        Ok(Begun::Traced(Call::new(span, SpanKind::Server, &before)))
+    }
+
+    /// What has come in, if it is another trace than the active one.
+    fn incoming<'py>(&self, py: Python<'py>, before: &Active<'py>, headers: &Headers) -> PyResult<Option<Active<'py>>> {
+        let carrier: &dyn Carrier = headers;
+        let context = headers::extract(carrier);
+        let is_nothing = context
+            .extracted()
+            .is_none_or(|came| came.context.is_none() && !came.has_baggage && came.links.iter().all(Option::is_none));
+        if is_nothing {
+            return Ok(None);
+        }
+        let trace_id = context.span_context().trace_id;
+        let here = match before {
+            Active::Nothing => None,
+            Active::Span(span) => Some(span.get().trace().trace_id()),
+            Active::Context(context) => Some(context.get().span_context().trace_id),
+        };
+        if here.is_some_and(|here| here == trace_id || !trace_id.is_valid()) {
+            return Ok(None);
+        }
+        context.handed_over();
+        Ok(Some(Active::Context(Bound::new(py, context)?)))
+    }
+}
+
+/// Whether a span is of a request that somebody else has begun to tell of.
+fn is_server(span: &Bound<'_, Span>) -> bool {
+    is_request(span.get().role() as u8)
+}

@@ -1,0 +1,238 @@
+//! Applications of WSGI (PEP 3333).
+
+use super::server::Begun;
+use super::wrapped::{is_told, mark};
+use super::{Call, Integration};
+use crate::ffi::text;
+use crate::headers::{Headers, of_latin_1};
+use crate::shown::shown;
+use crate::spared::spared;
+use crate::store::{self, Active};
+use ddtrace::http::{HTTP, HTTPS, Peer, Request};
+use pyo3::exceptions::PyStopIteration;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyIterator, PyList, PyString, PyTuple};
+use std::sync::Mutex;
+
+/// Where Datadog's API has the span of a request.
+const SPAN: &str = "datadog.wsgi.request_span";
+
+/// Calls an application, whose last two arguments are those of WSGI.
+pub(super) fn call<'py>(
+    py: Python<'py>,
+    integration: &Integration,
+    application: &Bound<'py, PyAny>,
+    arguments: &Bound<'py, PyTuple>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let Some(last) = arguments.len().checked_sub(1).filter(|last| *last > 0) else {
+        return application.call1(arguments);
+    };
+    let Ok(environ) = arguments.get_item(last - 1)?.cast_into_exact::<PyDict>() else {
+        return application.call1(arguments);
+    };
+    if let Some(call) = super::wrapped::marked(&environ)? {
+        integration.name_span(call.get());
+        return application.call1(arguments);
+    }
+    let call = match begin(py, integration, &environ) {
+        Ok(Begun::Traced(call)) => Bound::new(py, call)?,
+        Ok(Begun::Left) => return application.call1(arguments),
+        Ok(Begun::HandedOn(before)) => {
+            let response = application.call1(arguments);
+            store::activate(py, &Active::of(Some(before.bind(py))))?;
+            return response;
+        }
+        Err(error) => {
+            is_told(py, integration.name(), error)?;
+            return application.call1(arguments);
+        }
+    };
+    mark(&environ, &call)?;
+    environ.set_item(intern!(py, SPAN), &call.get().span)?;
+    let started = StartResponse { start: arguments.get_item(last)?.unbind(), call: call.clone().unbind() };
+    let mut given: Vec<_> = arguments.iter().collect();
+    given[last] = Bound::new(py, started)?.into_any();
+    let response = application.call1(PyTuple::new(py, given)?);
+    match response {
+        Ok(response) => {
+            // What is there already needs nobody in between; servers send files by themselves.
+            let files = environ.get_item(intern!(py, "wsgi.file_wrapper"))?;
+            let is_file = files.map(|files| spared(py, response.is_instance(&files))).transpose()?.unwrap_or(false);
+            if response.is_instance_of::<PyList>() || response.is_instance_of::<PyTuple>() || is_file {
+                call.get().finish(py)?;
+                return Ok(response);
+            }
+            let parts = response.try_iter()?.unbind();
+            let call = Mutex::new(Some(call.unbind()));
+            let response = Response { response: response.unbind(), parts, call };
+            Ok(Bound::new(py, response)?.into_any())
+        }
+        Err(error) => {
+            fail(py, call.get(), &error)?;
+            call.get().finish(py)?;
+            Err(error)
+        }
+    }
+}
+
+/// Tells of an exception; not of that by which applications close connections.
+pub(super) fn fail(py: Python<'_>, call: &Call, error: &PyErr) -> PyResult<()> {
+    if error.is_instance_of::<PyStopIteration>(py) {
+        return Ok(());
+    }
+    call.failed(py, error.value(py))
+}
+
+fn item(environ: &Bound<'_, PyDict>, name: &Bound<'_, PyString>) -> PyResult<Vec<u8>> {
+    let value = environ.get_item(name)?;
+    let value = value.as_ref().and_then(|value| value.cast::<PyString>().ok());
+    Ok(value.map(|value| of_latin_1(&text(value))).unwrap_or_default())
+}
+
+/// As it stands in a URL.
+pub(super) fn quoted(path: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(path.len());
+    for byte in path {
+        if byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@".contains(byte) {
+            out.push(*byte);
+        } else {
+            out.extend(format!("%{byte:02X}").bytes());
+        }
+    }
+    out
+}
+
+fn begin(py: Python<'_>, integration: &Integration, environ: &Bound<'_, PyDict>) -> PyResult<Begun> {
+    let headers = Headers::of_environ(environ);
+    let method = item(environ, intern!(py, "REQUEST_METHOD"))?;
+    let mut target = item(environ, intern!(py, "RAW_URI"))?;
+    if target.is_empty() {
+        target = item(environ, intern!(py, "REQUEST_URI"))?;
+    }
+    if target.is_empty() {
+        target = item(environ, intern!(py, "SCRIPT_NAME"))?;
+        target.extend(item(environ, intern!(py, "PATH_INFO"))?);
+        target = quoted(&target);
+        let query = item(environ, intern!(py, "QUERY_STRING"))?;
+        if !query.is_empty() {
+            target.push(b'?');
+            target.extend(query);
+        }
+    }
+    let protocol = item(environ, intern!(py, "SERVER_PROTOCOL"))?;
+    let scheme = item(environ, intern!(py, "wsgi.url_scheme"))?;
+    let address = item(environ, intern!(py, "REMOTE_ADDR"))?;
+    // Text, or a number.
+    let port = environ.get_item(intern!(py, "REMOTE_PORT"))?.map(|port| shown(&port)).transpose()?;
+    let request = Request {
+        method: &method,
+        target: &target,
+        version: protocol.strip_prefix(b"HTTP/").unwrap_or_default(),
+        scheme: if scheme == b"https" { HTTPS } else { HTTP },
+        peer: Peer { address: &address, port: port.and_then(|port| port.parse().ok()), is_unix: false },
+    };
+    integration.begin_server(py, &request, &headers)
+}
+
+/// Stands for `start_response`.
+#[pyclass(frozen, module = "ddtrace_run")]
+struct StartResponse {
+    start: Py<PyAny>,
+    call: Py<Call>,
+}
+
+#[pymethods]
+impl StartResponse {
+    #[pyo3(signature = (*args, **kwargs))]
+    fn __call__<'py>(
+        &self,
+        py: Python<'py>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        spared(py, self.tell(py, args))?;
+        self.start.bind(py).call(args, kwargs)
+    }
+}
+
+impl StartResponse {
+    fn tell(&self, py: Python<'_>, args: &Bound<'_, PyTuple>) -> PyResult<()> {
+        let status = args.get_item(0)?;
+        let status = status.cast::<PyString>()?;
+        let Some(status) = text(status).get(..3).and_then(|code| code.parse().ok()) else { return Ok(()) };
+        let headers = if super::describe::wants_headers() {
+            spared(py, Headers::of_pairs(&args.get_item(1)?).map(Some))?
+        } else {
+            None
+        };
+        self.call.get().answer(status, headers.as_ref());
+        Ok(())
+    }
+}
+
+/// The parts of a response as they are made; the request is over when it is closed, or after the last one if nobody does.
+#[pyclass(frozen, module = "ddtrace_run")]
+struct Response {
+    response: Py<PyAny>,
+    parts: Py<PyIterator>,
+    call: Mutex<Option<Py<Call>>>,
+}
+
+impl Response {
+    fn call(&self, py: Python<'_>) -> Option<Py<Call>> {
+        self.call.lock().unwrap_or_else(std::sync::PoisonError::into_inner).as_ref().map(|call| call.clone_ref(py))
+    }
+}
+
+#[pymethods]
+impl Response {
+    fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        match self.parts.bind(py).clone().next() {
+            Some(Ok(part)) => Ok(Some(part)),
+            None => Ok(None),
+            Some(Err(error)) => {
+                if let Some(call) = self.call(py) {
+                    fail(py, call.get(), &error)?;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        let closed = match self.response.bind(py).getattr_opt(intern!(py, "close")) {
+            Ok(Some(close)) => close.call0().map(drop),
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Some(call) = self.call(py) {
+            if let Err(error) = &closed {
+                fail(py, call.get(), error)?;
+            }
+            call.get().finish(py)?;
+        }
+        closed
+    }
+
+    /// What servers and middlewares ask of a response.
+    fn __getattr__<'py>(&self, py: Python<'py>, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
+        self.response.bind(py).getattr(name)
+    }
+}
+
+impl Drop for Response {
+    fn drop(&mut self) {
+        let call = self.call.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        if let Some(call) = call {
+            // A server that closes nothing.
+            Python::attach(|py| {
+                let _ = call.get().finish(py);
+            });
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Databases: one span for each statement, whose literals are hidden.
+
+use super::*;
+use ddtrace_test_support::servers::{only, postgres};
+
+const STATEMENTS: [&str; 4] =
+    ["client BATCH INSERT things", "client CREATE things", "client SELECT nowhere !", "client SELECT things"];
+
+fn works(sandbox: &Sandbox, library: &str, place: &str) -> String {
+    let outcome = sandbox.run_traced([&python(), &program("works.py"), library, place]);
+    assert_eq!((outcome.code, outcome.err().as_str()), (Some(0), ""), "{library}: {outcome:?}");
+    outcome.out()
+}
+
+#[track_caller]
+fn assert_hidden(spans: &[Span], library: &str) {
+    let select = only(spans, |span| span.name == "SELECT things");
+    assert_eq!(select.text("db.query.text"), Some("SELECT name FROM things WHERE name = ?"), "{library}");
+    let many = only(spans, |span| span.name.starts_with("BATCH"));
+    assert_eq!(many.number("db.operation.batch.size"), Some(2), "{library}");
+    assert!(only(spans, |span| span.failed).error_type().is_some(), "{library}");
+}
+
+#[test]
+fn sqlite() {
+    let sandbox = sandbox();
+    assert_eq!(works(&sandbox, "sqlite3", ":memory:"), "[('a',)]\nOperationalError\n");
+    let spans = sandbox.spans();
+    let expected = [&STATEMENTS[..2], &["client SELECT"], &STATEMENTS[2..]].concat();
+    assert_eq!(trees(&spans), expected);
+    assert_hidden(&spans, "sqlite3");
+    assert!(spans.iter().all(|span| span.text("db.system.name") == Some("sqlite")));
+}
+
+#[test]
+fn postgresql() {
+    for (library, out) in [("psycopg2", "1\n[('a',)]\nUndefinedTable\n"), ("psycopg", "[('a',)]\nUndefinedTable\n")] {
+        let sandbox = sandbox();
+        let (server, socket) = postgres(&sandbox);
+        assert_eq!(works(&sandbox, library, &socket), out);
+        drop(server);
+        let mut spans = sandbox.spans();
+        spans.retain(|span| span.name != "SELECT");
+        assert_eq!(trees(&spans), STATEMENTS, "{library}");
+        assert_hidden(&spans, library);
+        for span in &spans {
+            let names = ["db.system.name", "db.namespace", "server.address", "network.transport"];
+            let place = format!("server.address={socket}");
+            let expected = ["db.system.name=postgresql", "db.namespace=postgres", &place, "network.transport=unix"];
+            assert_eq!(attributes(span, &names), expected, "{library}");
+        }
+    }
+    let sandbox = sandbox();
+    let (server, socket) = postgres(&sandbox);
+    assert_eq!(works(&sandbox, "psycopg_async", &socket), "(1,)\n");
+    drop(server);
+    assert_eq!(trees(&sandbox.spans()), ["client SELECT"]);
+}
+
+#[test]
+fn redis() {
+    let mut sandbox = sandbox();
+    let port = free_port().to_string();
+    let argv = ["redis-server", "--port", &port, "--save", "", "--bind", "127.0.0.1"];
+    let server = Server::of(&mut sandbox, false, "redis", port.parse().unwrap(), &argv);
+    assert_eq!(works(&sandbox, "redis", &port), "b'secret'\n[1, 2]\n[True, b'1']\nResponseError\n");
+    let spans = sandbox.spans();
+    assert_eq!(trees(&spans), ["client GET", "client LPUSH !", "client MULTI", "client PIPELINE INCRBY", "client SET"]);
+    let texts: Vec<_> = spans.iter().filter_map(|span| span.text("db.query.text")).collect();
+    assert_eq!(texts, ["SET key ?", "GET key", "INCRBY count ?; INCRBY count ?", "SET a ?; GET a", "LPUSH key ?"]);
+    std::fs::remove_file(sandbox.local_store()).unwrap();
+    assert_eq!(works(&sandbox, "redis_async", &port), "b'secret'\n");
+    drop(server);
+    let spans = sandbox.spans();
+    assert_eq!(trees(&spans), ["client GET", "client SET"]);
+    let names = ["db.system.name", "db.namespace", "db.operation.name", "server.address"];
+    let get = only(&spans, |span| span.name == "GET");
+    let expected = ["db.system.name=redis", "db.namespace=0", "db.operation.name=GET", "server.address=localhost"];
+    assert_eq!(attributes(get, &names), expected);
+}

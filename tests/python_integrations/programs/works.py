@@ -1,0 +1,101 @@
+"""`works.py LIBRARY WHERE`: what is done with a database."""
+
+import asyncio
+import sys
+
+library, where = sys.argv[1:]
+
+
+def statements(connection, mark):
+    cursor = connection.cursor()
+    cursor.execute("CREATE TEMPORARY TABLE things (name VARCHAR(9))")
+    cursor.executemany(f"INSERT INTO things VALUES ({mark})", [("a",), ("b",)])
+    cursor.execute("SELECT name FROM things WHERE name = 'a'")
+    print(cursor.fetchall())
+    try:
+        cursor.execute("SELECT nothing FROM nowhere")
+    except Exception as error:
+        print(type(error).__name__)
+
+
+def sqlite3():
+    import sqlite3
+
+    connection = sqlite3.connect(where)
+    assert isinstance(connection, sqlite3.Connection) and type(connection).__name__ == "Connection"
+    assert isinstance(connection.cursor(), sqlite3.Cursor)
+    statements(connection, "?")
+
+    class Own(sqlite3.Connection):
+        pass
+
+    own = sqlite3.connect(":memory:", factory=Own)
+    assert isinstance(own, Own)
+    own.execute("SELECT 1")
+
+
+def psycopg2():
+    import psycopg2
+    import psycopg2.extras
+
+    connection = psycopg2.connect(host=where, user="me", dbname="postgres")
+    assert isinstance(connection, psycopg2.extensions.connection)
+    with connection.cursor(cursor_factory=psycopg2.extras.DictCursor) as cursor:
+        cursor.execute("SELECT 1 AS one")
+        print(cursor.fetchone()["one"])
+    statements(connection, "%s")
+
+
+def psycopg():
+    import psycopg
+
+    with psycopg.connect(host=where, user="me", dbname="postgres") as connection:
+        statements(connection, "%s")
+
+
+def psycopg_async():
+    import psycopg
+
+    async def work():
+        async with await psycopg.AsyncConnection.connect(host=where, user="me", dbname="postgres") as connection:
+            print(await (await connection.execute("SELECT 1")).fetchone())
+
+    asyncio.run(work())
+
+
+def pymysql():
+    import pymysql
+
+    connection = pymysql.connect(unix_socket=where, user="root", database="test")
+    statements(connection, "%s")
+
+
+def redis():
+    import redis
+
+    client = redis.Redis(port=int(where))
+    client.set("key", "secret")
+    print(client.get("key"))
+    with client.pipeline(transaction=False) as pipeline:
+        pipeline.incr("count").incr("count")
+        print(pipeline.execute())
+    with client.pipeline() as pipeline:
+        print(pipeline.set("a", 1).get("a").execute())
+    try:
+        client.lpush("key", 1)
+    except redis.ResponseError as error:
+        print(type(error).__name__)
+
+
+def redis_async():
+    from redis.asyncio import Redis
+
+    async def work():
+        async with Redis(port=int(where)) as client:
+            await client.set("key", "secret")
+            print(await client.get("key"))
+
+    asyncio.run(work())
+
+
+globals()[library]()

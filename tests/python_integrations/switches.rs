@@ -1,0 +1,168 @@
+//! What switches integrations off, and who else traces.
+
+use super::*;
+use ddtrace_test_support::servers::only;
+
+/// The kinds of spans of one request to Flask that asks another one.
+fn kinds(sandbox: &mut Sandbox) -> Vec<String> {
+    let (server, port) = serve(sandbox, &[&program("flask_app.py"), "{port}"]);
+    assert_eq!(ask(port, "/asks", PARENT).0, 200);
+    drop(server);
+    let mut kinds: Vec<String> = sandbox.spans().iter().map(|span| format!("{} {}", span.kind, span.name)).collect();
+    kinds.sort();
+    kinds
+}
+
+const ALL: [&str; 3] = ["client GET", "server GET /asks", "server GET /users/<int:number>"];
+
+#[test]
+fn variables() {
+    for (name, value, left) in [
+        ("UNRELATED", "1", &ALL[..]),
+        ("DD_TRACE_REQUESTS_ENABLED", "false", &ALL),
+        ("DD_PATCH_MODULES", "requests:false,urllib3:false", &ALL[1..]),
+        ("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "requests, urllib3", &ALL[1..]),
+        ("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "*", &[]),
+        // What the server knows is left.
+        ("DD_TRACE_FLASK_ENABLED", "false", &["client GET", "server GET", "server GET"]),
+        ("DD_PATCH_MODULES", "flask:false,wsgi:false", &ALL[..1]),
+        ("DD_TRACE_PYTHON_PROVIDER", "none", &[]),
+        ("DD_TRACE_ENABLED", "false", &[]),
+    ] {
+        let mut sandbox = sandbox();
+        sandbox.set(name, value);
+        assert_eq!(kinds(&mut sandbox), left, "{name}={value}");
+    }
+}
+
+/// Nothing is recorded, but what came in goes out.
+#[test]
+fn without_tracing_contexts_are_handed_on() {
+    let mut sandbox = sandbox();
+    sandbox.set("DD_TRACE_ENABLED", "false");
+    let program = sandbox.write(
+        "app.py",
+        "import sys, requests\nfrom flask import Flask, request\napp = Flask(__name__)\n\
+         @app.route('/asks')\ndef asks():\n    return requests.get(request.host_url + 'echo').text\n\
+         @app.route('/echo')\ndef echo():\n    return request.headers.get('traceparent', 'none')\n\
+         app.run(port=int(sys.argv[1]), threaded=True)\n",
+    );
+    let (server, port) = serve(&mut sandbox, &[program.to_str().unwrap(), "{port}"]);
+    let answer = ask(port, "/asks", PARENT).1;
+    assert!(answer.contains(TRACE_ID) && answer.contains(SPAN_ID), "{answer}");
+    assert_eq!(ask(port, "/asks", "").1, "none");
+    drop(server);
+}
+
+#[test]
+fn the_program_has_a_say() {
+    let sandbox = sandbox();
+    let script = "import ddtrace, sqlite3\n\
+        def ask(): sqlite3.connect(':memory:').execute('SELECT 1')\n\
+        ask()\n\
+        ddtrace.patch(sqlite3=False); ask()\n\
+        ddtrace.patch(sqlite3=True); ask()\n";
+    let outcome = sandbox.run_traced([&python(), "-c", script]);
+    assert_eq!((outcome.code, outcome.err().as_str()), (Some(0), ""));
+    assert_eq!(sandbox.spans().len(), 2);
+    let mut sandbox = self::sandbox();
+    sandbox.set("DD_TRACE_SQLITE3_ENABLED", "0").set("DD_SQLITE3_SERVICE", "files");
+    let script = "import sqlite3\n\
+        def ask(): sqlite3.connect(':memory:').execute('SELECT 1')\n\
+        ask()\n\
+        import ddtrace; ddtrace.patch(sqlite3=True); ask()\n";
+    let outcome = sandbox.run_traced([&python(), "-c", script]);
+    assert_eq!((outcome.code, outcome.err().as_str()), (Some(0), ""));
+    let spans = sandbox.spans();
+    assert_eq!(only(&spans, |_| true).text("service.name"), Some("files"));
+}
+
+#[test]
+fn statuses_that_are_errors() {
+    let mut sandbox = sandbox();
+    sandbox.set("DD_TRACE_HTTP_SERVER_ERROR_STATUSES", "400-404");
+    let (server, port) = serve(&mut sandbox, &[&program("flask_app.py"), "{port}"]);
+    assert_eq!(ask(port, "/handled", "").0, 400);
+    assert_eq!(ask(port, "/unavailable", "").0, 503);
+    drop(server);
+    assert_eq!(trees(&sandbox.spans()), ["server GET /handled !", "server GET /unavailable"]);
+}
+
+/// A request is one span with the native one, and so is what it asks for.
+#[test]
+fn beside_what_connections_tell() {
+    for arguments in [
+        &[&program("flask_app.py"), "{port}"][..],
+        &["-m", "gunicorn", "-k", "gthread", "-b", "127.0.0.1:{port}", "--threads", "3", "flask_app:app"],
+    ] {
+        let mut sandbox = sandbox();
+        sandbox.set("DD_TRACE_NATIVE_ENABLED", "true");
+        let (server, port) = serve(&mut sandbox, arguments);
+        assert_eq!(ask(port, "/asks", PARENT).0, 200);
+        drop(server);
+        let above = format!("server GET /asks < {SPAN_ID}");
+        let expected = [
+            format!("client GET < {above}"),
+            above.clone(),
+            format!("server GET /users/<int:number> < client GET < {above}"),
+        ];
+        assert_eq!(trees(&sandbox.spans()), expected, "{arguments:?}");
+    }
+}
+
+/// Programs see their functions as they were.
+#[test]
+fn what_is_wrapped_looks_like_itself() {
+    let sandbox = sandbox();
+    let script = "
+import inspect, pickle, sqlite3, traceback
+import flask, requests, urllib3
+from requests.adapters import HTTPAdapter
+print(inspect.signature(HTTPAdapter.send))
+print(HTTPAdapter.send.__name__, HTTPAdapter().send.__qualname__)
+print(inspect.signature(flask.Flask.__call__), flask.Flask.__call__.__doc__)
+print(sqlite3.connect.__name__, sqlite3.Connection.__name__)
+session = pickle.loads(pickle.dumps(requests.Session()))
+try:
+    session.get('http://127.0.0.1:1/')
+except requests.ConnectionError:
+    text = traceback.format_exc()
+print('ddtrace_run.contrib.requests' in text)
+try:
+    sqlite3.connect(':memory:').execute('nonsense')
+except sqlite3.OperationalError as error:
+    print(len(traceback.extract_tb(error.__traceback__)))
+";
+    let command = [&python(), "-c", script];
+    let (bare, traced) = (sandbox.run_bare(command), sandbox.run_traced(command));
+    assert_eq!((traced.code, traced.out(), traced.err()), (bare.code, bare.out(), bare.err()));
+}
+
+/// An integration that fails is told of, once, and the program goes on.
+#[test]
+fn an_integration_that_fails_hurts_nobody() {
+    let mut sandbox = sandbox();
+    let log = sandbox.path().join("sidecar.log");
+    sandbox.set("DD_TRACE_LOG_FILE", &log);
+    let script = "
+import requests.adapters
+class Request:
+    method = url = 5
+class Adapter(requests.adapters.HTTPAdapter):
+    def get_connection_with_tls_context(self, *args, **kwargs):
+        raise KeyError('mine')
+for _ in range(2):
+    try:
+        Adapter().send(Request())
+    except KeyError as error:
+        print(error)
+    except AttributeError as error:
+        print('other', error)
+";
+    let command = [&python(), "-c", script];
+    let (bare, traced) = (sandbox.run_bare(command), sandbox.run_traced(command));
+    assert_eq!((traced.code, traced.out(), traced.err()), (bare.code, bare.out(), bare.err()));
+    sandbox.settle();
+    let log = std::fs::read_to_string(log).unwrap_or_default();
+    assert_eq!(log.matches("the integration of requests has failed").count(), 1, "{log}");
+}
