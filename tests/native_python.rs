@@ -8,6 +8,7 @@ use ddtrace_test_support::{Agent, PATIENCE, Sandbox, repository};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
+/// Where integrations of ours leave all to what connections tell, and to the programs.
 fn sandbox() -> Sandbox {
     let mut sandbox = servers::sandbox(env!("CARGO_BIN_EXE_ddtrace-run"));
     // Each program instruments what it is about.

@@ -123,8 +123,12 @@ fn error_statuses(picks: &Picks, warnings: &mut Vec<Warning>) -> ErrorStatuses {
         let status = |text: &str| text.trim().parse::<u16>().ok().filter(|status| (100..1000).contains(status));
         Some((status(first)?, status(last)?))
     };
+    let named = list(picks, Id::ServerErrorStatuses);
+    if named.is_empty() {
+        return ErrorStatuses::DEFAULT;
+    }
     let mut statuses = ErrorStatuses::NONE;
-    for item in list(picks, Id::ServerErrorStatuses) {
+    for item in named {
         match read(&item) {
             Some((first, last)) => statuses = statuses.with(first.min(last), last.max(first)),
             None => {

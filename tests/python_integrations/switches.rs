@@ -110,6 +110,28 @@ fn beside_what_connections_tell() {
     }
 }
 
+/// The same with an event loop.
+#[test]
+fn beside_what_connections_tell_of_tasks() {
+    let mut sandbox = sandbox();
+    sandbox.set("DD_TRACE_NATIVE_ENABLED", "true");
+    let (server, port) = serve(&mut sandbox, &["-m", "uvicorn", "--port", "{port}", "fastapi_app:app"]);
+    assert_eq!(ask(port, "/asks/1", PARENT).0, 200);
+    assert_eq!(ask(port, "/users/7", "").0, 200);
+    drop(server);
+    let above = format!("client GET < server GET /asks/{{number}} < {SPAN_ID}");
+    let mut expected = [
+        "server GET /users/{number}".to_owned(),
+        format!("server GET /asks/{{number}} < {SPAN_ID}"),
+        format!("server GET /shop/{{name}} < {above}"),
+        format!("server GET /users/{{number}} < {above}"),
+        above.clone(),
+        above,
+    ];
+    expected.sort();
+    assert_eq!(trees(&sandbox.spans()), expected);
+}
+
 /// Programs see their functions as they were.
 #[test]
 fn what_is_wrapped_looks_like_itself() {

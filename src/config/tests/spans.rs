@@ -1,6 +1,7 @@
 use super::*;
 use crate::config::QueryObfuscation;
 use crate::span::SpanLimits;
+use std::vec::Vec;
 
 #[test]
 fn limits_are_those_of_the_record_or_of_all_or_the_defaults() {
