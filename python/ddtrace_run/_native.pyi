@@ -399,21 +399,85 @@ def resource_attributes() -> dict[str, str]: ...
 def why_not() -> str | None: ...
 def set_default(name: str, value: str | None) -> None: ...
 
+_Place = tuple[str | None, str | None, int | None]
+
+@final
+class Call:
+    """What is traced of one call: a span that is active until the end."""
+
+    @property
+    def span(self) -> Span: ...
+    def answered(self, status: int, headers: Mapping[Any, Any] | None = None) -> None: ...
+    def routed(self, route: str, root: str = "") -> None: ...
+    def set(self, name: str, value: object) -> None: ...
+    def fail(self, error: BaseException) -> None: ...
+    def end(self) -> None: ...
+
+@final
+class Integration:
+    """What makes the spans of one library."""
+
+    def __new__(cls, name: str, service: str | None = None, is_distributed: bool = True) -> Self: ...
+    @property
+    def name(self) -> str: ...
+    def switch(self, is_on: bool) -> None: ...
+    def serves(self, scope: dict[str, Any]) -> Call | None: ...
+    def asks(self, method: str, url: str, headers: Any = None) -> Call | None: ...
+    def executes(self, system: str, statement: object, place: _Place, batch: int | None = None) -> Call | None: ...
+    def commands(
+        self, commands: Sequence[tuple[Any, ...]], place: _Place, is_transaction: bool | None = None
+    ) -> Call | None: ...
+
+@final
+class Sending:
+    """Stands for `send` of ASGI."""
+
+    def __new__(cls, send: Callable[..., Any], call: Call) -> Self: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+
+@final
+class Wrapped:
+    """A function of a library's that is traced."""
+
+    def __new__(
+        cls,
+        name: str,
+        original: Callable[..., Any],
+        before: Callable[..., object],
+        after: Callable[..., object] | None = None,
+    ) -> Self: ...
+    @staticmethod
+    def wsgi(integration: Integration, application: Callable[..., Any]) -> Wrapped: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+    def __get__(self, instance: object, owner: type | None = None, /) -> Any: ...
+
+def call_of(request: object) -> Call | None: ...
+def guarded(name: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any: ...
+def is_absent() -> bool: ...
+def stop_integrations() -> None: ...
+
 __all__ = [
+    "Call",
     "Context",
     "ContextProvider",
+    "Integration",
     "OtelSpan",
     "OtelTracer",
     "Scope",
+    "Sending",
     "Span",
     "Tracer",
+    "Wrapped",
     "add_span_processor",
     "bind_otel",
+    "call_of",
+    "guarded",
     "hand_on",
     "hand_on_to_greenlets",
     "hand_on_to_tasks",
     "http_extract",
     "http_inject",
+    "is_absent",
     "is_otel_bound",
     "otel_extract",
     "otel_fields",
@@ -422,6 +486,7 @@ __all__ = [
     "resource_attributes",
     "set_default",
     "span_processors",
+    "stop_integrations",
     "telling_runtime",
     "why_not",
 ]

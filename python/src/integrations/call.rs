@@ -101,6 +101,20 @@ impl Call {
         }
     }
 
+    /// It is over, but what is done here from now on still belongs to it.
+    pub(super) fn end_and_stay(&self, py: Python<'_>) -> PyResult<()> {
+        let span = self.span.bind(py);
+        if span.get().is_finished() {
+            return Ok(());
+        }
+        let is_here = matches!(store::active(py)?, Active::Span(active) if active.is(span));
+        let ended = Span::end(span, None);
+        if is_here {
+            store::activate(py, &Active::Context(Span::context(span)?))?;
+        }
+        ended
+    }
+
     /// Gives the span the name of a framework's, where only the server was known so far.
     pub(super) fn name_by(&self, scope: &str, service: Option<&str>) {
         self.span.get().change(|data| {
@@ -165,19 +179,5 @@ impl Call {
     /// It is over.
     fn end(&self, py: Python<'_>) -> PyResult<()> {
         self.finish(py)
-    }
-
-    /// It is over, but what is done here from now on still belongs to it.
-    pub(super) fn end_and_stay(&self, py: Python<'_>) -> PyResult<()> {
-        let span = self.span.bind(py);
-        if span.get().is_finished() {
-            return Ok(());
-        }
-        let is_here = matches!(store::active(py)?, Active::Span(active) if active.is(span));
-        let ended = Span::end(span, None);
-        if is_here {
-            store::activate(py, &Active::Context(Span::context(span)?))?;
-        }
-        ended
     }
 }
