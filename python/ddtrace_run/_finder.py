@@ -48,6 +48,7 @@ _TRACED = {
     "fastapi.applications": ("fastapi", "starlette:fastapi_imported"),
     "flask.app": ("flask", "flask"),
     "gunicorn.workers.base": ("wsgi", "servers:gunicorn_imported"),
+    "gunicorn.workers.gasgi": ("asgi", "servers:gunicorn_asgi_imported"),
     "gevent.pywsgi": ("wsgi", "servers:gevent_imported"),
     "httpx._transports.default": ("httpx", "httpx"),
     "psycopg._server_cursor": ("psycopg", "psycopg:server_cursor_imported"),

@@ -2,6 +2,7 @@
 
 use super::*;
 use ddtrace_test_support::servers::{only, postgres};
+use ddtrace_test_support::wait_for;
 
 const STATEMENTS: [&str; 4] =
     ["client BATCH INSERT things", "client CREATE things", "client SELECT nowhere !", "client SELECT things"];
@@ -55,6 +56,43 @@ fn postgresql() {
     assert_eq!(works(&sandbox, "psycopg_async", &socket), "(1,)\n");
     drop(server);
     assert_eq!(trees(&sandbox.spans()), ["client SELECT"]);
+}
+
+/// A server with a database `test`, and its socket.
+fn mariadb(sandbox: &Sandbox) -> (Server, String) {
+    let home = sandbox.path().join("mariadb");
+    let (data, socket) = (home.join("data").display().to_string(), home.join("socket").display().to_string());
+    std::fs::create_dir_all(&home).expect("a directory");
+    let data = format!("--datadir={data}");
+    // Who may do all is asked for no password over the socket.
+    let install = ["mariadb-install-db", "--no-defaults", &data, "--auth-root-authentication-method=normal"];
+    let made = sandbox.run_bare([&install[..], &["--user=root", "--skip-test-db"]].concat());
+    assert_eq!(made.code, Some(0), "{made:?}");
+    let begin = sandbox.write("begin.sql", "CREATE DATABASE test;\n");
+    let (path, begin) = (format!("--socket={socket}"), format!("--init-file={}", begin.display()));
+    let argv = ["mariadbd", "--no-defaults", &data, &path, &begin, "--skip-networking", "--user=root"];
+    let mut command = sandbox.bare(argv);
+    let null = || std::process::Stdio::null();
+    let server = Server(command.stdin(null()).stdout(null()).stderr(null()).spawn().expect("it is installed"));
+    wait_for("MariaDB to listen", || std::os::unix::net::UnixStream::connect(&socket).ok());
+    (server, socket)
+}
+
+#[test]
+fn mysql() {
+    let sandbox = sandbox();
+    let (server, socket) = mariadb(&sandbox);
+    assert_eq!(works(&sandbox, "pymysql", &socket), "(('a',),)\nProgrammingError\n");
+    drop(server);
+    let spans = sandbox.spans();
+    assert_eq!(trees(&spans), STATEMENTS);
+    assert_hidden(&spans, "pymysql");
+    let place = format!("server.address={socket}");
+    let expected = ["db.system.name=mysql", "db.namespace=test", &place, "network.transport=unix"];
+    for span in &spans {
+        let names = ["db.system.name", "db.namespace", "server.address", "network.transport"];
+        assert_eq!(attributes(span, &names), expected);
+    }
 }
 
 #[test]

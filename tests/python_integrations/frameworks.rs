@@ -132,6 +132,7 @@ fn applications_of_no_framework() {
         &[&program("plain.py"), "{port}"][..],
         &["-m", "gunicorn", "-b", "127.0.0.1:{port}", "plain:wsgi"],
         &["-m", "uvicorn", "--port", "{port}", "plain:asgi"],
+        &["-m", "gunicorn", "-b", "127.0.0.1:{port}", "-k", "asgi", "plain:asgi"],
         &[
             "-c",
             "from gevent.pywsgi import WSGIServer; import plain; WSGIServer(('127.0.0.1', {port}), plain.wsgi).serve_forever()",
@@ -210,6 +211,7 @@ fn fastapi_and_starlette() {
     assert_eq!(ask(port, "/mounted/plain", "").1, "inner");
     assert_eq!(ask(port, "/mounted/within/x", "").1, "inner");
     assert_eq!(ask(port, "/later", "").0, 200);
+    assert_eq!(ask(port, "/done", "").0, 200);
     drop(server);
     let spans = sandbox.spans();
     assert_eq!(
@@ -220,6 +222,7 @@ fn fastapi_and_starlette() {
             "client GET < server GET /later",
             "server GET",
             "server GET /asks/{number}",
+            "server GET /done",
             "server GET /fails !",
             "server GET /later",
             "server GET /mounted/plain",

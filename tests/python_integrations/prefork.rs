@@ -32,6 +32,9 @@ fn gunicorn() {
     ] {
         assert_each_request_is_a_span(&[&common[..], options].concat(), "/users/<int:number>");
     }
+    for class in ["asgi", "uvicorn.workers.UvicornWorker"] {
+        assert_each_request_is_a_span(&[&common[..], &["-k", class, "fastapi_app:app"]].concat(), "/users/{number}");
+    }
 }
 
 #[test]

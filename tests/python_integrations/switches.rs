@@ -1,6 +1,7 @@
 //! What switches integrations off, and who else traces.
 
 use super::*;
+use ddtrace_test_support::Outcome;
 use ddtrace_test_support::servers::only;
 
 /// The kinds of spans of one request to Flask that asks another one.
@@ -75,6 +76,35 @@ fn the_program_has_a_say() {
     assert_eq!((outcome.code, outcome.err().as_str()), (Some(0), ""));
     let spans = sandbox.spans();
     assert_eq!(only(&spans, |_| true).text("service.name"), Some("files"));
+}
+
+/// Datadog's own tracer: from when it is imported on, nothing is recorded twice.
+#[test]
+fn another_tracer_comes_first() {
+    let sandbox = sandbox();
+    let script = "import sqlite3\n\
+        def ask(): sqlite3.connect(':memory:').execute('SELECT 1')\n\
+        ask()\n\
+        import ddtrace; ask()\n";
+    let mut command = sandbox.traced([&python::python("ddtrace-venv"), "-c", script]);
+    let outcome =
+        Outcome::of(command.env("DD_TRACE_AGENT_URL", "http://127.0.0.1:1").env("DD_TRACE_STARTUP_LOGS", "0"));
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    assert_eq!(sandbox.spans().len(), 1);
+}
+
+/// An instrumentation of OpenTelemetry that is installed comes first, unless that API is not carried out.
+#[test]
+fn an_installed_instrumentation_comes_first() {
+    for (otel, spans) in [("auto", 0), ("false", 1)] {
+        let mut sandbox = sandbox();
+        sandbox.set("DD_TRACE_OTEL_ENABLED", otel);
+        let (python, port) = (python::python("native-venv"), free_port());
+        let server = Server::of(&mut sandbox, true, "web", port, &[&python, &program("plain.py"), &port.to_string()]);
+        assert_eq!(ask(port, "/", "").0, 200);
+        drop(server);
+        assert_eq!(sandbox.spans().len(), spans, "{otel}");
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ struct Tool {
     packages: &'static [&'static str],
 }
 
-const TOOLS: [Tool; 25] = [
+const TOOLS: [Tool; 26] = [
     Tool { name: "cc", is_there: || is_installed("cc"), packages: &["gcc", "libc6-dev"] },
     Tool { name: "make", is_there: || is_installed("make"), packages: &["make"] },
     Tool { name: "bash", is_there: || is_installed("bash"), packages: &["bash"] },
@@ -52,6 +52,7 @@ const TOOLS: [Tool; 25] = [
         packages: &["perl", "libwww-perl", "libhttp-daemon-perl"],
     },
     Tool { name: "redis-server", is_there: || is_installed("redis-server"), packages: &["redis-server"] },
+    Tool { name: "mariadbd", is_there: || is_installed("mariadbd"), packages: &["mariadb-server"] },
     Tool { name: "psql", is_there: || is_installed("psql"), packages: &["postgresql"] },
     Tool {
         name: "python3 with venv",

@@ -54,10 +54,19 @@ def gevent_imported(module):
     server = module.WSGIServer
     made = _made(integration("wsgi"), "application")
 
-    def set_environ(self, *_, **__):
-        return self if getattr(self, "application", None) is not None else None
-
     server.__init__ = Wrapped("wsgi", server.__init__, lambda self, *_, **__: self, lambda self, _: made(self, _))
+
+
+def gunicorn_asgi_imported(module):
+    """`gunicorn.workers.gasgi` has been imported."""
+    from ddtrace_run.contrib._asgi import Application
+
+    asgi = integration("asgi")
+
+    def loaded(worker, _):
+        worker.asgi = Application(asgi, worker.asgi)
+
+    module.ASGIWorker.load_wsgi = Wrapped("asgi", module.ASGIWorker.load_wsgi, lambda worker: worker, loaded)
 
 
 def uvicorn_imported(module):

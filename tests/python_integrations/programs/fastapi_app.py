@@ -11,6 +11,7 @@ from starlette.routing import Mount, Route
 
 app = FastAPI()
 shop = APIRouter(prefix="/shop")
+done = asyncio.Event()
 
 
 @app.get("/users/{number}")
@@ -55,9 +56,15 @@ async def later(tasks: BackgroundTasks, request: Request):
     async def call():
         async with httpx.AsyncClient() as client:
             await client.get(str(request.base_url) + "users/2")
+        done.set()
 
     tasks.add_task(call)
     return "later"
+
+
+@app.get("/done")
+async def is_done():
+    await done.wait()
 
 
 async def inner(request):
