@@ -2,6 +2,7 @@
 
 use super::*;
 use ddtrace_test_support::Outcome;
+use ddtrace_test_support::programs::pythons;
 use ddtrace_test_support::servers::only;
 
 /// The kinds of spans of one request to Flask that asks another one.
@@ -217,4 +218,76 @@ for _ in range(2):
     sandbox.settle();
     let log = std::fs::read_to_string(log).unwrap_or_default();
     assert_eq!(log.matches("the integration of requests has failed").count(), 1, "{log}");
+}
+
+/// The libraries that Pythons of all versions bring.
+#[test]
+fn every_python() {
+    let script = "
+try:
+    import sqlite3
+except ImportError:
+    sqlite3 = None
+from wsgiref.handlers import SimpleHandler
+import io, sys
+def app(environ, start_response):
+    if sqlite3 is not None:
+        sqlite3.connect(':memory:').execute('SELECT 1')
+    start_response('200 OK', [])
+    return [b'ok']
+environ = {'REQUEST_METHOD': 'GET', 'PATH_INFO': '/x', 'SERVER_PROTOCOL': 'HTTP/1.1', 'HTTP_HOST': 'here'}
+out = io.BytesIO()
+SimpleHandler(io.BytesIO(), out, sys.stderr, environ).run(app)
+print(out.getvalue().endswith(b'ok'), sqlite3 is not None)
+";
+    for python in pythons() {
+        let sandbox = sandbox();
+        let outcome = sandbox.run_traced([&python, "-c", script]);
+        assert_eq!(outcome.err(), "", "{python}");
+        let expected: &[&str] = match outcome.out().as_str() {
+            "True True\n" => &["client SELECT < server GET", "server GET"],
+            // One that was built without it.
+            "True False\n" => &["server GET"],
+            out => panic!("{python}: {out}"),
+        };
+        assert_eq!(trees(&sandbox.spans()), expected, "{python}");
+    }
+}
+
+/// What the program adds by any API goes to the request's span, or below it.
+#[test]
+fn programs_see_the_span_of_their_request() {
+    let mut sandbox = sandbox();
+    let program = sandbox.write(
+        "app.py",
+        "import sys\nfrom ddtrace import tracer\nfrom flask import Flask\nfrom opentelemetry import trace\n\
+         app = Flask(__name__)\n\
+         @app.route('/')\ndef index():\n\
+         \x20   tracer.current_span().set_tag('one', '1')\n\
+         \x20   trace.get_current_span().set_attribute('two', 2)\n\
+         \x20   with trace.get_tracer('here').start_as_current_span('otel'), tracer.trace('datadog'):\n\
+         \x20       return '%032x' % tracer.current_span().trace_id\n\
+         app.run(port=int(sys.argv[1]), threaded=True)\n",
+    );
+    let (server, port) = serve(&mut sandbox, &[program.to_str().unwrap(), "{port}"]);
+    assert_eq!(ask(port, "/", PARENT).1, TRACE_ID);
+    // Nothing of the request is left on the thread.
+    assert_ne!(ask(port, "/", "").1, TRACE_ID);
+    drop(server);
+    let spans = sandbox.spans();
+    let (first, second) = (format!("server GET / < {SPAN_ID}"), "server GET /".to_owned());
+    let mut expected: Vec<String> = [first, second]
+        .into_iter()
+        .flat_map(|server| {
+            [format!("internal datadog < internal otel < {server}"), format!("internal otel < {server}"), server]
+        })
+        .collect();
+    expected.sort();
+    assert_eq!(trees(&spans), expected);
+    assert!(
+        spans
+            .iter()
+            .filter(|span| span.kind == "server")
+            .all(|span| attributes(span, &["one", "two"]) == ["one=1", "two=2"])
+    );
 }

@@ -137,7 +137,7 @@ pub(super) fn begin_statement(
             told.text(DB_QUERY_SUMMARY, name.as_bytes());
         }
         let end = statement.floor_char_boundary(MAX_STATEMENT);
-        told.text(DB_QUERY_TEXT, statement[..end].as_bytes());
+        told.text(DB_QUERY_TEXT, &statement.as_bytes()[..end]);
         if let Some(size) = batch.filter(|size| *size != 1) {
             told.integer(b"db.operation.batch.size", size as i64);
         }
