@@ -24,6 +24,10 @@ enum Service {
     C,
     /// What imports `ddtrace`.
     Python,
+    /// Flask and requests, which are traced by integrations.
+    Flask,
+    /// FastAPI and httpx, which are so as well.
+    FastApi,
 }
 
 fn start(sandbox: &Sandbox, kind: Service) -> Running {
@@ -37,6 +41,14 @@ fn start(sandbox: &Sandbox, kind: Service) -> Running {
         Service::Python => {
             let script = repository().join("tests/w3c_trace_context/callback.py");
             Running::start(sandbox.traced([python().as_ref(), script.as_os_str()]))
+        }
+        Service::Flask | Service::FastApi => {
+            let name = if kind == Service::Flask { "flask_callback.py" } else { "fastapi_callback.py" };
+            let script = repository().join("tests/w3c_trace_context").join(name);
+            let python = ddtrace_test_support::python::python("integrations-venv");
+            let mut command = sandbox.traced([python.as_ref(), script.as_os_str()]);
+            command.stderr(std::process::Stdio::null());
+            Running::start(command)
         }
     }
 }
@@ -104,6 +116,14 @@ fn both_dialects_in_python() {
     assert_cases(&[], Service::Python, DATADOGS);
 }
 
+#[test]
+fn both_dialects_by_the_integrations_of_python() {
+    for service in [Service::Flask, Service::FastApi] {
+        assert_cases(&[("OTEL_PROPAGATORS", "tracecontext,baggage")], service, &[]);
+        assert_cases(&[], service, DATADOGS);
+    }
+}
+
 /// Baggage whose keys are in the names of headers is found by going through all of them.
 #[test]
 fn baggage_in_the_names_of_headers_goes_on() {
@@ -121,7 +141,7 @@ fn baggage_in_the_names_of_headers_goes_on() {
             "ot-baggage-",
         ),
     ] {
-        for kind in [Service::C, Service::Rust, Service::Python] {
+        for kind in [Service::C, Service::Rust, Service::Python, Service::Flask, Service::FastApi] {
             let mut sandbox = Sandbox::new(env!("CARGO_BIN_EXE_ddtrace-run"));
             for (name, value) in settings {
                 sandbox.set(name, value);
