@@ -107,3 +107,29 @@ fn it_says_where_it_looks_if_not_in_its_own_place() {
         assert_eq!(outcome.code, Some(0));
     }
 }
+
+#[test]
+fn what_a_command_leaves_behind_does_not_hide_what_it_has_recorded() {
+    let receiver = Receiver::start(Manner::Takes);
+    let mut sandbox = sandbox(&receiver.url());
+    sandbox.unset("DD_TRACE_PROCESS_SPANS");
+    let program = dying_program(&sandbox);
+    let ledger = sandbox.work().join("ledger");
+    let script = r#""$0" sh -c 'setsid sleep 30 >/dev/null 2>&1 & "$0" return "$1" 100' "$1" "$2"; exec "$0" flush"#;
+    let ledger = ledger.to_str().expect("a path of UTF-8");
+    let outcome = sandbox.run_bare(["sh", "-c", script, sandbox.launcher(), &program, ledger]);
+    assert_eq!((outcome.code, outcome.out().as_str()), (Some(0), "delivered 0 spans, 0 still waiting\n"));
+    let spans = receiver.spans().len();
+    // The program's own, and the processes that have ended.
+    assert!(spans >= 101, "{spans}");
+}
+
+#[test]
+fn runs_that_begin_meanwhile_hold_nothing_up() {
+    let receiver = Receiver::start(Manner::Takes);
+    let sandbox = sandbox(&receiver.url());
+    let script = r#"(for i in $(seq 60); do "$0" sleep 0.3; done) & loop=$!; sleep 1; "$0" flush --wait 3600; code=$?; kill $loop; exit $code"#;
+    let outcome = sandbox.run_bare(["sh", "-c", script, sandbox.launcher()]);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    sandbox.settle();
+}

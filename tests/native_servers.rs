@@ -7,8 +7,11 @@ use ddtrace_test_support::repository;
 use ddtrace_test_support::servers::{self, Server, chain, curl, files, nginx, only, postgres, python_server};
 use ddtrace_test_support::spans::Span;
 
+/// What Python's own instrumentations would tell is not asked for.
 fn sandbox() -> Sandbox {
-    servers::sandbox(env!("CARGO_BIN_EXE_ddtrace-run"))
+    let mut sandbox = servers::sandbox(env!("CARGO_BIN_EXE_ddtrace-run"));
+    sandbox.set("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "*");
+    sandbox
 }
 
 /// curl asks nginx, which asks gunicorn, whose worker asks PostgreSQL.

@@ -81,6 +81,10 @@ pub fn flush(given: Given, wait: Duration) -> i32 {
         // What was encoded for one kind of receiver is for another one of that kind, but for no other.
         message::error(&format_args!("still waiting for the {name}; if it is elsewhere now, say where"));
     }
+    if flushed.left_behind > 0 {
+        let spans = flushed.left_behind;
+        message::error(&format_args!("{spans} of them wait for the end of processes that commands have left behind"));
+    }
     if flushed.is_unsettled {
         message::error(
             &"a run that is over, or has just begun, is still being worked on; its spans may not be counted yet",

@@ -170,6 +170,11 @@ impl Assembler {
         }
     }
 
+    /// How many spans have not ended.
+    pub fn open_spans(&self) -> u64 {
+        (self.open.len() + self.general.open_spans()) as u64
+    }
+
     /// Whether the frame that ends everything was there.
     pub fn has_ended(&self) -> bool {
         self.ended

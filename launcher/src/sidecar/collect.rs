@@ -132,6 +132,11 @@ impl Collector {
         self.processes.len() + self.door.unmapped()
     }
 
+    /// Whether a process is known that has not been told of as gone.
+    pub fn knows(&self, span: SpanId) -> bool {
+        self.processes.contains_key(&span)
+    }
+
     /// What was collected, after the end.
     pub fn into_records(self) -> RecordsWriter {
         self.records

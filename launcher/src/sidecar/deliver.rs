@@ -123,6 +123,7 @@ impl Work {
             self.decide_about_processes();
             self.hand_on(HandOn::Ready).await;
             self.plan.account.add(Counter::Withdrawn, self.assembler.take_withdrawn());
+            self.plan.account.set(Counter::Open, self.assembler.open_spans());
             let is_due =
                 !is_more && (self.assembler.has_ended() || self.last_sent.elapsed() >= self.plan.config.flush_interval);
             self.put_away(is_due).await;

@@ -1,12 +1,11 @@
 //! Delivery on demand of what earlier runs have left.
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashSet};
-use std::os::unix::ffi::OsStrExt;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use ddtrace::config::Config;
 use ddtrace::sys::monotonic_ns;
@@ -21,9 +20,8 @@ use crate::spool;
 pub const SPOOL: &str = "spool";
 
 /// So long it takes at most, whatever the wait, to learn which runs go on: their sidecars look around several times in it.
-const LOOK: Duration = Duration::from_millis(500);
-/// A sidecar of this age has a directory for its run, if it ever has one.
-const NEWBORN_MS: u64 = 1000;
+/// A sidecar of this age has a directory for its run, too, if it ever has one.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Most that waits of one run, by the configuration. Where there is no disk for it, it is memory that it takes; a segment or
 /// two beyond that are just being read or sent.
@@ -41,6 +39,8 @@ pub struct Flushed {
     pub waiting: u64,
     /// The receivers that these wait for.
     pub wait_for: BTreeSet<String>,
+    /// Those of them that wait for the end of what commands have left behind.
+    pub left_behind: u64,
     /// Somebody is still at work on a run whose program is over, or that has just begun.
     pub is_unsettled: bool,
     /// There is something that could not be read, and may be another time.
@@ -63,33 +63,78 @@ pub fn flush(config: &Config, state_dir: &Path, wait: Duration) -> std::io::Resu
         let queues = Queues::open(config, Some(state_dir), false, &patience, &Rc::new(RefCell::default())).await;
         patience.end_within(wait);
         let mut leftovers = Leftovers::find(Some(&spool), None);
-        let begun = Instant::now();
+        // What comes while this is at work is no concern of it.
+        let (begun, newest) = (Instant::now(), SystemTime::now() + LOOK);
+        let mut left_behind = LeftBehind::default();
         let is_unsettled = loop {
             leftovers.work(&queues, config).await;
-            let goes_on = |path: &Path| spool::went_on_at(path, since_ns) == Some(true);
             let is_idle = leftovers.is_idle();
-            let others_work = leftovers.look_again(&spool, goes_on) || expects_a_run();
-            if is_idle && !others_work || patience.is_over() && begun.elapsed() >= LOOK {
+            let has_looked = begun.elapsed() >= LOOK;
+            let others_work = leftovers.look_again(&spool, |run| {
+                spool::begun(run).is_some_and(|begun| begun > newest)
+                    || left_behind.is_no_concern(run, since_ns, begun.elapsed())
+            });
+            let is_settled = is_idle && !others_work && (has_looked || !expects_a_run(begun));
+            if is_settled || patience.is_over() && has_looked {
                 break others_work;
             }
             queues.moment().await;
         };
         let ended = leftovers.end();
         let complaints = ended.complaints.into_iter().chain(queues.complaints()).collect();
-        Flushed { done: ended.done, complaints, is_unsettled, ..Flushed::default() }
+        let left_behind = left_behind.waiting();
+        Flushed { done: ended.done, waiting: left_behind, left_behind, complaints, is_unsettled, ..Flushed::default() }
     });
     let left = spool::Status::of(&spool, |path, moved| count_unsent(path, moved, config));
-    flushed.waiting = left.of_the_past(since_ns);
+    flushed.waiting += left.of_the_past(since_ns);
     flushed.wait_for = left.wait_for(since_ns);
     flushed.leaves_unread = left.leaves_unread();
     Ok(flushed)
 }
 
-/// Whether a sidecar of this user, or a launcher that is about to start one, is so young that its run may have no directory
-/// yet.
-fn expects_a_run() -> bool {
+/// Runs whose commands are over, but not all that these have started: a daemon, say. What they had recorded when they were
+/// first looked at is waited for.
+#[derive(Default)]
+struct LeftBehind {
+    /// How many spans are to be done.
+    wanted: HashMap<PathBuf, u64>,
+}
+
+impl LeftBehind {
+    /// Within this time it is decided what becomes of the processes that are left behind. What waits for their ends waits longer.
+    const PATIENCE: Duration = Duration::from_secs(5);
+
+    /// Whether a run that somebody is at work on goes on with its command, or has done what the command has left, or is not
+    /// to be waited for any more.
+    fn is_no_concern(&mut self, run: &Path, since_ns: u64, elapsed: Duration) -> bool {
+        let Some(counts) = spool::counts(run).filter(|counts| counts.went_on_at(since_ns) == Some(true)) else {
+            return false;
+        };
+        if !counts.is_left_behind() {
+            return true;
+        }
+        let wanted = || counts.done() + counts.waiting_ended();
+        // Sidecars have had time to read what there was.
+        elapsed >= LOOK && counts.done() >= *self.wanted.entry(run.to_owned()).or_insert_with(wanted)
+            || elapsed >= Self::PATIENCE
+    }
+
+    /// How many of these spans are not done.
+    fn waiting(&self) -> u64 {
+        let left = |(run, wanted): (&PathBuf, &u64)| {
+            let counts = spool::counts(run).filter(|counts| counts.went_on_at(0) == Some(true));
+            counts.map_or(0, |counts| wanted.saturating_sub(counts.done()))
+        };
+        self.wanted.iter().map(left).sum()
+    }
+}
+
+/// Whether a sidecar of this user, or a launcher that is about to start one, is there since before `begun`, and so young that
+/// its run may have no directory yet.
+fn expects_a_run(begun: Instant) -> bool {
     let Ok(entries) = std::fs::read_dir("/proc") else { return false };
     let (own_id, own_user) = (std::process::id(), nix::unistd::geteuid().as_raw());
+    let ages = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX)..LOOK.as_millis() as u64;
     entries.flatten().any(|entry| {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { return false };
         let is_ours = || entry.metadata().is_ok_and(|metadata| metadata.uid() == own_user);
@@ -97,19 +142,7 @@ fn expects_a_run() -> bool {
             let name = std::fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
             matches!(name.trim_end(), "ddtrace-sidecar" | "ddtrace-run")
         };
-        let is_young = || zombie::age_ms(pid).is_some_and(|age| age < NEWBORN_MS);
-        pid != own_id && is_ours() && is_named_so() && is_young() && has_same_state(&entry.path())
-    })
-}
-
-/// Whether a process was started with the same variables that a state directory comes of.
-fn has_same_state(process: &Path) -> bool {
-    const OF_STATE: [&str; 4] = ["HOME", "XDG_STATE_HOME", "TMPDIR", "DD_TRACE_STATE_DIR"];
-    let environment = std::fs::read(process.join("environ")).unwrap_or_default();
-    OF_STATE.iter().all(|name| {
-        let is_it = |entry: &&[u8]| entry.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b"="));
-        let theirs = environment.split(|byte| *byte == 0).find(is_it).map(|entry| &entry[name.len() + 1..]);
-        theirs == std::env::var_os(name).as_ref().map(|own| own.as_bytes())
+        pid != own_id && is_ours() && is_named_so() && zombie::age_ms(pid).is_some_and(|age| ages.contains(&age))
     })
 }
 

@@ -162,12 +162,13 @@ impl Leftovers {
 
     /// Goes back to the runs that somebody was at work on, and to those that have come to the spool meanwhile; gives whether
     /// there are any but for those that `goes_on` tells of.
-    pub fn look_again(&mut self, spool: &Path, goes_on: impl Fn(&Path) -> bool) -> bool {
+    pub fn look_again(&mut self, spool: &Path, mut goes_on: impl FnMut(&Path) -> bool) -> bool {
         self.busy.clear();
         // What cannot be read was told at the first look.
         let there = spool::runs(spool).unwrap_or_default();
         self.paths = there.into_iter().filter(|path| !self.seen.contains(path)).collect();
-        self.paths.iter().any(|path| !goes_on(path))
+        // All are looked at, whatever comes of the first.
+        self.paths.iter().filter(|path| !goes_on(path)).count() > 0
     }
 
     /// Whether nothing is left that could be done.

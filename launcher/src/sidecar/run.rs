@@ -183,7 +183,8 @@ fn work(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
     }
     collector.track(order.first.identity.span_id, pid, Watch::Descriptor(pidfd));
 
-    let told_to_go = watch(&epoll, &signals, &mut collector, &exporting, &account, order.control.as_ref());
+    let first = order.first.identity.span_id;
+    let told_to_go = watch(&epoll, &signals, &mut collector, &exporting, &account, first, order.control.as_ref());
 
     account.set(Counter::Over, 1);
     if told_to_go {
@@ -284,6 +285,7 @@ fn watch(
     collector: &mut Collector,
     exporting: &Exporting,
     account: &Account,
+    first: SpanId,
     control: Option<&OwnedFd>,
 ) -> bool {
     let mut supervised = control.is_some();
@@ -366,6 +368,7 @@ fn watch(
         }
         let is_over = collector.living() == 0 && !collector.finds_silent_processes();
         account.set(Counter::Over, is_over.into());
+        account.set(Counter::CommandOver, (!collector.knows(first)).into());
         if count < events.len() {
             account.set(Counter::Looked, looked_ns);
         }

@@ -218,6 +218,11 @@ impl Traces {
         process.complete = None;
     }
 
+    /// How many spans have not ended.
+    pub fn open_spans(&self) -> usize {
+        self.processes.values().map(|process| process.open.len()).sum()
+    }
+
     /// A process tries to go on with another program.
     pub fn goes_on(&mut self, producer: u64, at_unix_ns: u64) {
         if let Some(process) = self.processes.get_mut(&producer) {

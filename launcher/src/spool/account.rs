@@ -59,6 +59,10 @@ pub enum Counter {
     Over = 15,
     /// When the sidecar last began to look at what has happened, and has seen all of that, `CLOCK_MONOTONIC` nanoseconds.
     Looked = 16,
+    /// 1 when the command's first process is gone.
+    CommandOver = 17,
+    /// Those of the waiting spans that have not ended.
+    Open = 18,
 }
 
 impl Counter {
@@ -264,6 +268,16 @@ impl Counts {
             (0, _) | (_, 1..) => Some(false),
             _ => (self.get(Counter::Looked) > time_ns).then_some(true),
         }
+    }
+
+    /// Whether a run that goes on does so without its command, as something was left behind.
+    pub fn is_left_behind(&self) -> bool {
+        self.get(Counter::CommandOver) != 0
+    }
+
+    /// Spans that wait for a receiver, and not for their end.
+    pub fn waiting_ended(&self) -> u64 {
+        self.waiting().saturating_sub(self.get(Counter::Open))
     }
 
     /// What a run of which so many spans are left, and no sidecar, has recorded: what was counted last before its sidecar's

@@ -29,5 +29,5 @@ pub use outbox_reading::spans_of;
 pub use parcel::Parcel;
 pub use records::{RecordsReader, RecordsWriter, begin_records, let_old_records_go, old_records};
 pub use segment::{Bound, Full};
-pub use status::{Status, went_on_at};
+pub use status::{Status, begun, counts};
 pub use trouble::{Trouble, told};

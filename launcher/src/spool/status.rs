@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::fmt::Write;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 
@@ -35,10 +35,15 @@ struct Run {
     lost: u64,
 }
 
-/// Whether a run that somebody is at work on was going on at a time ([`Counts::went_on_at`]). `None` where that is not known,
-/// also as it is about to begin, or to be deleted.
-pub fn went_on_at(path: &Path, time_ns: u64) -> Option<bool> {
-    Account::open(path).ok().flatten()?.counts().went_on_at(time_ns)
+/// What the account of a run says; `None` where it has none, also as it is about to begin, or to be deleted.
+pub fn counts(run: &Path) -> Option<Counts> {
+    Some(Account::open(run).ok().flatten()?.counts())
+}
+
+/// When a run began, by its name.
+pub fn begun(run: &Path) -> Option<SystemTime> {
+    let micros = run.file_name()?.to_str()?.split_once('-')?.0.parse().ok()?;
+    UNIX_EPOCH.checked_add(Duration::from_micros(micros))
 }
 
 /// Whether somebody has just begun to make the directory of a run, or to delete it: it has no account for an instant. One
@@ -273,10 +278,8 @@ impl Run {
         self.path.file_name().unwrap_or_default().to_string_lossy().replace(['"', '\\', '\n'], "_")
     }
 
-    /// When it began, by its name.
     fn begun(&self) -> Option<String> {
-        let micros = self.name().split_once('-')?.0.parse().ok()?;
-        Some(httpdate::fmt_http_date(UNIX_EPOCH.checked_add(Duration::from_micros(micros))?))
+        begun(&self.path).map(httpdate::fmt_http_date)
     }
 
     fn wait_for(&self) -> String {
