@@ -163,6 +163,19 @@ fn beside_what_connections_tell_of_tasks() {
     assert_eq!(trees(&sandbox.spans()), expected);
 }
 
+/// And with one whose tasks are older than what comes in: the request is known by who has made it.
+#[test]
+fn beside_what_connections_tell_of_older_tasks() {
+    let mut sandbox = sandbox();
+    sandbox.set("DD_TRACE_NATIVE_ENABLED", "true");
+    let (server, port) = serve(&mut sandbox, &[&program("aiohttp_app.py"), "{port}"]);
+    assert_eq!(ask(port, "/users/7", PARENT).0, 200);
+    drop(server);
+    let spans = sandbox.spans();
+    assert_eq!(trees(&spans), [format!("server GET /users/{{number}} < {SPAN_ID}")]);
+    assert_eq!(spans[0].text("network.peer.address"), Some("127.0.0.1"), "{spans:#?}");
+}
+
 /// Programs see their functions as they were.
 #[test]
 fn what_is_wrapped_looks_like_itself() {

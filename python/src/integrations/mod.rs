@@ -77,8 +77,17 @@ impl Integration {
         parent: Active<'py>,
         fill: impl FnOnce(&mut SpanData),
     ) -> PyResult<Bound<'py, Span>> {
-        let start =
-            Start { kind, scope: Some(Arc::clone(&self.scope)), ..Start::new(String::from(name), Parent::None) };
+        self.begin_as(py, Start { kind, ..Start::new(String::from(name), Parent::None) }, parent, fill)
+    }
+
+    fn begin_as<'py>(
+        &self,
+        py: Python<'py>,
+        start: Start<'_>,
+        parent: Active<'py>,
+        fill: impl FnOnce(&mut SpanData),
+    ) -> PyResult<Bound<'py, Span>> {
+        let start = Start { scope: Some(Arc::clone(&self.scope)), ..start };
         let span = crate::tracer::start(py, start, parent, None, |data| {
             if let Some(service) = &self.service {
                 data.set_text(Key::Service, service);

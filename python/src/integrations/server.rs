@@ -5,11 +5,13 @@ use super::{Call, Integration};
 use crate::headers::{self, Headers};
 use crate::span::Span;
 use crate::store::{self, Active};
-use ddtrace::http::{self, Request};
+use ddtrace::http::{self, Peer, Request};
 use ddtrace::propagation::Carrier;
 use ddtrace::semconv::{REQUEST_HEADER, is_request};
 use ddtrace::span::SpanKind;
+use ddtrace::tracer::{Parent, Start};
 use pyo3::prelude::*;
+use std::net::SocketAddr;
 
 /// What becomes of a request.
 pub(super) enum Begun {
@@ -42,7 +44,12 @@ impl Integration {
         }
         let parent = incoming.unwrap_or_else(|| before.clone());
         let name = String::from_utf8_lossy(request.name());
-        let span = self.begin(py, &name, SpanKind::Server, parent, |data| {
+        let start = Start {
+            kind: SpanKind::Server,
+            peer: socket(&request.peer),
+            ..Start::new(String::from(name), Parent::None)
+        };
+        let span = self.begin_as(py, start, parent, |data| {
             http::describe_server(&mut Told(data), request, headers);
             tag_headers(data, headers, REQUEST_HEADER);
         })?;
@@ -71,6 +78,12 @@ impl Integration {
         context.handed_over();
         Ok(Some(Active::Context(Bound::new(py, context)?)))
     }
+}
+
+/// Who has made a request, in a form by which connections can be looked for.
+fn socket(peer: &Peer<'_>) -> Option<SocketAddr> {
+    let address = str::from_utf8(peer.address).ok()?.parse().ok()?;
+    Some(SocketAddr::new(address, peer.port?))
 }
 
 /// Whether a span is of a request that somebody else has begun to tell of.
