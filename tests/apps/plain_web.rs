@@ -9,6 +9,7 @@ use std::error::Error;
 async fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let (port, url) = (arguments.next().ok_or("a port")?, arguments.next().ok_or("a URL")?);
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::new();
     let hand_on = move |Path(path): Path<String>| async move {
         let asked = client.get(format!("{url}/{path}")).send().await;
