@@ -231,7 +231,7 @@ impl Tracer {
         // The same trace can come into a process in several ways: it is kept or dropped as a whole.
         let mut agreed = None;
         if let Some(context) = &place.context {
-            let is_it = |trace: &ActiveTrace| trace.agrees_with(context) && trace.carries_the_same(context);
+            let is_it = |trace: &ActiveTrace| trace.agrees_with(context) && trace.hands_on_the_same(context);
             if let Some(trace) = self.find(place.trace_id, is_it) {
                 follow(&mut data, &trace);
                 trace.start_further_root(&mut data, context);

@@ -1,6 +1,7 @@
 //! Whether traces are kept: when that is decided, by what, and what it leaves.
 
 use super::*;
+use crate::context::FLAG_RANDOM;
 use crate::record::DECIDE_AFTER;
 use crate::semconv::Key;
 use crate::span::SpanKind;
@@ -166,6 +167,17 @@ fn a_trace_that_comes_in_undecided_twice_is_decided_once() {
     assert!(!two.change(|span| span.set_attribute("manual.drop", AttributeValue::Bool(true))), "somebody knows");
     let [started] = &bench.records()[..] else { panic!("one start") };
     assert_eq!(started.get(PRIORITY), Some("2"));
+}
+
+#[test]
+fn each_of_several_requests_hands_on_the_flag_that_came_with_it() {
+    let bench = Bench::new();
+    let plain = remote(Some(1));
+    let mut random = plain.clone();
+    random.span.flags |= FLAG_RANDOM;
+    let (one, two) = (bench.start("one", Parent::Context(&plain)), bench.start("two", Parent::Context(&random)));
+    let flags = |span: &LiveSpan| injected(span)["traceparent"].rsplit_once('-').map(|(_, flags)| String::from(flags));
+    assert_eq!((flags(&one).as_deref(), flags(&two).as_deref()), (Some("01"), Some("03")));
 }
 
 #[test]

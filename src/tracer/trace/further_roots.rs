@@ -1,7 +1,7 @@
 //! A trace that comes into the process more than once, as several requests of one trace do.
 
 use super::ActiveTrace;
-use crate::context::TraceContext;
+use crate::context::{FLAG_RANDOM, TraceContext};
 use crate::ids::SpanId;
 use crate::record::SPAN_LOCAL_ROOT;
 use crate::tracer::data::SpanData;
@@ -23,6 +23,11 @@ impl ActiveTrace {
     /// Whether a second context of this trace has the same to be handed on as the one that it came in with.
     pub(in crate::tracer) fn carries_the_same(&self, context: &TraceContext) -> bool {
         self.verdict().context_so_far().carries_the_same(context)
+    }
+
+    /// Whether what is below a second context of this trace can be told what those below the first one are.
+    pub(in crate::tracer) fn hands_on_the_same(&self, context: &TraceContext) -> bool {
+        self.random_flag == context.span.flags & FLAG_RANDOM && self.carries_the_same(context)
     }
 
     /// What is decided about the trace, now and for good.
