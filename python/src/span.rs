@@ -205,6 +205,16 @@ impl Span {
 
     /// Ends it, and makes active what was so before it, if it is active here.
     pub(crate) fn end(slf: &Bound<'_, Span>, end_ns: Option<u64>) -> PyResult<()> {
+        Span::end_and(slf, end_ns, true)
+    }
+
+    /// Ends it now, from a finalizer. Garbage can be collected in the midst of a call that sets a context variable (before
+    /// CPython 3.12), which must not be set by anybody else then: what is active stays, and is seen to have ended.
+    pub(crate) fn end_in_finalizer(slf: &Bound<'_, Span>) -> PyResult<()> {
+        Span::end_and(slf, None, false)
+    }
+
+    fn end_and(slf: &Bound<'_, Span>, end_ns: Option<u64>, leaves: bool) -> PyResult<()> {
         let this = slf.get();
         let so_far = this.duration_ns.load(Ordering::Relaxed);
         let duration = match (end_ns, planned(so_far)) {
@@ -227,7 +237,7 @@ impl Span {
         };
         this.take_back();
         // Whatever has become of it, it is active no more; in the API of OpenTelemetry a context keeps the span that it has.
-        let left = if this.is_otel() { Ok(()) } else { store::leave(slf) };
+        let left = if this.is_otel() || !leaves { Ok(()) } else { store::leave(slf) };
         let settled = Span::settle(slf);
         left.and(looked_at).and(settled)
     }

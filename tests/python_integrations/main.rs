@@ -4,6 +4,7 @@
 mod clients;
 mod databases;
 mod frameworks;
+mod harmless;
 mod prefork;
 mod switches;
 

@@ -14,7 +14,8 @@ def _like(base, members):
 
 def cursor_class(base, name, begin, begin_many, *others):
     """The class of traced cursors in the place of `base`; `others` are further methods that take a statement."""
-    if not isinstance(base, type) or base in _cursors.values():
+    # What is none is for the driver to refuse.
+    if not isinstance(base, type) or not hasattr(base, "executemany") or base in _cursors.values():
         return base
     made = _cursors.get(base)
     if made is None:

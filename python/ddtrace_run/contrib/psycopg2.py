@@ -20,6 +20,10 @@ def imported(module):
         return psycopg.executes("postgresql", text(statement, cursor), place(cursor.connection), size)
 
     def members(base):
+        if base.cursor is not extensions.connection.cursor:
+            # The program's own, which may take nothing.
+            return {}
+
         @functools.wraps(base.cursor)
         def cursor(self, *args, **kwargs):
             given = args[1] if len(args) > 1 else kwargs.get("cursor_factory")

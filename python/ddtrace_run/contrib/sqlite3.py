@@ -21,6 +21,10 @@ def imported(module):
         return sqlite.executes("sqlite", statement, _NOWHERE, _dbapi.size_of(batch))
 
     def members(base):
+        if base.cursor is not module.Connection.cursor:
+            # The program's own, which may take nothing.
+            return {}
+
         @functools.wraps(base.cursor)
         def cursor(self, factory=module.Cursor):
             return base.cursor(self, _dbapi.cursor_class(factory, "sqlite", begin, begin_many, "executescript"))

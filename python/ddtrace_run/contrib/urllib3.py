@@ -14,8 +14,9 @@ def imported(module):
 
     @functools.wraps(urlopen)
     def traced(self, method, url, body=None, headers=None, *args, **kwargs):
-        # The program's own are not changed.
-        sent = dict(self.headers if headers is None else headers)
+        # The program's own are not changed. Some kinds have a name several times.
+        sent = self.headers if headers is None else headers
+        sent = sent.copy() if hasattr(sent, "copy") else dict(sent)
         call = guarded("urllib3", urllib3.asks, method, _address(self, url), sent)
         if call is None:
             return urlopen(self, method, url, body, headers, *args, **kwargs)

@@ -84,12 +84,25 @@ impl Call {
         Ok(())
     }
 
+    /// Ends it, as nobody else has.
+    pub(super) fn finish_in_finalizer(&self, py: Python<'_>) -> PyResult<()> {
+        match self.has_ended.swap(true, Ordering::Relaxed) {
+            true => Ok(()),
+            false => Span::end_in_finalizer(self.span.bind(py)),
+        }
+    }
+
     /// Ends it. What was active before is so again.
     pub(super) fn finish(&self, py: Python<'_>) -> PyResult<()> {
         if self.has_ended.swap(true, Ordering::Relaxed) {
             return Ok(());
         }
         let span = self.span.bind(py);
+        if self.kind != SpanKind::Server {
+            // What was active before is what it hangs under. Made active once more it would count as begun here, in a task
+            // that may only have inherited it.
+            return Span::end(span, None);
+        }
         let is_here = match &self.before {
             Some(_) => matches!(store::active(py)?, Active::Span(active) if active.is(span)),
             None => false,

@@ -13,6 +13,7 @@ use ddtrace::semconv::REQUEST_HEADER;
 use ddtrace::span::SpanKind;
 use pyo3::intern;
 use pyo3::prelude::*;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// Whether a span stands for all that is asked for while it is active.
 pub(super) fn is_client(active: &Active<'_>) -> bool {
@@ -28,13 +29,28 @@ fn have_anothers(headers: &Bound<'_, PyAny>, context: &Context) -> PyResult<bool
         value.filter(|value| !value.is_none()).map(|value| shown(&value)).transpose()
     };
     if let Some(parent) = value("traceparent")? {
-        return Ok(!parent.contains(&format!("{:032x}", own.0)));
+        let sender = parent.split('-').nth(2).and_then(|id| u64::from_str_radix(id, 16).ok());
+        return Ok(!parent.contains(&format!("{:032x}", own.0)) && !sender.is_some_and(was_put_in));
     }
-    Ok(value("x-datadog-trace-id")?.is_some_and(|id| id != own.low().to_string()))
+    let sender = value("x-datadog-parent-id")?.and_then(|id| id.parse().ok());
+    Ok(value("x-datadog-trace-id")?.is_some_and(|id| id != own.low().to_string()) && !sender.is_some_and(was_put_in))
+}
+
+/// The last spans whose contexts were put into headers: a request object that is sent once more still has them.
+static PUT_IN: [AtomicU64; 4096] = [const { AtomicU64::new(0) }; 4096];
+
+fn was_put_in(span_id: u64) -> bool {
+    PUT_IN.iter().any(|known| known.load(Ordering::Relaxed) == span_id)
 }
 
 fn inject(headers: &Bound<'_, PyAny>, context: &Context) -> PyResult<()> {
-    if have_anothers(headers, context)? { Ok(()) } else { context.inject(headers) }
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    if have_anothers(headers, context)? {
+        return Ok(());
+    }
+    let place = NEXT.fetch_add(1, Ordering::Relaxed) % PUT_IN.len();
+    PUT_IN[place].store(context.span_context().span_id.0, Ordering::Relaxed);
+    context.inject(headers)
 }
 
 /// Begins the span of a request, and writes its context into the headers; None where somebody else tells of it.

@@ -76,7 +76,7 @@ enum Around {
 }
 
 /// A function of a library's that is traced. Being no function of Python's it is in no traceback.
-#[pyclass(frozen, weakref, module = "ddtrace_run")]
+#[pyclass(frozen, weakref, dict, module = "ddtrace_run")]
 pub(crate) struct Wrapped {
     original: Py<PyAny>,
     around: Around,
@@ -159,6 +159,12 @@ impl Wrapped {
             return Ok(self.original.bind(py).clone());
         }
         self.original.bind(py).getattr(name)
+    }
+
+    /// Whoever asks whether it is a function is told so, as `unittest.mock` does before it imitates one.
+    #[getter]
+    fn __class__<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        self.original.bind(py).get_type().into_any()
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {

@@ -231,7 +231,7 @@ impl Drop for Response {
         if let Some(call) = call {
             // A server that closes nothing.
             Python::attach(|py| {
-                let _ = call.get().finish(py);
+                let _ = call.get().finish_in_finalizer(py);
             });
         }
     }

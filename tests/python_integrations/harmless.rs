@@ -1,0 +1,122 @@
+//! What programs do that integrations must stand: finalizers at any moment, objects that are used twice, classes of their own.
+
+use crate::{python, sandbox, trees};
+
+/// The same output under the launcher as without.
+#[track_caller]
+fn assert_same(script: &str) {
+    let sandbox = sandbox();
+    let command = [&python(), "-c", script];
+    let (bare, traced) = (sandbox.run_bare(command), sandbox.run_traced(command));
+    assert_eq!((traced.code, traced.out(), traced.err()), (bare.code, bare.out(), bare.err()));
+    assert_eq!(bare.code, Some(0), "{bare:?}");
+}
+
+/// Before CPython 3.12 garbage is collected within `ContextVar.set`: nobody else may set a variable then.
+#[test]
+fn a_response_that_nobody_closes_is_collected_at_any_moment() {
+    assert_same(
+        "
+import contextvars, gc
+from flask import Flask
+from werkzeug.test import create_environ
+app = Flask(__name__)
+app.route('/')(lambda: 'x')
+variables = [contextvars.ContextVar(f'v{number}') for number in range(40)]
+gc.set_threshold(50)
+for _ in range(1000):
+    response = app(create_environ('/'), lambda *_: None)
+    cycle = [response]
+    cycle.append(cycle)
+    del response, cycle
+    for variable, token in [(variable, variable.set(object())) for variable in variables]:
+        variable.reset(token)
+print('done')
+",
+    );
+}
+
+#[test]
+fn what_a_task_does_after_its_request_stays_below_it() {
+    let sandbox = sandbox();
+    let script = "
+import asyncio, sqlite3
+from ddtrace import tracer
+def ask(name):
+    sqlite3.connect(':memory:').execute(f'CREATE TABLE {name} (a)')
+async def work():
+    ask('during')
+    await asyncio.sleep(0.1)
+    ask('after')
+async def main():
+    with tracer.trace('request'):
+        task = asyncio.create_task(work())
+        await asyncio.sleep(0.01)
+    await task
+asyncio.run(main())
+";
+    assert_eq!(sandbox.run_traced([&python(), "-c", script]).code, Some(0));
+    let expected =
+        ["client CREATE after < internal request", "client CREATE during < internal request", "internal request"];
+    assert_eq!(trees(&sandbox.spans()), expected);
+}
+
+#[test]
+fn a_request_that_is_sent_twice_is_of_the_trace_it_is_sent_in() {
+    let sandbox = sandbox();
+    let script = "
+import http.server, threading
+import requests
+from ddtrace import tracer
+class Echo(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = self.headers['traceparent'].split('-')[1].encode()
+        self.send_response(200)
+        self.send_header('content-length', str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *_):
+        pass
+server = http.server.HTTPServer(('127.0.0.1', 0), Echo)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+session = requests.Session()
+prepared = session.prepare_request(requests.Request('GET', f'http://127.0.0.1:{server.server_port}/'))
+for name in 'one', 'two':
+    with tracer.trace(name) as span:
+        print(session.send(prepared).text == '%032x' % span.trace_id)
+";
+    let outcome = sandbox.run_traced([&python(), "-c", script]);
+    assert_eq!((outcome.code, outcome.out().as_str()), (Some(0), "True\nTrue\n"), "{outcome:?}");
+}
+
+#[test]
+fn headers_and_classes_of_the_programs_own_stay_as_they_are() {
+    assert_same(
+        "
+import http.server, inspect, sqlite3, threading
+from unittest import mock
+import urllib3
+from requests.adapters import HTTPAdapter
+class Echo(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        print([item for item in self.headers.items() if item[0] in ('X-A', 'Cookie')])
+        self.send_response(204)
+        self.end_headers()
+    def log_message(self, *_):
+        pass
+server = http.server.HTTPServer(('127.0.0.1', 0), Echo)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+headers = urllib3.HTTPHeaderDict()
+for name, value in [('X-A', '1'), ('X-A', '2'), ('Cookie', 'a=1'), ('Cookie', 'b=2')]:
+    headers.add(name, value)
+urllib3.PoolManager().request('GET', f'http://127.0.0.1:{server.server_port}/', headers=headers)
+class Own(sqlite3.Connection):
+    def cursor(self):
+        return super().cursor()
+print(sqlite3.connect(':memory:', factory=Own).cursor().execute('SELECT 1').fetchall())
+print(inspect.isfunction(HTTPAdapter.send))
+with mock.patch.object(HTTPAdapter, 'send', autospec=True, side_effect=lambda self, request, **_: type(self).__name__):
+    print(HTTPAdapter().send('request'))
+",
+    );
+}
