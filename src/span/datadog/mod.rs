@@ -308,19 +308,20 @@ fn add_sampling_tags(tags: &mut Tags<'_>, span: &Span) {
 
 /// Whether the span is where its service was entered in this process.
 ///
-/// A parent that is not in the chunk may be of another process, or may merely be unfinished (partial flush). The chunk
-/// does not tell, so what can only be the entry counts: a root, a remote parent, a kind that answers requests, and the
-/// span that leads the chunk, which is the local root if that is among them.
+/// A parent in the chunk may be of the same process and yet remote: of a service that asks itself. One that is not in
+/// the chunk may be of another process, or may merely be unfinished (partial flush). The chunk does not tell, so what can
+/// only be the entry counts: a root, a remote parent, a kind that answers requests, and the span that leads the chunk,
+/// which is the local root if that is among them.
 fn is_top_level(span: &Span, service: &str, services: &HashMap<SpanId, &str>, first: bool) -> bool {
     if let Some(known) = span.top_level {
         return known;
     }
-    if !span.parent_id.is_valid() {
+    if !span.parent_id.is_valid() || span.parent_is_remote {
         return true;
     }
     match services.get(&span.parent_id) {
         Some(parents_service) => *parents_service != service,
-        None => span.parent_is_remote || first || matches!(span.kind, SpanKind::Server | SpanKind::Consumer),
+        None => first || matches!(span.kind, SpanKind::Server | SpanKind::Consumer),
     }
 }
 

@@ -111,9 +111,10 @@ fn top_level_is_where_a_service_was_entered() {
     let unfinished_parent = Span { span_id: SpanId(3), parent_id: SpanId(99), ..span() };
     let remote_parent = Span { span_id: SpanId(4), parent_id: SpanId(98), parent_is_remote: true, ..span() };
     let request = Span { span_id: SpanId(5), parent_id: SpanId(97), kind: SpanKind::Server, ..span() };
-    let chunk = chunk(vec![span(), child(), unfinished_parent, remote_parent, request]);
+    let asked_by_itself = Span { span_id: SpanId(6), parent_id: span().span_id, parent_is_remote: true, ..span() };
+    let chunk = chunk(vec![span(), child(), unfinished_parent, remote_parent, request, asked_by_itself]);
     let top: Vec<bool> = mapped(&chunk).iter().map(|s| s.number("_dd.top_level").is_some()).collect();
-    assert_eq!(top, [true, false, false, true, true]);
+    assert_eq!(top, [true, false, false, true, true, true]);
 }
 
 #[test]
