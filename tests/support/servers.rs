@@ -158,6 +158,21 @@ fn root() -> bool {
 /// When it is not installed, or does not start.
 #[must_use]
 pub fn postgres(sandbox: &Sandbox) -> (Server, String) {
+    postgres_with(sandbox, &["-c", "listen_addresses="])
+}
+
+/// The same, reached by TCP at a port.
+///
+/// # Panics
+/// As [`postgres`].
+#[must_use]
+pub fn postgres_at(sandbox: &Sandbox, port: u16) -> Server {
+    let server = postgres_with(sandbox, &["-c", "listen_addresses=127.0.0.1", "-c", &format!("port={port}")]).0;
+    wait_for("PostgreSQL to listen at the port", || TcpStream::connect(("127.0.0.1", port)).ok());
+    server
+}
+
+fn postgres_with(sandbox: &Sandbox, listens: &[&str]) -> (Server, String) {
     let programs = std::fs::read_dir("/usr/lib/postgresql").expect("it is installed: cargo xtask setup");
     let programs = programs.flatten().map(|version| version.path().join("bin")).max().expect("a version");
     let home = sandbox.path().join("postgres");
@@ -178,11 +193,16 @@ pub fn postgres(sandbox: &Sandbox) -> (Server, String) {
     let data = format!("{directory}/data");
     let made = Outcome::of(&mut run("initdb", &["-D", &data, "-A", "trust", "-U", "me", "--no-sync", "-E", "UTF8"]));
     assert_eq!(made.code, Some(0), "{made:?}");
-    let options = ["-D", &data, "-k", &directory, "-c", "listen_addresses=", "-F"];
+    let options = [&["-D", &data, "-k", &directory, "-F"], listens].concat();
     let child = run("postgres", &options).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
     let server = Server(child.expect("it starts"));
     wait_for("PostgreSQL to listen", || {
-        Outcome::of(&mut run("pg_isready", &["-h", &directory, "-U", "me"])).code.filter(|code| *code == 0)
+        // The name of the socket ends in the port.
+        let sockets = std::fs::read_dir(&directory).expect("a directory").flatten().map(|entry| entry.file_name());
+        let port =
+            sockets.filter_map(|name| Some(name.to_str()?.strip_prefix(".s.PGSQL.")?.parse::<u16>().ok()?.to_string()));
+        let port = port.max()?;
+        Outcome::of(&mut run("pg_isready", &["-h", &directory, "-p", &port, "-U", "me"])).code.filter(|code| *code == 0)
     });
     (server, directory)
 }

@@ -95,6 +95,7 @@ pub fn run() -> Done {
     make_venv("instr-venv", "tests/python_instrumentations/requirements.txt")?;
     make_venv("integrations-venv", "tests/python_integrations/requirements.txt")?;
     make_venv("ddtrace-venv", "tests/python_api/requirements-ddtrace.txt")?;
+    make_venv("shop-venv", "tests/python_shop/requirements.txt")?;
     fetch_sources()
 }
 
