@@ -357,6 +357,15 @@ impl Assembler {
         self.past.retain(|_, finished_ns| now_ns.saturating_sub(*finished_ns) < SHORT_NEWS_NS);
     }
 
+    /// A burst is over: tables become as small as what is in them.
+    pub fn shrink(&mut self) {
+        self.open.shrink_to_fit();
+        self.by_pid.shrink_to_fit();
+        self.traces.shrink_to_fit();
+        self.past.shrink_to_fit();
+        self.general.shrink();
+    }
+
     /// As [`hold_less`](Assembler::hold_less), and hands on all spans that are finished, even those that would be held.
     pub fn hand_on_finished(&mut self, now_ns: u64) -> Vec<TraceChunk> {
         self.hold_less(now_ns);

@@ -1,10 +1,15 @@
 //! How the traces of one process were decided of which something was sent: what comes after that follows.
+//!
+//! A trace that is remembered takes no block of memory for itself in the ordinary case. Such blocks would lie among those of
+//! the spans of a burst, which are many times as large, and would keep the allocator from giving these back.
 
 use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
 
 use ddtrace::ids::{SpanId, TraceId};
 
 use super::verdict::Verdict;
+use smallvec::SmallVec;
 
 /// Of so many traces of a process it is remembered how they were decided.
 const MOST_TRACES: usize = 4096;
@@ -19,21 +24,26 @@ pub(super) struct Decided {
     traces: HashMap<TraceId, Told>,
     /// Oldest first.
     order: VecDeque<TraceId>,
+    /// What was sent last of all: the next trace was mostly decided in the same way, and shares it.
+    latest: Rc<Verdict>,
 }
+
+/// Mostly one.
+type Roots = SmallVec<[SpanId; 2]>;
 
 /// What was sent with a trace.
 struct Told {
     /// What was sent last, and with which local roots.
-    last: Verdict,
-    roots: Vec<SpanId>,
+    last: Rc<Verdict>,
+    roots: Roots,
     /// What local roots said before that: the same trace came in more than once.
-    others: VecDeque<(Vec<SpanId>, Verdict)>,
+    others: VecDeque<(Roots, Rc<Verdict>)>,
 }
 
 impl Decided {
     /// What was sent last with a trace.
     pub(super) fn last(&self, id: TraceId) -> Option<&Verdict> {
-        self.traces.get(&id).map(|told| &told.last)
+        self.traces.get(&id).map(|told| &*told.last)
     }
 
     pub(super) fn has(&self, id: TraceId) -> bool {
@@ -43,16 +53,20 @@ impl Decided {
     /// The local roots that were sent with something else than what is sent now; what hangs below them goes with them.
     pub(super) fn others(&self, id: TraceId, now: &Verdict) -> Vec<(Vec<SpanId>, Verdict)> {
         let Some(told) = self.traces.get(&id) else { return Vec::new() };
-        let last = (told.last != *now && !told.roots.is_empty()).then(|| (told.roots.clone(), told.last.clone()));
-        told.others.iter().filter(|(_, said)| said != now).cloned().chain(last).collect()
+        let last = (!told.roots.is_empty()).then_some((&told.roots, &told.last));
+        let others = told.others.iter().map(|(roots, said)| (roots, said)).chain(last);
+        others.filter(|(_, said)| ***said != *now).map(|(roots, said)| (roots.to_vec(), Verdict::clone(said))).collect()
     }
 
     /// This is sent with a trace, and with these of its local roots.
     pub(super) fn remember(&mut self, id: TraceId, roots: &[SpanId], verdict: &Verdict) {
         let roots = roots.get(roots.len().saturating_sub(MOST_ROOTS)..).unwrap_or_default();
+        if *self.latest != *verdict {
+            self.latest = Rc::new(verdict.clone());
+        }
         if let Some(told) = self.traces.get_mut(&id) {
-            if told.last != *verdict {
-                let before = std::mem::replace(&mut told.last, verdict.clone());
+            if *told.last != *verdict {
+                let before = std::mem::replace(&mut told.last, Rc::clone(&self.latest));
                 let roots = std::mem::take(&mut told.roots);
                 if !roots.is_empty() {
                     told.others.push_back((roots, before));
@@ -65,7 +79,8 @@ impl Decided {
             let surplus = told.roots.len().saturating_sub(MOST_ROOTS);
             told.roots.drain(..surplus);
         } else {
-            self.traces.insert(id, Told { last: verdict.clone(), roots: roots.to_vec(), others: VecDeque::new() });
+            let last = Rc::clone(&self.latest);
+            self.traces.insert(id, Told { last, roots: roots.into(), others: VecDeque::new() });
             self.order.push_back(id);
         }
         while self.order.len() > MOST_TRACES {

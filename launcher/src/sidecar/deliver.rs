@@ -40,7 +40,10 @@ pub async fn export(reader: RecordsReader, plan: Plan, shared: Arc<Shared>) {
         let tick = work.plan.config.flush_interval.min(Duration::from_millis(500));
         let _ = timeout(tick, work.shared.news.notified()).await;
         let done = [Counter::RecordBytes, Counter::SentBytes].map(|counter| work.plan.account.get(counter));
-        work.ebb.look(done.iter().sum());
+        if work.ebb.is_due(done.iter().sum()) {
+            work.assembler.shrink();
+            work.ebb.give_back();
+        }
         let is_cut_off = work.shared.is_cut_off.load(Ordering::Acquire);
         work.catch_up().await;
         if is_cut_off && !work.assembler.has_ended() {

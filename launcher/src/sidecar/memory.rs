@@ -49,20 +49,30 @@ pub struct Ebb {
     /// How much had been worked through at the last look, and when memory was last given back.
     last: u64,
     given_back: u64,
+    /// What was still allocated then.
+    left: usize,
 }
 
 impl Ebb {
     /// After so many bytes it is worth it.
     const WORTH: u64 = 2 << 20;
+    /// Or when so many more are free than the last time: each of a few small blocks keeps a page.
+    const FREED: usize = 64 << 10;
 
-    /// Looks whether nothing is done any more; `done` are all bytes that were worked through so far.
-    pub fn look(&mut self, done: u64) {
+    /// Looks whether nothing is done any more, and memory is to be given back; `done` are all bytes that were worked through
+    /// so far. Who is told so makes room in what it has, and says [`give_back`](Ebb::give_back).
+    pub fn is_due(&mut self, done: u64) -> bool {
         let is_quiet = std::mem::replace(&mut self.last, done) == done;
-        if is_quiet && done - self.given_back >= Self::WORTH {
-            self.given_back = done;
-            // SAFETY: no pointers; what is allocated stays.
-            unsafe { libc::malloc_trim(0) };
-        }
+        let freed = self.left.saturating_sub(ALLOCATED.allocated());
+        is_quiet && (done - self.given_back >= Self::WORTH || freed >= Self::FREED)
+    }
+
+    /// Gives back what is free.
+    pub fn give_back(&mut self) {
+        self.given_back = self.last;
+        self.left = ALLOCATED.allocated();
+        // SAFETY: no pointers; what is allocated stays.
+        unsafe { libc::malloc_trim(0) };
     }
 }
 

@@ -267,6 +267,17 @@ impl Process {
         }
     }
 
+    /// Tables become as small as what is in them.
+    pub(super) fn shrink(&mut self) {
+        self.tidy_begun();
+        self.begun.shrink_to_fit();
+        self.open.shrink_to_fit();
+        self.ending.shrink_to_fit();
+        self.traces.shrink_to_fit();
+        self.candidates.shrink_to_fit();
+        self.late_roots.shrink_to_fit();
+    }
+
     pub(super) fn collect(&mut self, judge: &Judge, now_ns: u64, what: HandOn, ready: &mut Ready<'_>) {
         let room = ready.most.saturating_sub(ready.chunks.len());
         let due: Vec<TraceId> = match what {

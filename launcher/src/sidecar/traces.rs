@@ -300,6 +300,12 @@ impl Traces {
         }
     }
 
+    /// A burst is over: tables become as small as what is in them.
+    pub fn shrink(&mut self) {
+        self.processes.values_mut().for_each(Process::shrink);
+        self.processes.shrink_to_fit();
+    }
+
     /// How many bytes the open spans of each process take, about.
     pub fn weights(&self) -> impl Iterator<Item = (u64, usize)> {
         let weight = |process: &Process| process.open.values().map(|span| span.weight()).sum();
