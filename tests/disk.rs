@@ -31,6 +31,7 @@ state=$1 ddtrace=$2 program=$3 ledger=$4 elsewhere=$5
 export state ddtrace program ledger
 records() { until [ "$(wc -l < "$ledger")" -ge "$1" ] 2> /dev/null; do sleep 0.02; done; }
 reads() { until "$ddtrace" status | grep -q "recorded $1 spans"; do sleep 0.02; done; }
+begins() { until "$ddtrace" status --json | grep -q '"running": '; do sleep 0.02; done; }
 full() { head -c 200M /dev/zero > "$state/filler" 2> /dev/null; :; }
 "#;
 
@@ -138,7 +139,7 @@ mount -t ramfs none "$state"
 #[test]
 fn on_a_small_disk_what_waits_comes_before_the_records() {
     let ways = [
-        ("left alone", r#""$ddtrace" "$program" return "$ledger" 9000"#),
+        ("left alone", r#""$ddtrace" "$program" return "$ledger" 9000; begins"#),
         ("attended", r#""$ddtrace" --supervise "$program" return "$ledger" 9000 2> /dev/null"#),
         (
             "told to go",
@@ -163,7 +164,8 @@ touch "${ledger%.*}.go""#,
 fn what_a_disk_has_no_room_for_at_the_end_is_counted_and_the_rest_is_delivered() {
     let (nobody, receiver) = (Nobody::listens(), Receiver::start(Manner::Takes));
     let sandbox = sandbox(nobody.port);
-    let script = "mount -t tmpfs -o size=2m none \"$state\"\n\"$ddtrace\" \"$program\" return \"$ledger\" 9000\n";
+    let script =
+        "mount -t tmpfs -o size=2m none \"$state\"\n\"$ddtrace\" \"$program\" return \"$ledger\" 9000; begins\n";
     let Some(told) = run(&sandbox, &receiver.url(), script) else { return };
     let (waiting, dropped) = (told.run["spans_waiting"].as_u64().expect("a number"), told.number("spans_dropped"));
     assert!(waiting > 1000 && dropped > 1000 && waiting + dropped == 9001, "{:#}{}", told.run, told.log);

@@ -86,6 +86,30 @@ fn spans_that_never_end_are_sent_unfinished_and_none_is_lost() {
     assert!(log.contains(&account) && log.contains("memory.max_bytes is reached: "), "{log}");
 }
 
+/// As between the requests of a service that has had a busy hour.
+#[test]
+fn what_a_burst_needs_goes_back_when_it_is_over() {
+    const SPANS: usize = 60_000;
+    const IDLE: u64 = 12 << 20;
+    let receiver = Receiver::start(Manner::Takes);
+    let mut sandbox = sandbox(&receiver);
+    sandbox.unset("DD_TRACE_MEMORY_MAX_BYTES");
+    let program = compile_strictly(&sandbox, &repository().join("tests/apps/bursts.c"), "cc", &[]);
+    let end = sandbox.work().join("end");
+    let child = start(&sandbox, &[&program, "1", &SPANS.to_string(), end.to_str().expect("plain")]);
+    let sidecar = sidecar(&sandbox);
+    let mut most = 0;
+    wait_for("all to have been delivered", || {
+        most = most.max(memory(sidecar));
+        (receiver.spans().len() == SPANS).then_some(())
+    });
+    assert!(most > IDLE, "it was no burst: {most} bytes");
+    wait_for("the memory to go back", || (memory(sidecar) <= IDLE).then_some(()));
+    std::fs::write(&end, "").expect("a file");
+    assert_eq!(Outcome::finish(child, "the program").code, Some(0));
+    sandbox.settle();
+}
+
 #[test]
 fn without_a_disk_what_waits_takes_as_much_again_and_no_more() {
     const SPANS: usize = 60_000;

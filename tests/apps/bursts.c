@@ -1,5 +1,5 @@
 /* Threads that do nothing but make spans, all at once, after a time in which nothing happened: argument 1 is how many
- * threads, argument 2 how many spans each. */
+ * threads, argument 2 how many spans each, argument 3 a file, if any, that has to be there before the end. */
 #include "ddtrace_run.h"
 
 #include <pthread.h>
@@ -28,5 +28,6 @@ int main(int argc, char **argv) {
     usleep(500 * 1000);
     for (int number = 0; number < count; number++) pthread_create(&threads[number], NULL, work, NULL);
     for (int number = 0; number < count; number++) pthread_join(threads[number], NULL);
+    while (argc > 3 && access(argv[3], F_OK) != 0) usleep(5000);
     return 0;
 }
