@@ -133,3 +133,65 @@ fn runs_that_begin_meanwhile_hold_nothing_up() {
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
     sandbox.settle();
 }
+
+/// Whether its own sidecar is refused or flush itself: nobody who relies on the exit code goes on without the spans.
+#[test]
+fn what_no_receiver_takes_is_told() {
+    let receiver = Receiver::start(Manner::Refuses(400));
+    let mut sandbox = sandbox(&receiver.url());
+    sandbox.set("DD_TRACE_PROCESS_SPANS", "false");
+    let (program, ledger) = (dying_program(&sandbox), sandbox.work().join("ledger"));
+    let script = r#""$0" "$1" return "$2" 100 && exec "$0" flush"#;
+    let ledger = ledger.to_str().expect("plain");
+    let outcome = sandbox.run_bare(["sh", "-c", script, sandbox.launcher(), &program, ledger]);
+    assert_eq!((outcome.code, outcome.out().as_str()), (Some(1), "delivered 0 spans, 0 still waiting\n"));
+    let told = "101 spans of runs that others were at work on were dropped; ";
+    assert!(outcome.err().contains(told) && outcome.err().contains("sidecar.log says why"), "{outcome:?}");
+    let status = sandbox.run_traced(["status"]).out();
+    assert!(status.contains("101 spans of runs that are over so far were dropped; the log says why"), "{status}");
+    let metrics = sandbox.run_traced(["status", "--metrics"]).out();
+    let counted = |name: &str, count: u32| {
+        metrics.contains(&format!("\nddtrace_run_sidecar_{name}_total{{run=\"gone\"}} {count}\n"))
+    };
+    assert!(counted("spans_recorded", 101) && counted("spans_dropped", 101), "{metrics}");
+
+    let nobody = Nobody::listens();
+    sandbox.set("DD_TRACE_AGENT_URL", nobody.url());
+    assert_eq!(sandbox.run_traced([&program, "return", ledger, "10"]).code, Some(0));
+    sandbox.settle();
+    sandbox.set("DD_TRACE_AGENT_URL", receiver.url());
+    let flushed = sandbox.run_traced(["flush"]);
+    assert_eq!(
+        (flushed.code, flushed.out().as_str()),
+        (Some(1), "delivered 0 spans, dropped 11 spans, 0 still waiting\n")
+    );
+    let metrics = sandbox.run_traced(["status", "--metrics"]).out();
+    assert!(metrics.contains("\nddtrace_run_sidecar_spans_dropped_total{run=\"gone\"} 112\n"), "{metrics}");
+}
+
+#[test]
+fn it_says_of_nobody_what_it_has_not_tried() {
+    let nobody = Nobody::listens();
+    let mut sandbox = sandbox(&nobody.url());
+    sandbox.set("DD_TRACE_PROCESS_SPANS", "false").set("DD_TRACE_SHUTDOWN_TIMEOUT_SECONDS", "0.1");
+    let (program, ledger) = (dying_program(&sandbox), sandbox.work().join("ledger"));
+    let ledger = ledger.to_str().expect("plain");
+    assert_eq!(sandbox.run_traced([&program, "return", ledger, "10"]).code, Some(0));
+    sandbox.settle();
+    let receiver = nobody.becomes(Manner::Takes);
+    let flushed = sandbox.run_traced(["flush", "--wait", "0"]);
+    assert_eq!((flushed.code, flushed.out().as_str()), (Some(1), "delivered 0 spans, 11 still waiting\n"));
+    assert!(!flushed.err().contains("no answer"), "it was not asked: {flushed:?}");
+    assert_eq!(sandbox.run_traced(["flush"]).out(), "delivered 11 spans, 0 still waiting\n");
+    assert_eq!(receiver.spans().len(), 11);
+
+    // What a daemon holds up is told apart from what the Agent does.
+    let nobody = Nobody::listens();
+    sandbox.set("DD_TRACE_AGENT_URL", nobody.url());
+    let script =
+        r#""$0" sh -c 'setsid sleep 20 >/dev/null 2>&1 & "$0" return "$1" 100' "$1" "$2"; exec "$0" flush --wait 3"#;
+    let flushed = sandbox.run_bare(["sh", "-c", script, sandbox.launcher(), &program, ledger]);
+    assert_eq!((flushed.code, flushed.out().as_str()), (Some(1), "delivered 0 spans, 101 still waiting\n"));
+    assert!(flushed.err().contains("still waiting for the Datadog Agent at "), "{flushed:?}");
+    assert!(!flushed.err().contains("left behind"), "none of them waits for an end: {flushed:?}");
+}

@@ -57,6 +57,27 @@ fn with_little_address_space_nothing_is_lost() {
     assert_eq!(sandbox.spans().len(), 30 * 101);
 }
 
+/// What was set for the program, and could be taken back, is not the sidecar's.
+#[test]
+fn with_little_that_is_the_programs_alone_nothing_is_lost() {
+    for limits in ["-S -d 30000", "-S -v 150000", "-S -f 20", "-S -n 12"] {
+        let mut sandbox = sandbox();
+        sandbox.set("DD_TRACE_PROCESS_SPANS", "false");
+        let program = dying_program(&sandbox);
+        for supervise in ["", "--supervise"] {
+            let script = format!(
+                "ulimit {limits}; exec \"$0\" {supervise} bash -c 'ulimit -S -d unlimited -v unlimited -f unlimited; \
+                                  ulimit -S -n > limit; \"$0\" return ledger 100' \"$1\""
+            );
+            let outcome = sandbox.run_bare(["bash", "-c", &script, sandbox.launcher(), &program]);
+            assert_eq!((outcome.code, outcome.err().as_str()), (Some(0), ""), "{limits} {supervise}: {outcome:?}");
+            let descriptors = std::fs::read_to_string(sandbox.work().join("limit")).expect("it was noted");
+            assert_eq!(descriptors == "12\n", limits.ends_with("-n 12"), "as it was: {descriptors}");
+        }
+        assert_eq!(sandbox.spans().len(), 2 * 101, "{limits}");
+    }
+}
+
 /// The sidecar holds a descriptor for each process that lives; there may be fewer of them than processes.
 #[test]
 fn with_few_descriptors_many_processes_end_as_they_do() {

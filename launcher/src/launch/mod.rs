@@ -355,6 +355,7 @@ impl<'a> Launch<'a> {
         messages: &mut Messages,
     ) -> i32 {
         let patience = config.shutdown_timeout;
+        let limit = supervise::DescriptorLimit::raise();
         let order = self.order(config, identity, listener, &environment, messages);
         let plain = self.command(&environment);
         let why_not = |error| plain.why_not(error);
@@ -363,7 +364,7 @@ impl<'a> Launch<'a> {
             Ok((order, pipes, Signals::take()?))
         });
         let held = ready.and_then(|(order, pipes, signals)| {
-            let held = supervise::hold(&signals, |pid| {
+            let held = supervise::hold(&signals, &limit, |pid| {
                 let identity = Identity { holder: Holder::Process(pid.as_raw() as u32), ..identity };
                 self.command(&self.identified(environment, &identity))
             });
@@ -375,6 +376,7 @@ impl<'a> Launch<'a> {
             Ok(held) => held,
             Err(error) => {
                 messages.note(format_args!("cannot start the program under supervision ({error}); it runs untraced"));
+                limit.restore();
                 return self.become_untraced();
             }
         };

@@ -12,8 +12,8 @@ use crate::export::LOCAL_STORE;
 use crate::message::{self, Messages};
 use crate::{sidecar, spool, state_dir};
 
-/// The exit code of `flush` where something still waits.
-const STILL_WAITING: i32 = 1;
+/// The exit code of `flush` where something still waits, or was dropped.
+const NOT_ALL_DELIVERED: i32 = 1;
 
 /// The configuration and its state directory. What is wrong with it is said.
 fn resolved(given: Given) -> (Config, Option<PathBuf>) {
@@ -51,6 +51,9 @@ pub fn status(given: Given, form: StatusForm) -> i32 {
     let status =
         spool::Status::of(&directory.join(sidecar::SPOOL), |path, moved| sidecar::count_unsent(path, moved, &config));
     let text = match form {
+        StatusForm::Text if !status.has_running() && sidecar::is_a_run_expected() => {
+            format!("{}a run has just begun; what it records is not counted yet\n", status.text())
+        }
         StatusForm::Text => status.text(),
         StatusForm::Json => status.json(),
         StatusForm::Metrics => status.metrics(),
@@ -90,8 +93,17 @@ pub fn flush(given: Given, wait: Duration) -> i32 {
             &"a run that is over, or has just begun, is still being worked on; its spans may not be counted yet",
         );
     }
+    if flushed.dropped_by_others > 0 {
+        let log = sidecar::log_file(&config, Some(&directory)).unwrap_or_default();
+        message::error(&format_args!(
+            "{} of runs that others were at work on were dropped; {} says why",
+            spool::counted(flushed.dropped_by_others, "span"),
+            log.display()
+        ));
+    }
+    let is_dropped = flushed.done.dropped + flushed.dropped_by_others > 0;
     match cli::print(text.as_bytes()) {
-        0 if flushed.waiting > 0 || flushed.is_unsettled || flushed.leaves_unread => STILL_WAITING,
+        0 if is_dropped || flushed.waiting > 0 || flushed.is_unsettled || flushed.leaves_unread => NOT_ALL_DELIVERED,
         code => code,
     }
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, killpg, sigaction};
 use nix::sys::stat::Mode;
 use nix::unistd::{ForkResult, Pid, dup2_stdin, dup2_stdout, fork, getpgrp, pipe2, read, tcgetpgrp, tcsetpgrp, write};
@@ -37,8 +38,29 @@ pub enum End {
     NotStarted(Errno),
 }
 
+/// Staying takes descriptors, for which the soft limit may be too low that is set for the program.
+pub struct DescriptorLimit {
+    before: Option<(rlim_t, rlim_t)>,
+}
+
+impl DescriptorLimit {
+    /// Takes what the launcher may have.
+    pub fn raise() -> DescriptorLimit {
+        let before = getrlimit(Resource::RLIMIT_NOFILE).ok().filter(|(soft, hard)| soft < hard);
+        let before = before.filter(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, *hard, *hard).is_ok());
+        DescriptorLimit { before }
+    }
+
+    /// As it was: for the program.
+    pub fn restore(&self) {
+        if let Some((soft, hard)) = self.before {
+            let _ = setrlimit(Resource::RLIMIT_NOFILE, soft, hard);
+        }
+    }
+}
+
 /// Forks a child that becomes the program as soon as it is released.
-pub fn hold(signals: &Signals, command: impl FnOnce(Pid) -> Command) -> nix::Result<Held> {
+pub fn hold(signals: &Signals, limit: &DescriptorLimit, command: impl FnOnce(Pid) -> Command) -> nix::Result<Held> {
     let (wait, go) = pipe2(OFlag::O_CLOEXEC)?;
     let (failure, failed) = pipe2(OFlag::O_CLOEXEC)?;
     // SAFETY: the launcher has one thread.
@@ -51,6 +73,7 @@ pub fn hold(signals: &Signals, command: impl FnOnce(Pid) -> Command) -> nix::Res
             if released {
                 let command = command(nix::unistd::getpid());
                 signals.restore();
+                limit.restore();
                 let error = command.exec();
                 let _ = write(&failed, &(error as i32).to_le_bytes());
                 // SAFETY: ends the child at once, without the launcher's exit handlers.

@@ -160,6 +160,11 @@ impl Collector {
         true
     }
 
+    /// Whether all that is left of the run is what found no room: whether that lives is not known, nor what it has recorded.
+    pub fn has_only_unmapped(&self) -> bool {
+        self.processes.is_empty() && self.door.unmapped() > 0
+    }
+
     /// Whether a process of the run lives that has not come, or may be about to. They are watched from now on.
     pub fn finds_silent_processes(&mut self) -> bool {
         if !self.are_silent {
@@ -203,6 +208,12 @@ impl Collector {
                 && self.door.unmapped() == 0
                 && self.append(FrameKind::End, 0, &monotonic_ns().to_le_bytes());
             if is_done || Instant::now() > deadline || !reader_works() {
+                if self.door.unmapped() > 0 {
+                    tracing::warn!(
+                        "{} processes' memory found no room to the end: what they have recorded is lost, uncounted",
+                        self.door.unmapped()
+                    );
+                }
                 return is_done;
             }
             std::thread::sleep(NEXT_LOOK);
@@ -288,7 +299,8 @@ impl Collector {
 
     /// Takes in all processes that wait at the socket.
     pub fn accept_all(&mut self) -> usize {
-        let (mut accepted, mut round) = (0, Round::default());
+        let mapped = self.processes.values().map(|tracked| tracked.rings.len()).sum();
+        let (mut accepted, mut round) = (0, Round::beside(mapped));
         while let Some(visitor) = self.door.next_visitor(&mut round) {
             match visitor {
                 Ok(Visitor::Guest(guest)) => match self.objection(&guest) {

@@ -74,7 +74,9 @@ fn settle(keep: &[RawFd]) {
 
 /// The limits that the user set for the program need not be the sidecar's: it takes what it may.
 fn raise_limits() {
-    for resource in [Resource::RLIMIT_FSIZE, Resource::RLIMIT_AS, Resource::RLIMIT_NOFILE] {
+    let of_memory = [Resource::RLIMIT_AS, Resource::RLIMIT_DATA];
+    for resource in [Resource::RLIMIT_FSIZE, Resource::RLIMIT_NOFILE, Resource::RLIMIT_CPU].into_iter().chain(of_memory)
+    {
         if let Ok((soft, hard)) = getrlimit(resource)
             && soft < hard
         {

@@ -14,7 +14,7 @@ use tokio::task::LocalSet;
 use super::leftover::{Done, Leftovers, Story};
 use super::queues::{Patience, Queues};
 use super::zombie;
-use crate::spool;
+use crate::spool::{self, Counter};
 
 /// The directory of the spool in the state directory.
 pub const SPOOL: &str = "spool";
@@ -41,6 +41,8 @@ pub struct Flushed {
     pub wait_for: BTreeSet<String>,
     /// Those of them that wait for the end of what commands have left behind.
     pub left_behind: u64,
+    /// Spans that others have dropped of runs that were waited for.
+    pub dropped_by_others: u64,
     /// Somebody is still at work on a run whose program is over, or that has just begun.
     pub is_unsettled: bool,
     /// There is something that could not be read, and may be another time.
@@ -58,21 +60,25 @@ pub fn flush(config: &Config, state_dir: &Path, wait: Duration) -> std::io::Resu
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let spool = state_dir.join(SPOOL);
     let since_ns = monotonic_ns();
-    let mut flushed = LocalSet::new().block_on(&runtime, async {
+    let (mut flushed, others) = LocalSet::new().block_on(&runtime, async {
         let patience: Rc<Patience> = Rc::default();
         let queues = Queues::open(config, Some(state_dir), false, &patience, &Rc::new(RefCell::default())).await;
         patience.end_within(wait);
         let mut leftovers = Leftovers::find(Some(&spool), None);
         // What comes while this is at work is no concern of it.
         let (begun, newest) = (Instant::now(), SystemTime::now() + LOOK);
-        let mut left_behind = LeftBehind::default();
+        let (mut left_behind, mut watched) = (LeftBehind::default(), Watched::default());
         let is_unsettled = loop {
             leftovers.work(&queues, config).await;
             let is_idle = leftovers.is_idle();
             let has_looked = begun.elapsed() >= LOOK;
             let others_work = leftovers.look_again(&spool, |run| {
-                spool::begun(run).is_some_and(|begun| begun > newest)
-                    || left_behind.is_no_concern(run, since_ns, begun.elapsed())
+                let is_no_concern = spool::begun(run).is_some_and(|begun| begun > newest)
+                    || left_behind.is_no_concern(run, since_ns, begun.elapsed());
+                if !is_no_concern {
+                    watched.look_at(run);
+                }
+                is_no_concern
             });
             let is_settled = is_idle && !others_work && (has_looked || !expects_a_run(begun));
             if is_settled || patience.is_over() && has_looked {
@@ -82,12 +88,25 @@ pub fn flush(config: &Config, state_dir: &Path, wait: Duration) -> std::io::Resu
         };
         let ended = leftovers.end();
         let complaints = ended.complaints.into_iter().chain(queues.complaints()).collect();
-        let left_behind = left_behind.waiting();
-        Flushed { done: ended.done, waiting: left_behind, left_behind, complaints, is_unsettled, ..Flushed::default() }
+        let (waiting, unfinished, others) = left_behind.waiting();
+        let dropped_by_others = watched.dropped();
+        let done = ended.done;
+        (
+            Flushed {
+                done,
+                waiting,
+                left_behind: unfinished,
+                dropped_by_others,
+                complaints,
+                is_unsettled,
+                ..Flushed::default()
+            },
+            others,
+        )
     });
     let left = spool::Status::of(&spool, |path, moved| count_unsent(path, moved, config));
     flushed.waiting += left.of_the_past(since_ns);
-    flushed.wait_for = left.wait_for(since_ns);
+    flushed.wait_for = left.wait_for(since_ns, &others);
     flushed.leaves_unread = left.leaves_unread();
     Ok(flushed)
 }
@@ -119,14 +138,54 @@ impl LeftBehind {
             || elapsed >= Self::PATIENCE
     }
 
-    /// How many of these spans are not done.
-    fn waiting(&self) -> u64 {
-        let left = |(run, wanted): (&PathBuf, &u64)| {
-            let counts = spool::counts(run).filter(|counts| counts.went_on_at(0) == Some(true));
-            counts.map_or(0, |counts| wanted.saturating_sub(counts.done()))
-        };
-        self.wanted.iter().map(left).sum()
+    /// How many of these spans are not done, how many of those have not ended, and the runs whose others wait for a receiver.
+    fn waiting(&self) -> (u64, u64, Vec<PathBuf>) {
+        let (mut waiting, mut unfinished, mut runs) = (0, 0, Vec::new());
+        for (run, wanted) in &self.wanted {
+            if let Some(counts) = spool::counts(run).filter(|counts| counts.went_on_at(0) == Some(true)) {
+                let left = wanted.saturating_sub(counts.done());
+                let ended = left.min(counts.waiting_ended());
+                waiting += left;
+                unfinished += left - ended;
+                if ended > 0 {
+                    runs.push(run.clone());
+                }
+            }
+        }
+        (waiting, unfinished, runs)
     }
+}
+
+/// Runs that others are at work on and that are waited for: their accounts stay readable when their directories are gone.
+#[derive(Default)]
+struct Watched {
+    /// With how many spans each had dropped that are no concern.
+    accounts: HashMap<PathBuf, (spool::Account, u64)>,
+}
+
+impl Watched {
+    fn look_at(&mut self, run: &Path) {
+        if self.accounts.contains_key(run) {
+            return;
+        }
+        if let Ok(Some(account)) = spool::Account::open(run) {
+            let is_its_own = account.get(Counter::SidecarPid) != 0;
+            // Of what is left of an earlier run it was told before what was dropped by then.
+            let before = if is_its_own { 0 } else { account.counts().lost() };
+            self.accounts.insert(run.to_owned(), (account, before));
+        }
+    }
+
+    /// How many spans of these runs were dropped.
+    fn dropped(&self) -> u64 {
+        let dropped = |(account, before): &(spool::Account, u64)| account.counts().lost().saturating_sub(*before);
+        self.accounts.values().map(dropped).sum()
+    }
+}
+
+/// Whether there may be a run that has no directory yet.
+pub fn is_a_run_expected() -> bool {
+    expects_a_run(Instant::now())
 }
 
 /// Whether a sidecar of this user, or a launcher that is about to start one, is there since before `begun`, and so young that

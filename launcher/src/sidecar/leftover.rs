@@ -19,7 +19,9 @@ use super::memory::Budget;
 use super::origin::Origin;
 use super::queues::{Queues, Target};
 use crate::export::Preparation;
-use crate::spool::{self, Account, Counter, Discarded, FrameKind, Outbox, Parcel, RunDirectory, Trouble, counted};
+use crate::spool::{
+    self, Account, Counter, Discarded, FrameKind, Outbox, Parcel, RunDirectory, Totals, Trouble, counted,
+};
 
 /// So many runs are worked on at the same time.
 const AT_ONCE: usize = 8;
@@ -330,7 +332,7 @@ impl Adopted {
 
     fn finish(mut self) {
         if self.is_whole && self.account.waiting() == 0 {
-            self.directory.remove();
+            Totals::take_in(self.directory, &self.account.counts());
         } else {
             if !self.outbox.store(true) && self.is_whole {
                 // All that its records tell of is in the outbox, also what of it is delivered by now.
@@ -440,7 +442,8 @@ pub fn keep_within(spool: &Path, bound: u64) {
         let Ok(run) = RunDirectory::adopt(&path) else { continue };
         kept += taken(&path);
         if kept > bound {
-            let waiting = Account::open(&path).ok().flatten().map(|account| account.waiting());
+            let counts = Account::open(&path).ok().flatten().map(|account| account.counts());
+            let waiting = counts.map(|counts| counts.waiting());
             tracing::error!(
                 "the spool is full: {} spans that no receiver took are dropped with {}",
                 waiting.map_or("an unknown number of".to_owned(), |waiting| waiting.to_string()),
@@ -449,7 +452,10 @@ pub fn keep_within(spool: &Path, bound: u64) {
             if let Err(error) = Discarded::add(spool, waiting.unwrap_or_default()) {
                 tracing::warn!("`ddtrace-run status` will not count them: {}: {error}", spool.display());
             }
-            run.remove();
+            match counts {
+                Some(counts) => Totals::take_in(run, &counts.given_up()),
+                None => run.remove(),
+            }
         }
     }
 }

@@ -144,9 +144,11 @@ pub struct Door {
     listener: OwnedFd,
     /// Oldest first.
     waiting: VecDeque<(OwnedFd, Instant)>,
-    /// Those whose memory finds no room in the sidecar's address space (`ulimit -v`) before that of others is gone. What they
-    /// record stays there meanwhile. Oldest first.
+    /// Those whose memory finds no room in the sidecar's address space (`ulimit -v` and `-d`) before that of others is gone.
+    /// What they record stays there meanwhile. Oldest first.
     unmapped: VecDeque<Arrival>,
+    /// That some wait was said.
+    told_unmapped: bool,
     /// That nobody can be let in was said, and not why.
     is_shut: bool,
 }
@@ -158,12 +160,21 @@ pub struct Round {
     asked: usize,
     /// There is no room for the memory of more processes.
     is_full: bool,
+    /// Nobody's memory is mapped: there will never be more room than now.
+    is_first: bool,
+}
+
+impl Round {
+    /// A look while so many processes are known whose memory is mapped.
+    pub fn beside(mapped: usize) -> Round {
+        Round { is_first: mapped == 0, ..Round::default() }
+    }
 }
 
 impl Door {
     /// The door at a bound socket.
     pub fn new(listener: OwnedFd) -> Self {
-        Door { listener, waiting: VecDeque::new(), unmapped: VecDeque::new(), is_shut: false }
+        Door { listener, waiting: VecDeque::new(), unmapped: VecDeque::new(), told_unmapped: false, is_shut: false }
     }
 
     /// Whether somebody stands there who has not said anything yet.
@@ -228,8 +239,9 @@ impl Door {
 
     /// Maps the memory of a process, or keeps it for later.
     fn let_in(&mut self, arrival: Arrival, round: &mut Round) -> Option<Result<Visitor, Unwelcome>> {
-        match map(&arrival.memory) {
+        match map(&arrival.memory, if round.is_first { 0 } else { RESERVE }) {
             Ok(ring) => {
+                round.is_first = false;
                 let Arrival { hello, pid, watch, .. } = arrival;
                 Some(Ok(Visitor::Guest(Guest { hello, pid, watch, ring })))
             }
@@ -237,9 +249,9 @@ impl Door {
                 if self.unmapped.len() >= MOST_UNMAPPED {
                     return Some(Err(Unwelcome::Crowd));
                 }
-                if !round.is_full && self.unmapped.is_empty() {
+                if !std::mem::replace(&mut self.told_unmapped, true) {
                     tracing::warn!(
-                        "the limit of address space leaves no room for the memory of all processes: some wait for it"
+                        "the limit of memory (ulimit -v, ulimit -d) leaves no room for that of all processes: some wait for it"
                     );
                 }
                 round.is_full = true;
@@ -337,14 +349,17 @@ fn receive(connection: &OwnedFd) -> Result<(Vec<u8>, Option<OwnedFd>), Unwelcome
     Ok((bytes, descriptors.into_iter().next()))
 }
 
-/// Maps what a stranger sent only after the kernel vouches that it will not shrink under the mapping.
-fn map(memory: &OwnedFd) -> Result<MappedRing, Unwelcome> {
+/// Maps what a stranger sent only after the kernel vouches that it will not shrink under the mapping, and if so much room is
+/// left besides.
+fn map(memory: &OwnedFd, reserve: usize) -> Result<MappedRing, Unwelcome> {
     let seals = SealFlag::from_bits_truncate(fcntl(memory, FcntlArg::F_GET_SEALS)?);
     if !seals.contains(SealFlag::F_SEAL_SHRINK) || fstat(memory)?.st_size as usize != RING_SIZE {
         return Err(Unwelcome::Unsealed);
     }
     let map = memmap2::MmapOptions::new().len(RING_SIZE).map_raw(memory)?;
-    drop(memmap2::MmapOptions::new().len(RESERVE).map_anon()?);
+    if reserve > 0 {
+        drop(memmap2::MmapOptions::new().len(reserve).map_anon()?);
+    }
     let base = std::ptr::NonNull::new(map.as_mut_ptr()).ok_or(Unwelcome::Unsealed)?;
     // SAFETY: a writable mapping of RING_SIZE bytes, which cannot be truncated (sealed) and lives as long as the reader.
     let reader = unsafe { Reader::new(base) }.map_err(Unwelcome::Ring)?;

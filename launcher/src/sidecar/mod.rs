@@ -38,7 +38,7 @@ mod verdict;
 mod zombie;
 
 pub use detach::{Lineage, start};
-pub use flush::{SPOOL, count_unsent, flush};
+pub use flush::{SPOOL, count_unsent, flush, is_a_run_expected};
 pub use listen::bind;
 pub use log::{begin as begin_log, log_file};
 pub use pidfd::open as open_process;

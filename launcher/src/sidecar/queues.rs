@@ -387,12 +387,13 @@ impl Server {
                 complain(&complaints, text);
             }
         };
+        let is_too_late = self.patience.is_over();
         let settled = tokio::select! {
             // A time that is over by now is no time to begin.
             biased;
             () = self.patience.over(&is_under_way) => {
                 // A receiver that says nothing has said nothing yet either.
-                if last_said.borrow().is_empty() {
+                if !is_too_late && last_said.borrow().is_empty() {
                     tell(Remark::Said(format!("{} gave no answer in time", self.queue.name)));
                 }
                 None

@@ -30,7 +30,7 @@ use super::flush::{SPOOL, spool_bound};
 use super::origin::Origin;
 use super::pidfd::Watch;
 use super::{leftover, log};
-use crate::spool::{Account, Counter, RecordsWriter, RunDirectory, begin_records, counted};
+use crate::spool::{Account, Counter, RecordsWriter, RunDirectory, Totals, begin_records, counted};
 
 const LISTENER: u64 = u64::MAX;
 const SIGNALS: u64 = u64::MAX - 1;
@@ -240,7 +240,7 @@ fn work(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
     account.set(Counter::SidecarPid, 0);
     if let Some(directory) = ended.left.directory.or(directory) {
         if ended.is_complete && account.waiting() == 0 {
-            directory.remove();
+            Totals::take_in(directory, &account.counts());
         } else {
             let (waiting, waits) = (account.waiting(), if account.waiting() == 1 { "waits" } else { "wait" });
             tracing::warn!("{} {waits} in {}", counted(waiting, "span"), directory.path().display());
@@ -367,7 +367,7 @@ fn watch(
             tick = (tick * 2).min(longest);
         }
         let is_over = collector.living() == 0 && !collector.finds_silent_processes();
-        account.set(Counter::Over, is_over.into());
+        account.set(Counter::Over, (is_over || collector.has_only_unmapped()).into());
         account.set(Counter::CommandOver, (!collector.knows(first)).into());
         if count < events.len() {
             account.set(Counter::Looked, looked_ns);

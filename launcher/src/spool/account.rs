@@ -67,11 +67,16 @@ pub enum Counter {
 
 impl Counter {
     /// All for metrics, with their names and what they mean.
-    pub const METRICS: [(Counter, &'static str, &'static str); 13] = [
+    pub const METRICS: [(Counter, &'static str, &'static str); 14] = [
         (Counter::Recorded, "spans_recorded", "Spans that came to be"),
         (Counter::Delivered, "spans_delivered", "Spans that every receiver has that is sent them"),
         (Counter::SampledOut, "spans_sampled_out", "Spans that no receiver is sent, as their trace was not sampled"),
         (Counter::Dropped, "spans_dropped", "Spans that were given up"),
+        (
+            Counter::GivenUp,
+            "spans_given_up",
+            "Those of the dropped ones that are processes of what proved to be a service",
+        ),
         (Counter::Withdrawn, "spans_withdrawn", "Spans that their programs have taken back"),
         (Counter::LostInProcesses, "records_lost_in_processes", "Records that processes could not write"),
         (Counter::LostInSpool, "records_lost_in_spool", "Records that could not be kept or read"),
@@ -278,6 +283,17 @@ impl Counts {
     /// Spans that wait for a receiver, and not for their end.
     pub fn waiting_ended(&self) -> u64 {
         self.waiting().saturating_sub(self.get(Counter::Open))
+    }
+
+    /// Spans that were dropped though somebody wanted them: processes of what has proved to be a service are no loss.
+    pub fn lost(&self) -> u64 {
+        self.get(Counter::Dropped).saturating_sub(self.get(Counter::GivenUp))
+    }
+
+    /// What a run has counted that is dropped as it is.
+    pub fn given_up(mut self) -> Counts {
+        self.0[Counter::Dropped as usize] = self.get(Counter::Dropped).saturating_add(self.waiting());
+        self
     }
 
     /// What a run of which so many spans are left, and no sidecar, has recorded: what was counted last before its sidecar's

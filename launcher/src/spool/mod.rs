@@ -17,6 +17,7 @@ mod parcel;
 mod records;
 mod segment;
 mod status;
+mod totals;
 mod trouble;
 
 pub use account::{Account, Counter, FILE_NAME as ACCOUNT, counted};
@@ -30,4 +31,5 @@ pub use parcel::Parcel;
 pub use records::{RecordsReader, RecordsWriter, begin_records, let_old_records_go, old_records};
 pub use segment::{Bound, Full};
 pub use status::{Status, begun, counts};
+pub use totals::Totals;
 pub use trouble::{Trouble, told};

@@ -12,6 +12,7 @@ use super::account::{self, Account, Counter, Counts, counted};
 use super::directory::{RunDirectory, runs};
 use super::discarded::Discarded;
 use super::outbox_reading;
+use super::totals::Totals;
 use super::trouble::{Trouble, told};
 
 /// Metrics are called so, with the counter's name behind it.
@@ -67,6 +68,8 @@ pub struct Status {
     troubles: Vec<Trouble>,
     /// What was dropped to make room.
     discarded: Discarded,
+    /// What the runs have done that are gone.
+    totals: Totals,
 }
 
 impl Status {
@@ -74,6 +77,11 @@ impl Status {
     /// gives what it cannot read of them.
     pub fn of(spool: &Path, count_unsent: impl Fn(&Path, &HashSet<u64>) -> (u64, Vec<Trouble>)) -> Status {
         let mut troubles = Vec::new();
+        let totals = Totals::of(spool).unwrap_or_else(|error| {
+            troubles.extend(Trouble::of(spool, &error));
+            None
+        });
+        let (totals, held) = totals.unzip();
         let paths = runs(spool).unwrap_or_else(|error| {
             troubles.extend(Trouble::of(spool, &error));
             Vec::new()
@@ -123,11 +131,12 @@ impl Status {
             Some(Run { path, is_running, counts, waiting, destinations, troubles, lost })
         });
         let runs = looked.collect();
+        drop(held);
         let discarded = Discarded::of(spool).unwrap_or_else(|error| {
             troubles.extend(Trouble::of(spool, &error));
             Discarded::default()
         });
-        Status { spool: spool.to_owned(), runs, troubles, discarded }
+        Status { spool: spool.to_owned(), runs, troubles, discarded, totals: totals.unwrap_or_default() }
     }
 
     /// Whether anything is left that cannot be read now, and may be later.
@@ -150,13 +159,19 @@ impl Status {
         self.runs.iter().filter(move |run| !run.is_running || !went_on(run))
     }
 
-    /// The receivers that these wait for.
-    pub fn wait_for(&self, time_ns: u64) -> BTreeSet<String> {
-        self.past(time_ns).flat_map(|run| &run.destinations).map(|(name, _)| name.clone()).collect()
+    /// The receivers that these wait for, and those that what waits of some other runs is for.
+    pub fn wait_for(&self, time_ns: u64, others: &[PathBuf]) -> BTreeSet<String> {
+        let others = self.runs.iter().filter(|run| others.contains(&run.path));
+        self.past(time_ns).chain(others).flat_map(|run| &run.destinations).map(|(name, _)| name.clone()).collect()
     }
 
     fn left(&self) -> impl Iterator<Item = &Run> {
         self.runs.iter().filter(|run| !run.is_running)
+    }
+
+    /// Whether somebody is at work on any.
+    pub fn has_running(&self) -> bool {
+        self.runs.iter().any(|run| run.is_running)
     }
 
     /// For people.
@@ -185,6 +200,11 @@ impl Status {
             for line in told(&run.troubles) {
                 let _ = writeln!(text, "    {line}");
             }
+            let dropped = run.counts.as_ref().map_or(0, Counts::lost);
+            if dropped > 0 {
+                let _ =
+                    writeln!(text, "    {} more that it had recorded were dropped; the log says why", spans(dropped));
+            }
             if run.lost > 0 {
                 let _ = writeln!(text, "    {} more that it had recorded cannot be found any more", spans(run.lost));
             }
@@ -194,6 +214,10 @@ impl Status {
             let of = if runs == 1 { "the oldest run".to_owned() } else { format!("the {runs} oldest runs") };
             let were = if dropped == 1 { "was" } else { "were" };
             let _ = writeln!(text, "{} of {of} so far {were} dropped, as the spool was full", spans(dropped));
+        }
+        let dropped = self.totals.lost().saturating_sub(self.discarded.spans);
+        if dropped > 0 {
+            let _ = writeln!(text, "{} of runs that are over so far were dropped; the log says why", spans(dropped));
         }
         for run in self.runs.iter().filter(|run| run.is_running) {
             let Some(counts) = &run.counts else {
@@ -237,22 +261,26 @@ impl Status {
             "spans_discarded": self.discarded.spans,
             "runs_discarded": self.discarded.runs,
             "runs": runs.collect::<Vec<_>>(),
+            "of_runs_gone": Counter::METRICS.iter()
+                .map(|(counter, name, _)| ((*name).to_owned(), self.totals.get(*counter).into()))
+                .collect::<serde_json::Map<_, _>>(),
         });
         let mut text = serde_json::to_string_pretty(&status).unwrap_or_default();
         text.push('\n');
         text
     }
 
-    /// As Prometheus reads it: counters of the sidecars at work, and what waits.
+    /// As Prometheus reads it: the counters of each run that is there and those of all that are gone, which add up to what
+    /// never becomes less; and what waits.
     pub fn metrics(&self) -> String {
         let mut text = String::new();
-        let running =
-            || self.runs.iter().filter(|run| run.is_running).filter_map(|run| Some((run, run.counts.as_ref()?)));
+        let known = || self.runs.iter().filter_map(|run| Some((run, run.counts.as_ref()?)));
         for (counter, name, help) in Counter::METRICS {
             let _ = writeln!(text, "# HELP {PREFIX}{name}_total {help}.\n# TYPE {PREFIX}{name}_total counter");
-            for (run, counts) in running() {
+            for (run, counts) in known() {
                 let _ = writeln!(text, "{PREFIX}{name}_total{{run=\"{}\"}} {}", run.name(), counts.get(counter));
             }
+            let _ = writeln!(text, "{PREFIX}{name}_total{{run=\"gone\"}} {}", self.totals.get(counter));
         }
         let _ = writeln!(text, "# HELP {PREFIX}spans_waiting Spans that wait for a receiver.");
         let _ = writeln!(text, "# TYPE {PREFIX}spans_waiting gauge");
