@@ -6,6 +6,7 @@
 VENV is a virtual environment with Flask, gunicorn, `ddtrace` and OpenTelemetry's instrumentation of Flask, which is made if
 it is not there; `wrk`, `nginx`, `redis-server`, `redis-benchmark`, PostgreSQL with `pgbench`, `curl` and `cc` are Debian's.
 Everything compared is run in turns within one run, and the best of each counts, number by number: the others were disturbed.
+All processors are kept busy meanwhile, in all ways alike (`contention.py` says why).
 The numbers are for people; nothing is asserted.
 """
 
@@ -21,6 +22,7 @@ import sys
 import tempfile
 import time
 
+from contention import busy_processors
 from table import ROOT, Receiver, environment, free_port
 
 PACKAGES = ["flask", "gunicorn", "ddtrace", "opentelemetry-distro", "opentelemetry-exporter-otlp-proto-http",
@@ -316,9 +318,10 @@ def main():
         if options.only != "calls":
             print("| what | by | requests a second | ratio | 99 % within | CPU of one | more |")
             print("| --- | --- | --- | --- | --- | --- | --- |")
-        for part, measure in PARTS.items():
-            if bench.wanted(part):
-                measure(bench)
+        with busy_processors():
+            for part, measure in PARTS.items():
+                if bench.wanted(part):
+                    measure(bench)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 

@@ -5,8 +5,7 @@ instrumentation of Flask, side by side in one run.
 
 The application is served by one worker of gunicorn, and `wrk` (Debian's package of that name) asks it. What counts is the CPU
 time of the worker for each request, from /proc; all are run in turns, and the least of each is shown: the others were disturbed.
-Every processor is kept busy all the time by something that yields to everything else: processors that share a core slow each
-other down, and what runs beside the worker, a sidecar or an exporter's receiver, would else be counted as the worker's time.
+All processors are kept busy meanwhile, in all ways alike (`contention.py` says why).
 Everything goes to a receiver that takes it. Environments with the peers are made in the target directory if they are not there.
 Nothing is asserted.
 """
@@ -23,6 +22,9 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "benches"))
+from contention import busy_processors  # noqa: E402
+
 TARGET = os.environ.get("CARGO_TARGET_DIR") or os.path.join(ROOT, "target")
 LAUNCHER = os.environ.get("DDTRACE_RUN") or os.path.join(TARGET, "release/ddtrace-run")
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
@@ -163,17 +165,12 @@ def main():
     wanted = sys.argv[1:]
     ways = {name: way for name, way in ways.items() if not wanted or any(word in name for word in wanted)}
     results = {name: [] for name in ways}
-    busy = [subprocess.Popen(["nice", "-n", "19", sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count())]
-    try:
-        with tempfile.TemporaryDirectory() as directory:
-            with open(os.path.join(directory, "application.py"), "w") as file:
-                file.write(APPLICATION)
-            for _ in range(ROUNDS):
-                for name, (command, variables) in ways.items():
-                    results[name].append(measure(command, variables, directory))
-    finally:
-        for process in busy:
-            process.kill()
+    with busy_processors(), tempfile.TemporaryDirectory() as directory:
+        with open(os.path.join(directory, "application.py"), "w") as file:
+            file.write(APPLICATION)
+        for _ in range(ROUNDS):
+            for name, (command, variables) in ways.items():
+                results[name].append(measure(command, variables, directory))
     print(f"{platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}\n")
     print("| a request to Flask | CPU of the worker | more | p99 | memory of the worker | requests a second |")
     print("| --- | --- | --- | --- | --- | --- |")
