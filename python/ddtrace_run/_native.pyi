@@ -429,6 +429,15 @@ class Integration:
     ) -> Call | None: ...
 
 @final
+class Reading:
+    """A call of a client's that reads the bodies of what is asked for in it, or does not."""
+
+    @staticmethod
+    def begin(reads: bool) -> Reading: ...
+    def fail(self, error: BaseException) -> None: ...
+    def end(self) -> None: ...
+
+@final
 class Sending:
     """Stands for `send` of ASGI."""
 
@@ -454,7 +463,9 @@ class Wrapped:
 def call_of(request: object) -> Call | None: ...
 def guarded(name: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any: ...
 def is_absent() -> bool: ...
+def reads_body(response: object) -> Call | None: ...
 def stop_integrations() -> None: ...
+def wait_for_body(call: Call, response: object) -> None: ...
 
 __all__ = [
     "Call",
@@ -463,6 +474,7 @@ __all__ = [
     "Integration",
     "OtelSpan",
     "OtelTracer",
+    "Reading",
     "Scope",
     "Sending",
     "Span",
@@ -483,10 +495,12 @@ __all__ = [
     "otel_fields",
     "otel_inject",
     "otel_mode",
+    "reads_body",
     "resource_attributes",
     "set_default",
     "span_processors",
     "stop_integrations",
     "telling_runtime",
+    "wait_for_body",
     "why_not",
 ]

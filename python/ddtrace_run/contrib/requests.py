@@ -1,6 +1,7 @@
-"""requests: each request that goes out is a span, also those that follow a redirect."""
+"""requests: each request that goes out is a span, also those that follow a redirect. It lasts until the body is read, unless
+the program streams that."""
 
-from ddtrace_run._native import Wrapped
+from ddtrace_run._native import Reading, Wrapped, reads_body, wait_for_body
 from ddtrace_run.integrations import integration
 
 
@@ -13,5 +14,17 @@ def imported(module):
 
     def end(call, response):
         call.answered(response.status_code, response.headers)
+        wait_for_body(call, response)
 
     module.HTTPAdapter.send = Wrapped("requests", module.HTTPAdapter.send, begin, end)
+    response = module.Response
+    response.content = property(Wrapped("requests", response.content.fget, reads_body))
+
+
+def sessions_imported(module):
+    """`requests.sessions` has been imported."""
+
+    def begin(session, request, **kwargs):
+        return Reading.begin(not kwargs.get("stream", session.stream))
+
+    module.Session.send = Wrapped("requests", module.Session.send, begin)

@@ -25,6 +25,8 @@ pub(crate) struct Call {
     before: Option<Py<PyAny>>,
     /// An exception has been told of.
     has_failed: AtomicBool,
+    /// Whoever ends it next does not: it is somebody else's to end.
+    is_put_off: AtomicBool,
     has_ended: AtomicBool,
 }
 
@@ -39,6 +41,7 @@ impl Call {
             kind,
             before,
             has_failed: AtomicBool::new(false),
+            is_put_off: AtomicBool::new(false),
             has_ended: AtomicBool::new(false),
         }
     }
@@ -84,6 +87,11 @@ impl Call {
         Ok(())
     }
 
+    /// Leaves its end to somebody else than who has begun it.
+    pub(super) fn put_off(&self) {
+        self.is_put_off.store(true, Ordering::Relaxed);
+    }
+
     /// Ends it, as nobody else has.
     pub(super) fn finish_in_finalizer(&self, py: Python<'_>) -> PyResult<()> {
         match self.has_ended.swap(true, Ordering::Relaxed) {
@@ -94,7 +102,7 @@ impl Call {
 
     /// Ends it. What was active before is so again.
     pub(super) fn finish(&self, py: Python<'_>) -> PyResult<()> {
-        if self.has_ended.swap(true, Ordering::Relaxed) {
+        if self.is_put_off.swap(false, Ordering::Relaxed) || self.has_ended.swap(true, Ordering::Relaxed) {
             return Ok(());
         }
         let span = self.span.bind(py);

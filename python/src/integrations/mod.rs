@@ -9,6 +9,7 @@ mod call;
 mod client;
 mod database;
 mod describe;
+pub(crate) mod reading;
 mod server;
 pub(crate) mod wrapped;
 pub(crate) mod wsgi;

@@ -1,5 +1,6 @@
 //! What is put in the place of a library's functions.
 
+use super::reading::Reading;
 use super::{Call, Integration, wsgi};
 use crate::spared::is_nothing;
 use pyo3::intern;
@@ -67,6 +68,23 @@ pub(crate) fn guarded<'py>(
     }
 }
 
+/// What is traced of a call has failed.
+fn failed(traced: &Bound<'_, PyAny>, error: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = traced.py();
+    if let Ok(call) = traced.cast::<Call>() {
+        return call.get().failed(py, error);
+    }
+    traced.cast::<Reading>().map_or(Ok(()), |reading| reading.get().failed(py, error))
+}
+
+/// What is traced of a call is over.
+fn finish(traced: &Bound<'_, PyAny>) -> PyResult<()> {
+    if let Ok(call) = traced.cast::<Call>() {
+        return call.get().finish(traced.py());
+    }
+    traced.cast::<Reading>().map_or(Ok(()), Reading::finish)
+}
+
 /// What is done around a function.
 enum Around {
     /// `before` is called with its arguments, and gives what is traced of the call, or None; `after` with that and the result.
@@ -118,7 +136,6 @@ impl Wrapped {
                 return original.call(args, kwargs);
             }
         };
-        let call = traced.cast::<Call>().ok();
         match original.call(args, kwargs) {
             Ok(result) => {
                 if let Some(after) = after.as_ref().filter(|_| !traced.is_none())
@@ -126,16 +143,12 @@ impl Wrapped {
                 {
                     is_told(py, name, error)?;
                 }
-                if let Some(call) = call {
-                    call.get().finish(py)?;
-                }
+                finish(&traced)?;
                 Ok(result)
             }
             Err(error) => {
-                if let Some(call) = call {
-                    call.get().failed(py, error.value(py))?;
-                    call.get().finish(py)?;
-                }
+                failed(&traced, error.value(py))?;
+                finish(&traced)?;
                 Err(error)
             }
         }

@@ -1,0 +1,84 @@
+//! Bodies of answers: whoever reads them before the program has the answer has a span that lasts until then.
+
+use super::*;
+use ddtrace_test_support::servers::only;
+use std::net::TcpListener;
+use std::sync::mpsc::{Sender, channel};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+fn now() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock");
+    u64::try_from(now.as_nanos()).expect("a time")
+}
+
+/// Answers one request, and tells of the path and of when the second half of the body was about to go. That of what is streamed
+/// goes when somebody has come to the gate.
+fn answer(mut connection: TcpStream, gate: &TcpListener, told: &Sender<(String, u64)>) {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") {
+        if connection.read(&mut byte).unwrap_or(0) == 0 {
+            return;
+        }
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).expect("a head is text");
+    let path = head.split(' ').nth(1).expect("a path").to_owned();
+    let first = match path.as_str() {
+        "/redirected" => "HTTP/1.1 302 Found\r\nLocation: /target\r\nConnection: close\r\nContent-Length: 4\r\n\r\nte",
+        _ => "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\nte",
+    };
+    connection.write_all(first.as_bytes()).expect("it is sent");
+    if path == "/streamed" {
+        gate.accept().expect("somebody comes");
+    }
+    let time = now();
+    if path != "/broken" {
+        connection.write_all(b"xt").expect("it is sent");
+    }
+    told.send((path, time)).expect("somebody listens");
+}
+
+#[test]
+fn a_request_lasts_until_its_body_is_read() {
+    for (library, bytes) in [("requests", false), ("httpx", true), ("httpx_async", true)] {
+        let sandbox = sandbox();
+        let [listener, gate] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a port"));
+        let [port, gate_port] =
+            [&listener, &gate].map(|each| each.local_addr().expect("an address").port().to_string());
+        let (told, tells) = channel();
+        let serving = std::thread::spawn(move || {
+            std::thread::scope(|scope| {
+                for _ in 0..7 {
+                    let (connection, _) = listener.accept().expect("somebody asks");
+                    let (gate, told) = (&gate, told.clone());
+                    scope.spawn(move || answer(connection, gate, &told));
+                }
+            });
+        });
+        let outcome = sandbox.run_traced([&python(), &program("bodies.py"), library, &port, &gate_port]);
+        let (error, hook) = if bytes { ("RemoteProtocolError", "b'text'") } else { ("ChunkedEncodingError", "text") };
+        assert_eq!(outcome.out(), format!("text\n{error}\ntext\n{hook}\ntext\ntext\n"), "{library}: {outcome:?}");
+        serving.join().expect("all are answered");
+        let halves: Vec<(String, u64)> = tells.iter().collect();
+        let spans = sandbox.spans();
+        assert_eq!(trees(&spans), [&["client GET"; 6][..], &["client GET !"]].concat(), "{library}");
+        let of = |path: &str| {
+            let url = format!("http://127.0.0.1:{port}{path}");
+            only(&spans, |span| span.text("url.full") == Some(&url))
+        };
+        let half = |path: &str| halves.iter().find(|(of, _)| of == path).expect("it was asked for").1;
+        for path in ["/late", "/broken", "/redirected", "/target", "/late/hooked"] {
+            assert!(of(path).end >= half(path), "{library}: {path}");
+        }
+        assert!(of("/streamed").end <= half("/streamed"), "{library}");
+        assert!(of("/redirected").end <= of("/target").start, "{library}");
+        let broken = of("/broken");
+        assert_eq!(
+            (broken.error_type().is_some_and(|kind| kind.ends_with(error)), broken.events.len()),
+            (true, 1),
+            "{library}"
+        );
+        assert_eq!(broken.number("http.response.status_code"), Some(200), "{library}");
+    }
+}

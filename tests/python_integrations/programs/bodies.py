@@ -1,0 +1,78 @@
+"""`bodies.py LIBRARY PORT GATE`: asks for bodies that come late, that break off, and that are streamed."""
+
+import asyncio
+import socket
+import sys
+
+library, port, gate = sys.argv[1], *map(int, sys.argv[2:])
+base = f"http://127.0.0.1:{port}"
+
+
+def has_headers():
+    """Lets the rest of a body come."""
+    socket.create_connection(("127.0.0.1", gate)).close()
+
+
+def by_requests():
+    import requests
+
+    class Own(requests.Session):
+        def send(self, request, **kwargs):
+            return super().send(request, **kwargs)
+
+    print(requests.get(f"{base}/late").text)
+    try:
+        requests.get(f"{base}/broken")
+    except requests.RequestException as error:
+        print(type(error).__name__)
+    with Own() as session:
+        print(session.send(session.prepare_request(requests.Request("GET", f"{base}/redirected"))).text)
+        hooks = {"response": lambda *_, **__: print(session.get(f"{base}/hook", stream=True).text)}
+        print(session.get(f"{base}/late/hooked", hooks=hooks).text)
+        with session.get(f"{base}/streamed", stream=True) as response:
+            has_headers()
+            print(response.text)
+
+
+def by_httpx():
+    import httpx
+
+    with httpx.Client(follow_redirects=True) as client:
+        print(client.get(f"{base}/late").text)
+        try:
+            client.get(f"{base}/broken")
+        except httpx.HTTPError as error:
+            print(type(error).__name__)
+        print(client.send(client.build_request("GET", f"{base}/redirected")).text)
+        hooks = {"response": [lambda _: print(client.send(httpx.Request("GET", f"{base}/hook"), stream=True).read())]}
+        with httpx.Client(event_hooks=hooks) as hooked:
+            print(hooked.get(f"{base}/late/hooked").text)
+        with client.stream("GET", f"{base}/streamed") as response:
+            has_headers()
+            print(response.read().decode())
+
+
+async def by_httpx_async():
+    import httpx
+
+    async with httpx.AsyncClient(follow_redirects=True) as client:
+        print((await client.get(f"{base}/late")).text)
+        try:
+            await client.get(f"{base}/broken")
+        except httpx.HTTPError as error:
+            print(type(error).__name__)
+        print((await client.send(client.build_request("GET", f"{base}/redirected"))).text)
+
+        async def hook(_):
+            print(await (await client.send(httpx.Request("GET", f"{base}/hook"), stream=True)).aread())
+
+        async with httpx.AsyncClient(event_hooks={"response": [hook]}) as hooked:
+            print((await hooked.get(f"{base}/late/hooked")).text)
+        async with client.stream("GET", f"{base}/streamed") as response:
+            has_headers()
+            print((await response.aread()).decode())
+
+
+asked = globals()["by_" + library]()
+if asked is not None:
+    asyncio.run(asked)
