@@ -4,6 +4,7 @@
 mod bodies;
 mod clients;
 mod databases;
+mod ends;
 mod frameworks;
 mod harmless;
 mod prefork;

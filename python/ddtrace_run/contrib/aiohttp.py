@@ -62,6 +62,9 @@ def server_imported(module):
                 call.fail(error)
                 guarded("aiohttp", call.answered, 500)
             raise
+        except BaseException as error:
+            call.fail(error)
+            raise
         finally:
             guarded("aiohttp", _route, call, request)
             call.end()

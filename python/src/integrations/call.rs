@@ -12,8 +12,9 @@ use ddtrace::http::is_error_status;
 use ddtrace::semconv::network::HTTP_RESPONSE_STATUS_CODE;
 use ddtrace::semconv::{ERROR_TYPE, INTEGRATION_SCOPE, Key, RESPONSE_HEADER};
 use ddtrace::span::{SpanKind, Status};
-use pyo3::exceptions::PyException;
+use pyo3::exceptions::{PyException, PyGeneratorExit};
 use pyo3::prelude::*;
+use pyo3::types::PyType;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What is traced of one call: a span that is active until the end.
@@ -70,9 +71,9 @@ impl Call {
         });
     }
 
-    /// It has failed by an exception, of which an event tells. What ends a program, a task or a generator is no error.
+    /// It has failed by an exception, of which an event tells. A task, greenlet or generator that nobody wants any more is no error.
     pub(super) fn failed(&self, py: Python<'_>, error: &Bound<'_, PyAny>) -> PyResult<()> {
-        if !error.is_instance_of::<PyException>() || self.has_failed.swap(true, Ordering::Relaxed) {
+        if is_cancelled(error) || self.has_failed.swap(true, Ordering::Relaxed) {
             return Ok(());
         }
         let span = self.span.bind(py);
@@ -149,6 +150,26 @@ impl Call {
             }
         });
     }
+}
+
+/// Whether an exception only says that nobody wants it any more: so it is with a client that has gone. What ends the program, or
+/// the process that serves it, has broken a request off.
+fn is_cancelled(error: &Bound<'_, PyAny>) -> bool {
+    /// Without an import of what the program may not have.
+    const KINDS: [(&str, &str); 3] =
+        [("asyncio.exceptions", "CancelledError"), ("greenlet", "GreenletExit"), ("trio", "Cancelled")];
+    let is = |kind: &Bound<'_, PyType>, (module, name): (&str, &str)| {
+        kind.name().is_ok_and(|of| of == name) && kind.module().is_ok_and(|of| of == module)
+    };
+    if error.is_instance_of::<PyException>() {
+        return false;
+    }
+    error.is_instance_of::<PyGeneratorExit>()
+        || error
+            .get_type()
+            .mro()
+            .iter()
+            .any(|kind| kind.cast::<PyType>().is_ok_and(|kind| KINDS.iter().any(|known| is(kind, *known))))
 }
 
 #[pymethods]
