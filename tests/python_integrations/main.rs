@@ -7,6 +7,7 @@ mod databases;
 mod ends;
 mod frameworks;
 mod harmless;
+mod mounts;
 mod prefork;
 mod switches;
 

@@ -2,7 +2,7 @@
 
 import functools
 
-from ddtrace_run._native import Sending, guarded
+from ddtrace_run._native import Sending, call_of, guarded
 
 
 def traced(integration, call, before=None):
@@ -14,6 +14,9 @@ def traced(integration, call, before=None):
             guarded(integration.name, before, self)
         request = guarded(integration.name, integration.serves, scope)
         if request is None:
+            around = call_of(scope)
+            if around is not None:
+                send = Sending(send, around, True)
             return await call(self, scope, receive, send)
         try:
             return await call(self, scope, receive, Sending(send, request))

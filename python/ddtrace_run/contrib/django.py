@@ -29,7 +29,11 @@ def base_imported(module):
     def resolved(request, match):
         call = _call(request)
         if call is not None:
-            call.routed(match.route)
+            root = getattr(request, "environ", {}).get("ddtrace_run.mounted")
+            if root is None:
+                call.routed(match.route)
+            else:
+                call.routed("/" + match.route, root)
 
     handler = module.BaseHandler
     resolve = handler.resolve_request

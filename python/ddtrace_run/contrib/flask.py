@@ -15,7 +15,9 @@ def imported(module):
         request = current._get_current_object()
         call = call_of(request.environ)
         if call is not None and request.url_rule is not None:
-            call.routed(request.url_rule.rule, request.environ.get("SCRIPT_NAME", ""))
+            # Where it is mounted as a route says it, or else as the request has it.
+            root = request.environ.get("ddtrace_run.mounted", request.environ.get("SCRIPT_NAME", ""))
+            call.routed(request.url_rule.rule, root)
 
     def failing(*arguments):
         call = call_of(current.environ)

@@ -21,7 +21,10 @@ def routing_imported(module):
 
     def mounting(mount, scope, *_):
         if scope["type"] == "http":
-            scope[_MOUNTED] = scope.get(_MOUNTED, "") + mount.path
+            scope[_MOUNTED] = path = scope.get(_MOUNTED, "") + mount.path
+            call = call_of(scope)
+            if call is not None:
+                call.mounted(path)
 
     module.Route.handle = Wrapped("starlette", module.Route.handle, _handling)
     module.Mount.handle = Wrapped("starlette", module.Mount.handle, mounting)

@@ -75,13 +75,16 @@ pub(super) fn begin(
 pub(crate) struct Sending {
     send: Py<PyAny>,
     call: Py<Call>,
+    /// What it is handed to is a part of the application, whose answers others may still change.
+    is_of_part: bool,
 }
 
 #[pymethods]
 impl Sending {
     #[new]
-    fn new(send: Py<PyAny>, call: Py<Call>) -> Sending {
-        Sending { send, call }
+    #[pyo3(signature = (send, call, is_of_part=false))]
+    fn new(send: Py<PyAny>, call: Py<Call>, is_of_part: bool) -> Sending {
+        Sending { send, call, is_of_part }
     }
 
     #[pyo3(signature = (*args, **kwargs))]
@@ -104,24 +107,40 @@ impl Sending {
 }
 
 impl Sending {
+    fn note_handled(&self, py: Python<'_>, status: u16) -> PyResult<()> {
+        if self.call.get().is_error(status)
+            && let Some(error) = handled(py)?
+        {
+            self.call.get().is_answered_for(error);
+        }
+        Ok(())
+    }
+
     fn tell(&self, py: Python<'_>, message: &Bound<'_, PyAny>) -> PyResult<()> {
         let Ok(message) = message.cast::<PyDict>() else { return Ok(()) };
         let call = self.call.get();
         match item(message, intern!(py, "type"))?.as_slice() {
             b"http.response.start" => {
                 let Some(status) = message.get_item(intern!(py, "status"))? else { return Ok(()) };
+                let status = status.extract()?;
+                if self.is_of_part {
+                    return self.note_handled(py, status);
+                }
                 let headers = match message.get_item(intern!(py, "headers"))? {
                     Some(headers) if super::describe::wants_headers() => Some(Headers::of_pairs(&headers)?),
                     _ => None,
                 };
-                let status = status.extract()?;
                 if call.is_error(status) {
-                    tell_of_handled(py, call)?;
+                    let handled = handled(py)?;
+                    // Middlewares answer in another task.
+                    if let Some(error) = handled.or_else(|| call.answered_for(py)) {
+                        call.failed(py, &error)?;
+                    }
                 }
                 call.answer(status, headers.as_ref());
             }
             // What the application does behind the response is no part of the request.
-            b"http.response.body" => {
+            b"http.response.body" if !self.is_of_part => {
                 let more = message.get_item(intern!(py, "more_body"))?;
                 if !more.map(|more| more.is_truthy()).transpose()?.unwrap_or(false) {
                     call.end_and_stay(py)?;
@@ -133,12 +152,9 @@ impl Sending {
     }
 }
 
-/// Tells of the exception that is answered for, if one is: frameworks send the answer while they handle it. Exceptions that are
-/// answers themselves are no failures of the program.
-fn tell_of_handled(py: Python<'_>, call: &Call) -> PyResult<()> {
+/// The exception that is answered for, if one is: frameworks send the answer while they handle it. Exceptions that are answers
+/// themselves are no failures of the program.
+fn handled(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
     let handled = py.import("sys")?.call_method0("exc_info")?.get_item(1)?;
-    if handled.is_none() || handled.hasattr(intern!(py, "status_code"))? {
-        return Ok(());
-    }
-    call.failed(py, &handled)
+    Ok((!handled.is_none() && !handled.hasattr(intern!(py, "status_code"))?).then_some(handled))
 }

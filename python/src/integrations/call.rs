@@ -16,6 +16,7 @@ use pyo3::exceptions::{PyException, PyGeneratorExit};
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What is traced of one call: a span that is active until the end.
 #[pyclass(frozen, module = "ddtrace_run")]
@@ -24,6 +25,10 @@ pub(crate) struct Call {
     pub(super) kind: SpanKind,
     /// What was active before, if anything was.
     before: Option<Py<PyAny>>,
+    /// Where the application is mounted that it goes to, until that says more of its route.
+    mounted_at: Mutex<Option<String>>,
+    /// The exception for which a part of the application has answered.
+    handled: Mutex<Option<Py<PyAny>>>,
     /// An exception has been told of.
     has_failed: AtomicBool,
     /// Whoever ends it next does not: it is somebody else's to end.
@@ -41,6 +46,8 @@ impl Call {
             span: span.unbind(),
             kind,
             before,
+            mounted_at: Mutex::default(),
+            handled: Mutex::default(),
             has_failed: AtomicBool::new(false),
             is_put_off: AtomicBool::new(false),
             has_ended: AtomicBool::new(false),
@@ -88,6 +95,28 @@ impl Call {
         Ok(())
     }
 
+    pub(super) fn mounted_at(&self) -> Option<String> {
+        taken(&self.mounted_at).clone()
+    }
+
+    /// A part of the application answers for this exception: if that is what the request is answered with, it is told of.
+    pub(super) fn is_answered_for(&self, error: Bound<'_, PyAny>) {
+        let before = taken(&self.handled).replace(error.unbind());
+        drop(before);
+    }
+
+    pub(super) fn answered_for<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        taken(&self.handled).take().map(|error| error.into_bound(py))
+    }
+
+    fn name_route(&self, route: String) {
+        self.span.get().change(|data| {
+            let method = String::from(data.name().split(' ').next().unwrap_or_default());
+            data.set_name(format!("{method} {route}").into());
+            data.set_attribute("http.route", Value::Text(route.into()).attribute());
+        });
+    }
+
     /// Leaves its end to somebody else than who has begun it.
     pub(super) fn put_off(&self) {
         self.is_put_off.store(true, Ordering::Relaxed);
@@ -103,6 +132,7 @@ impl Call {
 
     /// Ends it. What was active before is so again.
     pub(super) fn finish(&self, py: Python<'_>) -> PyResult<()> {
+        drop(self.answered_for(py));
         if self.is_put_off.swap(false, Ordering::Relaxed) || self.has_ended.swap(true, Ordering::Relaxed) {
             return Ok(());
         }
@@ -152,6 +182,10 @@ impl Call {
     }
 }
 
+fn taken<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+    value.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Whether an exception only says that nobody wants it any more: so it is with a client that has gone. What ends the program, or
 /// the process that serves it, has broken a request off.
 fn is_cancelled(error: &Bound<'_, PyAny>) -> bool {
@@ -198,11 +232,18 @@ impl Call {
         if route.is_empty() {
             return;
         }
-        self.span.get().change(|data| {
-            let method = String::from(data.name().split(' ').next().unwrap_or_default());
-            data.set_name(format!("{method} {route}").into());
-            data.set_attribute("http.route", Value::Text(route.into()).attribute());
-        });
+        *taken(&self.mounted_at) = None;
+        self.name_route(route);
+    }
+
+    /// It has reached what is mounted at a path, which is its route unless that knows more.
+    fn mounted(slf: &Bound<'_, Self>, path: String) -> PyResult<()> {
+        *taken(&slf.get().mounted_at) = Some(path.clone());
+        // At the root nothing is known of it yet.
+        if !path.is_empty() {
+            slf.get().name_route(path);
+        }
+        super::mounted::enter(slf)
     }
 
     /// Sets an attribute.

@@ -9,6 +9,7 @@ mod call;
 mod client;
 mod database;
 mod describe;
+mod mounted;
 pub(crate) mod reading;
 mod server;
 pub(crate) mod wrapped;

@@ -37,7 +37,12 @@ pub(super) fn call<'py>(
     }
     let call = match begin(py, integration, &environ) {
         Ok(Begun::Traced(call)) => Bound::new(py, call)?,
-        Ok(Begun::Left) => return application.call1(arguments),
+        Ok(Begun::Left) => {
+            if let Err(error) = super::mounted::join(py, integration, &environ) {
+                is_told(py, integration.name(), error)?;
+            }
+            return application.call1(arguments);
+        }
         Ok(Begun::HandedOn(before)) => {
             let response = application.call1(arguments);
             store::activate(py, &Active::of(Some(before.bind(py))))?;

@@ -1,0 +1,57 @@
+//! Applications within applications: a request is one span, with the route and the exception of whoever serves it.
+
+use super::*;
+
+/// The spans of requests to all of them, with their errors.
+fn requests(middleware: bool) -> Vec<String> {
+    let mut sandbox = sandbox();
+    if middleware {
+        sandbox.set("MIDDLEWARE", "1");
+    }
+    let arguments = ["-W", "ignore", "-m", "uvicorn", "--port", "{port}", "--root-path", "/proxied", "mounts:app"];
+    let (server, port) = serve(&mut sandbox, &arguments);
+    for (path, status) in [
+        ("/static/file", 200),
+        ("/static/none", 404),
+        ("/plain/x", 200),
+        ("/of/one/users/7", 200),
+        ("/of/one/fails", 500),
+        ("/of/one/none", 404),
+        ("/within", 200),
+        ("/users/8", 200),
+        ("/sub/fails", 500),
+    ] {
+        assert_eq!(ask(port, path, "").0, status, "{path}");
+    }
+    drop(server);
+    let spans = sandbox.spans();
+    let seen = spans.iter().map(|span| {
+        let (route, kind) = (span.text("http.route").unwrap_or_default(), span.error_type().unwrap_or_default());
+        format!("{} {} {route} {kind} {}", span.kind, span.name, span.events.len())
+    });
+    let mut seen: Vec<String> = seen.collect();
+    seen.sort();
+    seen
+}
+
+const SEEN: [&str; 9] = [
+    "server GET /of/{tenant} /of/{tenant}  0",
+    "server GET /of/{tenant}/fails /of/{tenant}/fails ValueError 1",
+    "server GET /of/{tenant}/users/<name> /of/{tenant}/users/<name>  0",
+    "server GET /plain /plain  0",
+    "server GET /static /static  0",
+    "server GET /static /static  0",
+    "server GET /sub/fails /sub/fails KeyError 1",
+    "server GET /users/<name> /users/<name>  0",
+    "server GET /within /within  0",
+];
+
+#[test]
+fn what_is_mounted_has_its_route_and_its_exception() {
+    assert_eq!(requests(false), SEEN);
+}
+
+#[test]
+fn a_middleware_around_it_changes_nothing() {
+    assert_eq!(requests(true), SEEN);
+}
