@@ -33,6 +33,32 @@ fn sqlite() {
     assert!(spans.iter().all(|span| span.text("db.system.name") == Some("sqlite")));
 }
 
+/// As Django and SQLAlchemy write it.
+#[test]
+fn names_in_double_quotes_of_sqlite() {
+    let sandbox = sandbox();
+    let script = r#"
+import sqlite3
+database = sqlite3.connect(":memory:")
+database.execute('CREATE TABLE IF NOT EXISTS "things" ("id" integer, "name" text)')
+database.execute('INSERT INTO "things" ("id", "name") VALUES (1, \'secret\')')
+database.execute('SELECT "things"."id", "secret" FROM "things" WHERE "things"."name" = "secret" LIMIT 21')
+"#;
+    assert_eq!(sandbox.run_traced([&python(), "-c", script]).code, Some(0));
+    let spans = sandbox.spans();
+    let mut seen: Vec<String> =
+        spans.iter().map(|span| format!("{}: {}", span.name, span.text("db.query.text").unwrap_or_default())).collect();
+    seen.sort();
+    assert_eq!(
+        seen,
+        [
+            r#"CREATE things: CREATE TABLE IF NOT EXISTS "things" (? integer, ? text)"#,
+            r#"INSERT things: INSERT INTO "things" ("id", "name") VALUES (?, ?)"#,
+            r#"SELECT things: SELECT "things"."id", ? FROM "things" WHERE "things"."name" = ? LIMIT ?"#,
+        ]
+    );
+}
+
 #[test]
 fn postgresql() {
     for (library, out) in [("psycopg2", "1\n[('a',)]\nUndefinedTable\n"), ("psycopg", "[('a',)]\nUndefinedTable\n")] {

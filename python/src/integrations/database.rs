@@ -13,6 +13,7 @@ use ddtrace::span::SpanKind;
 use ddtrace::tracer::SpanData;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyInt, PyString, PyTuple};
+use std::borrow::Cow;
 
 /// The longest summary, and the longest text of a statement, in bytes.
 const MAX_SUMMARY: usize = 255;
@@ -61,9 +62,20 @@ fn summary(statement: &str, system: &str) -> String {
         if !summary.is_empty() {
             summary.push(' ');
         }
-        summary.push_str(&String::from_utf8_lossy(word));
+        let word = String::from_utf8_lossy(word);
+        summary.push_str(&if dialect == Dialect::Sqlite { unquoted(word) } else { word });
     }
     summary
+}
+
+/// A name without its double quotes, if it is one without them, too: names of spans are scrubbed as statements are, and where
+/// they stand there, these would be around a string.
+fn unquoted(name: Cow<'_, str>) -> Cow<'_, str> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'"');
+    if name.contains('"') && !name.contains("\"\"") && name.bytes().all(is_plain) {
+        return Cow::Owned(name.replace('"', ""));
+    }
+    name
 }
 
 /// What is shown of a command's arguments.

@@ -137,6 +137,11 @@ fn quoted_name(text: &[u8], start: usize, quote: u8) -> Token {
     }
 }
 
+/// Whether double quotes that have an end begin at `at`.
+pub(super) fn is_name_in_double_quotes(text: &[u8], at: usize) -> bool {
+    byte(text, at) == Some(b'"') && quoted_name(text, at.saturating_add(1), b'"').kind == Kind::Word
+}
+
 /// Behind a string that begins at `start` with a quote, or with three where the dialect may have that.
 fn quoted_end(text: &[u8], start: usize, quote: u8, dialect: Dialect) -> usize {
     let end = string_end(text, start.saturating_add(1), quote, dialect.backslash());

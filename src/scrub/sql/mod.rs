@@ -6,18 +6,21 @@
 //! what it calls a resource.
 //!
 //! Where texts begin and end depends on the database. In doubt more is hidden: what has no end reaches to the end of the
-//! text, and where the database is not known ([`Dialect::Unknown`]), double quotes are taken for those of a string.
+//! text, and where the database is not known ([`Dialect::Unknown`]), double quotes are taken for those of a string. So they
+//! are for SQLite, which takes them for either, but where only a name can stand (`names.rs`).
 //!
 //! In-process code: no allocation, no reachable panic, time linear in the length.
 
 mod dialect;
 mod lexer;
+mod names;
 mod summary;
 
 pub use dialect::Dialect;
 pub use summary::Summary;
 
 use lexer::{Kind, Token, token};
+use names::Names;
 
 const LITERAL: &[u8] = b"?";
 const SPACE: &[u8] = b" ";
@@ -29,6 +32,7 @@ pub struct SqlPieces<'a> {
     dialect: Dialect,
     at: usize,
     list: List,
+    names: Names,
     /// Something was left out that may have kept apart what stands around it.
     gap: bool,
     /// What the last piece was.
@@ -78,6 +82,7 @@ impl<'a> SqlPieces<'a> {
             dialect,
             at: 0,
             list: List::Outside,
+            names: Names::new(),
             gap: false,
             before: Before::Space,
             escapes: Escapes::No,
@@ -130,6 +135,7 @@ impl<'a> Iterator for SqlPieces<'a> {
         }
         loop {
             let token = self.token(self.at)?;
+            let token = self.names.read(self.text, self.at, token, self.dialect);
             let original = self.text.get(self.at..token.end)?;
             self.at = token.end;
             if token.kind == Kind::Space && self.escapes == Escapes::SameLine && original.contains(&b'\n') {

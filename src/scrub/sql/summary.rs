@@ -2,7 +2,8 @@
 //! `db.query.summary`).
 
 use super::Dialect;
-use super::lexer::{Kind, token};
+use super::lexer::{Kind, Token, token};
+use super::names::Names;
 
 /// Words that are operations where a statement or a part of it begins.
 const OPERATIONS: [&[u8]; 30] = [
@@ -26,6 +27,7 @@ pub struct Summary<'a> {
     text: &'a [u8],
     dialect: Dialect,
     at: usize,
+    names: Names,
     /// The next word begins a statement.
     begins: bool,
     /// The next name is what the operation is about.
@@ -38,7 +40,7 @@ impl<'a> Summary<'a> {
     /// Reads a statement, or several.
     #[must_use]
     pub fn new(text: &'a [u8], dialect: Dialect) -> Self {
-        Summary { text, dialect, at: 0, begins: true, expects_target: false, in_list: false }
+        Summary { text, dialect, at: 0, names: Names::new(), begins: true, expects_target: false, in_list: false }
     }
 }
 
@@ -53,6 +55,7 @@ impl<'a> Iterator for Summary<'a> {
         loop {
             let start = self.at;
             let found = token(self.text, start, self.dialect, false)?;
+            let found = self.names.read(self.text, start, found, self.dialect);
             self.at = found.end;
             let word = self.text.get(start..found.end)?;
             match found.kind {
@@ -90,13 +93,20 @@ impl<'a> Iterator for Summary<'a> {
 
 impl Summary<'_> {
     /// Behind a name that may have its schema before it: `a.b`.
-    fn end_of_name(&self, mut end: usize) -> usize {
-        while let Some(dot) = token(self.text, end, self.dialect, false).filter(|token| token.kind == Kind::Other(b'.'))
-            && let Some(next) = token(self.text, dot.end, self.dialect, false).filter(|token| token.kind == Kind::Word)
+    fn end_of_name(&mut self, mut end: usize) -> usize {
+        let mut names = self.names.clone();
+        while let Some(dot) = self.read(&mut names, end).filter(|token| token.kind == Kind::Other(b'.'))
+            && let Some(next) = self.read(&mut names, dot.end).filter(|token| token.kind == Kind::Word)
         {
             end = next.end;
+            self.names = names.clone();
         }
         end
+    }
+
+    fn read(&self, names: &mut Names, at: usize) -> Option<Token> {
+        let token = token(self.text, at, self.dialect, false)?;
+        Some(names.read(self.text, at, token, self.dialect))
     }
 }
 
@@ -108,7 +118,11 @@ mod tests {
     use std::vec::Vec;
 
     fn summary(text: &str) -> String {
-        let words: Vec<_> = Summary::new(text.as_bytes(), Dialect::PostgreSql).collect();
+        summary_of(text, Dialect::PostgreSql)
+    }
+
+    fn summary_of(text: &str, dialect: Dialect) -> String {
+        let words: Vec<_> = Summary::new(text.as_bytes(), dialect).collect();
         words.iter().map(|word| std::str::from_utf8(word).unwrap()).collect::<Vec<_>>().join(" ")
     }
 
@@ -131,6 +145,19 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(summary(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn tables_in_double_quotes() {
+        for (text, expected) in [
+            (r#"SELECT "t"."a" FROM "t" INNER JOIN "main"."u" ON ("t"."a" = "u"."b")"#, r#"SELECT "t" "main"."u""#),
+            (r#"INSERT INTO "t" ("a") VALUES ("b")"#, r#"INSERT "t""#),
+            (r#"CREATE TABLE IF NOT EXISTS "t" ("a" text)"#, r#"CREATE "t""#),
+            (r#"SELECT a IS NOT DISTINCT FROM "s3cret""#, "SELECT"),
+            (r#"VACUUM INTO "s3cret""#, "VACUUM"),
+        ] {
+            assert_eq!(summary_of(text, Dialect::Sqlite), expected, "{text}");
         }
     }
 
