@@ -90,6 +90,47 @@ for name in 'one', 'two':
 }
 
 #[test]
+fn answers_that_know_their_length_keep_it() {
+    assert_same(
+        "
+import http.client, threading, wsgiref.simple_server
+from flask import Flask
+class Parts:
+    def __init__(self, *parts):
+        self.parts = parts
+    def __iter__(self):
+        return iter(self.parts)
+class Sized(Parts):
+    def __len__(self):
+        return len(self.parts)
+class Quiet(wsgiref.simple_server.WSGIRequestHandler):
+    def log_message(self, *_):
+        pass
+results = [Sized(b'one'), Sized(b'one', b'two'), Sized(), Parts(b'one'), (part for part in [b'one'])]
+def app(environ, start_response):
+    start_response('200 OK', [('Content-Type', 'text/plain')])
+    return results[int(environ['PATH_INFO'][1:])]
+def middleware(environ, start_response):
+    result = app(environ, start_response)
+    print(bool(result), hasattr(result, '__len__'))
+    return result
+server = wsgiref.simple_server.make_server('127.0.0.1', 0, middleware, handler_class=Quiet)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+for number in range(len(results)):
+    connection = http.client.HTTPConnection('127.0.0.1', server.server_port)
+    connection.request('GET', f'/{number}')
+    response = connection.getresponse()
+    print(response.read(), response.getheader('content-length'))
+for result in results:
+    flask = Flask(__name__)
+    flask.wsgi_app = lambda *_: result
+    wrapped = flask({}, print)
+    print(bool(wrapped), hasattr(wrapped, '__len__'), type(result) is Sized and len(wrapped))
+",
+    );
+}
+
+#[test]
 fn headers_and_classes_of_the_programs_own_stay_as_they_are() {
     assert_same(
         "

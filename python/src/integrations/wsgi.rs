@@ -70,7 +70,12 @@ pub(super) fn call<'py>(
             }
             let parts = response.try_iter()?.unbind();
             let call = Mutex::new(Some(call.unbind()));
+            let is_sized = response.get_type().hasattr(intern!(py, "__len__"))?;
             let response = Response { response: response.unbind(), parts, call };
+            if is_sized {
+                let response = PyClassInitializer::from(response).add_subclass(SizedResponse);
+                return Ok(Bound::new(py, response)?.into_any());
+            }
             Ok(Bound::new(py, response)?.into_any())
         }
         Err(error) => {
@@ -177,7 +182,7 @@ impl StartResponse {
 }
 
 /// The parts of a response as they are made; the request is over when it is closed, or after the last one if nobody does.
-#[pyclass(frozen, module = "ddtrace_run")]
+#[pyclass(frozen, subclass, module = "ddtrace_run")]
 struct Response {
     response: Py<PyAny>,
     parts: Py<PyIterator>,
@@ -224,9 +229,25 @@ impl Response {
         closed
     }
 
+    fn __bool__(&self, py: Python<'_>) -> PyResult<bool> {
+        self.response.bind(py).is_truthy()
+    }
+
     /// What servers and middlewares ask of a response.
     fn __getattr__<'py>(&self, py: Python<'py>, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
         self.response.bind(py).getattr(name)
+    }
+}
+
+/// The same of one that knows how many parts it has: by that servers know its length.
+#[pyclass(frozen, extends = Response, module = "ddtrace_run")]
+struct SizedResponse;
+
+#[pymethods]
+impl SizedResponse {
+    fn __len__(slf: &Bound<'_, Self>) -> PyResult<usize> {
+        let py = slf.py();
+        slf.as_super().get().response.bind(py).len()
     }
 }
 
