@@ -458,6 +458,19 @@ class Wrapped:
     ) -> Self: ...
     @staticmethod
     def wsgi(integration: Integration, application: Callable[..., Any]) -> Wrapped: ...
+    @staticmethod
+    def changed(
+        name: str,
+        original: Callable[..., Any],
+        change: Callable[..., tuple[tuple[Any, ...], dict[str, Any]]],
+    ) -> Wrapped: ...
+    @staticmethod
+    def coroutine(
+        name: str,
+        original: Callable[..., Any],
+        change: Callable[..., tuple[tuple[Any, ...], dict[str, Any], Callable[[], Call | None]]],
+        after: Callable[[Call, Any], object],
+    ) -> Wrapped: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
     def __get__(self, instance: object, owner: type | None = None, /) -> Any: ...
 

@@ -130,6 +130,53 @@ for result in results:
     );
 }
 
+/// Those that name their caller by how many frames that is away, and that are shown only if it is the program itself.
+#[test]
+fn warnings_are_about_the_same_line() {
+    assert_same(
+        "
+import asyncio, sqlite3, sys, warnings
+import aiohttp
+from aiohttp import web
+async def hello(request):
+    warnings.warn('in a handler', DeprecationWarning, stacklevel=2)
+    return web.Response(text='hello')
+async def main():
+    app = web.Application()
+    app.router.add_get('/', hello)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, '127.0.0.1', 0)
+    await site.start()
+    url = f'http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}/'
+    async with aiohttp.ClientSession() as session:
+        print((await session.get(url, auth=aiohttp.BasicAuth('a', 'b'))).status)
+        async with session.get(url, auth=aiohttp.BasicAuth('a', 'b')) as response:
+            print(await response.text())
+        print(await asyncio.gather(*[session.head(url, proxy_auth=None, auth=aiohttp.BasicAuth('a', 'b'))]) and 'gathered')
+        task = asyncio.create_task(session.get(url).__aenter__())
+        task.cancel()
+        try:
+            await task
+        except asyncio.CancelledError as error:
+            print(type(error))
+        session.get(url).close()
+        try:
+            await session.get('http://127.0.0.1:1/')
+        except aiohttp.ClientError as error:
+            import traceback
+            print(type(error), [frame.name for frame in traceback.extract_tb(error.__traceback__)])
+    await runner.cleanup()
+asyncio.run(main())
+print(sqlite3.connect(':memory:', 5.0, 0, None, True).execute('SELECT 1').fetchall())
+try:
+    sqlite3.connect()
+except TypeError as error:
+    print(error)
+",
+    );
+}
+
 #[test]
 fn headers_and_classes_of_the_programs_own_stay_as_they_are() {
     assert_same(

@@ -2,7 +2,7 @@
 
 import functools
 
-from ddtrace_run._native import guarded
+from ddtrace_run._native import Wrapped, guarded
 from ddtrace_run.integrations import integration
 
 
@@ -11,32 +11,22 @@ def client_imported(module):
     from multidict import CIMultiDict
 
     client = integration("aiohttp_client")
-    session = module.ClientSession
-    request = session._request
 
-    @functools.wraps(request)
-    async def traced(self, method, str_or_url, **kwargs):
+    def change(session, method, str_or_url, **kwargs):
         # The program's own are not changed.
-        headers = CIMultiDict(kwargs.get("headers") or ())
-        call = guarded("aiohttp_client", _begin, client, self, method, str_or_url, headers)
-        if call is None:
-            return await request(self, method, str_or_url, **kwargs)
-        kwargs["headers"] = headers
-        try:
-            response = await request(self, method, str_or_url, **kwargs)
-            guarded("aiohttp_client", call.answered, response.status, response.headers)
-            return response
-        except BaseException as error:
-            call.fail(error)
-            raise
-        finally:
-            call.end()
+        kwargs["headers"] = headers = CIMultiDict(kwargs.get("headers") or ())
 
-    session._request = traced
+        def begin():
+            return client.asks(method, str(session._build_url(str_or_url)), headers)
 
+        return (session, method, str_or_url), kwargs, begin
 
-def _begin(client, session, method, url, headers):
-    return client.asks(method, str(session._build_url(url)), headers)
+    def end(call, response):
+        call.answered(response.status, response.headers)
+
+    # How far away the caller is, warnings of its know.
+    session = module.ClientSession
+    session._request = Wrapped.coroutine("aiohttp_client", session._request, change, end)
 
 
 def server_imported(module):

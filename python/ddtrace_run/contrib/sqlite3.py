@@ -1,6 +1,5 @@
 """sqlite3: each statement is a span."""
 
-import functools
 import sys
 
 from ddtrace_run._native import Wrapped
@@ -20,18 +19,21 @@ def imported(module):
     def begin_many(cursor, statement, batch, *_, **__):
         return sqlite.executes("sqlite", statement, _NOWHERE, _dbapi.size_of(batch))
 
+    def change_cursor(connection, *args, **kwargs):
+        given = args[0] if args else kwargs.get("factory", module.Cursor)
+        factory = _dbapi.cursor_class(given, "sqlite", begin, begin_many, "executescript")
+        if args:
+            return (connection, factory, *args[1:]), kwargs
+        return (connection,), {**kwargs, "factory": factory}
+
     def members(base):
         if base.cursor is not module.Connection.cursor:
             # The program's own, which may take nothing.
             return {}
 
-        @functools.wraps(base.cursor)
-        def cursor(self, factory=module.Cursor):
-            return base.cursor(self, _dbapi.cursor_class(factory, "sqlite", begin, begin_many, "executescript"))
-
-        # Of some releases these do not ask for a cursor.
+        # Of some releases the others do not ask for a cursor.
         return {
-            "cursor": cursor,
+            "cursor": Wrapped.changed("sqlite", base.cursor, change_cursor),
             "execute": Wrapped("sqlite", base.execute, begin),
             "executemany": Wrapped("sqlite", base.executemany, begin_many),
             "executescript": Wrapped("sqlite", base.executescript, begin),
@@ -39,17 +41,16 @@ def imported(module):
 
     connect = module.connect
 
-    @functools.wraps(connect)
-    def traced(*args, **kwargs):
+    def change(*args, **kwargs):
         # `factory` is the sixth one.
         given = args[5] if len(args) > 5 else kwargs.get("factory", module.Connection)
         factory = _dbapi.connection_class(given, members)
         if len(args) > 5:
-            args = (*args[:5], factory, *args[6:])
-        else:
-            kwargs["factory"] = factory
-        return connect(*args, **kwargs)
+            return (*args[:5], factory, *args[6:]), kwargs
+        return args, {**kwargs, "factory": factory}
 
+    # It warns of how it is called.
+    traced = Wrapped.changed("sqlite", connect, change)
     module.connect = traced
     # Where it was switched on later, that has taken it already.
     package = sys.modules.get("sqlite3")

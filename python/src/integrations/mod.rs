@@ -5,6 +5,7 @@
 //! be ([`wrapped`], [`wsgi`]), so that tracebacks are those of the program.
 
 pub(crate) mod asgi;
+mod awaited;
 mod call;
 mod client;
 mod database;

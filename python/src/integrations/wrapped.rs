@@ -1,5 +1,6 @@
 //! What is put in the place of a library's functions.
 
+use super::awaited::Awaited;
 use super::reading::Reading;
 use super::{Call, Integration, wsgi};
 use crate::spared::is_nothing;
@@ -89,6 +90,10 @@ fn finish(traced: &Bound<'_, PyAny>) -> PyResult<()> {
 enum Around {
     /// `before` is called with its arguments, and gives what is traced of the call, or None; `after` with that and the result.
     Hooks { name: String, before: Py<PyAny>, after: Option<Py<PyAny>> },
+    /// `change` is called with its arguments, and gives those that it is called with.
+    Changed { name: String, change: Py<PyAny> },
+    /// It makes a coroutine. `change` also gives what begins the span; `after` is called with that and the result.
+    Coroutine { name: String, change: Py<PyAny>, after: Py<PyAny> },
     /// It is an application of WSGI.
     Wsgi(Py<Integration>),
 }
@@ -114,6 +119,19 @@ impl Wrapped {
         Wrapped { original: application, around: Around::Wsgi(integration) }
     }
 
+    /// A function that is called with other arguments than it is given: `change` makes a tuple and a mapping of those.
+    #[staticmethod]
+    fn changed(name: String, original: Py<PyAny>, change: Py<PyAny>) -> Wrapped {
+        Wrapped { original, around: Around::Changed { name, change } }
+    }
+
+    /// The same of one that makes a coroutine. `change` also gives what begins what is traced when that begins; `after` is
+    /// called with that and the result.
+    #[staticmethod]
+    fn coroutine(name: String, original: Py<PyAny>, change: Py<PyAny>, after: Py<PyAny>) -> Wrapped {
+        Wrapped { original, around: Around::Coroutine { name, change, after } }
+    }
+
     #[pyo3(signature = (*args, **kwargs))]
     fn __call__<'py>(
         &self,
@@ -127,6 +145,32 @@ impl Wrapped {
                 return wsgi::call(py, integration.get(), original, args);
             }
             Around::Wsgi(_) => return original.call(args, kwargs),
+            Around::Changed { name, change } => {
+                let changed = change.bind(py).call(args, kwargs);
+                return match changed.and_then(|changed| changed.extract::<(Bound<'_, PyTuple>, Bound<'_, PyDict>)>()) {
+                    Ok((args, kwargs)) => original.call(args, Some(&kwargs)),
+                    Err(error) => {
+                        is_told(py, name, error)?;
+                        original.call(args, kwargs)
+                    }
+                };
+            }
+            Around::Coroutine { name, change, after } => {
+                let changed = change.bind(py).call(args, kwargs);
+                let changed =
+                    changed.and_then(|changed| changed.extract::<(Bound<'_, PyTuple>, Bound<'_, PyDict>, Py<PyAny>)>());
+                return match changed {
+                    Ok((args, kwargs, begin)) => {
+                        let coroutine = original.call(args, Some(&kwargs))?.unbind();
+                        let awaited = Awaited::new(name, coroutine, begin, after.clone_ref(py));
+                        Ok(Bound::new(py, awaited)?.into_any())
+                    }
+                    Err(error) => {
+                        is_told(py, name, error)?;
+                        original.call(args, kwargs)
+                    }
+                };
+            }
             Around::Hooks { name, before, after } => (name, before, after),
         };
         let traced = match before.bind(py).call(args, kwargs) {
