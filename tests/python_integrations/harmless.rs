@@ -169,10 +169,13 @@ async def main():
     await runner.cleanup()
 asyncio.run(main())
 print(sqlite3.connect(':memory:', 5.0, 0, None, True).execute('SELECT 1').fetchall())
-try:
-    sqlite3.connect()
-except TypeError as error:
-    print(error)
+connection = sqlite3.connect(':memory:')
+for wrong in lambda: sqlite3.connect(), lambda: connection.cursor(foo=1), lambda: connection.cursor(1, 2), lambda: connection.cursor(1):
+    try:
+        wrong()
+    except TypeError as error:
+        print(error)
+print(type(connection.cursor(factory=sqlite3.Cursor)))
 ",
     );
 }

@@ -22,9 +22,11 @@ def imported(module):
     def change_cursor(connection, *args, **kwargs):
         given = args[0] if args else kwargs.get("factory", module.Cursor)
         factory = _dbapi.cursor_class(given, "sqlite", begin, begin_many, "executescript")
-        if args:
-            return (connection, factory, *args[1:]), kwargs
-        return (connection,), {**kwargs, "factory": factory}
+        if "factory" in kwargs:
+            kwargs["factory"] = factory
+        elif args or not kwargs:
+            args = (factory, *args[1:])
+        return (connection, *args), kwargs
 
     def members(base):
         if base.cursor is not module.Connection.cursor:
