@@ -165,6 +165,7 @@ fn django(arguments: &[&str], how: &str) {
     assert_eq!(ask(port, "/none", "").0, 404);
     assert_eq!(ask(port, "/queries", "").0, 200);
     assert_eq!(ask(port, "/waits", "").0, 200);
+    assert_eq!(ask(port, "/", "").0, 200);
     drop(server);
     let mut spans = sandbox.spans();
     // What Django asks a database for before it is used.
@@ -174,6 +175,7 @@ fn django(arguments: &[&str], how: &str) {
         [
             "client SELECT < server GET queries",
             "server GET",
+            "server GET /",
             "server GET ^old/(?P<number>\\d+)$",
             "server GET queries",
             "server GET shop/fails !",

@@ -31,7 +31,8 @@ def base_imported(module):
         if call is not None:
             root = getattr(request, "environ", {}).get("ddtrace_run.mounted")
             if root is None:
-                call.routed(match.route)
+                # The home page's is empty, as if none had matched.
+                call.routed(match.route or "/")
             else:
                 call.routed("/" + match.route, root)
 

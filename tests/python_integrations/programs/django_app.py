@@ -44,7 +44,12 @@ async def waits(request):
     return HttpResponse("waited")
 
 
+def home(request):
+    return HttpResponse("home")
+
+
 urlpatterns = [
+    path("", home),
     path("users/<int:number>/", user),
     re_path(r"^old/(?P<number>\d+)$", user),
     path("shop/", include([path("fails", fails), path("nowhere", nowhere)])),
