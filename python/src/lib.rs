@@ -46,6 +46,8 @@ mod native {
     #[pymodule_export]
     use crate::integrations::asgi::Sending;
     #[pymodule_export]
+    use crate::integrations::derived::derived;
+    #[pymodule_export]
     use crate::integrations::reading::{Reading, reads_body, wait_for_body};
     #[pymodule_export]
     use crate::integrations::wrapped::{Wrapped, call_of, guarded};

@@ -181,6 +181,44 @@ print(type(connection.cursor(factory=sqlite3.Cursor)))
 }
 
 #[test]
+fn connections_and_cursors_of_sqlite3_are_called_as_they_are() {
+    assert_same(
+        "
+import copy, gc, pickle, sqlite3, weakref
+connection = sqlite3.connect(':memory:')
+def attribute():
+    connection.attribute = 1
+for wrong in (
+    lambda: pickle.dumps(connection),
+    lambda: copy.copy(connection.cursor()),
+    lambda: len(connection),
+    lambda: connection.nothing,
+    lambda: connection.cursor().nothing,
+    lambda: weakref.ref(connection),
+    attribute,
+):
+    try:
+        print(wrong())
+    except (AttributeError, TypeError) as error:
+        print(error)
+print(type(connection).__name__, type(connection).__qualname__, type(connection).__module__, type(connection).__doc__)
+class Own(type(connection)):
+    pass
+own = sqlite3.connect(':memory:', factory=Own)
+own.attribute = own
+print(own.cursor().execute('SELECT 1').fetchall(), isinstance(own, sqlite3.Connection))
+del own
+for _ in range(2000):
+    connection = sqlite3.connect(':memory:')
+    cursor = connection.cursor()
+    connection.row_factory = [connection, cursor]
+gc.collect()
+print(len([each for each in gc.get_objects() if isinstance(each, sqlite3.Connection)]) < 10)
+",
+    );
+}
+
+#[test]
 fn headers_and_classes_of_the_programs_own_stay_as_they_are() {
     assert_same(
         "

@@ -1,13 +1,18 @@
 """Drivers of databases whose connections and cursors are written in C: classes derived from theirs, whose statements are
 traced. Whoever asks for their names, or whether an object is one of the driver's, finds them to be the driver's."""
 
-from ddtrace_run._native import Wrapped
+from ddtrace_run._native import Wrapped, derived
 
 _cursors = {}
 _connections = {}
 
 
 def _like(base, members):
+    if type(base) is type and not base.__dictoffset__:
+        made = derived(base)
+        for name, member in {"__doc__": base.__doc__, **members}.items():
+            setattr(made, name, member)
+        return made
     named = {"__module__": base.__module__, "__qualname__": base.__qualname__, "__doc__": base.__doc__}
     return type(base.__name__, (base,), {**named, **members})
 

@@ -9,6 +9,7 @@ mod awaited;
 mod call;
 mod client;
 mod database;
+pub(crate) mod derived;
 mod describe;
 mod mounted;
 pub(crate) mod reading;
