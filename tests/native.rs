@@ -3,16 +3,13 @@
 use ddtrace_test_support::agent::free_port;
 use ddtrace_test_support::programs::compile;
 use ddtrace_test_support::servers::{
-    self, Server, chain, curl, files, nginx, only, postgres, python_server, without_ours,
+    self, Server, chain, curl, files, keeper, nginx, only, postgres, python_server, without_ours,
 };
 use ddtrace_test_support::spans::Span;
 use ddtrace_test_support::{Agent, Sandbox, http};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::sync::{Arc, Mutex};
-use std::thread;
 
 fn sandbox() -> Sandbox {
     servers::sandbox(env!("CARGO_BIN_EXE_ddtrace-run"))
@@ -159,27 +156,6 @@ fn what_a_request_asks_for_belongs_to_it_in_many_languages() {
     let expected = ["php", "ruby", "perl", "apache"].map(through);
     let expected = expected.into_iter().chain(["ruby", "perl", "python3", "wget"].map(alone));
     assert_eq!(chains, expected.map(|chain| (chain, 1)).collect(), "{spans:#?}");
-}
-
-/// A server that keeps what arrives, and closes after each request.
-fn keeper(listener: TcpListener, end: &'static [u8]) -> Arc<Mutex<Vec<Vec<u8>>>> {
-    let arrived: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
-    let kept = Arc::clone(&arrived);
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.expect("a connection");
-            let (mut all, mut piece) = (Vec::new(), [0; 1024]);
-            while !all.ends_with(end) {
-                match stream.read(&mut piece) {
-                    Ok(count @ 1..) => all.extend_from_slice(&piece[..count]),
-                    _ => break,
-                }
-            }
-            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nyes");
-            kept.lock().expect("nobody panics").push(all);
-        }
-    });
-    arrived
 }
 
 #[test]

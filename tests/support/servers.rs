@@ -2,9 +2,12 @@
 
 use crate::spans::Span;
 use crate::{Outcome, Sandbox, wait_for};
-use std::net::TcpStream;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
 
 /// A sandbox for what only connections tell.
 #[must_use]
@@ -137,6 +140,30 @@ pub fn curl(sandbox: &mut Sandbox, traced: bool, arguments: &[&str]) -> Outcome 
     let outcome = if traced { sandbox.run_traced(&argv) } else { sandbox.run_bare(&argv) };
     assert_eq!((outcome.code, outcome.err().as_str()), (Some(0), ""), "{arguments:?}");
     outcome
+}
+
+/// A server that keeps what arrives, and closes after each request.
+///
+/// # Panics
+/// Its thread, when there is no connection to be had.
+pub fn keeper(listener: TcpListener, end: &'static [u8]) -> Arc<Mutex<Vec<Vec<u8>>>> {
+    let arrived: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
+    let kept = Arc::clone(&arrived);
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            let (mut all, mut piece) = (Vec::new(), [0; 1024]);
+            while !all.ends_with(end) {
+                match stream.read(&mut piece) {
+                    Ok(count @ 1..) => all.extend_from_slice(&piece[..count]),
+                    _ => break,
+                }
+            }
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nyes");
+            kept.lock().expect("nobody panics").push(all);
+        }
+    });
+    arrived
 }
 
 /// What arrives without the headers that are ours, and those.

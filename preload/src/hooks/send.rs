@@ -9,6 +9,9 @@ use ddtrace::sys;
 
 /// Flags of `send(2)`.
 const MSG_OOB: i32 = 1;
+const MSG_DONTWAIT: i32 = 0x40;
+const MSG_NOSIGNAL: i32 = 0x4000;
+const MSG_MORE: i32 = 0x8000;
 const MSG_ZEROCOPY: i32 = 0x400_0000;
 
 type Writev = unsafe extern "C" fn(i32, *const Vector, i32) -> isize;
@@ -254,7 +257,7 @@ unsafe fn watched_write(fd: i32, vectors: &[Vector], call: impl FnOnce() -> isiz
             // SAFETY: buffers of the host's and of ours, which stay where they are.
             let send = |own: &[Vector]| unsafe { writev(fd, own.as_ptr(), own.len() as i32) };
             // SAFETY: the caller's promise.
-            return unsafe { rewritten(&mut prepared, fd, vectors, 0, send) };
+            return unsafe { rewritten(&mut prepared, fd, vectors, 0, send, call) };
         }
     }
     let result = call();
@@ -304,7 +307,7 @@ unsafe fn watched_send(
                 unsafe { sendmsg(fd, &raw const message, flags) }
             };
             // SAFETY: the caller's promise.
-            return unsafe { rewritten(&mut prepared, fd, vectors, flags, send) };
+            return unsafe { rewritten(&mut prepared, fd, vectors, flags, send, call) };
         }
     }
     let result = call();
@@ -315,22 +318,87 @@ unsafe fn watched_send(
 
 /// # Safety
 ///
-/// `send` sends the vectors that it is given; `vectors` are those of the host.
+/// `send` sends the vectors that it is given, with all that the host's call says, and `call` is that call; `vectors` are
+/// those of the host.
 unsafe fn rewritten(
     prepared: &mut Prepared,
     fd: i32,
     vectors: &[Vector],
     flags: i32,
     send: impl FnOnce(&[Vector]) -> isize,
+    call: impl FnOnce() -> isize,
 ) -> isize {
-    let result = if prepared.vectors().is_empty() { 0 } else { send(prepared.vectors()) };
-    let errno = if result < 0 { table::errno() } else { 0 };
-    // SAFETY: the caller's promise.
-    match unsafe { prepared.finish(fd, vectors, result, errno, flags) } {
-        Ok(result) => result,
-        Err(errno) => {
+    if prepared.own_is_next().is_some() {
+        // SAFETY: the caller's promise.
+        let result = if unsafe { own_goes_out(prepared, fd, flags) } { call() } else { -1 };
+        let taken = usize::try_from(result).map_or(result, |sent| prepared.went_out(fd, sent) as isize);
+        // SAFETY: the call has sent so much of them.
+        unsafe { sent(fd, vectors, taken) };
+        return taken;
+    }
+    let (own, offered) = prepared.vectors();
+    let first = if own.is_empty() { 0 } else { send(own) };
+    let Ok(mut last) = usize::try_from(first) else {
+        // SAFETY: nothing was sent.
+        unsafe { sent(fd, vectors, first) };
+        return first;
+    };
+    let (errno, mut offered) = (table::errno(), offered);
+    let mut taken = prepared.went_out(fd, last);
+    // Mostly all the program's buffers were in the one call.
+    while last == offered && prepared.goes_on(vectors) {
+        let own;
+        (own, offered) = prepared.vectors();
+        // What has sent something raises no signal.
+        // SAFETY: buffers of the host's.
+        let Ok(sent) = usize::try_from(unsafe { send_own(fd, own, flags | MSG_NOSIGNAL) }) else {
             table::set_errno(errno);
-            -1
+            break;
+        };
+        taken = prepared.went_out(fd, sent);
+        last = sent;
+    }
+    // SAFETY: so many of the host's bytes were taken.
+    unsafe { sent(fd, vectors, taken as isize) };
+    taken as isize
+}
+
+/// Sends what of ours is next. Whether all of it went out; else `errno` says why the host's call has failed.
+///
+/// # Safety
+///
+/// As for [`rewritten`].
+#[cold]
+unsafe fn own_goes_out(prepared: &mut Prepared, fd: i32, flags: i32) -> bool {
+    const EAGAIN: i32 = 11;
+    let errno = table::errno();
+    // Each round sends at least a byte, or is the last one.
+    while let Some(own) = prepared.own_is_next() {
+        // SAFETY: bytes of ours, which stay where they are.
+        let mut sent = unsafe { send_own(fd, &[own], flags | MSG_MORE | MSG_DONTWAIT) };
+        if sent < 0 && table::errno() == EAGAIN {
+            // There is no room. One byte waits for it as the host's call would, and if none comes it says why: a call that
+            // has sent something is not told of the signal or the time that has ended it.
+            let one = Vector { length: 1, ..own };
+            // SAFETY: as above.
+            sent = unsafe { send_own(fd, &[one], flags | MSG_MORE) };
+        }
+        match usize::try_from(sent) {
+            Ok(count @ 1..) => prepared.own_went_out(fd, count),
+            _ => return false,
         }
     }
+    table::set_errno(errno);
+    true
+}
+
+/// # Safety
+///
+/// The vectors can be read by the kernel, or are bad ones of the host's.
+unsafe fn send_own(fd: i32, vectors: &[Vector], flags: i32) -> isize {
+    // SAFETY: the type of sendmsg.
+    let Some(sendmsg) = (unsafe { real::<Sendmsg>(Function::Sendmsg) }) else { return table::missing() as isize };
+    let message = Message { vectors: vectors.as_ptr(), count: vectors.len(), ..EMPTY };
+    // SAFETY: a message with nothing but the vectors, which the kernel reads.
+    unsafe { sendmsg(fd, &raw const message, flags) }
 }

@@ -53,6 +53,8 @@ pub(super) struct Sending {
     pub(super) text: RoomRef,
     /// By which the head is known again, if the program tries once more to send it.
     pub(super) head: u64,
+    /// Where the buffers of the call are, if they are many.
+    pub(super) vectors: Option<RoomRef>,
 }
 
 /// What is known of a connection.

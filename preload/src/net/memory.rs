@@ -12,7 +12,7 @@ use ddtrace::sys;
 pub(super) const CONNECTIONS: usize = 4096;
 /// How many pieces of heads, and heads that are being sent, there can be at the same time.
 const ROOMS: usize = 256;
-const ROOM: usize = 16 * 1024;
+pub(super) const ROOM: usize = 16 * 1024;
 
 pub(super) type Held<T> = pool::Held<T, CONNECTIONS>;
 
@@ -23,7 +23,8 @@ pub(super) struct Memory {
     pub(super) sessions: Sessions,
 }
 
-/// Behind a cell, as whoever holds the room writes there.
+/// Behind a cell, as whoever holds the room writes there. It can hold buffers of a call as well.
+#[repr(align(8))]
 struct RoomBytes(core::cell::UnsafeCell<[u8; ROOM]>);
 
 // SAFETY: the bytes are only reached through the one `RoomRef` of the slot.

@@ -25,15 +25,6 @@ pub(crate) enum Segment {
     Skipped { end: usize },
 }
 
-/// What one call has done.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Progress {
-    /// How many of the program's bytes were taken.
-    pub(crate) host: usize,
-    /// Whether anything at all went out.
-    pub(crate) any: bool,
-}
-
 /// A head that is being sent, with lines cut out and others put in. Places are counted from the first byte of the call
 /// that completed the head.
 #[derive(Clone, Debug)]
@@ -89,6 +80,21 @@ impl Rewrite {
         self.taken == 0 && self.own_sent == 0
     }
 
+    /// The most pieces that so many buffers become: each cut takes one apart, and ours go between two.
+    pub(crate) fn most_pieces(&self, buffers: usize) -> usize {
+        buffers.saturating_add(self.cut_count).saturating_add(2)
+    }
+
+    /// Which of our bytes come next, before any more of the program's; `None` where its own do.
+    pub(crate) fn own_is_next(&self) -> Option<(usize, usize)> {
+        (self.taken == self.insert_at && self.own_sent < self.own).then_some((self.own_sent, self.own))
+    }
+
+    /// So many of our bytes went out by themselves.
+    pub(crate) fn own_went_out(&mut self, sent: usize) {
+        self.own_sent = self.own_sent.saturating_add(sent).min(self.own);
+    }
+
     /// Where the head ends.
     pub(super) fn end(&self) -> usize {
         self.end
@@ -130,8 +136,9 @@ impl Rewrite {
         }
     }
 
-    /// Takes in that `sent` bytes went out of what the program's next `length` bytes were made to.
-    pub(crate) fn advance(&mut self, length: usize, sent: usize) -> Progress {
+    /// Takes in that `sent` bytes went out of what the program's next `length` bytes were made to. Gives how many of the
+    /// program's were taken.
+    pub(crate) fn advance(&mut self, length: usize, sent: usize) -> usize {
         let (mut left, mut host, mut own_sent) = (sent, 0usize, self.own_sent);
         self.segments(length, |segment| match segment {
             Segment::Host { start, end } => {
@@ -153,7 +160,7 @@ impl Rewrite {
         });
         self.own_sent = own_sent;
         self.taken = self.taken.wrapping_add(host);
-        Progress { host, any: sent > 0 }
+        host
     }
 }
 
@@ -190,12 +197,19 @@ mod tests {
             rounds += 1;
             assert!(rounds < 50_000_000, "it makes no progress");
             let end = message.len().min(at.saturating_add(offers.next().unwrap_or(usize::MAX).max(1)));
+            if let Some((start, end)) = rewrite.own_is_next() {
+                rewrite.own_went_out(take(&OWN[start..end]));
+                if rewrite.own_is_next().is_some() {
+                    continue;
+                }
+            }
             let part = &message[at..end];
             let out = outgoing(rewrite, part);
             let sent = if out.is_empty() { 0 } else { take(&out) };
-            let progress = rewrite.advance(part.len(), sent);
-            assert!(progress.host <= part.len() && (sent == out.len()) == (progress.host == part.len()));
-            at += progress.host;
+            let taken = rewrite.advance(part.len(), sent);
+            assert!(taken <= part.len() && (sent == out.len()) == (taken == part.len()));
+            assert!(taken > 0 || sent == 0, "the program would be told of an error that there was none");
+            at += taken;
         }
         rounds
     }

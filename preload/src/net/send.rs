@@ -2,7 +2,7 @@
 
 use super::connection::{Connection, Sending};
 use super::exchange::{Exchanges, Why};
-use super::memory::memory;
+use super::memory::{ROOM, memory};
 use super::rewrite::{Rewrite, Segment};
 use super::{Place, Vector, connection, receive, session};
 use crate::hash::hash;
@@ -10,13 +10,16 @@ use crate::protocol::http::{self, RequestHead};
 use crate::protocol::{Lost, Side};
 use crate::tracer::native;
 use core::mem::MaybeUninit;
+use core::ptr::{NonNull, null};
 use core::sync::atomic::Ordering;
 use ddtrace::propagation::CarrierMut;
 use ddtrace::sys;
 
-/// The most buffers that a call is made with in place of the program's.
+/// The most buffers that a call is made with in place of the program's, without a room for them.
 const MOST_VECTORS: usize = 96;
-/// The most buffers that the program may have given for that.
+/// The most that the system takes in one call; a room has place for them.
+const MOST_OF_SYSTEM: usize = 1024;
+/// The most buffers over which a head may be spread.
 const MOST_HOST_VECTORS: usize = 64;
 /// Longer heads, and such with more lines, are left as they are: servers have limits, and ours must not break one.
 const MAX_HEAD: usize = 6 * 1024;
@@ -28,9 +31,16 @@ const MAX_TEXT: usize = 3 * 1024;
 pub(crate) struct Prepared {
     /// The buffers; the first `count` were written.
     vectors: [MaybeUninit<Vector>; MOST_VECTORS],
+    /// Where they are if they are more than that: place for [`MOST_OF_SYSTEM`] in a room of the connection's.
+    many: Option<NonNull<MaybeUninit<Vector>>>,
     count: usize,
-    /// How many bytes the program has given.
+    /// How many bytes they hold.
+    offered: usize,
+    /// How many bytes the program has given, and how many of them were taken.
     length: usize,
+    taken: usize,
+    /// What is put in.
+    own: Vector,
     /// By which the result is translated.
     rewrite: Rewrite,
 }
@@ -40,16 +50,26 @@ impl Prepared {
     pub(crate) const fn new() -> Prepared {
         Prepared {
             vectors: [const { MaybeUninit::uninit() }; MOST_VECTORS],
+            many: None,
             count: 0,
+            offered: 0,
             length: 0,
+            taken: 0,
+            own: Vector { base: null(), length: 0 },
             rewrite: Rewrite::NONE,
         }
     }
 
-    pub(crate) fn vectors(&self) -> &[Vector] {
-        let written = self.vectors.get(..self.count).unwrap_or_default();
+    /// The buffers, and how many bytes they hold.
+    pub(crate) fn vectors(&self) -> (&[Vector], usize) {
+        let written = match self.many {
+            // SAFETY: `push` wrote the first `count`; the room is the connection's until the head is sent, and its memory is
+            // never given back.
+            Some(many) => unsafe { core::slice::from_raw_parts(many.as_ptr(), self.count) },
+            None => self.vectors.get(..self.count).unwrap_or_default(),
+        };
         // SAFETY: `push` wrote the first `count`, and `MaybeUninit` has the layout of what is in it.
-        unsafe { core::slice::from_raw_parts(written.as_ptr().cast::<Vector>(), written.len()) }
+        (unsafe { core::slice::from_raw_parts(written.as_ptr().cast::<Vector>(), written.len()) }, self.offered)
     }
 }
 
@@ -73,9 +93,14 @@ pub(crate) unsafe fn prepare(fd: i32, vectors: &[Vector], prepared: &mut Prepare
             // SAFETY: the caller's promise.
             unsafe { begin(&connection, sending, vectors, place) };
         }
-        match sending {
-            Some(sending) => assemble(sending, vectors, prepared),
-            None => connection.set_sending(false),
+        let Some(begun) = sending else {
+            connection.set_sending(false);
+            return false;
+        };
+        if !prepared.is_of(begun, vectors) && begun.rewrite.is_unsent() {
+            // With a call more it could be sent, but not with all that the program's one call means.
+            *sending = None;
+            connection.set_sending(false);
         }
         sending.is_some()
     });
@@ -199,7 +224,7 @@ fn plan(exchanges: &mut Exchanges, head: &RequestHead<'_>, before: usize, known:
             return None;
         }
     }
-    Some(Sending { rewrite, text, head: known })
+    Some(Sending { rewrite, text, head: known, vectors: None })
 }
 
 /// The most header lines that all styles together write.
@@ -255,89 +280,115 @@ impl CarrierMut for Lines<'_> {
     }
 }
 
-/// The buffers of the call.
-fn assemble(sending: &Sending, host: &[Vector], prepared: &mut Prepared) {
-    prepared.count = 0;
-    prepared.rewrite = sending.rewrite.clone();
-    let own = sending.text.as_bytes();
-    sending.rewrite.segments(prepared.length, |segment| match segment {
-        Segment::Skipped { .. } => true,
-        Segment::Own { start, end } => match own.get(start..end) {
-            Some(text) => prepared.push(Vector { base: text.as_ptr(), length: text.len() }),
-            None => false,
-        },
-        Segment::Host { start, end } => {
-            let mut before = 0usize;
-            host.iter().all(|vector| {
-                let from = start.saturating_sub(before).min(vector.length);
-                let to = end.saturating_sub(before).min(vector.length);
-                before = before.saturating_add(vector.length);
-                from >= to
-                    || prepared.push(Vector { base: vector.base.wrapping_add(from), length: to.wrapping_sub(from) })
-            })
-        }
-    });
-}
-
 impl Prepared {
-    /// Whether there was room. What finds none is not sent: the call takes less than the program has given.
-    fn push(&mut self, vector: Vector) -> bool {
-        match self.vectors.get_mut(self.count) {
-            Some(place) => {
-                place.write(vector);
-                self.count = self.count.wrapping_add(1);
-                true
+    /// Makes up the call for the program's buffers. Whether all of them are in it.
+    fn is_of(&mut self, sending: &mut Sending, host: &[Vector]) -> bool {
+        self.rewrite = sending.rewrite.clone();
+        let text = sending.text.as_bytes();
+        self.own = Vector { base: text.as_ptr(), length: text.len() };
+        if self.rewrite.most_pieces(host.len()) > MOST_VECTORS {
+            if sending.vectors.is_none() {
+                sending.vectors = memory().and_then(|memory| memory.take_room());
             }
-            None => false,
+            const { assert!(ROOM >= MOST_OF_SYSTEM * size_of::<Vector>()) };
+            self.many = sending.vectors.as_mut().and_then(|room| NonNull::new(room.bytes().as_mut_ptr().cast()));
+        }
+        self.assemble(host)
+    }
+
+    /// The buffers for what the program's own hold behind what was taken. Whether there was room for all.
+    fn assemble(&mut self, host: &[Vector]) -> bool {
+        (self.count, self.offered) = (0, 0);
+        let (skipped, own) = (self.taken, self.own);
+        let mut is_whole = true;
+        self.rewrite.clone().segments(self.length.saturating_sub(skipped), |segment| {
+            is_whole = match segment {
+                Segment::Skipped { .. } => true,
+                Segment::Own { start, end } => {
+                    let is_there = start <= end && end <= own.length;
+                    is_there
+                        && self.push(Vector { base: own.base.wrapping_add(start), length: end.wrapping_sub(start) })
+                }
+                Segment::Host { start, end } => {
+                    let (start, end) = (start.saturating_add(skipped), end.saturating_add(skipped));
+                    let mut before = 0usize;
+                    host.iter().all(|vector| {
+                        let from = start.saturating_sub(before).min(vector.length);
+                        let to = end.saturating_sub(before).min(vector.length);
+                        before = before.saturating_add(vector.length);
+                        let piece = Vector { base: vector.base.wrapping_add(from), length: to.wrapping_sub(from) };
+                        from >= to || self.push(piece)
+                    })
+                }
+            };
+            is_whole
+        });
+        is_whole
+    }
+
+    /// Whether there was room.
+    fn push(&mut self, vector: Vector) -> bool {
+        let place = match self.many {
+            // SAFETY: the room has place for so many, and is the one call's.
+            Some(many) if self.count < MOST_OF_SYSTEM => Some(unsafe { &mut *many.as_ptr().wrapping_add(self.count) }),
+            Some(_) => None,
+            None => self.vectors.get_mut(self.count),
+        };
+        let Some(place) = place else { return false };
+        place.write(vector);
+        self.count = self.count.wrapping_add(1);
+        self.offered = self.offered.saturating_add(vector.length);
+        true
+    }
+
+    /// Our bytes that must go out before any more of the program's.
+    ///
+    /// They go by themselves: of a call that sent them and nothing of the program's, it could only be told that there was an
+    /// error, and nobody knows which one a call that has sent something would have had.
+    pub(crate) fn own_is_next(&self) -> Option<Vector> {
+        let (start, end) = self.rewrite.own_is_next()?;
+        Some(Vector { base: self.own.base.wrapping_add(start), length: end.wrapping_sub(start) })
+    }
+
+    /// So many of them went out.
+    pub(crate) fn own_went_out(&mut self, fd: i32, sent: usize) {
+        self.rewrite.own_went_out(sent);
+        self.note(fd);
+    }
+
+    /// After a call that has sent so many bytes. Gives how many of the program's own were taken, in all calls.
+    pub(crate) fn went_out(&mut self, fd: i32, sent: usize) -> usize {
+        let taken = self.rewrite.advance(self.length.saturating_sub(self.taken), sent);
+        self.taken = self.taken.saturating_add(taken);
+        self.note(fd);
+        self.taken
+    }
+
+    /// Whether there is more of what the program has given than there was room for. It is the next call's, then.
+    pub(crate) fn goes_on(&mut self, host: &[Vector]) -> bool {
+        // What is being sent may have its room no more.
+        self.many = None;
+        self.taken < self.length && self.own_is_next().is_none() && {
+            self.assemble(host);
+            self.count > 0
         }
     }
 
-    /// What the program is to be told, after the call with these buffers has given `result`: how many of its own bytes
-    /// were taken, or that none could be (an error number).
-    ///
-    /// # Safety
-    ///
-    /// `vectors` are what the program gave, and `result` what the call has made of it.
-    pub(crate) unsafe fn finish(
-        &mut self,
-        fd: i32,
-        vectors: &[Vector],
-        result: isize,
-        errno: i32,
-        flags: i32,
-    ) -> Result<isize, i32> {
-        const MSG_DONTWAIT: i32 = 0x40;
-        const EINTR: i32 = 4;
-        const EAGAIN: i32 = 11;
-        let Ok(sent) = usize::try_from(result) else {
-            // SAFETY: nothing was sent.
-            unsafe { self::sent(fd.into(), vectors, result, errno) };
-            return Ok(result);
-        };
-        let progress = self.rewrite.advance(self.length, sent);
-        if let Some(connection) = connection(fd) {
-            let is_done = self.rewrite.is_done();
-            let rewrite = &self.rewrite;
-            let _ = connection.sending.with(|sending| match sending {
-                Some(_) if is_done => *sending = None,
-                Some(sending) => sending.rewrite = rewrite.clone(),
-                None => {}
-            });
-            if is_done {
-                connection.set_sending(false);
-                if connection.is_lost.load(Ordering::Relaxed) {
-                    Place::Descriptor(fd).give_up(&connection);
-                }
+    /// Notes how far the head is.
+    fn note(&self, fd: i32) {
+        let Some(connection) = connection(fd) else { return };
+        let is_done = self.rewrite.is_done();
+        let _ = connection.sending.with(|sending| match sending {
+            Some(_) if is_done => *sending = None,
+            Some(sending) => sending.rewrite = self.rewrite.clone(),
+            None => {}
+        });
+        if is_done {
+            connection.set_sending(false);
+            if connection.is_lost.load(Ordering::Relaxed) {
+                Place::Descriptor(fd).give_up(&connection);
             }
         }
-        if progress.host == 0 && progress.any {
-            // Only bytes of ours went out. The buffer is full, or a signal has come: what the call would have said.
-            let waits = flags & MSG_DONTWAIT == 0 && !sys::is_nonblocking(fd);
-            return Err(if waits { EINTR } else { EAGAIN });
-        }
-        // SAFETY: the caller's promise; so many of the program's bytes were taken.
-        unsafe { self::sent(fd.into(), vectors, progress.host as isize, errno) };
-        Ok(progress.host as isize)
     }
 }
 

@@ -1,0 +1,53 @@
+//! What calls on connections say to programs whose requests have headers put in: what they would say without.
+
+use ddtrace_test_support::Sandbox;
+use ddtrace_test_support::programs::compile;
+use ddtrace_test_support::servers::{self, keeper, without_ours};
+use std::net::TcpListener;
+
+fn sandbox() -> Sandbox {
+    servers::sandbox(env!("CARGO_BIN_EXE_ddtrace-run"))
+}
+
+/// Programs do not expect less to be taken than there is room for: on a blocking socket they send no more then.
+#[test]
+fn a_request_in_very_many_buffers_is_taken_whole() {
+    let mut sandbox = sandbox();
+    let program = compile(&sandbox, "many_buffers");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port().to_string();
+    let arrived = keeper(listener, b"z.");
+    let argv = [program.as_str(), &port];
+    sandbox.set("DD_SERVICE", "many");
+    let bare = sandbox.run_bare(argv);
+    let bare_arrived = std::mem::take(&mut *arrived.lock().expect("nobody panics"));
+    let traced = sandbox.run_traced(argv);
+    assert_eq!((traced.code, traced.out(), traced.err()), (Some(0), bare.out(), String::new()));
+    let arrived = arrived.lock().expect("nobody panics");
+    let mut with_headers = 0;
+    for (bare, traced) in bare_arrived.iter().zip(arrived.iter()) {
+        let (theirs, ours) = without_ours(traced);
+        assert_eq!(theirs.as_bytes(), bare);
+        with_headers += usize::from(!ours.is_empty());
+    }
+    // All but those that would be more buffers than the system takes in one call, and whose head is in more than one
+    // of more than 64.
+    assert_eq!((arrived.len(), with_headers), (90, 90 - 4 * 2 - 2 * 13));
+    assert_eq!(sandbox.spans().len(), arrived.len(), "one for each request");
+}
+
+/// A call that could send no more has the error that it would have had, whatever of ours it was about to send.
+#[test]
+fn a_send_that_is_given_up_says_why() {
+    let mut sandbox = sandbox();
+    let program = compile(&sandbox, "stalled");
+    sandbox.set("DD_SERVICE", "stalled");
+    for (why, expected) in
+        [("time", "Resource temporarily unavailable: 60 times\n"), ("signal", "Interrupted system call: 60 times\n")]
+    {
+        let bare = sandbox.run_bare([program.as_str(), why]);
+        assert_eq!((bare.code, bare.out().as_str()), (Some(0), expected), "bare: {bare:?}");
+        let traced = sandbox.run_traced([program.as_str(), why]);
+        assert_eq!((traced.code, traced.out().as_str()), (Some(0), expected), "{traced:?}");
+    }
+}
