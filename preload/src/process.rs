@@ -3,6 +3,7 @@
 use crate::describe;
 use crate::environment;
 use crate::libraries;
+use crate::net;
 use crate::settled::Settled;
 use crate::thread;
 use crate::tracer;
@@ -338,6 +339,7 @@ pub(crate) fn note_exec() {
 
 /// Records a child that this process started, and what is known of its program.
 pub(crate) fn record_child(child: &Identity, pid: u32, describe: impl FnOnce(&mut RecordWriter)) {
+    net::child_began();
     let body = open_body(child, pid, PID.load(Ordering::Relaxed), ROLE_CHILD);
     record(|record| {
         record.open(child.span_id, &body);

@@ -44,7 +44,7 @@ pub type SysResult<T> = Result<T, Errno>;
 /// Numbers of calls that are made for the host, where it has no C library that could be found.
 pub mod number {
     pub use super::arch::{
-        ACCEPT, ACCEPT4, CLOSE, CONNECT, DUP, DUP2, DUP3, EPOLL_PWAIT, EPOLL_PWAIT2, EPOLL_WAIT, EXECVE, EXECVEAT, FCNTL,
+        ACCEPT, ACCEPT4, CLOSE, CONNECT, DUP, DUP2, DUP3, EPOLL_PWAIT, EPOLL_PWAIT2, EPOLL_WAIT, POLL, PPOLL, SELECT, EXECVE, EXECVEAT, FCNTL,
         FORK, PRCTL, READ, READV, RECVFROM, RECVMMSG, RECVMSG, SENDFILE, SENDMMSG, SENDMSG, SENDTO, SHUTDOWN, SPLICE, WAIT4,
         WAITID, WRITE, WRITEV,
     };

@@ -63,6 +63,15 @@ pub fn is_stream_socket(fd: Fd) -> bool {
     told.is_ok() && kind == SOCK_STREAM
 }
 
+/// Whether calls on a descriptor return rather than wait.
+#[must_use]
+pub fn is_nonblocking(fd: Fd) -> bool {
+    const F_GETFL: usize = 3;
+    // SAFETY: asks only.
+    let flags = check(unsafe { syscall6(arch::FCNTL, fd as usize, F_GETFL, 0, 0, 0, 0) });
+    flags.is_ok_and(|flags| flags & SOCK_NONBLOCK != 0)
+}
+
 const MSG_DONTWAIT: usize = 0x40;
 const MSG_NOSIGNAL: usize = 0x4000;
 

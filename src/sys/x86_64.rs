@@ -103,6 +103,12 @@ pub const FUTEX: usize = 202;
 pub const FGETXATTR: usize = 193;
 pub const CLOCK_GETTIME: usize = 228;
 pub const EXIT_GROUP: usize = 231;
+/// `poll(2)`.
+pub const POLL: usize = 7;
+/// `select(2)`.
+pub const SELECT: usize = 23;
+/// `ppoll(2)`.
+pub const PPOLL: usize = 271;
 /// `epoll_wait(2)`.
 pub const EPOLL_WAIT: usize = 232;
 pub const TGKILL: usize = 234;

@@ -31,7 +31,7 @@ probes! {
     connections {
         let fd = any(0);
         used(sys::peer_name(fd, buffer!()));
-        used(sys::is_stream_socket(fd));
+        used((sys::is_stream_socket(fd), sys::is_nonblocking(fd)));
     }
 
     files {

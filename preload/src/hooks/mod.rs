@@ -12,6 +12,7 @@ mod send;
 mod sockets;
 mod spawn;
 mod wait;
+mod waits;
 
 /// Defines hooks of a library of which there may be several copies: one for each copy, whose number is the parameter that
 /// stands first here.

@@ -104,6 +104,21 @@ pub(crate) unsafe extern "C" fn sendto(
 /// As for `sendmsg(2)`.
 #[cfg_attr(preload_so, unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn sendmsg(fd: i32, message: *const Message, flags: i32) -> isize {
+    // SAFETY: the host's own arguments.
+    unsafe {
+        let result = sent_message(fd, message, flags);
+        // The kernel has read the message if it has sent anything.
+        if result >= 0 && net::is_enabled() && (*message).control_length > 0 && !(*message).control.is_null() {
+            net::sent_control((*message).control.cast(), (*message).control_length);
+        }
+        result
+    }
+}
+
+/// # Safety
+///
+/// As for `sendmsg(2)`.
+unsafe fn sent_message(fd: i32, message: *const Message, flags: i32) -> isize {
     // SAFETY: the type of sendmsg.
     let Some(real) = (unsafe { real::<Sendmsg>(Function::Sendmsg) }) else { return table::missing() as isize };
     // SAFETY: the host's own arguments.

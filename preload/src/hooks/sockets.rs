@@ -1,8 +1,7 @@
-//! How connections begin and end; and where a program waits for any of them.
+//! How connections begin and end.
 
 use crate::net;
 use crate::table::{self, Function, real};
-use core::ffi::c_void;
 
 /// # Safety
 ///
@@ -18,7 +17,7 @@ pub(crate) unsafe extern "C" fn connect(fd: i32, address: *const u8, length: u32
     let result = unsafe { real(fd, address, length) };
     if result == 0 || matches!(table::errno(), EINPROGRESS | EINTR) {
         // SAFETY: the kernel has read the address.
-        unsafe { net::connected(fd, address, length) };
+        unsafe { net::connected(fd, address, length, result == 0) };
     }
     result
 }
@@ -32,7 +31,7 @@ pub(crate) unsafe extern "C" fn accept(fd: i32, address: *mut u8, length: *mut u
     // SAFETY: the type of accept.
     let Some(real) = (unsafe { real::<Accept>(Function::Accept) }) else { return table::missing() };
     // SAFETY: the host's own arguments.
-    unsafe { accepted(address, length, || real(fd, address, length)) }
+    unsafe { accepted(fd, address, length, || real(fd, address, length)) }
 }
 
 /// # Safety
@@ -44,13 +43,13 @@ pub(crate) unsafe extern "C" fn accept4(fd: i32, address: *mut u8, length: *mut 
     // SAFETY: the type of accept4.
     let Some(real) = (unsafe { real::<Accept4>(Function::Accept4) }) else { return table::missing() };
     // SAFETY: the host's own arguments.
-    unsafe { accepted(address, length, || real(fd, address, length, flags)) }
+    unsafe { accepted(fd, address, length, || real(fd, address, length, flags)) }
 }
 
 /// # Safety
 ///
 /// `call` accepts a connection, and fills in the two.
-unsafe fn accepted(address: *mut u8, length: *mut u32, call: impl FnOnce() -> i32) -> i32 {
+unsafe fn accepted(listener: i32, address: *mut u8, length: *mut u32, call: impl FnOnce() -> i32) -> i32 {
     if !net::is_enabled() {
         return call();
     }
@@ -62,7 +61,7 @@ unsafe fn accepted(address: *mut u8, length: *mut u32, call: impl FnOnce() -> i3
         // SAFETY: the kernel has written the length, and so much of the address as there was room for.
         unsafe {
             let written = room.map(|room| room.min(*length));
-            net::accepted(fd, address, written);
+            net::accepted(listener, fd, address, written);
         }
     }
     fd
@@ -83,55 +82,4 @@ pub(crate) unsafe extern "C" fn shutdown(fd: i32, how: i32) -> i32 {
         net::shut(fd.into());
     }
     result
-}
-
-/// # Safety
-///
-/// As for `epoll_wait(2)`.
-#[cfg_attr(preload_so, unsafe(no_mangle))]
-pub(crate) unsafe extern "C" fn epoll_wait(fd: i32, events: *mut c_void, most: i32, timeout: i32) -> i32 {
-    type EpollWait = unsafe extern "C" fn(i32, *mut c_void, i32, i32) -> i32;
-    // SAFETY: the type of epoll_wait.
-    let Some(real) = (unsafe { real::<EpollWait>(Function::EpollWait) }) else { return table::missing() };
-    net::waits_for_anything();
-    // SAFETY: the host's own arguments.
-    unsafe { real(fd, events, most, timeout) }
-}
-
-/// # Safety
-///
-/// As for `epoll_pwait(2)`.
-#[cfg_attr(preload_so, unsafe(no_mangle))]
-pub(crate) unsafe extern "C" fn epoll_pwait(
-    fd: i32,
-    events: *mut c_void,
-    most: i32,
-    timeout: i32,
-    mask: *const c_void,
-) -> i32 {
-    type EpollPwait = unsafe extern "C" fn(i32, *mut c_void, i32, i32, *const c_void) -> i32;
-    // SAFETY: the type of epoll_pwait.
-    let Some(real) = (unsafe { real::<EpollPwait>(Function::EpollPwait) }) else { return table::missing() };
-    net::waits_for_anything();
-    // SAFETY: the host's own arguments.
-    unsafe { real(fd, events, most, timeout, mask) }
-}
-
-/// # Safety
-///
-/// As for `epoll_pwait2(2)`.
-#[cfg_attr(preload_so, unsafe(no_mangle))]
-pub(crate) unsafe extern "C" fn epoll_pwait2(
-    fd: i32,
-    events: *mut c_void,
-    most: i32,
-    timeout: *const c_void,
-    mask: *const c_void,
-) -> i32 {
-    type EpollPwait2 = unsafe extern "C" fn(i32, *mut c_void, i32, *const c_void, *const c_void) -> i32;
-    // SAFETY: the type of epoll_pwait2.
-    let Some(real) = (unsafe { real::<EpollPwait2>(Function::EpollPwait2) }) else { return table::missing() };
-    net::waits_for_anything();
-    // SAFETY: the host's own arguments.
-    unsafe { real(fd, events, most, timeout, mask) }
 }

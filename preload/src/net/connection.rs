@@ -83,6 +83,10 @@ pub(super) struct Traffic {
     pub(super) is_settled: bool,
     /// What the program said about that when it made the session.
     pub(super) is_server: Option<bool>,
+    /// How many children the process had begun before, which therefore do not have the connection.
+    children_before: u32,
+    /// The program has sent the descriptor to another process.
+    pub(super) is_sent: bool,
 }
 
 /// What a parser gathers in.
@@ -115,6 +119,8 @@ impl Connection {
                 inode,
                 is_settled: true,
                 is_server: None,
+                children_before: super::children(),
+                is_sent: false,
             }),
             is_lost: AtomicBool::new(false),
         }
@@ -175,7 +181,7 @@ impl Connection {
         let _ = self.sending.with(|sending| *sending = None);
         let _ = self.copied.with(|copied| *copied = None);
         let _ = self.with_traffic(|traffic| {
-            traffic.ended(Side::Server, Why::Closed);
+            traffic.ended(Side::Server, traffic.why_closed());
             traffic.exchanges.give_up();
             Ok(())
         });
@@ -183,6 +189,12 @@ impl Connection {
 }
 
 impl Traffic {
+    /// Why it ends where the program ends it.
+    pub(super) fn why_closed(&self) -> Why {
+        let is_shared = self.is_sent || self.children_before != super::children();
+        if is_shared { Why::LeftToOthers } else { Why::Closed }
+    }
+
     /// It has turned out which side the program is. Nothing has gone over the connection yet.
     pub(super) fn settle(&mut self, is_accepted: bool) {
         self.is_settled = true;

@@ -12,6 +12,8 @@ use ddtrace::sys;
 pub(super) enum Why {
     /// The program has closed it.
     Closed,
+    /// The program has closed it, or its own descriptor, but other processes may have it as well, and answer.
+    LeftToOthers,
     /// The other side has.
     ClosedByPeer,
     /// A call has failed with this error.
@@ -176,6 +178,11 @@ impl Exchanges {
         }
         let oldest = self.pending.get(self.ended as usize % MOST_PENDING);
         oldest.map_or(0, |exchange| if self.is_accepted { exchange.span } else { exchange.request })
+    }
+
+    /// Whether there are exchanges that are not over.
+    pub(super) fn is_pending(&self) -> bool {
+        self.begun != self.ended
     }
 
     /// The connection is not understood any more: what is open ends here, and nothing is said of how.

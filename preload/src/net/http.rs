@@ -118,8 +118,10 @@ impl Outcome {
     fn error(&self, number: &mut Option<Decimal>) -> &'static [u8] {
         match self.why {
             // Who closes a connection on which he waits for an answer has changed his mind.
-            Some(Why::Closed) if !self.is_server => return b"",
-            Some(Why::Closed | Why::ClosedByPeer) => return b"connection_closed",
+            Some(Why::Closed | Why::LeftToOthers) if !self.is_server => return b"",
+            // Whether, and how, it was answered is not known here. Who has begun to answer was to end it, too.
+            Some(Why::LeftToOthers) if self.status == 0 => return b"",
+            Some(Why::Closed | Why::LeftToOthers | Why::ClosedByPeer) => return b"connection_closed",
             Some(Why::Failed(errno)) => return errno_name(errno),
             None => {}
         }
@@ -202,6 +204,8 @@ mod tests {
         assert_eq!(outcome(200, false, Some(Why::ClosedByPeer)), (true, &b"connection_closed"[..]));
         assert_eq!(outcome(0, false, Some(Why::Closed)), (false, &b""[..]));
         assert_eq!(outcome(0, true, Some(Why::Closed)), (true, &b"connection_closed"[..]));
+        assert_eq!(outcome(0, true, Some(Why::LeftToOthers)), (false, &b""[..]));
+        assert_eq!(outcome(200, true, Some(Why::LeftToOthers)), (true, &b"connection_closed"[..]));
         assert_eq!(outcome(200, true, Some(Why::Failed(104))), (true, &b"ECONNRESET"[..]));
     }
 }

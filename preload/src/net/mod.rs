@@ -20,10 +20,12 @@ mod receive;
 mod rewrite;
 mod send;
 pub(crate) mod session;
+mod waits;
 
 pub(crate) use place::Place;
 pub(crate) use receive::{failed, received, received_unseen};
 pub(crate) use send::{Prepared, prepare, sent, sent_unseen, shut};
+pub(crate) use waits::{serves_something, waited_for, waits_for_anything};
 
 use crate::libraries;
 use crate::process::{self, Caller};
@@ -31,7 +33,7 @@ use crate::tracer::native;
 use crate::tracer::pool::Key;
 use address::Address;
 use connection::{Connection, ConnectionRef};
-use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use ddtrace::sys;
 
 /// Descriptors above are not looked at.
@@ -48,6 +50,9 @@ static HIGHEST: AtomicUsize = AtomicUsize::new(0);
 
 /// Whether connections are looked at at all.
 static ENABLED: AtomicBool = AtomicBool::new(false);
+
+/// How many children the process has begun, each of which may have the connections that there were.
+static CHILDREN: AtomicU32 = AtomicU32::new(0);
 
 /// A buffer of the host's, as `struct iovec`.
 #[repr(C)]
@@ -153,11 +158,12 @@ fn may_change() -> bool {
 /// # Safety
 ///
 /// `address` is null, or leads to as many bytes as `length` says, as the call has left them.
-pub(crate) unsafe fn accepted(fd: i32, address: *const u8, length: Option<u32>) {
+pub(crate) unsafe fn accepted(listener: i32, fd: i32, address: *const u8, length: Option<u32>) {
     // Not asked for the process: a vfork child accepts nothing.
     if !ENABLED.load(Ordering::Relaxed) || !process::is_itself() {
         return;
     }
+    waits::note_listener(listener);
     libraries::hook_new();
     let mut peer = Address::UNKNOWN;
     if let (false, Some(length)) = (address.is_null(), length) {
@@ -173,12 +179,12 @@ pub(crate) unsafe fn accepted(fd: i32, address: *const u8, length: Option<u32>) 
     watch(fd, Connection::new(true, peer, 0, 0));
 }
 
-/// The program has connected a socket, or begun to.
+/// The program has connected a socket, or begun to (`is_done`: which of the two).
 ///
 /// # Safety
 ///
 /// `address` leads to `length` bytes.
-pub(crate) unsafe fn connected(fd: i32, address: *const u8, length: u32) {
+pub(crate) unsafe fn connected(fd: i32, address: *const u8, length: u32, is_done: bool) {
     if !ENABLED.load(Ordering::Relaxed) || !may_change() {
         return;
     }
@@ -188,7 +194,11 @@ pub(crate) unsafe fn connected(fd: i32, address: *const u8, length: u32) {
     let peer = Address::of(bytes).filter(|_| sys::is_stream_socket(fd));
     match (peer, sys::file_status(fd)) {
         (Some(peer), Ok(status)) => {
-            watch(fd, Connection::new(false, peer, native::current_request(), status.inode));
+            let request = native::current_request();
+            // What was waited for until it was connected is used at once, if it is for the present request. Else nobody knows
+            // for whom it waits.
+            let owner = if request != 0 && is_done && !sys::is_nonblocking(fd) { 0 } else { request };
+            watch(fd, Connection::new(false, peer, owner, status.inode));
         }
         _ => forget(fd),
     }
@@ -196,6 +206,9 @@ pub(crate) unsafe fn connected(fd: i32, address: *const u8, length: u32) {
 
 /// The program closes a descriptor, or puts something else in its place.
 pub(crate) fn closing(fd: i32) {
+    if ENABLED.load(Ordering::Relaxed) && waits::is_listener(fd) && may_change() {
+        waits::forget_listener(fd);
+    }
     if is_watched(fd) && may_change() {
         forget(fd);
     }
@@ -209,6 +222,47 @@ pub(crate) fn duplicated(fd: i32, new: i32) {
     closing(new);
     if is_watched(fd) && may_change() {
         lose(fd);
+    }
+}
+
+/// The process has a child from now on. Also called by a vfork child, of itself.
+pub(crate) fn child_began() {
+    CHILDREN.fetch_add(1, Ordering::Relaxed);
+}
+
+fn children() -> u32 {
+    CHILDREN.load(Ordering::Relaxed)
+}
+
+/// The program has sent a message with these control data: descriptors may be in it, which another process has then.
+///
+/// # Safety
+///
+/// They can be read.
+#[cold]
+pub(crate) unsafe fn sent_control(control: *const u8, length: usize) {
+    const SOL_SOCKET: i32 = 1;
+    const SCM_RIGHTS: i32 = 1;
+    const HEADER: usize = 16;
+    // SAFETY: the caller's promise.
+    let mut rest = unsafe { core::slice::from_raw_parts(control, length) };
+    while let Some((size, kind)) = rest.split_first_chunk::<8>() {
+        let size = usize::from_ne_bytes(*size);
+        let is_rights = kind.first_chunk::<8>().is_some_and(|kind| {
+            let [level, kind] =
+                [kind.first_chunk(), kind.last_chunk()].map(|part| part.map(|part| i32::from_ne_bytes(*part)));
+            (level, kind) == (Some(SOL_SOCKET), Some(SCM_RIGHTS))
+        });
+        if let (true, Some(descriptors)) = (is_rights, rest.get(HEADER..size)) {
+            for fd in descriptors.as_chunks().0 {
+                if let Some(connection) = connection(i32::from_ne_bytes(*fd)) {
+                    let _ = connection.traffic.with(|traffic| traffic.is_sent = true);
+                }
+            }
+        }
+        // They are aligned as words are.
+        let Some(next) = size.max(HEADER).checked_next_multiple_of(8).and_then(|next| rest.get(next..)) else { break };
+        rest = next;
     }
 }
 
@@ -238,12 +292,4 @@ pub(crate) fn request_from(address: &[u8; 16], port: u16) -> u64 {
         request.filter(|request| *request != 0)
     };
     known.iter().find_map(of).unwrap_or(0)
-}
-
-/// The program waits for whatever comes next on many descriptors: what it does then need not be for the present request.
-pub(crate) fn waits_for_anything() {
-    if ENABLED.load(Ordering::Relaxed) {
-        native::set_current_request(0);
-        native::forget_lent();
-    }
 }

@@ -1,7 +1,7 @@
 //! What the program writes to a connection; and the headers that are put into its requests.
 
 use super::connection::{Connection, Sending};
-use super::exchange::{Exchanges, Why};
+use super::exchange::Exchanges;
 use super::memory::{ROOM, memory};
 use super::rewrite::{Rewrite, Segment};
 use super::{Place, Vector, connection, receive, session};
@@ -437,7 +437,7 @@ pub(crate) fn shut(place: Place) {
     if let Some(connection) = place.connection() {
         let _ = connection.with_traffic(|traffic| {
             if traffic.own_side() == Side::Server {
-                traffic.ended(Side::Server, Why::Closed);
+                traffic.ended(Side::Server, traffic.why_closed());
             }
             Ok(())
         });

@@ -52,6 +52,11 @@ calls! {
     dup2(fd: i32, new: i32) -> i32 = DUP2(fd, new);
     dup3(fd: i32, new: i32, flags: i32) -> i32 = DUP3(fd, new, flags);
     fcntl(fd: i32, command: i32, argument: usize) -> i32 = FCNTL(fd, command, argument);
+    poll(entries: Buffer, count: u64, timeout: i32) -> i32 = POLL(entries, count, timeout);
+    ppoll(entries: Buffer, count: u64, timeout: Buffer, mask: Buffer) -> i32 =
+        PPOLL(entries, count, timeout, mask, MASK);
+    select(count: i32, reads: Buffer, writes: Buffer, others: Buffer, timeout: Buffer) -> i32 =
+        SELECT(count, reads, writes, others, timeout);
     epoll_wait(fd: i32, events: Buffer, most: i32, timeout: i32) -> i32 = EPOLL_WAIT(fd, events, most, timeout);
     epoll_pwait(fd: i32, events: Buffer, most: i32, timeout: i32, mask: Buffer) -> i32 =
         EPOLL_PWAIT(fd, events, most, timeout, mask, MASK);
@@ -94,6 +99,10 @@ pub(super) fn stand_in(function: Function) -> Option<usize> {
         Function::Dup2 => dup2 as *const () as usize,
         Function::Dup3 => dup3 as *const () as usize,
         Function::Fcntl | Function::Fcntl64 => fcntl as *const () as usize,
+        // The size of the array comes last, and is not passed on.
+        Function::Poll | Function::PollChk => poll as *const () as usize,
+        Function::Ppoll | Function::PpollChk => ppoll as *const () as usize,
+        Function::Select => select as *const () as usize,
         Function::EpollWait => epoll_wait as *const () as usize,
         Function::EpollPwait => epoll_pwait as *const () as usize,
         Function::EpollPwait2 => epoll_pwait2 as *const () as usize,
@@ -118,6 +127,7 @@ pub(super) fn stand_in(function: Function) -> Option<usize> {
         | Function::UnderscoreExit
         | Function::CapitalExit
         | Function::QuickExit
+        | Function::Pselect
         | Function::ErrnoLocation
         | Function::ClockGettime
         | Function::DlIteratePhdr

@@ -1,0 +1,213 @@
+//! Where a program waits for descriptors.
+
+use crate::net;
+use crate::table::{self, Function, real};
+use core::ffi::c_void;
+use ddtrace::sys;
+
+/// `struct pollfd`.
+#[repr(C)]
+pub(crate) struct Entry {
+    fd: i32,
+    events: i16,
+    returned: i16,
+}
+
+/// The words of a set of descriptors.
+type Set = *const u64;
+
+/// # Safety
+///
+/// As for `poll(2)`.
+#[cfg_attr(preload_so, unsafe(no_mangle))]
+pub(crate) unsafe extern "C" fn poll(entries: *mut Entry, count: u64, timeout: i32) -> i32 {
+    type Poll = unsafe extern "C" fn(*mut Entry, u64, i32) -> i32;
+    // SAFETY: the type of poll.
+    let Some(real) = (unsafe { real::<Poll>(Function::Poll) }) else { return table::missing() };
+    // SAFETY: the host's own arguments.
+    unsafe { polled(entries, count, || real(entries, count, timeout)) }
+}
+
+/// # Safety
+///
+/// As for `poll(2)`.
+#[cfg_attr(preload_so, unsafe(no_mangle))]
+pub(crate) unsafe extern "C" fn __poll_chk(entries: *mut Entry, count: u64, timeout: i32, size: usize) -> i32 {
+    type PollChk = unsafe extern "C" fn(*mut Entry, u64, i32, usize) -> i32;
+    // SAFETY: the type of __poll_chk.
+    let Some(real) = (unsafe { real::<PollChk>(Function::PollChk) }) else { return table::missing() };
+    // SAFETY: the host's own arguments.
+    unsafe { polled(entries, count, || real(entries, count, timeout, size)) }
+}
+
+/// # Safety
+///
+/// As for `ppoll(2)`.
+#[cfg_attr(preload_so, unsafe(no_mangle))]
+pub(crate) unsafe extern "C" fn ppoll(
+    entries: *mut Entry,
+    count: u64,
+    timeout: *const c_void,
+    mask: *const c_void,
+) -> i32 {
+    type Ppoll = unsafe extern "C" fn(*mut Entry, u64, *const c_void, *const c_void) -> i32;
+    // SAFETY: the type of ppoll.
+    let Some(real) = (unsafe { real::<Ppoll>(Function::Ppoll) }) else { return table::missing() };
+    // SAFETY: the host's own arguments.
+    unsafe { polled(entries, count, || real(entries, count, timeout, mask)) }
+}
+
+/// # Safety
+///
+/// As for `ppoll(2)`.
+#[cfg_attr(preload_so, unsafe(no_mangle))]
+pub(crate) unsafe extern "C" fn __ppoll_chk(
+    entries: *mut Entry,
+    count: u64,
+    timeout: *const c_void,
+    mask: *const c_void,
+    size: usize,
+) -> i32 {
+    type PpollChk = unsafe extern "C" fn(*mut Entry, u64, *const c_void, *const c_void, usize) -> i32;
+    // SAFETY: the type of __ppoll_chk.
+    let Some(real) = (unsafe { real::<PpollChk>(Function::PpollChk) }) else { return table::missing() };
+    // SAFETY: the host's own arguments.
+    unsafe { polled(entries, count, || real(entries, count, timeout, mask, size)) }
+}
+
+/// # Safety
+///
+/// As for `select(2)`.
+#[cfg_attr(preload_so, unsafe(no_mangle))]
+pub(crate) unsafe extern "C" fn select(count: i32, reads: Set, writes: Set, others: Set, timeout: *mut c_void) -> i32 {
+    type Select = unsafe extern "C" fn(i32, Set, Set, Set, *mut c_void) -> i32;
+    // SAFETY: the type of select.
+    let Some(real) = (unsafe { real::<Select>(Function::Select) }) else { return table::missing() };
+    // SAFETY: the host's own sets.
+    unsafe { selects(count, [reads, writes, others]) };
+    // SAFETY: the host's own arguments.
+    unsafe { real(count, reads, writes, others, timeout) }
+}
+
+/// # Safety
+///
+/// As for `pselect(2)`.
+#[cfg_attr(preload_so, unsafe(no_mangle))]
+pub(crate) unsafe extern "C" fn pselect(
+    count: i32,
+    reads: Set,
+    writes: Set,
+    others: Set,
+    timeout: *const c_void,
+    mask: *const c_void,
+) -> i32 {
+    type Pselect = unsafe extern "C" fn(i32, Set, Set, Set, *const c_void, *const c_void) -> i32;
+    // SAFETY: the type of pselect.
+    let Some(real) = (unsafe { real::<Pselect>(Function::Pselect) }) else { return table::missing() };
+    // SAFETY: the host's own sets.
+    unsafe { selects(count, [reads, writes, others]) };
+    // SAFETY: the host's own arguments.
+    unsafe { real(count, reads, writes, others, timeout, mask) }
+}
+
+/// # Safety
+///
+/// `call` polls the entries.
+unsafe fn polled(entries: *const Entry, count: u64, call: impl FnOnce() -> i32) -> i32 {
+    const EINTR: i32 = 4;
+    let result = call();
+    // Afterwards, as the kernel has read the entries then, whose descriptors stay as they are.
+    if net::serves_something() && (result >= 0 || table::errno() == EINTR) && !entries.is_null() {
+        // SAFETY: the kernel has read so many.
+        let entries = unsafe { core::slice::from_raw_parts(entries, usize::try_from(count).unwrap_or(0)) };
+        net::waited_for(entries.iter().map(|entry| entry.fd));
+    }
+    result
+}
+
+/// Before a `select`, which changes the sets.
+///
+/// # Safety
+///
+/// The sets are what the host has given: null, bad, or of so many bits.
+unsafe fn selects(count: i32, sets: [Set; 3]) {
+    const BITS: usize = 64;
+    const PAGE: usize = 4096;
+    // More than that are no descriptors that are known.
+    const MOST: usize = 65_536;
+    let count = usize::try_from(count).unwrap_or(0).min(MOST);
+    if !net::serves_something() || count == 0 {
+        return;
+    }
+    let words = count.div_ceil(BITS);
+    for set in sets.iter().filter(|set| !set.is_null()) {
+        let last = (*set as usize).wrapping_add(words.wrapping_mul(size_of::<u64>())).wrapping_sub(1);
+        let mut page = *set as usize;
+        while page <= last {
+            // A bad one is the program's error.
+            if !sys::is_readable(page) {
+                return;
+            }
+            page = (page | PAGE.wrapping_sub(1)).wrapping_add(1);
+        }
+    }
+    let bits = (0..count).filter(|fd| {
+        sets.iter().filter(|set| !set.is_null()).any(|set| {
+            // SAFETY: all pages of the set can be read (just tried), in which the word is. It may lie anywhere.
+            let word = unsafe { set.wrapping_add(fd / BITS).read_unaligned() };
+            word >> (fd % BITS) & 1 != 0
+        })
+    });
+    net::waited_for(bits.filter_map(|fd| i32::try_from(fd).ok()));
+}
+
+/// # Safety
+///
+/// As for `epoll_wait(2)`.
+#[cfg_attr(preload_so, unsafe(no_mangle))]
+pub(crate) unsafe extern "C" fn epoll_wait(fd: i32, events: *mut c_void, most: i32, timeout: i32) -> i32 {
+    type EpollWait = unsafe extern "C" fn(i32, *mut c_void, i32, i32) -> i32;
+    // SAFETY: the type of epoll_wait.
+    let Some(real) = (unsafe { real::<EpollWait>(Function::EpollWait) }) else { return table::missing() };
+    net::waits_for_anything();
+    // SAFETY: the host's own arguments.
+    unsafe { real(fd, events, most, timeout) }
+}
+
+/// # Safety
+///
+/// As for `epoll_pwait(2)`.
+#[cfg_attr(preload_so, unsafe(no_mangle))]
+pub(crate) unsafe extern "C" fn epoll_pwait(
+    fd: i32,
+    events: *mut c_void,
+    most: i32,
+    timeout: i32,
+    mask: *const c_void,
+) -> i32 {
+    type EpollPwait = unsafe extern "C" fn(i32, *mut c_void, i32, i32, *const c_void) -> i32;
+    // SAFETY: the type of epoll_pwait.
+    let Some(real) = (unsafe { real::<EpollPwait>(Function::EpollPwait) }) else { return table::missing() };
+    net::waits_for_anything();
+    // SAFETY: the host's own arguments.
+    unsafe { real(fd, events, most, timeout, mask) }
+}
+
+/// # Safety
+///
+/// As for `epoll_pwait2(2)`.
+#[cfg_attr(preload_so, unsafe(no_mangle))]
+pub(crate) unsafe extern "C" fn epoll_pwait2(
+    fd: i32,
+    events: *mut c_void,
+    most: i32,
+    timeout: *const c_void,
+    mask: *const c_void,
+) -> i32 {
+    type EpollPwait2 = unsafe extern "C" fn(i32, *mut c_void, i32, *const c_void, *const c_void) -> i32;
+    // SAFETY: the type of epoll_pwait2.
+    let Some(real) = (unsafe { real::<EpollPwait2>(Function::EpollPwait2) }) else { return table::missing() };
+    net::waits_for_anything();
+    // SAFETY: the host's own arguments.
+    unsafe { real(fd, events, most, timeout, mask) }
+}

@@ -1,0 +1,118 @@
+//! Whose requests are whose: in servers that wait for many connections at once, in such that have a thread for each request,
+//! and where several processes share one.
+
+use ddtrace_test_support::agent::free_port;
+use ddtrace_test_support::servers::{self, Server, chain, curl, files, only, python_server};
+use ddtrace_test_support::spans::Span;
+use ddtrace_test_support::{Sandbox, repository};
+use std::process::Stdio;
+
+fn sandbox() -> Sandbox {
+    servers::sandbox(env!("CARGO_BIN_EXE_ddtrace-run"))
+}
+
+fn program(name: &str) -> String {
+    repository().join("tests/python_native").join(name).display().to_string()
+}
+
+fn asked<'a>(spans: &'a [Span], service: &'a str) -> impl Iterator<Item = &'a Span> {
+    spans
+        .iter()
+        .filter(move |span| span.resource["service.name"] == service && span.attributes.contains_key("url.full"))
+}
+
+/// What is asked for after the loop has waited once more is nobody's, however it waits, and however many are open.
+#[test]
+fn a_loop_asks_for_nobody_that_is_known() {
+    let mut sandbox = sandbox();
+    let root = files(&sandbox);
+    let back = free_port();
+    let backend = python_server(&mut sandbox, true, back, &root);
+    let kinds = ["select", "poll", "epoll", "epoll-pool"];
+    for kind in kinds {
+        for count in ["1", "2"] {
+            let port = free_port();
+            let service = format!("{kind} {count}");
+            let (port_text, back_text) = (port.to_string(), back.to_string());
+            let script = program("loops.py");
+            let argv = ["python3", &script, &port_text, &back_text, kind, count];
+            let server = Server::of(&mut sandbox, true, &service, port, &argv);
+            let url = format!("http://127.0.0.1:{port}/");
+            sandbox.set("DD_SERVICE", "curl");
+            let clients: Vec<_> = (0..count.parse().expect("a number"))
+                .map(|_| sandbox.traced(["curl", "-sS", &url]).stdout(Stdio::null()).spawn().expect("curl"))
+                .collect();
+            for mut client in clients {
+                assert!(client.wait().expect("it ends").success());
+            }
+            drop(server);
+        }
+    }
+    drop(backend);
+    let spans = sandbox.spans();
+    for kind in kinds {
+        for count in ["1", "2"] {
+            let service = format!("{kind} {count}");
+            let all: Vec<_> = asked(&spans, &service).collect();
+            assert_eq!(all.len(), 1, "{service}: {all:#?}");
+            assert_eq!(chain(&spans, all[0]), [format!("{service} asks")], "{service}");
+        }
+    }
+}
+
+/// A thread for each request waits for children, and for servers that it has asked, and all it asks is the request's.
+#[test]
+fn a_thread_that_waits_still_serves_its_request() {
+    let mut sandbox = sandbox();
+    let root = files(&sandbox);
+    let [back, port] = [free_port(), free_port()];
+    let backend = python_server(&mut sandbox, true, back, &root);
+    let script = program("handler.py");
+    let server =
+        Server::of(&mut sandbox, true, "handler", port, &["python3", &script, &port.to_string(), &back.to_string()]);
+    for _ in 0..2 {
+        curl(&mut sandbox, true, &[&format!("http://127.0.0.1:{port}/")]);
+    }
+    drop((server, backend));
+    let spans = sandbox.spans();
+    let all: Vec<_> = asked(&spans, "handler").collect();
+    assert_eq!(all.len(), 8, "{all:#?}");
+    for span in all {
+        assert_eq!(chain(&spans, span), ["handler asks", "handler serves", "curl asks"], "{span:#?}");
+    }
+}
+
+/// Who closes his own of several descriptors does not know that nobody answers.
+#[test]
+fn a_connection_that_another_process_answers_has_not_failed() {
+    let mut sandbox = sandbox();
+    let port = free_port();
+    let script = program("shared.py");
+    let server = Server::of(&mut sandbox, true, "shared", port, &["python3", &script, &port.to_string()]);
+    for path in ["child", "sent"] {
+        assert_eq!(curl(&mut sandbox, true, &[&format!("http://127.0.0.1:{port}/{path}")]).out(), "ok");
+    }
+    sandbox.run_traced(["curl", "-sS", &format!("http://127.0.0.1:{port}/none")]);
+    drop(server);
+    let cgi = sandbox.path().join("cgi-bin");
+    std::fs::create_dir_all(&cgi).expect("a directory");
+    let file = cgi.join("x.sh");
+    std::fs::write(&file, "#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\nhello'\n").expect("a file");
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("a mode");
+    let port = free_port();
+    let (port_text, root) = (port.to_string(), sandbox.path().display().to_string());
+    let argv = ["python3", "-m", "http.server", "--cgi", &port_text, "--bind", "127.0.0.1", "--directory", &root];
+    let server = Server::of(&mut sandbox, true, "cgi", port, &argv);
+    assert_eq!(curl(&mut sandbox, true, &[&format!("http://127.0.0.1:{port}/cgi-bin/x.sh")]).out(), "hello");
+    drop(server);
+    let spans = sandbox.spans();
+    let of = |service: &str, path: &str| {
+        only(&spans, |span| span.resource["service.name"] == service && span.text("url.path") == Some(path))
+    };
+    for (service, path) in [("shared", "/child"), ("shared", "/sent"), ("cgi", "/cgi-bin/x.sh")] {
+        let span = of(service, path);
+        assert_eq!((span.failed, span.error_type()), (false, None), "{span:#?}");
+    }
+    let none = of("shared", "/none");
+    assert_eq!((none.failed, none.error_type()), (true, Some("connection_closed")));
+}
