@@ -10,6 +10,7 @@ pub use outcome::{ErrorStatuses, is_error_status};
 pub use target::{Target, first_of_list, forwarded_part, split_authority};
 
 use crate::context::Bounded;
+use crate::decimal::Decimal;
 use crate::semconv::network::*;
 
 /// The methods that a span may be named by (RFC 9110, RFC 5789, and QUERY).
@@ -134,12 +135,21 @@ pub fn describe_client(told: &mut impl Attributes, request: &Request<'_>, host: 
     let Peer { address, port, .. } = request.peer;
     let authority = [target.authority, host, address];
     let authority = authority.iter().find(|host| !host.is_empty()).copied().unwrap_or_default();
+    let default = if host.is_empty() { port } else { None }.unwrap_or(request.scheme.1);
     if target.authority.is_empty() {
-        told.pieces(URL_FULL, &[request.scheme.0, b"://", authority, cut(request.target)]);
+        // The whole server has no path (RFC 9112, section 3.3).
+        let path = if request.target == b"*" { b"" } else { cut(request.target) };
+        if host.is_empty() && !request.peer.is_unix {
+            let (open, close): (&[u8], &[u8]) = if address.contains(&b':') { (b"[", b"]") } else { (b"", b"") };
+            let port = port.filter(|port| *port != request.scheme.1).map(|port| Decimal::of(port.into()));
+            let (colon, port): (&[u8], &[u8]) = port.as_ref().map_or((b"", b""), |port| (b":", port.as_bytes()));
+            told.pieces(URL_FULL, &[request.scheme.0, b"://", open, address, close, colon, port, path]);
+        } else {
+            told.pieces(URL_FULL, &[request.scheme.0, b"://", authority, path]);
+        }
     } else {
         told.pieces(URL_FULL, &[cut(request.target)]);
     }
-    let default = if host.is_empty() { port } else { None }.unwrap_or(request.scheme.1);
     describe_server_address(told, authority, default);
     describe_connection(told, request);
 }

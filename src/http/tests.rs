@@ -1,4 +1,6 @@
 use super::*;
+use std::string::String;
+use std::vec::Vec;
 
 #[test]
 fn targets_of_all_forms() {
@@ -45,4 +47,34 @@ fn which_answers_are_errors() {
     assert_eq!([403, 404, 405, 500, 502, 503].map(|status| some.contains(status)), [
         false, true, false, true, true, false
     ]);
+}
+
+/// What is told as `url.full`, of a request for `target` with this `Host`, to this peer.
+fn url(target: &[u8], host: &[u8], address: &[u8], port: u16, scheme: Scheme) -> String {
+    #[derive(Default)]
+    struct Url(Vec<u8>);
+    impl Attributes for Url {
+        fn text(&mut self, _: &[u8], _: &[u8]) {}
+        fn pieces(&mut self, name: &[u8], pieces: &[&[u8]]) {
+            assert_eq!(name, URL_FULL);
+            self.0 = pieces.concat();
+        }
+        fn list(&mut self, _: &[u8], _: &[u8]) {}
+        fn integer(&mut self, _: &[u8], _: i64) {}
+    }
+    let peer = Peer { address, port: Some(port), is_unix: false };
+    let mut told = Url::default();
+    describe_client(&mut told, &Request { method: b"GET", target, version: b"1.1", scheme, peer }, host);
+    String::from_utf8(told.0).unwrap()
+}
+
+#[test]
+fn a_url_is_one_whatever_the_request_looks_like() {
+    assert_eq!(url(b"/a?b", b"x.org:81", b"10.0.0.1", 81, HTTP), "http://x.org:81/a?b");
+    assert_eq!(url(b"/a", b"", b"10.0.0.1", 8080, HTTP), "http://10.0.0.1:8080/a");
+    assert_eq!(url(b"/a", b"", b"10.0.0.1", 443, HTTPS), "https://10.0.0.1/a");
+    assert_eq!(url(b"/a", b"", b"::1", 8080, HTTP), "http://[::1]:8080/a");
+    assert_eq!(url(b"*", b"x.org:81", b"10.0.0.1", 81, HTTP), "http://x.org:81");
+    assert_eq!(url(b"*", b"", b"10.0.0.1", 81, HTTP), "http://10.0.0.1:81");
+    assert_eq!(url(b"http://x.org/a", b"x.org", b"10.0.0.1", 81, HTTP), "http://x.org/a");
 }
