@@ -209,6 +209,52 @@ fn a_context_of_the_programs_own_is_left_alone() {
     assert_eq!(sandbox.spans().len(), 1);
 }
 
+/// So it is whatever is configured of contexts that come in; and what came in and is passed on is replaced all the same.
+#[test]
+fn whose_context_it_is_does_not_depend_on_what_is_read() {
+    let context = "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let b3 = "b3: 0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-1";
+    for settings in [
+        &[][..],
+        &[("DD_TRACE_PROPAGATION_BEHAVIOR_EXTRACT", "ignore")],
+        &[("DD_TRACE_PROPAGATION_BEHAVIOR_EXTRACT", "restart")],
+        &[("DD_TRACE_PROPAGATION_STYLE_EXTRACT", "none")],
+        &[("DD_TRACE_PROPAGATION_STYLE_EXTRACT", "b3"), ("DD_TRACE_PROPAGATION_STYLE_INJECT", "tracecontext")],
+    ] {
+        let mut sandbox = sandbox();
+        for (name, value) in settings {
+            sandbox.set(name, value);
+        }
+        let root = files(&sandbox);
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("http://{}/", listener.local_addr().expect("an address"));
+        let arrived = keeper(listener, b"\r\n\r\n");
+        let front = free_port();
+        for own in [&[context][..], &[context, "x-datadog-trace-id: 5"], &[b3]] {
+            let headers: Vec<_> = own.iter().flat_map(|header| ["-H", header]).collect();
+            curl(&mut sandbox, true, &[&headers[..], &[&url]].concat());
+            let sent = arrived.lock().expect("nobody panics").pop().expect("a request");
+            let text = String::from_utf8_lossy(&sent).into_owned();
+            let there: Vec<_> = text
+                .split("\r\n")
+                .filter(|line| ["trace", "x-dat", "b3"].iter().any(|it| line.starts_with(it)))
+                .collect();
+            assert_eq!(there, *own, "{settings:?}");
+        }
+        let server = nginx(&mut sandbox, true, "front", front, &url, &root);
+        curl(&mut sandbox, true, &["-H", context, &format!("http://127.0.0.1:{front}/up/")]);
+        drop(server);
+        let passed = arrived.lock().expect("nobody panics").pop().expect("a request");
+        let (_, ours) = without_ours(&passed);
+        assert!(ours.iter().filter(|line| line.starts_with("traceparent:")).count() == 1, "{ours:?}");
+        assert!(!ours.contains(&format!("{context}\r\n")), "{settings:?}: {ours:?}");
+        let spans = sandbox.spans();
+        let asked = only(&spans, |span| span.attributes.contains_key("url.full"));
+        assert_eq!(asked.resource["service.name"], "front", "{settings:?}");
+        only(&spans, |span| Some(&span.span_id) == asked.parent_id.as_ref());
+    }
+}
+
 /// Datadog's names, and what is configured for traces.
 #[test]
 fn a_datadog_agent_gets_them_under_its_names() {

@@ -68,6 +68,23 @@ impl Propagation {
         found.has_baggage = self.read_baggage(carrier, baggage);
     }
 
+    /// Calls `each` with every context that a carrier brings, in whatever style, whether that is to be read or not. Ids of
+    /// traces may be the lower half alone, as the styles have them.
+    pub fn contexts(&self, carrier: &dyn Carrier, each: &mut dyn FnMut(&SpanContext)) {
+        let mut place = None;
+        for style in Style::ALL {
+            // A trace without a span is one that `x-datadog-trace-id` names; balancers put such a one into `x-amzn-trace-id`
+            // of everybody's requests.
+            if self.read(style, carrier, &mut place)
+                && let Some(context) = &place
+                && context.span.trace_id.is_valid()
+                && (context.span.span_id.is_valid() || style == Style::Datadog)
+            {
+                each(&context.span);
+            }
+        }
+    }
+
     /// Writes a context. An invalid span context (trace or span id zero) writes only baggage. The error, if any, is for
     /// the tag `_dd.propagation_error`.
     pub fn inject(&self, outgoing: &Outgoing<'_>, carrier: &mut dyn CarrierMut) -> Option<PropagationError> {

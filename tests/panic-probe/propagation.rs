@@ -53,6 +53,7 @@ probes! {
     propagation {
         let propagation = any(any(Propagation::default()).of_process());
         used(propagation.extract(&any(Anything), &mut any(Anything)));
+        propagation.contexts(&any(Anything), &mut |span| used(span.span_id));
         let mut found = any(propagation.extract(&any(Anything), &mut any(NoBaggage)));
         propagation.extract_into(&any(Anything), &mut any(Anything), &mut found);
         used(found);

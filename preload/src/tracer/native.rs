@@ -16,6 +16,11 @@ pub(crate) fn begin_server(headers: Option<&dyn Carrier>, describe: &mut dyn FnM
     let Some(tracer) = tracer_of_connections() else { return 0 };
     let context = headers.and_then(|headers| tracer.extract(headers)).unwrap_or(0);
     let place = tracer.place_of(NO_PARENT, context, SERVER);
+    if let (Some(place), Some(headers)) = (&place, headers)
+        && !place.goes_on()
+    {
+        tracer.settings.propagation.contexts(headers, &mut |came| place.note_what_came(came));
+    }
     or_lost(place.and_then(|place| tracer.begin(place, SERVER, 0, None, describe)))
 }
 
@@ -35,12 +40,17 @@ pub(crate) fn begin_client(owner: u64, headers: Option<&dyn Carrier>, describe: 
 }
 
 fn or_lost(span: Option<u64>) -> u64 {
-    if span.is_none()
-        && let Some(ring) = process::ring()
-    {
-        ring.lose(1);
+    if span.is_none() {
+        lost();
     }
     span.unwrap_or(0)
+}
+
+/// There is no place for a span, which is counted.
+pub(crate) fn lost() {
+    if let Some(ring) = process::ring() {
+        ring.lose(1);
+    }
 }
 
 /// The headers that become tags.
@@ -99,16 +109,15 @@ pub(crate) fn forget_lent() {
 }
 
 impl Tracer {
-    /// Whether headers carry a context of somebody's own: not the one that came in with the trace of span `parent` and is
-    /// merely passed on, as proxies do.
+    /// Whether headers carry a context of somebody's own, in whatever style: not the one that came in with the trace of span
+    /// `parent` and is merely passed on, as proxies do.
     fn brings_foreign_context(&'static self, parent: u64, headers: &dyn Carrier) -> bool {
-        let Some(found) = self.read(headers) else { return false };
-        let found = found.share();
-        let (sender, _) = found.parent();
-        // Baggage alone is no context.
-        sender.is_valid()
-            && self
-                .span(parent)
-                .is_none_or(|parent| found.trace_id() != parent.trace.trace_id() || sender != parent.trace.parent().0)
+        let parent = self.span(parent);
+        let (mut is_passed_on, mut is_foreign) = (false, false);
+        self.settings.propagation.contexts(headers, &mut |span| match &parent {
+            Some(parent) if parent.trace.came_with(span) => is_passed_on = true,
+            _ => is_foreign = true,
+        });
+        is_foreign && !is_passed_on
     }
 }

@@ -11,6 +11,7 @@ use crate::process::{self, RANDOM};
 use crate::thread;
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use ddtrace::context::SpanContext;
 use ddtrace::ids::SpanId;
 use ddtrace::interface::NO_PARENT;
 use ddtrace::record::{EndBody, Name, RecordWriter, SPAN_LOCAL_ROOT, SPAN_REMOTE_PARENT, SpanBody, SpanFields};
@@ -103,6 +104,16 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// Whether the trace goes on that came in with a request.
+    pub(super) fn goes_on(&self) -> bool {
+        self.trace.came_from_outside()
+    }
+
+    /// As [`Trace::note_what_came`].
+    pub(super) fn note_what_came(&self, came: &SpanContext) {
+        self.trace.note_what_came(came);
+    }
+
     fn at_the_root(trace: TraceRef) -> Place {
         let (parent, is_remote) = trace.parent();
         Place { trace, parent, is_remote, local_root: None }

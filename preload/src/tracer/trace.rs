@@ -7,7 +7,7 @@ use super::root_log::{About, RootLog};
 use super::verdict::{Outcome, Verdict};
 use core::cell::OnceCell;
 use core::mem::MaybeUninit;
-use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use ddtrace::context::{Bounded, Priority, SpanContext, TraceContext};
 use ddtrace::decimal::Decimal;
 use ddtrace::failure::{ErrorSource, ErrorTag, Failing, error_source};
@@ -37,6 +37,9 @@ pub(crate) struct Trace {
     /// What came in with it. Filled in where `has_incoming` says so.
     incoming: MaybeUninit<Extracted>,
     has_incoming: bool,
+    /// The context that came in with its request where none was taken from there, so that it is known if it is passed on
+    /// ([`known`]); 0 for none.
+    came_with: AtomicU64,
     /// How many local roots it has had: several where a context is the parent of several spans.
     roots: AtomicU32,
     /// The number of the first one's `SpanKind`.
@@ -92,6 +95,7 @@ impl Trace {
     fn restart(&mut self, trace_id: TraceId, inherited: bool) {
         self.trace_id = trace_id;
         self.has_incoming = false;
+        *self.came_with.get_mut() = 0;
         *self.roots.get_mut() = 0;
         *self.kind.get_mut() = 0;
         self.before.clear();
@@ -146,6 +150,22 @@ impl Trace {
         })
     }
 
+    /// Notes what came in with the request, if no trace goes on with it.
+    pub(crate) fn note_what_came(&self, came: &SpanContext) {
+        if self.came_with.load(Ordering::Relaxed) == 0 {
+            self.came_with.store(known(came), Ordering::Relaxed);
+        }
+    }
+
+    /// Whether this is a context that came in with it.
+    pub(crate) fn came_with(&self, span: &SpanContext) -> bool {
+        let is = |came: &SpanContext| known(came) == known(span);
+        let incoming = self.incoming();
+        incoming.and_then(|incoming| incoming.context.as_ref()).is_some_and(|context| is(&context.span))
+            || incoming.is_some_and(|incoming| incoming.links.iter().flatten().any(|link| is(&link.span)))
+            || self.came_with.load(Ordering::Relaxed) == known(span)
+    }
+
     /// W3C trace flags as they came.
     pub(crate) fn flags(&self) -> u8 {
         self.incoming_context().map_or(0, |context| context.span.flags)
@@ -190,6 +210,11 @@ impl Trace {
         }
         context
     }
+}
+
+/// By which a context is known again, in whatever style: the lower half of the trace's id, and the span's. Never 0.
+fn known(span: &SpanContext) -> u64 {
+    (span.trace_id.0 as u64 ^ span.span_id.0.rotate_left(32)).max(1)
 }
 
 /// A trace's local root as sampling rules see it.
