@@ -3,7 +3,7 @@
 use ddtrace_test_support::agent::free_port;
 use ddtrace_test_support::programs::compile;
 use ddtrace_test_support::servers::{
-    self, Server, chain, curl, files, keeper, nginx, only, postgres, python_server, without_ours,
+    self, Server, chain, curl, files, keeper, nginx, only, python_server, without_ours,
 };
 use ddtrace_test_support::spans::Span;
 use ddtrace_test_support::{Agent, Sandbox, http};
@@ -309,84 +309,6 @@ fn nothing_is_looked_at_unless_it_is_asked_for() {
     curl(&mut sandbox, true, &[&url]);
     assert_eq!(without_ours(&arrived.lock().expect("nobody panics")[0]).1, Vec::<String>::new());
     assert!(sandbox.spans().is_empty());
-}
-
-#[test]
-fn statements_for_postgresql_are_spans() {
-    let mut sandbox = sandbox();
-    let (server, directory) = postgres(&sandbox);
-    sandbox.set("DD_SERVICE", "psql").set("PGHOST", &directory).set("PGUSER", "me").set("PGDATABASE", "postgres");
-    let argv = [
-        "psql",
-        "-X",
-        "-c",
-        "CREATE TABLE IF NOT EXISTS things (name text)",
-        "-c",
-        "INSERT INTO things SELECT 'secret' FROM generate_series(1, 2000)",
-        "-c",
-        "SELECT t.name FROM things t WHERE t.name = 'secret'",
-        "-c",
-        "DROP TABLE things",
-        "-c",
-        "SELECT * FROM none",
-    ];
-    sandbox.assert_same(&argv);
-    let script = sandbox.write("script.sql", "SELECT 1 + :client_id AS sum;\n").display().to_string();
-    for mode in ["simple", "extended", "prepared"] {
-        let argv = ["pgbench", "-n", "-t", "5", "-M", mode, "-f", &script];
-        sandbox.set("DD_SERVICE", mode);
-        let outcome = sandbox.run_traced(argv);
-        assert_eq!(outcome.code, Some(0), "{outcome:?}");
-    }
-    drop(server);
-    let spans = sandbox.spans();
-    let select = only(&spans, |span| span.name == "SELECT things");
-    assert_eq!((select.text("db.system.name"), select.text("db.namespace")), (Some("postgresql"), Some("postgres")));
-    assert_eq!(select.text("db.query.text"), Some("SELECT t.name FROM things t WHERE t.name = ?"));
-    assert_eq!((select.text("network.transport"), select.failed), (Some("unix"), false));
-    assert!(select.text("server.address").is_some_and(|path| path.starts_with(&directory)), "{select:#?}");
-    let failed = only(&spans, |span| span.name == "SELECT none");
-    assert_eq!((failed.failed, failed.error_type()), (true, Some("42P01")));
-    assert_eq!(failed.text("db.response.status_code"), Some("42P01"));
-    for name in ["CREATE things", "INSERT things SELECT generate_series", "DROP things"] {
-        only(&spans, |span| span.name == name && !span.failed);
-    }
-    for mode in ["simple", "extended", "prepared"] {
-        let of_mode = |span: &&Span| span.resource["service.name"] == mode && span.name == "SELECT";
-        let texts: Vec<_> = spans.iter().filter(of_mode).filter_map(|span| span.text("db.query.text")).collect();
-        let sums = texts.iter().filter(|text| text.contains(" AS sum")).count();
-        assert_eq!(sums, 5, "{mode}: {texts:?}");
-    }
-}
-
-#[test]
-fn commands_for_redis_are_spans() {
-    let mut sandbox = sandbox();
-    let port = free_port();
-    let port_text = port.to_string();
-    let argv = ["redis-server", "--port", &port_text, "--save", "", "--bind", "127.0.0.1"];
-    let server = Server::of(&mut sandbox, true, "server", port, &argv);
-    sandbox.set("DD_SERVICE", "client");
-    let script = "SET key 'secret value'\nGET key\nLPUSH key x\nHGETALL none\nDEL key\n";
-    let cli = format!("printf '%s' \"$0\" | redis-cli -p {port_text}");
-    let argv = ["sh", "-c", &cli, script];
-    sandbox.assert_same(&argv);
-    let benchmark = ["redis-benchmark", "-p", &port_text, "-n", "2000", "-P", "16", "-c", "4", "-t", "get", "--csv"];
-    sandbox.set("DD_SERVICE", "benchmark");
-    assert_eq!(sandbox.run_traced(benchmark).code, Some(0));
-    drop(server);
-    let spans = sandbox.spans();
-    let of_client = |name: &str| only(&spans, |span| span.resource["service.name"] == "client" && span.name == name);
-    let set = of_client("SET");
-    assert_eq!((set.text("db.system.name"), set.text("db.query.text")), (Some("redis"), Some("SET key ?")));
-    assert_eq!((set.text("server.address"), set.number("server.port")), (Some("127.0.0.1"), Some(port.into())));
-    assert_eq!(of_client("LPUSH").error_type(), Some("WRONGTYPE"));
-    for name in ["GET", "HGETALL", "DEL"] {
-        assert!(!of_client(name).failed);
-    }
-    let of_benchmark = |span: &&Span| span.resource["service.name"] == "benchmark" && span.name == "GET";
-    assert_eq!(spans.iter().filter(of_benchmark).count(), 2000);
-    assert!(spans.iter().all(|span| span.resource["service.name"] != "server"), "a server of commands has no spans");
 }
 
 #[test]

@@ -50,6 +50,7 @@ fn told(first: u8, parts: &[(Side, &[u8])], size: usize) -> (Vec<String>, bool) 
                 Event::Response(response) => log.push(match response {
                     Response::Http(head) => format!("{} {}", head.status, head.headers.iter().count()),
                     Response::Failed(code) => format!("{code:?}"),
+                    Response::Skipped => "skipped".into(),
                 }),
                 Event::End(end) => {
                     ended += 1;

@@ -58,8 +58,11 @@ fn describe_server(told: &mut Told<'_>, peer: &Address, default_port: u16) {
     }
 }
 
-/// The answer was an error with this code; empty where it was none.
-pub(super) fn describe_error(told: &mut Told<'_>, code: &[u8]) {
+/// `error.type` of what was not done, as something before it in the same pipeline had failed: as libpq calls it.
+pub(super) const SKIPPED: &[u8] = b"pipeline_aborted";
+
+/// What has failed, and the code if the database has answered so; both empty where nothing has.
+pub(super) fn describe_error(told: &mut Told<'_>, code: &[u8], error: &[u8]) {
     told.text(DB_RESPONSE_STATUS_CODE, code);
-    told.text(ERROR_TYPE.as_bytes(), code);
+    told.text(ERROR_TYPE.as_bytes(), error);
 }

@@ -1,8 +1,9 @@
 //! Requests and their answers as spans.
 
 use super::address::Address;
+use super::memory::{ROOM, RoomRef, memory};
 use super::{database, http};
-use crate::protocol::{End, Event, MOST_PENDING, Request, Response};
+use crate::protocol::{End, Event, MOST_PENDING, MOST_PIPELINED, Request, Response};
 use crate::tracer::{Told, native};
 use ddtrace::context::Bounded;
 use ddtrace::sys;
@@ -21,20 +22,26 @@ pub(super) enum Why {
 }
 
 /// An exchange that is not over.
-#[derive(Clone)]
-pub(super) struct Exchange {
+#[derive(Clone, Copy)]
+struct Exchange {
     /// The handle of its span; 0 for none.
-    pub(super) span: u64,
+    span: u64,
     /// The request that was served when it was sent, of one that goes out; 0 for none.
-    pub(super) request: u64,
-    /// The status of its answer; 0 where there is none yet.
-    pub(super) status: u16,
-    /// It is a database's, and so the code of its error, empty for none.
-    pub(super) code: Option<Bounded<14>>,
+    request: u64,
 }
 
-impl Exchange {
-    const NONE: Exchange = Exchange { span: 0, request: 0, status: 0, code: None };
+/// What is known of the answer to the oldest one.
+struct Answer {
+    /// The status; 0 where there is none yet.
+    status: u16,
+    /// Of a database the code of its error, empty for none.
+    code: Bounded<14>,
+    /// The database has not even tried.
+    is_skipped: bool,
+}
+
+impl Answer {
+    const NONE: Answer = Answer { status: 0, code: Bounded::new(), is_skipped: false };
 }
 
 /// The exchanges of a connection, in order.
@@ -50,9 +57,15 @@ pub(super) struct Exchanges {
     /// The request that was served when the last one that goes out was begun.
     served: u64,
     pub(super) why: Why,
-    pending: [Exchange; MOST_PENDING],
+    is_database: bool,
+    answer: Answer,
+    /// The first few that wait for their answers; all of them are in `many` while they are more.
+    few: [Exchange; MOST_PENDING],
+    many: Option<RoomRef>,
     begun: u32,
     ended: u32,
+    /// How many wait besides, of which nothing is told as there was no place for them.
+    untold: u64,
 }
 
 impl Exchanges {
@@ -65,9 +78,13 @@ impl Exchanges {
             prepared: None,
             served: 0,
             why: Why::Closed,
-            pending: [const { Exchange::NONE }; MOST_PENDING],
+            is_database: false,
+            answer: Answer::NONE,
+            few: [Exchange { span: 0, request: 0 }; MOST_PENDING],
+            many: None,
             begun: 0,
             ended: 0,
+            untold: 0,
         }
     }
 
@@ -75,30 +92,32 @@ impl Exchanges {
     pub(super) fn take(&mut self, event: Event<'_>, fd: i32) {
         match event {
             Event::Request(request) => {
+                self.is_database = !matches!(request, Request::Http(_));
+                if !self.has_place() {
+                    self.untold = self.untold.wrapping_add(1);
+                    return native::lost();
+                }
                 let span = self.begin(&request, fd);
-                let code = (!matches!(request, Request::Http(_))).then(Bounded::new);
-                self.push(Exchange { span, request: self.served, status: 0, code });
+                self.push(Exchange { span, request: self.served });
             }
             Event::Response(response) => {
-                if let Some(oldest) = self.oldest() {
-                    match response {
-                        Response::Http(head) => {
-                            oldest.status = head.status;
-                            http::tag_response(oldest.span, head);
-                        }
-                        Response::Failed(code) => {
-                            let mut kept = Bounded::new();
-                            let _ = kept.push(code);
-                            oldest.code = Some(kept);
-                        }
+                let Some(oldest) = self.oldest() else { return };
+                match response {
+                    Response::Http(head) => {
+                        self.answer.status = head.status;
+                        http::tag_response(oldest.span, head);
                     }
+                    Response::Failed(code) => {
+                        self.answer.code.clear();
+                        let _ = self.answer.code.push(code);
+                    }
+                    Response::Skipped => self.answer.is_skipped = true,
                 }
             }
-            Event::End(end) => {
-                if let Some(exchange) = self.pop() {
-                    self.end(&exchange, &end);
-                }
-            }
+            Event::End(end) => match self.pop() {
+                Some((exchange, answer)) => self.end(exchange.span, &answer, &end),
+                None => self.untold = self.untold.saturating_sub(1),
+            },
         }
     }
 
@@ -157,27 +176,28 @@ impl Exchanges {
         }
     }
 
-    fn end(&self, exchange: &Exchange, end: &End) {
-        if exchange.span == 0 {
+    fn end(&self, span: u64, answer: &Answer, end: &End) {
+        if span == 0 {
             return;
         }
-        if let Some(code) = &exchange.code {
-            // What the server did not do, as something before it has failed, has no code of its own.
-            let is_error = !code.is_empty() || !end.is_complete;
-            return native::end(exchange.span, is_error, &mut |told| database::describe_error(told, code.as_bytes()));
+        let outcome = http::Outcome::of(answer.status, end, self.is_accepted, self.why);
+        if self.is_database {
+            let code = answer.code.as_bytes();
+            let error = match code {
+                // What the server did not do, as something before it has failed, has no code of its own.
+                b"" if answer.is_skipped => database::SKIPPED,
+                b"" => outcome.failure(),
+                code => code,
+            };
+            return native::end(span, !error.is_empty(), &mut |told| database::describe_error(told, code, error));
         }
-        let outcome = http::Outcome::of(exchange.status, end, self.is_accepted, self.why);
-        native::end(exchange.span, outcome.is_error(), &mut |told| outcome.describe(told));
+        native::end(span, outcome.is_error(), &mut |told| outcome.describe(told));
     }
 
     /// Of the exchanges that are not over, the oldest one's request: itself where it came in, and where it goes out the one
     /// that was served then. 0 for none.
     pub(super) fn current(&self) -> u64 {
-        if self.begun == self.ended {
-            return 0;
-        }
-        let oldest = self.pending.get(self.ended as usize % MOST_PENDING);
-        oldest.map_or(0, |exchange| if self.is_accepted { exchange.span } else { exchange.request })
+        self.oldest().map_or(0, |exchange| if self.is_accepted { exchange.span } else { exchange.request })
     }
 
     /// Whether there are exchanges that are not over.
@@ -187,7 +207,7 @@ impl Exchanges {
 
     /// The connection is not understood any more: what is open ends here, and nothing is said of how.
     pub(super) fn give_up(&mut self) {
-        while let Some(exchange) = self.pop() {
+        while let Some((exchange, _)) = self.pop() {
             native::end(exchange.span, false, &mut |_| {});
         }
         self.abandon_prepared();
@@ -200,24 +220,78 @@ impl Exchanges {
         }
     }
 
+    /// Whether there is a place for one more; it is made if need be.
+    fn has_place(&mut self) -> bool {
+        // In order: one that can be noted is answered after those that could not.
+        if self.untold > 0 {
+            return false;
+        }
+        let count = self.begun.wrapping_sub(self.ended) as usize;
+        if self.many.is_some() || count < MOST_PENDING {
+            return count < if self.many.is_some() { MOST_PIPELINED } else { MOST_PENDING };
+        }
+        let Some(mut room) = memory().and_then(|memory| memory.take_room()) else { return false };
+        for number in 0..count as u32 {
+            let number = self.ended.wrapping_add(number);
+            if let (Some(exchange), Some(place)) = (self.get(number), place_in(&mut room, number)) {
+                *place = exchange.bytes();
+            }
+        }
+        self.many = Some(room);
+        true
+    }
+
     fn push(&mut self, exchange: Exchange) {
-        if self.begun == self.ended {
+        if !self.is_pending() {
             // Mostly there is one at a time, which then always lies in the same place.
-            (self.begun, self.ended) = (0, 0);
+            (self.begun, self.ended, self.many) = (0, 0, None);
         }
-        if let Some(place) = self.pending.get_mut(self.begun as usize % MOST_PENDING) {
-            *place = exchange;
-            self.begun = self.begun.wrapping_add(1);
+        match &mut self.many {
+            Some(room) => {
+                if let Some(place) = place_in(room, self.begun) {
+                    *place = exchange.bytes();
+                }
+            }
+            None => {
+                if let Some(place) = self.few.get_mut(self.begun as usize % MOST_PENDING) {
+                    *place = exchange;
+                }
+            }
+        }
+        self.begun = self.begun.wrapping_add(1);
+    }
+
+    fn get(&self, number: u32) -> Option<Exchange> {
+        match &self.many {
+            Some(room) => room.as_bytes().as_chunks().0.get(number as usize % MOST_PIPELINED).map(Exchange::of),
+            None => self.few.get(number as usize % MOST_PENDING).copied(),
         }
     }
 
-    fn oldest(&mut self) -> Option<&mut Exchange> {
-        if self.begun == self.ended { None } else { self.pending.get_mut(self.ended as usize % MOST_PENDING) }
+    fn oldest(&self) -> Option<Exchange> {
+        if self.is_pending() { self.get(self.ended) } else { None }
     }
 
-    fn pop(&mut self) -> Option<Exchange> {
-        let oldest = self.oldest()?.clone();
+    fn pop(&mut self) -> Option<(Exchange, Answer)> {
+        let oldest = self.oldest()?;
         self.ended = self.ended.wrapping_add(1);
-        Some(oldest)
+        Some((oldest, core::mem::replace(&mut self.answer, Answer::NONE)))
+    }
+}
+
+const _: () = assert!(ROOM >= MOST_PIPELINED * size_of::<Exchange>());
+
+fn place_in(room: &mut RoomRef, number: u32) -> Option<&mut [u8; 16]> {
+    room.bytes().as_chunks_mut().0.get_mut(number as usize % MOST_PIPELINED)
+}
+
+impl Exchange {
+    fn bytes(self) -> [u8; 16] {
+        (u128::from(self.span) << 64 | u128::from(self.request)).to_ne_bytes()
+    }
+
+    fn of(bytes: &[u8; 16]) -> Exchange {
+        let both = u128::from_ne_bytes(*bytes);
+        Exchange { span: (both >> 64) as u64, request: both as u64 }
     }
 }

@@ -114,21 +114,27 @@ impl Outcome {
         Outcome { status, end: *end, why: (!end.is_complete).then_some(why), is_server }
     }
 
-    /// What failed, as `error.type` has it; empty where nothing did.
-    fn error(&self, number: &mut Option<Decimal>) -> &'static [u8] {
+    /// What happened to the connection before the answer was complete, as `error.type` has it; empty where that is no
+    /// failure.
+    pub(super) fn failure(&self) -> &'static [u8] {
         match self.why {
+            None => b"",
             // Who closes a connection on which he waits for an answer has changed his mind.
-            Some(Why::Closed | Why::LeftToOthers) if !self.is_server => return b"",
+            Some(Why::Closed | Why::LeftToOthers) if !self.is_server => b"",
             // Whether, and how, it was answered is not known here. Who has begun to answer was to end it, too.
-            Some(Why::LeftToOthers) if self.status == 0 => return b"",
-            Some(Why::Closed | Why::LeftToOthers | Why::ClosedByPeer) => return b"connection_closed",
-            Some(Why::Failed(errno)) => return errno_name(errno),
-            None => {}
+            Some(Why::LeftToOthers) if self.status == 0 => b"",
+            Some(Why::Closed | Why::LeftToOthers | Why::ClosedByPeer) => b"connection_closed",
+            Some(Why::Failed(errno)) => errno_name(errno),
         }
-        if http::is_error_status(self.status, self.is_server, &ErrorStatuses::DEFAULT) {
+    }
+
+    /// What failed, as `error.type` has it; empty where nothing did, or where it is the number.
+    fn error(&self, number: &mut Option<Decimal>) -> &'static [u8] {
+        let is_over = self.why.is_none();
+        if is_over && http::is_error_status(self.status, self.is_server, &ErrorStatuses::DEFAULT) {
             *number = Some(Decimal::of(self.status.into()));
         }
-        b""
+        self.failure()
     }
 
     pub(super) fn is_error(&self) -> bool {

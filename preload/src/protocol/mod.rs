@@ -25,8 +25,11 @@ pub enum Side {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Lost;
 
-/// The most exchanges of a connection that can wait for their answers and are told of.
+/// The most HTTP requests of a connection that can wait for their answers.
 pub const MOST_PENDING: usize = 32;
+
+/// The most exchanges of a connection that can wait for their answers and are told of.
+pub const MOST_PIPELINED: usize = 1024;
 
 /// How an exchange ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -65,6 +68,8 @@ pub enum Response<'a> {
     Http(&'a http::ResponseHead<'a>),
     /// An error of a database, with its code.
     Failed(&'a [u8]),
+    /// A database has not done it, as something before it has failed.
+    Skipped,
 }
 
 /// Takes the events of a parser.

@@ -3,7 +3,7 @@
 //! Simple queries and executions of prepared statements are exchanges. The texts of prepared statements are remembered, as
 //! far as there is room, to be told when they are executed. What is encrypted is left alone.
 
-use super::{End, Event, Lost, MOST_PENDING, Protocol, Request, Response, Room, Side, Tell};
+use super::{End, Event, Lost, MOST_PIPELINED, Protocol, Request, Response, Room, Side, Tell};
 use ddtrace::context::Bounded;
 
 /// What is looked at of a message, in bytes.
@@ -38,6 +38,36 @@ enum Due {
     Ready,
 }
 
+impl Due {
+    /// As two bits.
+    fn bits(self) -> u64 {
+        match self {
+            Due::Query => 1,
+            Due::Execute => 2,
+            Due::Ready => 3,
+        }
+    }
+}
+
+/// What is to be answered, two bits for each.
+struct Dues([u64; MOST_PIPELINED / 32]);
+
+impl Dues {
+    fn set(&mut self, number: u32, due: Due) {
+        let number = number as usize % MOST_PIPELINED;
+        if let Some(word) = self.0.get_mut(number / 32) {
+            let shift = number % 32 * 2;
+            *word = *word & !(3 << shift) | due.bits() << shift;
+        }
+    }
+
+    fn get(&self, number: u32) -> Option<Due> {
+        let number = number as usize % MOST_PIPELINED;
+        let bits = self.0.get(number / 32)? >> (number % 32 * 2) & 3;
+        [Due::Query, Due::Execute, Due::Ready].into_iter().find(|due| due.bits() == bits)
+    }
+}
+
 /// Where in a direction.
 #[derive(Clone, Copy, Debug)]
 enum At {
@@ -69,7 +99,7 @@ pub struct Postgres {
     encryption: bool,
     /// It does. What follows is seen where it is encrypted, if at all.
     is_encrypted: bool,
-    due: [Option<Due>; MOST_PENDING],
+    due: Dues,
     begun: u32,
     ended: u32,
     /// How many ReadyForQuery are to come.
@@ -92,7 +122,7 @@ impl Default for Postgres {
             is_starting: true,
             encryption: false,
             is_encrypted: false,
-            due: [None; MOST_PENDING],
+            due: Dues([0; MOST_PIPELINED / 32]),
             begun: 0,
             ended: 0,
             ready_due: 0,
@@ -358,21 +388,19 @@ impl Postgres {
         if due != Due::Execute {
             self.ready_due = self.ready_due.saturating_add(1);
         }
-        if self.begun.wrapping_sub(self.ended) as usize >= MOST_PENDING {
+        if self.begun.wrapping_sub(self.ended) as usize >= MOST_PIPELINED {
             self.is_full = true;
         }
         if self.is_full {
             return false;
         }
-        if let Some(place) = self.due.get_mut(self.begun as usize % MOST_PENDING) {
-            *place = Some(due);
-        }
+        self.due.set(self.begun, due);
         self.begun = self.begun.wrapping_add(1);
         due != Due::Ready
     }
 
     fn oldest(&self) -> Option<Due> {
-        if self.begun == self.ended { None } else { *self.due.get(self.ended as usize % MOST_PENDING)? }
+        if self.begun == self.ended { None } else { self.due.get(self.ended) }
     }
 
     fn pop(&mut self) -> Option<Due> {
@@ -435,7 +463,10 @@ impl Postgres {
                     match due {
                         Due::Query => end(true, tell),
                         // What came before it has failed.
-                        Due::Execute => end(false, tell),
+                        Due::Execute => {
+                            tell(Event::Response(Response::Skipped));
+                            end(false, tell);
+                        }
                         Due::Ready => {}
                     }
                     if due != Due::Execute {

@@ -3,7 +3,7 @@
 //! Of a command its name and first argument are seen (a key, or the name of a subcommand); of an answer only whether it is
 //! an error. Connections that subscribe, or ask for no answers, are left alone.
 
-use super::{End, Event, Lost, MOST_PENDING, Protocol, Request, Response, Room, Side, Tell};
+use super::{End, Event, Lost, Protocol, Request, Response, Room, Side, Tell};
 use ddtrace::context::Bounded;
 use ddtrace::scrub::redis::{mark, shows_argument};
 
@@ -102,10 +102,8 @@ enum Element {
 pub struct Redis {
     commands: Commands,
     answers: Answers,
-    begun: u32,
-    ended: u32,
-    /// Commands that are waited for besides, as there was no room to note them.
-    untold: u64,
+    /// How many commands wait for their answers.
+    pending: u64,
 }
 
 impl Default for Redis {
@@ -121,9 +119,7 @@ impl Default for Redis {
                 text: Bounded::new(),
             },
             answers: Answers { left: 0, state: Element::Kind, is_push: false, is_error: false, code: Bounded::new() },
-            begun: 0,
-            ended: 0,
-            untold: 0,
+            pending: 0,
         }
     }
 }
@@ -146,8 +142,8 @@ impl Protocol for Redis {
 
     fn closed(&mut self, side: Side, tell: &mut Tell<'_>) {
         if side == Side::Server {
-            while self.begun != self.ended {
-                self.ended = self.ended.wrapping_add(1);
+            while self.pending > 0 {
+                self.pending = self.pending.wrapping_sub(1);
                 tell(Event::End(End { is_complete: false, request_bytes: 0, response_bytes: 0 }));
             }
         }
@@ -251,11 +247,7 @@ impl Redis {
             return Ok(());
         }
         commands.at = At::Start;
-        if self.untold > 0 || self.begun.wrapping_sub(self.ended) as usize >= MOST_PENDING {
-            self.untold = self.untold.wrapping_add(1);
-            return Ok(());
-        }
-        self.begun = self.begun.wrapping_add(1);
+        self.pending = self.pending.wrapping_add(1);
         let command = Command { name: self.commands.name(), text: self.commands.text.as_bytes() };
         tell(Event::Request(Request::Redis(&command)));
         Ok(())
@@ -348,14 +340,10 @@ impl Redis {
 
     /// The oldest command has its answer.
     fn answered(&mut self, tell: &mut Tell<'_>) -> Result<(), Lost> {
-        if self.begun == self.ended {
-            self.untold = self.untold.checked_sub(1).ok_or(Lost)?;
-            return Ok(());
-        }
+        self.pending = self.pending.checked_sub(1).ok_or(Lost)?;
         if self.answers.is_error {
             tell(Event::Response(Response::Failed(self.answers.code.as_bytes())));
         }
-        self.ended = self.ended.wrapping_add(1);
         tell(Event::End(End { is_complete: true, request_bytes: 0, response_bytes: 0 }));
         Ok(())
     }

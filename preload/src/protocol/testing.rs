@@ -54,6 +54,7 @@ fn line(event: Event<'_>) -> String {
         }
         Event::Request(Request::Redis(command)) => format!("? {}: {}", text(command.name), text(command.text)),
         Event::Response(Response::Failed(code)) => format!("! {}", text(code)),
+        Event::Response(Response::Skipped) => String::from("skipped"),
         Event::End(end) => {
             let how = if end.is_complete { "." } else { "cut" };
             format!("{how} {} {}", end.request_bytes, end.response_bytes)
