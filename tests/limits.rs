@@ -78,6 +78,24 @@ fn with_little_that_is_the_programs_alone_nothing_is_lost() {
     }
 }
 
+/// Nobody can be helped whose memory would never find room: the sidecar says so and ends, instead of waiting for ever.
+#[test]
+fn a_sidecar_without_any_room_ends() {
+    let mut sandbox = sandbox();
+    sandbox.set("DD_TRACE_PROCESS_SPANS", "false");
+    let program = dying_program(&sandbox);
+    let script = "until [ -e go ]; do sleep 0.05; done; exec \"$0\" return ledger 100";
+    let mut run = sandbox.traced(["sh", "-c", script, &program]).spawn().expect("it starts");
+    let sidecar = sandbox.sidecar().to_string();
+    let limited = sandbox.run_bare(["prlimit", "--pid", &sidecar, "--as=1000000:1000000"]);
+    assert_eq!(limited.code, Some(0), "{limited:?}");
+    std::fs::write(sandbox.work().join("go"), "").expect("a file");
+    assert!(run.wait().expect("it ends").success());
+    sandbox.settle();
+    let log = std::fs::read_to_string(sandbox.local_store().with_file_name("sidecar.log")).expect("a log");
+    assert!(log.contains("was sent away: the limit of memory"), "{log}");
+}
+
 /// The sidecar holds a descriptor for each process that lives; there may be fewer of them than processes.
 #[test]
 fn with_few_descriptors_many_processes_end_as_they_do() {

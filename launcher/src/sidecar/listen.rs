@@ -97,6 +97,8 @@ pub enum Unwelcome {
     Release,
     #[error("too many others wait with it")]
     Crowd,
+    #[error("the limit of memory (ulimit -v, ulimit -d) leaves no room for its; what it records is lost, uncounted")]
+    NoRoom,
     #[error("it speaks for process {0}, which is not its parent")]
     Stranger(u32),
     #[error("it speaks of a span that is another process's")]
@@ -127,7 +129,7 @@ pub fn bind(run: u128) -> nix::Result<OwnedFd> {
 }
 
 /// How long a process may take between connecting and handing over its ring. It does nothing else in between, but the
-/// kernel may let others run first.
+/// kernel may let others run first. Who finds no room for its memory though nobody else's takes any waits as long.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How many may stand there without a word. More do not come about by chance: a descriptor is held for each.
@@ -149,6 +151,8 @@ pub struct Door {
     unmapped: VecDeque<Arrival>,
     /// That some wait was said.
     told_unmapped: bool,
+    /// Since when there is no room though nobody else takes any.
+    no_room_since: Option<Instant>,
     /// That nobody can be let in was said, and not why.
     is_shut: bool,
 }
@@ -174,7 +178,14 @@ impl Round {
 impl Door {
     /// The door at a bound socket.
     pub fn new(listener: OwnedFd) -> Self {
-        Door { listener, waiting: VecDeque::new(), unmapped: VecDeque::new(), told_unmapped: false, is_shut: false }
+        Door {
+            listener,
+            waiting: VecDeque::new(),
+            unmapped: VecDeque::new(),
+            told_unmapped: false,
+            no_room_since: None,
+            is_shut: false,
+        }
     }
 
     /// Whether somebody stands there who has not said anything yet.
@@ -242,12 +253,16 @@ impl Door {
         match map(&arrival.memory, if round.is_first { 0 } else { RESERVE }) {
             Ok(ring) => {
                 round.is_first = false;
+                self.no_room_since = None;
                 let Arrival { hello, pid, watch, .. } = arrival;
                 Some(Ok(Visitor::Guest(Guest { hello, pid, watch, ring })))
             }
             Err(Unwelcome::Io(error)) if error.kind() == io::ErrorKind::OutOfMemory => {
                 if self.unmapped.len() >= MOST_UNMAPPED {
                     return Some(Err(Unwelcome::Crowd));
+                }
+                if round.is_first && self.no_room_since.get_or_insert_with(Instant::now).elapsed() > PATIENCE {
+                    return Some(Err(Unwelcome::NoRoom));
                 }
                 if !std::mem::replace(&mut self.told_unmapped, true) {
                     tracing::warn!(
