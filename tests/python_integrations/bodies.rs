@@ -26,6 +26,7 @@ fn answer(mut connection: TcpStream, gate: &TcpListener, told: &Sender<(String, 
     let path = head.split(' ').nth(1).expect("a path").to_owned();
     let first = match path.as_str() {
         "/redirected" => "HTTP/1.1 302 Found\r\nLocation: /target\r\nConnection: close\r\nContent-Length: 4\r\n\r\nte",
+        "/busy" => "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 4\r\n\r\nte",
         _ => "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\nte",
     };
     connection.write_all(first.as_bytes()).expect("it is sent");
@@ -34,7 +35,9 @@ fn answer(mut connection: TcpStream, gate: &TcpListener, told: &Sender<(String, 
     }
     let time = now();
     if path != "/broken" {
-        connection.write_all(b"xt").expect("it is sent");
+        // Who has given up on it may be gone.
+        let sent = connection.write_all(b"xt");
+        assert!(sent.is_ok() || path == "/busy", "{path}: {sent:?}");
     }
     told.send((path, time)).expect("somebody listens");
 }
@@ -49,7 +52,7 @@ fn a_request_lasts_until_its_body_is_read() {
         let (told, tells) = channel();
         let serving = std::thread::spawn(move || {
             std::thread::scope(|scope| {
-                for _ in 0..7 {
+                for _ in 0..9 {
                     let (connection, _) = listener.accept().expect("somebody asks");
                     let (gate, told) = (&gate, told.clone());
                     scope.spawn(move || answer(connection, gate, &told));
@@ -58,11 +61,11 @@ fn a_request_lasts_until_its_body_is_read() {
         });
         let outcome = sandbox.run_traced([&python(), &program("bodies.py"), library, &port, &gate_port]);
         let (error, hook) = if bytes { ("RemoteProtocolError", "b'text'") } else { ("ChunkedEncodingError", "text") };
-        assert_eq!(outcome.out(), format!("text\n{error}\ntext\n{hook}\ntext\ntext\n"), "{library}: {outcome:?}");
+        assert_eq!(outcome.out(), format!("text\ntext\n{error}\ntext\n{hook}\ntext\ntext\n"), "{library}: {outcome:?}");
         serving.join().expect("all are answered");
         let halves: Vec<(String, u64)> = tells.iter().collect();
         let spans = sandbox.spans();
-        assert_eq!(trees(&spans), [&["client GET"; 6][..], &["client GET !"]].concat(), "{library}");
+        assert_eq!(trees(&spans), [&["client GET"; 7][..], &["client GET !"; 2]].concat(), "{library}");
         let of = |path: &str| {
             let url = format!("http://127.0.0.1:{port}{path}");
             only(&spans, |span| span.text("url.full") == Some(&url))
@@ -73,6 +76,9 @@ fn a_request_lasts_until_its_body_is_read() {
         }
         assert!(of("/streamed").end <= half("/streamed"), "{library}");
         assert!(of("/redirected").end <= of("/target").start, "{library}");
+        // What is given up is over then, and what comes of the next try is none of its.
+        assert!(of("/busy").end <= of("/again").start, "{library}");
+        assert_eq!(of("/busy").error_type(), Some("503"), "{library}");
         let broken = of("/broken");
         assert_eq!(
             (broken.error_type().is_some_and(|kind| kind.ends_with(error)), broken.events.len()),

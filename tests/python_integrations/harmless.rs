@@ -219,6 +219,27 @@ print(len([each for each in gc.get_objects() if isinstance(each, sqlite3.Connect
 }
 
 #[test]
+fn classes_of_the_programs_own_go_when_it_has_them_no_more() {
+    assert_same(
+        "
+import gc, sqlite3
+def use():
+    class Connection(sqlite3.Connection):
+        pass
+    class Cursor(sqlite3.Cursor):
+        pass
+    connection = sqlite3.connect(':memory:', factory=Connection)
+    print(isinstance(connection.cursor(Cursor).execute('SELECT 1'), Cursor), connection.close())
+for _ in range(20):
+    use()
+gc.collect()
+print(sum(base in kind.__mro__[1:] for kind in gc.get_objects() if isinstance(kind, type) and kind.__module__ == '__main__'
+          for base in (sqlite3.Connection, sqlite3.Cursor)))
+",
+    );
+}
+
+#[test]
 fn headers_and_classes_of_the_programs_own_stay_as_they_are() {
     assert_same(
         "

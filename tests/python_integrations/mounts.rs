@@ -1,6 +1,7 @@
 //! Applications within applications: a request is one span, with the route and the exception of whoever serves it.
 
 use super::*;
+use std::collections::BTreeSet;
 
 /// The spans of requests to all of them, with their errors.
 fn requests(middleware: bool) -> Vec<String> {
@@ -54,4 +55,29 @@ fn what_is_mounted_has_its_route_and_its_exception() {
 #[test]
 fn a_middleware_around_it_changes_nothing() {
     assert_eq!(requests(true), SEEN);
+}
+
+#[test]
+fn an_application_below_a_path_of_its_server_has_that_in_its_route() {
+    let sandbox = sandbox();
+    let script = "
+from django.conf import settings
+from django.core.wsgi import get_wsgi_application
+from django.http import HttpResponse
+from django.urls import path
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.test import Client
+settings.configure(ROOT_URLCONF='__main__', ALLOWED_HOSTS=['*'], SECRET_KEY='none')
+urlpatterns = [path('', lambda _: HttpResponse('home')), path('users/<int:number>/', lambda _, number: HttpResponse(number))]
+application = get_wsgi_application()
+client = Client(DispatcherMiddleware(application, {'/admin': application}))
+for asked in ['/', '/users/7/', '/admin/', '/admin/users/7/']:
+    assert client.get(asked).status_code == 200
+";
+    let outcome = sandbox.run_traced([&python(), "-c", script]);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    let spans = sandbox.spans();
+    let names = BTreeSet::from_iter(spans.iter().map(|span| span.name.as_str()));
+    let expected = ["GET /", "GET /admin/", "GET /admin/users/<int:number>/", "GET users/<int:number>/"];
+    assert_eq!(names, BTreeSet::from(expected));
 }

@@ -1,10 +1,38 @@
 """Drivers of databases whose connections and cursors are written in C: classes derived from theirs, whose statements are
 traced. Whoever asks for their names, or whether an object is one of the driver's, finds them to be the driver's."""
 
+import weakref
+
 from ddtrace_run._native import Wrapped, derived
 
-_cursors = {}
-_connections = {}
+
+class _Classes:
+    """Classes in the place of others. The program's own go when it has them no more: what is made of one refers to it."""
+
+    def __init__(self):
+        self._drivers, self._programs = {}, weakref.WeakValueDictionary()
+        self._made = weakref.WeakSet()
+
+    def __contains__(self, made):
+        return made in self._made
+
+    def get(self, base):
+        made = self._drivers.get(base)
+        return self._programs.get(base) if made is None else made
+
+    def keep(self, base, made):
+        # A driver's own class is not made again for each connection.
+        (self._drivers if not base.__flags__ & _ON_HEAP or base.__module__ in _DRIVERS else self._programs)[base] = made
+        self._made.add(made)
+        return made
+
+
+#: `Py_TPFLAGS_HEAPTYPE`: made at run time, as the classes of programs are, and those of some drivers.
+_ON_HEAP = 1 << 9
+_DRIVERS = ("sqlite3", "psycopg2.extensions", "psycopg2.extras")
+
+_cursors = _Classes()
+_connections = _Classes()
 
 
 def _like(base, members):
@@ -20,24 +48,24 @@ def _like(base, members):
 def cursor_class(base, name, begin, begin_many, *others):
     """The class of traced cursors in the place of `base`; `others` are further methods that take a statement."""
     # What is none is for the driver to refuse.
-    if not isinstance(base, type) or not hasattr(base, "executemany") or base in _cursors.values():
+    if not isinstance(base, type) or not hasattr(base, "executemany") or base in _cursors:
         return base
     made = _cursors.get(base)
     if made is None:
         members = {"execute": Wrapped(name, base.execute, begin)}
         members["executemany"] = Wrapped(name, base.executemany, begin_many)
         members.update((other, Wrapped(name, getattr(base, other), begin)) for other in others)
-        made = _cursors[base] = _like(base, members)
+        made = _cursors.keep(base, _like(base, members))
     return made
 
 
 def connection_class(base, members):
     """The class of connections in the place of `base`; `members` makes what they have of their own."""
-    if not isinstance(base, type) or base in _connections.values():
+    if not isinstance(base, type) or base in _connections:
         return base
     made = _connections.get(base)
     if made is None:
-        made = _connections[base] = _like(base, members(base))
+        made = _connections.keep(base, _like(base, members(base)))
     return made
 
 

@@ -29,8 +29,10 @@ def base_imported(module):
     def resolved(request, match):
         call = _call(request)
         if call is not None:
-            root = getattr(request, "environ", {}).get("ddtrace_run.mounted")
-            if root is None:
+            environ = getattr(request, "environ", {})
+            mounted = environ.get("ddtrace_run.mounted")
+            root = environ.get("SCRIPT_NAME", "") if mounted is None else mounted
+            if mounted is None and not root:
                 # The home page's is empty, as if none had matched.
                 call.routed(match.route or "/")
             else:

@@ -21,7 +21,9 @@ def imported(module):
     transport.handle_request = Wrapped("httpx", transport.handle_request, begin, end)
     is_async.handle_async_request = _aio.traced("httpx", is_async.handle_async_request, begin, end)
     response.read = Wrapped("httpx", response.read, reads_body)
+    response.close = Wrapped("httpx", response.close, reads_body)
     response.aread = _aio.traced("httpx", response.aread, reads_body)
+    response.aclose = _aio.traced("httpx", response.aclose, reads_body)
 
 
 def client_imported(module):

@@ -19,6 +19,7 @@ def imported(module):
     module.HTTPAdapter.send = Wrapped("requests", module.HTTPAdapter.send, begin, end)
     response = module.Response
     response.content = property(Wrapped("requests", response.content.fget, reads_body))
+    response.close = Wrapped("requests", response.close, reads_body)
 
 
 def sessions_imported(module):

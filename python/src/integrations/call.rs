@@ -66,11 +66,10 @@ impl Call {
         let has_failed = self.has_failed.load(Ordering::Relaxed);
         self.span.get().change(|data| {
             ddtrace::http::Attributes::integer(&mut Told(data), HTTP_RESPONSE_STATUS_CODE, status.into());
-            if is_error {
+            // An exception says more.
+            if is_error && !has_failed {
                 data.set_status(Status::Error("".into()));
-                if !has_failed {
-                    data.set_attribute(ERROR_TYPE, Value::Text(status.to_string().into()).attribute());
-                }
+                data.set_attribute(ERROR_TYPE, Value::Text(status.to_string().into()).attribute());
             }
             if let Some(headers) = headers {
                 tag_headers(data, headers, RESPONSE_HEADER);

@@ -82,11 +82,13 @@ pub(crate) fn wait_for_body(py: Python<'_>, call: &Bound<'_, Call>, response: &B
     let Some(reading) = here(py)?.filter(|reading| reading.get().reads) else { return Ok(()) };
     store::leave(call.get().span.bind(py))?;
     call.get().put_off();
-    reading.get().unread().push((response.clone().unbind(), call.clone().unbind()));
-    Ok(())
+    let this = (response.clone().unbind(), call.clone().unbind());
+    // Who asks again has given up the answer before.
+    let before = std::mem::replace(&mut *reading.get().unread(), vec![this]);
+    before.iter().try_for_each(|(_, call)| call.get().finish(py))
 }
 
-/// The request whose answer's body is read now; None if none waits for that.
+/// The request whose answer's body is read now, or closed unread; None if none waits for that.
 #[pyfunction]
 pub(crate) fn reads_body<'py>(py: Python<'py>, response: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, Call>>> {
     let Some(reading) = here(py)? else { return Ok(None) };

@@ -20,6 +20,18 @@ def by_requests():
         def send(self, request, **kwargs):
             return super().send(request, **kwargs)
 
+    class Retrying(requests.adapters.HTTPAdapter):
+        def send(self, request, **kwargs):
+            response = super().send(request, **kwargs)
+            if response.status_code == 503:
+                response.close()
+                request.url = f"{base}/again"
+                response = super().send(request, **kwargs)
+            return response
+
+    with requests.Session() as retrying:
+        retrying.mount("http://", Retrying())
+        print(retrying.get(f"{base}/busy").text)
     print(requests.get(f"{base}/late").text)
     try:
         requests.get(f"{base}/broken")
@@ -37,6 +49,16 @@ def by_requests():
 def by_httpx():
     import httpx
 
+    class Retrying(httpx.HTTPTransport):
+        def handle_request(self, request):
+            response = super().handle_request(request)
+            if response.status_code == 503:
+                response.close()
+                response = super().handle_request(httpx.Request("GET", f"{base}/again"))
+            return response
+
+    with httpx.Client(transport=Retrying()) as retrying:
+        print(retrying.get(f"{base}/busy").text)
     with httpx.Client(follow_redirects=True) as client:
         print(client.get(f"{base}/late").text)
         try:
@@ -55,6 +77,16 @@ def by_httpx():
 async def by_httpx_async():
     import httpx
 
+    class Retrying(httpx.AsyncHTTPTransport):
+        async def handle_async_request(self, request):
+            response = await super().handle_async_request(request)
+            if response.status_code == 503:
+                await response.aclose()
+                response = await super().handle_async_request(httpx.Request("GET", f"{base}/again"))
+            return response
+
+    async with httpx.AsyncClient(transport=Retrying()) as retrying:
+        print((await retrying.get(f"{base}/busy")).text)
     async with httpx.AsyncClient(follow_redirects=True) as client:
         print((await client.get(f"{base}/late")).text)
         try:
