@@ -172,11 +172,11 @@ def nginx_static(bench):
     root.mkdir()
     (root / "index.html").write_text("x" * 612)
     argv = nginx(bench, "static", f"listen 127.0.0.1:{port}; root {root};")
-    bench.compare("nginx, a file of 612 bytes", bench.ways, lambda way: bench.served(argv, way, port, "/"))
+    bench.compare("nginx, a file of 612 bytes", bench.ways, lambda way: bench.served(argv(way), way, port, "/"))
     (root / "large").write_text("x" * 100_000)
-    bench.compare("nginx, a file of 100 kB", bench.ways, lambda way: bench.served(argv, way, port, "/large"))
+    bench.compare("nginx, a file of 100 kB", bench.ways, lambda way: bench.served(argv(way), way, port, "/large"))
     argv = nginx(bench, "closing", f"listen 127.0.0.1:{port}; root {root}; keepalive_timeout 0;")
-    bench.compare("nginx, a connection for each file", bench.ways, lambda way: bench.served(argv, way, port, "/"))
+    bench.compare("nginx, a connection for each file", bench.ways, lambda way: bench.served(argv(way), way, port, "/"))
 
 
 def nginx_proxy(bench):
@@ -184,7 +184,7 @@ def nginx_proxy(bench):
     back = Server(nginx(bench, "back", f"listen 127.0.0.1:{behind}; location / {{ return 200 hello; }}"),
                   environment(str(bench.work)), behind)
     argv = nginx(bench, "front", f"listen 127.0.0.1:{port}; location / {{ proxy_pass http://127.0.0.1:{behind}; }}")
-    bench.compare("nginx, handed on to another one", bench.ways, lambda way: bench.served(argv, way, port, "/"))
+    bench.compare("nginx, handed on to another one", bench.ways, lambda way: bench.served(argv(way), way, port, "/"))
     back.stop()
 
 
@@ -258,11 +258,21 @@ def curl(bench):
     server.stop()
 
 
+def plain(venv):
+    """An environment beside that one, with nothing but the application's own packages."""
+    return venv.with_name(venv.name + "-plain")
+
+
 def flask(bench):
     venv, port = bench.options.venv / "bin", free_port()
     (bench.work / "hello.py").write_text(FLASK)
-    argv = [str(venv / "python"), "-m", "gunicorn", "-w", "1", "-k", "gthread", "--threads", "1", "-b", f"127.0.0.1:{port}",
-            "--keep-alive", "60", "--max-requests", "0", "--chdir", str(bench.work), "hello:app"]
+
+    def argv(way):
+        # Where OpenTelemetry's instrumentation of Flask is installed, that would be used instead of the integration.
+        python = (venv if way.name.endswith("(PyPI)") else plain(bench.options.venv) / "bin") / "python"
+        return [str(python), "-m", "gunicorn", "-w", "1", "-k", "gthread", "--threads", "1", "-b", f"127.0.0.1:{port}",
+                "--keep-alive", "60", "--max-requests", "0", "--chdir", str(bench.work), "hello:app"]
+
     ways = [
         *bench.ways,
         Way("OpenTelemetry (PyPI)", [str(venv / "opentelemetry-instrument")], OTEL_EXPORTER_OTLP_ENDPOINT=bench.agent.url,
@@ -270,7 +280,7 @@ def flask(bench):
         Way("ddtrace (PyPI)", [str(venv / "ddtrace-run")], DD_TRACE_AGENT_URL=bench.agent.url,
             DD_INSTRUMENTATION_TELEMETRY_ENABLED="false", DD_REMOTE_CONFIGURATION_ENABLED="false"),
     ]
-    bench.compare("Flask under gunicorn, one thread", ways, lambda way: bench.served(argv, way, port, "/hello/you"))
+    bench.compare("Flask under gunicorn, one thread", ways, lambda way: bench.served(argv(way), way, port, "/hello/you"))
 
 
 def calls(bench):
@@ -305,9 +315,10 @@ def main():
     parser.add_argument("--seconds", default=4, type=int, help="how long each is asked in each round")
     parser.add_argument("--only", choices=PARTS, help="only this part")
     options = parser.parse_args()
-    if not (options.venv / "bin/gunicorn").exists():
-        subprocess.run([sys.executable, "-m", "venv", options.venv], check=True)
-        subprocess.run([options.venv / "bin/pip", "install", "-q", *PACKAGES], check=True)
+    for venv, packages in [(options.venv, PACKAGES), (plain(options.venv), ["flask", "gunicorn"])]:
+        if not (venv / "bin/gunicorn").exists():
+            subprocess.run([sys.executable, "-m", "venv", venv], check=True)
+            subprocess.run([venv / "bin/pip", "install", "-q", *packages], check=True)
     listed = subprocess.run([options.venv / "bin/pip", "list"], capture_output=True, text=True, check=True).stdout
     versions = re.findall(r"^(ddtrace|opentelemetry-distro|[Ff]lask|gunicorn) +(\S+)", listed, re.MULTILINE)
     print(f"{platform.machine()}, {os.cpu_count()} processors, Linux {platform.release()}, load "

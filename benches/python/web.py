@@ -44,6 +44,33 @@ app = Flask(__name__)
 def user(number):
     return {"number": number}
 """
+LOOP = """
+import io, sys, time
+from application import app
+
+def request():
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/users/7", "SCRIPT_NAME": "", "QUERY_STRING": "", "SERVER_NAME": "127.0.0.1",
+               "SERVER_PORT": "8000", "SERVER_PROTOCOL": "HTTP/1.1", "HTTP_HOST": "127.0.0.1:8000", "HTTP_USER_AGENT": "wrk",
+               "REMOTE_ADDR": "127.0.0.1", "REMOTE_PORT": "5555", "wsgi.version": (1, 0), "wsgi.url_scheme": "http",
+               "wsgi.input": io.BytesIO(), "wsgi.errors": sys.stderr, "wsgi.multithread": False, "wsgi.multiprocess": False,
+               "wsgi.run_once": False}
+    body = app(environ, lambda status, headers, error=None: None)
+    for _ in body:
+        pass
+    body.close()
+
+for _ in range(500):
+    request()
+least = float("inf")
+for _ in range(8):
+    before = time.process_time()
+    for _ in range(2000):
+        request()
+    least = min(least, (time.process_time() - before) / 2000)
+    # What was recorded is sent meanwhile.
+    time.sleep(0.3)
+print(least * 1e6)
+"""
 TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -145,6 +172,14 @@ def measure(command, variables, directory):
         master.wait()
 
 
+def loop(command, variables, directory):
+    """The least CPU time of a request, in microseconds, where the application is called in a loop, on one processor."""
+    environ = {"PATH": os.environ["PATH"], "HOME": directory, "XDG_STATE_HOME": directory, **variables}
+    command = ["taskset", "-c", "0", *command[:-1], os.path.join(os.path.dirname(command[-1]), "python"), "-c", LOOP]
+    told = subprocess.run(command, cwd=directory, env=environ, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    return float(told.stdout)
+
+
 def main():
     server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -164,13 +199,14 @@ def main():
     }
     wanted = sys.argv[1:]
     ways = {name: way for name, way in ways.items() if not wanted or any(word in name for word in wanted)}
-    results = {name: [] for name in ways}
+    results, looped = {name: [] for name in ways}, {name: [] for name in ways}
     with busy_processors(), tempfile.TemporaryDirectory() as directory:
         with open(os.path.join(directory, "application.py"), "w") as file:
             file.write(APPLICATION)
         for _ in range(ROUNDS):
             for name, (command, variables) in ways.items():
                 results[name].append(measure(command, variables, directory))
+                looped[name].append(loop(command, variables, directory))
     print(f"{platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}\n")
     print("| a request to Flask | CPU of the worker | more | p99 | memory of the worker | requests a second |")
     print("| --- | --- | --- | --- | --- | --- |")
@@ -178,6 +214,9 @@ def main():
     base = least.get("bare", [0])[0]
     for name, (cpu, p99, size, rate) in least.items():
         print(f"| {name} | {cpu:.0f} µs | +{cpu - base:.0f} µs | {p99:.2f} ms | {size:.0f} MiB | {rate:.0f} |")
+    print("\n| the application in a loop, no server | CPU of a request | more |\n| --- | --- | --- |")
+    for name, times in looped.items():
+        print(f"| {name} | {min(times):.0f} µs | +{min(times) - min(looped.get('bare', times)):.0f} µs |")
 
 
 if __name__ == "__main__":
