@@ -89,7 +89,7 @@ pub fn flush(config: &Config, state_dir: &Path, wait: Duration) -> std::io::Resu
         let ended = leftovers.end();
         let complaints = ended.complaints.into_iter().chain(queues.complaints()).collect();
         let (waiting, unfinished, others) = left_behind.waiting();
-        let dropped_by_others = watched.dropped();
+        let dropped_by_others = watched.dropped(&ended.dropped);
         let done = ended.done;
         (
             Flushed {
@@ -176,10 +176,12 @@ impl Watched {
         }
     }
 
-    /// How many spans of these runs were dropped.
-    fn dropped(&self) -> u64 {
-        let dropped = |(account, before): &(spool::Account, u64)| account.counts().lost().saturating_sub(*before);
-        self.accounts.values().map(dropped).sum()
+    /// How many spans of these runs were dropped, but for those that were dropped here in the end.
+    fn dropped(&self, here: &HashMap<PathBuf, u64>) -> u64 {
+        let dropped = |(run, (account, before)): (&PathBuf, &(spool::Account, u64))| {
+            account.counts().lost().saturating_sub(*before + here.get(run).copied().unwrap_or_default())
+        };
+        self.accounts.iter().map(dropped).sum()
     }
 }
 
@@ -211,4 +213,25 @@ pub fn count_unsent(directory: &Path, moved: &HashSet<u64>, config: &Config) -> 
     let mut troubles = spool::old_records(directory, |frame| story.feed(frame));
     troubles.extend(story.malformed(directory));
     (story.end(moved).iter().map(crate::export::Batch::spans).sum(), troubles)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_dropped_of_a_run_is_told_once_whoever_drops_it() {
+        let spool = tempfile::tempdir().unwrap();
+        let run = spool::RunDirectory::create(spool.path()).unwrap();
+        let account = spool::Account::begin(Some(run.path())).unwrap();
+        account.set(Counter::SidecarPid, 4711);
+        account.add(Counter::Recorded, 10);
+        account.add(Counter::Dropped, 5);
+        let mut watched = Watched::default();
+        watched.look_at(run.path());
+        assert_eq!(watched.dropped(&HashMap::new()), 5);
+        // Its sidecar is gone, and the rest is dropped here.
+        account.add(Counter::Dropped, 3);
+        assert_eq!(watched.dropped(&HashMap::from([(run.path().to_owned(), 3)])), 5);
+    }
 }

@@ -1,6 +1,6 @@
 //! What other sidecars left behind: the first one that reaches a receiver again delivers it.
 
-use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -96,6 +96,8 @@ pub struct Leftovers {
 pub struct Ended {
     /// Of spans.
     pub done: Done,
+    /// How many were dropped of each run.
+    pub dropped: HashMap<PathBuf, u64>,
     /// What could not be read, or is lost, for people.
     pub complaints: Vec<String>,
 }
@@ -107,6 +109,7 @@ impl Ended {
         self.done.delivered += done.delivered;
         self.done.sampled_out += done.sampled_out;
         self.done.dropped += done.dropped;
+        *self.dropped.entry(run.directory.path().to_owned()).or_default() += done.dropped;
         run.finish();
     }
 

@@ -52,11 +52,14 @@ impl Totals {
 
     /// Removes a run with all that is in it, and counts what it has counted.
     pub fn take_in(run: RunDirectory, counts: &Counts) {
-        let held = run.path().parent().map_or(Err(io::ErrorKind::NotFound.into()), |spool| add(spool, counts));
-        if let Err(error) = &held {
-            tracing::warn!("`ddtrace-run status` will not count what {} did: {error}", run.path().display());
-        }
+        let path = run.path().to_owned();
+        let counted = || path.parent().map_or(Err(io::ErrorKind::NotFound.into()), |spool| add(spool, counts));
+        // On a full disk there is room when the run is gone.
+        let held = counted();
         run.remove();
+        if let Err(error) = held.or_else(|_| counted()) {
+            tracing::warn!("`ddtrace-run status` will not count what {} did: {error}", path.display());
+        }
     }
 }
 
