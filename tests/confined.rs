@@ -13,7 +13,7 @@ fn sandbox() -> Sandbox {
 fn behind_a_system_call_filter_nothing_is_called() {
     let sandbox = sandbox();
     let program = compile(&sandbox, "sandbox");
-    for way in ["prctl", "syscall"] {
+    for way in ["prctl", "syscall", "syscall-prctl"] {
         for (end, code) in [("return", 7), ("_exit", 7), ("exec", 0)] {
             let outcome = sandbox.assert_same(&[&program, way, end]);
             assert_eq!(outcome.code, Some(code), "{way} {end}: {outcome:?}");

@@ -1,4 +1,4 @@
-/* Filters its own system calls, then ends: `sandbox prctl|syscall return|_exit|exec`. A call that the filter does not
+/* Filters its own system calls, then ends: `sandbox prctl|syscall|syscall-prctl return|_exit|exec`. A call that the filter does not
    know kills the program. With `vfork-exec` and `vfork-_exit` a vfork child does it for itself alone, and the program
    starts another one afterwards. */
 #define _GNU_SOURCE
@@ -31,8 +31,14 @@ static int filter_by(const char *way) {
     filter[1 + 2 * COUNT] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
         return 65;
-    if (strcmp(way, "prctl") == 0 ? prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) != 0
-                                  : syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) != 0)
+    long failed;
+    if (strcmp(way, "prctl") == 0)
+        failed = prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0);
+    else if (strcmp(way, "syscall") == 0)
+        failed = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program);
+    else
+        failed = syscall(SYS_prctl, PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0);
+    if (failed)
         return 66;
     write(1, "filtered\n", 9);
     return 0;
