@@ -57,6 +57,20 @@ fn with_little_address_space_nothing_is_lost() {
     assert_eq!(sandbox.spans().len(), 30 * 101);
 }
 
+/// A kernel before 5.3, or a container's filter.
+#[test]
+fn without_descriptors_of_processes_programs_run_untraced_and_that_is_said() {
+    let sandbox = sandbox();
+    let refusing = compile_with(&sandbox, "refusing", "cc", &["-static"]);
+    for (errno, supervise) in [("38", None), ("1", None), ("38", Some("--supervise"))] {
+        let words = [&refusing, "434", errno, sandbox.launcher()].into_iter().chain(supervise);
+        let outcome = sandbox.run_bare(words.chain(["sh", "-c", "echo ran; exit 3"]));
+        assert_eq!((outcome.code, outcome.out().as_str()), (Some(3), "ran\n"), "{outcome:?}");
+        let said = outcome.err();
+        assert!(said.contains("cannot start the sidecar (") && said.contains("; the program runs untraced"), "{said}");
+    }
+}
+
 /// What was set for the program, and could be taken back, is not the sidecar's.
 #[test]
 fn with_little_that_is_the_programs_alone_nothing_is_lost() {

@@ -339,7 +339,7 @@ impl<'a> Launch<'a> {
         let order = self.order(config, identity, listener, &environment, messages);
         let started = order.and_then(|order| start_sidecar(order, pid));
         if let Err(error) = started {
-            messages.note(format_args!("cannot start the sidecar ({error}); the program runs untraced"));
+            messages.complain(format_args!("cannot start the sidecar ({error}); the program runs untraced"));
             return self.become_untraced();
         }
         become_program(&self.command(&environment), self.word())
