@@ -59,16 +59,46 @@ fn with_little_address_space_nothing_is_lost() {
 
 /// A kernel before 5.3, or a container's filter.
 #[test]
-fn without_descriptors_of_processes_programs_run_untraced_and_that_is_said() {
+fn without_descriptors_of_processes_everything_is_traced() {
+    for (errno, supervise) in [("38", None), ("1", None), ("38", Some("--supervise"))] {
+        let mut sandbox = sandbox();
+        sandbox.set("DD_TRACE_PROCESS_SPANS", "true");
+        let refusing = compile_with(&sandbox, "refusing", "cc", &["-static"]);
+        let program = dying_program(&sandbox);
+        let script = format!("echo ran; {program} kill ledger 2; (sleep 0.3; /bin/true)& exit 3");
+        let words = [&refusing, "434", errno, sandbox.launcher()].into_iter().chain(supervise);
+        let outcome = sandbox.run_bare(words.chain(["bash", "-c", &script]));
+        assert_eq!((outcome.code, outcome.out().as_str()), (Some(3), "ran\n"), "{outcome:?}");
+        let spans = sandbox.spans();
+        let named = |name: &str| spans.iter().filter(|span| span.name == name).collect::<Vec<_>>();
+        // The status of a process that is reaped at once by somebody who is not traced is nobody's to tell.
+        assert_eq!((named("step").len(), named("bash").len()), (2, 1), "{spans:?}");
+        assert_eq!(named("root")[0].error_type(), Some("SIGKILL"), "{spans:?}");
+        assert_eq!(named("true").len(), 1, "what goes on after the first process is seen as well: {spans:?}");
+    }
+}
+
+/// Neither descriptors nor `/proc`.
+#[test]
+fn where_no_process_can_be_watched_the_program_runs_untraced_and_that_is_said() {
     let sandbox = sandbox();
     let refusing = compile_with(&sandbox, "refusing", "cc", &["-static"]);
-    for (errno, supervise) in [("38", None), ("1", None), ("38", Some("--supervise"))] {
-        let words = [&refusing, "434", errno, sandbox.launcher()].into_iter().chain(supervise);
-        let outcome = sandbox.run_bare(words.chain(["sh", "-c", "echo ran; exit 3"]));
-        assert_eq!((outcome.code, outcome.out().as_str()), (Some(3), "ran\n"), "{outcome:?}");
-        let said = outcome.err();
-        assert!(said.contains("cannot start the sidecar (") && said.contains("; the program runs untraced"), "{said}");
-    }
+    let script = format!("umount -l /proc; exec {refusing} 434 38 {} sh -c 'echo ran; exit 3'", sandbox.launcher());
+    let outcome = sandbox.run_bare(["unshare", "-m", "sh", "-c", &script]);
+    assert_eq!((outcome.code, outcome.out().as_str()), (Some(3), "ran\n"), "{outcome:?}");
+    let said = outcome.err();
+    assert!(said.contains("cannot start the sidecar (") && said.contains("; the program runs untraced"), "{said}");
+}
+
+/// A filter that refuses a sidecar what it waits with takes no processor, and does not keep it from ending.
+#[test]
+fn a_sidecar_that_cannot_wait_for_events_looks_instead() {
+    let sandbox = sandbox();
+    let refusing = compile_with(&sandbox, "refusing", "cc", &["-static"]);
+    let script = format!("exec {refusing} 232 38 {} bash -c '/bin/true; sleep 1; exit 3'", sandbox.launcher());
+    let outcome = sandbox.run_bare(["sh", "-c", &script]);
+    assert_eq!(outcome.code, Some(3), "{outcome:?}");
+    sandbox.settle();
 }
 
 /// What was set for the program, and could be taken back, is not the sidecar's.

@@ -463,13 +463,14 @@ impl<'a> Launch<'a> {
 /// Starts the sidecar for a run whose first process is `pid`.
 fn start_sidecar(order: Order, pid: u32) -> nix::Result<()> {
     // Opened before the program runs: it may be gone before the sidecar is there.
-    let pidfd = sidecar::open_process(pid)?;
-    let mut keep = vec![order.listener.as_raw_fd(), pidfd.as_raw_fd()];
+    let watch = sidecar::Watch::of_first(pid)?;
+    let mut keep = vec![order.listener.as_raw_fd()];
+    keep.extend(watch.descriptor().map(AsRawFd::as_raw_fd));
     keep.extend(order.control.iter().chain(&order.view).map(AsRawFd::as_raw_fd));
     match sidecar::start(&keep)? {
         Lineage::Launcher => Ok(()),
         Lineage::Sidecar => {
-            let code = i32::from(sidecar::run(order, pid, pidfd).is_err());
+            let code = i32::from(sidecar::run(order, pid, watch).is_err());
             // SAFETY: ends the sidecar at once, without the launcher's exit handlers.
             unsafe { libc::_exit(code) }
         }

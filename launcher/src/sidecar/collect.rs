@@ -95,6 +95,8 @@ pub struct Collector {
     began: Option<u64>,
     /// Processes come only when they have something to say, as they are no spans.
     are_silent: bool,
+    /// When those are looked at next that nothing is told of.
+    next_look: Instant,
 }
 
 impl Collector {
@@ -124,6 +126,7 @@ impl Collector {
             run,
             began: None,
             are_silent,
+            next_look: Instant::now(),
         }
     }
 

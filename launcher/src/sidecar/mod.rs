@@ -41,6 +41,6 @@ pub use detach::{Lineage, start};
 pub use flush::{SPOOL, count_unsent, flush, is_a_run_expected};
 pub use listen::bind;
 pub use log::{begin as begin_log, log_file};
-pub use pidfd::open as open_process;
+pub use pidfd::Watch;
 pub use process_span::operation as process_operation;
 pub use run::{FirstProcess, LAST_WORD, Order, run};

@@ -11,7 +11,7 @@ use super::zombie;
 const RESERVED: u64 = 64;
 
 /// Opens the process with this id.
-pub fn open(pid: u32) -> nix::Result<OwnedFd> {
+fn open(pid: u32) -> nix::Result<OwnedFd> {
     // SAFETY: no pointers; a new descriptor (close-on-exec by the kernel's own rule) comes back or an error.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid as libc::pid_t, 0) };
     owned(fd as i32)
@@ -45,12 +45,24 @@ fn owned(fd: i32) -> nix::Result<OwnedFd> {
 pub enum Watch {
     /// By its descriptor.
     Descriptor(OwnedFd),
-    /// There are no descriptors left: by a look at its id now and then. The time at which it began tells it from another
-    /// that gets the same id.
+    /// There are no descriptors left, the kernel has none (before Linux 5.3), or a filter refuses them: by a look at its id
+    /// now and then. The time at which it began tells it from another that gets the same id.
     Looks(u64),
 }
 
 impl Watch {
+    /// Watches the first process of a run, which is there.
+    ///
+    /// # Errors
+    ///
+    /// There are no descriptors, and nothing can be seen in `/proc`.
+    pub fn of_first(pid: u32) -> nix::Result<Watch> {
+        match open(pid) {
+            Ok(pidfd) => Ok(Watch::Descriptor(pidfd)),
+            Err(error) => Watch::without(error, pid).ok_or(error),
+        }
+    }
+
     /// Watches the process with this id; `None` where it is gone.
     pub fn of(pid: u32) -> Option<Watch> {
         match open(pid) {
@@ -78,8 +90,16 @@ impl Watch {
 
     fn without(error: Errno, pid: u32) -> Option<Watch> {
         match error {
-            Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM => Some(Watch::Looks(zombie::began(pid)?)),
-            _ => None,
+            Errno::ESRCH | Errno::EINVAL => None,
+            _ => Some(Watch::Looks(zombie::began(pid)?)),
+        }
+    }
+
+    /// The descriptor, if it is watched by one.
+    pub fn descriptor(&self) -> Option<&OwnedFd> {
+        match self {
+            Watch::Descriptor(pidfd) => Some(pidfd),
+            Watch::Looks(_) => None,
         }
     }
 

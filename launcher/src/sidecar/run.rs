@@ -1,7 +1,7 @@
 //! The sidecar's life: from the fork to the last process's end and the last span's delivery.
 
 use std::io::Write;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::ptr::NonNull;
@@ -20,9 +20,11 @@ use ddtrace::scrub::ArgScrubber;
 use ddtrace::semconv::Key;
 use ddtrace::span::Resource;
 use ddtrace::sys::{monotonic_ns, realtime_ns, usage_of_self};
+use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::socket::{MsgFlags, recv};
 
 use super::collect::{Collector, DOORBELL, PORTION};
 use super::exporting::{Exporting, Plan};
@@ -104,13 +106,13 @@ pub struct Order {
     pub notes: Vec<String>,
 }
 
-/// Runs the sidecar to its end. `pid` is the first process, `pidfd` tells of its end.
-pub fn run(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
-    work(order, pid, pidfd)
+/// Runs the sidecar to its end. `pid` is the first process, `watched` tells of its end.
+pub fn run(order: Order, pid: u32, watched: Watch) -> nix::Result<()> {
+    work(order, pid, watched)
         .inspect_err(|error| tracing::error!("the sidecar cannot work ({error}); nothing is recorded"))
 }
 
-fn work(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
+fn work(order: Order, pid: u32, watched: Watch) -> nix::Result<()> {
     if order.control.is_none() {
         std::thread::sleep(STAND_BACK);
     }
@@ -181,7 +183,7 @@ fn work(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
     if order.process_spans {
         collector.append_own(&first.bytes);
     }
-    collector.track(order.first.identity.span_id, pid, Watch::Descriptor(pidfd));
+    collector.track(order.first.identity.span_id, pid, watched);
 
     let first = order.first.identity.span_id;
     let told_to_go = watch(&epoll, &signals, &mut collector, &exporting, &account, first, order.control.as_ref());
@@ -208,12 +210,11 @@ fn work(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
         }
         // SIGTERM while delivering: what is left stays in the spool.
         let mut events = [EpollEvent::empty()];
-        let woken = epoll.wait(&mut events, EpollTimeout::from(20u16)).unwrap_or(0);
-        if woken > 0 && events[0].data() == SIGNALS {
-            let _ = signals.read_signal();
+        let woken = epoll.wait(&mut events, EpollTimeout::from(20u16));
+        if signals.read_signal().is_ok_and(|told| told.is_some()) {
             exporting.hurry();
-        } else if woken > 0 {
-            std::thread::sleep(Duration::from_millis(20));
+        } else if woken != Ok(0) {
+            std::thread::sleep(BUSY_TICK);
         }
     }
     let ended = exporting.join();
@@ -242,8 +243,12 @@ fn work(order: Order, pid: u32, pidfd: OwnedFd) -> nix::Result<()> {
         if ended.is_complete && account.waiting() == 0 {
             Totals::take_in(directory, &account.counts());
         } else {
-            let (waiting, waits) = (account.waiting(), if account.waiting() == 1 { "waits" } else { "wait" });
-            tracing::warn!("{} {waits} in {}", counted(waiting, "span"), directory.path().display());
+            let what = match account.waiting() {
+                0 => "what nobody could read waits".to_owned(),
+                1 => "1 span waits".to_owned(),
+                waiting => format!("{} wait", counted(waiting, "span")),
+            };
+            tracing::warn!("{what} in {}", directory.path().display());
             records.iter_mut().for_each(RecordsWriter::leave);
             drop(directory);
             if let Some(spool) = &spool_dir {
@@ -278,6 +283,11 @@ fn tell(control: OwnedFd, account: Option<&str>, complaints: &[String], waiting:
     let _ = stream.write_all(&[LAST_WORD]);
 }
 
+/// Whether the supervising launcher has closed its side, or is gone.
+fn is_closed(control: &OwnedFd) -> bool {
+    recv(control.as_raw_fd(), &mut [0], MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_PEEK) == Ok(0)
+}
+
 /// Collects until the last process is gone, or somebody says that it is enough. Gives whether the sidecar was told to go.
 fn watch(
     epoll: &Epoll,
@@ -296,6 +306,7 @@ fn watch(
     let mut command_ended: Option<Instant> = None;
     let mut told_no_processes = false;
     let mut told_to_go: Option<Instant> = None;
+    let mut is_blind = false;
     loop {
         let mut events = [EpollEvent::empty(); 64];
         if collector.is_expectant() {
@@ -307,8 +318,28 @@ fn watch(
             () => tick,
         };
         let looked_ns = monotonic_ns();
-        let count = epoll.wait(&mut events, EpollTimeout::try_from(wait).unwrap_or(EpollTimeout::ZERO)).unwrap_or(0);
+        let count = match epoll.wait(&mut events, EpollTimeout::try_from(wait).unwrap_or(EpollTimeout::ZERO)) {
+            Ok(count) => count,
+            Err(Errno::EINTR) => 0,
+            Err(error) => {
+                // Of a filter of system calls that the launcher was started under. All is looked at instead.
+                if !std::mem::replace(&mut is_blind, true) {
+                    tracing::warn!("cannot wait for events ({error}): processes are looked at every {BUSY_TICK:?}");
+                }
+                std::thread::sleep(BUSY_TICK);
+                0
+            }
+        };
         let (mut active, mut is_rung) = (false, false);
+        if is_blind {
+            active |= collector.accept_all() > 0;
+            if signals.read_signal().is_ok_and(|told| told.is_some()) && told_to_go.replace(Instant::now()).is_some() {
+                return true;
+            }
+            if control.is_some_and(is_closed) {
+                command_ended.get_or_insert_with(Instant::now);
+            }
+        }
         for event in events.iter().take(count) {
             match event.data() {
                 DOORBELL => {
@@ -347,7 +378,7 @@ fn watch(
             active |= bytes > 0 || collector.is_cut_short();
             last_drain = Instant::now();
         }
-        collector.look_at_unwatched();
+        collector.look_at_unwatched(is_blind);
         collector.bury_unreaped(false);
         if let Some(which) = exporting.gives_up()
             && !told_no_processes
@@ -363,7 +394,8 @@ fn watch(
             tick = BUSY_TICK;
             exporting.wake();
         } else {
-            let longest = if collector.has_doorbell() { IDLE_TICK } else { DEAF_TICK };
+            let is_told_all = collector.has_doorbell() && !collector.has_unwatched();
+            let longest = if is_told_all { IDLE_TICK } else { DEAF_TICK };
             tick = (tick * 2).min(longest);
         }
         let is_over = collector.living() == 0 && !collector.finds_silent_processes();

@@ -1,5 +1,7 @@
 //! The end of processes: when they die, how, and what is written down of that once all that they said has been read.
 
+use std::time::{Duration, Instant};
+
 use ddtrace::ids::SpanId;
 use ddtrace::sys::{Usage, monotonic_ns};
 
@@ -12,6 +14,9 @@ use crate::spool::FrameKind;
 
 /// How long after a death the parent may take to wait for the process, before the death is told without a status.
 const REAP_WAIT_NS: u64 = 200_000_000;
+
+/// How often processes are looked at that nothing is told of.
+const LOOKS_EVERY: Duration = Duration::from_millis(20);
 
 /// How many processes that are gone are remembered before old ones are forgotten.
 const MOST_PAST: usize = 8192;
@@ -30,16 +35,29 @@ impl Collector {
         }
     }
 
-    /// Looks at the processes for which there was no descriptor.
-    pub fn look_at_unwatched(&mut self) {
+    /// Looks at the processes for which there was no descriptor; at all of them where `is_blind`, as nothing is told of
+    /// descriptors then. So seldom that it takes a small part of a processor, however many there are.
+    pub fn look_at_unwatched(&mut self, is_blind: bool) {
+        if Instant::now() < self.next_look {
+            return;
+        }
+        let began = Instant::now();
         let is_over = |tracked: &Tracked| match tracked.watch {
             Watch::Looks(began) => zombie::began(tracked.pid) != Some(began) || zombie::look(tracked.pid).is_some(),
-            Watch::Descriptor(_) => false,
+            Watch::Descriptor(_) => {
+                is_blind && (zombie::began(tracked.pid).is_none() || zombie::look(tracked.pid).is_some())
+            }
         };
         let over = self.processes.iter().filter(|(_, tracked)| tracked.died_ns.is_none() && is_over(tracked));
         let over: Vec<(SpanId, bool)> =
             over.map(|(span, tracked)| (*span, zombie::look(tracked.pid).is_none())).collect();
+        self.next_look = began + LOOKS_EVERY.max(began.elapsed() * 20);
         over.into_iter().for_each(|(span, is_reaped)| self.woken(span, is_reaped));
+    }
+
+    /// Whether a process is watched by looks alone, which are to come in time.
+    pub fn has_unwatched(&self) -> bool {
+        self.processes.values().any(|tracked| matches!(tracked.watch, Watch::Looks(_)))
     }
 
     /// Gives up waiting for the status of processes that nobody reaps.
