@@ -28,8 +28,11 @@ pub const FLAG_FORCED: u8 = 16;
 /// records of its own must not have a process as its parent then: that may never be seen.
 pub const FLAG_PROCESS_SPANS_HELD: u8 = 32;
 
+/// Bit of [`Identity::flags`]: the holder was heard of while it ran the program before this one, which has ended by that.
+pub const FLAG_HEARD_OF: u8 = 64;
+
 /// The flags that speak of the holder alone, and not of its children.
-pub const FLAGS_OF_HOLDER: u8 = FLAG_REMOTE_PARENT | FLAG_FORCED;
+pub const FLAGS_OF_HOLDER: u8 = FLAG_REMOTE_PARENT | FLAG_FORCED | FLAG_HEARD_OF;
 
 /// Whose identity it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

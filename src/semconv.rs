@@ -89,6 +89,8 @@ keys! {
     /// When the process went on with another program, `CLOCK_MONOTONIC` nanoseconds; if nothing comes of it, it says nothing.
     /// Not exported as an attribute.
     ExecTime = 25, EXEC_TIME, "exec_time";
+    /// True where the program before this one in the process has ended by that. Not exported as an attribute.
+    Replaced = 26, REPLACED, "replaced";
     /// Datadog's sampling priority, once it is decided. On local roots.
     SamplingPriority = 40, SAMPLING_PRIORITY, "_sampling_priority_v1";
     /// The rate of the rule that decided. On local roots.

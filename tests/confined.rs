@@ -67,6 +67,24 @@ fn without_proc_every_libc_still_works() {
 }
 
 #[test]
+fn without_proc_each_process_is_known_by_its_own_name() {
+    let mut sandbox = sandbox();
+    sandbox.set("DD_TRACE_PROCESS_SPANS", "true");
+    // Needs root, as the tests of mount namespaces beside it do.
+    let script = "umount -l /proc; exec bash -c 'sleep 0; /bin/true; exit 3'";
+    assert_eq!(sandbox.run_traced(["unshare", "-m", "sh", "-c", script]).code, Some(3));
+    let paths: Vec<String> = sandbox
+        .spans()
+        .iter()
+        .filter_map(|span| Some(span.attributes.get("process.executable.path")?.as_str()?.to_owned()))
+        .collect();
+    for path in ["/usr/bin/sleep", "/bin/true"] {
+        assert!(paths.iter().any(|known| known == path), "{path}: {paths:?}");
+    }
+    assert!(paths.iter().any(|path| path.ends_with("/bash")), "{paths:?}");
+}
+
+#[test]
 fn a_loader_that_tells_nobody_its_list_is_asked_itself() {
     let sandbox = sandbox();
     let program = compile(&sandbox, "processes");

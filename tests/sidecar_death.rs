@@ -4,6 +4,7 @@ use ddtrace_test_support::programs::{compile_strictly, dying_program};
 use ddtrace_test_support::{Manner, Outcome, Receiver, Sandbox, repository, wait_for};
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
@@ -263,4 +264,32 @@ fn killed_after_it_has_given_up_a_process_that_does_not_come_back() {
     );
     assert_eq!(receiver.spans().len() as u64, recorded - 1);
     assert_eq!(sandbox.run_bare(["kill", service.trim()]).code, Some(0));
+}
+
+/// Whoever waits for a child knows better than a sidecar that finds no processor.
+#[test]
+fn what_a_sidecar_sees_late_of_a_death_is_told_by_the_parent() {
+    let mut sandbox = Sandbox::new(env!("CARGO_BIN_EXE_ddtrace-run"));
+    sandbox.set("DD_TRACE_PROCESS_SPANS", "true");
+    let program = dying_program(&sandbox);
+    let script = format!("read go; {program} kill ledger 1; date +%s%N > dead; read go; exit 3");
+    let mut command = sandbox.traced(["bash", "-c", &script]);
+    let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the launcher starts");
+    let sidecar = sandbox.sidecar().to_string();
+    let signal = |signal: &str| assert_eq!(sandbox.run_bare(["kill", signal, &sidecar]).code, Some(0));
+    signal("-STOP");
+    let mut input = child.stdin.take().expect("a pipe");
+    writeln!(input, "go").expect("it reads");
+    let dead: u64 = wait_for("the program to be dead", || {
+        std::fs::read_to_string(sandbox.work().join("dead")).ok()?.trim().parse().ok()
+    });
+    std::thread::sleep(Duration::from_millis(500));
+    signal("-CONT");
+    std::thread::sleep(Duration::from_millis(500));
+    drop(input);
+    assert_eq!(Outcome::finish(child, "a shell").code, Some(3));
+    let spans = sandbox.spans();
+    let killed: Vec<_> = spans.iter().filter(|span| span.error_type() == Some("SIGKILL")).collect();
+    assert_eq!(killed.len(), 2, "the process and its root: {spans:?}");
+    assert!(killed.iter().all(|span| span.end <= dead), "{dead}: {killed:?}");
 }

@@ -15,16 +15,32 @@ const ARGUMENT_BYTES: usize = 8 * 1024;
 const MOST_ARGUMENTS: usize = 1 << 20;
 
 static ARGV: AtomicPtr<*const u8> = AtomicPtr::new(null_mut());
+static NAME: AtomicPtr<u8> = AtomicPtr::new(null_mut());
 
-/// Keeps where the process's arguments are.
-pub(crate) fn remember(argv: *const *const u8) {
+/// Keeps where the process's arguments are, and the name by which its program was started: null, or a C string.
+pub(crate) fn remember(argv: *const *const u8, name: *const u8) {
     ARGV.store(argv.cast_mut(), Ordering::Relaxed);
+    NAME.store(name.cast_mut(), Ordering::Relaxed);
+}
+
+/// The program's path. Where `/proc` is not mounted, what it was started by: a path as well, but of a script its own, not
+/// its interpreter's.
+pub(crate) fn executable(buffer: &mut [u8]) -> &[u8] {
+    match sys::readlink(c"/proc/self/exe", buffer) {
+        Ok(path) => path,
+        Err(_) => {
+            let name = NAME.load(Ordering::Relaxed);
+            // SAFETY: null, or the kernel's own C string, which stands above all that programs write their titles over.
+            if name.is_null() { &[] } else { unsafe { c_bytes(name) } }
+        }
+    }
 }
 
 /// Describes the program that runs in this process.
 pub(crate) fn this_program(record: &mut RecordWriter) {
     let mut buffer = [0u8; 1024];
-    if let Ok(path) = sys::readlink(c"/proc/self/exe", &mut buffer) {
+    let path = executable(&mut buffer);
+    if !path.is_empty() {
         record.text(Key::ExecutablePath, path);
     }
     if let Ok(directory) = sys::getcwd(&mut buffer) {

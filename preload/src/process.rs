@@ -11,7 +11,8 @@ use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 use ddtrace::handshake::{self, Hello};
 use ddtrace::identity::{
-    FLAG_PROCESS_SPANS, FLAG_PROCESS_SPANS_HELD, FLAG_REMOTE_PARENT, FLAG_SANDBOXED, FLAGS_OF_HOLDER, Holder, Identity,
+    FLAG_HEARD_OF, FLAG_PROCESS_SPANS, FLAG_PROCESS_SPANS_HELD, FLAG_REMOTE_PARENT, FLAG_SANDBOXED, FLAGS_OF_HOLDER,
+    Holder, Identity,
 };
 use ddtrace::ids::{SpanId, TraceId};
 use ddtrace::random::Random;
@@ -113,7 +114,8 @@ pub(crate) fn arm(identity: Identity) {
     unsafe { IDENTITY.set(identity) };
     PHASE.store(ARMED, Ordering::Release);
     environment::stamp(&identity);
-    if processes_are_recorded() {
+    // The sidecar is to learn that what the program before this one has begun will not be ended by anybody.
+    if processes_are_recorded() || identity.flags & FLAG_HEARD_OF != 0 {
         let _ = ring();
     }
 }
@@ -263,6 +265,9 @@ fn open_ring() -> Option<Ring> {
                 describe::this_program(record);
             } else {
                 record.resource(identity.span_id);
+                if identity.flags & FLAG_HEARD_OF != 0 {
+                    record.boolean(Key::Replaced, true);
+                }
             }
         });
     }
@@ -327,14 +332,16 @@ pub(crate) fn tell_missed() {
     let _ = handshake::tell_lost(identity().run, missed.into());
 }
 
-/// The process is about to go on with another program: what is open ends here, if that comes to be.
-pub(crate) fn note_exec() {
-    if let Some(ring) = own_ring() {
-        let _ = ring.append(&thread::current().slot, |record| {
-            record.amend(identity().span_id);
-            record.integer(Key::ExecTime, sys::monotonic_ns() as i64);
-        });
-    }
+/// The process is about to go on with another program: what is open ends here, if that comes to be. Gives the identity for
+/// that program.
+pub(crate) fn note_exec() -> Identity {
+    let identity = *identity();
+    let Some(ring) = own_ring() else { return identity };
+    let _ = ring.append(&thread::current().slot, |record| {
+        record.amend(identity.span_id);
+        record.integer(Key::ExecTime, sys::monotonic_ns() as i64);
+    });
+    Identity { flags: identity.flags | FLAG_HEARD_OF, ..identity }
 }
 
 /// Records a child that this process started, and what is known of its program.

@@ -42,13 +42,13 @@ pub(crate) unsafe extern "C" fn constructor(argc: usize, argv: *const *const u8,
         return;
     }
     let argv = if genuine { argv } else { arguments_before(envp) };
+    describe::remember(argv, auxv.program_name as *const u8);
     let mut path = [0u8; 1024];
-    let executable = sys::readlink(c"/proc/self/exe", &mut path).unwrap_or_default();
+    let executable = describe::executable(&mut path);
     let forced = identity.flags & FLAG_FORCED != 0 && identity.is_of(sys::getpid(), sys::getppid());
     if !forced && is_denied(executable, found.denylist) {
         return;
     }
-    describe::remember(argv);
     let own = own_identity(identity, &found);
     let context_is_ours = own.flags & FLAG_PROCESS_SPANS != 0 && is_ours(&found, &identity, &own);
     // SAFETY: as for `resolve`; the process has one thread.

@@ -21,6 +21,10 @@ use ddtrace::span::{Resource, TraceChunk};
 /// How long a dead process's exit status may take to be known: its parent has to wait for it.
 const STATUS_LINGER_NS: u64 = 1_500_000_000;
 
+/// How long a parent that is there may take to say when a child ended whose status is known already: the kernel's word may be
+/// read late.
+const TIME_LINGER_NS: u64 = 200_000_000;
+
 /// How long a process's parent may take to say what is known already, or early: both write when they are scheduled.
 pub const LATE_NEWS_NS: u64 = 60_000_000_000;
 
@@ -192,6 +196,14 @@ impl Assembler {
     }
 
     fn feed_record(&mut self, producer: u64, record: &Record<'_>) -> u64 {
+        if let RecordBody::Open(open) = record.body
+            && open.role == ROLE_SELF
+        {
+            self.last_ns = self.last_ns.max(open.start_ns);
+            self.general.has_pid(producer, open.pid);
+            // Whatever the program before this one had begun, it cannot end any more.
+            self.general.replaced(producer, self.unix_ns(self.last_ns));
+        }
         match record.body {
             RecordBody::Amend if let Some(time_ns) = exec_time(record) => {
                 self.general.goes_on(producer, self.unix_ns(time_ns));
@@ -199,7 +211,12 @@ impl Assembler {
             RecordBody::SpanStart(body) => return self.general.begun(producer, record, &body),
             RecordBody::Span(body, end) => return self.general.whole(producer, record, &body, &end),
             RecordBody::SpanEnd(end) => self.general.ended(producer, record, &end),
-            RecordBody::Resource => self.general.describe(producer, record),
+            RecordBody::Resource => {
+                if record.fields().any(|field| field.key == Key::Replaced) {
+                    self.general.replaced(producer, self.unix_ns(self.last_ns));
+                }
+                self.general.describe(producer, record);
+            }
             RecordBody::Amend if !self.open.contains_key(&record.span_id) => self.general.amend_later(producer, record),
             _ if self.processes_given_up_in.is_some() => {}
             _ => return self.feed_process(producer, record),
@@ -212,11 +229,6 @@ impl Assembler {
         match record.body {
             RecordBody::Open(open) => {
                 self.last_ns = self.last_ns.max(open.start_ns);
-                if open.role == ROLE_SELF {
-                    self.general.has_pid(producer, open.pid);
-                    // Whatever the program before this one had begun, it cannot end any more.
-                    self.general.replaced(producer, self.unix_ns(self.last_ns));
-                }
                 return self.opened(producer, record, &open);
             }
             RecordBody::Amend => {
@@ -423,9 +435,21 @@ impl Assembler {
 
     /// Finishes the processes that are over, or all of them at the end.
     fn finish_done(&mut self, now_ns: u64) {
-        let is_done = |span: &ProcessSpan| self.ended || span.is_done(now_ns, STATUS_LINGER_NS);
+        let is_done = |span: &ProcessSpan| self.is_over(span, span.status().is_some(), now_ns);
         let done: Vec<SpanId> = self.open.iter().filter(|(_, span)| is_done(span)).map(|(id, _)| *id).collect();
         done.into_iter().for_each(|id| self.finish_process(id, now_ns));
+    }
+
+    /// Whether a process has ended and all is known of that which will be, its status or not.
+    fn is_over(&self, process: &ProcessSpan, has_status: bool, now_ns: u64) -> bool {
+        let Some(dead_for) = process.dead_for_ns(now_ns) else { return self.ended };
+        let may_be_told_of = || self.open.get(&process.parent_id()).is_some_and(ProcessSpan::tells_of_children);
+        let linger = match has_status {
+            false => STATUS_LINGER_NS,
+            true if may_be_told_of() => TIME_LINGER_NS,
+            true => 0,
+        };
+        self.ended || process.is_told_of() || dead_for >= linger
     }
 
     fn hand_on(&mut self, now_ns: u64, what: HandOn, most: usize) -> Vec<TraceChunk> {
@@ -478,14 +502,19 @@ impl Assembler {
     /// Ends what dead processes have left open, once it is known how they died, or will not be.
     fn bury(&mut self, now_ns: u64) {
         for (producer, death) in self.general.bereaved() {
-            let told = self.open.get(&SpanId(death.span_id)).and_then(ProcessSpan::status);
-            let status = death.status.or(told);
-            if status.is_some() || self.ended || now_ns.saturating_sub(death.time_ns) > STATUS_LINGER_NS {
+            let process = self.open.get(&SpanId(death.span_id)).filter(|process| process.dead_for_ns(now_ns).is_some());
+            let status = death.status.or(process.and_then(ProcessSpan::status));
+            let is_over = match process {
+                Some(process) => self.is_over(process, status.is_some(), now_ns),
+                None => status.is_some() || self.ended || now_ns.saturating_sub(death.time_ns) >= STATUS_LINGER_NS,
+            };
+            if is_over {
+                let end_ns = process.map_or(death.time_ns, |process| process.end_ns(death.time_ns));
                 let by = match status.and_then(signal_name) {
                     Some(signal) => CutOff::Signal(signal),
                     None => CutOff::Exit(status.map(|status| (status >> 8) as u8)),
                 };
-                self.general.close_dead(producer, self.unix_ns(death.time_ns), &by);
+                self.general.close_dead(producer, self.unix_ns(end_ns), &by);
             }
         }
     }

@@ -167,9 +167,24 @@ fn enough_finished_spans_do_not_wait_for_the_rest() {
     for child in 2..4 {
         story.open(child, 1, 10 + child as u32, ROLE_SELF, 200, "/bin/true").died(child, 300, Some(0));
     }
-    assert_eq!(story.spans(400).len(), 2);
-    story.died(1, 500, Some(0));
-    assert_eq!(story.spans(600).len(), 1);
+    assert_eq!(story.spans(SECOND).len(), 2);
+    story.died(1, 2 * SECOND, Some(0));
+    assert_eq!(story.spans(3 * SECOND).len(), 1);
+}
+
+#[test]
+fn a_parent_that_is_there_may_say_when_its_child_ended() {
+    let mut story = Story::new(None);
+    story.open(1, 0, 10, ROLE_SELF, 100, "/bin/sh").open(2, 1, 11, ROLE_SELF, 200, "/bin/true");
+    story.died(2, SECOND, Some(0));
+    assert_eq!(story.0.collect(SECOND + 1), vec![]);
+    assert_eq!(story.0.open_spans(), 2, "it waits for the parent's word");
+    story.waited(1, 11, 0, 300);
+    assert_eq!(story.0.collect(SECOND + 2), vec![]);
+    assert_eq!(story.0.open_spans(), 1);
+    story.open(3, 1, 12, ROLE_SELF, 400, "/bin/true").died(3, 2 * SECOND, Some(0)).died(1, 2 * SECOND, Some(0));
+    let ends = story.spans(2 * SECOND).into_iter().map(|span| span.end_unix_nano);
+    assert_eq!(ends.collect::<Vec<_>>(), [2 * SECOND, 300, 2 * SECOND], "nobody waits for the dead");
 }
 
 #[test]
@@ -280,4 +295,30 @@ fn a_process_below_a_span_waits_for_a_word_of_who_started_it() {
     let mut alone = Story::new(None);
     alone.open(3, 8, 12, ROLE_SELF, 600, "/bin/true").died(3, 700, Some(0));
     assert_eq!(alone.spans(SECOND).len(), 1, "nobody says anything");
+}
+
+/// The process goes on with another program after that, which says so all the same.
+#[test]
+fn what_is_open_at_an_exec_ends_there_whether_processes_are_wanted_or_not() {
+    let mut story = Story::new(None);
+    story.open(1, 0, 10, ROLE_SELF, 100, "/bin/sh");
+    let body = SpanBody {
+        trace_id: TraceId(2),
+        parent_id: SpanId(0),
+        start_unix_ns: 200,
+        kind: 1,
+        trace_flags: 1,
+        flags: SPAN_LOCAL_ROOT,
+    };
+    story.record(|record| record.span_start(SpanId(7), &body));
+    story.0.feed(Frame { kind: FrameKind::ProcessesGivenUp, producer: 0, payload: &GivenUp::All.format(300) });
+    story.record(|record| {
+        record.amend(SpanId(1));
+        record.integer(Key::ExecTime, 400);
+    });
+    story.open(1, 0, 10, ROLE_SELF, 500, "/bin/true");
+    let spans = story.spans(SECOND);
+    assert_eq!(spans.len(), 1, "{spans:?}");
+    assert_eq!(spans[0].attribute(semconv::ERROR_TYPE), Some(&Value::from("process_exec")));
+    assert_eq!(spans[0].end_unix_nano, 400);
 }

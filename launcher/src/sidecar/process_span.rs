@@ -204,14 +204,24 @@ impl ProcessSpan {
         self.death = Some(death);
     }
 
-    /// Whether all is known that will be.
-    pub fn is_done(&self, now_ns: u64, linger_ns: u64) -> bool {
-        match self.death {
-            Some(death) => {
-                death.status.is_some() || self.exit.is_some() || now_ns.saturating_sub(death.time_ns) > linger_ns
-            }
-            None => false,
-        }
+    /// Whose child it is.
+    pub fn parent_id(&self) -> SpanId {
+        self.open.parent_id
+    }
+
+    /// Whether it is there, and would tell of the end of a child that it waits for.
+    pub fn tells_of_children(&self) -> bool {
+        self.described_itself && self.untraceable.is_empty() && self.death.is_none() && self.closed_ns.is_none()
+    }
+
+    /// How long its death is known, in nanoseconds; `None` while it lives.
+    pub fn dead_for_ns(&self, now_ns: u64) -> Option<u64> {
+        Some(now_ns.saturating_sub(self.death?.time_ns))
+    }
+
+    /// Whether its parent has told of its end.
+    pub fn is_told_of(&self) -> bool {
+        self.exit.is_some()
     }
 
     /// How it ended, as `wait(2)` gives it, where anybody has told.
@@ -228,7 +238,8 @@ impl ProcessSpan {
         }
     }
 
-    fn end_ns(&self, now_ns: u64) -> u64 {
+    /// When it ended, as far as that is known.
+    pub fn end_ns(&self, now_ns: u64) -> u64 {
         // Each is at or after the end: the process's own word is the nearest, if it was its last.
         let witnesses = [self.closed_ns, self.exit.map(|exit| exit.time_ns), self.death.map(|death| death.time_ns)];
         witnesses.into_iter().flatten().min().unwrap_or(now_ns).max(self.open.start_ns)

@@ -128,12 +128,13 @@ unsafe fn replace(program: Program, argv: Array, envp: Array, call: impl Fn(Arra
         }
     };
     tell(reason);
+    let mut handed_on = identity;
     if caller == Caller::Itself {
         process::tell_missed();
-        process::note_exec();
+        handed_on = process::note_exec();
     }
     let child = ForChild {
-        identity: &identity,
+        identity: &handed_on,
         loadable: found.verdict.hands_on(),
         keep_host_context: caller == Caller::Itself,
         may_map: caller == Caller::Itself,

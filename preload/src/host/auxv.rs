@@ -6,6 +6,7 @@ const AT_PHDR: usize = 3;
 const AT_PHNUM: usize = 5;
 const AT_BASE: usize = 7;
 const AT_SECURE: usize = 23;
+const AT_EXECFN: usize = 31;
 
 /// The entries that are of use.
 #[derive(Clone, Copy, Default)]
@@ -18,6 +19,8 @@ pub(crate) struct Auxv {
     pub(crate) loader: usize,
     /// The program runs with rights that its starter did not have.
     pub(crate) secure: bool,
+    /// Address of the name by which the program was started, a C string above the stack; zero where it is not told.
+    pub(crate) program_name: usize,
 }
 
 impl Auxv {
@@ -27,6 +30,7 @@ impl Auxv {
             AT_PHNUM => self.program_header_count = value,
             AT_BASE => self.loader = value,
             AT_SECURE => self.secure = value != 0,
+            AT_EXECFN => self.program_name = value,
             _ => {}
         }
     }
