@@ -48,10 +48,10 @@ pub fn status(given: Given, form: StatusForm) -> i32 {
         message::error(&"there is no state directory: none of its places can be used");
         return EXIT_OWN_FAILURE;
     };
-    let status =
-        spool::Status::of(&directory.join(sidecar::SPOOL), |path, moved| sidecar::count_unsent(path, moved, &config));
+    let spool = directory.join(sidecar::SPOOL);
+    let status = spool::Status::of(&spool, |path, moved| sidecar::count_unsent(path, moved, &config));
     let text = match form {
-        StatusForm::Text if !status.has_running() && sidecar::is_a_run_expected() => {
+        StatusForm::Text if !status.has_running() && sidecar::is_a_run_expected(&spool) => {
             format!("{}a run has just begun; what it records is not counted yet\n", status.text())
         }
         StatusForm::Text => status.text(),

@@ -80,7 +80,7 @@ pub fn flush(config: &Config, state_dir: &Path, wait: Duration) -> std::io::Resu
                 }
                 is_no_concern
             });
-            let is_settled = is_idle && !others_work && (has_looked || !expects_a_run(begun));
+            let is_settled = is_idle && !others_work && (has_looked || !expects_a_run(&spool, begun));
             if is_settled || patience.is_over() && has_looked {
                 break others_work;
             }
@@ -186,25 +186,35 @@ impl Watched {
 }
 
 /// Whether there may be a run that has no directory yet.
-pub fn is_a_run_expected() -> bool {
-    expects_a_run(Instant::now())
+pub fn is_a_run_expected(spool: &Path) -> bool {
+    expects_a_run(spool, Instant::now())
 }
 
 /// Whether a sidecar of this user, or a launcher that is about to start one, is there since before `begun`, and so young that
 /// its run may have no directory yet.
-fn expects_a_run(begun: Instant) -> bool {
+fn expects_a_run(spool: &Path, begun: Instant) -> bool {
     let Ok(entries) = std::fs::read_dir("/proc") else { return false };
+    // As the kernel names it.
+    let spool = spool.canonicalize().unwrap_or_else(|_| spool.to_owned());
     let (own_id, own_user) = (std::process::id(), nix::unistd::geteuid().as_raw());
     let ages = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX)..LOOK.as_millis() as u64;
     entries.flatten().any(|entry| {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { return false };
         let is_ours = || entry.metadata().is_ok_and(|metadata| metadata.uid() == own_user);
-        let is_named_so = || {
-            let name = std::fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
-            matches!(name.trim_end(), "ddtrace-sidecar" | "ddtrace-run")
+        let has_no_run = || match std::fs::read_to_string(entry.path().join("comm")).unwrap_or_default().trim_end() {
+            "ddtrace-sidecar" => !works_elsewhere(&entry.path(), &spool),
+            "ddtrace-run" => true,
+            _ => false,
         };
-        pid != own_id && is_ours() && is_named_so() && zombie::age_ms(pid).is_some_and(|age| ages.contains(&age))
+        pid != own_id && is_ours() && has_no_run() && zombie::age_ms(pid).is_some_and(|age| ages.contains(&age))
     })
+}
+
+/// Whether a sidecar, by its entry in `/proc`, works in another spool than this one.
+fn works_elsewhere(process: &Path, spool: &Path) -> bool {
+    let descriptors = std::fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
+    let mut files = descriptors.filter_map(|descriptor| std::fs::read_link(descriptor.path()).ok());
+    files.any(|file| file.parent().and_then(Path::parent).is_some_and(|other| other.ends_with(SPOOL) && other != spool))
 }
 
 /// How many spans the records of a run in this directory tell of that are not among the `moved`, and what cannot be read.

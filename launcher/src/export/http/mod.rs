@@ -57,12 +57,15 @@ impl Response {
     }
 }
 
-/// How long these headers of a response ask to wait, given in seconds or as a date.
+/// How long these headers of a response ask to wait, given in seconds or as a date. Whole seconds are what is allowed (RFC
+/// 9110, 10.2.3); a fraction is rounded up, and what no number can hold is the longest time there is.
 pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    match text.parse() {
-        Ok(seconds) => Some(Duration::from_secs(seconds)),
-        Err(_) => {
+    match text.parse::<f64>() {
+        Ok(seconds) if text.starts_with(|first: char| first.is_ascii_digit()) => {
+            Some(Duration::from_secs(seconds.ceil() as u64))
+        }
+        _ => {
             let date = httpdate::parse_http_date(text).ok()?;
             Some(date.duration_since(SystemTime::now()).unwrap_or_default())
         }

@@ -87,6 +87,12 @@ fn retry_after_is_read_as_seconds_and_as_a_date() {
         Response { status: StatusCode::SERVICE_UNAVAILABLE, headers, body: Bytes::new(), unread: None }
     };
     assert_eq!(response("120").retry_after(), Some(Duration::from_secs(120)));
+    for (text, seconds) in [("1.5", 2), ("99999999999999999999999", u64::MAX), ("0", 0)] {
+        assert_eq!(response(text).retry_after(), Some(Duration::from_secs(seconds)), "{text}");
+    }
+    for text in ["-1", "inf", "NaN", ""] {
+        assert_eq!(response(text).retry_after(), None, "{text}");
+    }
     let soon = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(60));
     let wait = response(&soon).retry_after().unwrap();
     assert!((58..=60).contains(&wait.as_secs()), "{wait:?}");
