@@ -177,6 +177,12 @@ struct ddtrace_decided {
     double rate;
 };
 
+/* For other tracers in the process: what is active while `*entered` is not zero. A null `entered` ends a list. */
+struct ddtrace_place {
+    const int *entered;
+    ddtrace_span span;
+};
+
 /* Takes a header: `name` ends with NUL, `value` does not. Both are the tracer's, and gone after the call. */
 typedef void (*ddtrace_set_header)(void *argument, const char *name, const char *value, size_t value_length);
 
@@ -221,6 +227,7 @@ struct ddtrace_interface {
     void (*give_back)(ddtrace_span span);
     int32_t (*decide)(ddtrace_span span, const struct ddtrace_decided *decided);
     ddtrace_span (*request_from)(const uint8_t *address, uint32_t port);
+    void (*places)(const struct ddtrace_place *places);
 };
 
 /* ---- Finding it. ---- */
@@ -243,7 +250,7 @@ DDTRACE_INLINE const struct ddtrace_interface *ddtrace_find(void) {
     /* Stands for "there is none", so that it is looked for only once. */
     static const struct ddtrace_interface none = {0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
                                                   NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-                                                  NULL, NULL, NULL, NULL, NULL, NULL, NULL};
+                                                  NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL};
     static const struct ddtrace_interface *found = NULL;
     const struct ddtrace_interface *known = __atomic_load_n(&found, __ATOMIC_RELAXED);
     if (known == NULL) {

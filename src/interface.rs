@@ -6,7 +6,8 @@
 //! something else. Both sides may be of different releases. The header declares the same once more; a test compiles it
 //! and compares sizes and offsets.
 
-use core::ffi::{CStr, c_char, c_void};
+use core::ffi::{CStr, c_char, c_int, c_void};
+use core::sync::atomic::{AtomicPtr, AtomicU64};
 
 /// The symbol: an [`Interface`].
 pub const SYMBOL: &CStr = c"ddtrace_run_interface";
@@ -141,6 +142,19 @@ pub struct DecidedInfo {
     /// The rate of the rule or of the Agent, below 0 for none.
     pub rate: f64,
 }
+
+/// Where something of the caller's is active: a context that a thread enters and leaves, as an event loop's tasks have them.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct Place {
+    /// Not zero while the thread is in there. Null ends a list.
+    pub entered: AtomicPtr<c_int>,
+    /// The handle of what is active.
+    pub span: AtomicU64,
+}
+
+/// The longest list of [`Interface::places`], with the null at its end.
+pub const MOST_PLACES: usize = 128;
 
 /// [`DecidedInfo::mechanism`] of what was not decided here.
 pub const TOLD: u32 = u32::MAX;
@@ -366,4 +380,8 @@ pub struct Interface {
     /// The request that is open on the connection that somebody at this IPv6 address (of IPv4 the mapped one), of 16 bytes,
     /// and this port has made; of several that came in over it the oldest. A handle, or 0 for none.
     pub request_from: unsafe extern "C" fn(address: *const u8, port: u32) -> u64,
+    /// From now on this list, which the caller goes on to change in this thread, tells what is active in the place in which
+    /// the thread is: that comes before what is active on the thread. Null takes it back, which the thread does before the list
+    /// is gone.
+    pub places: unsafe extern "C" fn(places: *const Place),
 }

@@ -18,7 +18,7 @@ fn sandbox() -> Sandbox {
 fn the_header_says_what_the_library_has() {
     use ddtrace::interface::{
         CURRENT_IS_CONTEXT, CURRENT_IS_LENT, CurrentSpan, DecidedInfo, ErrorInfo, Header, Interface, LentSpan,
-        NO_PARENT, ProcessInfo, RequestInfo, StartOptions, Tag, TagValue, Text, UNDECIDED, VERSION,
+        NO_PARENT, Place, ProcessInfo, RequestInfo, StartOptions, Tag, TagValue, Text, UNDECIDED, VERSION,
     };
     let mut source = String::from("#include \"ddtrace_run.h\"\n#define IS(a, b) _Static_assert((a) == (b), #a)\n");
     macro_rules! layout {
@@ -56,13 +56,16 @@ fn the_header_says_what_the_library_has() {
         DecidedInfo = "ddtrace_decided" {
             size "size" priority "priority" mechanism "mechanism" is_final "is_final" rate "rate"
         }
+        Place = "ddtrace_place" {
+            entered "entered" span "span"
+        }
         Interface = "ddtrace_interface" {
             size "size" version "version" record "record" process "process" current "current" start "start"
             finish "finish" set "set" tag "tag" event "event" error "error" activate "activate" active "active"
             inject "inject" extract "extract" release "release" keep "keep" describe "describe"
             rate "rate" hand_over "hand_over" extract_all "extract_all"
             surroundings "surroundings" request "request" take_over "take_over" lend "lend" give_back "give_back"
-            decide "decide" request_from "request_from"
+            decide "decide" request_from "request_from" places "places"
         }
     }
     let part = |part: ddtrace::interface::Part| part as u32;

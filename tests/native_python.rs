@@ -338,7 +338,8 @@ fn each_thread_has_its_own_active_span() {
     );
 }
 
-/// Where tasks take turns on a thread, none of them is taken for another, nor for what is around the loop.
+/// Where tasks take turns on a thread, none of them is taken for another, nor for what is around the loop; and so is what else
+/// the loop does.
 #[test]
 fn what_is_not_certain_begins_a_trace() {
     assert_works(
@@ -348,10 +349,11 @@ fn what_is_not_certain_begins_a_trace() {
             "internal around the loop",
             "internal one < internal around the loop",
             "internal two < internal around the loop",
-            "client one-0",
-            "client one-1",
-            "client two-0",
-            "client two-1",
+            "client one-0 < internal one < internal around the loop",
+            "client one-1 < internal one < internal around the loop",
+            "client two-0 < internal two < internal around the loop",
+            "client two-1 < internal two < internal around the loop",
+            "client of-no-task",
             "client after-the-loop",
             "internal later",
             "client in-later < internal later",
@@ -452,6 +454,25 @@ fn what_a_client_span_stands_for_is_one_span() {
     );
 }
 
+/// In tasks as well, whatever other tasks do between.
+#[test]
+fn what_tasks_ask_for_is_below_their_spans_and_no_second_span() {
+    for what in ["tasks", "tasks_of_uvloop"] {
+        let mut sandbox = sandbox();
+        let servers = databases(&mut sandbox);
+        let mut expected = vec!["internal around".to_owned(), "client GET nobody's".to_owned()];
+        for number in 0..20 {
+            expected.push(format!("internal task-{number} < internal around"));
+            expected.push(format!("internal by hand {number} < internal around"));
+            expected.push(format!("internal instrumented-{number}"));
+            expected.push(format!("client GET < internal instrumented-{number}"));
+            expected.push(format!("client GET task-{number} < internal task-{number} < internal around"));
+        }
+        let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
+        assert_works_with(&mut sandbox, servers, what, &expected);
+    }
+}
+
 /// What a task does belongs to the request that it was made for, also when others have come in meanwhile.
 #[test]
 fn tasks_belong_to_the_request_that_they_were_made_for() {
@@ -462,6 +483,9 @@ fn tasks_belong_to_the_request_that_they_were_made_for() {
         ("traced-uvloop-httptools", false),
     ] {
         let mut sandbox = sandbox();
+        let (root, back) = (files(&sandbox), free_port());
+        let behind = python_server(&mut sandbox, false, back, &root);
+        sandbox.set("BACK", back.to_string());
         let (server, port) = server(&mut sandbox, "served.py", how);
         let (mut first, mut second) = (Client::new(port), Client::new(port));
         let file = first.get("/fails", "");
@@ -471,7 +495,7 @@ fn tasks_belong_to_the_request_that_they_were_made_for() {
         assert_eq!(second.get("/fast", ""), "fast");
         assert_eq!(second.get("/again", ""), "again");
         assert_eq!(first.answer("/slow"), "slow");
-        drop(server);
+        drop((server, behind));
         let mut expected = Vec::new();
         for name in ["fails", "background", "slow", "fast", "again"] {
             let above = if name == "slow" { format!(" < {SPAN_ID}") } else { String::new() };
@@ -480,6 +504,7 @@ fn tasks_belong_to_the_request_that_they_were_made_for() {
             expected.push(format!("{server}{above}"));
             expected.push(format!("internal work-{name} < {server}{above}"));
             expected.push(format!("internal later-{name} < {server}{above}"));
+            expected.push(format!("client back-{name} < {server}{above}"));
         }
         expected.sort();
         let spans = sandbox.spans();

@@ -3,7 +3,10 @@
 //! Stable Rust cannot choose the initial-exec model for thread-locals, and the general one calls into the host's
 //! allocator; so the variable is declared in assembly.
 
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+#[cfg(not(preload_so))]
+use core::ptr::null_mut;
+use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use ddtrace::interface::Place;
 use ddtrace::ring::ThreadSlot;
 
 /// What a thread keeps. All zero is the state of a new thread.
@@ -32,6 +35,9 @@ pub(crate) struct Thread {
     /// The TLS session in a call of whose library the thread is (`crate::net`); 0 is none. What jumps out of such a call
     /// leaves it behind, so it says no more than that what the thread sends now may be the session's.
     pub(crate) session: AtomicU64,
+    /// Where a language's own tracer has something active on the thread ([`ddtrace::interface::Interface::places`]); null
+    /// is nowhere.
+    pub(crate) places: AtomicPtr<Place>,
 }
 
 impl Thread {
@@ -58,7 +64,7 @@ impl Thread {
     }
 }
 
-const _: () = assert!(size_of::<Thread>() == 56);
+const _: () = assert!(size_of::<Thread>() == 64);
 
 #[cfg(preload_so)]
 core::arch::global_asm!(
@@ -67,9 +73,9 @@ core::arch::global_asm!(
     ".hidden ddtrace_preload_thread",
     ".globl ddtrace_preload_thread",
     ".type ddtrace_preload_thread, @object",
-    ".size ddtrace_preload_thread, 56",
+    ".size ddtrace_preload_thread, 64",
     "ddtrace_preload_thread:",
-    ".zero 56",
+    ".zero 64",
     ".text",
 );
 
@@ -78,7 +84,7 @@ core::arch::global_asm!(
 pub(crate) fn current() -> &'static Thread {
     let address: *const Thread;
     // Not `pure`: a host that switches coroutines may come back on another thread.
-    // SAFETY: reads the thread pointer and the offset of our 56 zero-initialised bytes in the static TLS block, which
+    // SAFETY: reads the thread pointer and the offset of our 64 zero-initialised bytes in the static TLS block, which
     // live as long as the thread; Thread is made of atomics, for which all zero is valid.
     unsafe {
         core::arch::asm!(
@@ -104,6 +110,7 @@ pub(crate) fn current() -> &'static Thread {
         active: AtomicU64::new(0),
         request: AtomicU64::new(0),
         session: AtomicU64::new(0),
+        places: AtomicPtr::new(null_mut()),
     };
     &THREAD
 }

@@ -15,6 +15,7 @@ mod headers;
 mod integrations;
 mod once;
 mod otel;
+mod places;
 mod pools;
 mod processors;
 mod published;

@@ -1,12 +1,13 @@
 //! What is active on a thread, told to native code of the process (`preload`), so that what connections ask for is below it.
 //!
-//! Only where that is certain: in the context that the thread itself has (tasks of event loops, and whatever else is run by
-//! `Context.run`, have others), and not in greenlets that share a thread. Elsewhere native code is told that nothing is active.
+//! Only where that is certain: in the context that the thread itself has, or [in another one](crate::places) of which it is known
+//! whether the thread is in there, and not in greenlets that share a thread. Elsewhere native code is told that nothing is active.
 
 use crate::engine::engine;
 use crate::once::Once;
+use crate::places;
 use crate::span::Span;
-use crate::store::Active;
+use crate::store::{self, Active};
 use crate::variable;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -29,10 +30,28 @@ pub(crate) fn publish(py: Python<'_>, active: &Active<'_>, context: usize) {
         return;
     }
     let lent = match active {
-        Active::Span(span) if !span.get().is_finished() && is_certain(py, context) => span.get().lent(),
+        Active::Span(span) if !span.get().is_finished() && is_certain(py) => span.get().lent(),
         _ => 0,
     };
-    engine().tracer.activate_natively(lent);
+    if variable::is_of_thread(py, context) {
+        engine().tracer.activate_natively(lent);
+    } else {
+        engine().tracer.activate_natively(0);
+        places::publish(py, context, if leaves_contexts_entered(py) { 0 } else { lent });
+    }
+}
+
+/// The same is active in a context that was just copied from the current one, as that of a new task is; if that is nothing, it is
+/// for this request (0: none).
+pub(crate) fn publish_copy(py: Python<'_>, copy: &Bound<'_, PyAny>, request: u64) -> PyResult<()> {
+    let what = match store::active(py)? {
+        Active::Span(span) => span.get().lent(),
+        _ => request,
+    };
+    if what != 0 && is_certain(py) && !leaves_contexts_entered(py) {
+        places::publish(py, copy.as_ptr() as usize, what);
+    }
+    Ok(())
 }
 
 /// As [`publish`], for what has become active in a context of OpenTelemetry's API, if that is a span of ours.
@@ -43,8 +62,8 @@ pub(crate) fn publish_span(span: Option<&Bound<'_, Span>>, py: Python<'_>, conte
     }
 }
 
-fn is_certain(py: Python<'_>, context: usize) -> bool {
-    variable::is_of_thread(py, context) && is_main_greenlet(py).unwrap_or(false)
+fn is_certain(py: Python<'_>) -> bool {
+    is_main_greenlet(py).unwrap_or(false)
 }
 
 /// `sys.modules`: which modules there are is asked at each span.
@@ -52,6 +71,12 @@ pub(crate) fn modules(py: Python<'_>) -> PyResult<&Bound<'_, PyDict>> {
     static MODULES: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
     let find = || Ok::<_, PyErr>(py.import("sys")?.getattr("modules")?.cast_into::<PyDict>()?.unbind());
     Ok(MODULES.get_or_make(py, find)?.bind(py))
+}
+
+/// Whether a thread may do something else in the midst of a context that it has entered: loops of greenlets switch there.
+fn leaves_contexts_entered(py: Python<'_>) -> bool {
+    let is_there = |name| modules(py).and_then(|modules| modules.contains(name)).unwrap_or(true);
+    is_there(intern!(py, "gevent")) || is_there(intern!(py, "eventlet"))
 }
 
 /// Whether this is no greenlet, or the one that its thread began with.

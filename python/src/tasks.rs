@@ -3,7 +3,7 @@
 
 use crate::engine::engine;
 use crate::once::Once;
-use crate::published::{is_wanted, modules};
+use crate::published::{self, is_wanted, modules};
 use crate::spared::spared;
 use crate::variable::Variable;
 use ddtrace::tracer::NativeRequest;
@@ -111,6 +111,23 @@ fn is_of_task(frame: &Bound<'_, PyAny>) -> PyResult<bool> {
     Ok(flags & (GENERATOR | COROUTINE | ITERABLE_COROUTINE | ASYNC_GENERATOR) != 0)
 }
 
+/// Tells native code what a new task is for: what is active here, or else the request of this handle.
+fn tell_of(task: &Bound<'_, PyAny>, request: u64) -> PyResult<()> {
+    let py = task.py();
+    if let Some(context) = task.getattr_opt(intern!(py, "get_context"))? {
+        return published::publish_copy(py, &context.call0()?, request);
+    }
+    // Before CPython 3.12 a task tells nobody but the collector of garbage what its context is.
+    let class = py.import("_contextvars")?.getattr(intern!(py, "Context"))?;
+    for held in py.import("gc")?.call_method1(intern!(py, "get_referents"), (task,))?.try_iter()? {
+        let held = held?;
+        if held.get_type().is(&class) {
+            return published::publish_copy(py, &held, request);
+        }
+    }
+    Ok(())
+}
+
 /// Stands for the method `create_task` of asyncio's loops. Being no function of Python's it is in no traceback.
 #[pyclass(frozen, module = "ddtrace_run")]
 pub(crate) struct CreateTask {
@@ -132,15 +149,22 @@ impl CreateTask {
             Some(kwargs) => kwargs.get_item(intern!(py, "context"))?.is_some_and(|context| !context.is_none()),
             None => false,
         };
-        let request = if is_given { 0 } else { engine().tracer.served_natively() };
-        if request == 0 || !spared(py, has_just_read(py))? {
+        if is_given {
             return original.call(args, kwargs);
+        }
+        let request = engine().tracer.served_natively();
+        if request == 0 || !spared(py, has_just_read(py))? {
+            let task = original.call(args, kwargs)?;
+            spared(py, tell_of(&task, 0))?;
+            return Ok(task);
         }
         let variable = variable(py)?;
         let token = variable.set(&request.into_pyobject(py)?.into_any())?;
         let task = original.call(args, kwargs);
         spared(py, variable.reset(&token))?;
-        task
+        let task = task?;
+        spared(py, tell_of(&task, request))?;
+        Ok(task)
     }
 
     fn __get__<'py>(

@@ -201,15 +201,16 @@ fn find_means(py: Python<'_>) -> PyResult<Means> {
     Ok(Means::Functions([function("isenabled")?, function("disable")?, function("enable")?]))
 }
 
+/// Where the context of this address keeps whether it is entered: there is 0 while it is not.
+pub(crate) fn entered(py: Python<'_>, context: usize) -> Option<*mut c_int> {
+    let offset = entered_at(py).filter(|_| context != 0)?;
+    Some((context as *mut u8).wrapping_add(offset).cast())
+}
+
 /// Whether the current context, which has this address, is the one that its thread itself has: it was entered by nobody.
 pub(crate) fn is_of_thread(py: Python<'_>, context: usize) -> bool {
-    match entered_at(py) {
-        Some(offset) if context != 0 => {
-            // SAFETY: the current context, which lives as long as it is that; `entered_at` has found a field of it there.
-            unsafe { (context as *const u8).add(offset).cast::<c_int>().read() == 0 }
-        }
-        _ => false,
-    }
+    // SAFETY: the current context, which lives as long as it is that; `entered_at` has found a field of it there.
+    entered(py, context).is_some_and(|entered| unsafe { entered.read() } == 0)
 }
 
 /// Where a context keeps whether it is entered. That is no part of the API, so it is tried.

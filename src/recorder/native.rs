@@ -1,7 +1,7 @@
 //! What native code of this process knows of spans, and what it is told of those of this tracer.
 
 use super::{Outlet, Recorder};
-use crate::interface::{CurrentSpan, DecidedInfo, Header, LentSpan, Part, RequestInfo, Text};
+use crate::interface::{CurrentSpan, DecidedInfo, Header, LentSpan, MOST_PLACES, Part, Place, RequestInfo, Text};
 use crate::propagation::CarrierMut;
 use core::net::SocketAddr;
 use std::string::String;
@@ -92,6 +92,19 @@ impl Recorder {
     pub(crate) fn activate_native(&self, number: u64) {
         if let Outlet::Preload(preload) = &self.outlet {
             preload.activate(number);
+        }
+    }
+
+    /// Native code is to look into this list for what is active in the place in which the calling thread is.
+    ///
+    /// # Safety
+    ///
+    /// The list stays where it is, and ends, until the thread tells of another one; what its places point to stays for as
+    /// long as it is in there.
+    pub(crate) unsafe fn native_places(&self, places: Option<&[Place; MOST_PLACES]>) {
+        if let Outlet::Preload(preload) = &self.outlet {
+            // SAFETY: the caller's promise.
+            unsafe { preload.places(places) };
         }
     }
 

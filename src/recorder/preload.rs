@@ -2,7 +2,8 @@
 
 use super::{Absent, Process};
 use crate::interface::{
-    CurrentSpan, DecidedInfo, Interface, LentSpan, PROCESS_IS_SPAN, Part, ProcessInfo, RequestInfo, VERSION,
+    CurrentSpan, DecidedInfo, Interface, LentSpan, MOST_PLACES, PROCESS_IS_SPAN, Part, Place, ProcessInfo, RequestInfo,
+    VERSION,
 };
 use crate::propagation::CarrierMut;
 use crate::record::RecordWriter;
@@ -81,6 +82,15 @@ impl Preload {
     pub(super) fn activate(&self, number: u64) {
         // SAFETY: a handle.
         unsafe { (self.interface.activate)(number) };
+    }
+
+    /// # Safety
+    ///
+    /// The list stays where it is until the thread tells of another one, and what its places point to for as long as it is
+    /// in there.
+    pub(super) unsafe fn places(&self, places: Option<&[Place; MOST_PLACES]>) {
+        // SAFETY: null, or a list that is never without an end; it stays (contract above).
+        unsafe { (self.interface.places)(places.map_or(core::ptr::null(), |places| places.as_ptr())) };
     }
 
     pub(super) fn give_back(&self, number: u64) {

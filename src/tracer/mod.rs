@@ -40,6 +40,7 @@ pub use value::AttributeValue;
 
 use crate::context::TraceContext;
 use crate::ids::{SpanId, TraceId};
+use crate::interface::{MOST_PLACES, Place};
 use crate::propagation::Carrier;
 use crate::propagation::baggage::Baggage;
 use crate::recorder::{Process, Recorder};
@@ -132,6 +133,18 @@ impl Tracer {
     /// Makes a span that was [lent](ActiveTrace::lend) the active one of this thread for native code; 0 is none.
     pub fn activate_natively(&self, lent: u64) {
         self.recorder.activate_native(lent);
+    }
+
+    /// Has native code look into this list for what is active in the place in which the calling thread is, until it is told of
+    /// another one.
+    ///
+    /// # Safety
+    ///
+    /// The list stays where it is until then, and its last place is empty. What its places point to stays for as long as it
+    /// is in there.
+    pub unsafe fn tell_places(&self, places: Option<&[Place; MOST_PLACES]>) {
+        // SAFETY: the caller's promise.
+        unsafe { self.recorder.native_places(places) };
     }
 
     /// The handle of what native code has active on this thread, or of the request that this serves; 0 for none.

@@ -26,9 +26,18 @@ async def background():
         await asyncio.sleep(0.02)
 
 
+async def ask(path):
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(os.environ["BACK"]))
+    await asyncio.sleep(0)
+    writer.write(b"GET /%s HTTP/1.0\r\n\r\n" % path.encode())
+    await reader.read()
+    writer.close()
+
+
 async def handle(name):
     if name == "slow":
         await released.wait()
+    await ask("back-" + name)
     with tracer.trace("work-" + name):
         await asyncio.sleep(0.01)
     await asyncio.create_task(later(name))

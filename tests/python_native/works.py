@@ -77,6 +77,14 @@ def loops():
         turns = []
         await asyncio.gather(task("one", turns), task("two", turns))
         assert turns[:2] == ["one", "two"]
+        done = asyncio.Event()
+
+        def of_no_task():
+            ask("of-no-task")
+            done.set()
+
+        asyncio.get_running_loop().call_soon(of_no_task, context=contextvars.Context())
+        await done.wait()
 
     with tracer.trace("around the loop"):
         asyncio.run(main())
@@ -167,6 +175,54 @@ def clients():
     with tracer.trace("instrumented"):
         connection.cursor().execute("SELECT 1 AS traced")
         store.get("traced")
+
+
+def tasks_of_uvloop():
+    import uvloop
+
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    tasks()
+
+
+def tasks():
+    import redis.asyncio
+    from opentelemetry.instrumentation.redis import RedisInstrumentor
+
+    stores = []
+
+    def store(number):
+        while len(stores) <= number:
+            # Nothing but commands of our own.
+            stores.append(
+                redis.asyncio.Redis(
+                    port=int(os.environ["REDIS_PORT"]), protocol=2, driver_info=None, maint_notifications_config=None
+                )
+            )
+        return stores[number]
+
+    async def asks(number):
+        with tracer.trace("task-%d" % number):
+            await asyncio.sleep(0)
+            await store(number).get("task-%d" % number)
+        with tracer.trace("by hand %d" % number, span_type="redis"):
+            await asyncio.sleep(0)
+            await store(number).get("absorbed")
+
+    async def is_instrumented(number):
+        with tracer.trace("instrumented-%d" % number):
+            await asyncio.sleep(0)
+            await store(number).get("absorbed")
+
+    async def main():
+        with tracer.trace("around"):
+            await asyncio.gather(*[asks(number) for number in range(20)])
+        await store(0).get("nobody's")
+        RedisInstrumentor().instrument()
+        await asyncio.gather(*[is_instrumented(number) for number in range(20)])
+        for each in stores:
+            await each.aclose()
+
+    asyncio.run(main())
 
 
 globals()[what]()

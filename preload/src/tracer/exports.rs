@@ -7,11 +7,13 @@ use super::write::{NamedValue, Value};
 use super::{Tracer, existing_tracer, tracer, tracer_of_this_process};
 use crate::net;
 use crate::process;
+use crate::thread;
 use core::ffi::{c_char, c_void};
+use core::sync::atomic::Ordering;
 use ddtrace::interface::{
     CURRENT_IS_CONTEXT, CURRENT_IS_LENT, CurrentSpan, DecidedInfo, ErrorInfo, GetHeader, Header, Interface, LentSpan,
-    PROCESS_IS_SPAN, Part, ProcessInfo, RequestInfo, SetHeader, StartOptions, Tag, TagType, TagValue, Text, UNDECIDED,
-    VERSION,
+    PROCESS_IS_SPAN, Part, Place, ProcessInfo, RequestInfo, SetHeader, StartOptions, Tag, TagType, TagValue, Text,
+    UNDECIDED, VERSION,
 };
 use ddtrace::propagation::HeaderList;
 use ddtrace::record::RECORD_HEADER;
@@ -50,6 +52,7 @@ pub(crate) static ddtrace_run_interface: Interface = Interface {
     give_back,
     decide,
     request_from,
+    places,
 };
 
 const DONE: i32 = 0;
@@ -290,6 +293,10 @@ unsafe extern "C" fn request_from(address: *const u8, port: u32) -> u64 {
         tracer.remembering();
     }
     net::request_from(&address, port)
+}
+
+unsafe extern "C" fn places(places: *const Place) {
+    thread::current().places.store(places.cast_mut(), Ordering::Release);
 }
 
 unsafe extern "C" fn take_over(span: u64) -> u64 {

@@ -19,7 +19,7 @@ use core::sync::atomic::Ordering;
 use ddtrace::context::{Mechanism, Priority, SpanContext};
 use ddtrace::ids::{SpanId, TraceId};
 use ddtrace::interface::{
-    DecidedInfo, LentSpan, REQUEST_BRINGS_CONTEXT, REQUEST_PARENT_IS_REMOTE, RequestInfo, UNDECIDED,
+    DecidedInfo, LentSpan, MOST_PLACES, REQUEST_BRINGS_CONTEXT, REQUEST_PARENT_IS_REMOTE, RequestInfo, UNDECIDED,
 };
 use ddtrace::propagation::{Carrier, Propagation};
 use ddtrace::sampling::Decision;
@@ -31,6 +31,31 @@ impl Tracer {
             0 => self.request(),
             number => number,
         }
+    }
+
+    /// What is active in the one place of a language's own in which this thread is. None where it is in none of which anything is
+    /// told, or in several, one within the other.
+    pub(super) fn in_place(&'static self) -> Option<u64> {
+        let places = thread::current().places.load(Ordering::Acquire);
+        if places.is_null() {
+            return None;
+        }
+        let mut found = None;
+        for index in 0..MOST_PLACES {
+            // SAFETY: the thread's own list, of so many places at most, which stays until it tells of another one (contract
+            // of the table).
+            let place = unsafe { &*places.add(index) };
+            let entered = place.entered.load(Ordering::Acquire);
+            if entered.is_null() {
+                break;
+            }
+            // SAFETY: it stays for as long as it is in the list. Only this thread enters the place, so it changes between
+            // looks, never during one; a signal's handler may be faster, by a number that is read as a whole.
+            if unsafe { entered.read_volatile() } != 0 && found.replace(place.span.load(Ordering::Relaxed)).is_some() {
+                return None;
+            }
+        }
+        found.filter(|number| self.is_open(*number))
     }
 
     /// This one, or what was active on this thread before it and is not lent.

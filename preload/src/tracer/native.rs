@@ -28,7 +28,7 @@ pub(crate) fn begin_server(headers: Option<&dyn Carrier>, describe: &mut dyn FnM
 /// could be made, or the program has made one of its own for the request: it is active, or its context is in `headers`.
 pub(crate) fn begin_client(owner: u64, headers: Option<&dyn Carrier>, describe: &mut dyn FnMut(&mut Told<'_>)) -> u64 {
     let Some(tracer) = tracer_of_connections() else { return 0 };
-    let surroundings = tracer.surroundings();
+    let surroundings = tracer.in_place().unwrap_or_else(|| tracer.surroundings());
     // An owner that has ended is no parent: the connection serves others now.
     let parent = if surroundings == 0 && tracer.is_open(owner) { owner } else { surroundings };
     let is_traced = tracer.span(surroundings).is_some_and(|span| span.kind() == CLIENT);
