@@ -2,7 +2,7 @@
 
 use ddtrace_test_support::Sandbox;
 use ddtrace_test_support::programs::compile;
-use ddtrace_test_support::servers::{self, keeper, without_ours};
+use ddtrace_test_support::servers::{self, keeper, only, without_ours};
 use std::net::TcpListener;
 
 fn sandbox() -> Sandbox {
@@ -50,4 +50,41 @@ fn a_send_that_is_given_up_says_why() {
         let traced = sandbox.run_traced([program.as_str(), why]);
         assert_eq!((traced.code, traced.out().as_str()), (Some(0), expected), "{traced:?}");
     }
+}
+
+/// Each request of several in one call has headers of its own, as long as it is certain where one ends and the next begins, and
+/// the call takes all of them at once.
+#[test]
+fn requests_that_are_sent_in_one_call_have_their_own_headers() {
+    let mut sandbox = sandbox();
+    let program = compile(&sandbox, "pipelined");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port().to_string();
+    let arrived = keeper(listener, b"z.");
+    let argv = [program.as_str(), &port];
+    sandbox.set("DD_SERVICE", "pipelined");
+    let bare = sandbox.run_bare(argv);
+    let bare_arrived = std::mem::take(&mut *arrived.lock().expect("nobody panics"));
+    let traced = sandbox.run_traced(argv);
+    assert_eq!((traced.code, traced.out(), traced.err()), (Some(0), bare.out(), String::new()));
+    let arrived = arrived.lock().expect("nobody panics");
+    let spans = sandbox.spans();
+    for (bare, traced) in bare_arrived.iter().zip(arrived.iter()) {
+        assert_eq!(without_ours(traced).0, without_ours(bare).0);
+        let (mut path, mut with_headers) = ("", Vec::new());
+        let text = String::from_utf8(traced.clone()).expect("requests are text");
+        for line in text.lines() {
+            let words: Vec<&str> = line.rsplitn(2, "HTTP/1.1").collect();
+            path = words.get(1).and_then(|start| start.split(' ').nth(1)).unwrap_or(path);
+            if let Some(context) = line.strip_prefix("traceparent: ").filter(|context| !context.contains("-2222")) {
+                let id = context.split('-').nth(2).expect("a span's id");
+                let span = only(&spans, |span| span.span_id == id);
+                assert!(span.text("url.full").is_some_and(|url| url.ends_with(path)), "{text}: {span:#?}");
+                with_headers.push(path);
+            }
+        }
+        // The third one has a context of its own, and the rest of its buffer is as it was.
+        assert!(with_headers.starts_with(&["/first", "/second"]) && !with_headers.contains(&"/third"), "{text}");
+    }
+    assert_eq!(arrived.len(), bare_arrived.len());
 }

@@ -258,21 +258,18 @@ unsafe fn readable<'a>(vectors: *const Vector, count: usize) -> &'a [Vector] {
 /// `call` writes the vectors to the descriptor.
 #[cold]
 unsafe fn watched_write(fd: i32, vectors: &[Vector], call: impl FnOnce() -> isize) -> isize {
-    if !net::may_ask(fd) {
-        let result = call();
-        // SAFETY: the call has sent so much of them.
-        unsafe { sent(fd, vectors, result) };
-        return result;
-    }
     let mut prepared = Prepared::new();
     // SAFETY: the caller's promise.
-    if unsafe { net::prepare(fd, vectors, &mut prepared) } {
+    if net::may_ask(fd) && unsafe { net::prepare(fd, vectors, &mut prepared) } {
         // SAFETY: the type of writev.
         if let Some(writev) = unsafe { real::<Writev>(Function::Writev) } {
             // SAFETY: buffers of the host's and of ours, which stay where they are.
             let send = |own: &[Vector]| unsafe { writev(fd, own.as_ptr(), own.len() as i32) };
             // SAFETY: the caller's promise.
-            return unsafe { rewritten(&mut prepared, fd, vectors, 0, send, call) };
+            return unsafe {
+                let taken = rewritten(&mut prepared, fd, vectors, 0, send, call);
+                rest_goes_out(&mut prepared, fd, vectors, 0, taken)
+            };
         }
     }
     let result = call();
@@ -304,16 +301,10 @@ unsafe fn watched_send(
         net::lose(fd);
         return call();
     }
-    if !net::may_ask(fd) {
-        let result = call();
-        // SAFETY: the call has sent so much of them.
-        unsafe { sent(fd, vectors, result) };
-        return result;
-    }
     let mut prepared = Prepared::new();
     // What is sent without a copy must stay as it is for longer than a connection lives.
     // SAFETY: the caller's promise.
-    if flags & MSG_ZEROCOPY == 0 && unsafe { net::prepare(fd, vectors, &mut prepared) } {
+    if net::may_ask(fd) && flags & MSG_ZEROCOPY == 0 && unsafe { net::prepare(fd, vectors, &mut prepared) } {
         // SAFETY: the type of sendmsg.
         if let Some(sendmsg) = unsafe { real::<Sendmsg>(Function::Sendmsg) } {
             let send = |own: &[Vector]| {
@@ -322,13 +313,73 @@ unsafe fn watched_send(
                 unsafe { sendmsg(fd, &raw const message, flags) }
             };
             // SAFETY: the caller's promise.
-            return unsafe { rewritten(&mut prepared, fd, vectors, flags, send, call) };
+            return unsafe {
+                let taken = rewritten(&mut prepared, fd, vectors, flags, send, call);
+                rest_goes_out(&mut prepared, fd, vectors, flags, taken)
+            };
         }
     }
     let result = call();
     // SAFETY: the call has sent so much of them.
     unsafe { sent(fd, vectors, result) };
     result
+}
+
+/// Behind the request of which `taken` bytes were sent the host's buffers may hold others: they go out one after the other, each
+/// with headers of its own. Gives how many bytes of the host's went out in all, or `taken` as it is where that was an error.
+///
+/// # Safety
+///
+/// As for [`rewritten`], which was called for `prepared`.
+#[cold]
+unsafe fn rest_goes_out(prepared: &mut Prepared, fd: i32, vectors: &[Vector], flags: i32, taken: isize) -> isize {
+    let Ok(mut all) = usize::try_from(taken) else { return taken };
+    let (errno, mut is_whole) = (table::errno(), all == prepared.length());
+    // What has sent something raises no signal.
+    let flags = flags | MSG_NOSIGNAL;
+    // Each round sends at least a byte, or is the last one.
+    while is_whole && let Some((first, others)) = behind(vectors, all) {
+        let first = [first];
+        // The buffer in the midst of which a request has ended comes by itself.
+        let rest = if first[0].length > 0 { &first } else { others };
+        // SAFETY: buffers of the host's.
+        let send = |own: &[Vector]| unsafe { send_own(fd, own, flags) };
+        prepared.begin_again();
+        // SAFETY: the caller's promise.
+        let is_prepared = net::may_ask(fd) && unsafe { net::prepare(fd, rest, prepared) };
+        let (sent, length) = if is_prepared {
+            // SAFETY: the caller's promise.
+            let sent = unsafe { rewritten(prepared, fd, rest, flags, send, || send(rest)) };
+            (sent, prepared.length())
+        } else {
+            let result = send(rest);
+            // SAFETY: the call has sent so much of them.
+            unsafe { sent(fd, rest, result) };
+            (result, rest.iter().fold(0, |sum, vector| vector.length.saturating_add(sum)))
+        };
+        let Ok(sent @ 1..) = usize::try_from(sent) else { break };
+        all = all.saturating_add(sent);
+        is_whole = sent == length;
+    }
+    table::set_errno(errno);
+    all as isize
+}
+
+/// What lies behind so many bytes: the rest of the buffer in the midst of which they end, which is empty where they end between
+/// two, and the buffers behind that. `None` where nothing does.
+fn behind(vectors: &[Vector], taken: usize) -> Option<(Vector, &[Vector])> {
+    const NOTHING: Vector = Vector { base: null(), length: 0 };
+    let mut before = 0usize;
+    for (index, vector) in vectors.iter().enumerate() {
+        let (start, from) = (before, taken.saturating_sub(before));
+        before = before.saturating_add(vector.length);
+        if taken < before {
+            let others = vectors.get(if start == taken { index } else { index.wrapping_add(1) }..).unwrap_or_default();
+            let rest = Vector { base: vector.base.wrapping_add(from), length: vector.length.wrapping_sub(from) };
+            return Some((if start == taken { NOTHING } else { rest }, others));
+        }
+    }
+    None
 }
 
 /// # Safety

@@ -49,6 +49,9 @@ impl<T> Guarded<T> {
 /// A request whose head is being sent with headers of ours.
 pub(super) struct Sending {
     pub(super) rewrite: Rewrite,
+    /// Where the next request may begin, counted as the places of the rewrite are: what is sent in the same call as this one is
+    /// looked at by itself.
+    pub(super) request_end: usize,
     /// What is put in: so many bytes of the room.
     pub(super) text: RoomRef,
     /// By which the head is known again, if the program tries once more to send it.

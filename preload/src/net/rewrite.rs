@@ -95,6 +95,11 @@ impl Rewrite {
         self.own_sent = self.own_sent.saturating_add(sent).min(self.own);
     }
 
+    /// How many of the program's bytes have been taken.
+    pub(super) fn taken(&self) -> usize {
+        self.taken
+    }
+
     /// Where the head ends.
     pub(super) fn end(&self) -> usize {
         self.end

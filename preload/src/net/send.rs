@@ -36,7 +36,7 @@ pub(crate) struct Prepared {
     count: usize,
     /// How many bytes they hold.
     offered: usize,
-    /// How many bytes the program has given, and how many of them were taken.
+    /// How many bytes the program has given, up to the end of the request, and how many of them were taken.
     length: usize,
     taken: usize,
     /// What is put in.
@@ -58,6 +58,13 @@ impl Prepared {
             own: Vector { base: null(), length: 0 },
             rewrite: Rewrite::NONE,
         }
+    }
+
+    /// For another call.
+    pub(crate) fn begin_again(&mut self) {
+        (self.many, self.count, self.offered, self.length, self.taken) = (None, 0, 0, 0, 0);
+        self.own = Vector { base: null(), length: 0 };
+        self.rewrite = Rewrite::NONE;
     }
 
     /// The buffers, and how many bytes they hold.
@@ -224,7 +231,9 @@ fn plan(exchanges: &mut Exchanges, head: &RequestHead<'_>, before: usize, known:
             return None;
         }
     }
-    Some(Sending { rewrite, text, head: known, vectors: None })
+    let body = head.body_before_next().and_then(|body| usize::try_from(body).ok()).unwrap_or(usize::MAX);
+    let request_end = rewrite.end().saturating_add(body);
+    Some(Sending { rewrite, request_end, text, head: known, vectors: None })
 }
 
 /// The most header lines that all styles together write.
@@ -284,6 +293,9 @@ impl Prepared {
     /// Makes up the call for the program's buffers. Whether all of them are in it.
     fn is_of(&mut self, sending: &mut Sending, host: &[Vector]) -> bool {
         self.rewrite = sending.rewrite.clone();
+        if self.own_is_next().is_none() {
+            self.length = self.length.min(sending.request_end.saturating_sub(self.rewrite.taken()));
+        }
         let text = sending.text.as_bytes();
         self.own = Vector { base: text.as_ptr(), length: text.len() };
         if self.rewrite.most_pieces(host.len()) > MOST_VECTORS {
@@ -339,6 +351,11 @@ impl Prepared {
         self.count = self.count.wrapping_add(1);
         self.offered = self.offered.saturating_add(vector.length);
         true
+    }
+
+    /// How many of the program's bytes this is about: those of one request, where others follow.
+    pub(crate) fn length(&self) -> usize {
+        self.length
     }
 
     /// Our bytes that must go out before any more of the program's.

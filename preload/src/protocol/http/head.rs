@@ -195,6 +195,15 @@ impl<'a> RequestHead<'a> {
         }
         Ok(RequestHead { method, target, minor, headers, framing, wants_upgrade })
     }
+
+    /// How many bytes of body follow, if that is certain, and if another request may come behind them.
+    #[must_use]
+    pub fn body_before_next(&self) -> Option<u64> {
+        match self.framing {
+            Framing::Length(length) if !self.wants_upgrade && self.method != b"CONNECT" => Some(length),
+            _ => None,
+        }
+    }
 }
 
 impl<'a> ResponseHead<'a> {
