@@ -209,6 +209,28 @@ fn a_context_of_the_programs_own_is_left_alone() {
     assert_eq!(sandbox.spans().len(), 1);
 }
 
+/// What other tracers and such libraries of the program deliver is as it was, and no span.
+#[test]
+fn what_other_tracers_deliver_is_left_alone() {
+    let mut sandbox = sandbox();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let arrived = keeper(listener, b"xyz");
+    for (path, header) in [
+        ("/v0.4/traces", "Datadog-Meta-Lang: nodejs"),
+        ("/telemetry/proxy/api/v2/apmtelemetry", "Accept: */*"),
+        ("/v1/traces", "Content-Type: application/x-protobuf"),
+        ("/v1/orders", "Content-Type: application/x-protobuf"),
+    ] {
+        curl(&mut sandbox, true, &["-d", "xyz", "-H", header, &format!("{url}{path}")]);
+    }
+    let arrived = arrived.lock().expect("nobody panics");
+    let with_headers = arrived.iter().map(|message| !without_ours(message).1.is_empty());
+    assert_eq!(with_headers.collect::<Vec<_>>(), [false, false, false, true]);
+    let spans = sandbox.spans();
+    assert!(spans.len() == 1 && spans[0].text("url.full").is_some_and(|url| url.ends_with("/v1/orders")), "{spans:?}");
+}
+
 /// So it is whatever is configured of contexts that come in; and what came in and is passed on is replaced all the same.
 #[test]
 fn whose_context_it_is_does_not_depend_on_what_is_read() {

@@ -5,9 +5,11 @@
 
 mod outcome;
 mod target;
+mod telemetry;
 
 pub use outcome::{ErrorStatuses, is_error_status};
 pub use target::{Target, first_of_list, forwarded_part, split_authority};
+pub use telemetry::is_telemetry;
 
 use crate::context::Bounded;
 use crate::decimal::Decimal;

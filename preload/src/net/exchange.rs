@@ -152,6 +152,9 @@ impl Exchanges {
             native::begin_server(headers, &mut |told| http::describe_server(told, head, scheme, &self.peer))
         } else {
             let owner = self.take_owner();
+            if http::is_telemetry(head) {
+                return 0;
+            }
             native::begin_client(owner, http::context_headers(head), &mut |told| {
                 http::describe_client(told, head, scheme, &self.peer)
             })

@@ -101,6 +101,11 @@ pub(super) fn tag_response(span: u64, head: &ResponseHead<'_>) {
     }
 }
 
+/// Whether the request delivers what another tracer of the program has recorded.
+pub(super) fn is_telemetry(head: &RequestHead<'_>) -> bool {
+    http::is_telemetry(head.method, head.target, &head.headers)
+}
+
 /// How a request ended.
 pub(super) struct Outcome {
     status: u16,
