@@ -101,7 +101,9 @@ fn what_a_burst_needs_goes_back_when_it_is_over() {
     let mut most = 0;
     wait_for("all to have been delivered", || {
         most = most.max(memory(sidecar));
-        (receiver.spans().len() == SPANS).then_some(())
+        // On a busy machine an answer can come too late, and a request a second time.
+        let received: BTreeSet<u64> = receiver.spans().into_iter().collect();
+        (received.len() == SPANS).then_some(())
     });
     assert!(most > IDLE, "it was no burst: {most} bytes");
     wait_for("the memory to go back", || (memory(sidecar) <= IDLE).then_some(()));

@@ -321,16 +321,35 @@ fn a_datadog_agent_gets_them_under_its_names() {
     }
 }
 
+/// By itself that is so for all programs but those of Python, whose libraries are traced.
 #[test]
-fn nothing_is_looked_at_unless_it_is_asked_for() {
-    let mut sandbox = sandbox();
-    sandbox.unset("DD_TRACE_NATIVE_ENABLED");
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let url = format!("http://{}/", listener.local_addr().expect("an address"));
-    let arrived = keeper(listener, b"\r\n\r\n");
-    curl(&mut sandbox, true, &[&url]);
-    assert_eq!(without_ours(&arrived.lock().expect("nobody panics")[0]).1, Vec::<String>::new());
-    assert!(sandbox.spans().is_empty());
+fn whose_connections_are_looked_at_is_a_matter_of_the_settings() {
+    let script = "import sys, urllib.request; urllib.request.urlopen(sys.argv[1]).read()";
+    for (setting, provider, of_curl, of_python) in [
+        (None, "auto", 1, 0),
+        (Some("auto"), "auto", 1, 0),
+        (Some("auto"), "none", 1, 1),
+        (Some("true"), "auto", 1, 1),
+        (Some("false"), "auto", 0, 0),
+    ] {
+        for (program, expected) in [("curl", of_curl), ("python", of_python)] {
+            let mut sandbox = sandbox();
+            sandbox.unset("DD_TRACE_NATIVE_ENABLED").set("DD_TRACE_PYTHON_PROVIDER", provider);
+            if let Some(setting) = setting {
+                sandbox.set("DD_TRACE_NATIVE_ENABLED", setting);
+            }
+            let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+            let url = format!("http://{}/", listener.local_addr().expect("an address"));
+            let arrived = keeper(listener, b"\r\n\r\n");
+            match program {
+                "curl" => drop(curl(&mut sandbox, true, &[&url])),
+                _ => assert_eq!(sandbox.run_traced(["python3", "-c", script, &url]).code, Some(0)),
+            }
+            let (_, ours) = without_ours(&arrived.lock().expect("nobody panics")[0]);
+            assert_eq!(ours.is_empty(), expected == 0, "{setting:?} {provider} {program}: {ours:?}");
+            assert_eq!(sandbox.spans().len(), expected, "{setting:?} {provider} {program}");
+        }
+    }
 }
 
 #[test]

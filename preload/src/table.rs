@@ -2,7 +2,7 @@
 
 use crate::host::{Auxv, Name, Objects, loader, lookup};
 use crate::raw;
-use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
 macro_rules! functions {
     ($($variant:ident = $name:literal,)*) => {
@@ -81,9 +81,12 @@ functions! {
 
 /// The variable that holds the environment. Looked for in the executable first: a copy relocation makes that the live one.
 const ENVIRON: &[Name] = &[Name::new("environ")];
+/// What an interpreter of Python has, whether it is the executable or a library.
+const PYTHON: &[Name] = &[Name::new("Py_IsInitialized")];
 
 static REAL: [AtomicUsize; NAMES.len()] = [const { AtomicUsize::new(0) }; NAMES.len()];
 static ENVIRON_VARIABLE: AtomicUsize = AtomicUsize::new(0);
+static IS_PYTHON: AtomicBool = AtomicBool::new(false);
 static INITIAL_ENVIRONMENT: AtomicPtr<*const u8> = AtomicPtr::new(core::ptr::null_mut());
 static RESOLVED: AtomicUsize = AtomicUsize::new(0);
 
@@ -104,6 +107,7 @@ pub(crate) unsafe fn resolve(auxv: &Auxv) {
             // SAFETY: an entry of the loader's list.
             unsafe {
                 lookup(object, ENVIRON, |_, address| keep_first(&ENVIRON_VARIABLE, address));
+                lookup(object, PYTHON, |_, _| IS_PYTHON.store(true, Ordering::Relaxed));
                 if behind_us {
                     lookup(object, NAMES, keep_real);
                 }
@@ -158,6 +162,11 @@ pub(crate) unsafe fn real<F: Copy>(function: Function) -> Option<F> {
     };
     // SAFETY: as above; a stand-in has the function's type.
     Some(unsafe { core::mem::transmute_copy(&address) })
+}
+
+/// Whether the program came with an interpreter of Python.
+pub(crate) fn is_python() -> bool {
+    IS_PYTHON.load(Ordering::Relaxed)
 }
 
 /// Whether the C library was found: this is in each.

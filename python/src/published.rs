@@ -9,6 +9,7 @@ use crate::places;
 use crate::span::Span;
 use crate::store::{self, Active};
 use crate::variable;
+use ddtrace::settings::Native;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -20,7 +21,7 @@ pub(crate) fn is_wanted() -> bool {
     static IS_WANTED: OnceLock<bool> = OnceLock::new();
     *IS_WANTED.get_or_init(|| {
         let engine = engine();
-        engine.resolution.config.native && engine.records() && engine.tracer.has_native()
+        engine.resolution.config.native == Native::On && engine.records() && engine.tracer.has_native()
     })
 }
 

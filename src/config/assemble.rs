@@ -14,6 +14,7 @@ use super::{
     OtlpProtocol, ProcessSpans, PythonProvider, QueryObfuscation,
 };
 use crate::http::ErrorStatuses;
+use crate::settings::Native;
 use crate::span::SpanLimits;
 use crate::span::scrub::compile;
 use propagation::propagation;
@@ -73,7 +74,11 @@ pub(crate) fn assemble(picks: &Picks, sources: &Sources, warnings: &mut Vec<Warn
         sampling: sampling(picks, warnings),
         denylist: list(picks, Id::Denylist),
         inject_cleared_env: picks.flag(Id::InjectClearedEnv),
-        native: picks.flag(Id::Native),
+        native: match picks.name(Id::Native) {
+            "true" => Native::On,
+            "false" => Native::Off,
+            _ => Native::Auto,
+        },
         header_tags: list(picks, Id::HeaderTags),
         server_error_statuses: error_statuses(picks, warnings),
         python_provider: match picks.name(Id::PythonProvider) {

@@ -3,6 +3,7 @@
 use crate::http::ErrorStatuses;
 use crate::propagation::Propagation;
 use crate::sampling::SamplingConfig;
+use crate::settings::Native;
 use crate::span::SpanLimits;
 use std::fmt;
 use std::path::PathBuf;
@@ -209,7 +210,7 @@ pub struct Config {
     /// Whether programs that are started with an emptied environment still get the tracer's variables.
     pub inject_cleared_env: bool,
     /// Whether the requests on a program's connections become spans.
-    pub native: bool,
+    pub native: Native,
     /// Headers that become tags: `header`, or `header:tag`.
     pub header_tags: Vec<String>,
     /// With which statuses of its answers a server has failed (`DD_TRACE_HTTP_SERVER_ERROR_STATUSES`).

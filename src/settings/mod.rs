@@ -37,8 +37,22 @@ const RESTART: u64 = 8;
 const IGNORE: u64 = 16;
 /// [`Propagation::http_baggage`].
 const HTTP_BAGGAGE: u64 = 32;
-/// [`Settings::native`].
+/// [`Native::On`].
 const NATIVE: u64 = 64;
+/// [`Native::Auto`].
+const NATIVE_AUTO: u64 = 128;
+
+/// Which programs' connections are looked at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Native {
+    /// No program's.
+    #[default]
+    Off,
+    /// Those of programs that are not in a language whose libraries are traced by what is put into them: Python.
+    Auto,
+    /// Every program's.
+    On,
+}
 
 /// The settings of the tracer inside of a process.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -54,7 +68,7 @@ pub struct Settings<'a> {
     /// Whether new trace ids have 128 bits.
     pub trace_id_128_bit: bool,
     /// Whether the program's connections are looked at for requests.
-    pub native: bool,
+    pub native: Native,
     /// How contexts are written and read.
     pub propagation: Propagation,
     /// Which members of the baggage become tags of local roots.
@@ -105,7 +119,7 @@ impl Default for Settings<'_> {
             version: b"",
             tags: Pairs::NONE,
             trace_id_128_bit: true,
-            native: false,
+            native: Native::Off,
             propagation: Propagation::default(),
             baggage_tags: BaggageTags(b""),
             header_tags: HeaderTags(b""),
@@ -146,7 +160,11 @@ impl<'a> Settings<'a> {
             version,
             tags,
             trace_id_128_bit: flags & LONG_IDS != 0,
-            native: flags & NATIVE != 0,
+            native: match flags & (NATIVE | NATIVE_AUTO) {
+                0 => Native::Off,
+                NATIVE_AUTO => Native::Auto,
+                _ => Native::On,
+            },
             propagation: Propagation {
                 inject,
                 extract,
@@ -191,7 +209,7 @@ mod tests {
             version: "1.2",
             tags: &[],
             trace_id_128_bit: true,
-            native: true,
+            native: Native::On,
             propagation,
             baggage_tags: tags,
             header_tags: tags,
@@ -229,7 +247,7 @@ mod tests {
             assert_eq!((read.service, read.env, read.version), (&b"shop"[..], &b"prod"[..], &b"1.2"[..]));
             assert_eq!(read.tags.get(b"team"), Some(&b"core"[..]));
             assert_eq!(read.propagation, propagation);
-            assert!(read.trace_id_128_bit && read.native);
+            assert!(read.trace_id_128_bit && read.native == Native::On);
             assert!(read.baggage_tags.contains(b"a,b") && !read.baggage_tags.contains(b"a"));
             let headers: Vec<_> = read.header_tags.iter().collect();
             assert_eq!(headers, [(&b"user.id"[..], &b""[..]), (b"a,b", b"")]);
@@ -246,7 +264,7 @@ mod tests {
             version: "",
             tags: &[],
             trace_id_128_bit: true,
-            native: false,
+            native: Native::Auto,
             propagation: &Propagation::default(),
             baggage_tags: &[],
             header_tags: &[],

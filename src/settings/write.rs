@@ -1,7 +1,8 @@
 //! Writing the settings: the launcher's side.
 
 use super::{
-    EXTRACT_FIRST, FIELD_END, HTTP_BAGGAGE, IGNORE, KEY_END, LONG_IDS, MAX_LENGTH, NATIVE, OPEN_TELEMETRY, RESTART,
+    EXTRACT_FIRST, FIELD_END, HTTP_BAGGAGE, IGNORE, KEY_END, LONG_IDS, MAX_LENGTH, NATIVE, NATIVE_AUTO, Native,
+    OPEN_TELEMETRY, RESTART,
 };
 use crate::propagation::{Dialect, ExtractBehaviour, Propagation, Style, Styles};
 use crate::sampling::{Pairs, SamplingConfig};
@@ -31,7 +32,7 @@ pub struct Given<'a> {
     /// [`Settings::trace_id_128_bit`](super::Settings::trace_id_128_bit).
     pub trace_id_128_bit: bool,
     /// [`Settings::native`](super::Settings::native).
-    pub native: bool,
+    pub native: Native,
     /// [`Settings::propagation`](super::Settings::propagation).
     pub propagation: &'a Propagation,
     /// [`Settings::baggage_tags`](super::Settings::baggage_tags); the first 32 count.
@@ -62,7 +63,8 @@ impl Given<'_> {
         let mut flags = 0;
         for (flag, is_set) in [
             (LONG_IDS, self.trace_id_128_bit),
-            (NATIVE, self.native),
+            (NATIVE, self.native == Native::On),
+            (NATIVE_AUTO, self.native == Native::Auto),
             (EXTRACT_FIRST, propagation.extract_first),
             (OPEN_TELEMETRY, propagation.dialect == Dialect::OpenTelemetry),
             (RESTART, propagation.behaviour == ExtractBehaviour::Restart),

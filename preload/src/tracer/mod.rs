@@ -25,14 +25,14 @@ mod write;
 
 use crate::environment::{self, kept};
 use crate::process::{self, Caller, RANDOM};
-use crate::thread;
+use crate::{table, thread};
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 use ddtrace::ids::TraceId;
 use ddtrace::record::{Name, SpanFields};
 use ddtrace::sampling::{Limiter, RuleSet, RuleSpan};
 use ddtrace::semconv;
-use ddtrace::settings::Settings;
+use ddtrace::settings::{Native, Settings};
 use ddtrace::sys;
 use handle::Handle;
 use pool::{Pool, Recent, Taken};
@@ -172,7 +172,12 @@ fn settings() -> Settings<'static> {
 
 /// Whether the program's connections are to be looked at.
 pub(crate) fn wants_connections() -> bool {
-    settings().native
+    match settings().native {
+        Native::Off => false,
+        // Its libraries are traced by what the path for modules leads to.
+        Native::Auto => !table::is_python() || kept().python.as_bytes().is_empty(),
+        Native::On => true,
+    }
 }
 
 /// Says what this process is, where it is not what the whole run is.

@@ -14,7 +14,9 @@ use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use ddtrace::context::SpanContext;
 use ddtrace::ids::SpanId;
 use ddtrace::interface::NO_PARENT;
-use ddtrace::record::{EndBody, Name, RecordWriter, SPAN_LOCAL_ROOT, SPAN_REMOTE_PARENT, SpanBody, SpanFields};
+use ddtrace::record::{
+    EndBody, Name, RecordWriter, SPAN_LOCAL_ROOT, SPAN_REMOTE_PARENT, SPAN_TAKES_OVER, SpanBody, SpanFields,
+};
 use ddtrace::semconv::{Key as Attribute, is_request};
 
 /// How many spans a process can have open at the same time.
@@ -101,6 +103,8 @@ pub(super) struct Place {
     is_remote: bool,
     /// `None`: the new span is one.
     local_root: Option<SpanId>,
+    /// The span of a request that the new one takes the place of, and whether sampling rules look at that.
+    of_request: Option<(SpanId, bool)>,
 }
 
 impl Place {
@@ -116,7 +120,7 @@ impl Place {
 
     fn at_the_root(trace: TraceRef) -> Place {
         let (parent, is_remote) = trace.parent();
-        Place { trace, parent, is_remote, local_root: None }
+        Place { trace, parent, is_remote, local_root: None, of_request: None }
     }
 }
 
@@ -133,7 +137,8 @@ impl Tracer {
     }
 
     fn try_start(&'static self, start: &Start<'_>) -> Option<u64> {
-        let place = self.place_of(start.parent, start.context, start.kind)?;
+        let taken = if start.kind == SERVER && start.parent == 0 { self.place_of_request(start.context) } else { None };
+        let place = taken.or_else(|| self.place_of(start.parent, start.context, start.kind))?;
         let labels = [(About::Name, start.name), (About::Resource, resource(start)), (About::Service, start.service)];
         self.begin(place, start.kind, start.start_unix_ns, Some(&labels), &mut |told| describe(told.record, start))
     }
@@ -148,11 +153,11 @@ impl Tracer {
         labels: Option<&[(About, &[u8])]>,
         describe: &mut dyn FnMut(&mut Told<'_>),
     ) -> Option<u64> {
-        let Place { trace, parent, is_remote, local_root } = place;
+        let Place { trace, parent, is_remote, local_root, of_request } = place;
         let (unix_ns, monotonic_ns) = (clock::unix_ns(), clock::monotonic_ns());
-        let span_id = SpanId(RANDOM.next());
+        let (span_id, is_judged) = of_request.unwrap_or_else(|| (SpanId(RANDOM.next()), false));
         let is_local_root = local_root.is_none();
-        let is_judged = is_local_root && trace.begin_root(kind);
+        let is_judged = is_judged || (of_request.is_none() && is_local_root && trace.begin_root(kind));
         let span = Span {
             span_id,
             trace: trace.clone(),
@@ -184,7 +189,9 @@ impl Tracer {
             start_unix_ns: if start_unix_ns != 0 { start_unix_ns } else { unix_ns },
             kind,
             trace_flags: trace.span_context(span_id).trace_flags(),
-            flags: if is_local_root { remote | SPAN_LOCAL_ROOT } else { remote },
+            flags: remote
+                | if is_local_root { SPAN_LOCAL_ROOT } else { 0 }
+                | if of_request.is_some() { SPAN_TAKES_OVER } else { 0 },
         };
         process::record_span(|record| {
             record.span_start(span_id, &body);
@@ -222,6 +229,31 @@ impl Tracer {
         })
     }
 
+    /// That of the request that the thread serves, if nothing is active above it, its span is nobody's yet, and it is the one
+    /// that this context (0: none) came in with: from here on its span is the program's.
+    fn place_of_request(&'static self, context: u64) -> Option<Place> {
+        // The usual answer.
+        if thread::current().request.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        let number = self.native_surroundings();
+        let span = self.span(number).filter(|span| span.kind() == SERVER && span.is_of_connection)?;
+        if let Some(Handle::Context(key)) = self.handle(context) {
+            let came = self.traces.enter(key)?;
+            let is_its = came.trace_id() == span.trace.trace_id() && came.parent() == span.trace.parent();
+            drop(came);
+            if !is_its {
+                return None;
+            }
+            self.traces.close(key);
+        }
+        if span.is_lent.swap(true, Ordering::Relaxed) {
+            return None;
+        }
+        let place = Place::at_the_root(span.trace.clone());
+        Some(Place { of_request: Some((span.span_id, span.is_judged)), ..place })
+    }
+
     /// The trace and the parent of a new span, as [`Start`] names them.
     pub(super) fn place_of(&'static self, parent: u64, context: u64, kind: u8) -> Option<Place> {
         if let Some(Handle::Context(key)) = self.handle(context)
@@ -236,7 +268,8 @@ impl Tracer {
                 Some(Handle::Span(key)) => {
                     if let Some(span) = self.spans.recall(key) {
                         let (trace, parent) = (span.trace.clone(), span.span_id);
-                        return Some(Place { trace, parent, is_remote: false, local_root: Some(span.local_root) });
+                        let local_root = Some(span.local_root);
+                        return Some(Place { trace, parent, is_remote: false, local_root, of_request: None });
                     }
                 }
                 Some(Handle::Context(key)) => {

@@ -4,6 +4,7 @@ use super::{HandOn, Id, Kind, Names, Setting};
 
 const PROCESS_SPANS: Names = Names { names: &["auto", "true", "false"], aliases: &[("1", "true"), ("0", "false")] };
 
+const NATIVE: Names = Names { names: &["auto", "true", "false"], aliases: &[("1", "true"), ("0", "false")] };
 const OTEL_PROVIDER: Names = Names { names: &["auto", "true", "false"], aliases: &[("1", "true"), ("0", "false")] };
 const LOGS_INJECTION: Names =
     Names { names: &["auto", "true", "false"], aliases: &[("1", "true"), ("structured", "true"), ("0", "false")] };
@@ -124,11 +125,11 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting {
         id: Id::Native,
         key: "native",
-        kind: Kind::Bool,
-        default: "false",
+        kind: Kind::Choice(&NATIVE),
+        default: "auto",
         dd: &["DD_TRACE_NATIVE_ENABLED"],
         hand_on: HandOn::Datadog,
-        help: "Whether the requests on a program's connections become spans, without its doing",
+        help: "Whether the requests on a program's connections become spans, without its doing; `auto` leaves out programs of Python, whose libraries are traced otherwise",
         example: "true",
         ..Setting::BLANK
     },
