@@ -56,7 +56,7 @@ class Bench:
         ours = [str(options.launcher)]
         self.ways = [
             Way("bare"),
-            Way("disarmed", ours, **agent),
+            Way("disarmed", ours, DD_TRACE_NATIVE_ENABLED="false", **agent),
             Way("armed", ours, DD_TRACE_NATIVE_ENABLED="true", **agent),
         ]
         self.runs = 0

@@ -5,6 +5,8 @@ use ddtrace_test_support::agent::free_port;
 use ddtrace_test_support::servers::{self, Server, chain, curl, files, only, python_server};
 use ddtrace_test_support::spans::Span;
 use ddtrace_test_support::{Sandbox, repository};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::process::Stdio;
 
 fn sandbox() -> Sandbox {
@@ -60,7 +62,20 @@ fn a_loop_asks_for_nobody_that_is_known() {
     }
 }
 
-/// A thread for each request waits for children, and for servers that it has asked, and all it asks is the request's.
+/// Somebody who speaks first, as servers of mail do. Gives his port.
+fn greeter() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let _ = stream.expect("a connection").write_all(b"220 hello\r\n");
+        }
+    });
+    port
+}
+
+/// A thread for each request waits for children, and for servers that it has asked, talks with others, and all it asks is the
+/// request's. So it is for each of several requests that it has read at once.
 #[test]
 fn a_thread_that_waits_still_serves_its_request() {
     let mut sandbox = sandbox();
@@ -68,17 +83,58 @@ fn a_thread_that_waits_still_serves_its_request() {
     let [back, port] = [free_port(), free_port()];
     let backend = python_server(&mut sandbox, true, back, &root);
     let script = program("handler.py");
-    let server =
-        Server::of(&mut sandbox, true, "handler", port, &["python3", &script, &port.to_string(), &back.to_string()]);
+    let ports = [port, back, greeter()].map(|port| port.to_string());
+    let argv = ["python3", &script, &ports[0], &ports[1], &ports[2]];
+    let server = Server::of(&mut sandbox, true, "handler", port, &argv);
     for _ in 0..2 {
         curl(&mut sandbox, true, &[&format!("http://127.0.0.1:{port}/")]);
     }
+    let mut client = TcpStream::connect(("127.0.0.1", port)).expect("the server listens");
+    let last = "GET /pipelined HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let both = last.replace("Connection: close\r\n", "") + last;
+    client.write_all(both.as_bytes()).expect("it is sent");
+    let mut answers = String::new();
+    client.read_to_string(&mut answers).expect("they come");
+    assert_eq!(answers.matches("\r\n\r\nok").count(), 2, "{answers}");
     drop((server, backend));
     let spans = sandbox.spans();
+    let served: Vec<_> =
+        spans.iter().filter(|span| span.kind == "server" && span.resource["service.name"] == "handler").collect();
+    assert_eq!(served.len(), 4, "{served:#?}");
+    assert!(
+        served.iter().all(|span| !span.failed && span.attributes["http.response.status_code"] == 200),
+        "{served:#?}"
+    );
     let all: Vec<_> = asked(&spans, "handler").collect();
-    assert_eq!(all.len(), 8, "{all:#?}");
+    assert_eq!(all.len(), 4 * 6, "{all:#?}");
+    for request in served {
+        let its = all.iter().filter(|span| span.parent_id.as_ref() == Some(&request.span_id));
+        assert_eq!(its.count(), 6, "{request:#?} {all:#?}");
+    }
+}
+
+/// What a thread asks for after it has taken in a new connection is not for the request that it has handed to another thread.
+#[test]
+fn a_thread_that_hands_requests_on_serves_none_of_them() {
+    let mut sandbox = sandbox();
+    let root = files(&sandbox);
+    let [back, port] = [free_port(), free_port()];
+    let backend = python_server(&mut sandbox, true, back, &root);
+    let (script, ports) = (program("hands_on.py"), [port, back].map(|port| port.to_string()));
+    let server = Server::of(&mut sandbox, true, "hands on", port, &["python3", &script, &ports[0], &ports[1]]);
+    let url = format!("http://127.0.0.1:{port}/");
+    sandbox.set("DD_SERVICE", "curl");
+    let slow = sandbox.traced(["curl", "-sS", &url]).stdout(Stdio::null()).spawn().expect("curl");
+    curl(&mut sandbox, true, &[&url]);
+    let mut slow = slow;
+    assert!(slow.wait().expect("it ends").success());
+    drop((server, backend));
+    let spans = sandbox.spans();
+    // The first connection was made to see whether there is a server.
+    let all: Vec<_> = asked(&spans, "hands on").collect();
+    assert_eq!(all.len(), 3, "{all:#?}");
     for span in all {
-        assert_eq!(chain(&spans, span), ["handler asks", "handler serves", "curl asks"], "{span:#?}");
+        assert_eq!(chain(&spans, span), ["hands on asks"], "{span:#?}");
     }
 }
 

@@ -1,8 +1,8 @@
 //! What calls on connections say to programs whose requests have headers put in: what they would say without.
 
-use ddtrace_test_support::Sandbox;
 use ddtrace_test_support::programs::compile;
 use ddtrace_test_support::servers::{self, keeper, only, without_ours};
+use ddtrace_test_support::{Sandbox, Span};
 use std::net::TcpListener;
 
 fn sandbox() -> Sandbox {
@@ -87,4 +87,24 @@ fn requests_that_are_sent_in_one_call_have_their_own_headers() {
         assert!(with_headers.starts_with(&["/first", "/second"]) && !with_headers.contains(&"/third"), "{text}");
     }
     assert_eq!(arrived.len(), bare_arrived.len());
+}
+
+/// By messages that come several at a time an answer is read as by any other call. What streams of the C library read and close
+/// is not seen, so nothing is said of it.
+#[test]
+fn answers_are_seen_however_they_are_read_or_not_at_all() {
+    for (way, expected) in [("recvmmsg", 1), ("stream", 0)] {
+        let mut sandbox = sandbox();
+        let program = compile(&sandbox, "odd_reads");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port().to_string();
+        let _arrived = keeper(listener, b"\r\n\r\n");
+        sandbox.set("DD_SERVICE", "reads");
+        let outcome = sandbox.assert_same(&[program.as_str(), &port, way]);
+        assert_eq!(outcome.code, Some(0), "{way}: {outcome:?}");
+        let spans = sandbox.spans();
+        assert_eq!(spans.len(), expected, "{way}: {spans:#?}");
+        let answered = |span: &Span| span.attributes["http.response.status_code"] == 200 && !span.failed;
+        assert!(spans.iter().all(answered), "{spans:#?}");
+    }
 }

@@ -64,6 +64,7 @@ functions! {
     Dup3 = "dup3",
     Fcntl = "fcntl",
     Fcntl64 = "fcntl64",
+    Fdopen = "fdopen",
     Poll = "poll",
     PollChk = "__poll_chk",
     Ppoll = "ppoll",

@@ -24,7 +24,7 @@ pub(crate) struct Thread {
     pub(crate) vfork_filtered: AtomicU32,
     /// Tells the thread from others; 0 until somebody asks ([`Thread::number`]).
     number: AtomicU32,
-    /// Not zero once the thread was seen to wait for other requests while it served one (`crate::net`).
+    /// Not zero once the thread was seen to wait for other requests than that which it may serve (`crate::net`).
     pub(crate) is_loop: AtomicU32,
     /// The handle of the span that is active on the thread (`crate::tracer`); 0 is none. A forked child looks at its
     /// parent's once more, to know where it comes from.

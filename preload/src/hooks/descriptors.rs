@@ -2,6 +2,8 @@
 
 use crate::net;
 use crate::table::{self, Function, real};
+use core::ffi::c_void;
+use core::ptr::null_mut;
 
 /// # Safety
 ///
@@ -92,4 +94,23 @@ unsafe fn controlled(function: Function, fd: i32, command: i32, argument: usize)
         net::duplicated(fd, result);
     }
     result
+}
+
+/// # Safety
+///
+/// As for `fdopen(3)`.
+#[cfg_attr(preload_so, unsafe(no_mangle))]
+pub(crate) unsafe extern "C" fn fdopen(fd: i32, mode: *const u8) -> *mut c_void {
+    type Fdopen = unsafe extern "C" fn(i32, *const u8) -> *mut c_void;
+    // SAFETY: the type of fdopen.
+    let Some(real) = (unsafe { real::<Fdopen>(Function::Fdopen) }) else {
+        table::missing();
+        return null_mut();
+    };
+    if net::is_watched(fd) {
+        // What a stream reads, writes and closes is not seen.
+        net::lose(fd);
+    }
+    // SAFETY: the host's own arguments.
+    unsafe { real(fd, mode) }
 }

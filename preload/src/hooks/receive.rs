@@ -23,6 +23,14 @@ pub(super) struct Message {
     pub(super) flags: i32,
 }
 
+/// `struct mmsghdr`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct NumberedMessage {
+    message: Message,
+    length: u32,
+}
+
 /// # Safety
 ///
 /// As for `read(2)`.
@@ -198,8 +206,17 @@ pub(crate) unsafe extern "C" fn recvmmsg(
     let Some(real) = (unsafe { real::<Recvmmsg>(Function::Recvmmsg) }) else { return table::missing() };
     // SAFETY: the host's own arguments.
     let result = unsafe { real(fd, messages, count, flags, timeout) };
-    if result > 0 && net::is_watched(fd) {
-        net::lose(fd);
+    if let Ok(arrived) = usize::try_from(result)
+        && net::is_watched(fd)
+    {
+        for number in 0..arrived {
+            // SAFETY: the kernel has used so many messages, and said how much it has read into each.
+            unsafe {
+                let NumberedMessage { message, length } = *messages.cast::<NumberedMessage>().add(number);
+                let length = length as isize;
+                self::arrived(fd, slice(message.vectors, message.count, length), length, flags);
+            }
+        }
     }
     result
 }

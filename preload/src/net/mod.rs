@@ -165,6 +165,8 @@ pub(crate) unsafe fn accepted(listener: i32, fd: i32, address: *const u8, length
     }
     waits::note_listener(listener);
     libraries::hook_new();
+    // Who takes a new connection in has left what came over another one to somebody else, or is done with it.
+    native::set_current_request(0);
     let mut peer = Address::UNKNOWN;
     if let (false, Some(length)) = (address.is_null(), length) {
         // SAFETY: the caller's promise.

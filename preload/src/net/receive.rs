@@ -4,9 +4,9 @@ use super::exchange::Why;
 use super::{Place, Vector, session};
 use crate::tracer::native;
 
-/// Errors after which a connection goes on: EINTR, EAGAIN; and those of the call itself: EBADF, ENOMEM, EFAULT, EINVAL,
-/// EMSGSIZE, EINPROGRESS, EALREADY.
-const HARMLESS: [i32; 9] = [4, 11, 9, 12, 14, 22, 90, 115, 114];
+/// Errors of connections: EPIPE, ENETDOWN, ENETUNREACH, ENETRESET, ECONNABORTED, ECONNRESET, ENOTCONN, ESHUTDOWN, ETIMEDOUT,
+/// ECONNREFUSED, EHOSTDOWN, EHOSTUNREACH. All others are the call's own, or those of a file that is sent.
+const OF_CONNECTIONS: [i32; 12] = [32, 100, 101, 102, 103, 104, 107, 108, 110, 111, 112, 113];
 
 /// A call has read `count` bytes into the buffers, of which no more is looked at. Zero is the end.
 ///
@@ -23,9 +23,10 @@ pub(crate) unsafe fn received(place: Place, vectors: &[Vector], count: usize) {
     let fd = place.descriptor();
     let result = connection.with_traffic(|traffic| {
         let side = traffic.other_side();
-        if !traffic.is_accepted && native::current_request() != traffic.exchanges.current() {
-            // An answer for another request than the present one: the thread serves several, and which one what it does
-            // next is for is not certain.
+        let is_answer = !traffic.is_accepted && traffic.exchanges.is_pending();
+        if is_answer && native::current_request() != traffic.exchanges.current() {
+            // It is for another request than the present one: the thread serves several, and which one what it does next is
+            // for is not certain. Greetings and ends of connections say nothing of that.
             native::set_current_request(0);
         }
         if count == 0 {
@@ -65,7 +66,7 @@ pub(crate) fn received_unseen(place: Place, count: usize) {
 /// A call has failed.
 #[cold]
 pub(crate) fn failed(place: Place, errno: i32) {
-    if HARMLESS.contains(&errno) {
+    if !OF_CONNECTIONS.contains(&errno) {
         return;
     }
     let Some(connection) = place.connection() else { return };

@@ -4,7 +4,7 @@ use super::connection::{Connection, Sending};
 use super::exchange::Exchanges;
 use super::memory::{ROOM, memory};
 use super::rewrite::{Rewrite, Segment};
-use super::{Place, Vector, connection, receive, session};
+use super::{Place, Vector, connection, receive, session, waits};
 use crate::hash::hash;
 use crate::protocol::http::{self, RequestHead};
 use crate::protocol::{Lost, Side};
@@ -421,6 +421,8 @@ pub(crate) unsafe fn sent(place: Place, vectors: &[Vector], result: isize, errno
     let fd = place.descriptor();
     let result = connection.with_traffic(|traffic| {
         let side = traffic.own_side();
+        let before = traffic.exchanges.current();
+        let is_served = traffic.is_accepted && before != 0 && native::current_request() == before;
         let mut left = count;
         for vector in vectors {
             let length = left.min(vector.length);
@@ -429,6 +431,10 @@ pub(crate) unsafe fn sent(place: Place, vectors: &[Vector], result: isize, errno
                 traffic.feed(side, unsafe { core::slice::from_raw_parts(vector.base, length) }, fd)?;
                 left = left.wrapping_sub(length);
             }
+        }
+        // Whoever has answered one of several requests that it has read at once goes on with the next one.
+        if is_served && !waits::is_loop() && traffic.exchanges.current() != before {
+            native::set_current_request(traffic.exchanges.current());
         }
         Ok(())
     });

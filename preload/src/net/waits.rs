@@ -36,12 +36,26 @@ pub(super) fn forget_listener(fd: i32) {
     }
 }
 
+/// Bits of [`Thread::is_loop`](thread::Thread::is_loop): by what a thread was seen to wait for other requests.
+const BY_POLL: u32 = 1;
+const BY_EPOLL: u32 = 2;
+
 /// The program waits for whatever comes next on many descriptors: what it does then need not be for the present request.
 pub(crate) fn waits_for_anything() {
     if ENABLED.load(Ordering::Relaxed) {
-        native::set_current_request(0);
-        native::forget_lent();
+        thread::current().is_loop.fetch_or(BY_EPOLL, Ordering::Relaxed);
+        serve_nothing();
     }
+}
+
+fn serve_nothing() {
+    native::set_current_request(0);
+    native::forget_lent();
+}
+
+/// Whether the thread was seen to wait for other requests.
+pub(super) fn is_loop() -> bool {
+    thread::current().is_loop.load(Ordering::Relaxed) != 0
 }
 
 /// Whether the calling thread serves a request, so that it matters what it waits for.
@@ -96,9 +110,9 @@ pub(crate) fn waited_for(descriptors: impl Iterator<Item = i32>) {
     let thread = thread::current();
     let is_loop = other || (asker && unknown);
     if is_loop {
-        thread.is_loop.store(1, Ordering::Relaxed);
+        thread.is_loop.fetch_or(BY_POLL, Ordering::Relaxed);
     }
-    if is_loop || ((asker || unknown) && thread.is_loop.load(Ordering::Relaxed) != 0) {
-        waits_for_anything();
+    if is_loop || ((asker || unknown) && thread.is_loop.load(Ordering::Relaxed) & BY_POLL != 0) {
+        serve_nothing();
     }
 }

@@ -123,6 +123,7 @@ pub(super) fn stand_in(function: Function) -> Option<usize> {
         | Function::PosixSpawn
         | Function::PosixSpawnp
         | Function::Forkpty
+        | Function::Fdopen
         | Function::Daemon
         | Function::UnderscoreExit
         | Function::CapitalExit

@@ -327,11 +327,14 @@ fn read_lines<'a>(
         let newline = position(value, b'\n').ok_or(Lost)?;
         let value = value.get(1..newline).unwrap_or_default();
         if name.eq_ignore_ascii_case(b"content-length") {
-            let number = whole_number(trim(value)).ok_or(Lost)?;
-            if length.is_some_and(|other| other != number) {
-                return Err(Lost);
+            // The same number may be there several times, in one line or more (RFC 9110, 8.6).
+            for number in value.split(|byte| *byte == b',') {
+                let number = whole_number(trim(number)).ok_or(Lost)?;
+                if length.is_some_and(|other| other != number) {
+                    return Err(Lost);
+                }
+                length = Some(number);
             }
-            length = Some(number);
         } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
             // The last coding counts, of all lines.
             let last = value.rsplit(|byte| *byte == b',').next().unwrap_or_default();
