@@ -149,7 +149,8 @@ pub fn describe_client(told: &mut impl Attributes, request: &Request<'_>, host: 
         } else {
             told.pieces(URL_FULL, &[request.scheme.0, b"://", authority, path]);
         }
-    } else {
+    } else if request.method != b"CONNECT" {
+        // What a tunnel leads to is no URL.
         told.pieces(URL_FULL, &[cut(request.target)]);
     }
     describe_server_address(told, authority, default);

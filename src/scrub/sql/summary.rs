@@ -5,12 +5,18 @@ use super::Dialect;
 use super::lexer::{Kind, Token, token};
 use super::names::Names;
 
-/// Words that are operations where a statement or a part of it begins.
-const OPERATIONS: [&[u8]; 30] = [
+/// Words that are operations where a statement begins.
+const OPERATIONS: [&[u8]; 51] = [
     b"select", b"insert", b"update", b"delete", b"merge", b"replace", b"upsert", b"create", b"alter", b"drop", b"truncate",
     b"begin", b"start", b"commit", b"rollback", b"savepoint", b"release", b"set", b"show", b"explain", b"copy", b"call",
-    b"execute", b"vacuum", b"analyze", b"lock", b"listen", b"notify", b"declare", b"fetch",
+    b"execute", b"vacuum", b"analyze", b"lock", b"listen", b"notify", b"declare", b"fetch", b"end", b"abort", b"close",
+    b"deallocate", b"checkpoint", b"values", b"do", b"prepare", b"reset", b"discard", b"unlisten", b"refresh", b"reindex",
+    b"cluster", b"comment", b"grant", b"revoke", b"move", b"use", b"describe", b"pragma",
 ];
+
+/// What `COPY` names where no table is meant.
+const NO_TARGETS: [&[u8]; 3] = [b"stdin", b"stdout", b"program"];
+
 
 /// Operations that may stand inside of a statement, where the others would be names.
 const INNER: [&[u8]; 4] = [b"select", b"insert", b"update", b"delete"];
@@ -62,7 +68,7 @@ impl<'a> Iterator for Summary<'a> {
                 Kind::Space | Kind::Comment => {}
                 Kind::Literal { .. } => (self.begins, self.expects_target, self.in_list) = (false, false, false),
                 Kind::Other(byte) => {
-                    self.begins = matches!(byte, b';' | b'(');
+                    self.begins = byte == b';';
                     self.expects_target = byte == b',' && self.in_list;
                     self.in_list = self.expects_target;
                 }
@@ -74,7 +80,7 @@ impl<'a> Iterator for Summary<'a> {
                     }
                     self.begins = false;
                     self.expects_target = is_one_of(word, &BEFORE_TARGETS);
-                    if expects_target && !is_operation {
+                    if expects_target && !is_operation && !is_one_of(word, &NO_TARGETS) {
                         self.in_list = true;
                         self.at = self.end_of_name(found.end);
                         return self.text.get(start..self.at);
@@ -142,6 +148,9 @@ mod tests {
             ("CREATE TABLE IF NOT EXISTS t (id int)", "CREATE t"),
             ("/* x */ WITH a AS (SELECT 1) SELECT * FROM a", "SELECT SELECT a"),
             ("SELECT 1", "SELECT"),
+            ("END", "END"),
+            ("copy things from stdin with csv", "copy things"),
+            ("INSERT INTO events (start, comment, values) SELECT a, (b) FROM c", "INSERT events SELECT c"),
             ("", ""),
         ] {
             assert_eq!(summary(text), expected, "{text}");
