@@ -373,7 +373,11 @@ fn a_root_is_below_the_process_where_that_is_a_span() {
 #[test]
 fn a_span_ends_where_another_program_takes_over() {
     for process_spans in ["true", "false"] {
-        for next in [&["sleep", "0.7"][..], &["sh", "-c", "sleep 0.7; true"]] {
+        for next in [
+            &["library", "sleep", "0.7"][..],
+            &["library", "sh", "-c", "sleep 0.7; true"],
+            &["kernel", "/bin/sleep", "0.7"],
+        ] {
             let mut sandbox = Sandbox::new(env!("CARGO_BIN_EXE_ddtrace-run"));
             sandbox.set("DD_TRACE_PROCESS_SPANS", process_spans);
             let source = repository().join("tests/apps/goes_on.c");
@@ -382,7 +386,11 @@ fn a_span_ends_where_another_program_takes_over() {
             let spans = sandbox.spans();
             let left = spans.iter().find(|span| span.name == "left open").expect("it is there");
             assert!(left.end - left.start >= 300_000_000, "{process_spans} {next:?}: {left:?}");
-            assert_eq!(left.error_type(), Some("process_exec"), "{process_spans} {next:?}: {left:?}");
+            let work = spans.iter().find(|span| span.name == "work").expect("it is there");
+            assert!(left.end >= work.end, "{process_spans} {next:?}: {left:?} {work:?}");
+            let is_seen = next[0] == "library" || process_spans == "true";
+            let expected = if is_seen { "process_exec" } else { "process_exit" };
+            assert_eq!(left.error_type(), Some(expected), "{process_spans} {next:?}: {left:?}");
             if process_spans == "true" {
                 let end = spans.iter().map(|span| span.end).max().expect("there are some");
                 // Whatever comes after it sleeps for longer.

@@ -1,7 +1,7 @@
 //! `--supervise`: the launcher stays as the program's parent, and whoever deals with it deals with the program.
 
 use ddtrace_test_support::outcome::Outcome;
-use ddtrace_test_support::programs::compile;
+use ddtrace_test_support::programs::{compile, compile_with, dying_program};
 use ddtrace_test_support::terminal::Session;
 use ddtrace_test_support::{Sandbox, wait_for};
 use std::fs;
@@ -429,4 +429,20 @@ fn as_the_first_process_of_a_container_it_reaps_and_is_not_in_the_way() {
     let stopped = "(sleep 0.3; grep State: /proc/$$/status; kill -CONT $$) & kill -STOP $$; exit 3";
     let outcome = inside(stopped);
     assert_eq!((outcome.code, outcome.out().contains("stopped")), (Some(3), true), "{outcome:?}");
+}
+
+/// The launcher has waited for the command, so it knows: also where the kernel tells nobody else (before Linux 6.15).
+#[test]
+fn how_the_command_ended_is_known_on_every_kernel() {
+    for _ in 0..5 {
+        let mut sandbox = sandbox();
+        sandbox.set("DD_TRACE_PROCESS_SPANS", "true");
+        let (refusing, program) = (compile_with(&sandbox, "refusing", "cc", &["-static"]), dying_program(&sandbox));
+        // ioctl, with ENOTTY.
+        let argv = [&refusing, "16", "25", sandbox.launcher(), "--supervise", &program, "kill", "ledger", "1"];
+        assert_eq!(sandbox.run_bare(argv).signal, Some(9));
+        let spans = sandbox.spans();
+        let killed = spans.iter().filter(|span| span.error_type() == Some("SIGKILL")).count();
+        assert_eq!(killed, 2, "the process and its root: {spans:?}");
+    }
 }

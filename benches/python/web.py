@@ -196,6 +196,11 @@ def main():
         "ddtrace-run (this one), OpenTelemetry's instrumentation": ([LAUNCHER, "--process-spans=false", otel("gunicorn")], agent),
         "ddtrace-run (PyPI)": ([datadog("ddtrace-run"), datadog("gunicorn")], agent),
         "opentelemetry-instrument": ([otel("opentelemetry-instrument"), otel("gunicorn")], otlp),
+        # What the package costs by itself, whoever traces: its spans are none.
+        "opentelemetry-instrument, nothing traced": (
+            [otel("opentelemetry-instrument"), otel("gunicorn")],
+            {**otlp, "OTEL_SDK_DISABLED": "true"},
+        ),
     }
     wanted = sys.argv[1:]
     ways = {name: way for name, way in ways.items() if not wanted or any(word in name for word in wanted)}

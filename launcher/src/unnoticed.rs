@@ -5,7 +5,7 @@ use std::ptr::null_mut;
 
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
-use nix::sys::wait::waitpid;
+use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
 
 /// Does something of which a signal may come, and takes that away. One that was pending before stays so.
@@ -35,20 +35,31 @@ fn is_pending(signal: Signal) -> bool {
     }
 }
 
+/// Which side of a fork this is.
+pub enum Side {
+    /// The parent. The child has ended with this code; `None` where nobody told.
+    Parent(Option<i32>),
+    /// The child.
+    Child,
+}
+
 /// Forks a child, and waits for its end.
 ///
 /// # Safety
 ///
 /// As for `fork`: no other thread is there, or the child does nothing but what is safe in a signal's handler.
-pub unsafe fn fork_and_wait() -> nix::Result<ForkResult> {
+pub unsafe fn fork_and_wait() -> nix::Result<Side> {
     without(Signal::SIGCHLD, || {
         // SAFETY: the caller's promise.
-        let forked = unsafe { fork() }?;
-        if let ForkResult::Parent { child } = forked {
-            // Where SIGCHLD is ignored there is nothing to reap: that is said when the child has ended.
-            while waitpid(child, None) == Err(Errno::EINTR) {}
+        let ForkResult::Parent { child } = unsafe { fork() }? else { return Ok(Side::Child) };
+        loop {
+            match waitpid(child, None) {
+                Err(Errno::EINTR) => {}
+                Ok(WaitStatus::Exited(_, code)) => return Ok(Side::Parent(Some(code))),
+                // Where SIGCHLD is ignored there is nothing to reap: that is said when the child has ended.
+                _ => return Ok(Side::Parent(None)),
+            }
         }
-        Ok(forked)
     })
 }
 

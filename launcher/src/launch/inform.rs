@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ddtrace::config::Resolution;
-use nix::unistd::ForkResult;
 
 use super::environment::Environment;
 use super::process_spans::Decision;
@@ -16,7 +15,7 @@ use crate::cli::ColourChoice;
 use crate::info::{Facts, report};
 use crate::message::Messages;
 use crate::target::{Obstacle, Target};
-use crate::unnoticed::fork_and_wait;
+use crate::unnoticed::{Side, fork_and_wait};
 use crate::{sidecar, state_dir, target};
 
 /// The longest that a backend is waited for.
@@ -29,8 +28,8 @@ const PROBE_LIMIT: Duration = Duration::from_millis(800);
 pub fn tell_destinations(resolution: &Resolution, messages: &mut Messages) {
     // SAFETY: the launcher has one thread, so that the child may do whatever it might.
     match unsafe { fork_and_wait() } {
-        Ok(ForkResult::Parent { .. }) => {}
-        Ok(ForkResult::Child) => {
+        Ok(Side::Parent(_)) => {}
+        Ok(Side::Child) => {
             tell_destinations_here(resolution, messages);
             // SAFETY: ends this process at once, without the launcher's exit handlers.
             unsafe { libc::_exit(0) }

@@ -230,7 +230,8 @@ impl<'a> Launch<'a> {
         let listener = match sidecar::bind(identity.run) {
             Ok(listener) => listener,
             Err(error) => {
-                messages.note(format_args!("cannot make the sidecar's socket ({error}); the program runs untraced"));
+                messages
+                    .complain(format_args!("cannot make the sidecar's socket ({error}); the program runs untraced"));
                 return self.become_untraced();
             }
         };
@@ -375,7 +376,8 @@ impl<'a> Launch<'a> {
         let (order, ((control, sidecar_control), (view, sidecar_view)), signals, held) = match held {
             Ok(held) => held,
             Err(error) => {
-                messages.note(format_args!("cannot start the program under supervision ({error}); it runs untraced"));
+                messages
+                    .complain(format_args!("cannot start the program under supervision ({error}); it runs untraced"));
                 limit.restore();
                 return self.become_untraced();
             }
@@ -386,6 +388,10 @@ impl<'a> Launch<'a> {
             return finish(supervise::run(held, &signals), self.word(), why_not);
         }
         let end = supervise::run(held, &signals);
+        if let Some(status) = end.status() {
+            // Where nobody reads any more there is nobody to tell.
+            let _ = (&control).write_all(&sidecar::end_of_command(status));
+        }
         // The sidecar sees the end of this direction, and closes its own side when everything is out or stored.
         let _ = control.shutdown(std::net::Shutdown::Write);
         let (limit, start) = (patience + MARGIN, Instant::now());
@@ -395,7 +401,7 @@ impl<'a> Launch<'a> {
         match supervise::wait_for_sidecar(&control, &signals, limit.saturating_sub(start.elapsed()).max(MARGIN)) {
             Sidecar::Ended(words) => words.lines().for_each(|line| messages.note(line)),
             Sidecar::Works => messages.note("spans are still being delivered; the sidecar goes on with it"),
-            Sidecar::Died => messages.note(
+            Sidecar::Died => messages.complain(
                 "the sidecar has ended before its time; `ddtrace-run status` tells what waits, and its log why, if it knew",
             ),
         }

@@ -38,6 +38,17 @@ pub enum End {
     NotStarted(Errno),
 }
 
+impl End {
+    /// As `wait(2)` gives it; `None` where it never was.
+    pub fn status(self) -> Option<u32> {
+        match self {
+            End::Exited(code) => Some((code as u32 & 0xff) << 8),
+            End::Killed(signal) => Some(signal as u32),
+            End::NotStarted(_) => None,
+        }
+    }
+}
+
 /// Staying takes descriptors, for which the soft limit may be too low that is set for the program.
 pub struct DescriptorLimit {
     before: Option<(rlim_t, rlim_t)>,

@@ -67,6 +67,8 @@ struct Tracked {
     /// Its ids mean the same to us: it is in our pid namespace.
     same_namespace: bool,
     died_ns: Option<u64>,
+    /// How it ended, and when, in the words of the launcher that has waited for it.
+    told: Option<(u32, u64)>,
     /// How it died, where that is known and what it has left behind finds no room yet.
     fate: Option<(Option<u32>, Option<Usage>)>,
     /// Something was found in its rings when they were last looked at.
@@ -97,6 +99,8 @@ pub struct Collector {
     are_silent: bool,
     /// When those are looked at next that nothing is told of.
     next_look: Instant,
+    /// Whose end the launcher tells of.
+    is_told_of: Option<SpanId>,
 }
 
 impl Collector {
@@ -127,6 +131,7 @@ impl Collector {
             began: None,
             are_silent,
             next_look: Instant::now(),
+            is_told_of: None,
         }
     }
 
@@ -294,6 +299,7 @@ impl Collector {
             rings: Vec::new(),
             same_namespace: true,
             died_ns: None,
+            told: None,
             fate: None,
             was_active: false,
         };

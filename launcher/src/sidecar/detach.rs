@@ -2,13 +2,14 @@
 
 use std::os::fd::RawFd;
 
+use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::sys::stat::Mode;
 use nix::unistd::{ForkResult, chdir, dup2_stderr, dup2_stdin, dup2_stdout, fork, setsid};
 
-use crate::unnoticed::fork_and_wait;
+use crate::unnoticed::{Side, fork_and_wait};
 
 /// How far the sidecar stands back where processors are short.
 const NICENESS: i32 = 5;
@@ -22,11 +23,16 @@ pub enum Lineage {
 }
 
 /// Forks twice, so that the sidecar is nobody's child: the target's `wait` must not see it.
+///
+/// # Errors
+///
+/// One of the forks has failed. Of the second one that is known unless SIGCHLD is ignored.
 pub fn start(keep: &[RawFd]) -> nix::Result<Lineage> {
     // SAFETY: the launcher has one thread.
     match unsafe { fork_and_wait() }? {
-        ForkResult::Parent { .. } => Ok(Lineage::Launcher),
-        ForkResult::Child => {
+        Side::Parent(None | Some(0)) => Ok(Lineage::Launcher),
+        Side::Parent(Some(error)) => Err(Errno::from_raw(error)),
+        Side::Child => {
             let _ = setsid();
             // SAFETY: as above.
             match unsafe { fork() } {
@@ -34,8 +40,11 @@ pub fn start(keep: &[RawFd]) -> nix::Result<Lineage> {
                     settle(keep);
                     Ok(Lineage::Sidecar)
                 }
-                // SAFETY: ends this process at once, without the launcher's exit handlers.
-                _ => unsafe { libc::_exit(0) },
+                forked => {
+                    let code = forked.err().map_or(0, |error| error as i32);
+                    // SAFETY: ends this process at once, without the launcher's exit handlers.
+                    unsafe { libc::_exit(code) }
+                }
             }
         }
     }

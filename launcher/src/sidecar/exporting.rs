@@ -92,6 +92,8 @@ pub struct Ended {
     pub is_complete: bool,
     /// What went wrong, for people.
     pub complaints: Vec<String>,
+    /// The thread has not come to its end: the system has refused what it works with. Nothing is known of what it has done.
+    pub has_failed: bool,
 }
 
 pub fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -168,8 +170,8 @@ impl Exporting {
 
     /// Waits for the thread.
     pub fn join(self) -> Ended {
-        let _ = self.thread.join();
-        std::mem::take(&mut *lock(&self.shared.ended))
+        let has_failed = self.thread.join().is_err();
+        Ended { has_failed, ..std::mem::take(&mut *lock(&self.shared.ended)) }
     }
 }
 

@@ -4,6 +4,7 @@ mod assemble;
 #[cfg(test)]
 mod assemble_tests;
 mod collect;
+mod control;
 mod death;
 mod decided;
 mod deliver;
@@ -11,6 +12,7 @@ mod detach;
 mod doorbell;
 mod early;
 mod exporting;
+mod first_process;
 mod flush;
 mod given_up;
 mod groups;
@@ -35,12 +37,15 @@ mod traces;
 #[cfg(test)]
 mod traces_tests;
 mod verdict;
+mod watch;
 mod zombie;
 
+pub use control::{LAST_WORD, end_of_command};
 pub use detach::{Lineage, start};
+pub use first_process::FirstProcess;
 pub use flush::{SPOOL, count_unsent, flush, is_a_run_expected};
 pub use listen::bind;
 pub use log::{begin as begin_log, log_file};
 pub use pidfd::Watch;
 pub use process_span::operation as process_operation;
-pub use run::{FirstProcess, LAST_WORD, Order, run};
+pub use run::{Order, run};

@@ -61,6 +61,8 @@ pub(super) struct Process {
     pub(super) death: Option<Death>,
     /// When it last tried to go on with another program, in nanoseconds since the Unix epoch.
     pub(super) went_on_at: Option<u64>,
+    /// The latest time that its spans spoke of, in nanoseconds since the Unix epoch.
+    pub(super) latest: u64,
 }
 
 #[derive(Default)]
@@ -117,6 +119,7 @@ impl Process {
             withdrawn: 0,
             death: None,
             went_on_at: None,
+            latest: 0,
         }
     }
 

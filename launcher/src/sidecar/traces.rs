@@ -114,6 +114,7 @@ impl Traces {
         }
         let mut span = Box::new(RecordedSpan::begun(record.span_id, body));
         span.amend(record);
+        process.latest = process.latest.max(body.start_unix_ns);
         process.another_begins(body.trace_id);
         let trace = process.trace(body.trace_id);
         trace.open += 1;
@@ -156,6 +157,7 @@ impl Traces {
         {
             span.amend(record);
             span.ended(end);
+            process.latest = process.latest.max(end.end_unix_ns);
             process.ending.push_back((process.passes, record.span_id));
         } else {
             self.early.keep(producer, record);
@@ -188,6 +190,7 @@ impl Traces {
         };
         span.amend(record);
         span.ended(end);
+        process.latest = process.latest.max(end.end_unix_ns);
         process.close(span);
         is_new
     }
@@ -233,7 +236,8 @@ impl Traces {
     /// A process goes on with another program: what was open in the one before will not be ended by anybody.
     pub fn replaced(&mut self, producer: u64, now_unix_ns: u64) {
         if let Some(process) = self.processes.get_mut(&producer) {
-            let at_unix_ns = process.went_on_at.take().unwrap_or(now_unix_ns);
+            // One that was not told of, as by a system call of the program's own, came after all that is known.
+            let at_unix_ns = process.went_on_at.take().unwrap_or(now_unix_ns.max(process.latest));
             process.cut_off(at_unix_ns, &CutOff::Exec);
             // The next program says anew what it is.
             process.is_now(Arc::clone(&self.resource));

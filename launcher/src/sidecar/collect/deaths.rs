@@ -31,7 +31,23 @@ impl Collector {
             self.bury(span, died_ns, Some(remains.status), Some(remains.usage));
         } else if reaped {
             let status = tracked.watch.exit_status();
-            self.bury(span, died_ns, status, None);
+            // The launcher's word may come a moment later.
+            if status.is_some() || tracked.told.is_some() || self.is_told_of != Some(span) {
+                self.bury(span, died_ns, status, None);
+            }
+        }
+    }
+
+    /// The launcher waits for this process, and will tell of its end.
+    pub fn is_told_of(&mut self, span: SpanId) {
+        self.is_told_of = Some(span);
+    }
+
+    /// The launcher has waited for this process.
+    pub fn told_of_end(&mut self, span: SpanId, status: u32, time_ns: u64) {
+        if let Some(tracked) = self.processes.get_mut(&span) {
+            tracked.told = Some((status, time_ns));
+            tracked.died_ns.get_or_insert(time_ns);
         }
     }
 
@@ -67,8 +83,10 @@ impl Collector {
         let due: Vec<(SpanId, u64, _)> = self
             .processes
             .iter()
+            .filter(|(_, tracked)| {
+                tracked.told.is_some() || tracked.fate.is_some() || tracked.died_ns.is_some_and(is_due)
+            })
             .filter_map(|(span, tracked)| Some((*span, tracked.died_ns?, tracked.fate)))
-            .filter(|(_, died_ns, fate)| fate.is_some() || is_due(*died_ns))
             .collect();
         for (span, died_ns, fate) in due {
             let (status, usage) = fate.unwrap_or_default();
@@ -94,7 +112,12 @@ impl Collector {
             tracked.fate = Some((status, usage));
             return;
         }
-        let producer = self.processes.remove(&span).map_or(0, |tracked| tracked.producer);
+        let (producer, told) =
+            self.processes.remove(&span).map_or((0, None), |tracked| (tracked.producer, tracked.told));
+        let (died_ns, status) = match told {
+            Some((told, time_ns)) => (died_ns.min(time_ns), status.or(Some(told))),
+            None => (died_ns, status),
+        };
         if let Some(doorbell) = &self.doorbell {
             doorbell.forget();
         }
