@@ -187,7 +187,8 @@ pub fn watch(
 /// How many nanoseconds of CPU time the sidecar takes before it stores what it has: at the limit it would be killed.
 fn cpu_limit() -> Option<u64> {
     let (_, hard) = getrlimit(Resource::RLIMIT_CPU).ok().filter(|(_, hard)| *hard != RLIM_INFINITY)?;
-    Some(hard.saturating_mul(800_000_000))
+    let hard = hard.saturating_mul(1_000_000_000);
+    Some(hard - (hard / 5).max((hard / 2).min(1_000_000_000)))
 }
 
 fn cpu_time() -> u64 {
