@@ -439,6 +439,14 @@ class Reading:
     def end(self) -> None: ...
 
 @final
+class Rest:
+    """What a stream calls when the rest of a body has come."""
+
+    def __new__(cls, call: Call) -> Self: ...
+    def __call__(self) -> None: ...
+    def fail(self, error: BaseException) -> None: ...
+
+@final
 class Sending:
     """Stands for `send` of ASGI."""
 
@@ -490,6 +498,7 @@ __all__ = [
     "OtelSpan",
     "OtelTracer",
     "Reading",
+    "Rest",
     "Scope",
     "Sending",
     "Span",

@@ -49,7 +49,7 @@ mod native {
     #[pymodule_export]
     use crate::integrations::derived::derived;
     #[pymodule_export]
-    use crate::integrations::reading::{Reading, reads_body, wait_for_body};
+    use crate::integrations::reading::{Reading, Rest, reads_body, wait_for_body};
     #[pymodule_export]
     use crate::integrations::wrapped::{Wrapped, call_of, guarded};
     #[pymodule_export]

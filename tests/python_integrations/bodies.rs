@@ -11,6 +11,9 @@ fn now() -> u64 {
     u64::try_from(now.as_nanos()).expect("a time")
 }
 
+/// What the program does not wait for the end of.
+const GIVEN_UP: [&str; 6] = ["/busy", "/stuck", "/released", "/closed", "/dropped", "/cancelled"];
+
 /// Answers one request, and tells of the path and of when the second half of the body was about to go. That of what is streamed
 /// goes when somebody has come to the gate.
 fn answer(mut connection: TcpStream, gate: &TcpListener, told: &Sender<(String, u64)>) {
@@ -30,41 +33,49 @@ fn answer(mut connection: TcpStream, gate: &TcpListener, told: &Sender<(String, 
         _ => "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\nte",
     };
     connection.write_all(first.as_bytes()).expect("it is sent");
-    if path == "/streamed" {
+    if path == "/streamed" || (path != "/busy" && GIVEN_UP.contains(&path.as_str())) {
         gate.accept().expect("somebody comes");
     }
     let time = now();
     if path != "/broken" {
         // Who has given up on it may be gone.
         let sent = connection.write_all(b"xt");
-        assert!(sent.is_ok() || path == "/busy", "{path}: {sent:?}");
+        assert!(sent.is_ok() || GIVEN_UP.contains(&path.as_str()), "{path}: {sent:?}");
     }
     told.send((path, time)).expect("somebody listens");
 }
 
-#[test]
-fn a_request_lasts_until_its_body_is_read() {
-    for (library, bytes) in [("requests", false), ("httpx", true), ("httpx_async", true)] {
-        let sandbox = sandbox();
-        let [listener, gate] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a port"));
-        let [port, gate_port] =
-            [&listener, &gate].map(|each| each.local_addr().expect("an address").port().to_string());
-        let (told, tells) = channel();
-        let serving = std::thread::spawn(move || {
+/// What `bodies.py` prints, its spans, and when it could have had the whole of each body.
+fn asks(library: &str, port: &TcpListener, requests: usize) -> (String, Vec<Span>, Vec<(String, u64)>) {
+    let sandbox = sandbox();
+    let gate = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let [port_number, gate_port] = [port, &gate].map(|each| each.local_addr().expect("an address").port().to_string());
+    let (told, tells) = channel();
+    let outcome = std::thread::scope(|scope| {
+        scope.spawn(|| {
             std::thread::scope(|scope| {
-                for _ in 0..9 {
-                    let (connection, _) = listener.accept().expect("somebody asks");
+                for _ in 0..requests {
+                    let (connection, _) = port.accept().expect("somebody asks");
                     let (gate, told) = (&gate, told.clone());
                     scope.spawn(move || answer(connection, gate, &told));
                 }
             });
         });
-        let outcome = sandbox.run_traced([&python(), &program("bodies.py"), library, &port, &gate_port]);
+        sandbox.run_traced([&python(), &program("bodies.py"), library, &port_number, &gate_port])
+    });
+    drop(told);
+    assert_eq!((outcome.code, outcome.err().as_str()), (Some(0), ""), "{library}: {outcome:?}");
+    (outcome.out(), sandbox.spans(), tells.iter().collect())
+}
+
+#[test]
+fn a_request_lasts_until_its_body_is_read() {
+    for (library, bytes) in [("requests", false), ("httpx", true), ("httpx_async", true)] {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let (out, spans, halves) = asks(library, &listener, 9);
         let (error, hook) = if bytes { ("RemoteProtocolError", "b'text'") } else { ("ChunkedEncodingError", "text") };
-        assert_eq!(outcome.out(), format!("text\ntext\n{error}\ntext\n{hook}\ntext\ntext\n"), "{library}: {outcome:?}");
-        serving.join().expect("all are answered");
-        let halves: Vec<(String, u64)> = tells.iter().collect();
-        let spans = sandbox.spans();
+        assert_eq!(out, format!("text\ntext\n{error}\ntext\n{hook}\ntext\ntext\n"), "{library}");
         assert_eq!(trees(&spans), [&["client GET"; 7][..], &["client GET !"; 2]].concat(), "{library}");
         let of = |path: &str| {
             let url = format!("http://127.0.0.1:{port}{path}");
@@ -86,5 +97,36 @@ fn a_request_lasts_until_its_body_is_read() {
             "{library}"
         );
         assert_eq!(broken.number("http.response.status_code"), Some(200), "{library}");
+    }
+}
+
+/// Of aiohttp the program has the answer before its body: the request is over when that has come, or is not wanted any more.
+#[test]
+fn a_request_of_aiohttp_lasts_until_its_body_has_come() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let (out, spans, halves) = asks("aiohttp", &listener, 8);
+    assert_eq!(out, "text\nClientPayloadError\nTimeoutError\ncancelled\n");
+    assert_eq!(trees(&spans), [&["client GET"; 6][..], &["client GET !"; 2]].concat());
+    let of = |path: &str| {
+        let url = format!("http://127.0.0.1:{port}{path}");
+        only(&spans, |span| span.text("url.full") == Some(&url))
+    };
+    let half = |path: &str| halves.iter().find(|(of, _)| of == path).expect("it was asked for").1;
+    for path in ["/late", "/broken", "/meanwhile"] {
+        assert!(of(path).end >= half(path), "{path}");
+    }
+    for path in ["/stuck", "/released", "/closed", "/dropped", "/cancelled"] {
+        assert!(of(path).end <= half(path), "{path}");
+        assert_eq!(of(path).number("http.response.status_code"), Some(200), "{path}");
+    }
+    assert!(of("/released").end >= of("/meanwhile").end);
+    for (path, kind) in [("/broken", "ClientPayloadError"), ("/stuck", "TimeoutError")] {
+        assert!(
+            of(path).error_type().is_some_and(|error| error.ends_with(kind)),
+            "{path}: {:?}",
+            of(path).error_type()
+        );
+        assert_eq!(of(path).events.len(), 1, "{path}");
     }
 }

@@ -1,13 +1,18 @@
-"""aiohttp: each request that goes out is a span, and each that comes in, with the route."""
+"""aiohttp: each request that goes out is a span, which lasts until its body has come, and each that comes in, with the route."""
 
 import functools
+import sys
 
-from ddtrace_run._native import Wrapped, guarded
+from ddtrace_run._native import Rest, Wrapped, guarded
 from ddtrace_run.integrations import integration
 
 
 def client_imported(module):
     """`aiohttp.client` has been imported."""
+    import asyncio
+
+    from aiohttp.client_proto import ResponseHandler
+    from aiohttp.streams import StreamReader
     from multidict import CIMultiDict
 
     client = integration("aiohttp_client")
@@ -23,10 +28,43 @@ def client_imported(module):
 
     def end(call, response):
         call.answered(response.status, response.headers)
+        content = response.content
+        # What is switched to another protocol has a connection then, and no body.
+        if response.status != 101 and content.exception() is None:
+            content.on_eof(Rest(call))
 
+    def failing(content, error, *_):
+        for rest in _rests(content):
+            _fails(rest, error, asyncio.TimeoutError)
+
+    def closing(connection, *_):
+        # As that of a session that is closed before: nobody has wanted the rest.
+        for rest in _rests(connection._payload):
+            rest()
+
+    StreamReader.set_exception = Wrapped("aiohttp_client", StreamReader.set_exception, failing)
+    for name in ("abort", "close"):
+        if hasattr(ResponseHandler, name):
+            setattr(ResponseHandler, name, Wrapped("aiohttp_client", getattr(ResponseHandler, name), closing))
     # How far away the caller is, warnings of its know.
     session = module.ClientSession
     session._request = Wrapped.coroutine("aiohttp_client", session._request, change, end)
+
+
+def _rests(content):
+    """What is to be called when the rest of a body has come."""
+    return [called for called in getattr(content, "_eof_callbacks", ()) if type(called) is Rest]
+
+
+def _fails(rest, error, timeout):
+    """The rest of a body does not come any more; that the program does not want it is no error, unless it took too long."""
+    if str(error) == "Connection closed":
+        error = sys.exc_info()[1]
+        if not isinstance(error, timeout):
+            error = None
+    if isinstance(error, BaseException):
+        rest.fail(error)
+    rest()
 
 
 def server_imported(module):

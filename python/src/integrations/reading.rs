@@ -96,3 +96,38 @@ pub(crate) fn reads_body<'py>(py: Python<'py>, response: &Bound<'py, PyAny>) -> 
     let at = unread.iter().position(|(waiting, _)| waiting.is(response));
     Ok(at.map(|at| unread.swap_remove(at).1.into_bound(py)))
 }
+
+/// Ends a request when the rest of its answer's body has come: what a stream calls then. A stream that is given up before, with
+/// what it was to call, has the request end as well.
+#[pyclass(frozen, module = "ddtrace_run")]
+pub(crate) struct Rest {
+    call: Py<Call>,
+}
+
+#[pymethods]
+impl Rest {
+    /// The headers have come: whoever ends the request next leaves it, and it is active no more.
+    #[new]
+    fn new(py: Python<'_>, call: Bound<'_, Call>) -> PyResult<Rest> {
+        store::leave(call.get().span.bind(py))?;
+        call.get().put_off();
+        Ok(Rest { call: call.unbind() })
+    }
+
+    fn __call__(&self, py: Python<'_>) -> PyResult<()> {
+        self.call.get().finish(py)
+    }
+
+    /// It does not come, because of an exception.
+    fn fail(&self, py: Python<'_>, error: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.call.get().failed(py, error)
+    }
+}
+
+impl Drop for Rest {
+    fn drop(&mut self) {
+        Python::attach(|py| {
+            let _ = self.call.get().finish_in_finalizer(py);
+        });
+    }
+}

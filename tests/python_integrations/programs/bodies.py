@@ -105,6 +105,39 @@ async def by_httpx_async():
             print((await response.aread()).decode())
 
 
+async def by_aiohttp():
+    import aiohttp
+
+    async with aiohttp.ClientSession() as session:
+        print(await (await session.get(f"{base}/late")).text())
+        try:
+            async with session.get(f"{base}/broken") as response:
+                await response.read()
+        except aiohttp.ClientError as error:
+            print(type(error).__name__)
+        try:
+            timeout = aiohttp.ClientTimeout(total=0.2)
+            async with session.get(f"{base}/stuck", timeout=timeout) as response:
+                async for _ in response.content.iter_any():
+                    pass
+        except asyncio.TimeoutError:
+            print("TimeoutError")
+        async with session.get(f"{base}/released"):
+            await (await session.get(f"{base}/meanwhile")).read()
+        (await session.get(f"{base}/closed")).close()
+        # Nobody reads it, and nobody closes it.
+        await session.get(f"{base}/dropped")
+        try:
+            reading = asyncio.ensure_future((await session.get(f"{base}/cancelled")).read())
+            await asyncio.sleep(0)
+            reading.cancel()
+            await reading
+        except asyncio.CancelledError:
+            print("cancelled")
+    for _ in range(5):
+        has_headers()
+
+
 asked = globals()["by_" + library]()
 if asked is not None:
     asyncio.run(asked)
