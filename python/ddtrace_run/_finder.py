@@ -50,6 +50,7 @@ _TRACED = {
     "gunicorn.workers.base": ("wsgi", "servers:gunicorn_imported"),
     "gunicorn.workers.gasgi": ("asgi", "servers:gunicorn_asgi_imported"),
     "gevent.pywsgi": ("wsgi", "servers:gevent_imported"),
+    "http.client": ("httplib", "httplib"),
     "httpx._client": ("httpx", "httpx:client_imported"),
     "httpx._transports.default": ("httpx", "httpx"),
     "psycopg._server_cursor": ("psycopg", "psycopg:server_cursor_imported"),

@@ -38,7 +38,7 @@ _waiting = []
 _DATADOG_NAMES = {"aiohttp_client": "aiohttp", "psycopg2": "psycopg", "sqlite": "sqlite3"}
 
 #: How the instrumentation of OpenTelemetry is called, where it is not called the same.
-_OTEL_NAMES = {"aiohttp": "aiohttp-server", "aiohttp_client": "aiohttp-client", "sqlite": "sqlite3"}
+_OTEL_NAMES = {"aiohttp": "aiohttp-server", "aiohttp_client": "aiohttp-client", "httplib": "urllib", "sqlite": "sqlite3"}
 
 
 def is_known(name):

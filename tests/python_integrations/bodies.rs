@@ -45,8 +45,13 @@ fn answer(mut connection: TcpStream, gate: &TcpListener, told: &Sender<(String, 
     told.send((path, time)).expect("somebody listens");
 }
 
-/// What `bodies.py` prints, its spans, and when it could have had the whole of each body.
-fn asks(library: &str, port: &TcpListener, requests: usize) -> (String, Vec<Span>, Vec<(String, u64)>) {
+/// What a program prints, its spans, and when it could have had the whole of each body.
+fn asks(
+    script: &str,
+    library: Option<&str>,
+    port: &TcpListener,
+    requests: usize,
+) -> (String, Vec<Span>, Vec<(String, u64)>) {
     let sandbox = sandbox();
     let gate = TcpListener::bind("127.0.0.1:0").expect("a port");
     let [port_number, gate_port] = [port, &gate].map(|each| each.local_addr().expect("an address").port().to_string());
@@ -61,10 +66,12 @@ fn asks(library: &str, port: &TcpListener, requests: usize) -> (String, Vec<Span
                 }
             });
         });
-        sandbox.run_traced([&python(), &program("bodies.py"), library, &port_number, &gate_port])
+        let (python, program) = (python(), program(script));
+        let argv = [python.as_str(), &program].into_iter().chain(library).chain([port_number.as_str(), &gate_port]);
+        sandbox.run_traced(argv.collect::<Vec<_>>())
     });
     drop(told);
-    assert_eq!((outcome.code, outcome.err().as_str()), (Some(0), ""), "{library}: {outcome:?}");
+    assert_eq!((outcome.code, outcome.err().as_str()), (Some(0), ""), "{library:?}: {outcome:?}");
     (outcome.out(), sandbox.spans(), tells.iter().collect())
 }
 
@@ -73,7 +80,7 @@ fn a_request_lasts_until_its_body_is_read() {
     for (library, bytes) in [("requests", false), ("httpx", true), ("httpx_async", true)] {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("an address").port();
-        let (out, spans, halves) = asks(library, &listener, 9);
+        let (out, spans, halves) = asks("bodies.py", Some(library), &listener, 9);
         let (error, hook) = if bytes { ("RemoteProtocolError", "b'text'") } else { ("ChunkedEncodingError", "text") };
         assert_eq!(out, format!("text\ntext\n{error}\ntext\n{hook}\ntext\ntext\n"), "{library}");
         assert_eq!(trees(&spans), [&["client GET"; 7][..], &["client GET !"; 2]].concat(), "{library}");
@@ -105,7 +112,7 @@ fn a_request_lasts_until_its_body_is_read() {
 fn a_request_of_aiohttp_lasts_until_its_body_has_come() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("an address").port();
-    let (out, spans, halves) = asks("aiohttp", &listener, 8);
+    let (out, spans, halves) = asks("bodies.py", Some("aiohttp"), &listener, 8);
     assert_eq!(out, "text\nClientPayloadError\nTimeoutError\ncancelled\n");
     assert_eq!(trees(&spans), [&["client GET"; 6][..], &["client GET !"; 2]].concat());
     let of = |path: &str| {
@@ -128,5 +135,36 @@ fn a_request_of_aiohttp_lasts_until_its_body_has_come() {
             of(path).error_type()
         );
         assert_eq!(of(path).events.len(), 1, "{path}");
+    }
+}
+
+/// What Python itself asks by.
+#[test]
+fn a_request_of_the_standard_library_lasts_until_its_body_is_read() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let (out, spans, halves) = asks("stdlib.py", None, &listener, 10);
+    assert_eq!(out, "text\nIncompleteRead\ntimeout\ntext\n503\ntext\ntext\n");
+    assert_eq!(trees(&spans), [&["client GET"; 6][..], &["client GET !"; 3], &["client POST"]].concat());
+    let of = |path: &str| {
+        let url = format!("http://127.0.0.1:{port}{path}");
+        only(&spans, |span| span.text("url.full") == Some(&url))
+    };
+    let half = |path: &str| halves.iter().find(|(of, _)| of == path).expect("it was asked for").1;
+    for path in ["/late", "/broken", "/redirected", "/target", "/late/first", "/late/second"] {
+        assert!(of(path).end >= half(path), "{path}");
+    }
+    for path in ["/stuck", "/closed", "/dropped"] {
+        assert!(of(path).end <= half(path), "{path}");
+        assert_eq!(of(path).number("http.response.status_code"), Some(200), "{path}");
+    }
+    assert!(of("/redirected").end <= of("/target").start);
+    assert!(of("/late/second").start <= of("/late/first").end && of("/late/second").end <= of("/late/first").end);
+    for (path, kind) in [("/broken", "IncompleteRead"), ("/stuck", "TimeoutError"), ("/busy", "503")] {
+        assert!(
+            of(path).error_type().is_some_and(|error| error.ends_with(kind)),
+            "{path}: {:?}",
+            of(path).error_type()
+        );
     }
 }

@@ -4,7 +4,7 @@ use super::*;
 use ddtrace_test_support::servers::{files, only, python_server};
 use std::net::TcpListener;
 
-const LIBRARIES: [&str; 5] = ["requests", "urllib3", "httpx", "httpx_async", "aiohttp"];
+const LIBRARIES: [&str; 7] = ["requests", "urllib3", "httpx", "httpx_async", "aiohttp", "urllib", "http_client"];
 
 /// Answers one request, and gives its head.
 fn answer_one(listener: &TcpListener) -> String {
@@ -82,7 +82,7 @@ fn what_fails_says_how() {
 /// Each request of a redirect is a span of its own, none below the other, and each has its own context.
 #[test]
 fn redirects_are_requests() {
-    for library in ["requests", "httpx"] {
+    for library in ["requests", "httpx", "urllib"] {
         let mut sandbox = sandbox();
         let root = files(&sandbox);
         std::fs::create_dir(root.join("directory")).expect("a directory");
@@ -97,5 +97,25 @@ fn redirects_are_requests() {
         let mut statuses: Vec<_> = spans.iter().map(|span| span.number("http.response.status_code")).collect();
         statuses.sort();
         assert_eq!(statuses, [Some(200), Some(301)], "{library}");
+    }
+}
+
+/// A context of another trace that the program has put there itself stays the only one.
+#[test]
+fn what_the_program_has_put_into_the_headers_stays() {
+    let own = PARENT.trim_end();
+    for script in [
+        "import sys, urllib.request as u\nu.urlopen(u.Request(sys.argv[1], headers=dict([sys.argv[2].split(': ')]))).read()",
+        "import sys, http.client as h\nc = h.HTTPConnection(sys.argv[1][7:-1])\nc.putrequest('GET', '/')\n\
+         c.putheader(*sys.argv[2].split(': '))\nc.endheaders()\nc.getresponse().read()",
+    ] {
+        let sandbox = sandbox();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("http://{}/", listener.local_addr().expect("an address"));
+        let answered = std::thread::spawn(move || answer_one(&listener));
+        assert_eq!(sandbox.run_traced([&python(), "-c", script, &url, own]).code, Some(0));
+        let head = answered.join().expect("a head").to_lowercase();
+        assert_eq!((head.matches("traceparent").count(), head.contains(own)), (1, true), "{head}");
+        assert_eq!(trees(&sandbox.spans()), ["client GET"]);
     }
 }

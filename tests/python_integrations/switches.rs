@@ -141,6 +141,29 @@ fn beside_what_connections_tell() {
     }
 }
 
+/// And so is what Python itself asks for; that is switched as with Datadog's tracer, and as the instrumentation of OpenTelemetry.
+#[test]
+fn what_the_standard_library_asks_for() {
+    for (name, value, spans) in [
+        ("UNRELATED", "1", 1),
+        ("DD_TRACE_NATIVE_ENABLED", "true", 1),
+        ("DD_TRACE_HTTPLIB_ENABLED", "false", 0),
+        ("DD_PATCH_MODULES", "httplib:false", 0),
+        ("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "urllib", 0),
+    ] {
+        let mut sandbox = sandbox();
+        sandbox.set("DD_TRACE_NATIVE_ENABLED", "false").set(name, value);
+        let port = free_port();
+        let argv = [python(), program("plain.py"), port.to_string()];
+        let server = Server::of(&mut sandbox, false, "web", port, &argv.each_ref().map(String::as_str));
+        let url = format!("http://127.0.0.1:{port}/");
+        let outcome = sandbox.run_traced([&python(), &program("asks.py"), "urllib", &url]);
+        drop(server);
+        assert_eq!((outcome.out().as_str(), outcome.err().as_str()), ("200\n", ""), "{name}={value}");
+        assert_eq!(sandbox.spans().len(), spans, "{name}={value}");
+    }
+}
+
 /// The same with an event loop.
 #[test]
 fn beside_what_connections_tell_of_tasks() {

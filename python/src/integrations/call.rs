@@ -79,6 +79,8 @@ impl Call {
 
     /// It has failed by an exception, of which an event tells. A task, greenlet or generator that nobody wants any more is no error.
     pub(super) fn failed(&self, py: Python<'_>, error: &Bound<'_, PyAny>) -> PyResult<()> {
+        // Nobody will come to end it.
+        self.is_put_off.store(false, Ordering::Relaxed);
         if is_cancelled(error) || self.has_failed.swap(true, Ordering::Relaxed) {
             return Ok(());
         }
@@ -116,7 +118,7 @@ impl Call {
         });
     }
 
-    /// Leaves its end to somebody else than who has begun it.
+    /// Leaves its end to somebody else than who has begun it, for whom it is active no more.
     pub(super) fn put_off(&self) {
         self.is_put_off.store(true, Ordering::Relaxed);
     }
@@ -132,7 +134,10 @@ impl Call {
     /// Ends it. What was active before is so again.
     pub(super) fn finish(&self, py: Python<'_>) -> PyResult<()> {
         drop(self.answered_for(py));
-        if self.is_put_off.swap(false, Ordering::Relaxed) || self.has_ended.swap(true, Ordering::Relaxed) {
+        if self.is_put_off.swap(false, Ordering::Relaxed) {
+            return store::leave(self.span.bind(py));
+        }
+        if self.has_ended.swap(true, Ordering::Relaxed) {
             return Ok(());
         }
         let span = self.span.bind(py);

@@ -5,7 +5,6 @@
 
 use super::Call;
 use crate::once::Once;
-use crate::store;
 use crate::variable::Variable;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -80,7 +79,6 @@ impl Reading {
 #[pyfunction]
 pub(crate) fn wait_for_body(py: Python<'_>, call: &Bound<'_, Call>, response: &Bound<'_, PyAny>) -> PyResult<()> {
     let Some(reading) = here(py)?.filter(|reading| reading.get().reads) else { return Ok(()) };
-    store::leave(call.get().span.bind(py))?;
     call.get().put_off();
     let this = (response.clone().unbind(), call.clone().unbind());
     // Who asks again has given up the answer before.
@@ -106,12 +104,17 @@ pub(crate) struct Rest {
 
 #[pymethods]
 impl Rest {
-    /// The headers have come: whoever ends the request next leaves it, and it is active no more.
+    /// Whoever ends the request next leaves it; it is active until then.
     #[new]
-    fn new(py: Python<'_>, call: Bound<'_, Call>) -> PyResult<Rest> {
-        store::leave(call.get().span.bind(py))?;
+    fn new(call: Bound<'_, Call>) -> Rest {
         call.get().put_off();
-        Ok(Rest { call: call.unbind() })
+        Rest { call: call.unbind() }
+    }
+
+    /// The request.
+    #[getter]
+    fn call(&self, py: Python<'_>) -> Py<Call> {
+        self.call.clone_ref(py)
     }
 
     fn __call__(&self, py: Python<'_>) -> PyResult<()> {
@@ -119,7 +122,8 @@ impl Rest {
     }
 
     /// It does not come, because of an exception.
-    fn fail(&self, py: Python<'_>, error: &Bound<'_, PyAny>) -> PyResult<()> {
+    #[pyo3(name = "fail")]
+    pub(super) fn failed(&self, py: Python<'_>, error: &Bound<'_, PyAny>) -> PyResult<()> {
         self.call.get().failed(py, error)
     }
 }

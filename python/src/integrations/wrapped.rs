@@ -1,7 +1,7 @@
 //! What is put in the place of a library's functions.
 
 use super::awaited::Awaited;
-use super::reading::Reading;
+use super::reading::{Reading, Rest};
 use super::{Call, Integration, wsgi};
 use crate::spared::is_nothing;
 use pyo3::intern;
@@ -75,6 +75,9 @@ fn failed(traced: &Bound<'_, PyAny>, error: &Bound<'_, PyAny>) -> PyResult<()> {
     if let Ok(call) = traced.cast::<Call>() {
         return call.get().failed(py, error);
     }
+    if let Ok(rest) = traced.cast::<Rest>() {
+        return rest.get().failed(py, error);
+    }
     traced.cast::<Reading>().map_or(Ok(()), |reading| reading.get().failed(py, error))
 }
 
@@ -83,6 +86,7 @@ fn finish(traced: &Bound<'_, PyAny>) -> PyResult<()> {
     if let Ok(call) = traced.cast::<Call>() {
         return call.get().finish(traced.py());
     }
+    // The end of a `Rest` is when that is called, or forgotten.
     traced.cast::<Reading>().map_or(Ok(()), Reading::finish)
 }
 

@@ -22,6 +22,7 @@ pub(super) fn operation_name(integration: &str) -> Option<&'static str> {
         "django" => "django.request",
         "fastapi" => "fastapi.request",
         "flask" => "flask.request",
+        "httplib" => "http.client.request",
         "httpx" => "http.request",
         "psycopg" => "postgres.query",
         "pymysql" => "pymysql.query",

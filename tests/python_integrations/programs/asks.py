@@ -21,6 +21,27 @@ def by_urllib3(url):
     return status
 
 
+def by_urllib(url):
+    import urllib.error
+    import urllib.request
+
+    try:
+        with urllib.request.urlopen(url) as response:
+            return response.status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def by_http_client(url):
+    import http.client
+    import urllib.parse
+
+    parts = urllib.parse.urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname, parts.port)
+    connection.request("GET", f"{parts.path}?{parts.query}")
+    return connection.getresponse().status
+
+
 def by_httpx(url):
     import httpx
 
