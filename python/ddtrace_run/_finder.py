@@ -41,6 +41,7 @@ _ALSO_CALLED = {}
 _TRACED = {
     "aiohttp.client": ("aiohttp_client", "aiohttp:client_imported"),
     "aiohttp.web_app": ("aiohttp", "aiohttp:server_imported"),
+    "daphne.server": ("asgi", "servers:daphne_imported"),
     "django.core.handlers.asgi": ("django", "django:asgi_imported"),
     "django.core.handlers.base": ("django", "django:base_imported"),
     "django.core.handlers.exception": ("django", "django:exception_imported"),
@@ -53,6 +54,8 @@ _TRACED = {
     "http.client": ("httplib", "httplib"),
     "httpx._client": ("httpx", "httpx:client_imported"),
     "httpx._transports.default": ("httpx", "httpx"),
+    "hypercorn.app_wrappers": ("asgi", "servers:hypercorn_imported"),
+    "hypercorn.utils": ("wsgi", "servers:hypercorn_wsgi_imported"),
     "psycopg._server_cursor": ("psycopg", "psycopg:server_cursor_imported"),
     "psycopg._server_cursor_async": ("psycopg", "psycopg:async_server_cursor_imported"),
     "psycopg.cursor": ("psycopg", "psycopg:cursor_imported"),
@@ -68,6 +71,7 @@ _TRACED = {
     "starlette.routing": ("starlette", "starlette:routing_imported"),
     "urllib3.connectionpool": ("urllib3", "urllib3"),
     "uvicorn.config": ("asgi", "servers:uvicorn_imported"),
+    "waitress.server": ("wsgi", "servers:waitress_imported"),
     "werkzeug.serving": ("wsgi", "servers:werkzeug_imported"),
     "wsgiref.handlers": ("wsgi", "servers:wsgiref_imported"),
 }

@@ -84,6 +84,27 @@ fn flask_by_its_own_server() {
     );
 }
 
+/// Servers that are not the frameworks' own: a request is one span, which has the route.
+#[test]
+fn frameworks_in_other_servers() {
+    let uwsgi = "import pyuwsgi; pyuwsgi.run(['--http-socket', '127.0.0.1:{port}', '--enable-threads', '--need-app', \
+                 '--master', '--die-on-term', '--pythonpath', 'PROGRAMS', '--module', 'flask_app:app'])";
+    let uwsgi = uwsgi.replace("PROGRAMS", &directory());
+    for (arguments, route) in [
+        (&["-m", "waitress", "--listen=127.0.0.1:{port}", "flask_app:app"][..], "/users/<int:number>"),
+        (&["-m", "hypercorn", "-b", "127.0.0.1:{port}", "fastapi_app:app"], "/users/{number}"),
+        (&["-m", "hypercorn", "-b", "127.0.0.1:{port}", "wsgi:flask_app:app"], "/users/<int:number>"),
+        (&["-m", "daphne", "-b", "127.0.0.1", "-p", "{port}", "fastapi_app:app"], "/users/{number}"),
+        (&["-c", &uwsgi], "/users/<int:number>"),
+    ] {
+        let mut sandbox = sandbox();
+        let (server, port) = serve(&mut sandbox, arguments);
+        assert_eq!(ask(port, "/users/7", PARENT).0, 200, "{arguments:?}");
+        drop(server);
+        assert_eq!(trees(&sandbox.spans()), [format!("server GET {route} < {SPAN_ID}")], "{arguments:?}");
+    }
+}
+
 /// The names by which users of Datadog's tracer know them.
 #[test]
 fn flask_at_an_agent() {
@@ -137,6 +158,10 @@ fn applications_of_no_framework() {
             "-c",
             "from gevent.pywsgi import WSGIServer; import plain; WSGIServer(('127.0.0.1', {port}), plain.wsgi).serve_forever()",
         ],
+        &["-m", "waitress", "--listen=127.0.0.1:{port}", "plain:wsgi"],
+        &["-m", "hypercorn", "-b", "127.0.0.1:{port}", "plain:asgi"],
+        &["-m", "hypercorn", "-b", "127.0.0.1:{port}", "wsgi:plain:wsgi"],
+        &["-m", "daphne", "-b", "127.0.0.1", "-p", "{port}", "plain:asgi"],
     ] {
         let mut sandbox = sandbox();
         let (server, port) = serve(&mut sandbox, arguments);

@@ -35,26 +35,57 @@ def wsgiref_imported(module):
     module.BaseHandler.run = functools.wraps(handled)(_serving(handled, integration("wsgi")))
 
 
-def _made(wsgi, attribute):
-    def made(server, _):
-        setattr(server, attribute, Wrapped.wsgi(wsgi, getattr(server, attribute)))
+def _made(kind, name, attribute, traced):
+    """Has the application that a server, or what it has around one, is made with be traced."""
 
-    return made
+    def made(server, _):
+        setattr(server, attribute, traced(getattr(server, attribute)))
+
+    kind.__init__ = Wrapped(name, kind.__init__, lambda self, *_, **__: self, made)
+
+
+def _of_wsgi(kind, attribute):
+    wsgi = integration("wsgi")
+    _made(kind, "wsgi", attribute, lambda application: Wrapped.wsgi(wsgi, application))
+
+
+def _of_asgi(kind, attribute):
+    from ddtrace_run.contrib._asgi import Application
+
+    asgi = integration("asgi")
+    _made(kind, "asgi", attribute, lambda application: Application(asgi, application))
 
 
 def werkzeug_imported(module):
     """`werkzeug.serving` has been imported: the server of `flask run`."""
-    server = module.BaseWSGIServer
-    made = _made(integration("wsgi"), "app")
-    server.__init__ = Wrapped("wsgi", server.__init__, lambda self, *_, **__: self, lambda self, _: made(self, _))
+    _of_wsgi(module.BaseWSGIServer, "app")
 
 
 def gevent_imported(module):
     """`gevent.pywsgi` has been imported."""
-    server = module.WSGIServer
-    made = _made(integration("wsgi"), "application")
+    _of_wsgi(module.WSGIServer, "application")
 
-    server.__init__ = Wrapped("wsgi", server.__init__, lambda self, *_, **__: self, lambda self, _: made(self, _))
+
+def waitress_imported(module):
+    """`waitress.server` has been imported."""
+    _of_wsgi(module.BaseWSGIServer, "application")
+
+
+def hypercorn_imported(module):
+    """`hypercorn.app_wrappers` has been imported."""
+    _of_asgi(module.ASGIWrapper, "app")
+
+
+def hypercorn_wsgi_imported(module):
+    """`hypercorn.utils` has been imported, which serves applications of WSGI as well."""
+    # Before 0.14 it served none.
+    if hasattr(module, "WSGIWrapper"):
+        _of_wsgi(module.WSGIWrapper, "app")
+
+
+def daphne_imported(module):
+    """`daphne.server` has been imported."""
+    _of_asgi(module.Server, "application")
 
 
 def gunicorn_asgi_imported(module):
