@@ -84,6 +84,25 @@ fn postgresql() {
     assert_eq!(trees(&sandbox.spans()), ["client SELECT"]);
 }
 
+/// A procedure that is called is seen as a statement is, without what it is given.
+#[test]
+fn procedures() {
+    for (library, error) in [("psycopg2_procedure", "UndefinedFunction"), ("pymysql_procedure", "OperationalError")] {
+        let sandbox = sandbox();
+        let (server, socket) = if library.starts_with("pymysql") { mariadb(&sandbox) } else { postgres(&sandbox) };
+        assert_eq!(works(&sandbox, library, &socket), format!("42\n{error}\n"));
+        drop(server);
+        let mut spans = sandbox.spans();
+        spans.retain(|span| !span.name.starts_with("CREATE"));
+        assert_eq!(trees(&spans), ["client CALL nowhere !", "client CALL twice"], "{library}");
+        let call = only(&spans, |span| !span.failed);
+        let expected = ["db.stored_procedure.name=twice", "db.query.summary=CALL twice", "db.query.text=CALL twice"];
+        let names = ["db.stored_procedure.name", "db.query.summary", "db.query.text"];
+        assert_eq!(attributes(call, &names), expected, "{library}");
+        assert_eq!(call.text("server.address"), Some(&*socket), "{library}");
+    }
+}
+
 /// A server with a database `test`, and its socket.
 fn mariadb(sandbox: &Sandbox) -> (Server, String) {
     let home = sandbox.path().join("mariadb");

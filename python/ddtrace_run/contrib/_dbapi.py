@@ -45,8 +45,8 @@ def _like(base, members):
     return type(base.__name__, (base,), {**named, **members})
 
 
-def cursor_class(base, name, begin, begin_many, *others):
-    """The class of traced cursors in the place of `base`; `others` are further methods that take a statement."""
+def cursor_class(base, name, begin, begin_many, **others):
+    """The class of traced cursors in the place of `base`; `others` are further methods, and what begins the spans of those."""
     # What is none is for the driver to refuse.
     if not isinstance(base, type) or not hasattr(base, "executemany") or base in _cursors:
         return base
@@ -54,7 +54,7 @@ def cursor_class(base, name, begin, begin_many, *others):
     if made is None:
         members = {"execute": Wrapped(name, base.execute, begin)}
         members["executemany"] = Wrapped(name, base.executemany, begin_many)
-        members.update((other, Wrapped(name, getattr(base, other), begin)) for other in others)
+        members.update((other, Wrapped(name, getattr(base, other), begins)) for other, begins in others.items())
         made = _cursors.keep(base, _like(base, members))
     return made
 
@@ -67,6 +67,14 @@ def connection_class(base, members):
     if made is None:
         made = _connections.keep(base, _like(base, members(base)))
     return made
+
+
+def calls(integration, system, procedure, place):
+    """Begins the span of a call of a stored procedure; None where somebody else tells of it."""
+    call = integration.executes(system, "CALL " + procedure, place)
+    if call is not None:
+        call.set("db.stored_procedure.name", procedure)
+    return call
 
 
 def size_of(batch):

@@ -19,6 +19,9 @@ def imported(module):
         size = _dbapi.size_of(batch)
         return psycopg.executes("postgresql", text(statement, cursor), place(cursor.connection), size)
 
+    def begin_call(cursor, procedure, *_, **__):
+        return _dbapi.calls(psycopg, "postgresql", text(procedure, cursor), place(cursor.connection))
+
     def members(base):
         if base.cursor is not extensions.connection.cursor:
             # The program's own, which may take nothing.
@@ -28,7 +31,7 @@ def imported(module):
         def cursor(self, *args, **kwargs):
             given = args[1] if len(args) > 1 else kwargs.get("cursor_factory")
             given = given or self.cursor_factory or extensions.cursor
-            factory = _dbapi.cursor_class(given, "psycopg2", begin, begin_many)
+            factory = _dbapi.cursor_class(given, "psycopg2", begin, begin_many, callproc=begin_call)
             if len(args) > 1:
                 args = (args[0], factory, *args[2:])
             else:

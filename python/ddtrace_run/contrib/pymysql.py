@@ -26,6 +26,10 @@ def imported(module):
     def begin_many(cursor, query, args, *_, **__):
         return pymysql.executes("mysql", query, _place(cursor), _dbapi.size_of(args))
 
+    def begin_call(cursor, procname, *_, **__):
+        return _dbapi.calls(pymysql, "mysql", procname, _place(cursor))
+
     cursor = module.Cursor
     cursor.execute = Wrapped("pymysql", cursor.execute, begin)
     cursor.executemany = Wrapped("pymysql", cursor.executemany, begin_many)
+    cursor.callproc = Wrapped("pymysql", cursor.callproc, begin_call)

@@ -21,7 +21,7 @@ def imported(module):
 
     def change_cursor(connection, *args, **kwargs):
         given = args[0] if args else kwargs.get("factory", module.Cursor)
-        factory = _dbapi.cursor_class(given, "sqlite", begin, begin_many, "executescript")
+        factory = _dbapi.cursor_class(given, "sqlite", begin, begin_many, executescript=begin)
         if "factory" in kwargs:
             kwargs["factory"] = factory
         elif args or not kwargs:

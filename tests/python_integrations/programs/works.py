@@ -46,6 +46,21 @@ def psycopg2():
     statements(connection, "%s")
 
 
+def psycopg2_procedure():
+    import psycopg2
+    import psycopg2.extras
+
+    connection = psycopg2.connect(host=where, user="me", dbname="postgres")
+    cursor = connection.cursor(cursor_factory=psycopg2.extras.DictCursor)
+    cursor.execute("CREATE FUNCTION twice(number int) RETURNS int LANGUAGE sql AS 'SELECT number * 2'")
+    cursor.callproc("twice", (21,))
+    print(cursor.fetchone()["twice"])
+    try:
+        cursor.callproc("nowhere", ["secret"])
+    except Exception as error:
+        print(type(error).__name__)
+
+
 def psycopg():
     import psycopg
 
@@ -68,6 +83,19 @@ def pymysql():
 
     connection = pymysql.connect(unix_socket=where, user="root", database="test")
     statements(connection, "%s")
+
+
+def pymysql_procedure():
+    import pymysql
+
+    cursor = pymysql.connect(unix_socket=where, user="root", database="test").cursor()
+    cursor.execute("CREATE PROCEDURE twice(number int) SELECT number * 2")
+    cursor.callproc("twice", (21,))
+    print(cursor.fetchone()[0])
+    try:
+        cursor.callproc("nowhere", ["secret"])
+    except Exception as error:
+        print(type(error).__name__)
 
 
 def redis():
