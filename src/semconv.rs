@@ -223,6 +223,7 @@ pub mod network {
         HTTP_REQUEST_METHOD_ORIGINAL = "http.request.method_original";
         HTTP_RESPONSE_BODY_SIZE = "http.response.body.size";
         HTTP_RESPONSE_STATUS_CODE = "http.response.status_code";
+        NETWORK_CLIENT_IP = "network.client.ip";
         NETWORK_PEER_ADDRESS = "network.peer.address";
         NETWORK_PEER_PORT = "network.peer.port";
         NETWORK_PROTOCOL_VERSION = "network.protocol.version";

@@ -80,6 +80,14 @@ pub(crate) fn assemble(picks: &Picks, sources: &Sources, warnings: &mut Vec<Warn
             _ => Native::Auto,
         },
         header_tags: list(picks, Id::HeaderTags),
+        client_ip: match picks.get(Id::ClientIp).value {
+            Some(Value::Bool(wanted)) => Some(wanted),
+            _ => None,
+        },
+        client_ip_header: picks
+            .text(Id::ClientIpHeader)
+            .map(|header| header.trim().to_ascii_lowercase().replace('_', "-"))
+            .unwrap_or_default(),
         server_error_statuses: error_statuses(picks, warnings),
         python_provider: match picks.name(Id::PythonProvider) {
             "ddtrace-run" => PythonProvider::DdtraceRun,

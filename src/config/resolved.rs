@@ -1,6 +1,6 @@
 //! The configuration as the rest of the program uses it: every value typed, checked and final.
 
-use crate::http::ErrorStatuses;
+use crate::http::{ClientAddress, ErrorStatuses};
 use crate::propagation::Propagation;
 use crate::sampling::SamplingConfig;
 use crate::settings::Native;
@@ -213,6 +213,10 @@ pub struct Config {
     pub native: Native,
     /// Headers that become tags: `header`, or `header:tag`.
     pub header_tags: Vec<String>,
+    /// Whether the address of a request's client is found by Datadog's rule, or not told of.
+    pub client_ip: Option<bool>,
+    /// The one header that it is taken from then, in lower case; empty for all that proxies use.
+    pub client_ip_header: String,
     /// With which statuses of its answers a server has failed (`DD_TRACE_HTTP_SERVER_ERROR_STATUSES`).
     pub server_error_statuses: ErrorStatuses,
     /// Whose tracer Python programs get by the name `ddtrace`.
@@ -254,6 +258,16 @@ pub struct Config {
 }
 
 impl Config {
+    /// Whose address is told of as the client's of a request.
+    #[must_use]
+    pub fn client_address(&self) -> ClientAddress<'_> {
+        match self.client_ip {
+            None => ClientAddress::Conventional,
+            Some(true) => ClientAddress::Resolved(self.client_ip_header.as_bytes()),
+            Some(false) => ClientAddress::Hidden,
+        }
+    }
+
     /// The exporters that somebody configured: those named, else those whose address was given. Where there are none,
     /// what answers on this host is looked for.
     #[must_use]

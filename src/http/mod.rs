@@ -3,10 +3,12 @@
 //!
 //! In-process code: no allocation, no reachable panic.
 
+mod client;
 mod outcome;
 mod target;
 mod telemetry;
 
+pub use client::ClientAddress;
 pub use outcome::{ErrorStatuses, is_error_status};
 pub use target::{Target, first_of_list, forwarded_part, split_authority};
 pub use telemetry::is_telemetry;
@@ -93,12 +95,17 @@ impl Request<'_> {
     }
 }
 
-/// The request that came in.
-pub fn describe_server(told: &mut impl Attributes, request: &Request<'_>, headers: &impl HeaderFields) {
+/// The request that came in; `client` is by which rule its client's address is found.
+pub fn describe_server(
+    told: &mut impl Attributes,
+    request: &Request<'_>,
+    headers: &impl HeaderFields,
+    client: ClientAddress<'_>,
+) {
     describe_method(told, request);
     let target = Target::of(request.target);
-    let [forwarded, proto, forwarded_host, forwarded_for, own_host, user_agent] = headers
-        .first_of([b"forwarded", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-for", b"host", b"user-agent"])
+    let [forwarded, proto, forwarded_host, own_host, user_agent] = headers
+        .first_of([b"forwarded", b"x-forwarded-proto", b"x-forwarded-host", b"host", b"user-agent"])
         .map(Option::unwrap_or_default);
     let or = |one: &'static [u8], other| {
         let value = if forwarded.is_empty() { b"" } else { forwarded_part(forwarded, one) };
@@ -118,13 +125,10 @@ pub fn describe_server(told: &mut impl Attributes, request: &Request<'_>, header
     let host = [host, target.authority, own_host];
     let host = host.iter().find(|host| !host.is_empty()).copied().unwrap_or_default();
     describe_server_address(told, host, default_port);
-    let client = or(b"for", forwarded_for);
-    if client.is_empty() {
-        if !request.peer.is_unix {
-            told.text(CLIENT_ADDRESS, request.peer.address);
-        }
-    } else {
-        told.text(CLIENT_ADDRESS, split_authority(client).0);
+    told.text(CLIENT_ADDRESS, client.of(headers, &request.peer));
+    if matches!(client, ClientAddress::Resolved(_)) && !request.peer.is_unix {
+        // What Datadog's tracers tell beside it.
+        told.text(NETWORK_CLIENT_IP, request.peer.address);
     }
     told.text(USER_AGENT_ORIGINAL, cut(user_agent));
     describe_connection(told, request);

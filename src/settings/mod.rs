@@ -1,11 +1,12 @@
 //! What the launcher tells the tracer inside of a program: the part of the configuration that matters there, as one text
 //! that an environment variable can carry.
 //!
-//! Fourteen fields with 0x1f between: the format's number, service, environment, version, tags ([`Pairs`]), flags, the limits (three numbers),
+//! Fifteen fields with 0x1f between: the format's number, service, environment, version, tags ([`Pairs`]), flags, the limits (three numbers),
 //! the styles that are written and those that are read (names with commas between), the keys of baggage and the headers
-//! that become tags (both with 0x1e between), and the rest is the text of [`HandedOn`]. Numbers are hexadecimal. No field but the last has a
+//! that become tags (both with 0x1e between), the header that the client's address is in, and the rest is the text of [`HandedOn`]. Numbers are hexadecimal. No field but the last has a
 //! control character of its own.
 
+use crate::http::ClientAddress;
 use crate::ids::parse_hex_u64;
 use crate::propagation::{Dialect, ExtractBehaviour, Propagation, Style, Styles};
 use crate::sampling::{Base, HandedOn, Pairs};
@@ -21,7 +22,7 @@ pub const PYTHON_BOOTSTRAP: &[u8] = b"/ddtrace_run/bootstrap";
 /// (128 KiB). A traced process keeps a copy, in memory that takes no room until it is used.
 pub const MAX_LENGTH: usize = 96 * 1024;
 
-const FORMAT: &[u8] = b"3";
+const FORMAT: &[u8] = b"4";
 const FIELD_END: u8 = 0x1f;
 const KEY_END: u8 = 0x1e;
 
@@ -41,6 +42,10 @@ const HTTP_BAGGAGE: u64 = 32;
 const NATIVE: u64 = 64;
 /// [`Native::Auto`].
 const NATIVE_AUTO: u64 = 128;
+/// [`ClientAddress::Resolved`].
+const CLIENT_RESOLVED: u64 = 256;
+/// [`ClientAddress::Hidden`].
+const CLIENT_HIDDEN: u64 = 512;
 
 /// Which programs' connections are looked at.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -75,6 +80,8 @@ pub struct Settings<'a> {
     pub baggage_tags: BaggageTags<'a>,
     /// Which headers become tags.
     pub header_tags: HeaderTags<'a>,
+    /// Whose address is told of as the client's.
+    pub client_address: ClientAddress<'a>,
     /// How traces are sampled.
     pub sampling: HandedOn<'a>,
 }
@@ -123,6 +130,7 @@ impl Default for Settings<'_> {
             propagation: Propagation::default(),
             baggage_tags: BaggageTags(b""),
             header_tags: HeaderTags(b""),
+            client_address: ClientAddress::Conventional,
             sampling: HandedOn {
                 base: Base::Agent,
                 rate_limit: 100,
@@ -139,7 +147,7 @@ impl<'a> Settings<'a> {
     /// Reads the text; `None` for what another release or a stranger wrote.
     #[must_use]
     pub fn parse(text: &'a [u8]) -> Option<Settings<'a>> {
-        let mut fields = text.splitn(14, |byte| *byte == FIELD_END);
+        let mut fields = text.splitn(15, |byte| *byte == FIELD_END);
         if fields.next()? != FORMAT {
             return None;
         }
@@ -178,6 +186,11 @@ impl<'a> Settings<'a> {
             },
             baggage_tags: BaggageTags(fields.next()?),
             header_tags: HeaderTags(fields.next()?),
+            client_address: match (fields.next()?, flags & (CLIENT_RESOLVED | CLIENT_HIDDEN)) {
+                (_, 0) => ClientAddress::Conventional,
+                (header, CLIENT_RESOLVED) => ClientAddress::Resolved(header),
+                _ => ClientAddress::Hidden,
+            },
             sampling: HandedOn::parse(fields.next()?)?,
         })
     }
@@ -213,6 +226,7 @@ mod tests {
             propagation,
             baggage_tags: tags,
             header_tags: tags,
+            client_address: ClientAddress::Resolved(b"x-own"),
             sampling,
         }
     }
@@ -251,6 +265,7 @@ mod tests {
             assert!(read.baggage_tags.contains(b"a,b") && !read.baggage_tags.contains(b"a"));
             let headers: Vec<_> = read.header_tags.iter().collect();
             assert_eq!(headers, [(&b"user.id"[..], &b""[..]), (b"a,b", b"")]);
+            assert_eq!(read.client_address, ClientAddress::Resolved(b"x-own"));
             assert_eq!(Some(read.sampling), HandedOn::parse(sampling.to_compact().as_bytes()), "it has no rules for spans");
             assert_eq!(read.sampling.rules, sampling.rules.to_compact().as_bytes());
         }
@@ -268,6 +283,7 @@ mod tests {
             propagation: &Propagation::default(),
             baggage_tags: &[],
             header_tags: &[],
+            client_address: ClientAddress::Conventional,
             sampling: &SamplingConfig::default(),
         }
         .to_text();
@@ -314,7 +330,7 @@ mod tests {
         #[test]
         fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = Settings::parse(&bytes);
-            let fields: Vec<u8> = [&b"3\x1f"[..], &bytes].concat();
+            let fields: Vec<u8> = [&b"4\x1f"[..], &bytes].concat();
             let _ = Settings::parse(&fields);
         }
     }

@@ -1,9 +1,10 @@
 //! Writing the settings: the launcher's side.
 
 use super::{
-    EXTRACT_FIRST, FIELD_END, HTTP_BAGGAGE, IGNORE, KEY_END, LONG_IDS, MAX_LENGTH, NATIVE, NATIVE_AUTO, Native,
+    CLIENT_HIDDEN, CLIENT_RESOLVED, EXTRACT_FIRST, FIELD_END, HTTP_BAGGAGE, IGNORE, KEY_END, LONG_IDS, MAX_LENGTH, NATIVE, NATIVE_AUTO, Native,
     OPEN_TELEMETRY, RESTART,
 };
+use crate::http::ClientAddress;
 use crate::propagation::{Dialect, ExtractBehaviour, Propagation, Style, Styles};
 use crate::sampling::{Pairs, SamplingConfig};
 use crate::sampling::rules::OwnedRules;
@@ -39,6 +40,8 @@ pub struct Given<'a> {
     pub baggage_tags: &'a [String],
     /// [`Settings::header_tags`](super::Settings::header_tags); the first 32 count.
     pub header_tags: &'a [String],
+    /// [`Settings::client_address`](super::Settings::client_address).
+    pub client_address: ClientAddress<'a>,
     /// [`Settings::sampling`](super::Settings::sampling).
     pub sampling: &'a SamplingConfig,
 }
@@ -70,6 +73,8 @@ impl Given<'_> {
             (RESTART, propagation.behaviour == ExtractBehaviour::Restart),
             (IGNORE, propagation.behaviour == ExtractBehaviour::Ignore),
             (HTTP_BAGGAGE, propagation.http_baggage),
+            (CLIENT_RESOLVED, matches!(self.client_address, ClientAddress::Resolved(_))),
+            (CLIENT_HIDDEN, self.client_address == ClientAddress::Hidden),
         ] {
             if is_set {
                 flags |= flag;
@@ -79,10 +84,14 @@ impl Given<'_> {
             let texts: Vec<String> = texts.iter().take(MOST_KEYS).map(|text| printable(text)).collect();
             texts.join(&char::from(KEY_END).to_string())
         };
+        let client_header = match self.client_address {
+            ClientAddress::Resolved(header) => String::from_utf8_lossy(header),
+            _ => "".into(),
+        };
         let limits = [propagation.tags_max_length, propagation.baggage_max_items, propagation.baggage_max_bytes];
         let [tags, items, bytes] = limits.map(|limit| format!("{limit:x}"));
         [
-            "3",
+            "4",
             &printable(self.service),
             &printable(self.env),
             &printable(self.version),
@@ -95,6 +104,7 @@ impl Given<'_> {
             &names(propagation.extract),
             &list(self.baggage_tags),
             &list(self.header_tags),
+            &printable(&client_header),
             &sampling.to_compact(),
         ]
         .join(&char::from(FIELD_END).to_string())

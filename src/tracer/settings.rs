@@ -126,6 +126,7 @@ mod tests {
                 propagation: &config.propagation,
                 baggage_tags: &config.baggage_tag_keys,
                 header_tags: &config.header_tags,
+                client_address: config.client_address(),
                 sampling: &config.sampling,
             }
             .to_text();

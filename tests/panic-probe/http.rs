@@ -2,8 +2,8 @@
 
 use crate::{any, bytes, probes, used};
 use ddtrace::http::{
-    Attributes, ErrorStatuses, HTTP, HTTPS, HeaderFields, Peer, Request, Target, describe_client, describe_headers,
-    describe_server, first_of_list, forwarded_part, is_error_status, is_telemetry, split_authority,
+    Attributes, ClientAddress, ErrorStatuses, HTTP, HTTPS, HeaderFields, Peer, Request, Target, describe_client,
+    describe_headers, describe_server, first_of_list, forwarded_part, is_error_status, is_telemetry, split_authority,
 };
 
 struct Unknown;
@@ -43,7 +43,12 @@ probes! {
             peer: Peer { address: bytes(), port: any(Some(0)), is_unix: any(true) },
         };
         used(request.name());
-        describe_server(&mut Unknown, &request, &Unknown);
+        let client =
+            any([ClientAddress::Conventional, ClientAddress::Resolved(bytes()), ClientAddress::Hidden]);
+        for client in client {
+            describe_server(&mut Unknown, &request, &Unknown, client);
+            used(client.of(&Unknown, &request.peer));
+        }
         describe_client(&mut Unknown, &request, bytes());
         describe_headers(&mut Unknown, &Unknown, core::iter::once((bytes(), bytes())), any("x"));
         let target = Target::of(bytes());

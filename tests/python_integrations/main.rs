@@ -1,6 +1,7 @@
 //! Python programs of common libraries, without a line of tracing code and with nothing installed but those: what is seen of
 //! them, at an OTLP receiver and at a Datadog Agent.
 
+mod addresses;
 mod bodies;
 mod clients;
 mod databases;

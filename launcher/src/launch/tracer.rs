@@ -18,6 +18,7 @@ pub fn settings(config: &Config, service: &str) -> (String, Option<Shortened>) {
         propagation: &config.propagation,
         baggage_tags: &config.baggage_tag_keys,
         header_tags: &config.header_tags,
+        client_address: config.client_address(),
         sampling: &config.sampling,
     }
     .to_text()

@@ -73,7 +73,7 @@ fn with_request(head: &RequestHead<'_>, scheme: Scheme, peer: &Address, tell: im
 pub(super) fn describe_server(told: &mut Told<'_>, head: &RequestHead<'_>, used: Scheme, peer: &Address) {
     with_request(head, used, peer, |request| {
         told.name(request.name(), b"http.server.request");
-        http::describe_server(told, request, &head.headers);
+        http::describe_server(told, request, &head.headers, native::client_address());
     });
     describe_headers(told, &head.headers, REQUEST_HEADER);
 }

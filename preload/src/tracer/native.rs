@@ -6,6 +6,7 @@ use super::{Tracer, existing_tracer, tracer_of_connections};
 use crate::process;
 use crate::thread;
 use core::sync::atomic::Ordering;
+use ddtrace::http::ClientAddress;
 use ddtrace::interface::NO_PARENT;
 use ddtrace::propagation::{Carrier, CarrierMut};
 use ddtrace::settings::HeaderTags;
@@ -56,6 +57,11 @@ pub(crate) fn lost() {
 /// The headers that become tags.
 pub(crate) fn header_tags() -> Option<HeaderTags<'static>> {
     existing_tracer().map(|tracer| tracer.settings.header_tags)
+}
+
+/// Whose address is told of as the client's.
+pub(crate) fn client_address() -> ClientAddress<'static> {
+    existing_tracer().map(|tracer| tracer.settings.client_address).unwrap_or_default()
 }
 
 /// More is known of a span.

@@ -2,6 +2,7 @@
 
 use super::describe::{Told, tag_headers};
 use super::{Call, Integration};
+use crate::engine::engine;
 use crate::headers::{self, Headers};
 use crate::span::Span;
 use crate::store::{self, Active};
@@ -50,7 +51,7 @@ impl Integration {
             ..Start::new(String::from(name), Parent::None)
         };
         let span = self.begin_as(py, start, parent, |data| {
-            http::describe_server(&mut Told(data), request, headers);
+            http::describe_server(&mut Told(data), request, headers, engine().resolution.config.client_address());
             tag_headers(data, headers, REQUEST_HEADER);
         })?;
         Ok(Begun::Traced(Call::new(span, SpanKind::Server, &before)))

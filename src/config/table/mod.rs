@@ -65,6 +65,8 @@ pub enum Id {
     NativeSpanEvents,
     Native,
     HeaderTags,
+    ClientIp,
+    ClientIpHeader,
     ServerErrorStatuses,
     SamplingRules,
     SamplingRate,

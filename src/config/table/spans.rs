@@ -145,6 +145,28 @@ pub(super) const SETTINGS: &[Setting] = &[
         ..Setting::BLANK
     },
     Setting {
+        id: Id::ClientIp,
+        key: "client_ip",
+        kind: Kind::Bool,
+        unset: "by OpenTelemetry's conventions",
+        dd: &["DD_TRACE_CLIENT_IP_ENABLED"],
+        hand_on: HandOn::Datadog,
+        help: "Whether the address of a request's client is found by Datadog's rule, in all the headers in which proxies tell of it; `false`: it is not told of",
+        example: "true",
+        ..Setting::BLANK
+    },
+    Setting {
+        id: Id::ClientIpHeader,
+        key: "client_ip_header",
+        kind: Kind::Text,
+        unset: "none",
+        dd: &["DD_TRACE_CLIENT_IP_HEADER"],
+        hand_on: HandOn::Datadog,
+        help: "The one header that the client's address is taken from, with `client_ip = true`",
+        example: "\"x-real-ip\"",
+        ..Setting::BLANK
+    },
+    Setting {
         id: Id::ServerErrorStatuses,
         key: "server_error_statuses",
         kind: Kind::List,
