@@ -63,6 +63,9 @@ fn what_the_variables_ask_for() {
         (&[("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "flask , django")][..], "[] ['requests'] False\n"),
         (&[("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "*")], NONE),
         (&[("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "redis, *")], NONE),
+        (&[("DD_PATCH_MODULES", "redis:true,flask:false")], "[] ['requests'] False\n"),
+        (&[("DD_TRACE_FLASK_ENABLED", "false"), ("DD_TRACE_REQUESTS_ENABLED", "0")], NONE),
+        (&[("DD_TRACE_FLASK_ENABLED", "true"), ("DD_PATCH_MODULES", "flask:false")], BOTH),
         (&[("DD_TRACE_OTEL_ENABLED", "false")], NONE),
         (&[("DD_TRACE_OTEL_ENABLED", "true")], BOTH),
         (&[("DD_TRACE_ENABLED", "false")], NONE),
@@ -85,6 +88,23 @@ fn what_the_variables_ask_for() {
     let (out, log) = run(&sandbox, &[&python("instr-venv"), "-c", LOADED]);
     assert_eq!(out, BOTH);
     assert!(log.contains("OTEL_PYTHON_DISTRO=another has no effect"), "{log}");
+}
+
+/// Who says in Datadog's words that a library is not to be traced wants no spans of it, whoever would make them.
+#[test]
+fn what_is_not_loaded_in_datadogs_words_is_said() {
+    let mut sandbox = sandbox();
+    sandbox.set("DD_PATCH_MODULES", "sqlite3:false");
+    let said = |program: &str| run(&sandbox, &[&python("instr-venv"), "-c", program]).1;
+    let log = said("import sqlite3; sqlite3.connect(':memory:').execute('SELECT 1')");
+    assert!(log.contains("the instrumentation sqlite3 is not loaded, as DD_PATCH_MODULES=sqlite3:false says"), "{log}");
+    assert!(sandbox.spans().is_empty());
+    let log = said("import ddtrace; ddtrace.patch(flask=False); import flask, sys\n\
+                    assert 'opentelemetry.instrumentation.flask' not in sys.modules");
+    assert!(log.contains("the instrumentation flask is not loaded, as patch(flask=False) says"), "{log}");
+    sandbox.set("DD_TRACE_DEBUG", "true");
+    let outcome = sandbox.run_traced([&python("instr-venv"), "-c", "import sqlite3"]);
+    assert!(outcome.err().contains("sqlite3 is not loaded, as DD_PATCH_MODULES"), "{outcome:?}");
 }
 
 /// Before all others, after all others, also where there are none; a distro that is asked for loads them.

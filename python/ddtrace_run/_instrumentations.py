@@ -202,7 +202,12 @@ def _instrument(point, distro, is_now):
     """Loads an instrumentation, now or when its library has been imported."""
 
     def load():
-        if _is_wanted():
+        from ddtrace_run.integrations import refusal
+
+        refused = refusal(point.name)
+        if refused is not None:
+            note("the instrumentation %s is not loaded, as %s says" % (point.name, refused))
+        elif _is_wanted():
             _guarded(point, lambda: _has_conflict(point) or _load_instrumentor(point, distro))
 
     of_contrib = point.module.startswith("opentelemetry.instrumentation.")

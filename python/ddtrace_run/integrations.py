@@ -40,6 +40,19 @@ _DATADOG_NAMES = {"aiohttp_client": "aiohttp", "psycopg2": "psycopg", "sqlite": 
 #: How the instrumentation of OpenTelemetry is called, where it is not called the same.
 _OTEL_NAMES = {"aiohttp": "aiohttp-server", "aiohttp_client": "aiohttp-client", "httplib": "urllib", "sqlite": "sqlite3"}
 
+#: Under which names Datadog's tracer knows libraries for which only OpenTelemetry has instrumentations.
+_OTHER_NAMES = {
+    "boto3sqs": "botocore",
+    "confluent_kafka": "kafka",
+    "grpc_aio_client": "grpc",
+    "grpc_aio_server": "grpc",
+    "grpc_client": "grpc",
+    "grpc_server": "grpc",
+    "mysqlclient": "mysqldb",
+    "openai_v2": "openai",
+    "threading": "futures",
+}
+
 
 def is_known(name):
     """Whether there can be an integration of that name."""
@@ -94,15 +107,37 @@ def _is_on(name):
     for each in names:
         if each in _wanted:
             return _wanted[each]
-    said = _truth(_variable(name, "DD_TRACE_%s_ENABLED") or "")
+    said = _said(names)
     if said is not None:
-        return said
+        return said[0]
+    disabled = [each.strip() for each in os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").split(",")]
+    return not {"*", _otel_name(name), *names}.intersection(disabled)
+
+
+def _said(names):
+    """What Datadog's variables say of an integration, and which of them does; None where they say nothing."""
+    for each in names:
+        variable = "DD_TRACE_%s_ENABLED" % each.upper()
+        text = os.environ.get(variable, "")
+        if _truth(text) is not None:
+            return _truth(text), "%s=%s" % (variable, text.strip())
     for item in os.environ.get("DD_PATCH_MODULES", "").split(","):
         each, _, wanted = item.partition(":")
         if each.strip() in names and _truth(wanted) is not None:
-            return _truth(wanted)
-    disabled = [each.strip() for each in os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").split(",")]
-    return not {"*", _otel_name(name), *names}.intersection(disabled)
+            return _truth(wanted), "DD_PATCH_MODULES=%s" % item.strip()
+    return None
+
+
+def refusal(instrumentation):
+    """What says, in Datadog's words, that an instrumentation of OpenTelemetry is not wanted; None where nothing does."""
+    own = instrumentation.replace("-", "_")
+    names = [name for name, other in _OTEL_NAMES.items() if other == instrumentation] or [own]
+    names = [each for name in names for each in _names(name)] + [name for name in (_OTHER_NAMES.get(own),) if name]
+    for each in names:
+        if each in _wanted:
+            return None if _wanted[each] else "patch(%s=False)" % each
+    said = _said(names)
+    return None if said is None or said[0] else said[1]
 
 
 _instrumentations = None
