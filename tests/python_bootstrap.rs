@@ -1,7 +1,7 @@
 //! `ddtrace-run bootstrap`: which instrumentations fit what a Python has, and how they get there.
 
 use ddtrace_test_support::python::python;
-use ddtrace_test_support::{Outcome, Sandbox, repository};
+use ddtrace_test_support::{Outcome, Sandbox, repository, target_dir};
 use std::fs;
 use std::path::PathBuf;
 
@@ -69,8 +69,13 @@ fn a_requirements_file() {
     // And nothing can be installed.
     let outcome = sandbox.run_traced(["bootstrap", "-a", "install", "--python", "venv"]);
     assert_eq!(outcome.code, Some(1));
+    let all = expected.iter().map(|each| format!("opentelemetry-instrumentation-{each}")).collect::<Vec<_>>().join(" ");
     assert!(
-        outcome.err().ends_with("this environment has no pip, and there is no uv: nothing is installed\n"),
+        outcome.err().ends_with(&format!(
+            "this environment has no pip, and there is no uv in PATH: nothing is installed. Either of these puts that right:\n\
+             ddtrace-run:   {python} -m ensurepip\n\
+             ddtrace-run:   uv pip install --python {python} {all}\n"
+        )),
         "{outcome:?}"
     );
 }
@@ -123,6 +128,61 @@ fn what_is_installed() {
     assert_eq!(install(&[], 0), expected);
     assert_eq!(install(&[], 0), all("installed already"));
     assert!(list().contains("opentelemetry-instrumentation-wsgi "), "{}", list());
+}
+
+/// Environments that uv has made have no pip in them.
+#[test]
+fn environments_of_uv() {
+    let mut sandbox = Sandbox::new(env!("CARGO_BIN_EXE_ddtrace-run"));
+    let uv = target_dir().join("instr-venv/bin/uv").display().to_string();
+    let found = sandbox.work().join("wheels");
+    fs::create_dir(&found).expect("a directory");
+    sandbox.set("UV_OFFLINE", "1").set("UV_NO_INDEX", "1").set("UV_FIND_LINKS", found);
+    wheels(&sandbox, &ALWAYS);
+    assert_eq!(sandbox.run_bare([uv.as_str(), "venv", "--quiet", "venv"]).code, Some(0));
+    for (name, value) in [("UV", uv.clone()), ("PATH", format!("{}:/usr/bin:/bin", uv.trim_end_matches("/uv")))] {
+        sandbox.set(name, value);
+        let outcome = sandbox.run_traced(["bootstrap", "-a", "install", "--python", "venv"]);
+        assert_eq!((outcome.code, outcome.out().lines().count()), (Some(0), ALWAYS.len()), "{name}: {outcome:?}");
+        assert!(
+            outcome.out().lines().all(|line| line.contains(": installed, for every program")),
+            "{name}: {outcome:?}"
+        );
+        assert!(!outcome.err().contains("Traceback"), "{name}: {outcome:?}");
+        sandbox.unset("UV");
+        assert_eq!(sandbox.run_bare([uv.as_str(), "venv", "--quiet", "--clear", "venv"]).code, Some(0));
+    }
+}
+
+/// A program's shim says nothing of its Python: pyenv knows it.
+#[test]
+fn shims_of_pyenv() {
+    let Some(pyenv) = std::env::var_os("PATH")
+        .and_then(|path| std::env::split_paths(&path).map(|entry| entry.join("pyenv")).find(|pyenv| pyenv.is_file()))
+    else {
+        println!("pyenv is not installed here");
+        return;
+    };
+    let (mut sandbox, venv) = sandbox(&["--without-pip"], &["Flask==3.0.0"]);
+    let root = sandbox.work().join("pyenv");
+    let versions = root.join("versions");
+    fs::create_dir_all(&versions).expect("a directory");
+    std::os::unix::fs::symlink(&venv, versions.join("mine")).expect("a link");
+    let script = venv.join("bin/shop");
+    fs::write(&script, format!("#!{}\n", venv.join("bin/python").display())).expect("a file");
+    fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("a mode");
+    sandbox.set("PYENV_ROOT", &root);
+    assert_eq!(sandbox.run_bare([pyenv.as_os_str(), "rehash".as_ref()]).code, Some(0));
+    sandbox.unset("PYENV_ROOT").set("PATH", format!("{}:/usr/bin:/bin", root.join("shims").display()));
+    sandbox.set("PYENV_VERSION", "mine");
+    for argv in [&["bootstrap"][..], &["bootstrap", "shop", "--port", "80"], &["bootstrap", "python3", "app.py"]] {
+        let outcome = sandbox.run_traced(argv);
+        assert_eq!(requirements(&outcome)[0], "flask==0.66b1", "{argv:?}: {outcome:?}");
+    }
+    sandbox.set("PYENV_VERSION", "another");
+    let outcome = sandbox.run_traced(["bootstrap", "shop"]);
+    assert_eq!((outcome.code, outcome.out().as_str()), (Some(127), ""), "{outcome:?}");
+    assert!(outcome.err().contains("version `another' is not installed"), "{outcome:?}");
 }
 
 #[test]

@@ -99,8 +99,10 @@ fn what_is_not_loaded_in_datadogs_words_is_said() {
     let log = said("import sqlite3; sqlite3.connect(':memory:').execute('SELECT 1')");
     assert!(log.contains("the instrumentation sqlite3 is not loaded, as DD_PATCH_MODULES=sqlite3:false says"), "{log}");
     assert!(sandbox.spans().is_empty());
-    let log = said("import ddtrace; ddtrace.patch(flask=False); import flask, sys\n\
-                    assert 'opentelemetry.instrumentation.flask' not in sys.modules");
+    let log = said(
+        "import ddtrace; ddtrace.patch(flask=False); import flask, sys\n\
+                    assert 'opentelemetry.instrumentation.flask' not in sys.modules",
+    );
     assert!(log.contains("the instrumentation flask is not loaded, as patch(flask=False) says"), "{log}");
     sandbox.set("DD_TRACE_DEBUG", "true");
     let outcome = sandbox.run_traced([&python("instr-venv"), "-c", "import sqlite3"]);

@@ -1,6 +1,7 @@
 """`ddtrace-run bootstrap`, run by the Python that it is about: finds the instrumentations of OpenTelemetry that fit the
 libraries which are installed, and prints or installs them."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -149,7 +150,8 @@ def _installer():
 
     if find_spec("pip") is not None:
         return [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    uv = shutil.which("uv")
+    # Which one has started this, `uv run` says.
+    uv = shutil.which("uv") or shutil.which(os.environ.get("UV", ""))
     return None if uv is None else [uv, "pip", "install", "--quiet", "--python", sys.executable]
 
 
@@ -163,7 +165,9 @@ def _install(packages, is_dry):
         return 0
     installer = _installer()
     if installer is None:
-        _say("this environment has no pip, and there is no uv: nothing is installed")
+        _say("this environment has no pip, and there is no uv in PATH: nothing is installed. Either of these puts that right:")
+        _say("  %s -m ensurepip" % sys.executable)
+        _say("  uv pip install --python %s %s" % (sys.executable, " ".join(missing)))
         return 1
     sys.stdout.flush()
     # What pip has to say is not what was done.

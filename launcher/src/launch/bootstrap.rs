@@ -55,9 +55,37 @@ fn python_of(asked: &Bootstrap, search_path: Option<&OsStr>) -> Result<PathBuf, 
         return found.ok_or_else(|| (format!("there is no {} in PATH", NAMES.join(" and no ")), 127));
     };
     let program = find(program).map_err(|error| (error.to_string(), error.exit_code().into()))?;
+    let program = shimmed(&program)?.unwrap_or(program);
     let looked_at = target::inspect(&program, search_path);
     let python = looked_at.python().map(Path::to_owned);
     python.ok_or_else(|| (format!("{} is no Python program", program.display()), EXIT_OWN_FAILURE))
+}
+
+/// The program that a shim of pyenv stands for, which only pyenv knows: it depends on variables and on files around. `None` for
+/// what is no shim.
+fn shimmed(program: &Path) -> Result<Option<PathBuf>, (String, i32)> {
+    /// Longer ones are something else.
+    const LONGEST: u64 = 4096;
+    let is_short = std::fs::metadata(program).is_ok_and(|file| file.len() <= LONGEST);
+    let text = if is_short { std::fs::read_to_string(program).unwrap_or_default() } else { String::new() };
+    let quoted = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.split_once('"'));
+        line.map(|(value, _)| value.to_owned())
+    };
+    let (Some(pyenv), Some(root), Some(name)) = (
+        quoted("exec \"").filter(|path| path.ends_with("/pyenv")),
+        quoted("export PYENV_ROOT=\""),
+        program.file_name(),
+    ) else {
+        return Ok(None);
+    };
+    let asked = Command::new(&pyenv).arg("which").arg(name).env("PYENV_ROOT", root).output();
+    let found = asked.map_err(|error| (format!("{pyenv}: {error}"), EXIT_OWN_FAILURE))?;
+    if !found.status.success() {
+        let said = String::from_utf8_lossy(&found.stderr).trim_end().to_owned();
+        return Err((if said.is_empty() { format!("{pyenv} does not know {}", program.display()) } else { said }, 127));
+    }
+    Ok(Some(String::from_utf8_lossy(&found.stdout).trim_end().into()))
 }
 
 #[cfg(test)]
