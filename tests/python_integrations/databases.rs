@@ -140,6 +140,38 @@ fn mysql() {
     }
 }
 
+/// With the tags of Datadog's tracer, and none of those of requests.
+#[test]
+fn at_an_agent() {
+    let agent = ddtrace_test_support::Agent::start();
+    let mut sandbox = sandbox();
+    sandbox.set("DD_TRACE_AGENT_URL", agent.url()).unset("DD_TRACE_EXPORTER");
+    let (port, of_postgres) = (free_port().to_string(), free_port());
+    let argv = ["redis-server", "--port", &port, "--save", "", "--bind", "127.0.0.1"];
+    let redis = Server::of(&mut sandbox, false, "redis", port.parse().unwrap(), &argv);
+    let postgres = ddtrace_test_support::servers::postgres_at(&sandbox, of_postgres);
+    let script = "import sys, psycopg, redis\n\
+        redis.Redis(host='127.0.0.1', port=int(sys.argv[1]), db=2).set('key', 'secret')\n\
+        psycopg.connect(host='127.0.0.1', port=int(sys.argv[2]), user='me', dbname='postgres').execute('SELECT 1')\n";
+    let outcome = sandbox.run_traced([&python(), "-c", script, &port, &of_postgres.to_string()]);
+    assert_eq!((outcome.code, outcome.err().as_str()), (Some(0), ""));
+    drop((redis, postgres));
+    sandbox.settle();
+    agent.assert_no_failed_check();
+    let traces = agent.datadog_traces();
+    let spans = traces.as_array().unwrap().iter().flat_map(|chunk| chunk.as_array().unwrap());
+    let tags = ["component", "db.system", "db.name", "out.host", "server.address", "http.server_name", "out.redis_db"];
+    let mut seen: Vec<String> = spans.map(|span| told(span, &tags)).collect();
+    seen.sort();
+    assert_eq!(
+        seen,
+        [
+            "postgres.query | SELECT ? | sql component=psycopg db.system=postgresql db.name=postgres out.host=127.0.0.1 server.address=127.0.0.1",
+            "redis.command | SET | redis component=redis db.system=redis out.host=127.0.0.1 server.address=127.0.0.1 out.redis_db=2.0",
+        ]
+    );
+}
+
 #[test]
 fn redis() {
     let mut sandbox = sandbox();

@@ -69,9 +69,23 @@ pub(super) fn add_tags<'a>(tags: &mut Tags<'a>, span: &'a Span, integration: &'a
     const OLDER: [(&str, &str); 3] =
         [("db.system.name", "db.system"), ("db.namespace", "db.name"), ("server.address", "out.host")];
     for (attribute, tag) in OLDER {
-        if let Some(text) = text(attribute) {
-            tags.add_own(tag, Cow::Borrowed(text));
+        match text(attribute) {
+            // The databases of Redis are numbers, and have a tag of their own.
+            Some(number) if integration == "redis" && tag == "db.name" => {
+                if let Ok(number) = number.parse::<u32>() {
+                    tags.set_number("out.redis_db", number.into());
+                }
+            }
+            Some(text) => tags.add_own(tag, Cow::Borrowed(text)),
+            None => {}
         }
+    }
+    // The name that servers of HTTP have for theirs is not that of what is asked for.
+    if let Some(host) = text("server.address")
+        && span.attribute("http.server_name").is_none()
+    {
+        tags.remove("http.server_name");
+        tags.add_own("server.address", Cow::Borrowed(host));
     }
     if let Some(Value::I64(port)) = span.attribute("server.port") {
         tags.set_number("network.destination.port", *port as f64);

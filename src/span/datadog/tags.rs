@@ -77,7 +77,8 @@ impl<'a> Tags<'a> {
         self.metrics.push((Cow::Borrowed(key), number));
     }
 
-    fn remove(&mut self, key: &str) {
+    /// Takes a tag away again.
+    pub fn remove(&mut self, key: &str) {
         self.meta.retain(|(k, _)| k != key);
         self.metrics.retain(|(k, _)| k != key);
     }
