@@ -108,3 +108,16 @@ fn answers_are_seen_however_they_are_read_or_not_at_all() {
         assert!(spans.iter().all(answered), "{spans:#?}");
     }
 }
+
+/// Stacks of 16 KiB are the smallest that a thread can have.
+#[test]
+fn threads_need_no_more_of_a_stack_than_they_have() {
+    let mut sandbox = sandbox();
+    let program = compile(&sandbox, "small_stacks");
+    sandbox.set("DD_SERVICE", "small");
+    let outcome = sandbox.assert_same(&[&program]);
+    assert_eq!((outcome.code, outcome.out().as_str()), (Some(0), "ok\n"));
+    let spans = sandbox.spans();
+    let server = only(&spans, |span| span.kind == "server");
+    assert_eq!(server.parent_id.as_ref(), Some(&only(&spans, |span| span.kind == "client").span_id));
+}

@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::mem::MaybeUninit;
+use core::ops::Range;
 
 /// The text does not fit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -79,6 +80,62 @@ impl<const N: usize> Bounded<N> {
         Ok(())
     }
 
+    /// From `start` on, has U+FFFD in place of what is no UTF-8. It needs no room but its own.
+    ///
+    /// # Errors
+    ///
+    /// [`DoesNotFit`]; what is in it from `start` on is of no use then.
+    pub fn replace_invalid(&mut self, start: usize) -> Result<(), DoesNotFit> {
+        const REPLACEMENT: [u8; 3] = *b"\xef\xbf\xbd";
+        // The text moves to the end of the room, and comes back from there: what is written never gets ahead of what is
+        // read, unless it is too long in the end.
+        let moved = self.room();
+        for index in (start..self.len()).rev() {
+            self.copy(index, index.wrapping_add(moved));
+        }
+        let (mut read, mut written) = (start.wrapping_add(moved), start);
+        while read < N {
+            let (valid, invalid) = match core::str::from_utf8(self.initialised(read..N)) {
+                Ok(rest) => (rest.len(), 0),
+                Err(error) => {
+                    let valid = error.valid_up_to();
+                    let rest = N.saturating_sub(read).saturating_sub(valid);
+                    (valid, error.error_len().unwrap_or(rest))
+                }
+            };
+            for _ in 0..valid {
+                self.copy(read, written);
+                (read, written) = (read.wrapping_add(1), written.wrapping_add(1));
+            }
+            read = read.saturating_add(invalid);
+            if invalid > 0 {
+                let place = self.bytes.get_mut(written..).and_then(|free| free.first_chunk_mut::<3>());
+                if written.wrapping_add(3) > read {
+                    return Err(DoesNotFit);
+                }
+                *place.ok_or(DoesNotFit)? = REPLACEMENT.map(MaybeUninit::new);
+                written = written.wrapping_add(3);
+            }
+        }
+        self.length = written as u16;
+        Ok(())
+    }
+
+    fn copy(&mut self, from: usize, to: usize) {
+        if let Some(byte) = self.bytes.get(from).copied()
+            && let Some(place) = self.bytes.get_mut(to)
+        {
+            *place = byte;
+        }
+    }
+
+    /// These bytes, all of which were written.
+    fn initialised(&self, range: Range<usize>) -> &[u8] {
+        let bytes = self.bytes.get(range).unwrap_or_default();
+        // SAFETY: `replace_invalid`, the only caller, has moved the text there, and u8 and MaybeUninit<u8> have the same layout.
+        unsafe { core::slice::from_raw_parts(bytes.as_ptr().cast::<u8>(), bytes.len()) }
+    }
+
     /// Replaces the text.
     ///
     /// # Errors
@@ -121,6 +178,27 @@ impl<const N: usize> fmt::Debug for Bounded<N> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use std::string::String;
+
+    proptest! {
+        #[test]
+        fn what_is_no_utf_8_is_replaced(
+            before in "[a-z]{0,9}",
+            text in prop_oneof![
+                proptest::collection::vec(any::<u8>(), 0..60),
+                proptest::collection::vec(prop_oneof![Just(0xe2u8), Just(0x82), Just(0xac), Just(0xff), Just(b'a'), Just(0xf0)], 0..60),
+            ],
+        ) {
+            let mut bounded = Bounded::<64>::new();
+            prop_assume!(bounded.push(before.as_bytes()).and_then(|()| bounded.push(&text)).is_ok());
+            let expected = before.clone() + &String::from_utf8_lossy(&text);
+            match bounded.replace_invalid(before.len()) {
+                Ok(()) => prop_assert_eq!(bounded.as_bytes(), expected.as_bytes()),
+                Err(DoesNotFit) => prop_assert!(expected.len() > 64, "{}", expected.len()),
+            }
+        }
+    }
 
     #[test]
     fn what_does_not_fit_changes_nothing() {

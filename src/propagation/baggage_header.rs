@@ -56,10 +56,7 @@ impl<'a> Member<'a> {
     }
 
     fn give(&self, each: &mut EachMember<'_>) {
-        let mut buffer = Bounded::new();
-        if let Some((key, value)) = decode_pair(self.key, self.value, &mut buffer) {
-            each(key, value, self.properties);
-        }
+        let _ = decode_pair(self.key, self.value, |key, value| each(key, value, self.properties));
     }
 }
 
@@ -103,7 +100,17 @@ fn is_sound_as_a_whole(carrier: &dyn Carrier) -> bool {
 }
 
 /// Writes the header, if there is anything to write. Members beyond the limits are left out from the end.
-pub(super) fn write(source: &dyn BaggageSource, dialect: Dialect, mut room: Room, carrier: &mut dyn CarrierMut) {
+pub(super) fn write(source: &dyn BaggageSource, dialect: Dialect, room: Room, carrier: &mut dyn CarrierMut) {
+    let mut is_empty = true;
+    source.members(&mut |_, _, _| is_empty = false);
+    if !is_empty {
+        write_members(source, dialect, room, carrier);
+    }
+}
+
+/// By itself, as threads of programs may have small stacks, and seldom need this.
+#[inline(never)]
+fn write_members(source: &dyn BaggageSource, dialect: Dialect, mut room: Room, carrier: &mut dyn CarrierMut) {
     let mut header = Bounded::<MAX_TEXT>::new();
     source.members(&mut |key, value, properties| {
         // Datadog's tracers trim; to them, a member without a value makes all baggage invalid.

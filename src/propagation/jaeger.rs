@@ -67,8 +67,11 @@ fn parse(header: &[u8], context: &mut SpanContext) -> Option<()> {
         return None;
     }
     // Old clients encode the colons.
-    let mut buffer = Bounded::new();
-    let mut fields = decode(header, &mut buffer)?.split(|byte| *byte == b':');
+    decode(header, |header| parse_decoded(header, context)).flatten()
+}
+
+fn parse_decoded(header: &[u8], context: &mut SpanContext) -> Option<()> {
+    let mut fields = header.split(|byte| *byte == b':');
     let [trace, span, parent, flags] = [fields.next()?, fields.next()?, fields.next()?, fields.next()?];
     if fields.next().is_some() || flags.len() > 2 {
         return None;
@@ -107,11 +110,12 @@ pub(super) fn read_prefixed(
         if key.is_empty() || !Class::PRINTABLE.has_all(key) || !room.take(key.len().saturating_add(value.len())) {
             return;
         }
-        let mut buffer = Bounded::new();
-        let value = if prefix == BAGGAGE_PREFIX { decode(value, &mut buffer) } else { Some(value) };
-        if let Some(value) = value {
+        let mut give = |value: &[u8]| sink.member(key, value, b"");
+        if prefix == BAGGAGE_PREFIX {
+            any |= decode(value, give).is_some();
+        } else {
+            give(value);
             any = true;
-            sink.member(key, value, b"");
         }
     });
     any

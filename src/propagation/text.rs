@@ -115,29 +115,30 @@ pub(super) fn encode<const N: usize>(out: &mut Bounded<N>, text: &[u8], as_is: C
 
 /// Decodes percent-encoded text. `+` stays `+`, a `%` without two digits stays as it is, and what is no UTF-8 becomes
 /// U+FFFD, as W3C Baggage demands. `None` if it is too long.
-pub(super) fn decode<'a>(text: &'a [u8], buffer: &'a mut Bounded<MAX_TEXT>) -> Option<&'a [u8]> {
-    if is_plain(text) {
-        return Some(text);
-    }
-    buffer.clear();
-    decode_behind(buffer, text)?;
-    Some(buffer.as_bytes())
+pub(super) fn decode<R>(text: &[u8], take: impl FnOnce(&[u8]) -> R) -> Option<R> {
+    decode_pair(text, b"", |text, _| take(text))
 }
 
-/// [`decode`] of two texts, which may need no more than `buffer` together.
-pub(super) fn decode_pair<'a>(
-    first: &'a [u8],
-    second: &'a [u8],
-    buffer: &'a mut Bounded<MAX_TEXT>,
-) -> Option<(&'a [u8], &'a [u8])> {
+/// [`decode`] of two texts, which may need no more than [`MAX_TEXT`] bytes together.
+pub(super) fn decode_pair<R>(first: &[u8], second: &[u8], take: impl FnOnce(&[u8], &[u8]) -> R) -> Option<R> {
     if is_plain(first) && is_plain(second) {
-        return Some((first, second));
+        return Some(take(first, second));
     }
-    buffer.clear();
-    decode_behind(buffer, first)?;
+    let (mut take, mut taken) = (Some(take), None);
+    decode_in_room(first, second, &mut |first, second| taken = take.take().map(|take| take(first, second)));
+    taken
+}
+
+/// By itself, as threads of programs may have small stacks, and seldom need this.
+#[inline(never)]
+fn decode_in_room(first: &[u8], second: &[u8], take: &mut dyn FnMut(&[u8], &[u8])) -> Option<()> {
+    let mut buffer = Bounded::<MAX_TEXT>::new();
+    decode_behind(&mut buffer, first)?;
     let middle = buffer.len();
-    decode_behind(buffer, second)?;
-    buffer.as_bytes().split_at_checked(middle)
+    decode_behind(&mut buffer, second)?;
+    let (first, second) = buffer.as_bytes().split_at_checked(middle)?;
+    take(first, second);
+    Some(())
 }
 
 fn is_plain(text: &[u8]) -> bool {
@@ -169,21 +170,7 @@ fn decode_behind(buffer: &mut Bounded<MAX_TEXT>, text: &[u8]) -> Option<()> {
         rest = more;
     }
     let added = buffer.as_bytes().get(start..)?;
-    if core::str::from_utf8(added).is_err() { replace_invalid(buffer, start) } else { Some(()) }
-}
-
-#[cold]
-#[inline(never)]
-fn replace_invalid(buffer: &mut Bounded<MAX_TEXT>, start: usize) -> Option<()> {
-    let copy = buffer.clone();
-    buffer.truncate(start);
-    for chunk in copy.as_bytes().get(start..)?.utf8_chunks() {
-        buffer.push(chunk.valid().as_bytes()).ok()?;
-        if !chunk.invalid().is_empty() {
-            buffer.push("\u{fffd}".as_bytes()).ok()?;
-        }
-    }
-    Some(())
+    if core::str::from_utf8(added).is_err() { buffer.replace_invalid(start).ok() } else { Some(()) }
 }
 
 #[cfg(test)]
@@ -194,7 +181,7 @@ mod tests {
     use std::vec::Vec;
 
     fn decoded(text: &[u8]) -> String {
-        String::from_utf8(decode(text, &mut Bounded::new()).unwrap().to_vec()).unwrap()
+        decode(text, |decoded| String::from_utf8(decoded.to_vec()).unwrap()).unwrap()
     }
 
     #[test]
@@ -214,10 +201,10 @@ mod tests {
         ] {
             assert_eq!(decoded(text), expected);
         }
-        assert_eq!(decode(&[b'%'; MAX_TEXT + 1], &mut Bounded::new()), None);
-        assert_eq!(decode(&[0xff; MAX_TEXT], &mut Bounded::new()), None);
+        assert_eq!(decode(&[b'%'; MAX_TEXT + 1], <[u8]>::len), None);
+        assert_eq!(decode(&[0xff; MAX_TEXT], <[u8]>::len), None);
         let pair = (&b"a"[..], "\u{fffd}b".as_bytes());
-        assert_eq!(decode_pair(b"%61", b"%FFb", &mut Bounded::new()), Some(pair));
+        assert_eq!(decode_pair(b"%61", b"%FFb", |first, second| (first, second) == pair), Some(true));
     }
 
     #[test]

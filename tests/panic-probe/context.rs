@@ -25,6 +25,7 @@ probes! {
         let mut text = any(Bounded::<MAX_TRACE_STATE>::new());
         used((text.push(bytes()), text.set(bytes())));
         text.truncate(any(0));
+        used(text.replace_invalid(any(0)));
         used((text.as_bytes(), text.as_str(), text.len(), text.room(), text.is_empty()));
         used(text.clone() == text);
         text.clear();

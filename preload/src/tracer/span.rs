@@ -237,7 +237,8 @@ impl Tracer {
             return None;
         }
         let number = self.native_surroundings();
-        let span = self.span(number).filter(|span| span.kind() == SERVER && span.is_of_connection)?;
+        let span =
+            self.span(number).filter(|span| span.kind() == SERVER && span.is_of_connection && !span.is_lent())?;
         if let Some(Handle::Context(key)) = self.handle(context) {
             let came = self.traces.enter(key)?;
             let is_its = came.trace_id() == span.trace.trace_id() && came.parent() == span.trace.parent();
