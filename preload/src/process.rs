@@ -215,6 +215,7 @@ fn become_process(span: SpanId, parent: SpanId) {
     thread::current().reset();
     tracer::become_child();
     libraries::become_child();
+    net::become_child();
     RANDOM.reseed();
     PID.store(pid, Ordering::Relaxed);
     PPID.store(sys::getppid(), Ordering::Relaxed);

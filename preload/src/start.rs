@@ -55,7 +55,7 @@ pub(crate) unsafe extern "C" fn constructor(argc: usize, argv: *const *const u8,
     unsafe { environment::remember(&found, own_library_path(&auxv), context_is_ours) };
     process::arm(own);
     if tracer::wants_connections() {
-        net::enable();
+        net::enable(executable);
         libraries::hook();
     }
 }

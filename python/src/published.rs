@@ -8,6 +8,7 @@ use crate::once::Once;
 use crate::places;
 use crate::span::Span;
 use crate::store::{self, Active};
+use crate::tasks;
 use crate::variable;
 use ddtrace::settings::Native;
 use pyo3::intern;
@@ -38,7 +39,9 @@ pub(crate) fn publish(py: Python<'_>, active: &Active<'_>, context: usize) {
         engine().tracer.activate_natively(lent);
     } else {
         engine().tracer.activate_natively(0);
-        places::publish(py, context, if leaves_contexts_entered(py) { 0 } else { lent });
+        // A task with nothing active goes on with its request.
+        let what = if lent == 0 { tasks::request_of_context(py).unwrap_or(0) } else { lent };
+        places::publish(py, context, if leaves_contexts_entered(py) { 0 } else { what });
     }
 }
 

@@ -37,9 +37,14 @@ pub(crate) fn request_here(py: Python<'_>, peer: Option<SocketAddr>) -> NativeRe
     }
 }
 
+/// The handle of the request that the current task belongs to, while that is open.
+pub(crate) fn request_of_context(py: Python<'_>) -> Option<u64> {
+    let known = variable(py).and_then(|variable| variable.get(py)).ok()??.extract::<u64>().ok()?;
+    engine().tracer.is_open_natively(known).then_some(known)
+}
+
 fn find_request(py: Python<'_>) -> PyResult<NativeRequest> {
-    let known = variable(py)?.get(py)?.and_then(|number| number.extract::<u64>().ok());
-    if let Some(number) = known.filter(|number| engine().tracer.is_open_natively(*number)) {
+    if let Some(number) = request_of_context(py) {
         return Ok(NativeRequest::Known(number));
     }
     // On the thread of a loop the work of many takes turns.

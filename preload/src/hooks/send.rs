@@ -258,9 +258,23 @@ unsafe fn readable<'a>(vectors: *const Vector, count: usize) -> &'a [Vector] {
 /// `call` writes the vectors to the descriptor.
 #[cold]
 unsafe fn watched_write(fd: i32, vectors: &[Vector], call: impl FnOnce() -> isize) -> isize {
+    if !net::may_ask(fd) {
+        let result = call();
+        // SAFETY: the call has sent so much of them.
+        unsafe { sent(fd, vectors, result) };
+        return result;
+    }
+    // SAFETY: the caller's promise.
+    net::while_sending(fd, || unsafe { write_of_client(fd, vectors, call) })
+}
+
+/// # Safety
+///
+/// As for [`watched_write`].
+unsafe fn write_of_client(fd: i32, vectors: &[Vector], call: impl FnOnce() -> isize) -> isize {
     let mut prepared = Prepared::new();
     // SAFETY: the caller's promise.
-    if net::may_ask(fd) && unsafe { net::prepare(fd, vectors, &mut prepared) } {
+    if unsafe { net::prepare(fd, vectors, &mut prepared) } {
         // SAFETY: the type of writev.
         if let Some(writev) = unsafe { real::<Writev>(Function::Writev) } {
             // SAFETY: buffers of the host's and of ours, which stay where they are.
@@ -301,10 +315,30 @@ unsafe fn watched_send(
         net::lose(fd);
         return call();
     }
+    if !net::may_ask(fd) {
+        let result = call();
+        // SAFETY: the call has sent so much of them.
+        unsafe { sent(fd, vectors, result) };
+        return result;
+    }
+    // SAFETY: the caller's promise.
+    net::while_sending(fd, || unsafe { send_of_client(fd, vectors, flags, message, call) })
+}
+
+/// # Safety
+///
+/// As for [`watched_send`].
+unsafe fn send_of_client(
+    fd: i32,
+    vectors: &[Vector],
+    flags: i32,
+    message: &Message,
+    call: impl FnOnce() -> isize,
+) -> isize {
     let mut prepared = Prepared::new();
     // What is sent without a copy must stay as it is for longer than a connection lives.
     // SAFETY: the caller's promise.
-    if net::may_ask(fd) && flags & MSG_ZEROCOPY == 0 && unsafe { net::prepare(fd, vectors, &mut prepared) } {
+    if flags & MSG_ZEROCOPY == 0 && unsafe { net::prepare(fd, vectors, &mut prepared) } {
         // SAFETY: the type of sendmsg.
         if let Some(sendmsg) = unsafe { real::<Sendmsg>(Function::Sendmsg) } {
             let send = |own: &[Vector]| {

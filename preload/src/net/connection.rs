@@ -8,7 +8,8 @@ use super::rewrite::Rewrite;
 use crate::protocol::{Lost, Parser, Room, Side};
 use core::cell::UnsafeCell;
 use core::hint::spin_loop;
-use core::sync::atomic::{AtomicBool, Ordering, fence};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
+use ddtrace::sys;
 
 /// How often is looked for who else is at a connection. He needs a few microseconds, if he is not interrupted.
 const PATIENCE: u32 = 200;
@@ -71,6 +72,8 @@ pub(crate) struct Connection {
     pub(super) traffic: Guarded<Traffic>,
     /// Something of the traffic was not seen.
     pub(super) is_lost: AtomicBool,
+    /// How many threads are in a call that sends: what that has sent is seen when it comes back.
+    pub(super) calls: AtomicU32,
 }
 
 /// What goes over a connection.
@@ -126,6 +129,23 @@ impl Connection {
                 is_sent: false,
             }),
             is_lost: AtomicBool::new(false),
+            calls: AtomicU32::new(0),
+        }
+    }
+
+    /// Before an answer is looked at: whoever has sent the request for it may be on his way back from the call, in another
+    /// thread, and is waited for, a little.
+    pub(super) fn wait_for_request(&self) {
+        const MOST_LOOKS: u32 = 2000;
+        for _ in 0..MOST_LOOKS {
+            if self.calls.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            let awaits_none = |traffic: &mut Traffic| !traffic.is_accepted && !traffic.exchanges.is_pending();
+            if self.traffic.with(awaits_none) == Some(false) {
+                return;
+            }
+            sys::give_way();
         }
     }
 

@@ -2,8 +2,9 @@
 
 use super::address::Address;
 use super::memory::{ROOM, RoomRef, memory};
-use super::{database, http};
+use super::{database, http, waits};
 use crate::protocol::{End, Event, MOST_PENDING, MOST_PIPELINED, Request, Response};
+use crate::tracer::native::Begun;
 use crate::tracer::{Told, native};
 use ddtrace::context::Bounded;
 use ddtrace::sys;
@@ -98,6 +99,9 @@ impl Exchanges {
                     return native::lost();
                 }
                 let span = self.begin(&request, fd);
+                if self.is_accepted && span != 0 {
+                    waits::request_came();
+                }
                 self.push(Exchange { span, request: self.served });
             }
             Event::Response(response) => {
@@ -127,7 +131,7 @@ impl Exchanges {
             return span;
         }
         match request {
-            Request::Http(head) => self.begin_http(head, fd),
+            Request::Http(head) => self.begin_http(head, fd).span,
             Request::Postgres(statement) => {
                 self.begin_database(fd, |told, peer| database::describe_postgres(told, statement, peer))
             }
@@ -140,22 +144,23 @@ impl Exchanges {
     fn begin_database(&mut self, fd: i32, describe: impl Fn(&mut Told<'_>, &Address)) -> u64 {
         self.know_peer(fd);
         let owner = self.take_owner();
-        native::begin_client(owner, None, &mut |told| describe(told, &self.peer))
+        native::begin_client(owner, waits::is_certain(), None, &mut |told| describe(told, &self.peer)).span
     }
 
     /// Begins the span of a request that comes in or is about to go out.
-    pub(super) fn begin_http(&mut self, head: &crate::protocol::http::RequestHead<'_>, fd: i32) -> u64 {
+    pub(super) fn begin_http(&mut self, head: &crate::protocol::http::RequestHead<'_>, fd: i32) -> Begun {
         self.know_peer(fd);
         let scheme = if self.is_secure { http::HTTPS } else { http::HTTP };
         if self.is_accepted {
             let headers = http::context_headers(head);
-            native::begin_server(headers, &mut |told| http::describe_server(told, head, scheme, &self.peer))
+            let span = native::begin_server(headers, &mut |told| http::describe_server(told, head, scheme, &self.peer));
+            Begun { span, context: span }
         } else {
             let owner = self.take_owner();
             if http::is_telemetry(head) {
-                return 0;
+                return Begun::NOTHING;
             }
-            native::begin_client(owner, http::context_headers(head), &mut |told| {
+            native::begin_client(owner, waits::is_certain(), http::context_headers(head), &mut |told| {
                 http::describe_client(told, head, scheme, &self.peer)
             })
         }
@@ -164,10 +169,7 @@ impl Exchanges {
     /// What a request that goes out belongs to, if the thread itself has nothing to say.
     fn take_owner(&mut self) -> u64 {
         let owner = core::mem::take(&mut self.owner);
-        self.served = match native::current_request() {
-            0 => owner,
-            request => request,
-        };
+        self.served = if owner == 0 { native::current_request() } else { owner };
         owner
     }
 
@@ -182,6 +184,9 @@ impl Exchanges {
     fn end(&self, span: u64, answer: &Answer, end: &End) {
         if span == 0 {
             return;
+        }
+        if self.is_accepted {
+            waits::request_went();
         }
         let outcome = http::Outcome::of(answer.status, end, self.is_accepted, self.why);
         if self.is_database {
@@ -211,6 +216,9 @@ impl Exchanges {
     /// The connection is not understood any more: what is open ends here, and nothing is said of how.
     pub(super) fn give_up(&mut self) {
         while let Some((exchange, _)) = self.pop() {
+            if self.is_accepted && exchange.span != 0 {
+                waits::request_went();
+            }
             native::end(exchange.span, false, &mut |_| {});
         }
         self.abandon_prepared();

@@ -135,8 +135,9 @@ impl Outcome {
 
     /// What failed, as `error.type` has it; empty where nothing did, or where it is the number.
     fn error(&self, number: &mut Option<Decimal>) -> &'static [u8] {
-        let is_over = self.why.is_none();
-        if is_over && http::is_error_status(self.status, self.is_server, &ErrorStatuses::DEFAULT) {
+        // Who has read the status may do without the rest.
+        let is_told = self.why.is_none() || !self.is_server && self.status != 0;
+        if is_told && http::is_error_status(self.status, self.is_server, &ErrorStatuses::DEFAULT) {
             *number = Some(Decimal::of(self.status.into()));
         }
         self.failure()
@@ -217,6 +218,7 @@ mod tests {
         assert_eq!(outcome(0, true, Some(Why::Closed)), (true, &b"connection_closed"[..]));
         assert_eq!(outcome(0, true, Some(Why::LeftToOthers)), (false, &b""[..]));
         assert_eq!(outcome(200, true, Some(Why::LeftToOthers)), (true, &b"connection_closed"[..]));
+        assert!(outcome(404, false, Some(Why::Closed)).0 && !outcome(200, false, Some(Why::Closed)).0);
         assert_eq!(outcome(200, true, Some(Why::Failed(104))), (true, &b"ECONNRESET"[..]));
     }
 }

@@ -62,8 +62,9 @@ pub(crate) struct Vector {
     pub(crate) length: usize,
 }
 
-/// Looks at connections from here on. Called once, from the constructor.
-pub(crate) fn enable() {
+/// Looks at connections from here on, those of the program with this path. Called once, from the constructor.
+pub(crate) fn enable(executable: &[u8]) {
+    waits::know_program(executable);
     ENABLED.store(true, Ordering::Relaxed);
 }
 
@@ -90,6 +91,19 @@ pub(crate) fn is_watched(fd: i32) -> bool {
 /// another reason.
 pub(crate) fn may_ask(fd: i32) -> bool {
     word_of(fd).is_some_and(|word| word.load(Ordering::Relaxed) & ACCEPTED == 0) || session::is_in_a_call()
+}
+
+/// What the program is about to send over a connection that it has made is seen when `call` is back.
+pub(crate) fn while_sending<R>(fd: i32, call: impl FnOnce() -> R) -> R {
+    if let Some(connection) = connection(fd) {
+        connection.calls.fetch_add(1, Ordering::AcqRel);
+    }
+    let result = call();
+    if let Some(connection) = connection(fd) {
+        // The number may be that of another connection by now.
+        let _ = connection.calls.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |calls| calls.checked_sub(1));
+    }
+    result
 }
 
 fn key_of(word: u64) -> Option<Key> {
@@ -196,7 +210,7 @@ pub(crate) unsafe fn connected(fd: i32, address: *const u8, length: u32, is_done
     let peer = Address::of(bytes).filter(|_| sys::is_stream_socket(fd));
     match (peer, sys::file_status(fd)) {
         (Some(peer), Ok(status)) => {
-            let request = native::current_request();
+            let request = if waits::is_certain() { native::current_request() } else { 0 };
             // What was waited for until it was connected is used at once, if it is for the present request. Else nobody knows
             // for whom it waits.
             let owner = if request != 0 && is_done && !sys::is_nonblocking(fd) { 0 } else { request };
@@ -204,6 +218,11 @@ pub(crate) unsafe fn connected(fd: i32, address: *const u8, length: u32, is_done
         }
         _ => forget(fd),
     }
+}
+
+/// In a forked child.
+pub(crate) fn become_child() {
+    waits::become_child();
 }
 
 /// The program closes a descriptor, or puts something else in its place.

@@ -21,6 +21,7 @@ pub(crate) unsafe fn received(place: Place, vectors: &[Vector], count: usize) {
         return;
     }
     let fd = place.descriptor();
+    connection.wait_for_request();
     let result = connection.with_traffic(|traffic| {
         let side = traffic.other_side();
         let is_answer = !traffic.is_accepted && traffic.exchanges.is_pending();

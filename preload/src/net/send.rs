@@ -210,17 +210,21 @@ fn plan(exchanges: &mut Exchanges, head: &RequestHead<'_>, before: usize, known:
     if exchanges.prepared.is_some() {
         return None;
     }
-    let span = exchanges.begin_http(head, fd);
+    let begun = exchanges.begin_http(head, fd);
     // Also where there is none: it is not tried twice.
-    exchanges.prepared = Some(span);
+    exchanges.prepared = Some(begun.span);
     let length = head.headers.head_length();
-    if span == 0 || !head.headers.is_complete() || length > MAX_HEAD || head.headers.iter().count() > MOST_LINES {
+    if begun.context == 0
+        || !head.headers.is_complete()
+        || length > MAX_HEAD
+        || head.headers.iter().count() > MOST_LINES
+    {
         return None;
     }
     let mut text = memory()?.take_room()?;
     let room = text.bytes().get_mut(..MAX_TEXT)?;
     let mut lines = Lines { room, used: 0, names: [(0, 0); MOST_OWN_LINES], count: 0, is_full: false };
-    if !native::inject(span, &mut lines) || lines.is_full || lines.used == 0 {
+    if !native::inject(begun.context, &mut lines) || lines.is_full || lines.used == 0 {
         return None;
     }
     // Before the empty line, so that something is left for the program to send behind it.

@@ -8,7 +8,7 @@
 use super::{ENABLED, MOST_DESCRIPTORS, connection};
 use crate::thread;
 use crate::tracer::native;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// A bit for each descriptor at which connections were accepted.
 static LISTENERS: [AtomicU64; MOST_DESCRIPTORS / 64] = [const { AtomicU64::new(0) }; MOST_DESCRIPTORS / 64];
@@ -51,6 +51,41 @@ pub(crate) fn waits_for_anything() {
 fn serve_nothing() {
     native::set_current_request(0);
     native::forget_lent();
+}
+
+/// How many requests that have come in are not answered.
+static SERVED: AtomicU32 = AtomicU32::new(0);
+
+/// In this program's loops what is asked for right after a head was read is for that request: nothing else asks for anything.
+static IS_AT_ONCE: AtomicBool = AtomicBool::new(false);
+
+/// Servers of which that is known. In all others timers, finished work of other threads, and tasks that another one has woken
+/// have their turn before the thread waits once more.
+const AT_ONCE: [&[u8]; 3] = [b"nginx", b"haproxy", b"lighttpd"];
+
+/// This is the program that runs in the process.
+pub(super) fn know_program(path: &[u8]) {
+    let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    IS_AT_ONCE.store(AT_ONCE.contains(&name), Ordering::Relaxed);
+}
+
+pub(super) fn request_came() {
+    SERVED.fetch_add(1, Ordering::Relaxed);
+}
+
+pub(super) fn request_went() {
+    let _ = SERVED.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| count.checked_sub(1));
+}
+
+/// A forked child serves nothing of its parent's.
+pub(super) fn become_child() {
+    SERVED.store(0, Ordering::Relaxed);
+}
+
+/// Whether what the thread does is for the request that it was seen to read, if it has not waited since: in an event loop that
+/// is so as long as there is no other.
+pub(super) fn is_certain() -> bool {
+    !is_loop() || IS_AT_ONCE.load(Ordering::Relaxed) || SERVED.load(Ordering::Relaxed) <= 1
 }
 
 /// Whether the thread was seen to wait for other requests.

@@ -100,7 +100,19 @@ impl Tracer {
     pub(super) fn request(&'static self) -> u64 {
         let place = &thread::current().request;
         let number = place.load(Ordering::Relaxed);
-        if number == 0 || self.is_open(number) {
+        if number == 0 {
+            return 0;
+        }
+        if let Some(span) = self.span(number) {
+            // Another thread has read more of it, and works on it now.
+            let served_by = span.served_by.load(Ordering::Relaxed);
+            if served_by == 0 || served_by == thread::current().number() {
+                return number;
+            }
+            place.store(0, Ordering::Relaxed);
+            return 0;
+        }
+        if self.is_open(number) {
             return number;
         }
         // One of the process that this one was forked from is its child's as well.

@@ -25,19 +25,46 @@ pub(crate) fn begin_server(headers: Option<&dyn Carrier>, describe: &mut dyn FnM
     or_lost(place.and_then(|place| tracer.begin(place, SERVER, 0, None, describe)))
 }
 
-/// A request that goes out: begins its span, below `owner` where the thread has nothing better to say. 0 where no span
-/// could be made, or the program has made one of its own for the request: it is active, or its context is in `headers`.
-pub(crate) fn begin_client(owner: u64, headers: Option<&dyn Carrier>, describe: &mut dyn FnMut(&mut Told<'_>)) -> u64 {
-    let Some(tracer) = tracer_of_connections() else { return 0 };
-    let surroundings = tracer.in_place().unwrap_or_else(|| tracer.surroundings());
+/// What becomes of a request that goes out.
+#[derive(Clone, Copy)]
+pub(crate) struct Begun {
+    /// The handle of its span; 0 where there is none.
+    pub(crate) span: u64,
+    /// The handle of whose context it is to carry; 0 where that is nobody's.
+    pub(crate) context: u64,
+}
+
+impl Begun {
+    /// It is left alone.
+    pub(crate) const NOTHING: Begun = Begun { span: 0, context: 0 };
+}
+
+/// A request that goes out: begins its span, below what is active, or else below `owner`, for whom its connection was made, or
+/// else below what the thread serves, if that `is_certain`. There is none where no span could be made, or the program has made
+/// one of its own for the request: it is active, and its context is what the request carries, or that is in `headers`.
+pub(crate) fn begin_client(
+    owner: u64,
+    is_certain: bool,
+    headers: Option<&dyn Carrier>,
+    describe: &mut dyn FnMut(&mut Told<'_>),
+) -> Begun {
+    let Some(tracer) = tracer_of_connections() else { return Begun::NOTHING };
+    let active = tracer.in_place().unwrap_or_else(|| tracer.active());
     // An owner that has ended is no parent: the connection serves others now.
-    let parent = if surroundings == 0 && tracer.is_open(owner) { owner } else { surroundings };
-    let is_traced = tracer.span(surroundings).is_some_and(|span| span.kind() == CLIENT);
-    if is_traced || headers.is_some_and(|headers| tracer.brings_foreign_context(parent, headers)) {
-        return 0;
+    let parent = match active {
+        0 if tracer.is_open(owner) => owner,
+        0 if is_certain => tracer.request(),
+        active => active,
+    };
+    if headers.is_some_and(|headers| tracer.brings_foreign_context(parent, headers)) {
+        return Begun::NOTHING;
     }
-    let place = tracer.place_of(parent, 0, CLIENT);
-    or_lost(place.and_then(|place| tracer.begin(place, CLIENT, 0, None, describe)))
+    if tracer.span(active).is_some_and(|span| span.kind() == CLIENT) {
+        return Begun { span: 0, context: active };
+    }
+    let place = tracer.place_of_connection(parent, CLIENT);
+    let span = or_lost(place.and_then(|place| tracer.begin(place, CLIENT, 0, None, describe)));
+    Begun { span, context: span }
 }
 
 fn or_lost(span: Option<u64>) -> u64 {
@@ -101,7 +128,13 @@ pub(crate) fn current_request() -> u64 {
 
 /// The calling thread serves this request from now on; 0 for none.
 pub(crate) fn set_current_request(span: u64) {
-    thread::current().request.store(span, Ordering::Relaxed);
+    let thread = thread::current();
+    thread.request.store(span, Ordering::Relaxed);
+    if span != 0
+        && let Some(span) = existing_tracer().and_then(|tracer| tracer.span(span))
+    {
+        span.served_by.store(thread.number(), Ordering::Relaxed);
+    }
 }
 
 /// What a language's own tracer had active on this thread is not what the thread works for any more.

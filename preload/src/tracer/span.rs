@@ -10,7 +10,7 @@ use super::{Tracer, clock};
 use crate::process::{self, RANDOM};
 use crate::thread;
 use core::mem::MaybeUninit;
-use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, Ordering};
 use ddtrace::context::SpanContext;
 use ddtrace::ids::SpanId;
 use ddtrace::interface::NO_PARENT;
@@ -41,6 +41,8 @@ pub(crate) struct Span {
     pub(super) is_lent: AtomicBool,
     /// A connection tells of it.
     pub(super) is_of_connection: bool,
+    /// The [number](crate::thread::Thread::number) of the thread that has read last of the request that it is; 0 is none.
+    pub(super) served_by: AtomicU16,
     /// The number of a `SpanKind`.
     pub(super) kind: AtomicU8,
     pub(super) before: Before,
@@ -73,6 +75,7 @@ impl Span {
             failed: AtomicBool::new(false),
             is_lent: AtomicBool::new(true),
             is_of_connection: false,
+            served_by: AtomicU16::new(0),
             kind: AtomicU8::new(kind),
             before: Before::default(),
             to_unix_ns: 0,
@@ -166,6 +169,7 @@ impl Tracer {
             failed: AtomicBool::new(false),
             is_lent: AtomicBool::new(false),
             is_of_connection: labels.is_none(),
+            served_by: AtomicU16::new(0),
             kind: AtomicU8::new(kind),
             before: Before::default(),
             to_unix_ns: unix_ns.wrapping_sub(monotonic_ns),
@@ -253,6 +257,16 @@ impl Tracer {
         }
         let place = Place::at_the_root(span.trace.clone());
         Some(Place { of_request: Some((span.span_id, span.is_judged)), ..place })
+    }
+
+    /// The place of what a connection tells: below this span, or in a trace of its own, whatever the thread serves.
+    pub(super) fn place_of_connection(&'static self, parent: u64, kind: u8) -> Option<Place> {
+        if parent == 0
+            && let Some(trace) = self.trace_of_process()
+        {
+            return Some(Place::at_the_root(trace?));
+        }
+        self.place_of(if parent == 0 { NO_PARENT } else { parent }, 0, kind)
     }
 
     /// The trace and the parent of a new span, as [`Start`] names them.
