@@ -176,19 +176,34 @@ pub const MANUAL_KEEP: &str = "manual.keep";
 /// As [`MANUAL_KEEP`]: it wants the trace dropped.
 pub const MANUAL_DROP: &str = "manual.drop";
 
-/// Attributes of the stable HTTP conventions that Datadog's tags have older names for: the attribute, the tag.
-pub const DATADOG_NAMES: [(&str, &str); 10] = [
-    ("client.address", "http.client_ip"),
-    ("http.request.body.size", "http.request.content_length"),
-    ("http.request.header.referrer", "http.referrer"),
-    ("http.request.method", "http.method"),
-    ("http.response.body.size", "http.response.content_length"),
-    ("http.response.status_code", "http.status_code"),
-    ("network.protocol.version", "http.version"),
-    ("server.address", "http.server_name"),
-    ("url.full", "http.url"),
-    ("user_agent.original", "http.useragent"),
-];
+macro_rules! datadog_names {
+    ($($attribute:literal => $tag:literal,)*) => {
+        /// Attributes of the stable HTTP conventions that Datadog's tags have older names for: the attribute, the tag.
+        pub const DATADOG_NAMES: &[(&str, &str)] = &[$(($attribute, $tag),)*];
+
+        /// The tag that an attribute of [`DATADOG_NAMES`] is.
+        #[cfg(feature = "std")]
+        pub(crate) fn datadog_name(attribute: &str) -> Option<&'static str> {
+            match attribute {
+                $($attribute => Some($tag),)*
+                _ => None,
+            }
+        }
+    };
+}
+
+datadog_names! {
+    "client.address" => "http.client_ip",
+    "http.request.body.size" => "http.request.content_length",
+    "http.request.header.referrer" => "http.referrer",
+    "http.request.method" => "http.method",
+    "http.response.body.size" => "http.response.content_length",
+    "http.response.status_code" => "http.status_code",
+    "network.protocol.version" => "http.version",
+    "server.address" => "http.server_name",
+    "url.full" => "http.url",
+    "user_agent.original" => "http.useragent",
+}
 
 /// What the attribute of a request's header begins with; the header's name follows.
 pub const REQUEST_HEADER: &str = "http.request.header.";
@@ -205,6 +220,16 @@ pub const INTEGRATION_SCOPE: &str = "ddtrace-run.";
 macro_rules! names {
     ($($constant:ident = $name:literal;)*) => {
         $(#[doc = concat!("`", $name, "`")] pub const $constant: &[u8] = $name.as_bytes();)*
+
+        /// The name as a text that need not be kept by whoever has it, if it is one of these.
+        #[cfg(feature = "std")]
+        #[must_use]
+        pub fn known(name: &[u8]) -> Option<&'static str> {
+            match name {
+                $($constant => Some($name),)*
+                _ => None,
+            }
+        }
     };
 }
 

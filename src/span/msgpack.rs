@@ -1,6 +1,6 @@
 //! Datadog's trace payload, version `v0.4`: an array of chunks, a chunk an array of spans, a span a map.
 
-use super::datadog::{AgentOptions, DatadogLink, DatadogSpan, map_chunk, text_of};
+use super::datadog::{AgentOptions, DatadogLink, DatadogSpan, Mapping, text_of};
 use super::{Event, TraceChunk, Value};
 use rmp::encode::{self, ByteBuf, ValueWriteError};
 use std::borrow::Cow;
@@ -21,12 +21,16 @@ pub struct Payload {
 pub fn encode_payload(chunks: &[TraceChunk], options: AgentOptions) -> Payload {
     let traces = chunks.iter().filter(|chunk| !chunk.spans.is_empty()).count();
     let mut out = ByteBuf::new();
+    let mut mapping = Mapping::new(options);
     written(encode::write_array_len(&mut out, length(traces)));
     for chunk in chunks.iter().filter(|chunk| !chunk.spans.is_empty()) {
-        let spans = map_chunk(chunk, options);
-        written(encode::write_array_len(&mut out, length(spans.len())));
-        for span in &spans {
-            write_span(&mut out, span);
+        mapping.begin(chunk);
+        written(encode::write_array_len(&mut out, length(chunk.spans.len())));
+        for span in 0..chunk.spans.len() {
+            if let Some(span) = mapping.span(span) {
+                write_span(&mut out, &span);
+                mapping.recycle(span);
+            }
         }
     }
     Payload { body: out.into_vec(), traces }

@@ -6,25 +6,54 @@ use super::text::value_text;
 use crate::ids::SpanId;
 use crate::span::{Resource, Span, TraceChunk, Value};
 use std::borrow::Cow;
+use std::vec::Vec;
 
 /// The origin of the service's name where nobody named the service; goes on spans, not on chunks.
 pub(super) const SERVICE_SOURCE: &str = "_dd.svc_src";
 
-/// Adds what every chunk's first span carries, and what the local root alone does.
-pub(super) fn add_tags<'a>(tags: &mut Tags<'a>, chunk: &'a TraceChunk, first: &Span, options: AgentOptions) {
-    add_sampling(tags, chunk, options.keep_rate);
-    add_propagated(tags, chunk, first);
-    // Host, repository and commit, the tags of the process: whatever the launcher has put there.
-    for (key, value) in chunk.resource.attributes.iter().filter(|(key, _)| key.starts_with("_dd.")) {
-        if key != SERVICE_SOURCE {
-            tags.add_text(Cow::Borrowed(key), value_text(value));
+/// What the process says of itself with every chunk.
+pub(super) struct Process<'a> {
+    /// Host, repository and commit, the tags of the process: whatever the launcher has put there.
+    tags: Vec<(&'a str, Cow<'a, str>)>,
+    language: Option<&'a str>,
+    pid: Option<f64>,
+    runtime_id: Option<Cow<'a, str>>,
+}
+
+impl<'a> Process<'a> {
+    pub(super) fn of(resource: &'a Resource) -> Self {
+        let tags = resource.attributes.iter().filter(|(key, _)| key.starts_with("_dd.") && key != SERVICE_SOURCE);
+        let pid = resource.attributes.iter().find_map(|(key, value)| match value {
+            Value::I64(pid) if key == "process.pid" => Some(*pid as f64),
+            _ => None,
+        });
+        Process {
+            tags: tags.map(|(key, value)| (key.as_ref(), value_text(value))).collect(),
+            language: resource.text("telemetry.sdk.language"),
+            pid,
+            runtime_id: resource.text("service.instance.id").map(runtime_id),
         }
     }
-    if let Some(language) = chunk.resource.text("telemetry.sdk.language") {
+}
+
+/// Adds what every chunk's first span carries, and what the local root alone does.
+pub(super) fn add_tags<'a>(
+    tags: &mut Tags<'a>,
+    chunk: &'a TraceChunk,
+    first: &Span,
+    process: &Process<'a>,
+    options: AgentOptions,
+) {
+    add_sampling(tags, chunk, options.keep_rate);
+    add_propagated(tags, chunk, first);
+    for (key, value) in &process.tags {
+        tags.add_text(Cow::Borrowed(*key), value.clone());
+    }
+    if let Some(language) = process.language {
         tags.set_text("language", Cow::Borrowed(language));
     }
     if chunk.has_local_root {
-        add_root_tags(tags, chunk);
+        add_root_tags(tags, chunk, process);
     }
 }
 
@@ -57,13 +86,12 @@ fn add_propagated<'a>(tags: &mut Tags<'a>, chunk: &'a TraceChunk, first: &Span) 
     }
 }
 
-fn add_root_tags<'a>(tags: &mut Tags<'a>, chunk: &'a TraceChunk) {
-    let resource: &'a Resource = &chunk.resource;
-    if let Some((_, Value::I64(pid))) = resource.attributes.iter().find(|(key, _)| key == "process.pid") {
-        tags.set_number("process_id", *pid as f64);
+fn add_root_tags<'a>(tags: &mut Tags<'a>, chunk: &'a TraceChunk, process: &Process<'a>) {
+    if let Some(pid) = process.pid {
+        tags.set_number("process_id", pid);
     }
-    if let Some(id) = resource.text("service.instance.id") {
-        tags.set_text("runtime-id", runtime_id(id));
+    if let Some(id) = &process.runtime_id {
+        tags.set_text("runtime-id", id.clone());
     }
     if let Some(parent) = chunk.last_parent {
         tags.set_text("_dd.parent_id", Cow::Owned(hex(parent.0)));
@@ -75,7 +103,7 @@ fn add_root_tags<'a>(tags: &mut Tags<'a>, chunk: &'a TraceChunk) {
 
 /// 16 lower-case digits.
 fn hex(number: u64) -> std::string::String {
-    std::string::ToString::to_string(&SpanId(number))
+    super::hex(&SpanId(number).to_hex())
 }
 
 /// Datadog writes the UUID of a runtime without hyphens; ids that are no UUIDs are left alone.

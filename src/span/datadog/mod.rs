@@ -95,7 +95,7 @@ pub struct DatadogLink<'a> {
     pub flags: u32,
 }
 
-/// What all spans of a chunk share.
+/// What all spans of a resource share.
 struct Origin<'a> {
     service: &'a str,
     env: Option<&'a str>,
@@ -104,29 +104,74 @@ struct Origin<'a> {
     service_source: Option<&'a str>,
     /// The user's own resource attributes: tags of every span.
     tags: Vec<(&'a str, Cow<'a, str>)>,
+    /// Tags of every chunk's first span.
+    process: chunk::Process<'a>,
 }
 
 /// Maps the spans of a chunk, in their order.
 #[must_use]
 pub fn map_chunk(chunk: &TraceChunk, options: AgentOptions) -> Vec<DatadogSpan<'_>> {
-    let origin = Origin::of(&chunk.resource);
-    let services = services(chunk, &origin);
-    let leads = |index: usize| index == 0 && chunk.has_local_root;
-    let mut mapped: Vec<_> = chunk
-        .spans
-        .iter()
-        .enumerate()
-        .map(|(i, span)| {
-            let is_top = is_top_level(span, origin.service_of(span), &services, leads(i));
-            map_span(span, &origin, &chunk.origin, is_top, options)
-        })
-        .collect();
-    if let (Some(first), Some(span)) = (mapped.first_mut(), chunk.spans.first()) {
-        let mut tags = Tags::from_parts(std::mem::take(&mut first.meta), std::mem::take(&mut first.metrics));
-        chunk::add_tags(&mut tags, chunk, span, options);
-        (first.meta, first.metrics) = tags.into_parts();
+    let mut mapping = Mapping::new(options);
+    mapping.begin(chunk);
+    (0..chunk.spans.len()).filter_map(|place| mapping.span(place)).collect()
+}
+
+/// Maps one chunk after the other. What they share is worked out once, as many chunks are a single span.
+pub(super) struct Mapping<'a> {
+    options: AgentOptions,
+    chunk: Option<(&'a TraceChunk, HashMap<SpanId, &'a str>)>,
+    /// Of the last chunk's resource.
+    origin: Option<(&'a Resource, Origin<'a>)>,
+    /// Room for the tags of a span.
+    tags: Tags<'a>,
+}
+
+impl<'a> Mapping<'a> {
+    pub(super) fn new(options: AgentOptions) -> Self {
+        Mapping { options, chunk: None, origin: None, tags: Tags::default() }
     }
-    mapped
+
+    /// The spans that are asked for from now on are this chunk's.
+    pub(super) fn begin(&mut self, chunk: &'a TraceChunk) {
+        let origin = match self.origin.take() {
+            Some((resource, origin)) if std::ptr::eq(resource, &*chunk.resource) => origin,
+            _ => Origin::of(&chunk.resource),
+        };
+        let is_single = matches!(&chunk.spans[..], [span] if span.parent_id != span.span_id);
+        let services = if is_single { HashMap::new() } else { services(chunk, &origin) };
+        self.origin = Some((&chunk.resource, origin));
+        self.chunk = Some((chunk, services));
+    }
+
+    /// The span at this place of the chunk.
+    pub(super) fn span(&mut self, place: usize) -> Option<DatadogSpan<'a>> {
+        let ((chunk, services), (_, origin)) = (self.chunk.as_ref()?, self.origin.as_ref()?);
+        let span = chunk.spans.get(place)?;
+        let leads = place == 0 && chunk.has_local_root;
+        let service = origin.service_of(span);
+        let mut tags = std::mem::take(&mut self.tags);
+        add_tags(&mut tags, span, origin, service, self.options);
+        if !chunk.origin.is_empty() {
+            tags.set_text("_dd.origin", Cow::Borrowed(&chunk.origin));
+        }
+        if is_top_level(span, service, services, leads) {
+            tags.set_number("_dd.top_level", 1.0);
+        }
+        if span.measured.unwrap_or(matches!(span.kind, SpanKind::Client | SpanKind::Producer)) {
+            tags.set_number("_dd.measured", 1.0);
+        }
+        add_sampling_tags(&mut tags, span);
+        let error = error::describe(span, &mut tags);
+        if place == 0 {
+            chunk::add_tags(&mut tags, chunk, span, &origin.process, self.options);
+        }
+        Some(map_span(span, service, tags, error, self.options))
+    }
+
+    /// Takes back the room of a span that is not needed any more.
+    pub(super) fn recycle(&mut self, span: DatadogSpan<'a>) {
+        self.tags = Tags::emptied(span.meta, span.metrics);
+    }
 }
 
 /// The service of each span of a chunk.
@@ -161,6 +206,7 @@ impl<'a> Origin<'a> {
                 .filter(|(key, _)| is_users_own(key.as_bytes()))
                 .map(|(key, value)| (key.as_ref(), value_text(value)))
                 .collect(),
+            process: chunk::Process::of(resource),
         }
     }
 
@@ -184,15 +230,7 @@ fn service_or<'a>(span: &'a Span, default: &'a str) -> &'a str {
         .unwrap_or(default)
 }
 
-fn map_span<'a>(
-    span: &'a Span,
-    origin: &Origin<'a>,
-    began_at: &'a str,
-    is_top_level: bool,
-    options: AgentOptions,
-) -> DatadogSpan<'a> {
-    let service = origin.service_of(span);
-    let mut tags = Tags::default();
+fn add_tags<'a>(tags: &mut Tags<'a>, span: &'a Span, origin: &Origin<'a>, service: &str, options: AgentOptions) {
     for (key, value) in &span.attributes {
         if span.has_datadog_tags {
             tags.add_tag(key, value);
@@ -201,28 +239,25 @@ fn map_span<'a>(
         }
     }
     if let Some(integration) = integration::of(span) {
-        integration::add_tags(&mut tags, span, integration);
+        integration::add_tags(tags, span, integration);
     }
     for (key, value) in &origin.tags {
         tags.add_text(Cow::Borrowed(*key), value.clone());
     }
-    add_identity_tags(&mut tags, span, origin, service);
-    add_otel_tags(&mut tags, span);
-    let events_as_such = options.native_events;
-    if !span.events.is_empty() && !events_as_such {
+    add_identity_tags(tags, span, origin, service);
+    add_otel_tags(tags, span);
+    if !span.events.is_empty() && !options.native_events {
         tags.set_json("events", events::to_json_within_limit(&span.events));
     }
-    if !began_at.is_empty() {
-        tags.set_text("_dd.origin", Cow::Borrowed(began_at));
-    }
-    if is_top_level {
-        tags.set_number("_dd.top_level", 1.0);
-    }
-    if span.measured.unwrap_or(matches!(span.kind, SpanKind::Client | SpanKind::Producer)) {
-        tags.set_number("_dd.measured", 1.0);
-    }
-    add_sampling_tags(&mut tags, span);
-    let error = error::describe(span, &mut tags);
+}
+
+fn map_span<'a>(
+    span: &'a Span,
+    service: &'a str,
+    tags: Tags<'a>,
+    error: bool,
+    options: AgentOptions,
+) -> DatadogSpan<'a> {
     let (meta, metrics) = tags.into_parts();
     DatadogSpan {
         service: shortened(Cow::Borrowed(service)),
@@ -238,7 +273,7 @@ fn map_span<'a>(
         meta,
         metrics,
         links: span.links.iter().map(map_link).collect(),
-        events: if events_as_such { &span.events } else { &[] },
+        events: if options.native_events { &span.events } else { &[] },
     }
 }
 
@@ -274,7 +309,7 @@ fn add_identity_tags<'a>(tags: &mut Tags<'a>, span: &'a Span, origin: &Origin<'a
 /// What is OpenTelemetry's and has no field at Datadog. A tag of Datadog's of that name is the program's own.
 fn add_otel_tags<'a>(tags: &mut Tags<'a>, span: &'a Span) {
     let add = if span.has_datadog_tags { Tags::add_own } else { Tags::set_text };
-    add(tags, "otel.trace_id", Cow::Owned(span.trace_id.to_string()));
+    add(tags, "otel.trace_id", Cow::Owned(hex(&span.trace_id.to_hex())));
     let status = match span.status {
         Status::Unset => "Unset",
         Status::Ok => "Ok",
@@ -340,6 +375,11 @@ fn map_link(link: &Link) -> DatadogLink<'_> {
         tracestate: shortened(Cow::Borrowed(&link.trace_state)),
         flags: u32::from(link.flags as u8) | FLAGS_ARE_KNOWN,
     }
+}
+
+/// Hexadecimal digits as text.
+fn hex(digits: &[u8]) -> String {
+    String::from(std::str::from_utf8(digits).unwrap_or_default())
 }
 
 /// A value as text, no longer than a tag may be.

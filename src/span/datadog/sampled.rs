@@ -2,7 +2,7 @@
 
 use super::error::{self, Told};
 use super::names;
-use super::tags::{datadogs_name, kind_of, single};
+use super::tags::{datadogs_name, is_datadogs_name, kind_of, single};
 use super::text::value_text;
 use crate::failure::{ErrorTag, error_source};
 use crate::sampling::{Sampled, TagValue};
@@ -57,7 +57,10 @@ impl<'a> SampledSpan<'a> {
         }
         let attributes = &self.span.attributes;
         let by_its_own = attributes.iter().find(|(key, _)| key == name);
-        let by_datadogs_name = || attributes.iter().find(|(key, _)| is_renamed && datadogs_name(key) == name);
+        let by_datadogs_name = || match is_renamed && is_datadogs_name(name) {
+            true => attributes.iter().find(|(key, _)| datadogs_name(key) == name),
+            false => None,
+        };
         let (key, value) = by_its_own.or_else(by_datadogs_name)?;
         Some(single(key, value))
     }

@@ -3,7 +3,8 @@
 use super::error::TagKind;
 use super::text::{shortened, value_text};
 use crate::semconv::{
-    DATADOG_NAMES, DATADOG_REQUEST_HEADER, DATADOG_RESPONSE_HEADER, REQUEST_HEADER, RESPONSE_HEADER, is_field,
+    DATADOG_NAMES, DATADOG_REQUEST_HEADER, DATADOG_RESPONSE_HEADER, REQUEST_HEADER, RESPONSE_HEADER, datadog_name,
+    is_field,
 };
 use crate::span::Value;
 use std::borrow::Cow;
@@ -17,11 +18,43 @@ type Metrics<'a> = Vec<(Cow<'a, str>, f64)>;
 pub(super) struct Tags<'a> {
     meta: Meta<'a>,
     metrics: Metrics<'a>,
+    seen: Seen,
+}
+
+/// Which keys there may be. Nearly all that are looked for are not there, and this tells most of them apart.
+#[derive(Default)]
+struct Seen([u64; 4]);
+
+impl Seen {
+    /// By the length and some of the bytes: names that begin alike mostly differ towards their ends.
+    fn place(key: &str) -> (usize, u64) {
+        let bytes = key.as_bytes();
+        let byte = |from_end: usize| {
+            bytes.len().checked_sub(from_end).and_then(|place| bytes.get(place)).map_or(0, |byte| u64::from(*byte))
+        };
+        let mixed = bytes.len() as u64 | byte(1) << 8 | byte(3) << 16 | byte(6) << 24 | byte(bytes.len() / 2 + 1) << 32;
+        let hash = mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56;
+        (hash as usize >> 6, 1 << (hash & 63))
+    }
+
+    fn may_have(&self, key: &str) -> bool {
+        let (word, bit) = Self::place(key);
+        self.0.get(word).is_some_and(|word| word & bit != 0)
+    }
+
+    /// Gives whether it may have been there before.
+    fn add(&mut self, key: &str) -> bool {
+        let (word, bit) = Self::place(key);
+        self.0.get_mut(word).is_none_or(|word| std::mem::replace(word, *word | bit) & bit != 0)
+    }
 }
 
 impl<'a> Tags<'a> {
-    pub fn from_parts(meta: Meta<'a>, metrics: Metrics<'a>) -> Self {
-        Tags { meta, metrics }
+    /// None, in the room that others have had.
+    pub fn emptied(mut meta: Meta<'a>, mut metrics: Metrics<'a>) -> Self {
+        meta.clear();
+        metrics.clear();
+        Tags { meta, metrics, seen: Seen::default() }
     }
 
     pub fn into_parts(self) -> (Meta<'a>, Metrics<'a>) {
@@ -29,6 +62,9 @@ impl<'a> Tags<'a> {
     }
 
     pub fn text(&self, key: &str) -> Option<&str> {
+        if !self.seen.may_have(key) {
+            return None;
+        }
         self.meta.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_ref())
     }
 
@@ -39,19 +75,25 @@ impl<'a> Tags<'a> {
     }
 
     fn has(&self, key: &str) -> bool {
+        self.seen.may_have(key) && self.is_among(key)
+    }
+
+    fn is_among(&self, key: &str) -> bool {
         self.meta.iter().any(|(k, _)| k == key) || self.metrics.iter().any(|(k, _)| k == key)
     }
 
     /// Adds a text tag unless there is one of that name: what is nearer to the span wins.
     pub fn add_text(&mut self, key: Cow<'a, str>, text: Cow<'a, str>) {
-        if !self.has(&key) {
-            self.meta.push((shortened(key), shortened(text)));
+        let key = shortened(key);
+        if !self.seen.add(&key) || !self.is_among(&key) {
+            self.meta.push((key, shortened(text)));
         }
     }
 
     fn add_number(&mut self, key: Cow<'a, str>, number: f64) {
-        if !self.has(&key) {
-            self.metrics.push((shortened(key), number));
+        let key = shortened(key);
+        if !self.seen.add(&key) || !self.is_among(&key) {
+            self.metrics.push((key, number));
         }
     }
 
@@ -67,18 +109,31 @@ impl<'a> Tags<'a> {
 
     /// Sets a text tag that must not be cut, since half a JSON text is none.
     pub fn set_json(&mut self, key: &'static str, text: impl Into<Cow<'a, str>>) {
-        self.remove(key);
+        self.make_room(key);
         self.meta.push((Cow::Borrowed(key), text.into()));
     }
 
     /// Sets a number tag of the tracer's own, whatever an attribute of that name said.
     pub fn set_number(&mut self, key: &'static str, number: f64) {
-        self.remove(key);
+        self.make_room(key);
         self.metrics.push((Cow::Borrowed(key), number));
     }
 
     /// Takes a tag away again.
     pub fn remove(&mut self, key: &str) {
+        if self.seen.may_have(key) {
+            self.take_away(key);
+        }
+    }
+
+    /// Makes room for a tag that is set.
+    fn make_room(&mut self, key: &str) {
+        if self.seen.add(key) {
+            self.take_away(key);
+        }
+    }
+
+    fn take_away(&mut self, key: &str) {
         self.meta.retain(|(k, _)| k != key);
         self.metrics.retain(|(k, _)| k != key);
     }
@@ -146,7 +201,7 @@ pub(super) fn single<'a>(key: &str, value: &'a Value) -> &'a Value {
 
 /// The stable HTTP conventions have newer names than Datadog's tags.
 pub(super) fn datadogs_name(key: &str) -> Cow<'_, str> {
-    if let Some((_, name)) = DATADOG_NAMES.iter().find(|(attribute, _)| *attribute == key) {
+    if let Some(name) = datadog_name(key) {
         return Cow::Borrowed(name);
     }
     for (of_attribute, of_tag) in [(REQUEST_HEADER, DATADOG_REQUEST_HEADER), (RESPONSE_HEADER, DATADOG_RESPONSE_HEADER)]
@@ -156,6 +211,12 @@ pub(super) fn datadogs_name(key: &str) -> Cow<'_, str> {
         }
     }
     Cow::Borrowed(key)
+}
+
+/// Whether [`datadogs_name`] gives such a name to attributes that are called otherwise.
+pub(super) fn is_datadogs_name(name: &str) -> bool {
+    DATADOG_NAMES.iter().any(|(_, tag)| *tag == name)
+        || [DATADOG_REQUEST_HEADER, DATADOG_RESPONSE_HEADER].iter().any(|prefix| name.starts_with(prefix))
 }
 
 #[cfg(test)]

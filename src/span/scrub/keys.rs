@@ -1,16 +1,13 @@
 //! In which attributes what is looked for.
 
 /// Attributes that hold an address, whole or from the path on: the conventions' names now, and before, and Datadog's.
+#[cfg(test)]
 pub(super) const ADDRESSES: [&str; 5] = ["http.referrer", "http.target", "http.url", "url.full", "url.original"];
 /// Attributes that hold a query string: the conventions' name, and Datadog's.
 pub(super) const QUERIES: [&str; 2] = ["url.query", "http.query.string"];
 /// Attributes that hold a statement: the conventions' name now, and before, and Datadog's.
+#[cfg(test)]
 pub(super) const STATEMENTS: [&str; 3] = ["db.query.text", "db.statement", "sql.query"];
-/// Attributes that hold the resource or the operation's name, which say the same as a span's name where a program makes no
-/// difference between them.
-const TITLES: [&str; 4] = ["datadog.name", "datadog.resource", "operation.name", "resource.name"];
-/// Holds how a database is reached.
-const CONNECTION: &str = "db.connection_string";
 /// What comes before a header's name: in the conventions, and in Datadog's tracers.
 const HEADERS: [&str; 4] =
     ["http.request.header.", "http.request.headers.", "http.response.header.", "http.response.headers."];
@@ -25,8 +22,10 @@ pub(super) enum Content {
     Address,
     Query,
     Statement,
-    /// A text as in a span's name.
+    /// The resource or the operation's name, which say the same as a span's name where a program makes no difference between
+    /// them.
     Title,
+    /// How a database is reached.
     Connection,
     /// Nothing but a secret.
     Credential,
@@ -35,19 +34,14 @@ pub(super) enum Content {
 impl Content {
     /// What the attribute of this key holds; `None` if it is not looked at.
     pub(super) fn of(key: &str) -> Option<Content> {
-        if ADDRESSES.contains(&key) {
-            Some(Content::Address)
-        } else if QUERIES.contains(&key) {
-            Some(Content::Query)
-        } else if STATEMENTS.contains(&key) {
-            Some(Content::Statement)
-        } else if TITLES.contains(&key) {
-            Some(Content::Title)
-        } else if key == CONNECTION {
-            Some(Content::Connection)
-        } else {
-            Content::of_header(HEADERS.iter().find_map(|prefix| key.strip_prefix(prefix))?)
-        }
+        Some(match key {
+            "http.referrer" | "http.target" | "http.url" | "url.full" | "url.original" => Content::Address,
+            "url.query" | "http.query.string" => Content::Query,
+            "db.query.text" | "db.statement" | "sql.query" => Content::Statement,
+            "datadog.name" | "datadog.resource" | "operation.name" | "resource.name" => Content::Title,
+            "db.connection_string" => Content::Connection,
+            _ => return Content::of_header(HEADERS.iter().find_map(|prefix| key.strip_prefix(prefix))?),
+        })
     }
 
     /// Header names have no letter case, and the conventions once wrote `_` for `-` in them.
