@@ -8,6 +8,7 @@ use ddtrace::config::{AgentUrl, Config};
 use ddtrace::sampling::AgentRateTable;
 use ddtrace::span::datadog::AgentOptions;
 use hyper::Method;
+use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use std::cell::Cell;
 use std::rc::Rc;
@@ -151,7 +152,7 @@ impl Backend for Datadog {
         Format::Datadog
     }
 
-    async fn send(&mut self, payload: &[u8]) -> Outcome {
+    async fn send(&mut self, payload: &Bytes) -> Outcome {
         if payload.len() > self.max_payload_bytes {
             return Outcome::TooLarge;
         }
@@ -177,10 +178,9 @@ impl Backend for Datadog {
 }
 
 impl Datadog {
-    async fn post(&mut self, headers: &HeaderMap, payload: &[u8]) -> Outcome {
-        let body = hyper::body::Bytes::copy_from_slice(payload);
+    async fn post(&mut self, headers: &HeaderMap, payload: &Bytes) -> Outcome {
         let begun = Instant::now();
-        match self.client.send(Method::POST, PATH, headers, body, Some(self.limit.current())).await {
+        match self.client.send(Method::POST, PATH, headers, payload.clone(), Some(self.limit.current())).await {
             Ok(response) => {
                 self.limit.answered(begun.elapsed());
                 self.outcome(&response)

@@ -1,7 +1,7 @@
 //! The one rule for retrying, splitting and giving up.
 
 use super::{Backend, Outcome};
-use std::borrow::Cow;
+use hyper::body::Bytes;
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
@@ -41,12 +41,12 @@ pub enum Remark {
 /// is cut short then. One that the receiver has asked for ends it; `None` says so, and the payload may be tried again.
 pub async fn deliver<B: Backend>(
     backend: &mut B,
-    payload: &[u8],
+    payload: &Bytes,
     spans: u64,
     ending: &Notify,
     tell: &mut dyn FnMut(Remark),
 ) -> Option<u64> {
-    let mut waiting = VecDeque::from([(Cow::Borrowed(payload), spans)]);
+    let mut waiting = VecDeque::from([(payload.clone(), spans)]);
     let (mut failures, mut dropped) = (0, 0);
     while let Some((payload, spans)) = waiting.pop_front() {
         let dropped_before = dropped;
@@ -64,8 +64,8 @@ pub async fn deliver<B: Backend>(
             }
             Outcome::TooLarge => match backend.format().halves(&payload) {
                 Some((first, second)) => {
-                    waiting.push_front((Cow::Owned(second.body), second.spans));
-                    waiting.push_front((Cow::Owned(first.body), first.spans));
+                    waiting.push_front((Bytes::from(second.body), second.spans));
+                    waiting.push_front((Bytes::from(first.body), first.spans));
                     continue;
                 }
                 None => {
@@ -128,7 +128,7 @@ mod tests {
             Format::Otlp
         }
 
-        async fn send(&mut self, payload: &[u8]) -> Outcome {
+        async fn send(&mut self, payload: &Bytes) -> Outcome {
             let ids = ids(payload);
             self.calls.push((Instant::now(), ids.clone()));
             if self.mute {
@@ -161,7 +161,7 @@ mod tests {
 
     /// What came of it in so much time, how often it was tried, and what was said.
     async fn deliver(backend: &mut Scripted, batch: Batch, limit: Duration) -> (Option<u64>, usize, Vec<String>) {
-        let payload = Format::Otlp.encode(&batch, Default::default()).unwrap();
+        let payload = Bytes::from(Format::Otlp.encode(&batch, Default::default()).unwrap());
         let mut remarks = Vec::new();
         let ending = Notify::new();
         let mut tell = |remark| remarks.push(remark);
@@ -200,7 +200,7 @@ mod tests {
     async fn towards_the_end_it_is_tried_once_more_unless_the_receiver_asked_to_wait() {
         for (wish, settled) in [(None, Some(0)), (Some(5), None)] {
             let mut backend = Scripted { answers: [later(wish)].into(), ..Default::default() };
-            let payload = Format::Otlp.encode(&batch(&[1]), Default::default()).unwrap();
+            let payload = Bytes::from(Format::Otlp.encode(&batch(&[1]), Default::default()).unwrap());
             let ending = Notify::new();
             let start = Instant::now();
             let mut silent = |_| {};
@@ -234,7 +234,7 @@ mod tests {
         let delivered = Outcome::Delivered { rejected: 0, message: None };
         let answers = [Outcome::TooLarge, Outcome::TooLarge, later(None), delivered, refused].into();
         let mut backend = Scripted { answers, ..Default::default() };
-        let payload = Format::Otlp.encode(&batch(&[1, 2, 3, 4, 5]), Default::default()).unwrap();
+        let payload = Bytes::from(Format::Otlp.encode(&batch(&[1, 2, 3, 4, 5]), Default::default()).unwrap());
         let mut settled = Vec::new();
         let mut tell = |remark| {
             if let Remark::Settled { spans, dropped } = remark {
@@ -249,7 +249,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_receiver_that_asks_for_ages_is_asked_again_after_an_hour() {
         let mut backend = Scripted { answers: [later(Some(86_400))].into(), ..Default::default() };
-        let payload = Format::Otlp.encode(&batch(&[1]), Default::default()).unwrap();
+        let payload = Bytes::from(Format::Otlp.encode(&batch(&[1]), Default::default()).unwrap());
         let begun = Instant::now();
         let done = super::deliver(&mut backend, &payload, 1, &Notify::new(), &mut |_| {}).await;
         assert_eq!((done, backend.calls.len()), (Some(0), 2));

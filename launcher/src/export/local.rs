@@ -7,6 +7,7 @@
 
 use super::otlp::json;
 use super::{Backend, Format, Outcome};
+use hyper::body::Bytes;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -111,8 +112,8 @@ impl Backend for LocalStore {
         Format::Otlp
     }
 
-    async fn send(&mut self, payload: &[u8]) -> Outcome {
-        let request = match ExportTraceServiceRequest::decode(payload) {
+    async fn send(&mut self, payload: &Bytes) -> Outcome {
+        let request = match ExportTraceServiceRequest::decode(&payload[..]) {
             Ok(request) => request,
             Err(error) => {
                 return Outcome::Refused { reason: format!("spans cannot be read back and are dropped: {error}") };

@@ -35,6 +35,7 @@ use ddtrace::config::{Config, OtlpProtocol};
 use ddtrace::sampling::AgentRateTable;
 use ddtrace::span::TraceChunk;
 use ddtrace::span::datadog::AgentOptions;
+use hyper::body::Bytes;
 use std::cell::Cell;
 use std::path::Path;
 use std::rc::Rc;
@@ -109,7 +110,7 @@ pub trait Backend {
     fn format(&self) -> Format;
 
     /// Sends a payload of its format once.
-    async fn send(&mut self, payload: &[u8]) -> Outcome;
+    async fn send(&mut self, payload: &Bytes) -> Outcome;
 
     /// What kind of receiver it is, such as `Datadog Agent`.
     fn name(&self) -> &'static str;
@@ -192,7 +193,7 @@ impl Backend for AnyBackend {
         }
     }
 
-    async fn send(&mut self, payload: &[u8]) -> Outcome {
+    async fn send(&mut self, payload: &Bytes) -> Outcome {
         match self {
             AnyBackend::Datadog(backend) => backend.send(payload).await,
             AnyBackend::OtlpHttp(backend) => backend.send(payload).await,

@@ -3,6 +3,7 @@
 use super::http::{Address, Client, Proxies, TlsFiles};
 use super::{OtlpGrpc, OtlpHttp, Outcome};
 use ddtrace::config::{AgentUrl, Config, Exporter, OtlpConfig, OtlpProtocol};
+use hyper::body::Bytes;
 use hyper::header::HeaderMap;
 use hyper::{Method, StatusCode};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -146,7 +147,7 @@ async fn is_otlp_receiver(otlp: &OtlpConfig) -> bool {
             Err(_) => return false,
         },
         _ => match OtlpHttp::new(otlp) {
-            Ok(mut receiver) => receiver.export(&[]).await,
+            Ok(mut receiver) => receiver.export(&Bytes::new()).await,
             Err(_) => return false,
         },
     };

@@ -104,7 +104,7 @@ pub trait SendBatch: Backend {
     async fn send_batch(&mut self, batch: &Batch) -> Outcome {
         let options = self.options().map(|options| options.get()).unwrap_or_default();
         match self.format().encode(batch, options) {
-            Some(payload) => self.send(&payload).await,
+            Some(payload) => self.send(&payload.into()).await,
             None => Outcome::Delivered { rejected: 0, message: None },
         }
     }

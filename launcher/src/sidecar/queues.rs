@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use ddtrace::config::Config;
 use ddtrace::sampling::AgentRateTable;
 use ddtrace::span::datadog::AgentOptions;
+use hyper::body::Bytes;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
@@ -365,6 +366,7 @@ impl Server {
         {
             (body, spans) = (rest, spans.saturating_sub(settled_before));
         }
+        let body = Bytes::from(body);
         let complaints = Rc::clone(&self.complaints);
         let last_said = RefCell::new(String::new());
         let is_under_way = Cell::new(false);

@@ -8,6 +8,7 @@ use crate::export::http::{Address, Proxies, Stream, Tls, Transport, TunnelFor, c
 use crate::export::{Backend, Format, Outcome};
 use answer::{Answer, Heard, lock};
 use ddtrace::config::OtlpConfig;
+use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
@@ -109,8 +110,8 @@ impl Backend for OtlpGrpc {
         Format::Otlp
     }
 
-    async fn send(&mut self, payload: &[u8]) -> Outcome {
-        match ExportTraceServiceRequest::decode(payload) {
+    async fn send(&mut self, payload: &Bytes) -> Outcome {
+        match ExportTraceServiceRequest::decode(&payload[..]) {
             Ok(request) => self.export(request).await,
             Err(error) => Outcome::Refused { reason: format!("spans cannot be read back and are dropped: {error}") },
         }

@@ -58,16 +58,16 @@ impl OtlpHttp {
     }
 
     /// Sends a request that may be empty, which is how a receiver is recognised.
-    pub(in crate::export) async fn export(&mut self, payload: &[u8]) -> Outcome {
+    pub(in crate::export) async fn export(&mut self, payload: &Bytes) -> Outcome {
         let body = if self.json {
-            match ExportTraceServiceRequest::decode(payload) {
+            match ExportTraceServiceRequest::decode(&payload[..]) {
                 Ok(request) => Bytes::from(json::to_json(&request)),
                 Err(error) => {
                     return Outcome::Refused { reason: format!("spans cannot be read back and are dropped: {error}") };
                 }
             }
         } else {
-            Bytes::copy_from_slice(payload)
+            payload.clone()
         };
         if body.len() > Self::MOST_BYTES {
             return Outcome::TooLarge;
@@ -128,7 +128,7 @@ impl Backend for OtlpHttp {
         Format::Otlp
     }
 
-    async fn send(&mut self, payload: &[u8]) -> Outcome {
+    async fn send(&mut self, payload: &Bytes) -> Outcome {
         self.export(payload).await
     }
 
