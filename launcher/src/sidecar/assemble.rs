@@ -1,12 +1,13 @@
 //! From records to spans: what several processes said about a process is put together, and a trace is handed on when
 //! nothing in it is open any more, or when enough of it is finished.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ddtrace::ids::{SpanId, TraceId};
 use ddtrace::record::{ChildExit, FieldValue, Open, ROLE_SELF, Record, RecordBody, records};
 use ddtrace::semconv::Key;
+use foldhash::{HashMap, HashMapExt};
 
 use super::death::Death;
 use super::given_up::GivenUp;

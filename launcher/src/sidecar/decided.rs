@@ -3,10 +3,11 @@
 //! A trace that is remembered takes no block of memory for itself in the ordinary case. Such blocks would lie among those of
 //! the spans of a burst, which are many times as large, and would keep the allocator from giving these back.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use ddtrace::ids::{SpanId, TraceId};
+use foldhash::HashMap;
 
 use super::verdict::Verdict;
 use smallvec::SmallVec;

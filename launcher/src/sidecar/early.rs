@@ -1,10 +1,11 @@
 //! Records that were read before the one that begins their span: another thread wrote that one, into a chunk of its own,
 //! and the chunks of a ring are not all looked at in the same instant.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use ddtrace::ids::SpanId;
 use ddtrace::record::Record;
+use foldhash::HashMap;
 
 /// How long such a record waits, in nanoseconds of `CLOCK_MONOTONIC`. What it waits for was written before it.
 const WAIT_NS: u64 = 2_000_000_000;

@@ -1,11 +1,12 @@
 //! The trace of processes: what of it is open, what is finished, and what it carries.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use ddtrace::context::FLAG_SAMPLED;
 use ddtrace::ids::{SpanId, TraceId};
 use ddtrace::span::{Resource, Span, TraceChunk};
+use foldhash::HashMap;
 
 use super::judge::Judge;
 use super::verdict::Verdict;

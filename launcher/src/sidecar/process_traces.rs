@@ -2,7 +2,7 @@
 //! open in the process any more, or when enough of it is finished.
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use ddtrace::ids::{SpanId, TraceId};
@@ -10,6 +10,7 @@ use ddtrace::naming::UNNAMED;
 use ddtrace::record::{DECIDE_AFTER, Record};
 use ddtrace::semconv::PROCESS_PID;
 use ddtrace::span::{Resource, Span, TraceChunk, Value};
+use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 
 use super::death::Death;
 use super::decided::Decided;

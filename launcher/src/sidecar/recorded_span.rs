@@ -1,7 +1,6 @@
 //! A span that is no process, put together from the records of the process that made it.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use ddtrace::ids::SpanId;
@@ -13,6 +12,7 @@ use ddtrace::semconv::{
     self, DATADOG_NAMES, DATADOG_REQUEST_HEADER, DATADOG_RESPONSE_HEADER, Key, REQUEST_HEADER, RESPONSE_HEADER,
 };
 use ddtrace::span::{Attribute, Event, Link, Scope, Span, SpanKind, Status, Value};
+use foldhash::HashSet;
 
 use super::verdict::Verdict;
 

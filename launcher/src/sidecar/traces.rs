@@ -2,12 +2,13 @@
 //! open in its process any more, or when enough of it is finished.
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ddtrace::ids::{SpanId, TraceId};
 use ddtrace::record::{EndBody, FieldValue, Record, RecordBody, SpanBody, records};
 use ddtrace::span::{Resource, TraceChunk};
+use foldhash::{HashMap, HashMapExt};
 
 use super::death::Death;
 use super::early::Early;
