@@ -10,6 +10,7 @@ use foldhash::HashMap;
 
 use super::judge::Judge;
 use super::verdict::Verdict;
+use smallvec::SmallVec;
 
 /// A trace of processes of this run.
 #[derive(Default)]
@@ -102,7 +103,7 @@ impl Trace {
 
 /// The segments in which spans of a trace were begun, since nothing of it was open.
 #[derive(Clone, Debug, Default)]
-pub struct SegmentsOf(Vec<u32>);
+pub struct SegmentsOf(SmallVec<[u32; 2]>);
 
 impl SegmentsOf {
     /// A span was begun in this segment, which is not one before those that came earlier.

@@ -20,6 +20,12 @@ use super::verdict::Verdict;
 /// process could fill the memory with it.
 const MOST_BYTES: usize = 4 << 20;
 
+/// How many attributes a record has is guessed by its length: what the span itself and what an attribute takes, about, and how
+/// much of it counts.
+const OF_A_SPAN: usize = 64;
+const OF_AN_ATTRIBUTE: usize = 24;
+const MOST_AT_ONCE: usize = 512;
+
 /// Why a span ends that its program did not end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CutOff {
@@ -141,6 +147,12 @@ impl RecordedSpan {
 
     /// Takes in the fields of a record.
     pub fn amend(&mut self, record: &Record<'_>) {
+        let attributes = &mut self.span.attributes;
+        let expected = record.as_bytes().len().min(MOST_AT_ONCE).saturating_sub(OF_A_SPAN) / OF_AN_ATTRIBUTE;
+        if attributes.capacity() == 0 && expected > 0 {
+            // For what its end adds as well: else the list would grow a few times.
+            attributes.reserve_exact(expected + 2);
+        }
         self.bytes = self.bytes.saturating_add(record.as_bytes().len());
         for field in record.fields() {
             if self.bytes > MOST_BYTES && !self.is_small(&field) {
@@ -178,7 +190,9 @@ impl RecordedSpan {
                 }
                 span.links.push(link);
             }
-            (Key::Name, FieldValue::Text(name)) => span.name = Cow::Owned(text(name)),
+            (Key::Name, FieldValue::Text(name)) => {
+                span.name = often_said(name).map_or_else(|| Cow::Owned(text(name)), Cow::Borrowed);
+            }
             (Key::TraceState, FieldValue::Text(state)) => span.trace_state = text(state),
             (Key::OperationName, FieldValue::Text(name)) => span.operation_name = Some(Cow::Owned(text(name))),
             (Key::SpanType, FieldValue::Text(kind)) => span.span_type = Some(Cow::Owned(text(kind))),
@@ -294,7 +308,7 @@ impl std::hash::Hash for ScopeKey {
 
 /// Takes a field that is an attribute into a list whose keys are unique.
 pub fn set(attributes: &mut Vec<Attribute>, name: &[u8], value: FieldValue<'_>) {
-    let name = String::from_utf8_lossy(name);
+    let name = lossy(name);
     let place = attributes.iter().position(|(present, _)| *present == name);
     let value = match value {
         FieldValue::Removed => {
@@ -305,12 +319,14 @@ pub fn set(attributes: &mut Vec<Attribute>, name: &[u8], value: FieldValue<'_>) 
         }
         FieldValue::TextContinued(more) => {
             if let Some((_, Value::String(before))) = place.and_then(|place| attributes.get_mut(place)) {
-                before.to_mut().push_str(&String::from_utf8_lossy(more));
+                before.to_mut().push_str(&lossy(more));
                 return;
             }
             text(more).into()
         }
-        FieldValue::Text(bytes) => text(bytes).into(),
+        FieldValue::Text(bytes) => {
+            Value::String(often_said(bytes).map_or_else(|| Cow::Owned(text(bytes)), Cow::Borrowed))
+        }
         FieldValue::Integer(number) => Value::I64(number),
         FieldValue::Float(number) => Value::F64(number),
         FieldValue::Bool(truth) => Value::Bool(truth),
@@ -322,7 +338,10 @@ pub fn set(attributes: &mut Vec<Attribute>, name: &[u8], value: FieldValue<'_>) 
     };
     match place.and_then(|place| attributes.get_mut(place)) {
         Some((_, present)) => *present = value,
-        None => attributes.push((Cow::Owned(name.into_owned()), value)),
+        None => {
+            let known = semconv::network::known(name.as_bytes());
+            attributes.push((known.map_or_else(|| Cow::Owned(name.into_owned()), Cow::Borrowed), value));
+        }
     }
 }
 
@@ -363,5 +382,26 @@ fn small(count: i64) -> u32 {
 }
 
 fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
+    lossy(bytes).into_owned()
+}
+
+/// As [`String::from_utf8_lossy`], which looks at single characters: at once, as nearly all texts are what they should be.
+fn lossy(bytes: &[u8]) -> Cow<'_, str> {
+    std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
+}
+
+/// What is said with most requests need not be kept for each of them.
+fn often_said(text: &[u8]) -> Option<&'static str> {
+    Some(match text {
+        b"/" => "/",
+        b"1.1" => "1.1",
+        b"GET" => "GET",
+        b"POST" => "POST",
+        b"PUT" => "PUT",
+        b"http" => "http",
+        b"https" => "https",
+        b"DELETE" => "DELETE",
+        b"127.0.0.1" => "127.0.0.1",
+        _ => return None,
+    })
 }

@@ -16,7 +16,7 @@ use ddtrace::span::{Resource, Span, TraceChunk};
 pub struct Verdict {
     /// The sampling priority; `None` while nobody has decided.
     pub priority: Option<i32>,
-    decision_maker: String,
+    decision_maker: Cow<'static, str>,
     rule_rate: Option<f64>,
     limit_rate: Option<f64>,
     agent_rate: Option<f64>,
@@ -50,10 +50,10 @@ impl Verdict {
     /// `name=value` with commas between; later words replace all earlier ones.
     fn take_tags(&mut self, tags: &[u8]) {
         self.tags.clear();
-        self.decision_maker.clear();
+        self.decision_maker = Cow::Borrowed("");
         for tag in String::from_utf8_lossy(tags).split(',') {
             match tag.split_once('=') {
-                Some(("_dd.p.dm", value)) => value.clone_into(&mut self.decision_maker),
+                Some(("_dd.p.dm", value)) => self.decision_maker = mechanism(value),
                 Some((name, value)) => {
                     let shown = |text: &str| text.replace(char::from(TraceTags::COMMA), ",");
                     self.tags.push((shown(name), shown(value)));
@@ -66,7 +66,7 @@ impl Verdict {
     /// Takes over a decision.
     pub fn decide(&mut self, decision: &Decision) {
         self.priority = Some(decision.priority.0);
-        self.decision_maker = decision.decision_maker().as_str().to_owned();
+        self.decision_maker = mechanism(decision.decision_maker().as_str());
         self.limit_rate = decision.limit_rate;
         (self.agent_rate, self.rule_rate) =
             if decision.mechanism == Mechanism::AGENT_RATE { (decision.rate, None) } else { (None, decision.rate) };
@@ -90,7 +90,7 @@ impl Verdict {
     /// Takes over what was decided in a part of the trace that has been sent.
     pub fn follow(&mut self, part: &TraceChunk) {
         self.priority = Some(part.sampling_priority);
-        part.decision_maker.as_ref().clone_into(&mut self.decision_maker);
+        self.decision_maker = part.decision_maker.clone();
         (self.rule_rate, self.limit_rate, self.agent_rate) = (part.rule_rate, part.limit_rate, part.agent_rate);
         self.tags.retain(|(name, _)| name != "_dd.p.ksr");
     }
@@ -106,7 +106,7 @@ impl Verdict {
             resource: Arc::clone(resource),
             spans,
             sampling_priority: self.priority.unwrap_or(1),
-            decision_maker: Cow::Owned(self.decision_maker.clone()),
+            decision_maker: self.decision_maker.clone(),
             rule_rate: self.rule_rate,
             limit_rate: self.limit_rate,
             agent_rate: self.agent_rate,
@@ -118,6 +118,13 @@ impl Verdict {
             has_local_root,
         }
     }
+}
+
+/// A decision maker's text, which need not be kept for each trace where it is one of the usual.
+fn mechanism(text: &str) -> Cow<'static, str> {
+    const USUAL: [&str; 9] = ["-0", "-1", "-2", "-3", "-4", "-5", "-8", "-11", "-12"];
+    let usual = USUAL.into_iter().find(|usual| *usual == text);
+    usual.map_or_else(|| Cow::Owned(text.to_owned()), Cow::Borrowed)
 }
 
 #[cfg(test)]
