@@ -32,8 +32,8 @@ pub const LATE_NEWS_NS: u64 = 60_000_000_000;
 /// The same where memory is short.
 const SHORT_NEWS_NS: u64 = 5_000_000_000;
 
-/// So many traces are handed on at once.
-pub const PORTION: usize = 2000;
+/// So many traces are handed on at once: few enough to be in the processor's cache still when they are prepared.
+pub const PORTION: usize = 256;
 
 /// Where memory is short, so many processes are cut off at once at least.
 const LEAST_CUT: usize = 64;

@@ -146,10 +146,9 @@ impl Work {
     /// Takes over what is to be handed on, a portion at a time: there may be very much of it.
     async fn hand_on(&mut self, what: HandOn) {
         loop {
-            let mut chunks = self.assembler.portion(monotonic_ns(), what);
+            let chunks = self.assembler.portion(monotonic_ns(), what);
             let is_all = chunks.len() < PORTION;
-            self.prepare(&mut chunks);
-            self.pending.extend(chunks);
+            chunks.into_iter().for_each(|chunk| self.take_over(chunk));
             if is_all {
                 break;
             }
@@ -231,11 +230,12 @@ impl Work {
         }
     }
 
-    fn prepare(&mut self, chunks: &mut [TraceChunk]) {
-        chunks.iter_mut().for_each(|chunk| self.preparation.apply(chunk));
+    fn take_over(&mut self, mut chunk: TraceChunk) {
+        self.preparation.apply(&mut chunk);
         if let Some(shown) = &mut self.shown {
-            shown.add(chunks);
+            shown.add(std::slice::from_ref(&chunk));
         }
+        self.pending.push(chunk);
     }
 
     /// Puts finished spans into the outbox, from where they are sent.

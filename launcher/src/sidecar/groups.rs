@@ -17,17 +17,19 @@ const WEIGHT: usize = 2 << 20;
 /// Finished spans that are not in a group yet.
 #[derive(Default)]
 pub struct Pending {
-    chunks: VecDeque<TraceChunk>,
+    /// Each with its weight.
+    chunks: VecDeque<(TraceChunk, usize)>,
     spans: usize,
     weight: usize,
 }
 
 impl Pending {
-    /// Takes chunks in.
-    pub fn extend(&mut self, chunks: Vec<TraceChunk>) {
-        self.spans += chunks.iter().map(|chunk| chunk.spans.len()).sum::<usize>();
-        self.weight += chunks.iter().map(weight).sum::<usize>();
-        self.chunks.extend(chunks);
+    /// Takes a chunk in.
+    pub fn push(&mut self, chunk: TraceChunk) {
+        let weight = weight(&chunk);
+        self.spans += chunk.spans.len();
+        self.weight += weight;
+        self.chunks.push_back((chunk, weight));
     }
 
     /// Whether there are none.
@@ -44,10 +46,10 @@ impl Pending {
         let mut chunks = Vec::new();
         while spans < SPANS
             && bytes < WEIGHT
-            && let Some(chunk) = self.chunks.pop_front()
+            && let Some((chunk, weight)) = self.chunks.pop_front()
         {
             spans += chunk.spans.len();
-            bytes += weight(&chunk);
+            bytes += weight;
             chunks.push(chunk);
         }
         if self.chunks.is_empty() {

@@ -407,12 +407,13 @@ impl<'a> Story<'a> {
     }
 
     fn put(&mut self, chunks: Vec<TraceChunk>, moved: &HashSet<u64>) {
-        let prepared = chunks.into_iter().filter_map(|mut chunk: TraceChunk| {
+        for mut chunk in chunks {
             chunk.spans.retain(|span| !moved.contains(&span.span_id.0));
             self.preparation.apply(&mut chunk);
-            (!chunk.spans.is_empty()).then_some(chunk)
-        });
-        self.pending.extend(prepared.collect());
+            if !chunk.spans.is_empty() {
+                self.pending.push(chunk);
+            }
+        }
     }
 
     /// How many spans were given up in it, as processes were no spans any more.

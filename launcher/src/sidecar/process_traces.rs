@@ -302,10 +302,10 @@ impl Process {
         let mut due = Vec::new();
         let mut candidates = std::mem::take(&mut self.candidates);
         candidates.retain(|id| {
-            let Some(trace) = self.traces.get_mut(id) else { return false };
             if due.len() >= room {
                 return true;
             }
+            let Some(trace) = self.traces.get_mut(id) else { return false };
             // The process decides about a large trace by itself, as it is to say the same to those it calls. Until it has
             // told, parts are sent only of what is too large to be kept.
             let is_rootless = trace.root.is_none() && !self.decided.has(*id);
