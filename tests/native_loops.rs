@@ -2,7 +2,7 @@
 //! and where several processes share one.
 
 use ddtrace_test_support::agent::free_port;
-use ddtrace_test_support::servers::{self, Server, chain, curl, files, only, python_server};
+use ddtrace_test_support::servers::{self, Server, chain, curl, files, nginx, only, python_server};
 use ddtrace_test_support::spans::Span;
 use ddtrace_test_support::{Sandbox, repository};
 use std::io::{Read, Write};
@@ -171,4 +171,27 @@ fn a_connection_that_another_process_answers_has_not_failed() {
     }
     let none = of("shared", "/none");
     assert_eq!((none.failed, none.error_type()), (true, Some("connection_closed")));
+}
+
+/// Of many requests at once each has what was asked for it below it: one wait tells of several, and of connections to other
+/// servers between them.
+#[test]
+fn a_proxy_asks_for_whom_it_asks() {
+    const REQUESTS: usize = 120;
+    let mut sandbox = sandbox();
+    let root = files(&sandbox);
+    let [back, front] = [free_port(), free_port()];
+    let backend = python_server(&mut sandbox, false, back, &root);
+    let proxy = nginx(&mut sandbox, true, "proxy", front, &format!("http://127.0.0.1:{back}"), &root);
+    let (url, out) = (format!("http://127.0.0.1:{front}/up/short?number=[1-{REQUESTS}]"), "/dev/null");
+    curl(&mut sandbox, false, &["--no-progress-meter", "-Z", "--parallel-max", "30", "-o", out, &url]);
+    drop((proxy, backend));
+    let spans = sandbox.spans();
+    let all: Vec<_> = asked(&spans, "proxy").collect();
+    assert_eq!(all.len(), REQUESTS);
+    for span in all {
+        let parent = only(&spans, |other| span.parent_id.as_ref() == Some(&other.span_id));
+        let query = parent.text("url.query").expect("it has one");
+        assert!(span.text("url.full").is_some_and(|url| url.ends_with(query)), "{span:#?} {parent:#?}");
+    }
 }
