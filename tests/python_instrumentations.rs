@@ -163,6 +163,30 @@ fn flask_and_clients() {
     }
 }
 
+/// The packages for WSGI and ASGI come with those of frameworks, and instrument nothing by themselves: what is no framework's is
+/// traced all the same, and what is one's is one span.
+#[test]
+fn applications_of_no_framework() {
+    let agent = Agent::start();
+    let sandbox = sandbox(&agent);
+    let [gunicorn, uvicorn] = [venv("gunicorn"), venv("uvicorn")];
+    for (application, name) in [("plain:app", "GET"), ("plain:asgi", "GET"), ("plain:around", "GET /users/<name>")] {
+        let port = free_port();
+        let (bind, port_text) = (format!("127.0.0.1:{port}"), port.to_string());
+        let argv = match application {
+            "plain:asgi" => vec![uvicorn.as_str(), "--port", &port_text, "--log-level", "critical", application],
+            _ => vec![gunicorn.as_str(), "-b", &bind, application],
+        };
+        agent.clear();
+        let server = serve(&sandbox, DdtraceRun, port, &argv);
+        ask(port, &["/users/somebody"]);
+        let spans = received(&agent, 1);
+        drop(server);
+        let names: Vec<_> = spans.iter().map(|span| (span.kind.as_str(), span.name.as_str())).collect();
+        assert_eq!(names, [("server", name)], "{application}");
+    }
+}
+
 #[test]
 fn fastapi_and_starlette_on_uvicorn() {
     let (agent, port) = (Agent::start(), free_port());

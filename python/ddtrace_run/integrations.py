@@ -167,7 +167,8 @@ def imported(module):
     # Where spans go nowhere for another reason than that they are not wanted, nothing needs to be in between.
     if _finder.real_ddtrace() is not None or _native.is_absent():
         return
-    if _native.otel_mode() != "false" and has_otel_instrumentation(name):
+    # Of servers it is their applications that say whose they are.
+    if name not in ("wsgi", "asgi") and _native.otel_mode() != "false" and has_otel_instrumentation(name):
         return
     _begin(module, name, contrib)
 

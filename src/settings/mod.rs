@@ -51,9 +51,9 @@ const CLIENT_HIDDEN: u64 = 512;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Native {
     /// No program's.
-    #[default]
     Off,
     /// Those of programs that are not in a language whose libraries are traced by what is put into them: Python.
+    #[default]
     Auto,
     /// Every program's.
     On,
@@ -126,7 +126,7 @@ impl Default for Settings<'_> {
             version: b"",
             tags: Pairs::NONE,
             trace_id_128_bit: true,
-            native: Native::Off,
+            native: Native::Auto,
             propagation: Propagation::default(),
             baggage_tags: BaggageTags(b""),
             header_tags: HeaderTags(b""),

@@ -1,10 +1,21 @@
 """Servers of WSGI and ASGI: whatever application they serve, its requests are spans."""
 
 from ddtrace_run._native import Wrapped
+from ddtrace_run.contrib._applications import is_left_to_others
 from ddtrace_run.integrations import integration
 
 #: Workers of gunicorn whose application is one of WSGI, by the names of their classes.
 _OF_WSGI = {"SyncWorker", "ThreadWorker", "AsyncWorker", "EventletWorker", "TornadoWorker"}
+
+
+def _wsgi_application(wsgi, application):
+    return application if is_left_to_others(application) else Wrapped.wsgi(wsgi, application)
+
+
+def _asgi_application(asgi, application):
+    from ddtrace_run.contrib._asgi import Application
+
+    return application if is_left_to_others(application) else Application(asgi, application)
 
 
 def gunicorn_imported(module):
@@ -13,7 +24,7 @@ def gunicorn_imported(module):
 
     def loaded(worker, _):
         if any(each.__name__ in _OF_WSGI and each.__module__.startswith("gunicorn.") for each in type(worker).__mro__):
-            worker.wsgi = Wrapped.wsgi(wsgi, worker.wsgi)
+            worker.wsgi = _wsgi_application(wsgi, worker.wsgi)
 
     module.Worker.load_wsgi = Wrapped("wsgi", module.Worker.load_wsgi, lambda worker: worker, loaded)
 
@@ -22,7 +33,7 @@ def _serving(handled, wsgi):
     """`run(self, application)`, whose application is traced."""
 
     def run(self, application):
-        return handled(self, Wrapped.wsgi(wsgi, application))
+        return handled(self, _wsgi_application(wsgi, application))
 
     return run
 
@@ -46,14 +57,12 @@ def _made(kind, name, attribute, traced):
 
 def _of_wsgi(kind, attribute):
     wsgi = integration("wsgi")
-    _made(kind, "wsgi", attribute, lambda application: Wrapped.wsgi(wsgi, application))
+    _made(kind, "wsgi", attribute, lambda application: _wsgi_application(wsgi, application))
 
 
 def _of_asgi(kind, attribute):
-    from ddtrace_run.contrib._asgi import Application
-
     asgi = integration("asgi")
-    _made(kind, "asgi", attribute, lambda application: Application(asgi, application))
+    _made(kind, "asgi", attribute, lambda application: _asgi_application(asgi, application))
 
 
 def werkzeug_imported(module):
@@ -90,23 +99,19 @@ def daphne_imported(module):
 
 def gunicorn_asgi_imported(module):
     """`gunicorn.workers.gasgi` has been imported."""
-    from ddtrace_run.contrib._asgi import Application
-
     asgi = integration("asgi")
 
     def loaded(worker, _):
-        worker.asgi = Application(asgi, worker.asgi)
+        worker.asgi = _asgi_application(asgi, worker.asgi)
 
     module.ASGIWorker.load_wsgi = Wrapped("asgi", module.ASGIWorker.load_wsgi, lambda worker: worker, loaded)
 
 
 def uvicorn_imported(module):
     """`uvicorn.config` has been imported."""
-    from ddtrace_run.contrib._asgi import Application
-
     asgi = integration("asgi")
 
     def loaded(config, _):
-        config.loaded_app = Application(asgi, config.loaded_app)
+        config.loaded_app = _asgi_application(asgi, config.loaded_app)
 
     module.Config.load = Wrapped("asgi", module.Config.load, lambda config: config, loaded)
