@@ -95,17 +95,25 @@ fn another_tracer_comes_first() {
     assert_eq!(sandbox.spans().len(), 1);
 }
 
-/// An instrumentation of OpenTelemetry that is installed comes first, unless that API is not carried out.
+/// An instrumentation of OpenTelemetry that is installed comes first, unless that API is not carried out: here for the
+/// framework of an application, so that its server is left alone, and nobody traces where that one is switched off. For an
+/// application of no framework there is none.
 #[test]
 fn an_installed_instrumentation_comes_first() {
-    for (otel, spans) in [("auto", 0), ("false", 1)] {
-        let mut sandbox = sandbox();
-        sandbox.set("DD_TRACE_OTEL_ENABLED", otel);
-        let (python, port) = (python::python("native-venv"), free_port());
-        let server = Server::of(&mut sandbox, true, "web", port, &[&python, &program("plain.py"), &port.to_string()]);
-        assert_eq!(ask(port, "/", "").0, 200);
-        drop(server);
-        assert_eq!(sandbox.spans().len(), spans, "{otel}");
+    let flask = "import sys\nfrom flask import Flask\napp = Flask(__name__)\n\
+        app.add_url_rule('/', view_func=lambda: 'hello')\napp.run(port=int(sys.argv[1]))\n";
+    for (otel, of_flask, of_none) in [("auto", 0, 1), ("false", 1, 1)] {
+        for (is_flask, spans) in [(true, of_flask), (false, of_none)] {
+            let mut sandbox = sandbox();
+            sandbox.set("DD_TRACE_OTEL_ENABLED", otel).set("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "flask");
+            let (python, port) = (python::python("native-venv"), free_port());
+            let program =
+                if is_flask { sandbox.write("tiny.py", flask).display().to_string() } else { program("plain.py") };
+            let server = Server::of(&mut sandbox, true, "web", port, &[&python, &program, &port.to_string()]);
+            assert_eq!(ask(port, "/", "").0, 200);
+            drop(server);
+            assert_eq!(sandbox.spans().len(), spans, "{otel}, of Flask: {is_flask}");
+        }
     }
 }
 
