@@ -110,6 +110,25 @@ pub fn thread_exists(pid: u32, tid: u32) -> bool {
     check(unsafe { syscall6(arch::TGKILL, pid as usize, tid as usize, 0, 0, 0, 0) }).is_ok()
 }
 
+/// How many bytes are left of the stack that the program has set aside for its signals' handlers, if the caller is on that;
+/// `None` elsewhere.
+#[must_use]
+pub fn signal_stack_left() -> Option<usize> {
+    const SS_ONSTACK: i32 = 1;
+    /// `stack_t`.
+    #[repr(C)]
+    struct Stack {
+        start: usize,
+        flags: i32,
+        size: usize,
+    }
+    let mut stack = Stack { start: 0, flags: 0, size: 0 };
+    // SAFETY: the kernel fills in the structure, which is of its size, and changes nothing.
+    let told = check(unsafe { syscall6(arch::SIGALTSTACK, 0, &raw mut stack as usize, 0, 0, 0, 0) });
+    let is_there = told.is_ok() && stack.flags & SS_ONSTACK != 0;
+    is_there.then(|| (&raw const stack as usize).wrapping_sub(stack.start).min(stack.size))
+}
+
 /// Lets other threads run that are ready to.
 pub fn give_way() {
     // SAFETY: no arguments, and nothing changes.

@@ -96,6 +96,7 @@ pub const GETRUSAGE: usize = 98;
 pub const GETUID: usize = 102;
 pub const GETGID: usize = 104;
 pub const GETPPID: usize = 110;
+pub const SIGALTSTACK: usize = 131;
 /// `prctl(2)`.
 pub const PRCTL: usize = 157;
 pub const GETTID: usize = 186;

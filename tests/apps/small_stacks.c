@@ -1,9 +1,10 @@
-/* A server and a client in threads with the smallest stacks that there are. */
+/* A server and a client in threads with the smallest stacks that there are, and a client in a signal's handler with half of that. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <limits.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -32,6 +33,11 @@ static void *ask(void *unused) {
     return unused;
 }
 
+static void handle(int unused) {
+    (void)unused;
+    ask(NULL);
+}
+
 int main(void) {
     pthread_attr_t small;
     pthread_t server, client;
@@ -40,12 +46,22 @@ int main(void) {
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     listener = socket(AF_INET, SOCK_STREAM, 0);
     bind(listener, (struct sockaddr *)&address, sizeof address);
-    listen(listener, 1);
+    listen(listener, 2);
     socklen_t length = sizeof address;
     getsockname(listener, (struct sockaddr *)&address, &length);
     pthread_create(&server, &small, serve, NULL);
     pthread_create(&client, &small, ask, NULL);
     pthread_join(client, NULL);
+    pthread_join(server, NULL);
+    puts(strstr(given, "\r\n\r\n") + 4);
+    static char stack[8192];
+    stack_t aside = {.ss_sp = stack, .ss_size = sizeof stack};
+    struct sigaction action = {.sa_handler = handle, .sa_flags = SA_ONSTACK};
+    sigaltstack(&aside, NULL);
+    sigaction(SIGUSR1, &action, NULL);
+    memset(given, 0, sizeof given);
+    pthread_create(&server, &small, serve, NULL);
+    raise(SIGUSR1);
     pthread_join(server, NULL);
     puts(strstr(given, "\r\n\r\n") + 4);
     return 0;

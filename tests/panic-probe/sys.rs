@@ -14,6 +14,7 @@ macro_rules! buffer {
 probes! {
     calls {
         used((sys::getpid(), sys::getppid(), sys::getuid(), sys::getgid(), sys::gettid()));
+        used(sys::signal_stack_left());
         used(sys::has_no_new_privileges());
         // SAFETY: never run.
         used(unsafe { sys::by_number(any(0), any([0; 6])) }.is_ok());

@@ -264,8 +264,18 @@ unsafe fn watched_write(fd: i32, vectors: &[Vector], call: impl FnOnce() -> isiz
         unsafe { sent(fd, vectors, result) };
         return result;
     }
+    if has_little_stack() {
+        net::lose(fd);
+        return call();
+    }
     // SAFETY: the caller's promise.
     net::while_sending(fd, || unsafe { write_of_client(fd, vectors, call) })
+}
+
+/// Whether a request cannot be looked at here: handlers of signals may have stacks of 8 KB (`SIGSTKSZ`), and it takes more.
+fn has_little_stack() -> bool {
+    const NEEDED: usize = 20 * 1024;
+    sys::signal_stack_left().is_some_and(|left| left < NEEDED)
 }
 
 /// # Safety
@@ -320,6 +330,10 @@ unsafe fn watched_send(
         // SAFETY: the call has sent so much of them.
         unsafe { sent(fd, vectors, result) };
         return result;
+    }
+    if has_little_stack() {
+        net::lose(fd);
+        return call();
     }
     // SAFETY: the caller's promise.
     net::while_sending(fd, || unsafe { send_of_client(fd, vectors, flags, message, call) })
