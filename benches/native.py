@@ -172,11 +172,11 @@ def nginx_static(bench):
     root.mkdir()
     (root / "index.html").write_text("x" * 612)
     argv = nginx(bench, "static", f"listen 127.0.0.1:{port}; root {root};")
-    bench.compare("nginx, a file of 612 bytes", bench.ways, lambda way: bench.served(argv(way), way, port, "/"))
+    bench.compare("nginx, a file of 612 bytes", bench.ways, lambda way: bench.served(argv, way, port, "/"))
     (root / "large").write_text("x" * 100_000)
-    bench.compare("nginx, a file of 100 kB", bench.ways, lambda way: bench.served(argv(way), way, port, "/large"))
+    bench.compare("nginx, a file of 100 kB", bench.ways, lambda way: bench.served(argv, way, port, "/large"))
     argv = nginx(bench, "closing", f"listen 127.0.0.1:{port}; root {root}; keepalive_timeout 0;")
-    bench.compare("nginx, a connection for each file", bench.ways, lambda way: bench.served(argv(way), way, port, "/"))
+    bench.compare("nginx, a connection for each file", bench.ways, lambda way: bench.served(argv, way, port, "/"))
 
 
 def nginx_proxy(bench):
@@ -184,7 +184,7 @@ def nginx_proxy(bench):
     back = Server(nginx(bench, "back", f"listen 127.0.0.1:{behind}; location / {{ return 200 hello; }}"),
                   environment(str(bench.work)), behind)
     argv = nginx(bench, "front", f"listen 127.0.0.1:{port}; location / {{ proxy_pass http://127.0.0.1:{behind}; }}")
-    bench.compare("nginx, handed on to another one", bench.ways, lambda way: bench.served(argv(way), way, port, "/"))
+    bench.compare("nginx, handed on to another one", bench.ways, lambda way: bench.served(argv, way, port, "/"))
     back.stop()
 
 
