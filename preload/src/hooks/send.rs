@@ -258,6 +258,21 @@ unsafe fn readable<'a>(vectors: *const Vector, count: usize) -> &'a [Vector] {
 /// `call` writes the vectors to the descriptor.
 #[cold]
 unsafe fn watched_write(fd: i32, vectors: &[Vector], call: impl FnOnce() -> isize) -> isize {
+    // SAFETY: the caller's promise.
+    unsafe { seen(fd, vectors, call, |call| write_of_client(fd, vectors, call)) }
+}
+
+/// What a server sends is looked at when it is sent; what a client does `of_client` looks at before that as well.
+///
+/// # Safety
+///
+/// `call` sends the vectors over the descriptor.
+unsafe fn seen<Call: FnOnce() -> isize>(
+    fd: i32,
+    vectors: &[Vector],
+    call: Call,
+    of_client: impl FnOnce(Call) -> isize,
+) -> isize {
     if !net::may_ask(fd) {
         let result = call();
         // SAFETY: the call has sent so much of them.
@@ -268,8 +283,7 @@ unsafe fn watched_write(fd: i32, vectors: &[Vector], call: impl FnOnce() -> isiz
         net::lose(fd);
         return call();
     }
-    // SAFETY: the caller's promise.
-    net::while_sending(fd, || unsafe { write_of_client(fd, vectors, call) })
+    net::while_sending(fd, || of_client(call))
 }
 
 /// Whether a request cannot be looked at here: handlers of signals may have stacks of 8 KB (`SIGSTKSZ`), and it takes more.
@@ -325,18 +339,8 @@ unsafe fn watched_send(
         net::lose(fd);
         return call();
     }
-    if !net::may_ask(fd) {
-        let result = call();
-        // SAFETY: the call has sent so much of them.
-        unsafe { sent(fd, vectors, result) };
-        return result;
-    }
-    if has_little_stack() {
-        net::lose(fd);
-        return call();
-    }
     // SAFETY: the caller's promise.
-    net::while_sending(fd, || unsafe { send_of_client(fd, vectors, flags, message, call) })
+    unsafe { seen(fd, vectors, call, |call| send_of_client(fd, vectors, flags, message, call)) }
 }
 
 /// # Safety
