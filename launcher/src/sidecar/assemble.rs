@@ -359,7 +359,7 @@ impl Assembler {
 
     /// Ends the spans whose processes are gone and hands on the traces that are ready. `now_ns` is `CLOCK_MONOTONIC`.
     pub fn collect(&mut self, now_ns: u64) -> Vec<TraceChunk> {
-        self.hand_on(now_ns, HandOn::Ready, usize::MAX)
+        self.hand_on(now_ns, HandOn::Ready, usize::MAX).0
     }
 
     /// Memory is short: forgets what can be done without, and holds no process's span any more.
@@ -382,11 +382,11 @@ impl Assembler {
     /// As [`hold_less`](Assembler::hold_less), and hands on all spans that are finished, even those that would be held.
     pub fn hand_on_finished(&mut self, now_ns: u64) -> Vec<TraceChunk> {
         self.hold_less(now_ns);
-        self.hand_on(now_ns, HandOn::Finished, usize::MAX)
+        self.hand_on(now_ns, HandOn::Finished, usize::MAX).0
     }
 
-    /// Hands on about [`PORTION`] traces of what is to be handed on; if it gives fewer, there are no more.
-    pub fn portion(&mut self, now_ns: u64, what: HandOn) -> Vec<TraceChunk> {
+    /// Hands on about [`PORTION`] traces of what is to be handed on; gives as well whether there may be more.
+    pub fn portion(&mut self, now_ns: u64, what: HandOn) -> (Vec<TraceChunk>, bool) {
         self.hand_on(now_ns, what, PORTION)
     }
 
@@ -453,7 +453,7 @@ impl Assembler {
         self.ended || process.is_told_of() || dead_for >= linger
     }
 
-    fn hand_on(&mut self, now_ns: u64, what: HandOn, most: usize) -> Vec<TraceChunk> {
+    fn hand_on(&mut self, now_ns: u64, what: HandOn, most: usize) -> (Vec<TraceChunk>, bool) {
         let ended = self.ended;
         let what = if ended { HandOn::Everything } else { what };
         self.bury(now_ns);
@@ -468,7 +468,7 @@ impl Assembler {
                 trace.carried.verdict = said.handed_on();
             }
         }
-        let mut ready = self.general.collect(&self.judge, now_ns, what, most);
+        let (mut ready, is_more) = self.general.collect(&self.judge, now_ns, what, most);
         self.finish_done(now_ns);
         self.early_exits.retain(|_, exit| now_ns.saturating_sub(exit.time_ns) < LATE_NEWS_NS);
         self.past.retain(|_, finished_ns| now_ns.saturating_sub(*finished_ns) < LATE_NEWS_NS);
@@ -497,7 +497,7 @@ impl Assembler {
             }
             trace.open > 0 || !trace.finished.is_empty()
         });
-        ready
+        (ready, is_more)
     }
 
     /// Ends what dead processes have left open, once it is known how they died, or will not be.

@@ -12,7 +12,7 @@ use ddtrace::span::TraceChunk;
 use ddtrace::sys::monotonic_ns;
 use tokio::time::timeout;
 
-use super::assemble::{Assembler, PORTION, Policy};
+use super::assemble::{Assembler, Policy};
 use super::exporting::{Plan, Shared, lock};
 use super::flush::spool_bound;
 use super::given_up::GivenUp;
@@ -146,10 +146,9 @@ impl Work {
     /// Takes over what is to be handed on, a portion at a time: there may be very much of it.
     async fn hand_on(&mut self, what: HandOn) {
         loop {
-            let chunks = self.assembler.portion(monotonic_ns(), what);
-            let is_all = chunks.len() < PORTION;
+            let (chunks, is_more) = self.assembler.portion(monotonic_ns(), what);
             chunks.into_iter().for_each(|chunk| self.take_over(chunk));
-            if is_all {
+            if !is_more {
                 break;
             }
             self.put_away(false).await;

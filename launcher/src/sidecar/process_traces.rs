@@ -96,7 +96,8 @@ impl Trace {
 /// Where to.
 pub(super) struct Ready<'a> {
     pub(super) chunks: Vec<TraceChunk>,
-    pub(super) most: usize,
+    /// How many more traces are to be taken. Those of which all was withdrawn count as well, though they give no chunk.
+    pub(super) room: usize,
     pub(super) segments: &'a mut BTreeSet<u32>,
 }
 
@@ -283,15 +284,14 @@ impl Process {
     }
 
     pub(super) fn collect(&mut self, judge: &Judge, now_ns: u64, what: HandOn, ready: &mut Ready<'_>) {
-        let room = ready.most.saturating_sub(ready.chunks.len());
         let due: Vec<TraceId> = match what {
-            HandOn::Ready => self.take_due(now_ns, room),
-            HandOn::Finished => {
+            HandOn::Ready => self.take_due(now_ns, ready.room),
+            HandOn::Finished | HandOn::Everything => {
                 let is_due = |trace: &Trace| !trace.finished.is_empty() || trace.open == 0;
-                self.traces.iter().filter(|(_, trace)| is_due(trace)).map(|(id, _)| *id).take(room).collect()
+                self.traces.iter().filter(|(_, trace)| is_due(trace)).map(|(id, _)| *id).take(ready.room).collect()
             }
-            HandOn::Everything => self.traces.keys().copied().take(room).collect(),
         };
+        ready.room -= due.len();
         for id in due {
             self.hand_on(id, judge, ready);
         }

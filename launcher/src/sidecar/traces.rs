@@ -269,22 +269,22 @@ impl Traces {
     }
 
     /// Hands on what is to be. Processes that are gone are forgotten then.
-    /// Not more than `most` traces at once.
-    pub fn collect(&mut self, judge: &Judge, now_ns: u64, what: HandOn, most: usize) -> Vec<TraceChunk> {
+    /// Not more than `most` traces at once: gives as well whether there may be more.
+    pub fn collect(&mut self, judge: &Judge, now_ns: u64, what: HandOn, most: usize) -> (Vec<TraceChunk>, bool) {
         self.early.forget_old(now_ns);
-        let mut ready = Ready { chunks: Vec::new(), most, segments: &mut self.handed_on };
+        let mut ready = Ready { chunks: Vec::new(), room: most, segments: &mut self.handed_on };
         for process in self.processes.values_mut() {
             let is_over = process.death.is_some() && process.open.is_empty();
             let what = if is_over { HandOn::Everything } else { what };
             process.collect(judge, now_ns, what, &mut ready);
             self.withdrawn += std::mem::take(&mut process.withdrawn);
         }
-        let chunks = ready.chunks;
+        let (chunks, is_more) = (ready.chunks, ready.room == 0);
         let is_needed = |process: &Process| {
-            process.death.is_none() || !process.open.is_empty() || chunks.len() >= most && !process.traces.is_empty()
+            process.death.is_none() || !process.open.is_empty() || is_more && !process.traces.is_empty()
         };
         self.processes.retain(|_, process| is_needed(process));
-        chunks
+        (chunks, is_more)
     }
 
     /// Ends all that is still open: nothing more will come.

@@ -17,6 +17,7 @@ use proptest::prelude::*;
 use super::assemble::{Assembler, Policy};
 use super::death::Death;
 use super::judge::Judge;
+use super::traces::HandOn;
 use crate::spool::{Frame, FrameKind};
 
 const SECOND: u64 = 1_000_000_000;
@@ -751,6 +752,39 @@ fn what_is_withdrawn_is_not_seen() {
     assert_eq!(story.assembler.take_withdrawn(), 1);
     story.died(1, 3 * SECOND, Some(0));
     assert_eq!(story.chunks(4 * SECOND), []);
+}
+
+/// Traces are handed on in portions. One of which all was withdrawn gives nothing, and is no sign that there is no more.
+#[test]
+fn what_is_withdrawn_hides_nothing_that_comes_after_it() {
+    for is_over in [false, true] {
+        let mut story = Story::new();
+        for id in 1..=1000 {
+            story.record(1, |record| record.span_start(SpanId(id), &root(id.into())));
+            story.record(1, |record| {
+                record.span_end(SpanId(id), &END);
+                if id % 4 == 0 {
+                    record.boolean(Key::Withdrawn, true);
+                }
+            });
+        }
+        if is_over {
+            story.died(1, 3 * SECOND, Some(0));
+        }
+        for _ in 0..2 {
+            story.pass(1);
+        }
+        let (mut handed_on, mut portions) = (0, 0);
+        loop {
+            let (chunks, is_more) = story.assembler.portion(4 * SECOND, HandOn::Ready);
+            handed_on += chunks.len();
+            portions += 1;
+            if !is_more {
+                break;
+            }
+        }
+        assert_eq!((handed_on, portions, story.assembler.take_withdrawn()), (750, 4, 250), "{is_over}");
+    }
 }
 
 #[test]
