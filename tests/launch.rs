@@ -1,7 +1,7 @@
 //! A program under the launcher is the program that it is without: same process, same input and output, same state,
 //! same end.
 
-use ddtrace_test_support::programs::compile;
+use ddtrace_test_support::programs::{compile, compile_with};
 use ddtrace_test_support::sandbox::install;
 use ddtrace_test_support::{Outcome, Sandbox};
 use std::collections::{BTreeMap, BTreeSet};
@@ -296,6 +296,26 @@ fn switched_off_means_nothing_is_traced() {
         assert_eq!((outcome.code, outcome.out().as_str()), (Some(3), "\n"), "{name}={value}");
         assert!(sandbox.spans().is_empty(), "{name}={value}");
     }
+}
+
+/// What of a program cannot be seen is said once: on a terminal, with `--debug`, or in the log, and never where nobody looks for
+/// requests.
+#[test]
+fn what_cannot_be_seen_is_said() {
+    let mut sandbox = sandbox();
+    let (refusing, named_java) = (compile_with(&sandbox, "refusing", "cc", &["-static"]), sandbox.path().join("java"));
+    fs::copy("/bin/true", &named_java).expect("a program can be copied");
+    let named_java = named_java.to_str().expect("UTF-8").to_owned();
+    let said = |sandbox: &Sandbox, program: &str| {
+        let outcome = sandbox.run_bare([sandbox.launcher(), "--debug", program]);
+        let (brings, is_static) = ("java brings its own TLS", "refusing is statically linked");
+        [brings, is_static].map(|text| outcome.err().matches(text).count())
+    };
+    assert_eq!((said(&sandbox, &named_java), said(&sandbox, &refusing)), ([1, 0], [0, 1]));
+    sandbox.set("DD_TRACE_NATIVE_ENABLED", "false");
+    assert_eq!((said(&sandbox, &named_java), said(&sandbox, "/bin/true")), ([0, 0], [0, 0]));
+    let outcome = sandbox.run_bare([sandbox.launcher(), &named_java]);
+    assert_eq!(outcome.err(), "", "a program's stderr is its own");
 }
 
 #[test]

@@ -73,7 +73,10 @@ pub fn inform(given: Given, command: &[OsString], json: bool, colour: ColourChoi
                 report.target = Some(match (reason, obstacle) {
                     (Some(reason), _) => reason.to_string(),
                     (None, Some(obstacle)) => untraced_python(&looked, obstacle),
-                    (None, None) => format!("{} can be traced", path.display()),
+                    (None, None) => match looked.blind_spot {
+                        Some(spot) => format!("{} can be traced; it {spot}", path.display()),
+                        None => format!("{} can be traced", path.display()),
+                    },
                 });
             }
             Err(error) => report.errors.push(error.to_string()),

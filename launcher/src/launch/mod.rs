@@ -42,6 +42,7 @@ use ddtrace::ids::SpanId;
 use ddtrace::propagation::tracecontext::TraceParent;
 use ddtrace::random::Random;
 use ddtrace::ring::layout::RING_SIZE;
+use ddtrace::settings::Native;
 use ddtrace::span::Resource;
 use ddtrace::sys::{RLIMIT_FSIZE, monotonic_ns, soft_limit};
 use nix::errno::Errno;
@@ -147,6 +148,8 @@ pub fn run(run: &Run, given: Given, colour: ColourChoice, messages: &mut Message
         messages.note(reason);
     } else if let Some(obstacle) = looked.python_obstacle(&run.command).filter(|_| python.is_some()) {
         messages.note(inform::untraced_python(&looked, obstacle));
+    } else if let Some(spot) = looked.blind_spot.filter(|_| config.native != Native::Off) {
+        messages.note(format_args!("{} {spot}", looked.program.display()));
     }
     let launch = Launch::of(run, &looked, &config, &environment, python, untraceable, colour);
     messages.debug(format_args!("process spans: {}", launch.decision));

@@ -3,6 +3,7 @@
 //! Looked at, never run: everything is read from the files, in at most a hundred microseconds for a usual program. What
 //! can't be found out is left open; a wrong guess may cost spans, but must not keep a program from running.
 
+mod blind_spot;
 mod elf;
 mod find;
 mod interpreter;
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 
 use ddtrace::elf::{ElfImage, ElfKind, Image, Interpreter};
 
+pub use blind_spot::BlindSpot;
 pub use find::find;
 pub use privileges::Privilege;
 pub use python::{Obstacle, PythonCommand, PythonEntry};
@@ -51,6 +53,8 @@ pub struct Target {
     pub runtime: Runtime,
     /// The shared AddressSanitizer runtime that the program is linked with.
     pub asan: Option<String>,
+    /// What of it cannot be seen, although it can be traced.
+    pub blind_spot: Option<BlindSpot>,
     /// Whether a script's first line has the environment emptied (`env -i`).
     pub clears_environment: bool,
 }
@@ -94,6 +98,7 @@ pub fn inspect(path: &Path, search_path: Option<&OsStr>) -> Target {
         privilege: None,
         runtime: Runtime::None,
         asan: None,
+        blind_spot: None,
         clears_environment: false,
     };
     loop {
@@ -122,6 +127,7 @@ pub fn inspect(path: &Path, search_path: Option<&OsStr>) -> Target {
                 target.privilege = privileges::gained(&target.program, &metadata);
                 target.asan = libraries::asan_runtime(&libraries);
                 target.runtime = if file.is_go() { Runtime::Go } else { runtime_of(&target.program, &libraries) };
+                target.blind_spot = blind_spot::of(target.runtime, &libraries);
                 return target;
             }
         }
