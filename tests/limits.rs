@@ -1,6 +1,7 @@
 //! Machines and users that give too little: the program runs as without us, and what can be seen is.
 
 use ddtrace_test_support::programs::{compile, compile_with, dying_program, python};
+use ddtrace_test_support::sandbox::install;
 use ddtrace_test_support::{Sandbox, Span};
 use std::path::Path;
 
@@ -41,6 +42,49 @@ fn under_the_limits_of_the_launcher_programs_run_as_ever() {
             ddtrace_test_support::Outcome::of(&mut command)
         };
         assert_eq!(run(sandbox.launcher()), run(""), "left is under the launcher: ulimit {limit}");
+        sandbox.settle();
+    }
+}
+
+/// The sidecar has the limit on CPU time (`ulimit -t`) as well: what it has no time left for is on disk, and the next one
+/// delivers that.
+#[test]
+fn with_little_time_to_compute_nothing_is_lost() {
+    let mut sandbox = sandbox();
+    sandbox.set("DD_TRACE_PROCESS_SPANS", "false").set("DD_TRACE_LOCAL_MAX_BYTES", "1000000000");
+    let program = dying_program(&sandbox);
+    let script = "ulimit -t 1; for i in 1 2; do \"$0\" \"$1\" return ledger-$i 40000; done";
+    let outcome = sandbox.run_bare(["bash", "-c", script, sandbox.launcher(), &program]);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    sandbox.settle();
+    let waits = sandbox.run_traced(["status"]).out();
+    assert!(waits.contains("spans wait in"), "the limit was reached: {waits}");
+    let flushed = sandbox.run_traced(["flush", "--wait", "60"]);
+    assert_eq!(flushed.code, Some(0), "{flushed:?}");
+    assert_eq!(sandbox.spans().len(), 2 * 40_001);
+}
+
+/// Where the last process that its user may have (`ulimit -u`) is the program, there is no sidecar, and the program runs.
+#[test]
+fn where_no_process_can_be_added_the_program_runs() {
+    let sandbox = sandbox();
+    let dir = sandbox.path().to_str().expect("UTF-8");
+    let built = Path::new(sandbox.launcher()).parent().expect("it is in a directory").to_owned();
+    let launcher = sandbox.path().join("bin/ddtrace-run");
+    for file in ["ddtrace-run", "libddtrace_preload.so"] {
+        install(&built.join(file), &launcher.with_file_name(file));
+    }
+    let opened = sandbox.run_bare(["sh", "-c", "chmod -R a+rX $0; chmod -R a+rwX $0/home $0/tmp $0/work", dir]);
+    assert_eq!(opened.code, Some(0), "{opened:?}");
+    let launcher = launcher.to_str().expect("UTF-8");
+    for most in 1..=4 {
+        let run = format!("ulimit -u {most}; exec {launcher} /bin/echo text");
+        let other_user = ["setpriv", "--reuid=4321", "--regid=4321", "--clear-groups", "bash", "-c", &run];
+        let outcome = sandbox.run_bare(other_user);
+        assert_eq!((outcome.code, outcome.out().as_str()), (Some(0), "text\n"), "{most}: {outcome:?}");
+        let is_traced = outcome.err().is_empty();
+        assert!(is_traced || outcome.err().contains("the program runs untraced"), "{most}: {outcome:?}");
+        assert!(!is_traced || most > 1, "there was room for no other process");
         sandbox.settle();
     }
 }
