@@ -3,6 +3,7 @@
 use ddtrace_test_support::programs::compile;
 use ddtrace_test_support::servers::{self, keeper, only, without_ours};
 use ddtrace_test_support::{Sandbox, Span};
+use std::io::{Read, Write};
 use std::net::TcpListener;
 
 fn sandbox() -> Sandbox {
@@ -107,6 +108,26 @@ fn answers_are_seen_however_they_are_read_or_not_at_all() {
         let answered = |span: &Span| span.attributes["http.response.status_code"] == 200 && !span.failed;
         assert!(spans.iter().all(answered), "{spans:#?}");
     }
+}
+
+/// Who asks something that speaks no HTTP has failed.
+#[test]
+fn an_answer_that_is_none_is_an_error() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    std::thread::spawn(move || {
+        for mut connection in listener.incoming().flatten() {
+            let _ = connection.read(&mut [0; 4096]);
+            let _ = connection.write_all(b"220 mail.example.com ready\r\n");
+        }
+    });
+    let sandbox = sandbox();
+    let outcome = sandbox.assert_same(&["curl", "-sS", &format!("http://127.0.0.1:{port}/")]);
+    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    let spans = sandbox.spans();
+    let asked: Vec<&Span> = spans.iter().filter(|span| span.text("url.full").is_some()).collect();
+    let [asked] = &asked[..] else { panic!("{spans:#?}") };
+    assert_eq!((asked.failed, asked.error_type()), (true, Some("invalid_response")));
 }
 
 /// Stacks of 16 KiB are the smallest that a thread can have. A handler of a signal may have less: what it asks for is left alone.

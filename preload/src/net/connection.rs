@@ -256,6 +256,14 @@ impl Traffic {
         let Traffic { parser: Some(parser), rooms: [of_client, of_server], exchanges, .. } = self else {
             return Err(Lost);
         };
+        if let Parser::Http(http) = parser
+            && side == Side::Server
+            && !exchanges.is_accepted
+            && http.is_answered_otherwise(bytes)
+        {
+            exchanges.answered_otherwise();
+            return Err(Lost);
+        }
         let room = if side == Side::Client { of_client } else { of_server };
         parser.feed(side, bytes, &mut Gathering(room), &mut |event| exchanges.take(event, fd))
     }

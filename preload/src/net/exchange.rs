@@ -20,6 +20,8 @@ pub(super) enum Why {
     ClosedByPeer,
     /// A call has failed with this error.
     Failed(i32),
+    /// The other side does not speak the protocol.
+    NotUnderstood,
 }
 
 /// An exchange that is not over.
@@ -211,6 +213,14 @@ impl Exchanges {
     /// Whether there are exchanges that are not over.
     pub(super) fn is_pending(&self) -> bool {
         self.begun != self.ended
+    }
+
+    /// What the other side says to the oldest one is no answer: it has failed.
+    pub(super) fn answered_otherwise(&mut self) {
+        self.why = Why::NotUnderstood;
+        if let Some((exchange, answer)) = self.pop() {
+            self.end(exchange.span, &answer, &End { is_complete: false, request_bytes: 0, response_bytes: 0 });
+        }
     }
 
     /// The connection is not understood any more: what is open ends here, and nothing is said of how.

@@ -130,6 +130,8 @@ impl Outcome {
             Some(Why::LeftToOthers) if self.status == 0 => b"",
             Some(Why::Closed | Why::LeftToOthers | Why::ClosedByPeer) => b"connection_closed",
             Some(Why::Failed(errno)) => errno_name(errno),
+            // HTTP conventions, "Status": what cannot be parsed is an error.
+            Some(Why::NotUnderstood) => b"invalid_response",
         }
     }
 

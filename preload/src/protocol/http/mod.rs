@@ -116,6 +116,13 @@ impl Http {
         self.requests.expects_head()
     }
 
+    /// Whether the server, of which an answer is awaited, would say with these bytes something else: they begin as no answer
+    /// of HTTP/1 does.
+    #[must_use]
+    pub fn is_answered_otherwise(&self, bytes: &[u8]) -> bool {
+        self.is_pending() && self.responses.is_between() && !head::is_plausible(bytes, false)
+    }
+
     fn is_pending(&self) -> bool {
         self.begun != self.ended
     }
