@@ -57,12 +57,26 @@ fn a_send_that_is_given_up_says_why() {
 /// the call takes all of them at once.
 #[test]
 fn requests_that_are_sent_in_one_call_have_their_own_headers() {
+    pipelined("", "");
+}
+
+/// What comes before a request is no part of it: empty lines, as some send them behind a body (RFC 9112, section 2.2), and
+/// what a proxy says of its client.
+#[test]
+fn headers_are_put_where_they_belong_whatever_comes_before() {
+    pipelined("\r\n", "\r\n");
+    pipelined("\r\n\r\n", "\r\n\r\n");
+    pipelined("PROXY TCP4 192.0.2.1 192.0.2.2 49152 80\r\n", "\n");
+}
+
+#[track_caller]
+fn pipelined(before: &str, between: &str) {
     let mut sandbox = sandbox();
     let program = compile(&sandbox, "pipelined");
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("an address").port().to_string();
     let arrived = keeper(listener, b"z.");
-    let argv = [program.as_str(), &port];
+    let argv = [program.as_str(), &port, before, between];
     sandbox.set("DD_SERVICE", "pipelined");
     let bare = sandbox.run_bare(argv);
     let bare_arrived = std::mem::take(&mut *arrived.lock().expect("nobody panics"));

@@ -1,5 +1,5 @@
-/* Sends several requests in one call, by each call that can send, with few or many bytes in each of at most 64 buffers: `pipelined PORT`.
- * Prints what each call gives. The last request ends with "z.", as the server waits for that. */
+/* Sends several requests in one call, by each call that can send, with few or many bytes in each of at most 64 buffers:
+ * `pipelined PORT [BEFORE [BETWEEN]]`, with other bytes before the first one and behind the second one's body. Prints what each call gives. The last request ends with "z.", as the server waits for that. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -13,9 +13,9 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-static const char *const message = "GET /first HTTP/1.1\r\nHost: a\r\n\r\n"
-                                   "POST /second HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nabcde"
-                                   "GET /third HTTP/1.1\r\nHost: a\r\ntraceparent: 00-11111111111111111111111111111111-2222222222222222-01\r\n\r\n"
+static const char *const first = "GET /first HTTP/1.1\r\nHost: a\r\n\r\n"
+                                   "POST /second HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nabcde";
+static const char *const rest = "GET /third HTTP/1.1\r\nHost: a\r\ntraceparent: 00-11111111111111111111111111111111-2222222222222222-01\r\n\r\n"
                                    "POST /fourth HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
                                    "POST /last HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nz.";
 
@@ -33,6 +33,8 @@ static ssize_t give(int fd, int call, struct iovec *buffers, int count) {
 
 int main(int argc, char **argv) {
     if (argc < 2) return 2;
+    static char message[1024];
+    snprintf(message, sizeof message, "%s%s%s%s", argc > 2 ? argv[2] : "", first, argc > 3 ? argv[3] : "", rest);
     size_t length = strlen(message);
     static struct iovec buffers[1024];
     for (int call = WRITE; call <= SENDMSG; call++) {
@@ -45,7 +47,7 @@ int main(int argc, char **argv) {
                 int count = 0;
                 for (size_t at = 0; at < length; at += piece) {
                     size_t size = length - at < piece ? length - at : piece;
-                    buffers[count++] = (struct iovec){.iov_base = (char *)message + at, .iov_len = size};
+                    buffers[count++] = (struct iovec){.iov_base = message + at, .iov_len = size};
                 }
                 errno = 7;
                 ssize_t taken = give(fd, call, buffers, count);

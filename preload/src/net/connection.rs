@@ -5,6 +5,7 @@ use super::copy::Copied;
 use super::exchange::{Exchanges, Why};
 use super::memory::{Held, RoomRef, memory};
 use super::rewrite::Rewrite;
+use crate::protocol::http::Ahead;
 use crate::protocol::{Lost, Parser, Room, Side};
 use core::cell::UnsafeCell;
 use core::hint::spin_loop;
@@ -293,12 +294,11 @@ impl Traffic {
         }
     }
 
-    /// Calls `look` with the head that would be complete if the program sent `bytes` next, and with how many bytes of it
-    /// went before them.
+    /// Calls `look` with the head that would be complete if the program sent `bytes` next.
     pub(super) fn with_complete_request<R>(
         &mut self,
         bytes: &[u8],
-        look: impl FnOnce(&[u8], usize, &mut Exchanges) -> Result<Option<R>, Lost>,
+        look: impl FnOnce(&Ahead<'_>, &mut Exchanges) -> Result<Option<R>, Lost>,
     ) -> Result<Option<R>, Lost> {
         if bytes.is_empty() {
             return Ok(None);
@@ -307,7 +307,7 @@ impl Traffic {
         let Traffic { parser, rooms: [of_client, _], exchanges, .. } = self;
         let Some(Parser::Http(http)) = parser else { return Ok(None) };
         match http.complete_request(bytes, of_client) {
-            Some((head, before)) => look(head, before, exchanges),
+            Some(ahead) => look(&ahead, exchanges),
             None => Ok(None),
         }
     }

@@ -6,7 +6,7 @@ use super::memory::{ROOM, memory};
 use super::rewrite::{Rewrite, Segment};
 use super::{Place, Vector, connection, receive, session, waits};
 use crate::hash::hash;
-use crate::protocol::http::{self, RequestHead};
+use crate::protocol::http::{self, Ahead, RequestHead};
 use crate::protocol::{Lost, Side};
 use crate::tracer::native;
 use core::mem::MaybeUninit;
@@ -182,8 +182,8 @@ pub(super) unsafe fn begin(connection: &Connection, sending: &mut Option<Sending
             bytes = room.as_bytes().get(..used).unwrap_or_default();
         }
         let inode = traffic.inode;
-        traffic.with_complete_request(bytes, |head, before, exchanges| {
-            let known = hash(head);
+        traffic.with_complete_request(bytes, |ahead, exchanges| {
+            let known = hash(ahead.head);
             if let Some(old) = sending.take() {
                 if old.head == known {
                     return Ok(Some(old));
@@ -192,21 +192,21 @@ pub(super) unsafe fn begin(connection: &Connection, sending: &mut Option<Sending
                 exchanges.abandon_prepared();
             }
             let mut lines = http::Lines::new();
-            let head = RequestHead::parse(head, &mut lines)?;
+            let head = RequestHead::parse(ahead.head, &mut lines)?;
             // What was closed and opened again behind our back is no connection.
             if let Place::Descriptor(fd) = place
                 && sys::file_status(fd).map(|status| status.inode) != Ok(inode)
             {
                 return Err(Lost);
             }
-            Ok(plan(exchanges, &head, before, known, place.descriptor()))
+            Ok(plan(exchanges, &head, ahead, known, place.descriptor()))
         })
     });
     *sending = begun.unwrap_or(None);
 }
 
-/// The head with the context of its span in it; `before`: bytes of it that were sent by earlier calls.
-fn plan(exchanges: &mut Exchanges, head: &RequestHead<'_>, before: usize, known: u64, fd: i32) -> Option<Sending> {
+/// The head with the context of its span in it.
+fn plan(exchanges: &mut Exchanges, head: &RequestHead<'_>, ahead: &Ahead<'_>, known: u64, fd: i32) -> Option<Sending> {
     if exchanges.prepared.is_some() {
         return None;
     }
@@ -229,9 +229,9 @@ fn plan(exchanges: &mut Exchanges, head: &RequestHead<'_>, before: usize, known:
     }
     // Before the empty line, so that something is left for the program to send behind it.
     let lines_end = head.headers.lines_end();
-    let mut rewrite = Rewrite::new(lines_end.checked_sub(before)?, lines.used, length.checked_sub(before)?)?;
+    let mut rewrite = Rewrite::new(ahead.place(lines_end)?, lines.used, ahead.place(length)?)?;
     for header in head.headers.iter().filter(|header| lines.has(header.name)) {
-        if !rewrite.cut(header.start.checked_sub(before)?, header.end.checked_sub(before)?) {
+        if !rewrite.cut(ahead.place(header.start)?, ahead.place(header.end)?) {
             return None;
         }
     }

@@ -1,6 +1,7 @@
 //! The head of a message: start line and header lines, once all of it is there (RFC 9112, sections 2 to 6).
 
 use super::super::Lost;
+use super::preamble;
 use core::mem::MaybeUninit;
 use ddtrace::propagation::Carrier;
 
@@ -236,6 +237,9 @@ pub(super) fn is_plausible(start: &[u8], is_request: bool) -> bool {
         let version = b"HTTP/1.";
         return line.iter().zip(version).all(|(byte, wanted)| byte == wanted)
             && (line_end.is_none() || line.len() > version.len());
+    }
+    if line.starts_with(preamble::LINE) {
+        return true;
     }
     let method = line.split(|byte| *byte == b' ').next().unwrap_or_default();
     let is_short = method.len() == line.len() && line_end.is_none();

@@ -3,6 +3,7 @@
 use super::super::{Lost, Room};
 use super::chunked::Chunked;
 use super::head::{Framing, MAX_HEAD, end_of_head, is_plausible};
+use super::preamble;
 
 /// Where in a stream of messages.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -141,15 +142,14 @@ impl Messages {
     fn head<'a>(&mut self, bytes: &'a [u8], room: &'a mut dyn Room) -> Result<Found<'a>, Lost> {
         let gathered = usize::from(self.gathered);
         if gathered == 0 {
-            // Empty lines before a message are to be ignored (RFC 9112, section 2.2).
-            let blank = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-            let bytes = bytes.get(blank..).unwrap_or_default();
+            let skipped = preamble::length(bytes, self.is_request);
+            let bytes = bytes.get(skipped..).unwrap_or_default();
             if bytes.is_empty() {
                 return Ok(Found::Nothing);
             }
             if let Some(end) = end_of_head(bytes, 0) {
                 let head = bytes.get(..end).filter(|head| head.len() <= MAX_HEAD).ok_or(Lost)?;
-                return Ok(Found::Head(head, blank.wrapping_add(end)));
+                return Ok(Found::Head(head, skipped.wrapping_add(end)));
             }
             self.gather(bytes, room)?;
             return Ok(Found::Nothing);
@@ -161,7 +161,8 @@ impl Messages {
         match end_of_head(all, gathered.saturating_sub(3)) {
             Some(end) => {
                 self.gathered = 0;
-                let head = all.get(..end).ok_or(Lost)?;
+                let skipped = preamble::length(all, self.is_request);
+                let head = all.get(skipped..end).ok_or(Lost)?;
                 Ok(Found::Head(head, end.wrapping_sub(usize::from(before))))
             }
             None if taken < bytes.len() || !is_plausible(all, self.is_request) => Err(Lost),
@@ -188,17 +189,42 @@ impl Messages {
         Ok(taken)
     }
 
-    /// The head that would be complete if `bytes` came next, and how much of it came before them. Changes nothing but
-    /// unused bytes of the room.
-    pub(super) fn complete_with<'a>(&self, bytes: &'a [u8], room: &'a mut dyn Room) -> Option<(&'a [u8], usize)> {
-        let gathered = usize::from(self.gathered);
+    /// The head that would be complete if `bytes` came next. Changes nothing but unused bytes of the room.
+    pub(super) fn complete_with<'a>(&self, bytes: &'a [u8], room: &'a mut dyn Room) -> Option<Ahead<'a>> {
         if !self.expects_head() {
             return None;
         }
         let mut trial = *self;
         match trial.next(bytes, room) {
-            Ok(Found::Head(head, _)) => Some((head, gathered)),
+            Ok(Found::Head(head, end)) => {
+                let end_in_all = end.checked_add(usize::from(self.gathered))?;
+                Some(Ahead { head, skipped: end_in_all.checked_sub(head.len())?, before: self.gathered.into() })
+            }
             _ => None,
         }
+    }
+}
+
+/// A head that is complete with bytes that are about to be sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ahead<'a> {
+    /// The head.
+    pub head: &'a [u8],
+    /// How much was skipped before it, and how much of both was sent before those bytes.
+    skipped: usize,
+    before: usize,
+}
+
+impl Ahead<'_> {
+    /// Where in the bytes that are about to be sent a place in the head is; `None` if it was sent before.
+    #[must_use]
+    pub fn place(&self, in_head: usize) -> Option<usize> {
+        in_head.checked_add(self.skipped)?.checked_sub(self.before)
+    }
+
+    /// Whether a part of the head was sent before.
+    #[must_use]
+    pub fn is_continued(&self) -> bool {
+        self.before > 0
     }
 }

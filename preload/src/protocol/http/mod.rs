@@ -3,19 +3,22 @@
 mod chunked;
 mod head;
 mod messages;
+mod preamble;
 #[cfg(test)]
 mod tests;
 
 pub use head::{Header, Headers, Lines, MAX_HEAD, MOST_LINES, RequestHead, ResponseHead};
+pub use messages::Ahead;
 
 use super::{End, Event, Lost, MOST_PENDING, Protocol, Request, Response, Room, Side, Tell};
 use head::Framing;
 use messages::{Found, Messages};
 
-/// Whether a whole head is at the beginning of the bytes.
+/// Whether a request's whole head is at the beginning of the bytes, behind what may come before it.
 #[must_use]
 pub fn has_whole_head(bytes: &[u8]) -> bool {
-    head::end_of_head(bytes, 0).is_some()
+    let head = bytes.get(preamble::length(bytes, true)..).unwrap_or_default();
+    head::end_of_head(head, 0).is_some()
 }
 
 /// A request that is not answered completely.
@@ -104,9 +107,8 @@ impl Protocol for Http {
 }
 
 impl Http {
-    /// The head of a request that would be complete if the client sent `bytes` next, and how many bytes of it came before
-    /// them.
-    pub fn complete_request<'a>(&self, bytes: &'a [u8], room: &'a mut dyn Room) -> Option<(&'a [u8], usize)> {
+    /// The head of a request that would be complete if the client sent `bytes` next.
+    pub fn complete_request<'a>(&self, bytes: &'a [u8], room: &'a mut dyn Room) -> Option<Ahead<'a>> {
         self.requests.complete_with(bytes, room)
     }
 
@@ -120,7 +122,8 @@ impl Http {
     /// of HTTP/1 does.
     #[must_use]
     pub fn is_answered_otherwise(&self, bytes: &[u8]) -> bool {
-        self.is_pending() && self.responses.is_between() && !head::is_plausible(bytes, false)
+        let said = bytes.get(preamble::length(bytes, false)..).unwrap_or_default();
+        self.is_pending() && self.responses.is_between() && !head::is_plausible(said, false)
     }
 
     fn is_pending(&self) -> bool {

@@ -3,9 +3,9 @@ use super::super::{Parser, Side};
 use super::{Http, Lines, MAX_HEAD, RequestHead, ResponseHead};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use std::format;
 use std::string::{String, ToString};
 use std::vec::Vec;
+use std::{format, vec as list};
 
 const CLIENT: Side = Side::Client;
 const SERVER: Side = Side::Server;
@@ -258,17 +258,52 @@ fn room_is_given_back() {
     assert_eq!(told.log.len(), 3);
 }
 
+/// Where a head begins and ends in what is about to be sent behind `sent`.
+fn ahead(sent: &str, next: &str) -> Option<(String, Option<usize>, Option<usize>)> {
+    let mut room = Memory::default();
+    let mut parser = http();
+    parser.feed(CLIENT, sent.as_bytes(), &mut room, &mut |_| {}).unwrap();
+    let Parser::Http(parser) = parser else { unreachable!() };
+    let ahead = parser.complete_request(next.as_bytes(), &mut room)?;
+    let head = String::from_utf8(ahead.head.to_vec()).unwrap();
+    Some((head, ahead.place(0), ahead.place(ahead.head.len())))
+}
+
 #[test]
 fn a_head_is_seen_before_it_is_sent() {
-    let mut room = Memory::default();
-    let parser = Http::default();
-    assert_eq!(parser.complete_request(GET.as_bytes(), &mut room), Some((GET.as_bytes(), 0)));
-    assert_eq!(parser.complete_request(&GET.as_bytes()[..20], &mut room), None);
-    let mut parser = Parser::Http(parser);
-    parser.feed(CLIENT, &GET.as_bytes()[..20], &mut room, &mut |_| {}).unwrap();
-    let Parser::Http(parser) = parser else { unreachable!() };
-    let rest = [&GET.as_bytes()[20..], b"body"].concat();
-    assert_eq!(parser.complete_request(&rest, &mut room), Some((GET.as_bytes(), 20)));
+    let length = GET.len();
+    assert_eq!(ahead("", GET), Some((GET.to_string(), Some(0), Some(length))));
+    assert_eq!(ahead("", &GET[..20]), None);
+    let rest = format!("{}body", &GET[20..]);
+    assert_eq!(ahead(&GET[..20], &rest), Some((GET.to_string(), None, Some(length - 20))));
+}
+
+/// Places are those of what is sent, whatever comes before the head in it.
+#[test]
+fn what_comes_before_a_head_moves_its_places() {
+    let length = GET.len();
+    for before in ["\r\n", "\r\n\r\n", "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n", "PROXY UNKNOWN\r\n\r\n"] {
+        let moved = before.len();
+        let next = format!("{before}{GET}");
+        assert_eq!(ahead("", &next), Some((GET.to_string(), Some(moved), Some(moved + length))), "{before:?}");
+        assert_eq!(ahead(before, GET), Some((GET.to_string(), Some(0), Some(length))), "{before:?}");
+    }
+    let (begun, rest) = ("PROXY TCP4 192.0.2.1 192.0", format!(".2.2 1 2\r\n{GET}"));
+    assert_eq!(ahead(begun, &rest), Some((GET.to_string(), Some(10), Some(10 + length))));
+}
+
+#[test]
+fn what_a_proxy_says_of_its_client_comes_before_the_requests() {
+    let answer = (SERVER, "HTTP/1.1 204 No Content\r\n\r\n");
+    let proxied = format!("PROXY TCP6 ::1 ::2 65535 80\r\n{GET}");
+    tells(
+        &[(CLIENT, &proxied), answer, (CLIENT, GET), answer],
+        &[GOT, "! 204 1 []", ". 0 0", GOT, "! 204 1 []", ". 0 0"],
+    );
+    let binary =
+        [&b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x7f\0\0\x01\x7f\0\0\x01\x12\x34\0\x50"[..], GET.as_bytes()].concat();
+    let (log, is_lost) = told(http(), &[(CLIENT, binary)], &[usize::MAX]);
+    assert_eq!((log, is_lost), (list![GOT.to_string(), "cut 0 0".to_string()], false));
 }
 
 /// Messages of which every kind of framing is made.
