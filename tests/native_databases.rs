@@ -5,6 +5,9 @@ use ddtrace_test_support::agent::free_port;
 use ddtrace_test_support::repository;
 use ddtrace_test_support::servers::{self, Server, only, postgres};
 use ddtrace_test_support::spans::Span;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::time::Duration;
 
 fn sandbox() -> Sandbox {
     servers::sandbox(env!("CARGO_BIN_EXE_ddtrace-run"))
@@ -137,4 +140,39 @@ fn long_pipelines_have_a_span_for_each() {
     };
     assert_eq!(failures("AS wrong"), [(true, Some("22012".to_owned()))]);
     assert_eq!(failures("AS skipped"), vec![(true, Some("pipeline_aborted".to_owned())); 5]);
+}
+
+/// A command has begun when the call began that sends it: what it is, is seen when that is back, and the server may have answered
+/// by then, or have kept it waiting.
+#[test]
+fn a_command_begins_when_it_is_about_to_be_sent() {
+    const SIZE: usize = 30_000_000;
+    const HELD: Duration = Duration::from_millis(500);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port().to_string();
+    std::thread::spawn(move || {
+        let (mut connection, _) = listener.accept().expect("a connection");
+        std::thread::sleep(HELD);
+        let (mut left, mut piece) = (SIZE, vec![0; 1 << 20]);
+        while left > 0 {
+            left -= connection.read(&mut piece).expect("more of it");
+        }
+        connection.write_all(b"+OK\r\n").expect("somebody who reads");
+    });
+    let program = r#"
+import socket, sys
+connection = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+size = int(sys.argv[2])
+begin = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$%08d\r\n"
+begin %= size - len(begin % 0) - 2
+connection.sendall(begin + b"x" * (size - len(begin) - 2) + b"\r\n")
+assert connection.recv(100) == b"+OK\r\n"
+"#;
+    let sandbox = sandbox();
+    let outcome = sandbox.run_traced(["python3", "-c", program, &port, &SIZE.to_string()]);
+    assert_eq!((outcome.code, outcome.err().as_str()), (Some(0), ""));
+    let spans = sandbox.spans();
+    let command = only(&spans, |span| span.text("db.operation.name") == Some("SET"));
+    // It was held from when the connection was there, which was a little before.
+    assert!(Duration::from_nanos(command.end - command.start) >= HELD / 2, "{command:#?}");
 }

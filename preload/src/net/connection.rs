@@ -284,6 +284,11 @@ impl Traffic {
         }
     }
 
+    /// Whether it is known to speak HTTP.
+    pub(super) fn is_http(&self) -> bool {
+        matches!(self.parser, Some(Parser::Http(_)))
+    }
+
     /// Whether the program's next bytes may be the head of an HTTP request, or go on with one.
     pub(super) fn expects_request(&self) -> bool {
         match &self.parser {

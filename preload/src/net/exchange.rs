@@ -57,6 +57,9 @@ pub(super) struct Exchanges {
     pub(super) owner: u64,
     /// The span of a request whose head is about to be sent.
     pub(super) prepared: Option<u64>,
+    /// When the call began by which the program sends what is looked at when it is back, in nanoseconds since the Unix epoch; 0
+    /// while it sends nothing so: a server may have answered by then.
+    pub(super) asked_unix_ns: u64,
     /// The request that was served when the last one that goes out was begun.
     served: u64,
     pub(super) why: Why,
@@ -79,6 +82,7 @@ impl Exchanges {
             peer,
             owner,
             prepared: None,
+            asked_unix_ns: 0,
             served: 0,
             why: Why::Closed,
             is_database: false,
@@ -146,7 +150,10 @@ impl Exchanges {
     fn begin_database(&mut self, fd: i32, describe: impl Fn(&mut Told<'_>, &Address)) -> u64 {
         self.know_peer(fd);
         let owner = self.take_owner();
-        native::begin_client(owner, waits::is_certain(), None, &mut |told| describe(told, &self.peer)).span
+        native::begin_client(owner, waits::is_certain(), self.asked_unix_ns, None, &mut |told| {
+            describe(told, &self.peer)
+        })
+        .span
     }
 
     /// Begins the span of a request that comes in or is about to go out.
@@ -162,7 +169,7 @@ impl Exchanges {
             if http::is_telemetry(head) {
                 return Begun::NOTHING;
             }
-            native::begin_client(owner, waits::is_certain(), http::context_headers(head), &mut |told| {
+            native::begin_client(owner, waits::is_certain(), 0, http::context_headers(head), &mut |told| {
                 http::describe_client(told, head, scheme, &self.peer)
             })
         }

@@ -166,6 +166,9 @@ unsafe fn gather(vectors: &[Vector], room: &mut [u8]) -> Option<usize> {
 /// As for [`prepare`].
 pub(super) unsafe fn begin(connection: &Connection, sending: &mut Option<Sending>, vectors: &[Vector], place: Place) {
     let begun = connection.with_traffic(|traffic| {
+        if !traffic.is_http() {
+            traffic.exchanges.asked_unix_ns = native::unix_ns();
+        }
         if !traffic.expects_request() {
             return Ok(None);
         }
@@ -436,6 +439,7 @@ pub(crate) unsafe fn sent(place: Place, vectors: &[Vector], result: isize, errno
                 left = left.wrapping_sub(length);
             }
         }
+        traffic.exchanges.asked_unix_ns = 0;
         // Whoever has answered one of several requests that it has read at once goes on with the next one.
         if is_served && !waits::is_loop() && traffic.exchanges.current() != before {
             native::set_current_request(traffic.exchanges.current());

@@ -2,7 +2,7 @@
 
 use super::span::{CLIENT, SERVER};
 use super::write::Told;
-use super::{Tracer, existing_tracer, tracer_of_connections};
+use super::{Tracer, clock, existing_tracer, tracer_of_connections};
 use crate::process;
 use crate::thread;
 use core::sync::atomic::Ordering;
@@ -39,12 +39,18 @@ impl Begun {
     pub(crate) const NOTHING: Begun = Begun { span: 0, context: 0 };
 }
 
-/// A request that goes out: begins its span, below what is active, or else below `owner`, for whom its connection was made, or
+/// Nanoseconds since the Unix epoch.
+pub(crate) fn unix_ns() -> u64 {
+    clock::unix_ns()
+}
+
+/// A request that goes out, at `start_unix_ns` or, where that is 0, now: begins its span, below what is active, or else below `owner`, for whom its connection was made, or
 /// else below what the thread serves, if that `is_certain`. There is none where no span could be made, or the program has made
 /// one of its own for the request: it is active, and its context is what the request carries, or that is in `headers`.
 pub(crate) fn begin_client(
     owner: u64,
     is_certain: bool,
+    start_unix_ns: u64,
     headers: Option<&dyn Carrier>,
     describe: &mut dyn FnMut(&mut Told<'_>),
 ) -> Begun {
@@ -63,7 +69,7 @@ pub(crate) fn begin_client(
         return Begun { span: 0, context: active };
     }
     let place = tracer.place_of_connection(parent, CLIENT);
-    let span = or_lost(place.and_then(|place| tracer.begin(place, CLIENT, 0, None, describe)));
+    let span = or_lost(place.and_then(|place| tracer.begin(place, CLIENT, start_unix_ns, None, describe)));
     Begun { span, context: span }
 }
 
