@@ -6,7 +6,7 @@ use ddtrace_test_support::servers::{self, Server, chain, curl, files, nginx, onl
 use ddtrace_test_support::spans::Span;
 use ddtrace_test_support::{Sandbox, repository};
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::process::Stdio;
 
 fn sandbox() -> Sandbox {
@@ -59,6 +59,38 @@ fn a_loop_asks_for_nobody_that_is_known() {
             assert_eq!(all.len(), 1, "{service}: {all:#?}");
             assert_eq!(chain(&spans, all[0]), [format!("{service} asks")], "{service}");
         }
+    }
+}
+
+/// What a loop does when a timer has run out is for nobody that is known, though a request was read just before.
+#[test]
+fn what_a_timer_asks_for_is_not_for_the_request_that_is_there() {
+    let mut sandbox = sandbox();
+    let root = files(&sandbox);
+    let back = free_port();
+    let backend = python_server(&mut sandbox, false, back, &root);
+    let kinds = ["select", "poll", "epoll"];
+    for kind in kinds {
+        let port = free_port();
+        let (port_text, back_text, script) = (port.to_string(), back.to_string(), program("timers.py"));
+        let argv = ["python3", &script, &port_text, &back_text, kind];
+        let server = Server::of(&mut sandbox, true, kind, port, &argv);
+        for _ in 0..3 {
+            curl(&mut sandbox, false, &[&format!("http://127.0.0.1:{port}/")]);
+        }
+        drop(server);
+    }
+    drop(backend);
+    let spans = sandbox.spans();
+    for kind in kinds {
+        let of = |query: &str| {
+            only(&spans, |span| {
+                span.resource["service.name"] == kind && span.text("url.full").is_some_and(|url| url.ends_with(query))
+            })
+        };
+        assert_eq!(of("timer").parent_id, None, "{kind}");
+        let parent = of("request").parent_id.as_ref();
+        assert!(spans.iter().any(|span| span.kind == "server" && Some(&span.span_id) == parent), "{kind}");
     }
 }
 
@@ -194,4 +226,77 @@ fn a_proxy_asks_for_whom_it_asks() {
         let query = parent.text("url.query").expect("it has one");
         assert!(span.text("url.full").is_some_and(|url| url.ends_with(query)), "{span:#?} {parent:#?}");
     }
+}
+
+/// A name server that knows every name; gives its port.
+fn name_server() -> u16 {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let port = socket.local_addr().expect("an address").port();
+    std::thread::spawn(move || {
+        let mut question = [0; 512];
+        while let Ok((length, asker)) = socket.recv_from(&mut question) {
+            let mut answer = question[..length].to_vec();
+            // An answer, with one record: the name of the question (as a pointer), A, IN, a second, 127.0.0.1.
+            answer[2..8].copy_from_slice(&[0x81, 0x80, 0, 1, 0, 1]);
+            answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 1, 0, 4, 127, 0, 0, 1]);
+            let _ = socket.send_to(&answer, asker);
+        }
+    });
+    port
+}
+
+/// Whatever a proxy waits for before it asks (a word of another server, a time, a name), what it asks for is for whom it asks, or
+/// for nobody.
+#[test]
+fn a_proxy_that_waits_asks_for_nobody_else() {
+    const REQUESTS: usize = 150;
+    let mut sandbox = sandbox();
+    let root = files(&sandbox);
+    for name in ["allowed", "delayed", "named", "plain"] {
+        std::fs::create_dir_all(root.join(name)).expect("a directory");
+        std::fs::write(root.join(name).join("short"), "hello\n").expect("a file");
+    }
+    let [back, front, other] = [free_port(), free_port(), free_port()];
+    let backend = nginx(&mut sandbox, false, "backend", back, "http://127.0.0.1:1", &root);
+    let names = name_server();
+    let http = format!(
+        "limit_req_zone $binary_remote_addr zone=slow:1m rate=500r/s; resolver 127.0.0.1:{names} valid=1s ipv6=off; \
+         upstream kept {{ server 127.0.0.1:{back}; keepalive 8; }} \
+         server {{ listen 127.0.0.1:{front}; proxy_http_version 1.1; proxy_set_header Connection ''; \
+           location /allowed/ {{ set $asked $args; auth_request /ask; proxy_pass http://kept; }} \
+           location = /ask {{ internal; proxy_pass http://127.0.0.1:{back}/plain/short?$asked; \
+             proxy_pass_request_body off; proxy_set_header Content-Length ''; }} \
+           location /delayed/ {{ limit_req zone=slow burst={REQUESTS}; proxy_pass http://127.0.0.1:{back}; }} \
+           location /named/ {{ set $name name$arg_number.example.test; proxy_pass http://$name:{back}; }} \
+           location /plain/ {{ proxy_pass http://kept; }} }}"
+    );
+    let proxy = servers::nginx_of(&mut sandbox, true, "proxy", front, &http);
+    let haproxy = sandbox.path().join("haproxy.cfg");
+    let configuration = format!(
+        "defaults\n mode http\n timeout connect 9s\n timeout client 9s\n timeout server 9s\n\
+         listen all\n bind 127.0.0.1:{other}\n server backend 127.0.0.1:{back}\n"
+    );
+    std::fs::write(&haproxy, configuration).expect("a file");
+    let haproxy = Server::of(&mut sandbox, true, "haproxy", other, &["haproxy", "-f", &haproxy.display().to_string()]);
+    for (port, path) in [(front, "allowed"), (front, "delayed"), (front, "named"), (front, "plain"), (other, "plain")] {
+        let url = format!("http://127.0.0.1:{port}/{path}/short?number=[1-{REQUESTS}]");
+        curl(
+            &mut sandbox,
+            false,
+            &["--no-progress-meter", "-f", "-Z", "--parallel-max", "12", "-o", "/dev/null", &url],
+        );
+    }
+    drop((proxy, haproxy, backend));
+    let spans = sandbox.spans();
+    for service in ["proxy", "haproxy"] {
+        for span in asked(&spans, service) {
+            let Some(parent) = &span.parent_id else { continue };
+            let parent = only(&spans, |other| *parent == other.span_id);
+            let query = parent.text("url.query").expect("it has one");
+            assert!(span.text("url.full").is_some_and(|url| url.ends_with(query)), "{span:#?} {parent:#?}");
+        }
+    }
+    // Of two requests for each one that was allowed, and the plain ones, it is known for whom they are.
+    let with_parents = asked(&spans, "proxy").filter(|span| span.parent_id.is_some()).count();
+    assert!(with_parents >= 3 * REQUESTS, "{with_parents}");
 }

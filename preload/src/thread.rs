@@ -38,6 +38,10 @@ pub(crate) struct Thread {
     /// Where a language's own tracer has something active on the thread ([`ddtrace::interface::Interface::places`]); null
     /// is nowhere.
     pub(crate) places: AtomicPtr<Place>,
+    /// When the thread was last back from a wait for many descriptors, and until when no timer of its can have run out that
+    /// was there before, by `CLOCK_MONOTONIC` in nanoseconds (`crate::net`); 0 where nothing is known of either.
+    pub(crate) waited_ns: AtomicU64,
+    pub(crate) timers_ns: AtomicU64,
 }
 
 impl Thread {
@@ -64,7 +68,7 @@ impl Thread {
     }
 }
 
-const _: () = assert!(size_of::<Thread>() == 64);
+const _: () = assert!(size_of::<Thread>() == 80);
 
 #[cfg(preload_so)]
 core::arch::global_asm!(
@@ -73,9 +77,9 @@ core::arch::global_asm!(
     ".hidden ddtrace_preload_thread",
     ".globl ddtrace_preload_thread",
     ".type ddtrace_preload_thread, @object",
-    ".size ddtrace_preload_thread, 64",
+    ".size ddtrace_preload_thread, 80",
     "ddtrace_preload_thread:",
-    ".zero 64",
+    ".zero 80",
     ".text",
 );
 
@@ -84,7 +88,7 @@ core::arch::global_asm!(
 pub(crate) fn current() -> &'static Thread {
     let address: *const Thread;
     // Not `pure`: a host that switches coroutines may come back on another thread.
-    // SAFETY: reads the thread pointer and the offset of our 64 zero-initialised bytes in the static TLS block, which
+    // SAFETY: reads the thread pointer and the offset of our 80 zero-initialised bytes in the static TLS block, which
     // live as long as the thread; Thread is made of atomics, for which all zero is valid.
     unsafe {
         core::arch::asm!(
@@ -111,6 +115,8 @@ pub(crate) fn current() -> &'static Thread {
         request: AtomicU64::new(0),
         session: AtomicU64::new(0),
         places: AtomicPtr::new(null_mut()),
+        waited_ns: AtomicU64::new(0),
+        timers_ns: AtomicU64::new(0),
     };
     &THREAD
 }

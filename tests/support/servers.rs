@@ -60,9 +60,18 @@ pub fn nginx(sandbox: &mut Sandbox, traced: bool, service: &str, port: u16, behi
 /// nginx with a server of one's own.
 ///
 /// # Panics
-/// When the configuration cannot be written.
+/// As [`nginx_of`].
 #[must_use]
 pub fn nginx_with(sandbox: &mut Sandbox, traced: bool, service: &str, port: u16, server: &str) -> Server {
+    nginx_of(sandbox, traced, service, port, &format!("server {{ {server} }}"))
+}
+
+/// nginx with servers of one's own, and what else there is for HTTP.
+///
+/// # Panics
+/// When the configuration cannot be written.
+#[must_use]
+pub fn nginx_of(sandbox: &mut Sandbox, traced: bool, service: &str, port: u16, http: &str) -> Server {
     let directory = sandbox.path().join(format!("nginx-{port}"));
     std::fs::create_dir_all(&directory).expect("a directory");
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
@@ -71,7 +80,7 @@ pub fn nginx_with(sandbox: &mut Sandbox, traced: bool, service: &str, port: u16,
         .collect();
     let configuration = format!(
         "daemon off; master_process off; pid {dir}/pid; error_log {dir}/error.log; events {{}} \
-         http {{ access_log off; sendfile on; gzip on; gzip_types *; {temporary} server {{ {server} }} }}",
+         http {{ access_log off; sendfile on; gzip on; gzip_types *; {temporary} {http} }}",
         dir = directory.display(),
     );
     let file = directory.join("nginx.conf");

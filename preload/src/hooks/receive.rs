@@ -44,6 +44,8 @@ pub(crate) unsafe extern "C" fn read(fd: i32, buffer: *mut u8, count: usize) -> 
     if net::is_watched(fd) {
         // SAFETY: the call has read so much into the buffer.
         unsafe { arrived(fd, &[Vector { base: buffer, length: count }], result, 0) };
+    } else {
+        net::has_read_elsewhere(fd);
     }
     result
 }
@@ -61,6 +63,8 @@ pub(crate) unsafe extern "C" fn __read_chk(fd: i32, buffer: *mut u8, count: usiz
     if net::is_watched(fd) {
         // SAFETY: the call has read so much into the buffer.
         unsafe { arrived(fd, &[Vector { base: buffer, length: count }], result, 0) };
+    } else {
+        net::has_read_elsewhere(fd);
     }
     result
 }
@@ -78,6 +82,8 @@ pub(crate) unsafe extern "C" fn readv(fd: i32, vectors: *const Vector, count: i3
     if net::is_watched(fd) {
         // SAFETY: the kernel has used them if it has read anything.
         unsafe { arrived(fd, slice(vectors, count.try_into().unwrap_or(0), result), result, 0) };
+    } else {
+        net::has_read_elsewhere(fd);
     }
     result
 }
@@ -95,6 +101,8 @@ pub(crate) unsafe extern "C" fn recv(fd: i32, buffer: *mut u8, count: usize, fla
     if net::is_watched(fd) {
         // SAFETY: the call has read so much into the buffer.
         unsafe { arrived(fd, &[Vector { base: buffer, length: count }], result, flags) };
+    } else {
+        net::has_read_elsewhere(fd);
     }
     result
 }
@@ -112,6 +120,8 @@ pub(crate) unsafe extern "C" fn __recv_chk(fd: i32, buffer: *mut u8, count: usiz
     if net::is_watched(fd) {
         // SAFETY: the call has read so much into the buffer.
         unsafe { arrived(fd, &[Vector { base: buffer, length: count }], result, flags) };
+    } else {
+        net::has_read_elsewhere(fd);
     }
     result
 }
@@ -136,6 +146,8 @@ pub(crate) unsafe extern "C" fn recvfrom(
     if net::is_watched(fd) {
         // SAFETY: the call has read so much into the buffer.
         unsafe { arrived(fd, &[Vector { base: buffer, length: count }], result, flags) };
+    } else {
+        net::has_read_elsewhere(fd);
     }
     result
 }
@@ -163,6 +175,8 @@ pub(crate) unsafe extern "C" fn __recvfrom_chk(
     if net::is_watched(fd) {
         // SAFETY: the call has read so much into the buffer.
         unsafe { arrived(fd, &[Vector { base: buffer, length: count }], result, flags) };
+    } else {
+        net::has_read_elsewhere(fd);
     }
     result
 }
@@ -186,6 +200,8 @@ pub(crate) unsafe extern "C" fn recvmsg(fd: i32, message: *mut Message, flags: i
         };
         // SAFETY: the call has read so much into the buffers.
         unsafe { arrived(fd, vectors, result, flags) };
+    } else {
+        net::has_read_elsewhere(fd);
     }
     result
 }

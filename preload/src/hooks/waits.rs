@@ -25,7 +25,7 @@ pub(crate) unsafe extern "C" fn poll(entries: *mut Entry, count: u64, timeout: i
     // SAFETY: the type of poll.
     let Some(real) = (unsafe { real::<Poll>(Function::Poll) }) else { return table::missing() };
     // SAFETY: the host's own arguments.
-    unsafe { polled(entries, count, || real(entries, count, timeout)) }
+    unsafe { polled(entries, count, || milliseconds(timeout), || real(entries, count, timeout)) }
 }
 
 /// # Safety
@@ -37,7 +37,7 @@ pub(crate) unsafe extern "C" fn __poll_chk(entries: *mut Entry, count: u64, time
     // SAFETY: the type of __poll_chk.
     let Some(real) = (unsafe { real::<PollChk>(Function::PollChk) }) else { return table::missing() };
     // SAFETY: the host's own arguments.
-    unsafe { polled(entries, count, || real(entries, count, timeout, size)) }
+    unsafe { polled(entries, count, || milliseconds(timeout), || real(entries, count, timeout, size)) }
 }
 
 /// # Safety
@@ -54,7 +54,7 @@ pub(crate) unsafe extern "C" fn ppoll(
     // SAFETY: the type of ppoll.
     let Some(real) = (unsafe { real::<Ppoll>(Function::Ppoll) }) else { return table::missing() };
     // SAFETY: the host's own arguments.
-    unsafe { polled(entries, count, || real(entries, count, timeout, mask)) }
+    unsafe { polled(entries, count, || two_words(timeout, 1), || real(entries, count, timeout, mask)) }
 }
 
 /// # Safety
@@ -72,7 +72,7 @@ pub(crate) unsafe extern "C" fn __ppoll_chk(
     // SAFETY: the type of __ppoll_chk.
     let Some(real) = (unsafe { real::<PpollChk>(Function::PpollChk) }) else { return table::missing() };
     // SAFETY: the host's own arguments.
-    unsafe { polled(entries, count, || real(entries, count, timeout, mask, size)) }
+    unsafe { polled(entries, count, || two_words(timeout, 1), || real(entries, count, timeout, mask, size)) }
 }
 
 /// # Safety
@@ -86,7 +86,7 @@ pub(crate) unsafe extern "C" fn select(count: i32, reads: Set, writes: Set, othe
     // SAFETY: the host's own sets.
     unsafe { selects(count, [reads, writes, others]) };
     // SAFETY: the host's own arguments.
-    unsafe { real(count, reads, writes, others, timeout) }
+    net::while_polling(|| two_words(timeout, 1000), || unsafe { real(count, reads, writes, others, timeout) })
 }
 
 /// # Safety
@@ -107,15 +107,20 @@ pub(crate) unsafe extern "C" fn pselect(
     // SAFETY: the host's own sets.
     unsafe { selects(count, [reads, writes, others]) };
     // SAFETY: the host's own arguments.
-    unsafe { real(count, reads, writes, others, timeout, mask) }
+    net::while_polling(|| two_words(timeout, 1), || unsafe { real(count, reads, writes, others, timeout, mask) })
 }
 
 /// # Safety
 ///
 /// `call` polls the entries.
-unsafe fn polled(entries: *const Entry, count: u64, call: impl FnOnce() -> i32) -> i32 {
+unsafe fn polled(
+    entries: *const Entry,
+    count: u64,
+    at_most: impl FnOnce() -> Option<u64>,
+    call: impl FnOnce() -> i32,
+) -> i32 {
     const EINTR: i32 = 4;
-    let result = call();
+    let result = net::while_polling(at_most, call);
     // Afterwards, as the kernel has read the entries then, whose descriptors stay as they are.
     if net::serves_something() && (result >= 0 || table::errno() == EINTR) && !entries.is_null() {
         // SAFETY: the kernel has read so many.
@@ -169,9 +174,8 @@ pub(crate) unsafe extern "C" fn epoll_wait(fd: i32, events: *mut c_void, most: i
     type EpollWait = unsafe extern "C" fn(i32, *mut c_void, i32, i32) -> i32;
     // SAFETY: the type of epoll_wait.
     let Some(real) = (unsafe { real::<EpollWait>(Function::EpollWait) }) else { return table::missing() };
-    net::waits_for_anything();
     // SAFETY: the host's own arguments.
-    unsafe { real(fd, events, most, timeout) }
+    net::while_waiting(milliseconds(timeout), || unsafe { real(fd, events, most, timeout) })
 }
 
 /// # Safety
@@ -188,9 +192,28 @@ pub(crate) unsafe extern "C" fn epoll_pwait(
     type EpollPwait = unsafe extern "C" fn(i32, *mut c_void, i32, i32, *const c_void) -> i32;
     // SAFETY: the type of epoll_pwait.
     let Some(real) = (unsafe { real::<EpollPwait>(Function::EpollPwait) }) else { return table::missing() };
-    net::waits_for_anything();
     // SAFETY: the host's own arguments.
-    unsafe { real(fd, events, most, timeout, mask) }
+    net::while_waiting(milliseconds(timeout), || unsafe { real(fd, events, most, timeout, mask) })
+}
+
+/// The most nanoseconds that such a wait lasts; `None` for no end.
+fn milliseconds(timeout: i32) -> Option<u64> {
+    u64::try_from(timeout).ok().map(|timeout| timeout.saturating_mul(1_000_000))
+}
+
+/// The same where it is given as seconds, and as parts of one of so many nanoseconds, by the host's pointer. A bad one is the
+/// program's error.
+fn two_words(timeout: *const c_void, part_ns: u64) -> Option<u64> {
+    let last = (timeout as usize).wrapping_add(2 * size_of::<u64>() - 1);
+    if timeout.is_null() {
+        return None;
+    }
+    if !sys::is_readable(timeout as usize) || !sys::is_readable(last) {
+        return Some(0);
+    }
+    // SAFETY: both words can be read (just tried). They may lie anywhere.
+    let [seconds, parts] = unsafe { timeout.cast::<[u64; 2]>().read_unaligned() };
+    Some(seconds.saturating_mul(1_000_000_000).saturating_add(parts.saturating_mul(part_ns)))
 }
 
 /// # Safety
@@ -207,7 +230,6 @@ pub(crate) unsafe extern "C" fn epoll_pwait2(
     type EpollPwait2 = unsafe extern "C" fn(i32, *mut c_void, i32, *const c_void, *const c_void) -> i32;
     // SAFETY: the type of epoll_pwait2.
     let Some(real) = (unsafe { real::<EpollPwait2>(Function::EpollPwait2) }) else { return table::missing() };
-    net::waits_for_anything();
     // SAFETY: the host's own arguments.
-    unsafe { real(fd, events, most, timeout, mask) }
+    net::while_waiting(two_words(timeout, 1), || unsafe { real(fd, events, most, timeout, mask) })
 }

@@ -5,8 +5,10 @@ use super::copy::Copied;
 use super::exchange::{Exchanges, Why};
 use super::memory::{Held, RoomRef, memory};
 use super::rewrite::Rewrite;
+use super::waits;
 use crate::protocol::http::Ahead;
 use crate::protocol::{Lost, Parser, Room, Side};
+use crate::tracer::native;
 use core::cell::UnsafeCell;
 use core::hint::spin_loop;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
@@ -154,6 +156,10 @@ impl Connection {
         self.traffic.get_mut().is_accepted
     }
 
+    pub(super) fn exchanges(&mut self) -> &mut Exchanges {
+        &mut self.traffic.get_mut().exchanges
+    }
+
     /// What is inside of an encrypted one.
     pub(super) fn secure(owner: u64, is_server: Option<bool>) -> Connection {
         let mut connection = Connection::new(false, Address::UNKNOWN, owner, 0);
@@ -205,6 +211,11 @@ impl Connection {
         let _ = self.sending.with(|sending| *sending = None);
         let _ = self.copied.with(|copied| *copied = None);
         let _ = self.with_traffic(|traffic| {
+            let served = traffic.exchanges.served();
+            if served != 0 && waits::deals_at_once() {
+                // It is given up, and another one is tried for the same request.
+                native::set_current_request(served);
+            }
             traffic.ended(Side::Server, traffic.why_closed());
             traffic.exchanges.give_up();
             Ok(())

@@ -55,6 +55,9 @@ pub(super) struct Exchanges {
     pub(super) peer: Address,
     /// The request that was served when the connection was made, to which the first one that goes out over it belongs.
     pub(super) owner: u64,
+    /// It was begun for nobody that is known, and was not there yet when whoever has begun it went on: what is sent over it first
+    /// is for him.
+    pub(super) is_for_unknown: bool,
     /// The span of a request whose head is about to be sent.
     pub(super) prepared: Option<u64>,
     /// When the call began by which the program sends what is looked at when it is back, in nanoseconds since the Unix epoch; 0
@@ -81,6 +84,7 @@ impl Exchanges {
             is_secure: false,
             peer,
             owner,
+            is_for_unknown: false,
             prepared: None,
             asked_unix_ns: 0,
             served: 0,
@@ -149,11 +153,8 @@ impl Exchanges {
 
     fn begin_database(&mut self, fd: i32, describe: impl Fn(&mut Told<'_>, &Address)) -> u64 {
         self.know_peer(fd);
-        let owner = self.take_owner();
-        native::begin_client(owner, waits::is_certain(), self.asked_unix_ns, None, &mut |told| {
-            describe(told, &self.peer)
-        })
-        .span
+        let (owner, is_certain) = self.take_owner();
+        native::begin_client(owner, is_certain, self.asked_unix_ns, None, &mut |told| describe(told, &self.peer)).span
     }
 
     /// Begins the span of a request that comes in or is about to go out.
@@ -165,21 +166,26 @@ impl Exchanges {
             let span = native::begin_server(headers, &mut |told| http::describe_server(told, head, scheme, &self.peer));
             Begun { span, context: span }
         } else {
-            let owner = self.take_owner();
+            let (owner, is_certain) = self.take_owner();
             if http::is_telemetry(head) {
                 return Begun::NOTHING;
             }
-            native::begin_client(owner, waits::is_certain(), 0, http::context_headers(head), &mut |told| {
+            native::begin_client(owner, is_certain, 0, http::context_headers(head), &mut |told| {
                 http::describe_client(told, head, scheme, &self.peer)
             })
         }
     }
 
-    /// What a request that goes out belongs to, if the thread itself has nothing to say.
-    fn take_owner(&mut self) -> u64 {
+    /// What a request that goes out belongs to, if the thread itself has nothing to say, and whether it is certain what that has.
+    fn take_owner(&mut self) -> (u64, bool) {
         let owner = core::mem::take(&mut self.owner);
-        self.served = if owner == 0 { native::current_request() } else { owner };
-        owner
+        let is_for_unknown = core::mem::take(&mut self.is_for_unknown);
+        let is_certain = waits::is_certain() && !(is_for_unknown && waits::is_loop());
+        self.served = match owner {
+            0 if is_certain => native::current_request(),
+            owner => owner,
+        };
+        (owner, is_certain)
     }
 
     pub(super) fn know_peer(&mut self, fd: i32) {
@@ -215,6 +221,16 @@ impl Exchanges {
     /// that was served then. 0 for none.
     pub(super) fn current(&self) -> u64 {
         self.oldest().map_or(0, |exchange| if self.is_accepted { exchange.span } else { exchange.request })
+    }
+
+    /// For which request the connection is there, as far as that is known: the one that is not over, or the one for which it was
+    /// made, or which sends the next one over it. 0 for none.
+    pub(super) fn served(&self) -> u64 {
+        match self.current() {
+            0 if self.owner != 0 => self.owner,
+            0 if self.prepared.is_some() => self.served,
+            current => current,
+        }
     }
 
     /// Whether there are exchanges that are not over.

@@ -25,7 +25,7 @@ mod waits;
 pub(crate) use place::Place;
 pub(crate) use receive::{failed, received, received_unseen};
 pub(crate) use send::{Prepared, prepare, sent, sent_unseen, shut};
-pub(crate) use waits::{serves_something, waited_for, waits_for_anything};
+pub(crate) use waits::{has_read_elsewhere, serves_something, waited_for, while_polling, while_waiting};
 
 use crate::libraries;
 use crate::process::{self, Caller};
@@ -214,7 +214,9 @@ pub(crate) unsafe fn connected(fd: i32, address: *const u8, length: u32, is_done
             // What was waited for until it was connected is used at once, if it is for the present request. Else nobody knows
             // for whom it waits.
             let owner = if request != 0 && is_done && !sys::is_nonblocking(fd) { 0 } else { request };
-            watch(fd, Connection::new(false, peer, owner, status.inode));
+            let mut new = Connection::new(false, peer, owner, status.inode);
+            new.exchanges().is_for_unknown = request == 0 && !is_done;
+            watch(fd, new);
         }
         _ => forget(fd),
     }

@@ -1,7 +1,7 @@
 //! What the program has read from a connection.
 
 use super::exchange::Why;
-use super::{Place, Vector, session};
+use super::{Place, Vector, session, waits};
 use crate::tracer::native;
 
 /// Errors of connections: EPIPE, ENETDOWN, ENETUNREACH, ENETRESET, ECONNABORTED, ECONNRESET, ENOTCONN, ESHUTDOWN, ETIMEDOUT,
@@ -25,7 +25,9 @@ pub(crate) unsafe fn received(place: Place, vectors: &[Vector], count: usize) {
     let result = connection.with_traffic(|traffic| {
         let side = traffic.other_side();
         let is_answer = !traffic.is_accepted && traffic.exchanges.is_pending();
-        if is_answer && native::current_request() != traffic.exchanges.current() {
+        if waits::deals_at_once() {
+            native::set_current_request(traffic.exchanges.current());
+        } else if is_answer && native::current_request() != traffic.exchanges.current() {
             // It is for another request than the present one: the thread serves several, and which one what it does next is
             // for is not certain. Greetings and ends of connections say nothing of that.
             native::set_current_request(0);
@@ -58,7 +60,12 @@ pub(crate) unsafe fn received(place: Place, vectors: &[Vector], count: usize) {
 pub(crate) fn received_unseen(place: Place, count: usize) {
     let Some(connection) = place.connection() else { return };
     let fd = place.descriptor();
-    let skipped = connection.with_traffic(|traffic| traffic.skip(traffic.other_side(), count as u64, fd));
+    let skipped = connection.with_traffic(|traffic| {
+        if waits::deals_at_once() {
+            native::set_current_request(traffic.exchanges.current());
+        }
+        traffic.skip(traffic.other_side(), count as u64, fd)
+    });
     if skipped.is_err() {
         place.give_up(&connection);
     }
@@ -72,6 +79,9 @@ pub(crate) fn failed(place: Place, errno: i32) {
     }
     let Some(connection) = place.connection() else { return };
     let _ = connection.with_traffic(|traffic| {
+        if waits::deals_at_once() {
+            native::set_current_request(traffic.exchanges.served());
+        }
         // Whichever side it was, no answer comes through any more.
         traffic.ended(crate::protocol::Side::Server, Why::Failed(errno));
         Ok(())

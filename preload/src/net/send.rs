@@ -430,6 +430,9 @@ pub(crate) unsafe fn sent(place: Place, vectors: &[Vector], result: isize, errno
         let side = traffic.own_side();
         let before = traffic.exchanges.current();
         let is_served = traffic.is_accepted && before != 0 && native::current_request() == before;
+        if waits::deals_at_once() {
+            native::set_current_request(traffic.exchanges.served());
+        }
         let mut left = count;
         for vector in vectors {
             let length = left.min(vector.length);
@@ -456,7 +459,12 @@ pub(crate) unsafe fn sent(place: Place, vectors: &[Vector], result: isize, errno
 pub(crate) fn sent_unseen(place: Place, count: usize) {
     let Some(connection) = place.connection() else { return };
     let fd = place.descriptor();
-    let skipped = connection.with_traffic(|traffic| traffic.skip(traffic.own_side(), count as u64, fd));
+    let skipped = connection.with_traffic(|traffic| {
+        if waits::deals_at_once() {
+            native::set_current_request(traffic.exchanges.served());
+        }
+        traffic.skip(traffic.own_side(), count as u64, fd)
+    });
     if skipped.is_err() {
         place.give_up(&connection);
     }

@@ -9,6 +9,7 @@ use super::copy::{Copied, Step};
 use super::memory::memory;
 use super::{
     Place, Vector, drop_word, enter, forget as forget_descriptor, is_enabled, keep, may_change, receive, send, slot,
+    waits,
 };
 use crate::protocol::Lost;
 use crate::thread;
@@ -95,7 +96,8 @@ pub(crate) fn begun(session: usize, is_server: Option<bool>) {
     }
     // Freed behind our back.
     forget(session);
-    let Some(word) = keep(Connection::secure(native::current_request(), is_server)) else { return };
+    let owner = if waits::is_certain() { native::current_request() } else { 0 };
+    let Some(word) = keep(Connection::secure(owner, is_server)) else { return };
     if !memory().is_some_and(|memory| memory.sessions.note(session, word)) {
         drop_word(word);
     }
@@ -168,15 +170,16 @@ pub(super) unsafe fn takes_over(place: Place, below: &Connection, vectors: &[Vec
 fn link(session: usize, fd: i32, below: &Connection) {
     let known = below.traffic.with(|traffic| {
         traffic.exchanges.know_peer(fd);
-        (traffic.exchanges.peer.clone(), traffic.exchanges.owner)
+        (traffic.exchanges.peer.clone(), traffic.exchanges.owner, traffic.exchanges.is_for_unknown)
     });
-    if let (Some((peer, owner)), Some(connection)) = (known, connection(session)) {
+    if let (Some((peer, owner, is_for_unknown)), Some(connection)) = (known, connection(session)) {
         let _ = connection.traffic.with(|traffic| {
             if !traffic.exchanges.peer.is_known() {
                 traffic.exchanges.peer = peer;
             }
-            if traffic.exchanges.owner == 0 {
-                traffic.exchanges.owner = owner;
+            // Who has made the session may have done so when the connection was there, in the midst of something else.
+            if owner != 0 || is_for_unknown {
+                (traffic.exchanges.owner, traffic.exchanges.is_for_unknown) = (owner, is_for_unknown);
             }
         });
     }

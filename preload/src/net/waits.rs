@@ -5,10 +5,11 @@
 //! that are accepted; so a thread that waits there while it serves a request is an event loop's, and from then on what it waits
 //! for besides is not taken for the request's either.
 
-use super::{ENABLED, MOST_DESCRIPTORS, connection};
+use super::{ENABLED, MOST_DESCRIPTORS, connection, is_enabled, session};
 use crate::thread;
 use crate::tracer::native;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use ddtrace::sys;
 
 /// A bit for each descriptor at which connections were accepted.
 static LISTENERS: [AtomicU64; MOST_DESCRIPTORS / 64] = [const { AtomicU64::new(0) }; MOST_DESCRIPTORS / 64];
@@ -40,11 +41,66 @@ pub(super) fn forget_listener(fd: i32) {
 const BY_POLL: u32 = 1;
 const BY_EPOLL: u32 = 2;
 
-/// The program waits for whatever comes next on many descriptors: what it does then need not be for the present request.
-pub(crate) fn waits_for_anything() {
-    if ENABLED.load(Ordering::Relaxed) {
-        thread::current().is_loop.fetch_or(BY_EPOLL, Ordering::Relaxed);
-        serve_nothing();
+/// Whether any thread was seen to be an event loop's.
+static ARE_LOOPS: AtomicBool = AtomicBool::new(false);
+
+/// By `call` the program waits for whatever comes next on many descriptors, `at_most` so many nanoseconds: what it does then need
+/// not be for the present request.
+pub(crate) fn while_waiting<R>(at_most: Option<u64>, call: impl FnOnce() -> R) -> R {
+    if !ENABLED.load(Ordering::Relaxed) {
+        return call();
+    }
+    ARE_LOOPS.store(true, Ordering::Relaxed);
+    thread::current().is_loop.fetch_or(BY_EPOLL, Ordering::Relaxed);
+    serve_nothing();
+    while_looping(at_most, call)
+}
+
+/// By `call` the program waits for some descriptors, `at_most` so many nanoseconds.
+#[inline]
+pub(crate) fn while_polling<R>(at_most: impl FnOnce() -> Option<u64>, call: impl FnOnce() -> R) -> R {
+    if ENABLED.load(Ordering::Relaxed) && is_loop() { while_looping(at_most(), call) } else { call() }
+}
+
+fn while_looping<R>(at_most: Option<u64>, call: impl FnOnce() -> R) -> R {
+    let thread = thread::current();
+    // Loops wait until the next timer runs out, as of the time that they have read when they were last back.
+    let since = thread.waited_ns.load(Ordering::Relaxed);
+    let until =
+        at_most.map_or(u64::MAX, |at_most| since.saturating_add(at_most).saturating_sub(CLOCKS_DIFFER_NS).max(1));
+    thread.timers_ns.store(until, Ordering::Relaxed);
+    let result = call();
+    thread.waited_ns.store(native::monotonic_ns(), Ordering::Relaxed);
+    result
+}
+
+/// How much the clock by which a loop knows its timers may be behind: a tick of the kernel's, which is ten milliseconds at most, and
+/// one for rounding.
+const CLOCKS_DIFFER_NS: u64 = 11_000_000;
+
+/// Whether no timer of the loop can have run out since it waited.
+fn is_before_timers() -> bool {
+    let until = thread::current().timers_ns.load(Ordering::Relaxed);
+    until == 0 || native::monotonic_ns() < until
+}
+
+/// The program has read from a descriptor that is no known connection.
+#[inline]
+pub(crate) fn has_read_elsewhere(fd: i32) {
+    if ARE_LOOPS.load(Ordering::Relaxed) {
+        turns_elsewhere(fd);
+    }
+}
+
+/// A loop has turned to what is not known: an answer of a name server, finished work of another thread, a timer. What it does
+/// next is for whoever has waited for that.
+#[cold]
+fn turns_elsewhere(fd: i32) {
+    const FORMAT: u32 = 0o170_000;
+    const REGULAR: u32 = 0o100_000;
+    let is_file = || sys::file_status(fd).is_ok_and(|status| status.mode & FORMAT == REGULAR);
+    if is_loop() && serves_something() && !session::is_in_a_call() && is_enabled() && !is_file() {
+        native::set_current_request(0);
     }
 }
 
@@ -56,12 +112,18 @@ fn serve_nothing() {
 /// How many requests that have come in are not answered.
 static SERVED: AtomicU32 = AtomicU32::new(0);
 
-/// In this program's loops what is asked for right after a head was read is for that request: nothing else asks for anything.
+/// In this program's loops what comes over a connection is all dealt with at once, before anything else is read: what is asked for
+/// then is for the request that the connection is there for.
 static IS_AT_ONCE: AtomicBool = AtomicBool::new(false);
 
-/// Servers of which that is known. In all others timers, finished work of other threads, and tasks that another one has woken
-/// have their turn before the thread waits once more.
-const AT_ONCE: [&[u8]; 3] = [b"nginx", b"haproxy", b"lighttpd"];
+/// Servers of which that is known. In all others finished work of other threads, and tasks that another one has woken, have
+/// their turn before the thread waits once more: HAProxy reads from all connections and then runs their tasks.
+const AT_ONCE: [&[u8]; 2] = [b"nginx", b"lighttpd"];
+
+/// Whether the calling thread is in such a loop.
+pub(super) fn deals_at_once() -> bool {
+    IS_AT_ONCE.load(Ordering::Relaxed) && is_loop()
+}
 
 /// This is the program that runs in the process.
 pub(super) fn know_program(path: &[u8]) {
@@ -83,9 +145,13 @@ pub(super) fn become_child() {
 }
 
 /// Whether what the thread does is for the request that it was seen to read, if it has not waited since: in an event loop that
-/// is so as long as there is no other.
+/// is so as long as there is no other, and no timer can have run out.
 pub(super) fn is_certain() -> bool {
-    !is_loop() || IS_AT_ONCE.load(Ordering::Relaxed) || SERVED.load(Ordering::Relaxed) <= 1
+    if !is_loop() {
+        return true;
+    }
+    let is_the_only_one = || SERVED.load(Ordering::Relaxed) <= 1;
+    (IS_AT_ONCE.load(Ordering::Relaxed) || is_the_only_one()) && is_before_timers()
 }
 
 /// Whether the thread was seen to wait for other requests.
@@ -145,6 +211,7 @@ pub(crate) fn waited_for(descriptors: impl Iterator<Item = i32>) {
     let thread = thread::current();
     let is_loop = other || (asker && unknown);
     if is_loop {
+        ARE_LOOPS.store(true, Ordering::Relaxed);
         thread.is_loop.fetch_or(BY_POLL, Ordering::Relaxed);
     }
     if is_loop || ((asker || unknown) && thread.is_loop.load(Ordering::Relaxed) & BY_POLL != 0) {

@@ -44,6 +44,11 @@ pub(crate) fn unix_ns() -> u64 {
     clock::unix_ns()
 }
 
+/// Nanoseconds of `CLOCK_MONOTONIC`.
+pub(crate) fn monotonic_ns() -> u64 {
+    clock::monotonic_ns()
+}
+
 /// A request that goes out, at `start_unix_ns` or, where that is 0, now: begins its span, below what is active, or else below `owner`, for whom its connection was made, or
 /// else below what the thread serves, if that `is_certain`. There is none where no span could be made, or the program has made
 /// one of its own for the request: it is active, and its context is what the request carries, or that is in `headers`.
