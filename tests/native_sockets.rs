@@ -144,6 +144,23 @@ fn an_answer_that_is_none_is_an_error() {
     assert_eq!((asked.failed, asked.error_type()), (true, Some("invalid_response")));
 }
 
+/// Where a part of a head goes out unseen, what looks like its end is the program's body, and left as it is.
+#[test]
+fn what_looks_like_a_head_behind_unseen_bytes_is_left_alone() {
+    for way in ["stream", "child", "call"] {
+        let sandbox = sandbox();
+        let program = compile(&sandbox, "unseen_writes");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port().to_string();
+        let arrived = keeper(listener, b"z.");
+        let outcome = sandbox.assert_same(&[program.as_str(), &port, way]);
+        assert_eq!(outcome.code, Some(0), "{way}: {outcome:?}");
+        let arrived = arrived.lock().expect("nobody panics");
+        assert_eq!(arrived.len(), 2, "bare and traced");
+        assert_eq!(arrived[0].escape_ascii().to_string(), arrived[1].escape_ascii().to_string(), "{way}");
+    }
+}
+
 /// Stacks of 16 KiB are the smallest that a thread can have. A handler of a signal may have less: what it asks for is left alone.
 #[test]
 fn threads_need_no_more_of_a_stack_than_they_have() {

@@ -33,6 +33,7 @@ probes! {
         let fd = any(0);
         used(sys::peer_name(fd, buffer!()));
         used((sys::is_stream_socket(fd), sys::is_nonblocking(fd)));
+        used(sys::tcp_bytes_written(fd));
     }
 
     files {

@@ -5,7 +5,7 @@ use super::copy::Copied;
 use super::exchange::{Exchanges, Why};
 use super::memory::{Held, RoomRef, memory};
 use super::rewrite::Rewrite;
-use super::waits;
+use super::{Place, waits};
 use crate::protocol::http::Ahead;
 use crate::protocol::{Lost, Parser, Room, Side};
 use crate::tracer::native;
@@ -96,6 +96,8 @@ pub(super) struct Traffic {
     children_before: u32,
     /// The program has sent the descriptor to another process.
     pub(super) is_sent: bool,
+    /// How many bytes had been written to the socket when the head was begun that is being sent in parts, if that is known.
+    head_from: Option<u64>,
 }
 
 /// What a parser gathers in.
@@ -130,6 +132,7 @@ impl Connection {
                 is_server: None,
                 children_before: super::children(),
                 is_sent: false,
+                head_from: None,
             }),
             is_lost: AtomicBool::new(false),
             calls: AtomicU32::new(0),
@@ -298,6 +301,30 @@ impl Traffic {
     /// Whether it is known to speak HTTP.
     pub(super) fn is_http(&self) -> bool {
         matches!(self.parser, Some(Parser::Http(_)))
+    }
+
+    /// Notes where the head begins of which the program has sent a part.
+    pub(super) fn note_part_of_head(&mut self, place: Place) {
+        let Some(Parser::Http(http)) = &self.parser else { return };
+        let sent = http.gathered_of_request();
+        if sent == 0 || self.is_accepted {
+            self.head_from = None;
+        } else if self.head_from.is_none()
+            && let Place::Descriptor(fd) = place
+        {
+            self.head_from = sys::tcp_bytes_written(fd).and_then(|written| written.checked_sub(sent));
+        }
+    }
+
+    /// Whether all that has gone out since the present head began was seen: what is written past us (by another process, by
+    /// streams of the C library) would make a head of what is none. `None` where that is not known.
+    pub(super) fn was_all_seen(&self, place: Place) -> Option<bool> {
+        let (Place::Descriptor(fd), Some(Parser::Http(http))) = (place, &self.parser) else { return Some(true) };
+        let sent = http.gathered_of_request();
+        if sent == 0 {
+            return Some(true);
+        }
+        Some(self.head_from?.checked_add(sent)? == sys::tcp_bytes_written(fd)?)
     }
 
     /// Whether the program's next bytes may be the head of an HTTP request, or go on with one.

@@ -185,6 +185,11 @@ pub(super) unsafe fn begin(connection: &Connection, sending: &mut Option<Sending
             bytes = room.as_bytes().get(..used).unwrap_or_default();
         }
         let inode = traffic.inode;
+        match traffic.was_all_seen(place) {
+            Some(true) => {}
+            Some(false) => return Err(Lost),
+            None => return Ok(None),
+        }
         traffic.with_complete_request(bytes, |ahead, exchanges| {
             let known = hash(ahead.head);
             if let Some(old) = sending.take() {
@@ -443,6 +448,7 @@ pub(crate) unsafe fn sent(place: Place, vectors: &[Vector], result: isize, errno
             }
         }
         traffic.exchanges.asked_unix_ns = 0;
+        traffic.note_part_of_head(place);
         // Whoever has answered one of several requests that it has read at once goes on with the next one.
         if is_served && !waits::is_loop() && traffic.exchanges.current() != before {
             native::set_current_request(traffic.exchanges.current());

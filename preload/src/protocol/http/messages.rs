@@ -64,6 +64,11 @@ impl Messages {
         matches!(self.state, State::Length(_) | State::Chunked(_) | State::Close)
     }
 
+    /// How many bytes of a head have come that is not complete.
+    pub(super) fn gathered(&self) -> u64 {
+        self.gathered.into()
+    }
+
     /// Whether the room is not in use.
     pub(super) fn has_nothing_gathered(&self) -> bool {
         self.gathered == 0
@@ -220,11 +225,5 @@ impl Ahead<'_> {
     #[must_use]
     pub fn place(&self, in_head: usize) -> Option<usize> {
         in_head.checked_add(self.skipped)?.checked_sub(self.before)
-    }
-
-    /// Whether a part of the head was sent before.
-    #[must_use]
-    pub fn is_continued(&self) -> bool {
-        self.before > 0
     }
 }

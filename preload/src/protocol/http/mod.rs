@@ -112,6 +112,12 @@ impl Http {
         self.requests.complete_with(bytes, room)
     }
 
+    /// How many bytes of a request's head have come that is not complete.
+    #[must_use]
+    pub fn gathered_of_request(&self) -> u64 {
+        self.requests.gathered()
+    }
+
     /// Whether the client's next bytes begin a request, or go on with a head.
     #[must_use]
     pub fn expects_request(&self) -> bool {
