@@ -1,5 +1,6 @@
 //! What calls on connections say to programs whose requests have headers put in: what they would say without.
 
+use ddtrace_test_support::agent::free_port;
 use ddtrace_test_support::programs::compile;
 use ddtrace_test_support::servers::{self, keeper, only, without_ours};
 use ddtrace_test_support::{Sandbox, Span};
@@ -142,6 +143,41 @@ fn an_answer_that_is_none_is_an_error() {
     let asked: Vec<&Span> = spans.iter().filter(|span| span.text("url.full").is_some()).collect();
     let [asked] = &asked[..] else { panic!("{spans:#?}") };
     assert_eq!((asked.failed, asked.error_type()), (true, Some("invalid_response")));
+}
+
+/// Who gives up waiting for an answer says so by closing the connection when nothing has come in time: in a loop as well.
+#[test]
+fn who_waits_in_vain_has_failed_by_that() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let back = listener.local_addr().expect("an address").port();
+    std::thread::spawn(move || listener.incoming().collect::<Vec<_>>());
+    let mut sandbox = sandbox();
+    let root = servers::files(&sandbox);
+    let url = format!("http://127.0.0.1:{back}/");
+    let outcome = sandbox.assert_same(&["curl", "-s", "-m", "0.5", &url]);
+    assert_eq!(outcome.code, Some(28), "{outcome:?}");
+    let front = free_port();
+    let server = format!(
+        "listen 127.0.0.1:{front}; root {}; location /up/ {{ proxy_pass {url}; proxy_read_timeout 300ms; }}",
+        root.display()
+    );
+    let proxy = servers::nginx_with(&mut sandbox, true, "proxy", front, &server);
+    let answer = sandbox.run_bare([
+        "curl",
+        "-sS",
+        "-o",
+        "/dev/null",
+        "-w",
+        "%{http_code}",
+        &format!("http://127.0.0.1:{front}/up/"),
+    ]);
+    assert_eq!(answer.out(), "504");
+    drop(proxy);
+    let spans = sandbox.spans();
+    for service in ["curl", "proxy"] {
+        let asked = only(&spans, |span| span.kind == "client" && span.resource["service.name"] == service);
+        assert_eq!((asked.failed, asked.error_type()), (true, Some("timeout")), "{service}");
+    }
 }
 
 /// Where a part of a head goes out unseen, what looks like its end is the program's body, and left as it is.

@@ -24,8 +24,8 @@ pub(crate) struct Thread {
     pub(crate) vfork_filtered: AtomicU32,
     /// Tells the thread from others; 0 until somebody asks ([`Thread::number`]).
     number: AtomicU32,
-    /// Not zero once the thread was seen to wait for other requests than that which it may serve (`crate::net`).
-    pub(crate) is_loop: AtomicU32,
+    /// How the thread was seen to wait (`crate::net`).
+    pub(crate) waits: AtomicU32,
     /// The handle of the span that is active on the thread (`crate::tracer`); 0 is none. A forked child looks at its
     /// parent's once more, to know where it comes from.
     pub(crate) active: AtomicU64,
@@ -110,7 +110,7 @@ pub(crate) fn current() -> &'static Thread {
         vfork_pid: AtomicU32::new(0),
         vfork_filtered: AtomicU32::new(0),
         number: AtomicU32::new(0),
-        is_loop: AtomicU32::new(0),
+        waits: AtomicU32::new(0),
         active: AtomicU64::new(0),
         request: AtomicU64::new(0),
         session: AtomicU64::new(0),

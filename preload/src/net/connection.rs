@@ -230,6 +230,9 @@ impl Traffic {
     /// Why it ends where the program ends it.
     pub(super) fn why_closed(&self) -> Why {
         let is_shared = self.is_sent || self.children_before != super::children();
+        if !self.is_accepted && waits::has_waited_in_vain() {
+            return Why::ClosedInVain;
+        }
         if is_shared { Why::LeftToOthers } else { Why::Closed }
     }
 

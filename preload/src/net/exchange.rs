@@ -14,6 +14,8 @@ use ddtrace::sys;
 pub(super) enum Why {
     /// The program has closed it.
     Closed,
+    /// The program has closed it after it has waited for as long as it would.
+    ClosedInVain,
     /// The program has closed it, or its own descriptor, but other processes may have it as well, and answer.
     LeftToOthers,
     /// The other side has.

@@ -126,6 +126,7 @@ impl Outcome {
             None => b"",
             // Who closes a connection on which he waits for an answer has changed his mind.
             Some(Why::Closed | Why::LeftToOthers) if !self.is_server => b"",
+            Some(Why::ClosedInVain) => b"timeout",
             // Whether, and how, it was answered is not known here. Who has begun to answer was to end it, too.
             Some(Why::LeftToOthers) if self.status == 0 => b"",
             Some(Why::Closed | Why::LeftToOthers | Why::ClosedByPeer) => b"connection_closed",
@@ -217,6 +218,7 @@ mod tests {
         assert_eq!(outcome(500, true, None), (true, &b""[..]));
         assert_eq!(outcome(200, false, Some(Why::ClosedByPeer)), (true, &b"connection_closed"[..]));
         assert_eq!(outcome(0, false, Some(Why::Closed)), (false, &b""[..]));
+        assert_eq!(outcome(0, false, Some(Why::ClosedInVain)), (true, &b"timeout"[..]));
         assert_eq!(outcome(0, true, Some(Why::Closed)), (true, &b"connection_closed"[..]));
         assert_eq!(outcome(0, true, Some(Why::LeftToOthers)), (false, &b""[..]));
         assert_eq!(outcome(200, true, Some(Why::LeftToOthers)), (true, &b"connection_closed"[..]));

@@ -37,41 +37,70 @@ pub(super) fn forget_listener(fd: i32) {
     }
 }
 
-/// Bits of [`Thread::is_loop`](thread::Thread::is_loop): by what a thread was seen to wait for other requests.
+/// Bits of [`Thread::waits`](thread::Thread::waits): by what a thread was seen to wait for other requests,
 const BY_POLL: u32 = 1;
 const BY_EPOLL: u32 = 2;
+/// and that nothing has come in the time for which it has waited last.
+const IN_VAIN: u32 = 4;
 
 /// Whether any thread was seen to be an event loop's.
 static ARE_LOOPS: AtomicBool = AtomicBool::new(false);
 
 /// By `call` the program waits for whatever comes next on many descriptors, `at_most` so many nanoseconds: what it does then need
 /// not be for the present request.
-pub(crate) fn while_waiting<R>(at_most: Option<u64>, call: impl FnOnce() -> R) -> R {
+pub(crate) fn while_waiting(at_most: Option<u64>, call: impl FnOnce() -> i32) -> i32 {
     if !ENABLED.load(Ordering::Relaxed) {
         return call();
     }
     ARE_LOOPS.store(true, Ordering::Relaxed);
-    thread::current().is_loop.fetch_or(BY_EPOLL, Ordering::Relaxed);
+    thread::current().waits.fetch_or(BY_EPOLL, Ordering::Relaxed);
     serve_nothing();
     while_looping(at_most, call)
 }
 
 /// By `call` the program waits for some descriptors, `at_most` so many nanoseconds.
 #[inline]
-pub(crate) fn while_polling<R>(at_most: impl FnOnce() -> Option<u64>, call: impl FnOnce() -> R) -> R {
-    if ENABLED.load(Ordering::Relaxed) && is_loop() { while_looping(at_most(), call) } else { call() }
+pub(crate) fn while_polling(at_most: impl FnOnce() -> Option<u64>, call: impl FnOnce() -> i32) -> i32 {
+    if !ENABLED.load(Ordering::Relaxed) {
+        return call();
+    }
+    let at_most = at_most();
+    if is_loop() {
+        return while_looping(at_most, call);
+    }
+    let found = call();
+    has_found(found, at_most);
+    found
 }
 
-fn while_looping<R>(at_most: Option<u64>, call: impl FnOnce() -> R) -> R {
+/// So many descriptors were found ready, in the time that was there for it.
+fn has_found(count: i32, at_most: Option<u64>) {
+    let waits = &thread::current().waits;
+    if count > 0 {
+        if waits.load(Ordering::Relaxed) & IN_VAIN != 0 {
+            waits.fetch_and(!IN_VAIN, Ordering::Relaxed);
+        }
+    } else if count == 0 && at_most != Some(0) {
+        waits.fetch_or(IN_VAIN, Ordering::Relaxed);
+    }
+}
+
+/// Whether nothing has come in the time for which the calling thread has waited last.
+pub(super) fn has_waited_in_vain() -> bool {
+    thread::current().waits.load(Ordering::Relaxed) & IN_VAIN != 0
+}
+
+fn while_looping(at_most: Option<u64>, call: impl FnOnce() -> i32) -> i32 {
     let thread = thread::current();
     // Loops wait until the next timer runs out, as of the time that they have read when they were last back.
     let since = thread.waited_ns.load(Ordering::Relaxed);
     let until =
         at_most.map_or(u64::MAX, |at_most| since.saturating_add(at_most).saturating_sub(CLOCKS_DIFFER_NS).max(1));
     thread.timers_ns.store(until, Ordering::Relaxed);
-    let result = call();
+    let found = call();
     thread.waited_ns.store(native::monotonic_ns(), Ordering::Relaxed);
-    result
+    has_found(found, at_most);
+    found
 }
 
 /// How much the clock by which a loop knows its timers may be behind: a tick of the kernel's, which is ten milliseconds at most, and
@@ -156,7 +185,7 @@ pub(super) fn is_certain() -> bool {
 
 /// Whether the thread was seen to wait for other requests.
 pub(super) fn is_loop() -> bool {
-    thread::current().is_loop.load(Ordering::Relaxed) != 0
+    thread::current().waits.load(Ordering::Relaxed) & (BY_POLL | BY_EPOLL) != 0
 }
 
 /// Whether the calling thread serves a request, so that it matters what it waits for.
@@ -212,9 +241,9 @@ pub(crate) fn waited_for(descriptors: impl Iterator<Item = i32>) {
     let is_loop = other || (asker && unknown);
     if is_loop {
         ARE_LOOPS.store(true, Ordering::Relaxed);
-        thread.is_loop.fetch_or(BY_POLL, Ordering::Relaxed);
+        thread.waits.fetch_or(BY_POLL, Ordering::Relaxed);
     }
-    if is_loop || ((asker || unknown) && thread.is_loop.load(Ordering::Relaxed) & BY_POLL != 0) {
+    if is_loop || ((asker || unknown) && thread.waits.load(Ordering::Relaxed) & BY_POLL != 0) {
         serve_nothing();
     }
 }
