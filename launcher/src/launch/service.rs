@@ -5,10 +5,6 @@ use std::path::Path;
 
 use crate::target::{PythonCommand, PythonEntry};
 
-/// Interpreters whose first plain argument is the program that matters.
-const INTERPRETERS: [&str; 12] =
-    ["node", "nodejs", "ruby", "perl", "php", "bash", "dash", "sh", "zsh", "deno", "bun", "java"];
-
 /// How a program is entered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum EntryKind {
@@ -57,8 +53,7 @@ pub fn entry_point(command: &[OsString]) -> Option<EntryPoint> {
     let language = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.' || c == '-');
     let interpreted = match language {
         "python" | "pypy" => of_python(command.get(1..)?),
-        language if INTERPRETERS.contains(&language) => interpreted(arguments),
-        _ => None,
+        language => Interpreter::of(language).and_then(|interpreter| interpreter.entry_point(arguments)),
     };
     Some(interpreted.unwrap_or(EntryPoint { kind: EntryKind::Executable, name, path: None }))
 }
@@ -74,21 +69,87 @@ fn of_python(words: &[OsString]) -> Option<EntryPoint> {
     })
 }
 
-fn interpreted(arguments: &[String]) -> Option<EntryPoint> {
-    let script =
-        |path: &String| EntryPoint { kind: EntryKind::Script, name: stem(&base_name(path)), path: Some(path.clone()) };
-    let mut rest = arguments.iter();
-    while let Some(argument) = rest.next() {
-        match argument.as_str() {
-            // An archive of Java.
-            "-jar" => return rest.next().map(script),
-            // Code on the command line has no name.
-            "-c" | "-e" => return None,
-            option if option.starts_with('-') => {}
-            _ => return Some(script(argument)),
-        }
+/// How a language's interpreter is called.
+struct Interpreter {
+    /// Its names.
+    names: &'static [&'static str],
+    /// Options behind which there is code, or nothing that has a name; those of one letter also at the end of several in one word.
+    code: &'static [&'static str],
+    /// Options with a value in the next word.
+    values: &'static [&'static str],
+    /// Options behind which there is the script.
+    scripts: &'static [&'static str],
+}
+
+const INTERPRETERS: [Interpreter; 6] = [
+    Interpreter {
+        names: &["sh", "bash", "dash", "zsh", "ksh"],
+        code: &["-c"],
+        values: &["-o", "-O", "--rcfile", "--init-file"],
+        scripts: &[],
+    },
+    Interpreter {
+        names: &["node", "nodejs", "bun", "deno"],
+        code: &["-e", "--eval", "-p", "--print", "-i", "--interactive"],
+        values: &["-r", "--require", "--import", "--loader", "--experimental-loader", "-C", "--conditions"],
+        scripts: &[],
+    },
+    Interpreter { names: &["perl"], code: &["-e", "-E"], values: &["-I", "-M"], scripts: &[] },
+    Interpreter { names: &["ruby", "jruby"], code: &["-e"], values: &["-r", "-I", "-C"], scripts: &[] },
+    Interpreter {
+        names: &["php", "php-cgi"],
+        code: &["-r", "--run", "-R", "-B", "-E", "-S", "--server", "-a"],
+        values: &["-d", "--define", "-c", "--php-ini", "-t", "--docroot", "-z"],
+        scripts: &["-f", "--file", "-F"],
+    },
+    Interpreter {
+        names: &["java"],
+        code: &[],
+        values: &["-cp", "-classpath", "--class-path", "-p", "--module-path", "--add-modules"],
+        scripts: &["-jar", "-m", "--module"],
+    },
+];
+
+impl Interpreter {
+    fn of(language: &str) -> Option<&'static Interpreter> {
+        INTERPRETERS.iter().find(|interpreter| interpreter.names.contains(&language))
     }
-    None
+
+    fn entry_point(&self, arguments: &[String]) -> Option<EntryPoint> {
+        let script = |path: &String| EntryPoint {
+            kind: EntryKind::Script,
+            name: stem(&base_name(path)),
+            path: Some(path.clone()),
+        };
+        let mut rest = arguments.iter();
+        while let Some(argument) = rest.next() {
+            let option = argument.as_str();
+            if self.scripts.contains(&option) {
+                return rest.next().map(script);
+            } else if self.values.iter().any(|value| has_attached(option, value)) {
+                continue;
+            } else if self.code.iter().any(|code| is_option(option, code)) {
+                return None;
+            } else if self.values.iter().any(|value| is_option(option, value)) {
+                rest.next();
+            } else if !option.starts_with('-') {
+                return Some(script(argument));
+            }
+        }
+        None
+    }
+}
+
+/// Whether a word is an option of a capital letter, or that by which a library is loaded, with its value.
+fn has_attached(word: &str, option: &str) -> bool {
+    let may_be = option == "-r" || option.len() == 2 && option.ends_with(|letter: char| letter.is_ascii_uppercase());
+    may_be && word.len() > 2 && word.starts_with(option)
+}
+
+/// Whether a word is an option, or several of one letter of which it is the last.
+fn is_option(word: &str, option: &str) -> bool {
+    let letters = |word: &str| !word.starts_with("--") && word.bytes().skip(1).all(|byte| byte.is_ascii_alphabetic());
+    word == option || option.len() == 2 && word.starts_with('-') && letters(word) && word.ends_with(&option[1..])
 }
 
 fn base_name(path: &str) -> String {
@@ -116,7 +177,19 @@ mod tests {
             ("python -W ignore -X dev shop.pyz", "shop"),
             ("python3 -c pass", "python3"),
             ("node server.js", "server"),
+            ("node -r dotenv/config --max-old-space-size=99 server.js", "server"),
+            ("node -pe 1", "node"),
             ("java -Xmx1g -jar /opt/shop.jar", "shop"),
+            ("java -cp lib/* -Dname=e com.example.Shop", "com.example.Shop"),
+            ("php -S 127.0.0.1:80 -t public", "php"),
+            ("php -d memory_limit=1G -r echo(file('http://host/php'));", "php"),
+            ("php -d memory_limit=1G artisan serve", "artisan"),
+            ("perl -Mstrict -I lib -lne print", "perl"),
+            ("perl -Mstrict -I lib shop.pl", "shop"),
+            ("ruby -rnet/http -e 1", "ruby"),
+            ("ruby -rtime -Ilibrare shop.rb", "shop"),
+            ("bash -eo pipefail build.sh", "build"),
+            ("bash -ec true", "bash"),
             ("sh -c true", "sh"),
             ("bash build.sh", "build"),
             ("./my.app", "my.app"),
