@@ -275,6 +275,28 @@ fn celery() {
     });
 }
 
+/// Celery's command imports the package before it patches: what is loaded by then would let nobody else work. Under
+/// `opentelemetry-instrument` this worker takes no task.
+#[test]
+fn celery_on_gevent() {
+    let (agent, port) = (Agent::start(), free_port());
+    let mut sandbox = sandbox(&agent);
+    let redis = ["redis-server", "--port", &port.to_string(), "--save", "", "--bind", "127.0.0.1"];
+    let _redis = Server::start(sandbox.bare(redis), port);
+    sandbox.set("BROKER", format!("redis://127.0.0.1:{port}")).set("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "redis");
+    let sent = sandbox.run_traced([&python("instr-venv"), "tasks.py"]);
+    assert_eq!(sent.code, Some(0), "{sent:?}");
+    let log = sandbox.work().join("server.log");
+    let file = fs::File::create(&log).expect("a file");
+    let mut worker = sandbox.traced([&venv("celery"), "-A", "tasks", "worker", "-P", "gevent", "--loglevel", "INFO"]);
+    let _worker = Server(worker.stdout(file.try_clone().expect("twice")).stderr(file).spawn().expect("it starts"));
+    let spans = received(&agent, 4);
+    let names: Vec<_> = described(&spans).iter().map(|span| span.split(':').next().expect("one").to_owned()).collect();
+    let expected =
+        ["fails", "work"].map(|task| format!("consumer run/tasks.{task} < producer apply_async/tasks.{task}"));
+    assert_eq!(names[..2], expected, "{}", fs::read_to_string(log).expect("a log"));
+}
+
 /// Configured in the other dialect, with connections that are looked at as well: one span for each request, also in servers
 /// that start their workers anew, patch what was imported, or fork.
 #[test]

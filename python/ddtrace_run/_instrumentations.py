@@ -9,7 +9,7 @@ calls `gevent.monkey.patch_all()` in its first line could make no connection by 
 import os
 import sys
 
-from ddtrace_run import _finder
+from ddtrace_run import _awaited
 from ddtrace_run._note import note
 
 _DISTRO = "opentelemetry_distro"
@@ -18,30 +18,6 @@ _BEFORE = "opentelemetry_pre_instrument"
 _INSTRUMENTOR = "opentelemetry_instrumentor"
 _AFTER = "opentelemetry_post_instrument"
 _GROUPS = (_DISTRO, _CONFIGURATOR, _BEFORE, _INSTRUMENTOR, _AFTER)
-
-#: What is imported by whom the instrumentations are for, where it is not what they are called.
-_LIBRARIES = {
-    "aiohttp_client": "aiohttp",
-    "aiohttp_server": "aiohttp.web",
-    "boto3sqs": "boto3",
-    "mysql": "mysql.connector",
-    "mysqlclient": "MySQLdb",
-    "openai_v2": "openai",
-    "system_metrics": "psutil",
-    # Threads take along what is active, and nothing is as long as nobody uses the API.
-    "threading": "opentelemetry.trace",
-    "tortoiseorm": "tortoise",
-    "urllib": "urllib.request",
-}
-
-#: Those that are called as their libraries are.
-_CALLED_LIKE_LIBRARIES = frozenset(
-    """
-    aio_pika aiobotocore aiokafka aiopg asyncclick asyncio asyncpg boto botocore cassandra celery click confluent_kafka
-    elasticsearch falcon fastapi flask grpc httpx httpx2 jinja2 kafka pika psycopg psycopg2 pymemcache pymongo pymssql pymysql
-    pyramid redis remoulade requests sqlalchemy sqlite3 starlette structlog tornado urllib3 vertexai
-    """.split()
-)
 
 #: They export logs, for which there is no provider unless one is asked for. What that of `logging` does beside it,
 #: `contrib/logging.py` does, too.
@@ -215,44 +191,12 @@ def _instrument(point, distro, is_now):
     if kind == "httpx":
         # Two libraries have one package.
         kind = point.name
-    library = kind if kind in _CALLED_LIKE_LIBRARIES else _LIBRARIES.get(kind)
-    if kind == "django":
-        _when_django_serves(load)
-    elif kind in _EXPORT_LOGS and not any(os.environ.get(name) for name in _ASK_FOR_LOGS):
-        pass
-    elif is_now or library is None:
+    if kind in _EXPORT_LOGS and not any(os.environ.get(name) for name in _ASK_FOR_LOGS):
+        return
+    if is_now and kind != "django":
         load()
-    elif kind == "starlette":
-        _finder.call_when_imported(library, lambda module: _after_fastapi(load))
     else:
-        _finder.call_when_imported(library, lambda module: _with_the_api(load))
-
-
-def _with_the_api(load, ready=None):
-    """Loads what needs the API, which may be in the midst of its own import, and have caused that of the library."""
-    for name, module in list(sys.modules.items()):
-        if name.startswith("opentelemetry.") and name != ready:
-            if getattr(getattr(module, "__spec__", None), "_initializing", False):
-                _finder.call_when_ready(name, lambda module: _with_the_api(load, name))
-                return
-    load()
-
-
-def _after_fastapi(load):
-    """FastAPI's class is derived from Starlette's, and not to be from the one that the instrumentation of that puts into its
-    place: requests would be seen by both."""
-    if _finder.is_awaited("fastapi"):
-        if "fastapi" in sys.modules:
-            _finder.call_when_ready("fastapi", lambda module: _with_the_api(load))
-            return
-        try:
-            __import__("fastapi")
-        except Exception as error:
-            from ddtrace_run._errors import is_of_a_signal
-
-            if is_of_a_signal(error.__traceback__):
-                raise
-    _with_the_api(load)
+        _awaited.call_when_used(kind, load)
 
 
 def _guarded(point, work):
@@ -393,23 +337,3 @@ def _has_conflict(point):
         wanted = str(wanted).partition(";")[0]
         note("the instrumentation %s is not loaded: it is for %s, and %s is installed" % (point.name, wanted, found))
     return True
-
-
-def _when_django_serves(load):
-    """Django's instrumentation puts a middleware into the settings. Read at the start they would be imported before the
-    program, and where `manage.py` is to say which ones there would be none, for good; so it is loaded when Django makes its
-    chain of middlewares."""
-
-    def imported(module):
-        handler = module.BaseHandler
-        original = handler.load_middleware
-
-        def load_middleware(self, *args, **kwargs):
-            if handler.load_middleware is load_middleware:
-                handler.load_middleware = original
-                load()
-            return original(self, *args, **kwargs)
-
-        handler.load_middleware = load_middleware
-
-    _finder.call_when_imported("django.core.handlers.base", imported)
