@@ -31,8 +31,7 @@ fn datadog(trace_id: &str, span_id: &str) -> Value {
 
 #[test]
 fn each_library_with_each_api() {
-    let none = serde_json::json!({});
-    for (setting, outside) in [("", None), ("true", Some(datadog("0", "0")))] {
+    for setting in ["", "true"] {
         let mut sandbox = sandbox();
         if !setting.is_empty() {
             sandbox.set("DD_LOGS_INJECTION", setting);
@@ -40,15 +39,34 @@ fn each_library_with_each_api() {
         for library in ["logging", "structlog", "loguru"] {
             for api in ["ddtrace", "otel", "sdk"] {
                 let (trace_id, span_id, lines) = logged(&sandbox, library, api);
-                let outside = match &outside {
-                    None if library == "logging" => datadog("0", "0"),
-                    None => none.clone(),
-                    Some(outside) => outside.clone(),
-                };
+                let outside = datadog("0", "0");
                 let within = datadog(&format!("{trace_id:032x}"), &span_id.to_string());
                 assert_eq!(lines, [outside.clone(), within, outside], "{library} {api} {setting}");
             }
         }
+    }
+}
+
+/// A format that names the fields has them in every line, in a program that traces nothing, too.
+#[test]
+fn formats_never_fail() {
+    let mut sandbox = sandbox();
+    let app = "import sys\n\
+               from loguru import logger\n\
+               import structlog\n\
+               logger.remove()\n\
+               logger.add(sys.stdout, format=sys.argv[1], catch=False)\n\
+               logger.info('said')\n\
+               structlog.configure(processors=[lambda _, __, event: print(event[sys.argv[2]]) or event, str])\n\
+               structlog.get_logger().info('said')\n";
+    let app = sandbox.write("app.py", app).display().to_string();
+    let datadog = ["{extra[dd.trace_id]} {extra[dd.span_id]} {extra[dd.service]} {message}", "dd.trace_id"];
+    let otel = ["{extra[otelTraceID]} {extra[otelSpanID]} {extra[otelServiceName]} {message}", "otelTraceID"];
+    for (correlation, names) in [("false", datadog), ("true", datadog), ("true", otel)] {
+        sandbox.set("OTEL_PYTHON_LOG_CORRELATION", correlation);
+        let outcome =
+            sandbox.run_traced([&[python("instr-venv"), app.clone()][..], &names.map(str::to_owned)].concat());
+        assert!(outcome.out().starts_with("0 0 shop said\n0\n"), "{names:?}: {outcome:?}");
     }
 }
 

@@ -26,7 +26,7 @@ def _is_false(name):
 is_otel_asked_for = _is_true("OTEL_PYTHON_LOG_CORRELATION")
 is_datadog_refused = _is_false("DD_LOGS_INJECTION")
 
-#: Whether the program is to have them in any case, and not just where they cannot be seen, or there is a span to be told of.
+#: Whether what they say of the service is to be known before the program has used an API.
 is_asked_for = is_otel_asked_for or _is_true("DD_LOGS_INJECTION")
 
 
@@ -113,13 +113,6 @@ def fields():
     in_both["otelTraceSampled"] = bool(trace_id != "0" and _is_sampled(native, span))
     in_both["otelServiceName"] = shown["dd.service"]
     return in_both
-
-
-def fields_of_a_span():
-    """The same for libraries whose output shows all that a record has: none where no span is active, unless asked for."""
-    shown = fields()
-    is_none = shown.get("dd.trace_id", shown.get("otelTraceID")) == "0"
-    return {} if is_none and not is_asked_for else shown
 
 
 @functools.lru_cache(maxsize=None)

@@ -1,6 +1,6 @@
 """Records of loguru that say of which span they are, in their `extra`."""
 
-from ddtrace_run.contrib.logging import fields_of_a_span, is_wanted
+from ddtrace_run.contrib.logging import fields, is_wanted
 
 
 def imported(loguru):
@@ -14,7 +14,7 @@ def imported(loguru):
         own = self.__dict__.get("patcher")
 
         def patch(record):
-            for name, value in fields_of_a_span().items():
+            for name, value in fields().items():
                 record["extra"].setdefault(name, value)
             if own is not None:
                 own(record)

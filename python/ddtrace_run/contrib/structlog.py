@@ -2,7 +2,7 @@
 
 import types
 
-from ddtrace_run.contrib.logging import fields_of_a_span, is_wanted
+from ddtrace_run.contrib.logging import fields, is_wanted
 
 
 def imported(structlog):
@@ -14,13 +14,11 @@ def imported(structlog):
     process = BoundLoggerBase._process_event
 
     def _process_event(self, method_name, event, event_kw):
-        shown = fields_of_a_span()
-        if shown:
-            known = self._context
-            event_kw = dict(event_kw)
-            for name, value in shown.items():
-                if name not in known:
-                    event_kw.setdefault(name, value)
+        known = self._context
+        event_kw = dict(event_kw)
+        for name, value in fields().items():
+            if name not in known:
+                event_kw.setdefault(name, value)
         return process(self, method_name, event, event_kw)
 
     # Who looks for the line that an event is of goes up to the first frame that is not structlog's.

@@ -106,8 +106,8 @@ pub(super) const SETTINGS: &[Setting] = &[
         default: "auto",
         dd: &["DD_LOGS_INJECTION"],
         hand_on: HandOn::Datadog,
-        help: "Whether log records of Python programs tell trace, span, service, environment and version; with `auto` \
-               those of `structlog` and `loguru` only while a span is active",
+        help: "Whether log records of Python programs tell trace, span, service, environment and version; with `true` \
+               those too that are made before anything is traced tell a service that is not in `DD_SERVICE`",
         example: "\"true\"",
         ..Setting::BLANK
     },
