@@ -227,7 +227,7 @@ front http.server.request | GET /customers/<int:number>/orders/<item> | web serv
 
 #[test]
 fn with_our_integrations_by_otlp() {
-    let seen = Shop::new().day(Integrations, Output::Otlp, 21);
+    let seen = Shop::new().day(Integrations, Output::Otlp, 26);
     let expected = "
 front server GET /customers/<int:number>/orders/<item>
   front client SELECT customers
@@ -235,21 +235,26 @@ front server GET /customers/<int:number>/orders/<item>
     stock server GET /items/{item}
       stock client GET
       stock client SELECT items
+      stock client COMMIT
       stock client SET
       stock client GET
         stock server GET /prices/{item}
           stock client SELECT prices
+          stock client COMMIT
   front client INSERT orders
+  front client COMMIT
 front server GET /customers/<int:number>/orders/<item> !
   front client SELECT customers
   front client GET !
     stock server GET /items/{item} !
       stock client GET
       stock client SELECT items
+      stock client COMMIT
       stock client SET
       stock client GET !
         stock server GET /prices/{item} !
           stock client SELECT nowhere !
+          stock client ROLLBACK
 ";
     assert_eq!(trees(&seen), expected);
 }
@@ -258,7 +263,7 @@ front server GET /customers/<int:number>/orders/<item> !
 fn nothing_is_missing_that_opentelemetry_instrument_shows() {
     let mut shop = Shop::new();
     let theirs = shop.day(OpentelemetryInstrument, Output::Otlp, 28);
-    let ours = shop.day(Integrations, Output::Otlp, 21);
+    let ours = shop.day(Integrations, Output::Otlp, 26);
     assert_nothing_is_missing(&theirs, &ours, &Others::listed("Beside `opentelemetry-instrument`"));
 }
 
@@ -266,7 +271,7 @@ fn nothing_is_missing_that_opentelemetry_instrument_shows() {
 fn nothing_is_missing_that_datadogs_tracer_shows() {
     let mut shop = Shop::new();
     let theirs = shop.day(DatadogsTracer, Output::Datadog, 43);
-    let ours = shop.day(Integrations, Output::Datadog, 21);
+    let ours = shop.day(Integrations, Output::Datadog, 26);
     assert_nothing_is_missing(&theirs, &ours, &Others::listed("Beside Datadog's tracer"));
     shop.agent.assert_no_failed_check();
 }

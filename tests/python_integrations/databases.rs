@@ -4,8 +4,14 @@ use super::*;
 use ddtrace_test_support::servers::{only, postgres};
 use ddtrace_test_support::wait_for;
 
-const STATEMENTS: [&str; 4] =
-    ["client BATCH INSERT things", "client CREATE things", "client SELECT nowhere !", "client SELECT things"];
+const STATEMENTS: [&str; 6] = [
+    "client BATCH INSERT things",
+    "client COMMIT",
+    "client CREATE things",
+    "client ROLLBACK",
+    "client SELECT nowhere !",
+    "client SELECT things",
+];
 
 fn works(sandbox: &Sandbox, library: &str, place: &str) -> String {
     let outcome = sandbox.run_traced([&python(), &program("works.py"), library, place]);
@@ -25,10 +31,15 @@ fn assert_hidden(spans: &[Span], library: &str) {
 #[test]
 fn sqlite() {
     let sandbox = sandbox();
-    assert_eq!(works(&sandbox, "sqlite3", ":memory:"), "[('a',)]\nOperationalError\n");
+    assert_eq!(works(&sandbox, "sqlite3", ":memory:"), "[('a',)]\nOperationalError\n[('a',)]\nclosed\n");
     let spans = sandbox.spans();
-    let expected = [&STATEMENTS[..2], &["client SELECT"], &STATEMENTS[2..]].concat();
+    // A transaction is ended by `with` where there is one.
+    let own = ["COMMIT", "CREATE own", "INSERT own", "INSERT own", "ROLLBACK", "SELECT", "SELECT own"];
+    let mut expected = [&STATEMENTS.map(String::from)[..], &own.map(|name| format!("client {name}"))].concat();
+    expected.sort();
     assert_eq!(trees(&spans), expected);
+    let commit = spans.iter().find(|span| span.name == "COMMIT").expect("one");
+    assert_eq!(attributes(commit, &["db.operation.name", "db.query.text"]), ["db.operation.name=COMMIT"]);
     assert_hidden(&spans, "sqlite3");
     assert!(spans.iter().all(|span| span.text("db.system.name") == Some("sqlite")));
 }
@@ -68,7 +79,11 @@ fn postgresql() {
         drop(server);
         let mut spans = sandbox.spans();
         spans.retain(|span| span.name != "SELECT");
-        assert_eq!(trees(&spans), STATEMENTS, "{library}");
+        // The block of a connection of psycopg ends with one.
+        let commit = if library == "psycopg" { &["client COMMIT"][..] } else { &[] };
+        let mut expected = [&STATEMENTS[..], commit].concat();
+        expected.sort_unstable();
+        assert_eq!(trees(&spans), expected, "{library}");
         assert_hidden(&spans, library);
         for span in &spans {
             let names = ["db.system.name", "db.namespace", "server.address", "network.transport"];
@@ -81,7 +96,7 @@ fn postgresql() {
     let (server, socket) = postgres(&sandbox);
     assert_eq!(works(&sandbox, "psycopg_async", &socket), "(1,)\n");
     drop(server);
-    assert_eq!(trees(&sandbox.spans()), ["client SELECT"]);
+    assert_eq!(trees(&sandbox.spans()), ["client COMMIT", "client SELECT"]);
 }
 
 /// A procedure that is called is seen as a statement is, without what it is given.
@@ -152,7 +167,13 @@ fn at_an_agent() {
     let postgres = ddtrace_test_support::servers::postgres_at(&sandbox, of_postgres);
     let script = "import sys, psycopg, redis\n\
         redis.Redis(host='127.0.0.1', port=int(sys.argv[1]), db=2).set('key', 'secret')\n\
-        psycopg.connect(host='127.0.0.1', port=int(sys.argv[2]), user='me', dbname='postgres').execute('SELECT 1')\n";
+        redis.Redis(host='127.0.0.1', port=int(sys.argv[1])).pipeline().set('a', 'secret').get('a').execute()\n\
+        psycopg.connect(host='127.0.0.1', port=int(sys.argv[2]), user='me', dbname='postgres').execute('SELECT 1')\n\
+        import sqlite3\n\
+        database = sqlite3.connect(':memory:')\n\
+        database.execute('CREATE TABLE things (name)')\n\
+        database.executemany('INSERT INTO things VALUES (?)', [['a'], ['b']])\n\
+        database.rollback()\n";
     let outcome = sandbox.run_traced([&python(), "-c", script, &port, &of_postgres.to_string()]);
     assert_eq!((outcome.code, outcome.err().as_str()), (Some(0), ""));
     drop((redis, postgres));
@@ -160,14 +181,28 @@ fn at_an_agent() {
     agent.assert_no_failed_check();
     let traces = agent.datadog_traces();
     let spans = traces.as_array().unwrap().iter().flat_map(|chunk| chunk.as_array().unwrap());
-    let tags = ["component", "db.system", "db.name", "out.host", "server.address", "http.server_name", "out.redis_db"];
+    let tags = [
+        "component",
+        "db.system",
+        "db.name",
+        "out.host",
+        "server.address",
+        "http.server_name",
+        "out.redis_db",
+        "redis.pipeline_length",
+        "sql.executemany",
+    ];
     let mut seen: Vec<String> = spans.map(|span| told(span, &tags)).collect();
     seen.sort();
     assert_eq!(
         seen,
         [
             "postgres.query | SELECT ? | sql component=psycopg db.system=postgresql db.name=postgres out.host=127.0.0.1 server.address=127.0.0.1",
+            "redis.command | SET\nGET | redis component=redis db.system=redis out.host=127.0.0.1 server.address=127.0.0.1 out.redis_db=0.0 redis.pipeline_length=2.0",
             "redis.command | SET | redis component=redis db.system=redis out.host=127.0.0.1 server.address=127.0.0.1 out.redis_db=2.0",
+            "sqlite.connection.rollback | sqlite.connection.rollback | sql component=sqlite db.system=sqlite",
+            "sqlite.query | CREATE TABLE things (name) | sql component=sqlite db.system=sqlite",
+            "sqlite.query | INSERT INTO things VALUES (?) | sql component=sqlite db.system=sqlite sql.executemany=true",
         ]
     );
 }

@@ -78,6 +78,7 @@ fn flask_by_its_own_server() {
         statements,
         [
             "client BATCH INSERT things < server GET /shop/<name>",
+            "client COMMIT < server GET /shop/<name>",
             "client CREATE things < server GET /shop/<name>",
             "client SELECT things < server GET /shop/<name>",
         ]
@@ -133,6 +134,7 @@ fn flask_at_an_agent() {
             "flask.request | GET /users/<int:number> | web component=flask span.kind=server http.method=GET http.route=/users/<int:number> http.status_code=200",
             "flask.request | GET 404 | web component=flask span.kind=server http.method=GET http.status_code=404",
             "requests.request | GET | http component=requests span.kind=client http.method=GET http.status_code=200",
+            "sqlite.connection.commit | sqlite.connection.commit | sql component=sqlite span.kind=client db.system=sqlite",
             "sqlite.query | CREATE TABLE things (name TEXT) | sql component=sqlite span.kind=client db.system=sqlite",
             "sqlite.query | INSERT INTO things VALUES (?) | sql component=sqlite span.kind=client db.system=sqlite",
             "sqlite.query | SELECT * FROM things WHERE name = ? | sql component=sqlite span.kind=client db.system=sqlite",

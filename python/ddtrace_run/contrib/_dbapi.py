@@ -69,6 +69,18 @@ def connection_class(base, members):
     return made
 
 
+def ends(integration, system, place):
+    """What begins the spans of `commit` and `rollback` of a connection, of which `place` says where it leads to."""
+
+    def begin_commit(connection, *_, **__):
+        return integration.ends_transaction(system, "COMMIT", place(connection))
+
+    def begin_rollback(connection, *_, **__):
+        return integration.ends_transaction(system, "ROLLBACK", place(connection))
+
+    return {"commit": begin_commit, "rollback": begin_rollback}
+
+
 def calls(integration, system, procedure, place):
     """Begins the span of a call of a stored procedure; None where somebody else tells of it."""
     call = integration.executes(system, "CALL " + procedure, place)

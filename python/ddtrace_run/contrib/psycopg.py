@@ -1,4 +1,4 @@
-"""psycopg: each statement is a span."""
+"""psycopg: each statement is a span, and so is the end of a transaction."""
 
 from ddtrace_run._native import Wrapped
 from ddtrace_run.contrib import _aio, _dbapi
@@ -62,3 +62,15 @@ def async_server_cursor_imported(module):
     """`psycopg._server_cursor_async` has been imported."""
     begin, _ = _begins()
     module.AsyncServerCursor.execute = _aio.traced("psycopg", module.AsyncServerCursor.execute, begin)
+
+
+def connection_imported(module):
+    """`psycopg.connection` has been imported."""
+    for name, begin in _dbapi.ends(integration("psycopg"), "postgresql", place).items():
+        setattr(module.Connection, name, Wrapped("psycopg", getattr(module.Connection, name), begin))
+
+
+def async_connection_imported(module):
+    """`psycopg.connection_async` has been imported."""
+    for name, begin in _dbapi.ends(integration("psycopg"), "postgresql", place).items():
+        setattr(module.AsyncConnection, name, _aio.traced("psycopg", getattr(module.AsyncConnection, name), begin))

@@ -1,7 +1,8 @@
-"""psycopg2: each statement is a span."""
+"""psycopg2: each statement is a span, and so is the end of a transaction."""
 
 import functools
 
+from ddtrace_run._native import Wrapped
 from ddtrace_run.contrib import _dbapi
 from ddtrace_run.contrib.psycopg import place, text
 from ddtrace_run.integrations import integration
@@ -22,10 +23,13 @@ def imported(module):
     def begin_call(cursor, procedure, *_, **__):
         return _dbapi.calls(psycopg, "postgresql", text(procedure, cursor), place(cursor.connection))
 
+    ends = _dbapi.ends(psycopg, "postgresql", place)
+
     def members(base):
+        made = {name: Wrapped("psycopg2", getattr(base, name), begins) for name, begins in ends.items()}
         if base.cursor is not extensions.connection.cursor:
             # The program's own, which may take nothing.
-            return {}
+            return made
 
         @functools.wraps(base.cursor)
         def cursor(self, *args, **kwargs):
@@ -38,7 +42,7 @@ def imported(module):
                 kwargs["cursor_factory"] = factory
             return base.cursor(self, *args, **kwargs)
 
-        return {"cursor": cursor}
+        return {**made, "cursor": cursor}
 
     connect = module.connect
 

@@ -1,4 +1,4 @@
-"""sqlite3: each statement is a span."""
+"""sqlite3: each statement is a span, and so is the end of a transaction."""
 
 import sys
 
@@ -28,13 +28,27 @@ def imported(module):
             args = (factory, *args[1:])
         return (connection, *args), kwargs
 
+    ends = _dbapi.ends(sqlite, "sqlite", lambda connection: _NOWHERE)
+
+    def begin_exit(connection, error=None, *_, **__):
+        try:
+            is_open = connection.in_transaction
+        except module.ProgrammingError:
+            # It is closed.
+            return None
+        return ends["commit" if error is None else "rollback"](connection) if is_open else None
+
     def members(base):
+        # Of some releases `with` does not ask for what it does by name.
+        made = {name: Wrapped("sqlite", getattr(base, name), begins) for name, begins in ends.items()}
+        made["__exit__"] = Wrapped("sqlite", base.__exit__, begin_exit)
         if base.cursor is not module.Connection.cursor:
             # The program's own, which may take nothing.
-            return {}
+            return made
 
         # Of some releases the others do not ask for a cursor.
         return {
+            **made,
             "cursor": Wrapped.changed("sqlite", base.cursor, change_cursor),
             "execute": Wrapped("sqlite", base.execute, begin),
             "executemany": Wrapped("sqlite", base.executemany, begin_many),

@@ -156,6 +156,24 @@ pub(super) fn begin_statement(
     })
 }
 
+/// Begins the span of a transaction's end that a connection is asked for, without a statement; None where somebody else tells
+/// of it. `operation` is COMMIT or ROLLBACK.
+pub(super) fn begin_end(
+    integration: &Integration,
+    py: Python<'_>,
+    system: &str,
+    operation: &str,
+    place: &Place,
+) -> PyResult<Option<Call>> {
+    if !integration.is_on() || !integration.records() {
+        return Ok(None);
+    }
+    integration.begin_client(py, operation, |data| {
+        place.describe(data, system, default_port(system));
+        Told(data).text(DB_OPERATION_NAME, operation.as_bytes());
+    })
+}
+
 /// Begins the span of a command for Redis, or of several; None where somebody else tells of it.
 pub(super) fn begin_commands(
     integration: &Integration,
@@ -198,11 +216,20 @@ pub(super) fn begin_commands(
         }
     };
     let shown = texts.join(if is_transaction.is_some() { "; " } else { "" });
+    let words: Vec<&str> = names.iter().map(|name| name.split(' ').next().unwrap_or_default()).collect();
+    let mut summary = words.join(" ");
+    if summary.len() > MAX_SUMMARY {
+        let end = summary.floor_char_boundary(MAX_SUMMARY);
+        summary.truncate(summary[..end].rfind(' ').unwrap_or(0));
+    }
     integration.begin_client(py, &operation, |data| {
         place.describe(data, SYSTEM, default_port(SYSTEM));
         let mut told = Told(data);
         told.text(DB_OPERATION_NAME, operation.as_bytes());
         told.text(DB_QUERY_TEXT, shown.as_bytes());
+        if is_transaction.is_some() {
+            told.text(DB_QUERY_SUMMARY, summary.as_bytes());
+        }
         if is_transaction.is_some() && names.len() != 1 {
             told.integer(b"db.operation.batch.size", names.len() as i64);
         }

@@ -162,6 +162,18 @@ impl Integration {
         database::begin_statement(self, py, system, statement, &place, batch)
     }
 
+    /// Begins the span of a transaction's end, COMMIT or ROLLBACK, that a connection is asked for without a statement; None
+    /// where somebody else tells of it.
+    fn ends_transaction(
+        &self,
+        py: Python<'_>,
+        system: &str,
+        operation: &str,
+        place: database::Place,
+    ) -> PyResult<Option<Call>> {
+        database::begin_end(self, py, system, operation, &place)
+    }
+
     /// Begins the span of a command for Redis, or of several that are sent together; None where somebody else tells of it.
     #[pyo3(signature = (commands, place, is_transaction=None))]
     fn commands(

@@ -15,7 +15,10 @@ pub(super) fn of(span: &Span) -> Option<&str> {
 }
 
 /// The operation, as users of Datadog's tracers know it.
-pub(super) fn operation_name(integration: &str) -> Option<&'static str> {
+pub(super) fn operation_name(span: &Span, integration: &str) -> Option<&'static str> {
+    if let Some(name) = end_of_transaction(span, integration) {
+        return Some(name);
+    }
     Some(match integration {
         "aiohttp" | "aiohttp_client" => "aiohttp.request",
         "asgi" => "asgi.request",
@@ -36,11 +39,31 @@ pub(super) fn operation_name(integration: &str) -> Option<&'static str> {
     })
 }
 
+/// What a connection is asked for to end a transaction, which is no statement.
+fn end_of_transaction(span: &Span, integration: &str) -> Option<&'static str> {
+    if span.attribute("db.query.text").is_some() {
+        return None;
+    }
+    match (integration, attribute_text(span, &["db.operation.name"])?) {
+        ("psycopg", "COMMIT") => Some("psycopg.connection.commit"),
+        ("psycopg", "ROLLBACK") => Some("psycopg.connection.rollback"),
+        ("pymysql", "COMMIT") => Some("pymysql.connection.commit"),
+        ("pymysql", "ROLLBACK") => Some("pymysql.connection.rollback"),
+        ("sqlite", "COMMIT") => Some("sqlite.connection.commit"),
+        ("sqlite", "ROLLBACK") => Some("sqlite.connection.rollback"),
+        _ => None,
+    }
+}
+
 /// The resource, where it is another one than the attributes alone would give.
 pub(super) fn resource<'a>(span: &'a Span, integration: &str) -> Option<Cow<'a, str>> {
-    // Of a command of Redis the arguments are no part.
+    // Of a command of Redis the arguments are no part, and a pipeline is all its commands.
     if integration == "redis" {
-        return attribute_text(span, &["db.operation.name"]).map(Cow::Borrowed);
+        let commands = attribute_text(span, &["db.query.summary"]).map(|names| Cow::Owned(names.replace(' ', "\n")));
+        return commands.or_else(|| attribute_text(span, &["db.operation.name"]).map(Cow::Borrowed));
+    }
+    if let Some(name) = end_of_transaction(span, integration) {
+        return Some(Cow::Borrowed(name));
     }
     // What no route has matched is one resource, whatever was asked for.
     let is_unknown = span.kind == SpanKind::Server
@@ -79,6 +102,13 @@ pub(super) fn add_tags<'a>(tags: &mut Tags<'a>, span: &'a Span, integration: &'a
             Some(text) => tags.add_own(tag, Cow::Borrowed(text)),
             None => {}
         }
+    }
+    match span.attribute("db.operation.batch.size") {
+        _ if integration == "redis" && text("db.query.summary").is_none() => {}
+        Some(Value::I64(size)) if integration == "redis" => tags.set_number("redis.pipeline_length", *size as f64),
+        None if integration == "redis" => tags.set_number("redis.pipeline_length", 1.0),
+        Some(_) => tags.add_own("sql.executemany", Cow::Borrowed("true")),
+        None => {}
     }
     // The name that servers of HTTP have for theirs is not that of what is asked for.
     if let Some(host) = text("server.address")
@@ -161,5 +191,18 @@ mod tests {
             attribute("db.query.text", "GET k"),
         ]);
         assert_eq!(seen(made_by("redis", SpanKind::Client, attributes), &[]), ["redis.command", "GET", "redis"]);
+        let attributes = Vec::from([
+            attribute("db.system.name", "redis"),
+            attribute("db.operation.name", "MULTI"),
+            attribute("db.query.summary", "SET GET"),
+            attribute("db.operation.batch.size", 2),
+        ]);
+        assert_eq!(
+            seen(made_by("redis", SpanKind::Client, attributes), &["redis.pipeline_length", "sql.executemany"]),
+            ["redis.command", "SET\nGET", "redis", "2", ""]
+        );
+        let attributes = Vec::from([attribute("db.system.name", "sqlite"), attribute("db.operation.name", "ROLLBACK")]);
+        let rollback = "sqlite.connection.rollback";
+        assert_eq!(seen(made_by("sqlite", SpanKind::Client, attributes), &[]), [rollback, rollback, "sql"]);
     }
 }

@@ -45,7 +45,7 @@ pub fn operation_name(span: &Span) -> Cow<'_, str> {
     let set = convention_text(span, &["datadog.name", "operation.name"]).or(span.operation_name.as_deref());
     match set.filter(|name| !name.is_empty()) {
         Some(name) => Cow::Borrowed(name),
-        None => match integration::of(span).and_then(integration::operation_name) {
+        None => match integration::of(span).and_then(|integration| integration::operation_name(span, integration)) {
             Some(name) => Cow::Borrowed(name),
             None => whole(naming::operation_name(span)),
         },

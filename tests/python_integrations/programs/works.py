@@ -10,12 +10,14 @@ def statements(connection, mark):
     cursor = connection.cursor()
     cursor.execute("CREATE TEMPORARY TABLE things (name VARCHAR(9))")
     cursor.executemany(f"INSERT INTO things VALUES ({mark})", [("a",), ("b",)])
+    connection.commit()
     cursor.execute("SELECT name FROM things WHERE name = 'a'")
     print(cursor.fetchall())
     try:
         cursor.execute("SELECT nothing FROM nowhere")
     except Exception as error:
         print(type(error).__name__)
+    connection.rollback()
 
 
 def sqlite3():
@@ -31,7 +33,23 @@ def sqlite3():
 
     own = sqlite3.connect(":memory:", factory=Own)
     assert isinstance(own, Own)
-    own.execute("SELECT 1")
+    with own:
+        own.execute("SELECT 1")
+    with own:
+        own.execute("CREATE TABLE own (name)")
+        own.execute("INSERT INTO own VALUES ('a')")
+    try:
+        with own:
+            own.execute("INSERT INTO own VALUES ('b')")
+            raise LookupError
+    except LookupError:
+        print(own.execute("SELECT name FROM own").fetchall())
+    own.close()
+    try:
+        with own:
+            pass
+    except sqlite3.ProgrammingError:
+        print("closed")
 
 
 def psycopg2():
