@@ -107,6 +107,8 @@ fn what_is_installed() {
         let argv = [&["bootstrap", "--action=install", "--python", "venv"], options].concat();
         let outcome = sandbox.run_traced(argv);
         assert_eq!(outcome.code, Some(code), "{outcome:?}");
+        let missing = "ddtrace-run: 1 of 9 could not be installed: opentelemetry-instrumentation-wsgi==0.66b1\n";
+        assert_eq!(outcome.err().ends_with(missing), code == 1, "{outcome:?}");
         outcome.out().lines().map(state).collect::<Vec<_>>()
     };
     let all = |state: &str| -> Vec<_> {
@@ -128,6 +130,46 @@ fn what_is_installed() {
     assert_eq!(install(&[], 0), expected);
     assert_eq!(install(&[], 0), all("installed already"));
     assert!(list().contains("opentelemetry-instrumentation-wsgi "), "{}", list());
+}
+
+/// A release comes to an index package by package: what cannot be had is said, and what can be done.
+#[test]
+fn a_release_that_the_index_does_not_have() {
+    let (sandbox, venv) = sandbox(&[], &["opentelemetry_api==1.45.2", "opentelemetry_sdk==1.45.2"]);
+    let outcome = sandbox.run_traced(["bootstrap", "-a", "install", "--python", "venv"]);
+    let python = venv.join("bin/python").display().to_string();
+    let all = ALWAYS.map(|kind| format!("opentelemetry-instrumentation-{kind}==0.66b2")).join(" ");
+    let advice = format!(
+        "ddtrace-run: 8 of 8 could not be installed: {all}\n\
+         ddtrace-run: What stands above says why. Where the index has them in no release 0.66b2, try again later, or take all \
+         of them in one\n\
+         ddtrace-run: that it has, such as 0.66b1, with which ddtrace-run has been tried:\n\
+         ddtrace-run:   {python} -m pip install opentelemetry-api==1.45.1 opentelemetry-sdk==1.45.1 \
+         opentelemetry-instrumentation==0.66b1\n\
+         ddtrace-run:   ddtrace-run bootstrap -a install --python {python}\n"
+    );
+    assert!(outcome.code == Some(1) && outcome.err().ends_with(&advice), "{outcome:?}");
+}
+
+/// Who reads the first lines alone gets no more, and what is to be installed is installed.
+#[test]
+fn readers_that_go_away() {
+    let (sandbox, venv) = sandbox(&[], &[]);
+    wheels(&sandbox, &ALWAYS);
+    let launcher = sandbox.launcher().to_owned();
+    for options in ["", "-a install"] {
+        // The reader is gone before the first line.
+        let script = format!(
+            "{{ sleep 0.3; {launcher} bootstrap {options} --python venv; echo $? > code; }} 2> said | true; cat code said"
+        );
+        let outcome = sandbox.run_bare(["bash", "-c", &script]);
+        let python = venv.join("bin/python").display().to_string();
+        let said = outcome.out();
+        assert!(said.starts_with(&format!("0\nddtrace-run: 8 packages for {python} ")), "{options}: {outcome:?}");
+        assert_eq!(said.lines().count(), 2, "{options}: {outcome:?}");
+    }
+    let there = Outcome::of(&mut sandbox.traced(["bootstrap", "-a", "install", "--python", "venv"])).out();
+    assert_eq!(there.lines().filter(|line| line.contains("installed already")).count(), ALWAYS.len(), "{there}");
 }
 
 /// Environments that uv has made have no pip in them.

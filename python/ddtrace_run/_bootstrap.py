@@ -10,7 +10,7 @@ import sys
 del sys.path[0]
 
 #: The releases that are named where nothing that is installed says which ones fit.
-_RELEASE = "0.66b1"
+_RELEASE, _API_RELEASE = "0.66b1", "1.45.1"
 
 #: What is for every program.
 _ALWAYS = "asyncio dbapi exceptions logging sqlite3 threading urllib wsgi".split()
@@ -72,7 +72,20 @@ _RELEASED_APART = {"openai-v2": "", "vertexai": ">=2.0b0"}
 
 
 def _say(text):
-    sys.stderr.write("ddtrace-run: %s\n" % text)
+    _write(sys.stderr, "ddtrace-run: %s" % text)
+
+
+def _print(text):
+    _write(sys.stdout, text)
+
+
+def _write(stream, text):
+    try:
+        stream.write(text + "\n")
+        stream.flush()
+    except BrokenPipeError:
+        # Nobody reads any more, as behind `head`. What is to be done is done all the same.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _installed(name):
@@ -160,7 +173,7 @@ def _install(packages, is_dry):
     for requirement, libraries in packages.items():
         state = "installed already" if requirement not in missing else "to be installed" if is_dry else ""
         if state:
-            print("%s: %s, for %s" % (requirement, state, ", ".join(libraries)))
+            _print("%s: %s, for %s" % (requirement, state, ", ".join(libraries)))
     if is_dry or not missing:
         return 0
     installer = _installer()
@@ -169,18 +182,34 @@ def _install(packages, is_dry):
         _say("  %s -m ensurepip" % sys.executable)
         _say("  uv pip install --python %s %s" % (sys.executable, " ".join(missing)))
         return 1
-    sys.stdout.flush()
     # What pip has to say is not what was done.
     if subprocess.call(installer + missing, stdout=sys.stderr) != 0:
         _say("not all of them can be installed together: each is tried by itself")
         for requirement in missing:
             subprocess.call(installer + [requirement], stdout=sys.stderr)
-    failed = 0
+    failed = [each for each in missing if not _is_there(each)]
     for requirement in missing:
-        there = _is_there(requirement)
-        failed += not there
-        print("%s: %s, for %s" % (requirement, "installed" if there else "FAILED", ", ".join(packages[requirement])))
+        state = "FAILED" if requirement in failed else "installed"
+        _print("%s: %s, for %s" % (requirement, state, ", ".join(packages[requirement])))
+    if failed:
+        _advise(failed, len(missing), installer)
     return 1 if failed else 0
+
+
+def _advise(failed, of, installer):
+    """What the user can do: a release comes to an index package by package, and some have one that others do not have."""
+    _say("%d of %d could not be installed: %s" % (len(failed), of, " ".join(failed)))
+    release = _release()[2:]
+    if release in ("", _RELEASE):
+        return
+    why = "What stands above says why. Where the index has them in no release %s, try again later, or take all of them in one"
+    _say(why % release)
+    _say("that it has, such as %s, with which ddtrace-run has been tried:" % _RELEASE)
+    base = ["opentelemetry-api", "opentelemetry-sdk"]
+    base = ["%s==%s" % (each, _API_RELEASE) for each in base if each == base[0] or _installed(each) is not None]
+    command = [each for each in installer if not each.startswith(("--quiet", "--disable"))]
+    _say("  %s" % " ".join(command + base + ["opentelemetry-instrumentation==" + _RELEASE]))
+    _say("  ddtrace-run bootstrap -a install --python %s" % sys.executable)
 
 
 def _is_there(requirement):
@@ -201,7 +230,7 @@ def main(action, is_dry):
     )
     if action == "install":
         return _install(packages, is_dry)
-    print("\n".join(packages))
+    _print("\n".join(packages))
     return 0
 
 
