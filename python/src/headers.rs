@@ -13,6 +13,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
 
 /// Names, in lower case, and their values.
+#[derive(Default)]
 pub(crate) struct Headers(Vec<(String, Vec<u8>)>);
 
 impl Headers {
@@ -166,5 +167,5 @@ pub(crate) fn http_inject(
 #[pyfunction]
 pub(crate) fn http_extract(headers: &Bound<'_, PyAny>) -> PyResult<Context> {
     let headers = succeeded(headers.py(), Headers::of(headers))?;
-    Ok(extract(&headers.unwrap_or(Headers(Vec::new()))))
+    Ok(extract(&headers.unwrap_or_default()))
 }

@@ -11,7 +11,7 @@ mod telemetry;
 pub use client::ClientAddress;
 pub use outcome::{ErrorStatuses, is_error_status};
 pub use target::{Target, first_of_list, forwarded_part, split_authority};
-pub use telemetry::is_telemetry;
+pub use telemetry::{is_telemetry, may_be_telemetry};
 
 use crate::context::Bounded;
 use crate::decimal::Decimal;

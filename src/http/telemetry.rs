@@ -8,21 +8,48 @@ const OF_AGENTS: [&[u8]; 6] =
 /// The ends of the paths of OTLP over HTTP, behind whatever a collector has before them.
 const OF_OTLP: [&[u8]; 4] = [b"/v1/traces", b"/v1/metrics", b"/v1/logs", b"/v1development/profiles"];
 
+/// What the path of a request says.
+#[derive(Clone, Copy, PartialEq)]
+enum Path {
+    /// Only such libraries ask for it.
+    OfAgent,
+    /// Programs may have one that is called so, too.
+    OfOtlp,
+    OfTraces,
+    Other,
+}
+
+fn path(method: &[u8], target: &[u8]) -> Path {
+    let path = Target::of(target).path;
+    if OF_AGENTS.iter().any(|start| path.starts_with(start)) {
+        return Path::OfAgent;
+    }
+    if matches!(method, b"POST" | b"PUT") && OF_OTLP.iter().any(|end| path.ends_with(end)) {
+        return Path::OfOtlp;
+    }
+    // `/v0.4/traces`, `/v0.6/stats` and the like.
+    if path.starts_with(b"/v0.") { Path::OfTraces } else { Path::Other }
+}
+
+/// Whether a request may be one of those, as far as its path tells: only then its headers need to be looked at.
+#[must_use]
+pub fn may_be_telemetry(method: &[u8], target: &[u8]) -> bool {
+    path(method, target) != Path::Other
+}
+
 /// Whether a request is one of those, by its path and what such libraries say of themselves.
 #[must_use]
 pub fn is_telemetry(method: &[u8], target: &[u8], headers: &impl HeaderFields) -> bool {
-    let path = Target::of(target).path;
-    if OF_AGENTS.iter().any(|start| path.starts_with(start)) {
-        return true;
+    match path(method, target) {
+        Path::OfAgent => true,
+        Path::OfOtlp => {
+            let [kind, agent] = headers.first_of([b"content-type", b"user-agent"]).map(Option::unwrap_or_default);
+            let is_sdk = agent.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(b"otel"));
+            is_sdk || kind.starts_with(b"application/x-protobuf")
+        }
+        Path::OfTraces => headers.header(b"datadog-meta-lang").is_some(),
+        Path::Other => false,
     }
-    let delivers = matches!(method, b"POST" | b"PUT");
-    if delivers && OF_OTLP.iter().any(|end| path.ends_with(end)) {
-        let [kind, agent] = headers.first_of([b"content-type", b"user-agent"]).map(Option::unwrap_or_default);
-        let is_sdk = agent.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(b"otel"));
-        return is_sdk || kind.starts_with(b"application/x-protobuf");
-    }
-    // `/v0.4/traces`, `/v0.6/stats` and the like, with what they are sent by.
-    path.starts_with(b"/v0.") && headers.header(b"datadog-meta-lang").is_some()
 }
 
 #[cfg(test)]
@@ -54,7 +81,10 @@ mod tests {
             ("PUT", "/v0.4/traces", &[], false),
             ("POST", "/orders", &datadog[..], false),
         ] {
-            assert_eq!(is_telemetry(method.as_bytes(), target.as_bytes(), &Fields(headers)), expected, "{method} {target}");
+            let (method, target) = (method.as_bytes(), target.as_bytes());
+            assert_eq!(is_telemetry(method, target, &Fields(headers)), expected, "{method:?} {target:?}");
+            assert!(may_be_telemetry(method, target) || !expected);
         }
+        assert!(!may_be_telemetry(b"GET", b"/v1/traces") && !may_be_telemetry(b"POST", b"/orders"));
     }
 }

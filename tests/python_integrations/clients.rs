@@ -119,3 +119,52 @@ fn what_the_program_has_put_into_the_headers_stays() {
         assert_eq!(trees(&sandbox.spans()), ["client GET"]);
     }
 }
+
+/// What an SDK of the program's own delivers is no request of the program's, as where connections tell of it.
+#[test]
+fn deliveries_of_tracers_are_no_spans() {
+    let script = r#"
+import asyncio, sys, urllib.request
+import aiohttp, httpx, requests, urllib3
+
+url = sys.argv[1]
+
+async def by_aiohttp(url, headers):
+    async with aiohttp.ClientSession() as session:
+        await session.post(url, data=b"x", headers=headers)
+
+async def by_httpx(url, headers):
+    async with httpx.AsyncClient() as client:
+        await client.post(url, content=b"x", headers=headers)
+
+def by_urllib(url, headers):
+    try:
+        urllib.request.urlopen(urllib.request.Request(url, b"x", headers))
+    except OSError:
+        pass
+
+for ask in (
+    lambda url, headers: requests.post(url, data=b"x", headers=headers),
+    lambda url, headers: urllib3.PoolManager().request("POST", url, body=b"x", headers=headers),
+    lambda url, headers: httpx.post(url, content=b"x", headers=headers),
+    lambda url, headers: asyncio.run(by_httpx(url, headers)),
+    lambda url, headers: asyncio.run(by_aiohttp(url, headers)),
+    by_urllib,
+):
+    ask(url + "/v1/traces", {"Content-Type": "application/json", "User-Agent": "OTel-OTLP-Exporter-Python/1.45.1"})
+    ask(url + "/up/v1/logs", {"Content-Type": "application/x-protobuf"})
+    ask(url + "/v0.4/traces", {"Datadog-Meta-Lang": "python"})
+    ask(url + "/v1/traces", {"Content-Type": "application/json", "User-Agent": "shop"})
+"#;
+    let mut sandbox = sandbox();
+    let root = files(&sandbox);
+    let port = free_port();
+    let server = python_server(&mut sandbox, false, port, &root);
+    let outcome = sandbox.run_traced([&python(), "-c", script, &format!("http://127.0.0.1:{port}")]);
+    drop(server);
+    assert_eq!((outcome.code, outcome.err().as_str()), (Some(0), ""), "{outcome:?}");
+    let spans = sandbox.spans();
+    assert_eq!(trees(&spans), ["client POST !"; 6]);
+    let asked = format!("url.full=http://127.0.0.1:{port}/v1/traces");
+    assert!(spans.iter().all(|span| attributes(span, &["url.full"]) == [asked.as_str()]), "{spans:#?}");
+}

@@ -53,6 +53,16 @@ fn inject(headers: &Bound<'_, PyAny>, context: &Context) -> PyResult<()> {
     context.inject(headers)
 }
 
+/// Whether a request delivers what an SDK of the program's own, or another tracer, has recorded.
+fn is_telemetry(py: Python<'_>, method: &str, url: &str, headers: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
+    let (method, target) = (method.as_bytes(), url.as_bytes());
+    if !http::may_be_telemetry(method, target) {
+        return Ok(false);
+    }
+    let sent = spared(py, headers.map(Headers::of).transpose())?;
+    Ok(http::is_telemetry(method, target, &sent.unwrap_or_default()))
+}
+
 /// Begins the span of a request, and writes its context into the headers; None where somebody else tells of it.
 pub(super) fn begin(
     integration: &Integration,
@@ -68,6 +78,10 @@ pub(super) fn begin(
     if is_client(&before) {
         return Ok(None);
     }
+    let method = method.to_ascii_uppercase();
+    if is_telemetry(py, &method, url, headers)? {
+        return Ok(None);
+    }
     let to = headers.filter(|_| integration.is_distributed);
     if !integration.records() {
         if let (Active::Context(context), Some(headers)) = (&before, to) {
@@ -76,7 +90,6 @@ pub(super) fn begin(
         return Ok(None);
     }
     let secure = url.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("https:"));
-    let method = method.to_ascii_uppercase();
     let request = Request {
         method: method.as_bytes(),
         target: url.as_bytes(),
