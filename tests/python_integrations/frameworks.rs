@@ -281,6 +281,9 @@ fn aiohttp_serves_and_asks() {
     assert_eq!(ask(port, "/fails", "").0, 500);
     assert_eq!(ask(port, "/refuses", "").0, 403);
     assert_eq!(ask(port, "/none", "").0, 404);
+    assert_eq!(ask(port, "/breaks", "").0, 202);
+    assert_eq!(ask(port, "/prepares", "").0, 500);
+    assert_eq!(ask(port, "/waits", "").0, 504);
     drop(server);
     let spans = sandbox.spans();
     assert_eq!(
@@ -290,14 +293,25 @@ fn aiohttp_serves_and_asks() {
             "client GET < server GET /asks",
             "server GET",
             "server GET /asks",
+            "server GET /breaks !",
             "server GET /fails !",
+            "server GET /prepares !",
             "server GET /refuses",
             &format!("server GET /users/{{number}} < {SPAN_ID}"),
             "server GET /users/{number} < client GET < server GET /asks",
             "server GET /users/{number} < client GET < server GET /asks",
+            "server GET /waits !",
         ]
     );
-    let refuses = only(&spans, |span| span.name == "GET /refuses");
-    assert_eq!(refuses.number("http.response.status_code"), Some(403));
-    assert_eq!(only(&spans, |span| span.failed).error_type(), Some("ValueError"));
+    // The status that was sent, whatever has failed behind it.
+    for (path, status, error) in [
+        ("refuses", 403, None),
+        ("fails", 500, Some("ValueError")),
+        ("breaks", 202, Some("OSError")),
+        ("prepares", 500, Some("OSError")),
+        ("waits", 504, Some("TimeoutError")),
+    ] {
+        let span = only(&spans, |span| span.name == format!("GET /{path}"));
+        assert_eq!((span.number("http.response.status_code"), span.error_type()), (Some(status), error), "{path}");
+    }
 }

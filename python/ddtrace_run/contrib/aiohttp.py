@@ -4,6 +4,7 @@ import functools
 import sys
 
 from ddtrace_run._native import Rest, Wrapped, guarded
+from ddtrace_run.contrib import _aio
 from ddtrace_run.integrations import integration
 
 
@@ -69,35 +70,58 @@ def _fails(rest, error, timeout):
 
 def server_imported(module):
     """`aiohttp.web_app` has been imported."""
+    import asyncio
+
+    from aiohttp.web_response import StreamResponse
+
     server = integration("aiohttp")
     app = module.Application
     handle = app._handle
+    # By the ids of requests that are served: what is answered to them.
+    answers = {}
+
+    def preparing(response, request, *_):
+        if id(request) in answers:
+            answers[id(request)] = response
+
+    def failed(call, request, error):
+        answer = answers[id(request)]
+        is_sent = answer is not None and request.writer.output_size > 0
+        if is_sent or not _is_answer(error):
+            call.fail(error)
+        if is_sent:
+            # No other one follows.
+            call.answered(answer.status, answer.headers)
+        elif _is_answer(error):
+            call.answered(error.status, error.headers)
+        elif isinstance(error, Exception):
+            call.answered(504 if isinstance(error, asyncio.TimeoutError) else 500)
 
     @functools.wraps(handle)
     async def traced(self, request):
         call = guarded("aiohttp", _serves, server, request)
         if call is None:
             return await handle(self, request)
+        answers[id(request)] = None
         try:
             response = await handle(self, request)
             guarded("aiohttp", call.answered, response.status, response.headers)
             return response
-        except Exception as error:
-            # Answers are raised as well.
-            if isinstance(getattr(error, "status", None), int) and hasattr(error, "headers"):
-                guarded("aiohttp", call.answered, error.status, error.headers)
-            else:
-                call.fail(error)
-                guarded("aiohttp", call.answered, 500)
-            raise
         except BaseException as error:
-            call.fail(error)
+            guarded("aiohttp", failed, call, request, error)
             raise
         finally:
+            del answers[id(request)]
             guarded("aiohttp", _route, call, request)
             call.end()
 
     app._handle = traced
+    StreamResponse.prepare = _aio.traced("aiohttp", StreamResponse.prepare, preparing)
+
+
+def _is_answer(error):
+    """Answers are raised as well."""
+    return isinstance(error, Exception) and isinstance(getattr(error, "status", None), int) and hasattr(error, "headers")
 
 
 def _serves(server, request):

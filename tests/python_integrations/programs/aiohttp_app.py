@@ -30,6 +30,29 @@ async def fails(request):
     raise ValueError("no such thing")
 
 
+@routes.get("/breaks")
+async def breaks(request):
+    response = web.StreamResponse(status=202)
+    await response.prepare(request)
+    await response.write(b"a")
+    raise OSError("the disk is gone")
+
+
+@routes.get("/prepares")
+async def prepares(request):
+    # What is prepared and not sent is not the answer.
+    class Late(web.StreamResponse):
+        _send_headers_immediately = False
+
+    await Late(status=202).prepare(request)
+    raise OSError("the disk is gone")
+
+
+@routes.get("/waits")
+async def waits(request):
+    raise asyncio.TimeoutError
+
+
 @routes.get("/refuses")
 async def refuses(request):
     raise web.HTTPForbidden
