@@ -106,6 +106,35 @@ fn frameworks_in_other_servers() {
     }
 }
 
+/// Servers in C call an application by themselves: without a framework it is traced where it has the middleware.
+#[test]
+fn an_application_of_no_framework_in_uwsgi() {
+    let script = "from ddtrace.contrib.wsgi import DDWSGIMiddleware\n\
+                  def bare(environ, start_response):\n\
+                  \x20   start_response('200 OK', [])\n\
+                  \x20   return [b'hello']\n\
+                  application = DDWSGIMiddleware(bare)\n";
+    for (how, native, expected) in [
+        ("'--module', 'shop'", "auto", &["GET /x"][..]),
+        ("'--wsgi-file', 'shop.py'", "auto", &["GET /x"]),
+        ("'--wsgi-file', 'shop.py', '--callable', 'bare'", "true", &["GET"]),
+        ("'--wsgi-file', 'shop.py', '--callable', 'bare'", "auto", &[]),
+    ] {
+        let mut sandbox = sandbox();
+        sandbox.write("shop.py", script);
+        sandbox.set("DD_TRACE_NATIVE_ENABLED", native);
+        let uwsgi = format!(
+            "import pyuwsgi; pyuwsgi.run(['--http-socket', '127.0.0.1:{{port}}', '--enable-threads', '--need-app', \
+             '--master', '--die-on-term', '--pythonpath', '.', {how}])"
+        );
+        let (server, port) = serve(&mut sandbox, &["-c", &uwsgi]);
+        assert_eq!(ask(port, "/x", PARENT), (200, "hello".to_owned()), "{how}");
+        drop(server);
+        let expected: Vec<_> = expected.iter().map(|name| format!("server {name} < {SPAN_ID}")).collect();
+        assert_eq!(trees(&sandbox.spans()), expected, "{how} {native}");
+    }
+}
+
 /// The names by which users of Datadog's tracer know them.
 #[test]
 fn flask_at_an_agent() {
