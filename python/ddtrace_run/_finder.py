@@ -56,6 +56,7 @@ _TRACED = {
     "httpx._transports.default": ("httpx", "httpx"),
     "hypercorn.app_wrappers": ("asgi", "servers:hypercorn_imported"),
     "hypercorn.utils": ("wsgi", "servers:hypercorn_wsgi_imported"),
+    "jinja2.environment": ("jinja2", "jinja2"),
     "psycopg._server_cursor": ("psycopg", "psycopg:server_cursor_imported"),
     "psycopg._server_cursor_async": ("psycopg", "psycopg:async_server_cursor_imported"),
     "psycopg.connection": ("psycopg", "psycopg:connection_imported"),

@@ -11,6 +11,7 @@ mod harmless;
 mod mounts;
 mod prefork;
 mod switches;
+mod templates;
 
 use ddtrace_test_support::agent::free_port;
 use ddtrace_test_support::servers::Server;

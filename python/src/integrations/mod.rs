@@ -14,6 +14,7 @@ mod describe;
 mod mounted;
 pub(crate) mod reading;
 mod server;
+mod template;
 pub(crate) mod wrapped;
 pub(crate) mod wsgi;
 
@@ -160,6 +161,11 @@ impl Integration {
         batch: Option<usize>,
     ) -> PyResult<Option<Call>> {
         database::begin_statement(self, py, system, statement, &place, batch)
+    }
+
+    /// Begins the span of a template that is rendered for what is active; None where nothing is.
+    fn renders(&self, py: Python<'_>, template: &str) -> PyResult<Option<Call>> {
+        template::begin(self, py, template)
     }
 
     /// Begins the span of a transaction's end, COMMIT or ROLLBACK, that a connection is asked for without a statement; None

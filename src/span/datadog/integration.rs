@@ -27,6 +27,7 @@ pub(super) fn operation_name(span: &Span, integration: &str) -> Option<&'static 
         "flask" => "flask.request",
         "httplib" => "http.client.request",
         "httpx" => "http.request",
+        "jinja2" => "jinja2.render",
         "psycopg" => "postgres.query",
         "pymysql" => "pymysql.query",
         "redis" => "redis.command",
@@ -55,6 +56,11 @@ fn end_of_transaction(span: &Span, integration: &str) -> Option<&'static str> {
     }
 }
 
+/// The type, where it is another one than kind and attributes would give.
+pub(super) fn span_type(integration: &str) -> Option<&'static str> {
+    (integration == "jinja2").then_some("template")
+}
+
 /// The resource, where it is another one than the attributes alone would give.
 pub(super) fn resource<'a>(span: &'a Span, integration: &str) -> Option<Cow<'a, str>> {
     // Of a command of Redis the arguments are no part, and a pipeline is all its commands.
@@ -64,6 +70,9 @@ pub(super) fn resource<'a>(span: &'a Span, integration: &str) -> Option<Cow<'a, 
     }
     if let Some(name) = end_of_transaction(span, integration) {
         return Some(Cow::Borrowed(name));
+    }
+    if integration == "jinja2" {
+        return attribute_text(span, &["jinja2.template_name"]).map(Cow::Borrowed);
     }
     // What no route has matched is one resource, whatever was asked for.
     let is_unknown = span.kind == SpanKind::Server

@@ -92,6 +92,9 @@ pub(super) fn span_type(span: &Span) -> Cow<'_, str> {
     if let Some(span_type) = set.filter(|t| !t.is_empty()) {
         return Cow::Borrowed(span_type);
     }
+    if let Some(span_type) = integration::of(span).and_then(integration::span_type) {
+        return Cow::Borrowed(span_type);
+    }
     Cow::Borrowed(match span.kind {
         SpanKind::Server => "web",
         SpanKind::Client => match attribute_text(span, &["db.system.name", "db.system"]) {
