@@ -195,3 +195,24 @@ fn it_says_of_nobody_what_it_has_not_tried() {
     assert!(flushed.err().contains("still waiting for the Datadog Agent at "), "{flushed:?}");
     assert!(!flushed.err().contains("left behind"), "none of them waits for an end: {flushed:?}");
 }
+
+/// What begins in another state directory is no concern of this one's, nor is a run that never came to be.
+#[test]
+fn status_tells_of_its_own_runs_alone() {
+    let sandbox = sandbox("http://127.0.0.1:1");
+    let script = r#"
+DD_TRACE_STATE_DIR="$1/other" "$0" --supervise --exporter local sleep 1 & sleep 0.1
+DD_TRACE_STATE_DIR="$1/own" "$0" status
+wait
+export DD_TRACE_STATE_DIR="$1/few"
+sh -c 'ulimit -n 8; exec "$0" --exporter local true' "$0"
+sleep 2
+"$0" status
+"#;
+    let root = sandbox.path().display().to_string();
+    let outcome = sandbox.run_bare(["sh", "-c", script, sandbox.launcher(), &root]);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    assert_eq!(outcome.out(), format!("nothing waits in {root}/own/spool\nnothing waits in {root}/few/spool\n"));
+    let log = std::fs::read_to_string(sandbox.path().join("few/sidecar.log")).expect("a log");
+    assert!(log.contains("the sidecar cannot work (EMFILE"), "{log}");
+}

@@ -22,6 +22,7 @@ pub use error::EXIT_OWN_FAILURE;
 pub use man::print_man;
 pub use output::print;
 pub use parse::parse;
+pub use split::is_subcommand;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -25,7 +25,7 @@ use super::queues::{Patience, Queues};
 use super::shown::Shown;
 use super::traces::HandOn;
 use crate::export::Preparation;
-use crate::spool::{Again, Counter, Frame, FrameKind, Outbox, RecordsReader};
+use crate::spool::{Again, Counter, Frame, FrameKind, Outbox, RecordsReader, counted};
 
 /// How long after the end of a command its last processes may take to be told of.
 const STRAGGLERS: Duration = Duration::from_secs(2);
@@ -167,6 +167,8 @@ impl Work {
             self.assembler.hold_less(monotonic_ns());
             self.hand_on(HandOn::Finished).await;
             self.put_away(true).await;
+            // The tables of a burst may be most of it.
+            self.assembler.shrink();
             if let Some((queues, outbox)) = &mut self.sending {
                 while outbox.weight() > self.budget.part(2) {
                     outbox.drop_oldest();
@@ -184,8 +186,9 @@ impl Work {
         self.plan.account.add(Counter::CutShort, cut);
         if cut > 0 && !std::mem::replace(&mut self.told_short, true) {
             tracing::warn!(
-                "memory.max_bytes is reached: the {cut} spans that are open for longest are sent unfinished, and so are \
-                 others from now on"
+                "memory.max_bytes is reached: what is open for longest ({}) is sent unfinished, and so are others from \
+                 now on",
+                counted(cut, "span")
             );
         }
     }

@@ -2,6 +2,8 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -14,6 +16,7 @@ use tokio::task::LocalSet;
 use super::leftover::{Done, Leftovers, Story};
 use super::queues::{Patience, Queues};
 use super::zombie;
+use crate::cli::is_subcommand;
 use crate::spool::{self, Counter};
 
 /// The directory of the spool in the state directory.
@@ -203,11 +206,33 @@ fn expects_a_run(spool: &Path, begun: Instant) -> bool {
         let is_ours = || entry.metadata().is_ok_and(|metadata| metadata.uid() == own_user);
         let has_no_run = || match std::fs::read_to_string(entry.path().join("comm")).unwrap_or_default().trim_end() {
             "ddtrace-sidecar" => !works_elsewhere(&entry.path(), &spool),
-            "ddtrace-run" => true,
+            "ddtrace-run" => !begins_nothing(&entry.path(), &spool),
             _ => false,
         };
-        pid != own_id && is_ours() && has_no_run() && zombie::age_ms(pid).is_some_and(|age| ages.contains(&age))
+        let is_young = || zombie::age_ms(pid).is_some_and(|age| ages.contains(&age));
+        pid != own_id && is_ours() && has_no_run() && is_young() && zombie::look(pid).is_none()
     })
+}
+
+/// Whether a launcher, by its entry in `/proc`, is about to begin no run in this spool: it tells something, or its environment
+/// names another directory.
+fn begins_nothing(process: &Path, spool: &Path) -> bool {
+    let words = |file: &str| std::fs::read(process.join(file)).unwrap_or_default();
+    // Each word ends with a zero.
+    let command: Vec<OsString> = words("cmdline")
+        .split_inclusive(|byte| *byte == 0)
+        .skip(1)
+        .map(|word| OsStr::from_bytes(word.strip_suffix(b"\0").unwrap_or(word)).to_owned())
+        .collect();
+    let environment = words("environ");
+    let named = environment.split(|byte| *byte == 0).find_map(|variable| variable.strip_prefix(b"DD_TRACE_STATE_DIR="));
+    let directory =
+        named.filter(|directory| directory.starts_with(b"/")).map(|directory| Path::new(OsStr::from_bytes(directory)));
+    is_subcommand(&command)
+        || directory.is_some_and(|directory| {
+            let other = directory.join(SPOOL);
+            other.canonicalize().unwrap_or(other) != spool
+        })
 }
 
 /// Whether a sidecar, by its entry in `/proc`, works in another spool than this one.

@@ -61,14 +61,10 @@ fn work(order: Order, pid: u32, watched: Watch) -> nix::Result<()> {
         std::thread::sleep(STAND_BACK);
     }
     log::begin(&order.config, order.state_dir.as_deref());
-    let debug = order.config.debug;
     for note in &order.notes {
         tracing::warn!("{note}");
     }
-    let (spool_bound, spool_max_bytes) = (spool_bound(&order.config), order.config.spool_max_bytes);
     let spool_dir = order.state_dir.as_ref().map(|directory| directory.join(SPOOL));
-    let clock_offset = i128::from(realtime_ns()) - i128::from(monotonic_ns());
-    let origin = Origin { resource: Resource::clone(&order.resource), clock_offset };
     let directory = spool_dir.as_deref().and_then(|spool| match RunDirectory::create(spool) {
         Ok(directory) => Some(directory),
         Err(error) => {
@@ -80,6 +76,33 @@ fn work(order: Order, pid: u32, watched: Watch) -> nix::Result<()> {
     let failed = |error| nix::Error::try_from(error).unwrap_or(nix::Error::EIO);
     let account = Arc::new(Account::begin(path.as_deref()).map_err(failed)?);
     account.set(Counter::SidecarPid, std::process::id().into());
+    let mut directory = directory;
+    let worked = work_in(order, pid, watched, &mut directory, &account);
+    if worked.is_err() {
+        // Nobody has ended it, and it leaves nothing.
+        account.set(Counter::SidecarPid, 0);
+        if let Some(directory) = directory.take_if(|_| account.waiting() == 0) {
+            Totals::take_in(directory, &account.counts());
+        }
+    }
+    worked
+}
+
+/// As [`run`], for a run with this directory, if it has one, and this account.
+fn work_in(
+    order: Order,
+    pid: u32,
+    watched: Watch,
+    directory: &mut Option<RunDirectory>,
+    account: &Arc<Account>,
+) -> nix::Result<()> {
+    let debug = order.config.debug;
+    let (spool_bound, spool_max_bytes) = (spool_bound(&order.config), order.config.spool_max_bytes);
+    let spool_dir = order.state_dir.as_ref().map(|directory| directory.join(SPOOL));
+    let clock_offset = i128::from(realtime_ns()) - i128::from(monotonic_ns());
+    let origin = Origin { resource: Resource::clone(&order.resource), clock_offset };
+    let path = directory.as_ref().map(|directory| directory.path().to_owned());
+    let failed = |error| nix::Error::try_from(error).unwrap_or(nix::Error::EIO);
     let (records, reader, reason) = begin_records(path.as_deref(), spool_bound, &origin.format()).map_err(failed)?;
     if let Some(reason) = reason {
         tracing::warn!("{reason}");
@@ -91,7 +114,7 @@ fn work(order: Order, pid: u32, watched: Watch) -> nix::Result<()> {
         clock_offset,
         spool: spool_dir.clone(),
         directory: path,
-        account: Arc::clone(&account),
+        account: Arc::clone(account),
         config: order.config,
         resource: order.resource,
         state_dir: order.state_dir,
@@ -119,7 +142,7 @@ fn work(order: Order, pid: u32, watched: Watch) -> nix::Result<()> {
         order.listener,
         for_collector,
         records,
-        Arc::clone(&account),
+        Arc::clone(account),
         order.first.identity.run,
         !order.process_spans,
     );
@@ -132,7 +155,7 @@ fn work(order: Order, pid: u32, watched: Watch) -> nix::Result<()> {
     }
 
     let first = order.first.identity.span_id;
-    let told_to_go = watch(&epoll, &signals, &mut collector, &exporting, &account, first, order.control.as_ref());
+    let told_to_go = watch(&epoll, &signals, &mut collector, &exporting, account, first, order.control.as_ref());
 
     account.set(Counter::Over, 1);
     if told_to_go {
@@ -189,7 +212,7 @@ fn work(order: Order, pid: u32, watched: Watch) -> nix::Result<()> {
         account.get(Counter::RecordBytes)
     );
     account.set(Counter::SidecarPid, 0);
-    if let Some(directory) = ended.left.directory.or(directory) {
+    if let Some(directory) = ended.left.directory.or_else(|| directory.take()) {
         if ended.is_complete && account.waiting() == 0 {
             Totals::take_in(directory, &account.counts());
         } else {
