@@ -175,7 +175,7 @@ pub(crate) unsafe extern "C" fn epoll_wait(fd: i32, events: *mut c_void, most: i
     // SAFETY: the type of epoll_wait.
     let Some(real) = (unsafe { real::<EpollWait>(Function::EpollWait) }) else { return table::missing() };
     // SAFETY: the host's own arguments.
-    net::while_waiting(milliseconds(timeout), || unsafe { real(fd, events, most, timeout) })
+    net::while_waiting(|| milliseconds(timeout), || unsafe { real(fd, events, most, timeout) })
 }
 
 /// # Safety
@@ -193,7 +193,7 @@ pub(crate) unsafe extern "C" fn epoll_pwait(
     // SAFETY: the type of epoll_pwait.
     let Some(real) = (unsafe { real::<EpollPwait>(Function::EpollPwait) }) else { return table::missing() };
     // SAFETY: the host's own arguments.
-    net::while_waiting(milliseconds(timeout), || unsafe { real(fd, events, most, timeout, mask) })
+    net::while_waiting(|| milliseconds(timeout), || unsafe { real(fd, events, most, timeout, mask) })
 }
 
 /// The most nanoseconds that such a wait lasts; `None` for no end.
@@ -204,11 +204,13 @@ fn milliseconds(timeout: i32) -> Option<u64> {
 /// The same where it is given as seconds, and as parts of one of so many nanoseconds, by the host's pointer. A bad one is the
 /// program's error.
 fn two_words(timeout: *const c_void, part_ns: u64) -> Option<u64> {
+    const PAGE: usize = 4096;
     let last = (timeout as usize).wrapping_add(2 * size_of::<u64>() - 1);
     if timeout.is_null() {
         return None;
     }
-    if !sys::is_readable(timeout as usize) || !sys::is_readable(last) {
+    let is_on_one_page = timeout as usize / PAGE == last / PAGE;
+    if !sys::is_readable(timeout as usize) || !is_on_one_page && !sys::is_readable(last) {
         return Some(0);
     }
     // SAFETY: both words can be read (just tried). They may lie anywhere.
@@ -231,5 +233,5 @@ pub(crate) unsafe extern "C" fn epoll_pwait2(
     // SAFETY: the type of epoll_pwait2.
     let Some(real) = (unsafe { real::<EpollPwait2>(Function::EpollPwait2) }) else { return table::missing() };
     // SAFETY: the host's own arguments.
-    net::while_waiting(two_words(timeout, 1), || unsafe { real(fd, events, most, timeout, mask) })
+    net::while_waiting(|| two_words(timeout, 1), || unsafe { real(fd, events, most, timeout, mask) })
 }

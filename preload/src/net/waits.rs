@@ -5,7 +5,7 @@
 //! that are accepted; so a thread that waits there while it serves a request is an event loop's, and from then on what it waits
 //! for besides is not taken for the request's either.
 
-use super::{ENABLED, MOST_DESCRIPTORS, connection, is_enabled, session};
+use super::{ENABLED, HIGHEST, MOST_DESCRIPTORS, connection, is_enabled, session};
 use crate::thread;
 use crate::tracer::native;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -48,20 +48,21 @@ static ARE_LOOPS: AtomicBool = AtomicBool::new(false);
 
 /// By `call` the program waits for whatever comes next on many descriptors, `at_most` so many nanoseconds: what it does then need
 /// not be for the present request.
-pub(crate) fn while_waiting(at_most: Option<u64>, call: impl FnOnce() -> i32) -> i32 {
-    if !ENABLED.load(Ordering::Relaxed) {
+pub(crate) fn while_waiting(at_most: impl FnOnce() -> Option<u64>, call: impl FnOnce() -> i32) -> i32 {
+    if !is_enabled() {
         return call();
     }
     ARE_LOOPS.store(true, Ordering::Relaxed);
     thread::current().waits.fetch_or(BY_EPOLL, Ordering::Relaxed);
     serve_nothing();
-    while_looping(at_most, call)
+    while_looping(at_most(), call)
 }
 
 /// By `call` the program waits for some descriptors, `at_most` so many nanoseconds.
 #[inline]
 pub(crate) fn while_polling(at_most: impl FnOnce() -> Option<u64>, call: impl FnOnce() -> i32) -> i32 {
-    if !ENABLED.load(Ordering::Relaxed) {
+    // What it takes to know how long is for those alone who have connections.
+    if !is_enabled() || HIGHEST.load(Ordering::Relaxed) == 0 {
         return call();
     }
     let at_most = at_most();
