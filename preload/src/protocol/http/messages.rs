@@ -159,16 +159,26 @@ impl Messages {
             self.gather(bytes, room)?;
             return Ok(Found::Nothing);
         }
-        let before = self.gathered;
         let taken = self.gather_some(bytes, room)?;
-        let all = room.bytes().and_then(|room| room.get(..usize::from(self.gathered))).ok_or(Lost)?;
+        let held = usize::from(self.gathered);
+        let held_so_far = room.bytes().and_then(|room| room.get(..held)).ok_or(Lost)?;
+        let skipped = preamble::length(held_so_far, self.is_request);
+        if skipped > 0 {
+            // What comes before the head was begun in what was there before, and ends in these bytes.
+            self.gathered = 0;
+            let rest = skipped.checked_sub(gathered).ok_or(Lost)?;
+            return Ok(match self.head(bytes.get(rest..).unwrap_or_default(), room)? {
+                Found::Head(head, end) => Found::Head(head, rest.wrapping_add(end)),
+                found => found,
+            });
+        }
+        let all = room.bytes().and_then(|room| room.get(..held)).ok_or(Lost)?;
         // The end may have begun in the last bytes of what was there before.
         match end_of_head(all, gathered.saturating_sub(3)) {
             Some(end) => {
                 self.gathered = 0;
-                let skipped = preamble::length(all, self.is_request);
-                let head = all.get(skipped..end).ok_or(Lost)?;
-                Ok(Found::Head(head, end.wrapping_sub(usize::from(before))))
+                let head = all.get(..end).ok_or(Lost)?;
+                Ok(Found::Head(head, end.wrapping_sub(gathered)))
             }
             None if taken < bytes.len() || !is_plausible(all, self.is_request) => Err(Lost),
             None => Ok(Found::Nothing),

@@ -11,9 +11,16 @@ pub(super) const LINE: &[u8] = b"PROXY ";
 /// How many bytes come before the message that begins here: what a proxy says of whom it speaks for, and empty lines, which are
 /// to be ignored (RFC 9112, section 2.2).
 pub(super) fn length(bytes: &[u8], is_request: bool) -> usize {
-    let said = if is_request { said_by_proxy(bytes) } else { 0 };
-    let rest = bytes.get(said..).unwrap_or_default();
-    said.saturating_add(rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count())
+    let mut length = 0usize;
+    loop {
+        let rest = bytes.get(length..).unwrap_or_default();
+        let said = if is_request { said_by_proxy(rest) } else { 0 };
+        let empty = || rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        match if said > 0 { said } else { empty() } {
+            0 => return length,
+            more => length = length.saturating_add(more),
+        }
+    }
 }
 
 fn said_by_proxy(bytes: &[u8]) -> usize {

@@ -295,7 +295,7 @@ fn what_comes_before_a_head_moves_its_places() {
 #[test]
 fn what_a_proxy_says_of_its_client_comes_before_the_requests() {
     let answer = (SERVER, "HTTP/1.1 204 No Content\r\n\r\n");
-    let proxied = format!("PROXY TCP6 ::1 ::2 65535 80\r\n{GET}");
+    let proxied = format!("PROXY TCP6 ::1 ::2 65535 80\r\n\r\n{GET}");
     tells(
         &[(CLIENT, &proxied), answer, (CLIENT, GET), answer],
         &[GOT, "! 204 1 []", ". 0 0", GOT, "! 204 1 []", ". 0 0"],
