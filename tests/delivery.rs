@@ -81,6 +81,25 @@ fn each_receiver_has_its_own_progress() {
     assert!(sandbox.run_traced(["status"]).out().starts_with("nothing waits in "));
 }
 
+/// What a receiver asks for holds for the sidecars of later runs, and for `flush`.
+#[test]
+fn a_receiver_that_asks_to_be_left_alone_is() {
+    let receiver = Receiver::start(Manner::AsksToWait(3600));
+    let sandbox = sandbox(receiver.port);
+    let mut ids = record(&sandbox, 5);
+    assert_eq!(receiver.unanswered(), 1);
+    receiver.be(Manner::Takes);
+    ids.extend(record(&sandbox, 5));
+    let flushed = sandbox.run_traced(["flush", "--wait", "1"]);
+    assert_eq!(flushed.code, Some(1), "{flushed:?}");
+    assert!(flushed.err().contains("has asked to be left alone for another"), "{flushed:?}");
+    assert_eq!(receiver.spans().len(), 0);
+    // It was somebody else, or so long ago.
+    std::fs::remove_file(state(&sandbox).join("spool/asked")).expect("what was asked for is kept");
+    assert_eq!(flush(&sandbox).code, Some(0));
+    assert_all(&receiver.spans(), &ids);
+}
+
 #[test]
 fn a_receiver_that_has_moved_is_told_on_the_command_line() {
     let nobody = Nobody::listens();

@@ -25,6 +25,8 @@ pub enum Manner {
     IsSlow(u64),
     /// Answers with this status, and asks to wait for a second.
     Refuses(u16),
+    /// Refuses for now, and asks to wait for so many seconds.
+    AsksToWait(u64),
     /// Answers with bytes that are no HTTP.
     TalksGarbage,
     /// Reads the request and closes the connection.
@@ -54,6 +56,8 @@ pub enum Moment {
 /// What is to be said to a request.
 enum Reply {
     Status(u16),
+    /// Not before so many seconds.
+    Wait(u64),
     /// Something that is as long as it says, and then nothing any more.
     Part,
     /// These bytes, and then nothing any more.
@@ -194,6 +198,10 @@ impl Receiver {
                 200
             }
             Manner::Refuses(status) => status,
+            Manner::AsksToWait(seconds) => {
+                self.lock().unanswered += 1;
+                return Reply::Wait(seconds);
+            }
             Manner::TalksGarbage => return Reply::Bytes(b"\0\xffI do not speak this\r\n\r\n"),
             Manner::HangsUp => return Reply::Nothing,
             Manner::Breaks(_, bytes, _) => return Reply::Bytes(bytes),
@@ -241,6 +249,9 @@ impl Receiver {
                 Reply::Status(status) => {
                     format!("HTTP/1.1 {status} Told\r\nRetry-After: 1\r\nContent-Length: 2\r\n\r\n{{}}")
                 }
+                Reply::Wait(seconds) => {
+                    format!("HTTP/1.1 429 Told\r\nRetry-After: {seconds}\r\nContent-Length: 2\r\n\r\n{{}}")
+                }
                 Reply::Part => {
                     return answers.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{\"rate").ok();
                 }
@@ -257,6 +268,7 @@ impl Receiver {
             let (id, body) = http2::read_request(&mut stream, &mut answers).ok()?;
             let frames = match self.reply(&body) {
                 Reply::Status(200) => http2::success(id),
+                Reply::Wait(_) => http2::refusal(id, 429),
                 Reply::Status(status) => http2::refusal(id, status),
                 Reply::Part => return answers.write_all(&http2::begun(id)).ok(),
                 Reply::Bytes(bytes) => return answers.write_all(bytes).ok(),

@@ -22,6 +22,8 @@ pub enum Remark {
     Sent,
     /// It is to be tried again.
     InVain,
+    /// The receiver has asked to be left alone for so long.
+    AskedToWait(Duration),
     /// Of a payload that had to be split, the receiver has answered about so many more spans at its beginning.
     Settled {
         /// How many.
@@ -76,6 +78,9 @@ pub async fn deliver<B: Backend>(
             Outcome::Retry { after, reason } => {
                 tell(Remark::Said(reason));
                 tell(Remark::InVain);
+                if let Some(after) = after {
+                    tell(Remark::AskedToWait(after));
+                }
                 let wait = after.unwrap_or_default().min(LONGEST_ASKED).max(backoff(failures));
                 failures += 1;
                 waiting.push_front((payload, spans));

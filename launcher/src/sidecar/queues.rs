@@ -13,10 +13,11 @@ use ddtrace::sampling::AgentRateTable;
 use ddtrace::span::datadog::AgentOptions;
 use hyper::body::Bytes;
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
+use super::flush::SPOOL;
 use crate::export::{AnyBackend, Backend, Destination, Format, Remark, deliver, probe};
-use crate::spool::{Counter, Destinations, Parcel};
+use crate::spool::{Asked, Counter, Destinations, Parcel};
 
 /// How long the sidecar still tries when it was told to go.
 const LAST_MOMENT: Duration = Duration::from_millis(500);
@@ -124,6 +125,8 @@ struct Queue {
     most_bytes: usize,
     /// The receiver, for people.
     name: String,
+    /// What receivers have asked for.
+    asked: Option<Asked>,
 }
 
 impl Queue {
@@ -196,7 +199,8 @@ impl Queues {
                 Ok(mut backend) => {
                     tracing::info!("spans go to the {destination}");
                     backend.learn().await;
-                    queues.serve(backend, destination.to_string(), patience, rates);
+                    let asked = state_dir.map(|directory| Asked::of(&directory.join(SPOOL)));
+                    queues.serve(backend, destination.to_string(), patience, rates, asked);
                 }
                 Err(error) => tracing::error!("{error}; nothing is sent there"),
             }
@@ -210,6 +214,7 @@ impl Queues {
         name: String,
         patience: &Rc<Patience>,
         rates: &Rc<RefCell<AgentRateTable>>,
+        asked: Option<Asked>,
     ) {
         let queue = Rc::new(Queue {
             parcels: RefCell::default(),
@@ -224,6 +229,7 @@ impl Queues {
             options: backend.options(),
             most_bytes: backend.most_bytes(),
             name,
+            asked,
         });
         let server = Server {
             backend,
@@ -314,6 +320,7 @@ struct Server {
 
 impl Server {
     async fn serve(mut self) {
+        self.leave_alone().await;
         loop {
             let next = self.queue.parcels.borrow_mut().pop_front();
             let Some(parcel) = next else {
@@ -333,6 +340,20 @@ impl Server {
             }
             self.queue.busy.set(false);
             self.served.notify_one();
+        }
+    }
+
+    /// Waits for as long as an earlier sidecar was asked to, or until there is no time any more.
+    async fn leave_alone(&self) {
+        let left = self.queue.asked.as_ref().and_then(|asked| asked.left(&self.queue.name));
+        let Some(left) = left else { return };
+        let text = format!("{} has asked to be left alone for another {} s", self.queue.name, left.as_secs() + 1);
+        tracing::warn!("{text}");
+        complain(&self.complaints, text);
+        let is_under_way = Cell::new(false);
+        tokio::select! {
+            () = sleep(left) => {}
+            () = self.patience.over(&is_under_way) => {}
         }
     }
 
@@ -381,6 +402,12 @@ impl Server {
                 self.patience.in_vain.notify_waiters();
             }
             Remark::Settled { spans, dropped } => parcel.settle_part(spans, dropped),
+            Remark::AskedToWait(wait) => {
+                let noted = self.queue.asked.as_ref().map_or(Ok(()), |asked| asked.note(&self.queue.name, wait));
+                if let Err(error) = noted {
+                    tracing::debug!("how long {} is to be left alone cannot be kept: {error}", self.queue.name);
+                }
+            }
             // The same is not said again at each try.
             Remark::Said(text) if text == *last_said.borrow() => {}
             Remark::Said(text) => {

@@ -7,6 +7,7 @@
 
 mod account;
 mod again;
+mod asked;
 mod directory;
 mod discarded;
 mod frame;
@@ -22,6 +23,7 @@ mod trouble;
 
 pub use account::{Account, Counter, FILE_NAME as ACCOUNT, counted};
 pub use again::Again;
+pub use asked::Asked;
 pub use directory::{RunDirectory, runs};
 pub use discarded::Discarded;
 pub use frame::{Frame, FrameKind};
