@@ -34,9 +34,15 @@ pub fn elsewhere(config: &Config, variable: impl Fn(&str) -> Option<PathBuf>, ch
 
 /// Where it would be best.
 pub fn preferred(config: &Config, variable: impl Fn(&str) -> Option<PathBuf>) -> PathBuf {
-    if let Some(directory) = &config.state_dir {
-        return directory.clone();
-    }
+    config.state_dir.clone().unwrap_or_else(|| by_default(variable))
+}
+
+/// Where it would be by the environment alone, where no file and no flag says anything else.
+pub fn by_environment(variable: impl Fn(&str) -> Option<PathBuf>) -> PathBuf {
+    variable("DD_TRACE_STATE_DIR").filter(|directory| directory.is_absolute()).unwrap_or_else(|| by_default(variable))
+}
+
+fn by_default(variable: impl Fn(&str) -> Option<PathBuf>) -> PathBuf {
     let absolute = |name: &str| variable(name).filter(|directory| directory.is_absolute());
     absolute("XDG_STATE_HOME")
         .map(|directory| directory.join("ddtrace"))

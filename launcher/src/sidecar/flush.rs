@@ -18,6 +18,7 @@ use super::queues::{Patience, Queues};
 use super::zombie;
 use crate::cli::is_subcommand;
 use crate::spool::{self, Counter};
+use crate::state_dir::by_environment;
 
 /// The directory of the spool in the state directory.
 pub const SPOOL: &str = "spool";
@@ -225,14 +226,19 @@ fn begins_nothing(process: &Path, spool: &Path) -> bool {
         .map(|word| OsStr::from_bytes(word.strip_suffix(b"\0").unwrap_or(word)).to_owned())
         .collect();
     let environment = words("environ");
-    let named = environment.split(|byte| *byte == 0).find_map(|variable| variable.strip_prefix(b"DD_TRACE_STATE_DIR="));
-    let directory =
-        named.filter(|directory| directory.starts_with(b"/")).map(|directory| Path::new(OsStr::from_bytes(directory)));
-    is_subcommand(&command)
-        || directory.is_some_and(|directory| {
-            let other = directory.join(SPOOL);
-            other.canonicalize().unwrap_or(other) != spool
-        })
+    let theirs = |name: &str| {
+        let value = environment
+            .split(|byte| *byte == 0)
+            .find_map(|variable| variable.strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b"=")));
+        value.map(|value| PathBuf::from(OsStr::from_bytes(value)))
+    };
+    let spool_of = |directory: PathBuf| {
+        let spool = directory.join(SPOOL);
+        spool.canonicalize().unwrap_or(spool)
+    };
+    // Where a file says where this one is, it says the same to others.
+    let is_by_environment = spool_of(by_environment(|name| std::env::var_os(name).map(PathBuf::from))) == spool;
+    is_subcommand(&command) || is_by_environment && spool_of(by_environment(theirs)) != spool
 }
 
 /// Whether a sidecar, by its entry in `/proc`, works in another spool than this one.
