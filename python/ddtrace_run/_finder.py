@@ -73,6 +73,7 @@ _TRACED = {
     "sqlite3.dbapi2": ("sqlite", "sqlite3"),
     "starlette.applications": ("starlette", "starlette:applications_imported"),
     "starlette.routing": ("starlette", "starlette:routing_imported"),
+    "tornado.wsgi": ("wsgi", "servers:tornado_imported"),
     "urllib3.connectionpool": ("urllib3", "urllib3"),
     "uvicorn.config": ("asgi", "servers:uvicorn_imported"),
     "waitress.server": ("wsgi", "servers:waitress_imported"),

@@ -27,13 +27,15 @@ pub(crate) fn request_here(py: Python<'_>, peer: Option<SocketAddr>) -> NativeRe
     if !is_wanted() {
         return NativeRequest::OfThread;
     }
-    match find_request(py).unwrap_or(NativeRequest::Unknown) {
-        // A server that has made its task before the head arrived knows over which connection.
-        NativeRequest::Unknown => match peer.map_or(0, |peer| engine().tracer.request_from(peer)) {
-            0 => NativeRequest::Unknown,
+    let found = find_request(py).unwrap_or(NativeRequest::Unknown);
+    match (found, peer) {
+        (NativeRequest::Known(_), _) | (_, None) => found,
+        // Servers that have made a task before the head arrived, that have read it in another thread, or in another greenlet of
+        // this one, know over which connection.
+        (_, Some(peer)) => match engine().tracer.request_from(peer) {
+            0 => found,
             number => NativeRequest::Known(number),
         },
-        known => known,
     }
 }
 

@@ -9,6 +9,7 @@ mod ends;
 mod frameworks;
 mod harmless;
 mod mounts;
+mod natively;
 mod prefork;
 mod switches;
 mod templates;

@@ -1,5 +1,7 @@
 """Servers of WSGI and ASGI: whatever application they serve, its requests are spans."""
 
+import sys
+
 from ddtrace_run._native import Wrapped
 from ddtrace_run.contrib._applications import is_left_to_others
 from ddtrace_run.integrations import integration
@@ -16,6 +18,12 @@ def _asgi_application(asgi, application):
     from ddtrace_run.contrib._asgi import Application
 
     return application if is_left_to_others(application) else Application(asgi, application)
+
+
+def _note_connected(given, client):
+    """Notes who is connected, where the `environ` or scope says something else, or less: requests are told apart by that."""
+    if isinstance(client, (tuple, list)) and len(client) > 1:
+        given["ddtrace_run.connected"] = tuple(client[:2])
 
 
 def gunicorn_imported(module):
@@ -90,11 +98,48 @@ def hypercorn_wsgi_imported(module):
     # Before 0.14 it served none.
     if hasattr(module, "WSGIWrapper"):
         _of_wsgi(module.WSGIWrapper, "app")
+        wrappers = sys.modules[module.WSGIWrapper.__module__]
+        # It tells the application no port.
+        if hasattr(wrappers, "_build_environ"):
+            wrappers._build_environ = Wrapped(
+                "wsgi",
+                wrappers._build_environ,
+                lambda scope, *_: scope.get("client"),
+                lambda client, environ: _note_connected(environ, client),
+            )
 
 
 def daphne_imported(module):
     """`daphne.server` has been imported."""
     _of_asgi(module.Server, "application")
+    create = module.Server.create_application
+
+    def connected(server, protocol, scope):
+        # Twisted's address of whoever is connected; the scope has what a proxy says.
+        client = getattr(protocol, "client", None)
+        if hasattr(client, "host") and hasattr(client, "port"):
+            _note_connected(scope, (str(client.host), client.port))
+
+    module.Server.create_application = Wrapped("asgi", create, connected)
+
+
+def tornado_imported(module):
+    """`tornado.wsgi` has been imported."""
+    container = module.WSGIContainer
+    _of_wsgi(container, "wsgi_application")
+    is_static = isinstance(vars(container)["environ"], staticmethod)
+
+    def environ(connected, environ):
+        # It tells the application no port, and the address that a proxy says.
+        _note_connected(environ, connected)
+
+    made = Wrapped("wsgi", container.environ, lambda *given: _tornado_peer(given[-1]), environ)
+    container.environ = staticmethod(made) if is_static else made
+
+
+def _tornado_peer(request):
+    context = getattr(request.connection, "context", None)
+    return getattr(context, "address", None)
 
 
 def gunicorn_asgi_imported(module):

@@ -1,6 +1,6 @@
 //! Applications of ASGI (3.0).
 
-use super::server::Begun;
+use super::server::{Begun, pair};
 use super::wrapped::{mark, marked};
 use super::{Call, Integration};
 use crate::ffi::text;
@@ -52,7 +52,8 @@ pub(super) fn begin(
     }
     let scheme = item(scope, intern!(py, "scheme"))?;
     let client = scope.get_item(intern!(py, "client"))?;
-    let client: Option<(String, Option<u16>)> = client.and_then(|client| client.extract().ok());
+    // A tuple, or the list that the specification has.
+    let client = client.and_then(|client| pair(&client).ok());
     let (address, port) = client.unwrap_or_default();
     let request = Request {
         method: &method,
@@ -61,7 +62,7 @@ pub(super) fn begin(
         scheme: if scheme == b"https" { HTTPS } else { HTTP },
         peer: Peer { address: address.as_bytes(), port: port.filter(|port| *port != 0), is_unix: false },
     };
-    let Begun::Traced(call) = integration.begin_server(py, &request, &headers)? else { return Ok(None) };
+    let Begun::Traced(call) = integration.begin_server(py, scope, &request, &headers)? else { return Ok(None) };
     let call = Bound::new(py, call)?;
     mark(scope, &call)?;
     let spans = PyDict::new(py);

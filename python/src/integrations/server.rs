@@ -11,7 +11,9 @@ use ddtrace::propagation::Carrier;
 use ddtrace::semconv::{REQUEST_HEADER, is_request};
 use ddtrace::span::SpanKind;
 use ddtrace::tracer::{Parent, Start};
+use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 use std::net::SocketAddr;
 
 /// What becomes of a request.
@@ -26,7 +28,14 @@ pub(super) enum Begun {
 
 impl Integration {
     /// Begins the span of a request.
-    pub(super) fn begin_server(&self, py: Python<'_>, request: &Request<'_>, headers: &Headers) -> PyResult<Begun> {
+    /// `given` is the `environ` or the scope.
+    pub(super) fn begin_server(
+        &self,
+        py: Python<'_>,
+        given: &Bound<'_, PyDict>,
+        request: &Request<'_>,
+        headers: &Headers,
+    ) -> PyResult<Begun> {
         if !self.is_on() {
             return Ok(Begun::Left);
         }
@@ -47,7 +56,7 @@ impl Integration {
         let name = String::from_utf8_lossy(request.name());
         let start = Start {
             kind: SpanKind::Server,
-            peer: socket(&request.peer),
+            peer: connected(given)?.or_else(|| socket(&request.peer)),
             ..Start::new(String::from(name), Parent::None)
         };
         let span = self.begin_as(py, start, parent, |data| {
@@ -79,6 +88,23 @@ impl Integration {
         context.handed_over();
         Ok(Some(Active::Context(Bound::new(py, context)?)))
     }
+}
+
+/// Where an integration of a server notes who is connected, if the server tells the application something else, or less.
+const CONNECTED: &str = "ddtrace_run.connected";
+
+/// What such a note says, which is taken away.
+fn connected(given: &Bound<'_, PyDict>) -> PyResult<Option<SocketAddr>> {
+    let name = intern!(given.py(), CONNECTED);
+    let Some(noted) = given.get_item(name)? else { return Ok(None) };
+    given.del_item(name)?;
+    let Ok((address, port)) = pair(&noted) else { return Ok(None) };
+    Ok(socket(&Peer { address: address.as_bytes(), port, is_unix: false }))
+}
+
+/// Address and port, however they are held together.
+pub(super) fn pair(noted: &Bound<'_, PyAny>) -> PyResult<(String, Option<u16>)> {
+    Ok((noted.get_item(0)?.extract()?, noted.get_item(1)?.extract()?))
 }
 
 /// Who has made a request, in a form by which connections can be looked for.

@@ -142,7 +142,7 @@ fn begin(py: Python<'_>, integration: &Integration, environ: &Bound<'_, PyDict>)
         scheme: if scheme == b"https" { HTTPS } else { HTTP },
         peer: Peer { address: &address, port: port.and_then(|port| port.parse().ok()), is_unix: false },
     };
-    integration.begin_server(py, &request, &headers)
+    integration.begin_server(py, environ, &request, &headers)
 }
 
 /// Stands for `start_response`.
