@@ -228,6 +228,7 @@ struct ddtrace_interface {
     int32_t (*decide)(ddtrace_span span, const struct ddtrace_decided *decided);
     ddtrace_span (*request_from)(const uint8_t *address, uint32_t port);
     void (*places)(const struct ddtrace_place *places);
+    void (*leave)(uint32_t what);
 };
 
 /* ---- Finding it. ---- */
@@ -250,7 +251,7 @@ DDTRACE_INLINE const struct ddtrace_interface *ddtrace_find(void) {
     /* Stands for "there is none", so that it is looked for only once. */
     static const struct ddtrace_interface none = {0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
                                                   NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-                                                  NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL};
+                                                  NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL};
     static const struct ddtrace_interface *found = NULL;
     const struct ddtrace_interface *known = __atomic_load_n(&found, __ATOMIC_RELAXED);
     if (known == NULL) {

@@ -156,6 +156,17 @@ pub struct Place {
 /// The longest list of [`Interface::places`], with the null at its end.
 pub const MOST_PLACES: usize = 128;
 
+/// Bits of [`Interface::leave`]: requests that reach the program.
+pub const LEFT_REQUESTS: u32 = 1;
+/// Requests by HTTP that the program makes.
+pub const LEFT_HTTP: u32 = 2;
+/// Statements for PostgreSQL.
+pub const LEFT_POSTGRES: u32 = 4;
+/// Commands for Redis.
+pub const LEFT_REDIS: u32 = 8;
+/// All there is, and what later releases know.
+pub const LEFT_ALL: u32 = u32::MAX;
+
 /// [`DecidedInfo::mechanism`] of what was not decided here.
 pub const TOLD: u32 = u32::MAX;
 
@@ -384,4 +395,7 @@ pub struct Interface {
     /// the thread is: that comes before what is active on the thread. Null takes it back, which the thread does before the list
     /// is gone.
     pub places: unsafe extern "C" fn(places: *const Place),
+    /// A language's own tracer tells of this, or nobody is to: connections tell nothing more of it, unless the user has asked for
+    /// what they tell in such programs by name.
+    pub leave: unsafe extern "C" fn(what: u32),
 }

@@ -65,7 +65,7 @@ fn the_header_says_what_the_library_has() {
             inject "inject" extract "extract" release "release" keep "keep" describe "describe"
             rate "rate" hand_over "hand_over" extract_all "extract_all"
             surroundings "surroundings" request "request" take_over "take_over" lend "lend" give_back "give_back"
-            decide "decide" request_from "request_from" places "places"
+            decide "decide" request_from "request_from" places "places" leave "leave"
         }
     }
     let part = |part: ddtrace::interface::Part| part as u32;

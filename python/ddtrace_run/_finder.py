@@ -27,6 +27,7 @@ _CALLED = {
     "asyncio.base_events": "ddtrace_run._finder:hand_on_to_tasks",
     "uvloop": "ddtrace_run._finder:hand_on_to_tasks",
     "concurrent.futures.thread": "ddtrace_run._finder:hand_on_in_pools",
+    "eventlet.greenthread": "ddtrace_run._finder:has_greenlets",
     "gevent.greenlet": "ddtrace_run._finder:hand_on_to_greenlets",
     "logging": "ddtrace_run.contrib.logging:imported",
     "loguru": "ddtrace_run.contrib.loguru:imported",
@@ -81,6 +82,17 @@ _TRACED = {
     "wsgiref.handlers": ("wsgi", "servers:wsgiref_imported"),
 }
 _CALLED.update(dict.fromkeys(_TRACED, "ddtrace_run.integrations:imported"))
+
+#: Instrumentations of OpenTelemetry, whoever loads them, and what connections tell nothing more of then.
+_INSTRUMENTED = {
+    "requests": "aiohttp_server asgi django falcon fastapi flask pyramid starlette tornado wsgi",
+    "postgresql": "aiopg asyncpg dbapi psycopg psycopg2 sqlalchemy tortoiseorm",
+    "redis": "redis",
+}
+_INSTRUMENTED = {
+    "opentelemetry.instrumentation." + name: what for what, names in _INSTRUMENTED.items() for name in names.split()
+}
+_CALLED.update(dict.fromkeys(_INSTRUMENTED, "ddtrace_run.integrations:instrumentation_imported"))
 
 
 def install():
@@ -365,10 +377,17 @@ def hand_on_to_tasks(module):
 
 def hand_on_to_greenlets(module):
     """`gevent.greenlet` has been imported: its greenlets take along what is active where they are made."""
-    # As long as the program has used no API nothing is active; the extension looks for gevent itself as it is loaded.
-    native = sys.modules.get("ddtrace_run._native")
-    if native is not None:
-        native.hand_on_to_greenlets(module.Greenlet)
+    from ddtrace_run import _native
+
+    _native.hand_on_to_greenlets(module.Greenlet)
+    has_greenlets(module)
+
+
+def has_greenlets(module):
+    """Greenlets take turns on a thread, and whose work it does then cannot be told from outside: connections are left alone."""
+    from ddtrace_run import _native
+
+    _native.leave("all")
 
 
 def _like_importlib(*functions):

@@ -40,6 +40,29 @@ _DATADOG_NAMES = {"aiohttp_client": "aiohttp", "psycopg2": "psycopg", "sqlite": 
 #: How the instrumentation of OpenTelemetry is called, where it is not called the same.
 _OTEL_NAMES = {"aiohttp": "aiohttp-server", "aiohttp_client": "aiohttp-client", "httplib": "urllib", "sqlite": "sqlite3"}
 
+#: What connections tell that is left to an integration, be it on or off, where they are looked at only for what nobody else knows.
+_LEFT = {
+    "aiohttp": "requests",
+    "asgi": "requests",
+    "django": "requests",
+    "fastapi": "requests",
+    "flask": "requests",
+    "psycopg": "postgresql",
+    "redis": "redis",
+    "starlette": "requests",
+    "wsgi": "requests",
+}
+
+#: The same where an integration is off, or writes no context by which its requests would be known.
+_LEFT_IF_OFF = {
+    "aiohttp_client": "http",
+    "httplib": "http",
+    "httpx": "http",
+    "psycopg2": "postgresql",
+    "requests": "http",
+    "urllib3": "http",
+}
+
 #: Under which names Datadog's tracer knows libraries for which only OpenTelemetry has instrumentations.
 _OTHER_NAMES = {
     "boto3sqs": "botocore",
@@ -69,6 +92,7 @@ def switch(wanted):
     _wanted.update(wanted)
     for name, integration in _there.items():
         integration.switch(_is_on(name))
+        _leave(name)
     left = _waiting[:]
     _waiting.clear()
     for module, name, contrib in left:
@@ -167,10 +191,29 @@ def imported(module):
     # Where spans go nowhere for another reason than that they are not wanted, nothing needs to be in between.
     if _finder.real_ddtrace() is not None or _native.is_absent():
         return
+    _leave(name)
     # Of servers it is their applications that say whose they are.
     if name not in ("wsgi", "asgi") and _native.otel_mode() != "false" and has_otel_instrumentation(name):
         return
     _begin(module, name, contrib)
+
+
+def instrumentation_imported(module):
+    """The instrumentation of OpenTelemetry for a library has been imported, by whom it is for to say."""
+    from ddtrace_run import _finder, _native
+
+    _native.leave(_finder._INSTRUMENTED[module.__spec__.name])
+
+
+def _leave(name):
+    """What a library does is for its integration to tell, or not to: connections tell no more of it than is asked for by name."""
+    from ddtrace_run import _native
+
+    left = _LEFT.get(name)
+    if left is None and not (_is_on(name) and _is_distributed(name)):
+        left = _LEFT_IF_OFF.get(name)
+    if left is not None:
+        _native.leave(left)
 
 
 def _begin(module, name, contrib):
@@ -181,6 +224,11 @@ def _begin(module, name, contrib):
     getattr(__import__("ddtrace_run.contrib." + where, fromlist=["*"]), function or "imported")(module)
 
 
+def _is_distributed(name):
+    said = _variable(name, "DD_%s_DISTRIBUTED_TRACING") or _variable(name, "DD_TRACE_%s_DISTRIBUTED_TRACING")
+    return _truth(said or "") is not False
+
+
 def integration(name, component=None):
     """What makes the spans of an integration, the same for all modules of a library."""
     from ddtrace_run import _native
@@ -188,10 +236,7 @@ def integration(name, component=None):
     made = _there.get(name)
     if made is None:
         service = _variable(name, "DD_%s_SERVICE") or _variable(name, "DD_%s_SERVICE_NAME")
-        is_distributed = _variable(name, "DD_%s_DISTRIBUTED_TRACING") or _variable(
-            name, "DD_TRACE_%s_DISTRIBUTED_TRACING"
-        )
-        made = _native.Integration(component or name, service, _truth(is_distributed or "") is not False)
+        made = _native.Integration(component or name, service, _is_distributed(name))
         made = _there.setdefault(name, made)
     return made
 
@@ -200,6 +245,8 @@ def ddtrace_imported(module):
     """`ddtrace` has been imported: if it is Datadog's own, that one traces, and ours has to stop."""
     from ddtrace_run import _finder
 
-    native = sys.modules.get("ddtrace_run._native")
-    if native is not None and not _finder.is_lent(module):
-        native.stop_integrations()
+    if not _finder.is_lent(module):
+        from ddtrace_run import _native
+
+        _native.stop_integrations()
+        _native.leave("all")

@@ -69,7 +69,7 @@ mod native {
     #[pymodule_export]
     use crate::pools::hand_on;
     #[pymodule_export]
-    use crate::published::telling_runtime;
+    use crate::published::{leave, telling_runtime};
     #[pymodule_export]
     use crate::span::Span;
     use crate::store::decide_before_fork;

@@ -1,6 +1,7 @@
 //! Work that is done by another thread: what is active where it is handed in is so where it is done (`ddtrace_run/_finder.py`).
 
 use crate::otel::binding::Binding;
+use crate::published;
 use crate::span::Span;
 use crate::spared::spared;
 use crate::store::{self, Active};
@@ -17,6 +18,8 @@ pub(crate) struct HandedOn {
     run: Py<PyAny>,
     variable: &'static Variable,
     value: Py<PyAny>,
+    /// The same for native code; 0 for nothing.
+    lent: u64,
 }
 
 #[pymethods]
@@ -33,8 +36,15 @@ impl HandedOn {
         given.extend(args.iter());
         let given = PyTuple::new(py, given)?;
         let token = self.variable.set(self.value.bind(py))?;
+        let context = self.variable.context_of(&token);
+        if self.lent != 0 {
+            published::publish_lent(py, self.lent, context);
+        }
         let result = self.run.bind(py).call(given, kwargs);
         spared(py, self.variable.reset(&token))?;
+        if self.lent != 0 {
+            spared(py, store::active(py).map(|active| published::publish(py, &active, context)))?;
+        }
         result.map(Some)
     }
 }
@@ -48,10 +58,10 @@ pub(crate) fn hand_on(item: &Bound<'_, PyAny>) -> PyResult<()> {
 fn put_around(item: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = item.py();
     // The context and not the span, which may have ended by then: what is done then is under it all the same.
-    let context = match store::active(py)? {
+    let (context, lent) = match store::active(py)? {
         Active::Nothing => return Ok(()),
-        Active::Span(span) => Span::context(&span)?,
-        Active::Context(context) => context,
+        Active::Span(span) => (Span::context(&span)?, published::lend(py, span.get())),
+        Active::Context(context) => (context, 0),
     };
     let (variable, value) = match Binding::in_use(py)? {
         Some(binding) => (binding.variable(), binding.with_incoming(py, binding.current(py)?.as_ref(), &context)?),
@@ -62,6 +72,7 @@ fn put_around(item: &Bound<'_, PyAny>) -> PyResult<()> {
         run: item.get_type().getattr(intern!(py, "run"))?.unbind(),
         variable,
         value: value.unbind(),
+        lent,
     };
     item.setattr(intern!(py, "run"), Bound::new(py, handed_on)?)
 }

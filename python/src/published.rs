@@ -10,20 +10,49 @@ use crate::span::Span;
 use crate::store::{self, Active};
 use crate::tasks;
 use crate::variable;
+use ddtrace::interface::{LEFT_ALL, LEFT_HTTP, LEFT_POSTGRES, LEFT_REDIS, LEFT_REQUESTS};
 use ddtrace::settings::Native;
+use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Nothing of what connections tell is wanted any more.
+static IS_LEFT: AtomicBool = AtomicBool::new(false);
 
 /// Whether there is anybody to be told.
 pub(crate) fn is_wanted() -> bool {
     static IS_WANTED: OnceLock<bool> = OnceLock::new();
-    *IS_WANTED.get_or_init(|| {
+    let is_wanted = *IS_WANTED.get_or_init(|| {
         let engine = engine();
-        engine.resolution.config.native == Native::On && engine.records() && engine.tracer.has_native()
-    })
+        engine.resolution.config.native != Native::Off && engine.records() && engine.tracer.has_native()
+    });
+    is_wanted && !IS_LEFT.load(Ordering::Relaxed)
+}
+
+/// Has connections tell nothing more of this, as it is told of here, or nobody is to; not where the user has asked for all
+/// that they tell.
+#[pyfunction]
+pub(crate) fn leave(what: &str) -> PyResult<()> {
+    let bits = match what {
+        "requests" => LEFT_REQUESTS,
+        "http" => LEFT_HTTP,
+        "postgresql" => LEFT_POSTGRES,
+        "redis" => LEFT_REDIS,
+        "all" => LEFT_ALL,
+        _ => return Err(PyValueError::new_err(String::from(what))),
+    };
+    let engine = engine();
+    if engine.resolution.config.native == Native::Auto {
+        engine.tracer.leave_natively(bits);
+        if bits == LEFT_ALL {
+            IS_LEFT.store(true, Ordering::Relaxed);
+        }
+    }
+    Ok(())
 }
 
 /// This is active from now on, in the context of that address.
@@ -35,6 +64,16 @@ pub(crate) fn publish(py: Python<'_>, active: &Active<'_>, context: usize) {
         Active::Span(span) if !span.get().is_finished() && is_certain(py) => span.get().lent(),
         _ => 0,
     };
+    publish_lent(py, lent, context);
+}
+
+/// What native code is to know of a span, for [`publish_lent`] on whatever thread; 0 for nothing.
+pub(crate) fn lend(py: Python<'_>, span: &Span) -> u64 {
+    if is_wanted() && is_certain(py) { span.lent() } else { 0 }
+}
+
+/// As [`publish`], for what was lent before: it may have ended.
+pub(crate) fn publish_lent(py: Python<'_>, lent: u64, context: usize) {
     if variable::is_of_thread(py, context) {
         engine().tracer.activate_natively(lent);
     } else {

@@ -156,7 +156,7 @@ impl CreateTask {
             Some(kwargs) => kwargs.get_item(intern!(py, "context"))?.is_some_and(|context| !context.is_none()),
             None => false,
         };
-        if is_given {
+        if is_given || !is_wanted() {
             return original.call(args, kwargs);
         }
         let request = engine().tracer.served_natively();
@@ -207,8 +207,8 @@ impl CreateTask {
 /// `asyncio.base_events` or `uvloop` has been imported, or this module after it.
 #[pyfunction]
 pub(crate) fn hand_on_to_tasks(module: &Bound<'_, PyAny>) -> PyResult<()> {
-    // Without it nothing is to begin here before the program makes use of an API.
-    if std::env::var_os("DD_TRACE_NATIVE_ENABLED").is_none() || !is_wanted() {
+    // Nothing is to begin here before the program makes use of an API, unless it was asked for.
+    if std::env::var_os("DD_TRACE_NATIVE_ENABLED").is_some() && !is_wanted() {
         return Ok(());
     }
     let py = module.py();

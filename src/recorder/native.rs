@@ -68,6 +68,13 @@ impl Recorder {
         }
     }
 
+    /// Connections are to tell nothing more of this: `LEFT_…` of the interface.
+    pub(crate) fn leave_natively(&self, what: u32) {
+        if let Outlet::Preload(preload) = &self.outlet {
+            preload.leave(what);
+        }
+    }
+
     /// Takes over the span of a request. Gives a handle for its trace; 0 where somebody was faster.
     pub(crate) fn take_over_native(&self, number: u64) -> u64 {
         match &self.outlet {

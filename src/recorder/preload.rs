@@ -69,6 +69,11 @@ impl Preload {
         unsafe { (self.interface.request_from)(address.octets().as_ptr(), peer.port().into()) }
     }
 
+    pub(super) fn leave(&self, what: u32) {
+        // SAFETY: a number.
+        unsafe { (self.interface.leave)(what) };
+    }
+
     pub(super) fn take_over(&self, number: u64) -> u64 {
         // SAFETY: a handle.
         unsafe { (self.interface.take_over)(number) }

@@ -159,6 +159,12 @@ impl Tracer {
         self.recorder.native_request_from(peer)
     }
 
+    /// Native code is to tell nothing more of this, as this tracer does or nobody is to: `LEFT_…` of
+    /// [`Interface::leave`](crate::interface::Interface::leave).
+    pub fn leave_natively(&self, what: u32) {
+        self.recorder.leave_natively(what);
+    }
+
     /// Whether a span of native code is open.
     #[must_use]
     pub fn is_open_natively(&self, number: u64) -> bool {

@@ -2,7 +2,9 @@
 
 use crate::context::{Priority, SpanContext, TraceContext};
 use crate::ids::{SpanId, TraceId};
-use crate::interface::{CURRENT_IS_CONTEXT, CurrentSpan, REQUEST_BRINGS_CONTEXT, RequestInfo, UNDECIDED};
+use crate::interface::{
+    CURRENT_IS_CONTEXT, CurrentSpan, LEFT_REQUESTS, REQUEST_BRINGS_CONTEXT, RequestInfo, UNDECIDED,
+};
 use crate::propagation::baggage::Baggage;
 use crate::propagation::{Carrier, CarrierMut, Propagation};
 use crate::recorder::Recorder;
@@ -64,12 +66,16 @@ pub(super) fn take_over(
     is_it: impl FnOnce(TraceId, SpanId) -> bool,
 ) -> Option<Taken> {
     let number = match request {
-        NativeRequest::OfThread => 0,
-        NativeRequest::Known(number) => number,
-        NativeRequest::Unknown => return None,
+        NativeRequest::OfThread => Some(0),
+        NativeRequest::Known(number) => Some(number),
+        NativeRequest::Unknown => None,
     };
-    let RequestInfo { flags, span, trace_id_high, trace_id_low, span_id, parent_id, .. } =
-        recorder.native_request(number)?;
+    let Some(found) = number.and_then(|number| recorder.native_request(number)) else {
+        // Which one it is cannot be told: connections would tell of it as another one.
+        recorder.leave_natively(LEFT_REQUESTS);
+        return None;
+    };
+    let RequestInfo { flags, span, trace_id_high, trace_id_low, span_id, parent_id, .. } = found;
     let trace_id = TraceId((u128::from(trace_id_high) << 64) | u128::from(trace_id_low));
     let parent_id = SpanId(parent_id);
     if !is_it(trace_id, parent_id) {

@@ -1,6 +1,7 @@
 //! Programs whose connections are looked at as well: what both know is told once.
 
 use super::*;
+use ddtrace_test_support::servers::{files, postgres, python_server};
 
 /// Servers that run the application in another thread, task or greenlet than the one that has read the request, also where what
 /// they tell it of the peer is what a proxy says.
@@ -20,14 +21,89 @@ fn a_request_is_one_span_with_each_server() {
         &["-m", "gunicorn", "-b", "127.0.0.1:{port}", "-k", "tornado", "plain:wsgi"],
         &["-c", tornado],
     ] {
-        let mut sandbox = sandbox();
-        sandbox.set("DD_TRACE_NATIVE_ENABLED", "true");
-        let (server, port) = serve(&mut sandbox, arguments);
-        for headers in [PARENT, "X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: http\r\n"] {
-            assert_eq!(ask(port, "/users/7", headers), (200, "ok".into()), "{arguments:?}");
+        for setting in ["true", "auto"] {
+            let mut sandbox = sandbox();
+            sandbox.set("DD_TRACE_NATIVE_ENABLED", setting);
+            let (server, port) = serve(&mut sandbox, arguments);
+            for headers in [PARENT, "X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: http\r\n"] {
+                assert_eq!(ask(port, "/users/7", headers), (200, "ok".into()), "{arguments:?}");
+            }
+            drop(server);
+            let expected = ["server GET".to_owned(), format!("server GET < {SPAN_ID}")];
+            assert_eq!(trees(&sandbox.spans()), expected, "{setting}: {arguments:?}");
         }
-        drop(server);
-        let expected = ["server GET".to_owned(), format!("server GET < {SPAN_ID}")];
-        assert_eq!(trees(&sandbox.spans()), expected, "{arguments:?}");
     }
+}
+
+/// The application of `unknown.py`, which is asked once: each span with what is above it.
+fn works(settings: &[(&str, &str)], arguments: &[&str]) -> Vec<String> {
+    let mut sandbox = sandbox();
+    let (database, socket) = postgres(&sandbox);
+    let (root, back) = (files(&sandbox), free_port());
+    let behind = python_server(&mut sandbox, false, back, &root);
+    sandbox.set("BACK", back.to_string()).set("DATABASE", socket);
+    for (name, value) in settings {
+        sandbox.set(name, value);
+    }
+    let (server, port) = serve(&mut sandbox, arguments);
+    assert_eq!(ask(port, "/works", PARENT), (200, "ok".into()), "{settings:?} {arguments:?}");
+    drop((server, behind, database));
+    let shown = |span: &Span| span.text("url.full").or(span.text("db.query.text")).unwrap_or(&span.name).to_owned();
+    let mut spans = sandbox.spans();
+    for span in &mut spans {
+        span.name = shown(span).rsplit('/').next().unwrap_or_default().to_owned();
+    }
+    trees(&spans)
+}
+
+/// Without a word of anybody: what no integration knows is told by connections, below what is active, and all else once.
+#[test]
+fn what_no_integration_knows_is_told_by_connections() {
+    let program = program("unknown.py");
+    for arguments in [
+        &[program.as_str(), "{port}"][..],
+        &["-m", "gunicorn", "-b", "127.0.0.1:{port}", "-k", "gthread", "--threads", "2", "unknown:app"],
+        &["-m", "waitress", "--listen=127.0.0.1:{port}", "unknown:app"],
+    ] {
+        let below = format!("server works < {SPAN_ID}");
+        let mut expected = vec![below.clone()];
+        for (name, is_failed) in [("plain", true), ("pooled", true), ("SELECT ? AS here", false)] {
+            expected.push(format!("client {name}{} < {below}", if is_failed { " !" } else { "" }));
+        }
+        expected.push(format!("client SELECT ? AS known < {below}"));
+        expected.push(format!("client SELECT ? AS pooled < {below}"));
+        expected.sort();
+        assert_eq!(works(&[], arguments), expected, "{arguments:?}");
+    }
+}
+
+/// Whose work a thread does is not known among greenlets: what integrations tell is all.
+#[test]
+fn greenlets_are_left_alone() {
+    let arguments = ["-m", "gunicorn", "-b", "127.0.0.1:{port}", "-k", "gevent", "unknown:app"];
+    let below = format!("server works < {SPAN_ID}");
+    assert_eq!(works(&[], &arguments), [format!("client SELECT ? AS known < {below}"), below]);
+}
+
+/// What is not to be seen is not seen in another way.
+#[test]
+fn what_is_switched_off_is_not_told_by_connections() {
+    let off = [("DD_PATCH_MODULES", "flask:false,wsgi:false,psycopg2:false,httplib:false")];
+    assert_eq!(works(&off, &[&program("unknown.py"), "{port}"]), [] as [&str; 0]);
+    let off = [("DD_TRACE_NATIVE_ENABLED", "false")];
+    let below = format!("server works < {SPAN_ID}");
+    let seen = works(&off, &[&program("unknown.py"), "{port}"]);
+    assert_eq!(seen, [format!("client SELECT ? AS known < {below}"), below]);
+}
+
+/// A program without any package.
+#[test]
+fn the_server_of_python_itself() {
+    let mut sandbox = sandbox();
+    let (root, port) = (files(&sandbox), free_port());
+    let server = python_server(&mut sandbox, true, port, &root);
+    assert_eq!(ask(port, "/short", PARENT).0, 200);
+    assert_eq!(ask(port, "/nowhere", "").0, 404);
+    drop(server);
+    assert_eq!(trees(&sandbox.spans()), ["server GET".to_owned(), format!("server GET < {SPAN_ID}")]);
 }

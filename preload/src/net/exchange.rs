@@ -2,11 +2,12 @@
 
 use super::address::Address;
 use super::memory::{ROOM, RoomRef, memory};
-use super::{database, http, waits};
+use super::{database, http, left, waits};
 use crate::protocol::{End, Event, MOST_PENDING, MOST_PIPELINED, Request, Response};
 use crate::tracer::native::Begun;
 use crate::tracer::{Told, native};
 use ddtrace::context::Bounded;
+use ddtrace::interface::{LEFT_HTTP, LEFT_POSTGRES, LEFT_REDIS, LEFT_REQUESTS};
 use ddtrace::sys;
 
 /// Why a connection ends.
@@ -145,15 +146,18 @@ impl Exchanges {
         match request {
             Request::Http(head) => self.begin_http(head, fd).span,
             Request::Postgres(statement) => {
-                self.begin_database(fd, |told, peer| database::describe_postgres(told, statement, peer))
+                self.begin_database(fd, LEFT_POSTGRES, |told, peer| database::describe_postgres(told, statement, peer))
             }
             Request::Redis(command) => {
-                self.begin_database(fd, |told, peer| database::describe_redis(told, command, peer))
+                self.begin_database(fd, LEFT_REDIS, |told, peer| database::describe_redis(told, command, peer))
             }
         }
     }
 
-    fn begin_database(&mut self, fd: i32, describe: impl Fn(&mut Told<'_>, &Address)) -> u64 {
+    fn begin_database(&mut self, fd: i32, kind: u32, describe: impl Fn(&mut Told<'_>, &Address)) -> u64 {
+        if left::is_left(kind) {
+            return 0;
+        }
         self.know_peer(fd);
         let (owner, is_certain) = self.take_owner();
         native::begin_client(owner, is_certain, self.asked_unix_ns, None, &mut |told| describe(told, &self.peer)).span
@@ -161,6 +165,9 @@ impl Exchanges {
 
     /// Begins the span of a request that comes in or is about to go out.
     pub(super) fn begin_http(&mut self, head: &crate::protocol::http::RequestHead<'_>, fd: i32) -> Begun {
+        if left::is_left(if self.is_accepted { LEFT_REQUESTS } else { LEFT_HTTP }) {
+            return Begun::NOTHING;
+        }
         self.know_peer(fd);
         let scheme = if self.is_secure { http::HTTPS } else { http::HTTP };
         if self.is_accepted {

@@ -14,6 +14,7 @@ mod copy;
 mod database;
 mod exchange;
 mod http;
+mod left;
 mod memory;
 mod place;
 mod receive;
@@ -22,6 +23,7 @@ mod send;
 pub(crate) mod session;
 mod waits;
 
+pub(crate) use left::leave;
 pub(crate) use place::Place;
 pub(crate) use receive::{failed, received, received_unseen};
 pub(crate) use send::{Prepared, prepare, sent, sent_unseen, shut};
@@ -34,6 +36,7 @@ use crate::tracer::pool::Key;
 use address::Address;
 use connection::{Connection, ConnectionRef};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use ddtrace::interface::{LEFT_ALL, LEFT_REQUESTS};
 use ddtrace::sys;
 
 /// Descriptors above are not looked at.
@@ -192,6 +195,9 @@ pub(crate) unsafe fn accepted(listener: i32, fd: i32, address: *const u8, length
             None => {}
         }
     }
+    if left::is_left(LEFT_REQUESTS) {
+        return forget(fd);
+    }
     watch(fd, Connection::new(true, peer, 0, 0));
 }
 
@@ -205,6 +211,9 @@ pub(crate) unsafe fn connected(fd: i32, address: *const u8, length: u32, is_done
         return;
     }
     libraries::hook_new();
+    if left::is_left(LEFT_ALL) {
+        return forget(fd);
+    }
     // SAFETY: the caller's promise.
     let bytes = unsafe { core::slice::from_raw_parts(address, (length as usize).min(112)) };
     let peer = Address::of(bytes).filter(|_| sys::is_stream_socket(fd));

@@ -8,13 +8,14 @@ use super::connection::{Connection, ConnectionRef};
 use super::copy::{Copied, Step};
 use super::memory::memory;
 use super::{
-    Place, Vector, drop_word, enter, forget as forget_descriptor, is_enabled, keep, may_change, receive, send, slot,
-    waits,
+    Place, Vector, drop_word, enter, forget as forget_descriptor, is_enabled, keep, left, may_change, receive, send,
+    slot, waits,
 };
 use crate::protocol::Lost;
 use crate::thread;
 use crate::tracer::native;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use ddtrace::interface::LEFT_ALL;
 
 /// How many sessions there is place for; those of which no more can be known than of connections.
 const PLACES: usize = 8192;
@@ -91,7 +92,7 @@ fn held(session: usize) -> Option<ConnectionRef> {
 
 /// The program has made a session, or made an old one like new. `is_server`: if it has said which side it is.
 pub(crate) fn begun(session: usize, is_server: Option<bool>) {
-    if session == 0 || !is_enabled() || !may_change() {
+    if session == 0 || left::is_left(LEFT_ALL) || !is_enabled() || !may_change() {
         return;
     }
     // Freed behind our back.

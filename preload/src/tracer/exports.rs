@@ -53,6 +53,7 @@ pub(crate) static ddtrace_run_interface: Interface = Interface {
     decide,
     request_from,
     places,
+    leave,
 };
 
 const DONE: i32 = 0;
@@ -297,6 +298,10 @@ unsafe extern "C" fn request_from(address: *const u8, port: u32) -> u64 {
 
 unsafe extern "C" fn places(places: *const Place) {
     thread::current().places.store(places.cast_mut(), Ordering::Release);
+}
+
+unsafe extern "C" fn leave(what: u32) {
+    net::leave(what);
 }
 
 unsafe extern "C" fn take_over(span: u64) -> u64 {

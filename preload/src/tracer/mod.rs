@@ -174,10 +174,14 @@ fn settings() -> Settings<'static> {
 pub(crate) fn wants_connections() -> bool {
     match settings().native {
         Native::Off => false,
-        // Its libraries are traced by what the path for modules leads to.
-        Native::Auto => !table::is_python() || kept().python.as_bytes().is_empty(),
-        Native::On => true,
+        Native::Auto | Native::On => true,
     }
+}
+
+/// Whether a tracer of the program's language may have things left to it: that of Python, which is there for what it does not
+/// know as well, unless it is all asked for by name.
+pub(crate) fn leaves_to_languages() -> bool {
+    settings().native == Native::Auto && table::is_python()
 }
 
 /// Says what this process is, where it is not what the whole run is.

@@ -129,7 +129,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         default: "auto",
         dd: &["DD_TRACE_NATIVE_ENABLED"],
         hand_on: HandOn::Datadog,
-        help: "Whether the requests on a program's connections become spans, without its doing; `auto` leaves out programs of Python, whose libraries are traced otherwise",
+        help: "Whether the requests on a program's connections become spans, without its doing; with `auto` those of Python tell only what no library of theirs is known to tell",
         example: "true",
         ..Setting::BLANK
     },
