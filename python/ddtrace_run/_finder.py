@@ -42,6 +42,9 @@ _ALSO_CALLED = {}
 _TRACED = {
     "aiohttp.client": ("aiohttp_client", "aiohttp:client_imported"),
     "aiohttp.web_app": ("aiohttp", "aiohttp:server_imported"),
+    "asyncpg.connection": ("asyncpg", "asyncpg:connection_imported"),
+    "asyncpg.cursor": ("asyncpg", "asyncpg:cursor_imported"),
+    "asyncpg.prepared_stmt": ("asyncpg", "asyncpg:prepared_imported"),
     "daphne.server": ("asgi", "servers:daphne_imported"),
     "django.core.handlers.asgi": ("django", "django:asgi_imported"),
     "django.core.handlers.base": ("django", "django:base_imported"),

@@ -44,6 +44,7 @@ _OTEL_NAMES = {"aiohttp": "aiohttp-server", "aiohttp_client": "aiohttp-client", 
 _LEFT = {
     "aiohttp": "requests",
     "asgi": "requests",
+    "asyncpg": "postgresql",
     "django": "requests",
     "fastapi": "requests",
     "flask": "requests",

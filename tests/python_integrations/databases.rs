@@ -99,6 +99,43 @@ fn postgresql() {
     assert_eq!(trees(&sandbox.spans()), ["client COMMIT", "client SELECT"]);
 }
 
+/// With prepared statements and cursors; what a pool asks for to make a connection like new is a statement as well.
+#[test]
+fn asyncpg() {
+    for (settings, is_seen) in
+        [(("DD_TRACE_NATIVE_ENABLED", "auto"), true), (("DD_TRACE_ASYNCPG_ENABLED", "false"), false)]
+    {
+        let mut sandbox = sandbox();
+        sandbox.set(settings.0, settings.1);
+        let (server, socket) = postgres(&sandbox);
+        let out = works(&sandbox, "asyncpg", &socket);
+        assert_eq!(out, "[<Record name='a'>]\nUndefinedTableError\nb\na\nb\n");
+        drop(server);
+        let mut spans = sandbox.spans();
+        spans.sort_by_key(|span| span.start);
+        let seen: Vec<String> = spans.iter().map(label).collect();
+        let resets = "client SELECT CLOSE UNLISTEN RESET";
+        let expected = [
+            "client CREATE things",
+            "client BATCH INSERT things",
+            "client SELECT things",
+            "client SELECT nowhere !",
+            "client BEGIN",
+            "client SELECT things",
+            "client SELECT things",
+            "client COMMIT",
+            resets,
+        ];
+        assert_eq!(seen, if is_seen { &expected[..] } else { &[] });
+        for span in &spans {
+            let names = ["db.system.name", "db.namespace", "server.address", "network.transport"];
+            let place = format!("server.address={socket}");
+            let expected = ["db.system.name=postgresql", "db.namespace=postgres", &place, "network.transport=unix"];
+            assert_eq!(attributes(span, &names), expected);
+        }
+    }
+}
+
 /// A procedure that is called is seen as a statement is, without what it is given.
 #[test]
 fn procedures() {

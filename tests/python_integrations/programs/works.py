@@ -86,6 +86,29 @@ def psycopg():
         statements(connection, "%s")
 
 
+def asyncpg():
+    import asyncpg
+
+    async def work():
+        pool = await asyncpg.create_pool(host=where, user="me", database="postgres", min_size=1, max_size=1)
+        async with pool.acquire() as connection:
+            await connection.execute("CREATE TEMPORARY TABLE things (name VARCHAR(9))")
+            await connection.executemany("INSERT INTO things VALUES ($1)", [("a",), ("b",)])
+            print(await connection.fetch("SELECT name FROM things WHERE name = 'a'"))
+            try:
+                await connection.fetchval("SELECT nothing FROM nowhere")
+            except asyncpg.PostgresError as error:
+                print(type(error).__name__)
+            async with connection.transaction():
+                statement = await connection.prepare("SELECT name AS prepared FROM things WHERE name = $1")
+                print(await statement.fetchval("b"))
+                async for row in connection.cursor("SELECT name AS fetched FROM things", prefetch=1):
+                    print(row["fetched"])
+        await pool.close()
+
+    asyncio.run(work())
+
+
 def psycopg_async():
     import psycopg
 
