@@ -24,6 +24,7 @@ _CALLED = {
     "opentelemetry.trace": "ddtrace_run.otel:imported",
     "opentelemetry.propagate": "ddtrace_run.otel:propagate_imported",
     "ddtrace_api": "ddtrace_run._ddtrace_api:imported",
+    "anyio._backends._asyncio": "ddtrace_run.contrib.anyio:imported",
     "asyncio.base_events": "ddtrace_run._finder:hand_on_to_tasks",
     "uvloop": "ddtrace_run._finder:hand_on_to_tasks",
     "concurrent.futures.thread": "ddtrace_run._finder:hand_on_in_pools",

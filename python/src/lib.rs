@@ -67,7 +67,7 @@ mod native {
     #[pymodule_export]
     use crate::otel::tracer::OtelTracer;
     #[pymodule_export]
-    use crate::pools::hand_on;
+    use crate::pools::{carried, hand_on};
     #[pymodule_export]
     use crate::published::{leave, telling_runtime};
     #[pymodule_export]

@@ -49,6 +49,48 @@ impl HandedOn {
     }
 }
 
+/// Stands for a function that a thread without an event loop runs in a copy of a context: native code is told what is active there.
+#[pyclass(frozen, module = "ddtrace_run")]
+pub(crate) struct Carried {
+    function: Py<PyAny>,
+}
+
+#[pymethods]
+impl Carried {
+    #[pyo3(signature = (*args, **kwargs))]
+    fn __call__<'py>(
+        &self,
+        py: Python<'py>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let told = spared(py, tell(py))?;
+        let result = self.function.bind(py).call(args, kwargs);
+        if let Some(context) = told {
+            published::publish(py, &Active::Nothing, context);
+        }
+        result
+    }
+}
+
+/// Gives the context, by its address.
+fn tell(py: Python<'_>) -> PyResult<Option<usize>> {
+    let active = store::active(py)?;
+    let context = store::ours(py)?.here(py)?;
+    published::publish(py, &active, context);
+    Ok(Some(context))
+}
+
+/// What is to be run in the place of a function that another thread runs in a copy of this context.
+#[pyfunction]
+pub(crate) fn carried(function: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
+    let py = function.py();
+    if !published::is_wanted() || matches!(spared(py, store::active(py).map(Some))?, None | Some(Active::Nothing)) {
+        return Ok(function);
+    }
+    Ok(Bound::new(py, Carried { function: function.unbind() })?.into_any())
+}
+
 /// Has a piece of work, which some thread will `run`, take along what is active here.
 #[pyfunction]
 pub(crate) fn hand_on(item: &Bound<'_, PyAny>) -> PyResult<()> {

@@ -77,6 +77,24 @@ fn what_no_integration_knows_is_told_by_connections() {
     }
 }
 
+/// In tasks, and in threads that an event loop has do something.
+#[test]
+fn what_event_loops_have_done_is_below_their_requests() {
+    for arguments in [
+        &["-m", "uvicorn", "--port", "{port}", "unknown_async:app"][..],
+        &["-m", "hypercorn", "-b", "127.0.0.1:{port}", "unknown_async:app"],
+    ] {
+        let below = format!("server works < {SPAN_ID}");
+        let mut expected = vec![below.clone()];
+        for name in ["gathered0", "gathered1", "in-thread", "plain", "sync"] {
+            expected.push(format!("client {name} ! < {below}"));
+        }
+        expected.extend(["in_thread", "sync"].map(|name| format!("client SELECT ? AS {name} < {below}")));
+        expected.sort();
+        assert_eq!(works(&[], arguments), expected, "{arguments:?}");
+    }
+}
+
 /// Whose work a thread does is not known among greenlets: what integrations tell is all.
 #[test]
 fn greenlets_are_left_alone() {
