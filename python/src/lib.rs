@@ -139,15 +139,8 @@ mod native {
             c"__exit__($self, exc_type, exc_val, exc_tb)\n--\n\nEnds it, as failed by the exception, if there is one.";
         ffi::add_method(&span, c"__exit__", doc, otel::span::exit)?;
 
-        let modules = py.import("sys")?.getattr("modules")?;
-        for (name, class) in [("asyncio.base_events", "BaseEventLoop"), ("uvloop", "Loop")] {
-            // One that is just being imported is told of when it is ready.
-            if let Ok(loops) = modules.get_item(name)
-                && loops.hasattr(class)?
-            {
-                hand_on_to_tasks(&loops)?;
-            }
-        }
+        // One that is just being imported is told of when it is ready.
+        crate::tasks::take_part(py)?;
         let before = [("before", wrap_pyfunction!(decide_before_fork, module)?)].into_py_dict(py)?;
         py.import("os")?.call_method("register_at_fork", (), Some(&before)).map(drop)
     }

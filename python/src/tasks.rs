@@ -12,6 +12,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString, PyTuple};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// So many callers are looked at: between a loop and a protocol's callback there are a few, with encryption some more.
 const MOST_CALLERS: usize = 64;
@@ -135,8 +136,11 @@ fn tell_of(task: &Bound<'_, PyAny>, request: u64) -> PyResult<()> {
     Ok(())
 }
 
+/// Another tracer has come into the program: what it makes of functions is not to meet one that is none.
+static HAVE_STOPPED: AtomicBool = AtomicBool::new(false);
+
 /// Stands for the method `create_task` of asyncio's loops. Being no function of Python's it is in no traceback.
-#[pyclass(frozen, module = "ddtrace_run")]
+#[pyclass(frozen, weakref, dict, module = "ddtrace_run")]
 pub(crate) struct CreateTask {
     original: Py<PyAny>,
 }
@@ -194,6 +198,12 @@ impl CreateTask {
         self.original.bind(py).getattr(name)
     }
 
+    /// Whoever asks whether it is a function is told so.
+    #[getter]
+    fn __class__<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        self.original.bind(py).get_type().into_any()
+    }
+
     #[getter]
     fn __doc__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.original.bind(py).getattr("__doc__")
@@ -204,21 +214,56 @@ impl CreateTask {
     }
 }
 
+/// The classes whose objects make tasks, as far as their modules are ready.
+fn loops(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyAny>>> {
+    let mut found = Vec::new();
+    for (module, class) in [("asyncio.base_events", "BaseEventLoop"), ("uvloop", "Loop")] {
+        if let Some(module) = modules(py)?.get_item(module)?
+            && let Some(class) = module.getattr_opt(class)?
+        {
+            found.push(class);
+        }
+    }
+    Ok(found)
+}
+
+/// The loops that there are make tasks that know of which request they are.
+pub(crate) fn take_part(py: Python<'_>) -> PyResult<()> {
+    loops(py)?.iter().try_for_each(take_part_in)
+}
+
+/// They do so as without us, from now on.
+pub(crate) fn let_go(py: Python<'_>) -> PyResult<()> {
+    HAVE_STOPPED.store(true, Ordering::Relaxed);
+    for class in loops(py)? {
+        if let Ok(ours) = class.getattr("create_task")?.cast::<CreateTask>() {
+            class.setattr("create_task", ours.get().original.bind(py))?;
+        }
+    }
+    Ok(())
+}
+
 /// `asyncio.base_events` or `uvloop` has been imported, or this module after it.
 #[pyfunction]
 pub(crate) fn hand_on_to_tasks(module: &Bound<'_, PyAny>) -> PyResult<()> {
-    // Nothing is to begin here before the program makes use of an API, unless it was asked for.
-    if std::env::var_os("DD_TRACE_NATIVE_ENABLED").is_some() && !is_wanted() {
-        return Ok(());
-    }
-    let py = module.py();
     let class = match module.getattr_opt("BaseEventLoop")? {
         Some(class) => class,
         None => module.getattr("Loop")?,
     };
+    take_part_in(&class)
+}
+
+fn take_part_in(class: &Bound<'_, PyAny>) -> PyResult<()> {
+    if HAVE_STOPPED.load(Ordering::Relaxed) {
+        return Ok(());
+    }
+    // Nothing is to begin here before the program makes use of an API, unless it was asked for.
+    if std::env::var_os("DD_TRACE_NATIVE_ENABLED").is_some() && !is_wanted() {
+        return Ok(());
+    }
     let original = class.getattr("create_task")?;
     if original.cast::<CreateTask>().is_err() {
-        class.setattr("create_task", Py::new(py, CreateTask { original: original.unbind() })?)?;
+        class.setattr("create_task", Py::new(class.py(), CreateTask { original: original.unbind() })?)?;
     }
     Ok(())
 }

@@ -125,3 +125,19 @@ fn the_server_of_python_itself() {
     drop(server);
     assert_eq!(trees(&sandbox.spans()), ["server GET".to_owned(), format!("server GET < {SPAN_ID}")]);
 }
+
+/// Where Datadog's own tracer is, connections tell nothing, and what it does to functions works.
+#[test]
+fn nothing_is_told_beside_datadogs_tracer() {
+    let server = "import ddtrace, asyncio, http.server; \
+                  assert 'Task' not in type(vars(asyncio.BaseEventLoop)['create_task']).__name__; \
+                  http.server.HTTPServer(('127.0.0.1', {port}), http.server.SimpleHTTPRequestHandler).serve_forever()";
+    let mut sandbox = sandbox();
+    sandbox.set("DD_INSTRUMENTATION_TELEMETRY_ENABLED", "false").set("DD_TRACE_STARTUP_LOGS", "false");
+    let (python, port) = (python::python("ddtrace-venv"), free_port());
+    let server = server.replace("{port}", &port.to_string());
+    let server = Server::of(&mut sandbox, true, "web", port, &[&python, "-c", &server]);
+    assert_eq!(ask(port, "/", "").0, 200);
+    drop(server);
+    assert_eq!(trees(&sandbox.spans()), [] as [&str; 0]);
+}

@@ -36,8 +36,9 @@ static HAVE_STOPPED: AtomicBool = AtomicBool::new(false);
 
 /// Has all integrations do nothing from now on.
 #[pyfunction]
-pub(crate) fn stop_integrations() {
+pub(crate) fn stop_integrations(py: Python<'_>) -> PyResult<()> {
     HAVE_STOPPED.store(true, Ordering::Relaxed);
+    crate::tasks::let_go(py)
 }
 
 /// What makes the spans of one library.
