@@ -321,15 +321,15 @@ fn a_datadog_agent_gets_them_under_its_names() {
     }
 }
 
-/// By itself that is so for all programs but those of Python, whose libraries are traced.
+/// By itself that is so for all programs; of those of Python what their libraries do not tell.
 #[test]
 fn whose_connections_are_looked_at_is_a_matter_of_the_settings() {
     // By no library that is traced.
     let script = "import socket, sys; host, port = sys.argv[1][7:-1].split(':'); s = socket.create_connection((host, port)); \
                   s.sendall(b'GET / HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n'); s.recv(4096)";
     for (setting, provider, of_curl, of_python) in [
-        (None, "auto", 1, 0),
-        (Some("auto"), "auto", 1, 0),
+        (None, "auto", 1, 1),
+        (Some("auto"), "auto", 1, 1),
         (Some("auto"), "none", 1, 1),
         (Some("true"), "auto", 1, 1),
         (Some("false"), "auto", 0, 0),

@@ -106,7 +106,8 @@ fn frameworks_in_other_servers() {
     }
 }
 
-/// Servers in C call an application by themselves: without a framework it is traced where it has the middleware.
+/// Servers in C call an application by themselves: without a framework it is traced where it has the middleware, or by its
+/// connections.
 #[test]
 fn an_application_of_no_framework_in_uwsgi() {
     let script = "from ddtrace.contrib.wsgi import DDWSGIMiddleware\n\
@@ -118,7 +119,8 @@ fn an_application_of_no_framework_in_uwsgi() {
         ("'--module', 'shop'", "auto", &["GET /x"][..]),
         ("'--wsgi-file', 'shop.py'", "auto", &["GET /x"]),
         ("'--wsgi-file', 'shop.py', '--callable', 'bare'", "true", &["GET"]),
-        ("'--wsgi-file', 'shop.py', '--callable', 'bare'", "auto", &[]),
+        ("'--wsgi-file', 'shop.py', '--callable', 'bare'", "auto", &["GET"]),
+        ("'--wsgi-file', 'shop.py', '--callable', 'bare'", "false", &[]),
     ] {
         let mut sandbox = sandbox();
         sandbox.write("shop.py", script);
