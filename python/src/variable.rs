@@ -108,6 +108,7 @@ impl Variable {
     pub(crate) fn set_in(&self, context: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = value.py();
         let set = self.object.bind(py).getattr(intern!(py, "set"))?;
+        let _held_off = hold_off_collections(py)?;
         context.call_method1(intern!(py, "run"), (set, value)).map(drop)
     }
 
@@ -222,6 +223,8 @@ fn entered_at(py: Python<'_>) -> Option<usize> {
 /// Looks for the one number that is 0 in a context, and 1 while that is entered, and 0 again.
 fn find_entered(py: Python<'_>) -> PyResult<Option<usize>> {
     const HEAD: usize = size_of::<ffi::PyObject>();
+    // In that context nobody else is to set anything.
+    let _held_off = hold_off_collections(py)?;
     let module = py.import("_contextvars")?;
     let context = module.getattr("Context")?.call0()?;
     let size: usize = context.get_type().getattr("__basicsize__")?.extract()?;
@@ -256,6 +259,7 @@ fn can_tell(py: Python<'_>) -> bool {
 
 /// Sets a variable in two contexts, and looks for them in the tokens. Only the interpreter's own code runs.
 fn tried(py: Python<'_>) -> PyResult<bool> {
+    let _held_off = hold_off_collections(py)?;
     let module = py.import("_contextvars")?;
     let set = module.getattr("ContextVar")?.call1(("ddtrace_run_tried",))?.getattr("set")?;
     let token_is_of = |context: &Bound<'_, PyAny>| {
