@@ -5,6 +5,7 @@ use crate::engine::engine;
 use crate::once::Once;
 use crate::published::{self, is_wanted, modules};
 use crate::spared::spared;
+use crate::store::{self, Active};
 use crate::variable::Variable;
 use ddtrace::tracer::NativeRequest;
 use pyo3::intern;
@@ -122,6 +123,10 @@ fn is_of_task(frame: &Bound<'_, PyAny>) -> PyResult<bool> {
 /// Tells native code what a new task is for: what is active here, or else the request of this handle.
 fn tell_of(task: &Bound<'_, PyAny>, request: u64) -> PyResult<()> {
     let py = task.py();
+    // Mostly there is nothing to tell of.
+    if request == 0 && !matches!(store::active(py)?, Active::Span(_)) {
+        return Ok(());
+    }
     if let Some(context) = task.getattr_opt(intern!(py, "get_context"))? {
         return published::publish_copy(py, &context.call0()?, request);
     }
