@@ -92,7 +92,7 @@ def switch(wanted):
     """Takes note of what is on and what is off."""
     _wanted.update(wanted)
     for name, integration in _there.items():
-        integration.switch(_is_on(name))
+        integration.switch(is_on(name))
         _leave(name)
     left = _waiting[:]
     _waiting.clear()
@@ -126,7 +126,7 @@ def _variable(name, what):
     return None
 
 
-def _is_on(name):
+def is_on(name):
     """Whether an integration is wanted: the program's word, that of its own variable, that of the lists, else it is."""
     names = _names(name)
     for each in names:
@@ -193,6 +193,10 @@ def imported(module):
     if _finder.real_ddtrace() is not None or _native.is_absent():
         return
     _leave(name)
+    if name == "fastapi":
+        from ddtrace_run.contrib import starlette
+
+        starlette.fastapi_is_there(module)
     # Of servers it is their applications that say whose they are.
     if name not in ("wsgi", "asgi") and _native.otel_mode() != "false" and has_otel_instrumentation(name):
         return
@@ -211,14 +215,14 @@ def _leave(name):
     from ddtrace_run import _native
 
     left = _LEFT.get(name)
-    if left is None and not (_is_on(name) and _is_distributed(name)):
+    if left is None and not (is_on(name) and _is_distributed(name)):
         left = _LEFT_IF_OFF.get(name)
     if left is not None:
         _native.leave(left)
 
 
 def _begin(module, name, contrib):
-    if not _is_on(name):
+    if not is_on(name):
         _waiting.append((module, name, contrib))
         return
     where, _, function = contrib.partition(":")

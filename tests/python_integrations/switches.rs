@@ -336,3 +336,24 @@ fn programs_see_the_span_of_their_request() {
             .all(|span| attributes(span, &["one", "two"]) == ["one=1", "two=2"])
     );
 }
+
+/// FastAPI's applications are Starlette's, and FastAPI makes spans of its own: what is switched off is so for all of them.
+#[test]
+fn fastapi_beside_starlette_and_by_itself() {
+    for (name, value, expected) in [
+        ("DD_TRACE_STARLETTE_ENABLED", "false", &["server GET /below/{name}", "server GET /shop/{name}"][..]),
+        // What Starlette knows is left.
+        ("DD_TRACE_FASTAPI_ENABLED", "false", &["server GET", "server GET /below/{name}"]),
+        ("DD_PATCH_MODULES", "fastapi:false,starlette:false,asgi:false", &[]),
+        ("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "*", &[]),
+    ] {
+        let mut sandbox = sandbox();
+        sandbox.set("DD_TRACE_NATIVE_ENABLED", "false").set(name, value);
+        let (server, port) = serve(&mut sandbox, &["-m", "uvicorn", "--port", "{port}", "fastapi_app:app"]);
+        for path in ["/shop/a", "/below/x"] {
+            assert_eq!(ask(port, path, "").0, 200);
+        }
+        drop(server);
+        assert_eq!(trees(&sandbox.spans()), expected, "{name}={value}");
+    }
+}

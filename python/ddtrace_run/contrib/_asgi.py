@@ -5,14 +5,16 @@ import functools
 from ddtrace_run._native import Sending, call_of, guarded
 
 
-def traced(integration, call, before=None):
-    """`__call__` of a class of applications, whose requests are traced; `before` is called with the application first."""
+def traced(integration, call, before=None, is_for=None):
+    """`__call__` of a class of applications, whose requests are traced; `before` is called with the application first, and says
+    nothing; `is_for` says whether it is one whose requests are traced here."""
 
     @functools.wraps(call)
     async def __call__(self, scope, receive, send):
         if before is not None:
             guarded(integration.name, before, self)
-        request = guarded(integration.name, integration.serves, scope)
+        is_ours = is_for is None or guarded(integration.name, is_for, self)
+        request = guarded(integration.name, integration.serves, scope) if is_ours else None
         if request is None:
             around = call_of(scope)
             if around is not None:

@@ -1,10 +1,11 @@
 """Starlette and FastAPI: their requests are spans, or the spans of their servers, with the route."""
 
+import functools
 import sys
 
-from ddtrace_run._native import Wrapped, call_of
+from ddtrace_run._native import Wrapped, call_of, guarded
 from ddtrace_run.contrib import _asgi
-from ddtrace_run.integrations import integration
+from ddtrace_run.integrations import integration, is_on
 
 #: Where a scope has the paths of what is mounted around its route.
 _MOUNTED = "ddtrace_run.mounted"
@@ -13,11 +14,23 @@ _MOUNTED = "ddtrace_run.mounted"
 def applications_imported(module):
     """`starlette.applications` has been imported."""
     app = module.Starlette
-    app.__call__ = _asgi.traced(integration("starlette"), app.__call__)
+    app.__call__ = _asgi.traced(integration("starlette"), app.__call__, is_for=_is_not_of_fastapi)
+
+
+def _is_not_of_fastapi(app):
+    """FastAPI's applications are Starlette's as well, but who traces them, and whether, is said of FastAPI."""
+    fastapi = sys.modules.get("fastapi.applications")
+    return fastapi is None or not isinstance(app, fastapi.FastAPI)
 
 
 def routing_imported(module):
     """`starlette.routing` has been imported."""
+    module.Route.handle = Wrapped("starlette", module.Route.handle, _handling)
+    _follow_mounts("starlette", module)
+
+
+def _follow_mounts(name, routing):
+    """A route is that of what is mounted, behind those of what that is mounted in, whichever of both is traced."""
 
     def mounting(mount, scope, *_):
         if scope["type"] == "http":
@@ -26,8 +39,8 @@ def routing_imported(module):
             if call is not None:
                 call.mounted(path)
 
-    module.Route.handle = Wrapped("starlette", module.Route.handle, _handling)
-    module.Mount.handle = Wrapped("starlette", module.Mount.handle, mounting)
+    if not isinstance(vars(routing.Mount)["handle"], Wrapped):
+        routing.Mount.handle = Wrapped(name, routing.Mount.handle, mounting)
 
 
 def _handling(route, scope, *_):
@@ -48,9 +61,24 @@ def fastapi_imported(module):
     """`fastapi.applications` has been imported."""
     app = module.FastAPI
     app.__call__ = _asgi.traced(integration("fastapi"), app.__call__, _trace_once)
+    _follow_mounts("fastapi", module.routing.routing)
     route = module.routing.APIRoute
     if "handle" in vars(route):
         route.handle = Wrapped("fastapi", route.handle, _handling)
+
+
+def fastapi_is_there(module):
+    """`fastapi.applications` has been imported, whoever is to trace it: where nobody is, it does not do so by itself either."""
+    app = module.FastAPI
+    call = app.__call__
+
+    @functools.wraps(call)
+    async def __call__(self, scope, receive, send):
+        if not is_on("fastapi"):
+            guarded("fastapi", _trace_once, self)
+        return await call(self, scope, receive, send)
+
+    app.__call__ = __call__
 
 
 def _trace_once(app):

@@ -73,4 +73,13 @@ async def inner(request):
 
 starlette = Starlette(routes=[Mount("/within", routes=[Route("/{name}", inner)]), Route("/plain", inner)])
 app.include_router(shop)
+below = FastAPI()
+
+
+@below.get("/{name}")
+async def of_below(name: str):
+    return name
+
+
+app.mount("/below", below)
 app.mount("/mounted", starlette)
