@@ -62,9 +62,10 @@ fn a_loop_asks_for_nobody_that_is_known() {
     }
 }
 
-/// What a loop does when a timer has run out is for nobody that is known, though a request was read just before.
+/// A loop that has left a request open has other things to do as well: what it asks for then is for nobody that is known, though a
+/// request was read just before.
 #[test]
-fn what_a_timer_asks_for_is_not_for_the_request_that_is_there() {
+fn a_loop_that_leaves_requests_open_has_jobs_of_its_own() {
     let mut sandbox = sandbox();
     let root = files(&sandbox);
     let back = free_port();
@@ -245,6 +246,23 @@ fn name_server() -> u16 {
     port
 }
 
+/// Requests that come in one call, whose answers are awaited together.
+fn pipeline(port: u16, client: usize) {
+    for round in 0..20 {
+        let request = |number: usize| {
+            let close = if number == 2 { "close" } else { "keep-alive" };
+            format!(
+                "GET /plain/short?number={client}-{round}-{number} HTTP/1.1\r\nHost: x\r\nConnection: {close}\r\n\r\n"
+            )
+        };
+        let mut connection = TcpStream::connect(("127.0.0.1", port)).expect("the proxy listens");
+        connection.write_all((0..3).map(request).collect::<String>().as_bytes()).expect("it is sent");
+        let mut answers = String::new();
+        connection.read_to_string(&mut answers).expect("they come");
+        assert_eq!(answers.matches("hello\n").count(), 3, "{answers}");
+    }
+}
+
 /// Whatever a proxy waits for before it asks (a word of another server, a time, a name), what it asks for is for whom it asks, or
 /// for nobody.
 #[test]
@@ -285,6 +303,10 @@ fn a_proxy_that_waits_asks_for_nobody_else() {
             false,
             &["--no-progress-meter", "-f", "-Z", "--parallel-max", "12", "-o", "/dev/null", &url],
         );
+    }
+    let clients: Vec<_> = (0..8).map(|client| std::thread::spawn(move || pipeline(front, client))).collect();
+    for client in clients {
+        client.join().expect("each request is answered");
     }
     drop((proxy, haproxy, backend));
     let spans = sandbox.spans();

@@ -38,10 +38,10 @@ pub(crate) struct Thread {
     /// Where a language's own tracer has something active on the thread ([`ddtrace::interface::Interface::places`]); null
     /// is nowhere.
     pub(crate) places: AtomicPtr<Place>,
-    /// When the thread was last back from a wait for many descriptors, and until when no timer of its can have run out that
-    /// was there before, by `CLOCK_MONOTONIC` in nanoseconds (`crate::net`); 0 where nothing is known of either.
-    pub(crate) waited_ns: AtomicU64,
-    pub(crate) timers_ns: AtomicU64,
+    /// When the thread was last back from a wait for many descriptors, and when the first timer of its loop runs out that was there
+    /// then, by the kernel's coarse clock, in milliseconds (`crate::net`).
+    pub(crate) waited_ms: AtomicU64,
+    pub(crate) timers_ms: AtomicU64,
 }
 
 impl Thread {
@@ -115,8 +115,8 @@ pub(crate) fn current() -> &'static Thread {
         request: AtomicU64::new(0),
         session: AtomicU64::new(0),
         places: AtomicPtr::new(null_mut()),
-        waited_ns: AtomicU64::new(0),
-        timers_ns: AtomicU64::new(0),
+        waited_ms: AtomicU64::new(0),
+        timers_ms: AtomicU64::new(0),
     };
     &THREAD
 }

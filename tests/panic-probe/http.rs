@@ -3,7 +3,8 @@
 use crate::{any, bytes, probes, used};
 use ddtrace::http::{
     Attributes, ClientAddress, ErrorStatuses, HTTP, HTTPS, HeaderFields, Peer, Request, Target, describe_client,
-    describe_headers, describe_server, first_of_list, forwarded_part, is_error_status, is_telemetry, split_authority,
+    describe_headers, describe_server, first_of_list, forwarded_part, is_error_status, is_telemetry, may_be_telemetry,
+    split_authority,
 };
 
 struct Unknown;
@@ -54,6 +55,7 @@ probes! {
         let target = Target::of(bytes());
         used((target.authority, target.path, target.query));
         used(is_telemetry(bytes(), bytes(), &Unknown));
+        used(may_be_telemetry(bytes(), bytes()));
         used((first_of_list(bytes()), forwarded_part(bytes(), bytes()), split_authority(bytes())));
         let statuses = any(ErrorStatuses::NONE).with(any(0), any(0));
         used((statuses.contains(any(0)), is_error_status(any(0), any(true), &statuses)));

@@ -1,14 +1,13 @@
-"""A server with a loop that has timers: timers.py PORT BACKEND KIND.
+"""A server with a loop that has jobs to do: timers.py PORT BACKEND KIND.
 
-It answers three requests, one after the other. For the first one it waits once more. While it serves the second one, before it
-waits again, a timer runs out for which it asks the other server for "/short?timer". For the third one it asks for
-"/short?request", and the timer is far away. KIND is what it waits by: select, poll, epoll.
+It answers three requests, one after the other. For the first one it asks the other server for "/short?request", and answers. While
+the second one is open it waits once more. While the third one is, before it waits again, a job is due for which it asks
+for "/short?timer". KIND is what it waits by: select, poll, epoll.
 """
 
 import select
 import socket
 import sys
-import time
 
 port, backend, kind = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 listener = socket.create_server(("127.0.0.1", port))
@@ -45,10 +44,9 @@ def answer(connection):
     connection.close()
 
 
-served, every = 0, 0.2
-due = time.monotonic() + every
+served = 0
 while served < 3:
-    for ready in wait(max(0, due - time.monotonic())):
+    for ready in wait(1):
         if ready is listener:
             connection, _ = listener.accept()
             connections.append(connection)
@@ -58,18 +56,15 @@ while served < 3:
             epoll.unregister(ready)
             ready.close()
         elif served == 0:
+            ask(b"request")
             served = 1
-            wait(0.01)
             answer(ready)
         elif served == 1:
-            # It takes its time, and the loop's timers are late.
-            time.sleep(every)
-            ask(b"timer")
-            due, served = time.monotonic() + 3600, 2
+            wait(0.01)
+            served = 2
             answer(ready)
         else:
-            ask(b"request")
             served = 3
-            answer(ready)
-    if time.monotonic() >= due:
-        due = time.monotonic() + every
+            late = ready
+ask(b"timer")
+answer(late)

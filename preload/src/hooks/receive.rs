@@ -8,7 +8,9 @@ use core::ffi::c_void;
 const MSG_OOB: i32 = 1;
 const MSG_PEEK: i32 = 2;
 const MSG_TRUNC: i32 = 0x20;
+const MSG_DONTWAIT: i32 = 0x40;
 const MSG_ERRQUEUE: i32 = 0x2000;
+const EAGAIN: i32 = 11;
 
 /// `struct msghdr`.
 #[repr(C)]
@@ -257,6 +259,8 @@ unsafe fn arrived(fd: i32, vectors: &[Vector], result: isize, flags: i32) {
         return;
     }
     match usize::try_from(result) {
+        // Who does not wait is not kept waiting.
+        Err(_) if flags & MSG_DONTWAIT != 0 && table::errno() == EAGAIN => {}
         Err(_) => net::failed(fd.into(), table::errno()),
         Ok(0) if vectors.iter().all(|vector| vector.length == 0) => {}
         Ok(count) if flags & MSG_TRUNC != 0 => net::received_unseen(fd.into(), count),

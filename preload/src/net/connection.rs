@@ -306,6 +306,11 @@ impl Traffic {
         matches!(self.parser, Some(Parser::Http(_)))
     }
 
+    /// Whether a request has begun of which not all has come.
+    pub(super) fn is_in_request(&self) -> bool {
+        matches!(&self.parser, Some(Parser::Http(http)) if http.is_in_request())
+    }
+
     /// Notes where the head begins of which the program has sent a part.
     pub(super) fn note_part_of_head(&mut self, place: Place) {
         let Some(Parser::Http(http)) = &self.parser else { return };

@@ -3,6 +3,7 @@
 use super::exchange::Why;
 use super::{Place, Vector, session, waits};
 use crate::tracer::native;
+use ddtrace::sys;
 
 /// Errors of connections: EPIPE, ENETDOWN, ENETUNREACH, ENETRESET, ECONNABORTED, ECONNRESET, ENOTCONN, ESHUTDOWN, ETIMEDOUT,
 /// ECONNREFUSED, EHOSTDOWN, EHOSTUNREACH. All others are the call's own, or those of a file that is sent.
@@ -45,8 +46,12 @@ pub(crate) unsafe fn received(place: Place, vectors: &[Vector], count: usize) {
             traffic.feed(side, unsafe { core::slice::from_raw_parts(vector.base, length) }, fd)?;
             left = left.wrapping_sub(length);
         }
+        if count > 0 {
+            waits::has_read_something();
+        }
         if traffic.is_accepted && count > 0 {
             native::set_current_request(traffic.exchanges.current());
+            waits::has_read_request(!traffic.is_in_request());
         }
         Ok(())
     });
@@ -74,6 +79,15 @@ pub(crate) fn received_unseen(place: Place, count: usize) {
 /// A call has failed.
 #[cold]
 pub(crate) fn failed(place: Place, errno: i32) {
+    const EAGAIN: i32 = 11;
+    if errno == EAGAIN
+        && !waits::is_loop()
+        && let Place::Descriptor(fd) = place
+        && !sys::is_nonblocking(fd)
+    {
+        // The time has run out that the socket waits (`SO_RCVTIMEO`).
+        waits::has_read_in_vain();
+    }
     if !OF_CONNECTIONS.contains(&errno) {
         return;
     }

@@ -1,6 +1,6 @@
 //! What the program writes to a connection; and the headers that are put into its requests.
 
-use super::connection::{Connection, Sending};
+use super::connection::{Connection, Sending, Traffic};
 use super::exchange::Exchanges;
 use super::memory::{ROOM, memory};
 use super::rewrite::{Rewrite, Segment};
@@ -449,6 +449,9 @@ pub(crate) unsafe fn sent(place: Place, vectors: &[Vector], result: isize, errno
         }
         traffic.exchanges.asked_unix_ns = 0;
         traffic.note_part_of_head(place);
+        if traffic.is_accepted && before != 0 && waits::deals_at_once() {
+            has_answered(traffic, before);
+        }
         // Whoever has answered one of several requests that it has read at once goes on with the next one.
         if is_served && !waits::is_loop() && traffic.exchanges.current() != before {
             native::set_current_request(traffic.exchanges.current());
@@ -457,6 +460,14 @@ pub(crate) unsafe fn sent(place: Place, vectors: &[Vector], result: isize, errno
     });
     if result.is_err() {
         place.give_up(&connection);
+    }
+}
+
+/// Of several requests that came at once the next one has its turn later: nothing is read before that.
+fn has_answered(traffic: &Traffic, before: u64) {
+    let next = traffic.exchanges.current();
+    if next != 0 && next != before {
+        waits::has_put_off();
     }
 }
 
@@ -469,7 +480,12 @@ pub(crate) fn sent_unseen(place: Place, count: usize) {
         if waits::deals_at_once() {
             native::set_current_request(traffic.exchanges.served());
         }
-        traffic.skip(traffic.own_side(), count as u64, fd)
+        let before = traffic.exchanges.current();
+        let skipped = traffic.skip(traffic.own_side(), count as u64, fd);
+        if traffic.is_accepted && before != 0 && waits::deals_at_once() {
+            has_answered(traffic, before);
+        }
+        skipped
     });
     if skipped.is_err() {
         place.give_up(&connection);

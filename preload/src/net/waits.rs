@@ -40,8 +40,12 @@ pub(super) fn forget_listener(fd: i32) {
 /// Bits of [`Thread::waits`](thread::Thread::waits): by what a thread was seen to wait for other requests,
 const BY_POLL: u32 = 1;
 const BY_EPOLL: u32 = 2;
-/// and that nothing has come in the time for which it has waited last.
+/// that nothing has come in the time for which it has waited last,
 const IN_VAIN: u32 = 4;
+/// that it has waited so while a request was open that it had read whole,
+const LEAVES_OPEN: u32 = 8;
+/// and that of the request which it has read last not all has come.
+const READS_ON: u32 = 16;
 
 /// Whether any thread was seen to be an event loop's.
 static ARE_LOOPS: AtomicBool = AtomicBool::new(false);
@@ -53,7 +57,7 @@ pub(crate) fn while_waiting(at_most: impl FnOnce() -> Option<u64>, call: impl Fn
         return call();
     }
     ARE_LOOPS.store(true, Ordering::Relaxed);
-    thread::current().waits.fetch_or(BY_EPOLL, Ordering::Relaxed);
+    waits_by(BY_EPOLL);
     serve_nothing();
     while_looping(at_most(), call)
 }
@@ -91,27 +95,63 @@ pub(super) fn has_waited_in_vain() -> bool {
     thread::current().waits.load(Ordering::Relaxed) & IN_VAIN != 0
 }
 
+/// The thread waits for other requests, by these means.
+fn waits_by(means: u32) {
+    let waits = &thread::current().waits;
+    let before = waits.load(Ordering::Relaxed);
+    let leaves_open = before & (LEAVES_OPEN | READS_ON) == 0 && native::current_request() != 0;
+    let after = before | means | if leaves_open { LEAVES_OPEN } else { 0 };
+    if after != before {
+        waits.fetch_or(after, Ordering::Relaxed);
+    }
+}
+
+/// The thread has read from a connection over which requests come: whether the last one of them is whole.
+pub(super) fn has_read_request(is_whole: bool) {
+    let waits = &thread::current().waits;
+    match waits.load(Ordering::Relaxed) & READS_ON != 0 {
+        false if !is_whole => _ = waits.fetch_or(READS_ON, Ordering::Relaxed),
+        true if is_whole => _ = waits.fetch_and(!READS_ON, Ordering::Relaxed),
+        _ => {}
+    }
+}
+
+/// A call that waits for a connection has ended without anything, in the time that was set for it.
+pub(super) fn has_read_in_vain() {
+    thread::current().waits.fetch_or(IN_VAIN, Ordering::Relaxed);
+}
+
+/// Something has come.
+pub(super) fn has_read_something() {
+    has_found(1, None);
+}
+
 fn while_looping(at_most: Option<u64>, call: impl FnOnce() -> i32) -> i32 {
-    let thread = thread::current();
-    // Loops wait until the next timer runs out, as of the time that they have read when they were last back.
-    let since = thread.waited_ns.load(Ordering::Relaxed);
-    let until =
-        at_most.map_or(u64::MAX, |at_most| since.saturating_add(at_most).saturating_sub(CLOCKS_DIFFER_NS).max(1));
-    thread.timers_ns.store(until, Ordering::Relaxed);
+    if RUNS_TIMERS.load(Ordering::Relaxed) {
+        let thread = thread::current();
+        // It waits until its next timer runs out, as of the time that it has read when it was last back, right after us. Some
+        // read the coarse clock, which is behind the other one: then that is the earlier time, and now the later one.
+        let since = thread.waited_ms.load(Ordering::Relaxed);
+        let next = at_most.map_or(u64::MAX, |at_most| since.saturating_add(at_most / 1_000_000));
+        thread.timers_ms.store(next, Ordering::Relaxed);
+        let found = call();
+        thread.waited_ms.store(native::coarse_ms(), Ordering::Relaxed);
+        has_found(found, at_most);
+        return found;
+    }
     let found = call();
-    thread.waited_ns.store(native::monotonic_ns(), Ordering::Relaxed);
     has_found(found, at_most);
     found
 }
 
-/// How much the clock by which a loop knows its timers may be behind: a tick of the kernel's, which is ten milliseconds at most, and
-/// one for rounding.
-const CLOCKS_DIFFER_NS: u64 = 11_000_000;
+/// What the thread does until it waits again may be for others than the request that it was seen to turn to.
+pub(super) fn has_put_off() {
+    thread::current().timers_ms.store(0, Ordering::Relaxed);
+}
 
-/// Whether no timer of the loop can have run out since it waited.
+/// Whether no timer can have run out when the loop was back, as it had not run out by now.
 fn is_before_timers() -> bool {
-    let until = thread::current().timers_ns.load(Ordering::Relaxed);
-    until == 0 || native::monotonic_ns() < until
+    native::monotonic_ms() < thread::current().timers_ms.load(Ordering::Relaxed)
 }
 
 /// The program has read from a descriptor that is no known connection.
@@ -146,9 +186,13 @@ static SERVED: AtomicU32 = AtomicU32::new(0);
 /// then is for the request that the connection is there for.
 static IS_AT_ONCE: AtomicBool = AtomicBool::new(false);
 
-/// Servers of which that is known. In all others finished work of other threads, and tasks that another one has woken, have
-/// their turn before the thread waits once more: HAProxy reads from all connections and then runs their tasks.
-const AT_ONCE: [&[u8]; 2] = [b"nginx", b"lighttpd"];
+/// They also run timers between two waits that ask for something. Others' only end what takes too long.
+static RUNS_TIMERS: AtomicBool = AtomicBool::new(false);
+
+/// Servers of which that is known, with whether their timers ask for something. In all others finished work of other threads, jobs
+/// that are due, and tasks that another one has woken have their turn before the thread waits once more: HAProxy reads
+/// from all connections and then runs their tasks.
+const AT_ONCE: [(&[u8], bool); 2] = [(b"nginx", true), (b"lighttpd", false)];
 
 /// Whether the calling thread is in such a loop.
 pub(super) fn deals_at_once() -> bool {
@@ -158,7 +202,9 @@ pub(super) fn deals_at_once() -> bool {
 /// This is the program that runs in the process.
 pub(super) fn know_program(path: &[u8]) {
     let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-    IS_AT_ONCE.store(AT_ONCE.contains(&name), Ordering::Relaxed);
+    let known = AT_ONCE.iter().find(|(server, _)| *server == name);
+    IS_AT_ONCE.store(known.is_some(), Ordering::Relaxed);
+    RUNS_TIMERS.store(known.is_some_and(|(_, runs_timers)| *runs_timers), Ordering::Relaxed);
 }
 
 pub(super) fn request_came() {
@@ -174,14 +220,17 @@ pub(super) fn become_child() {
     SERVED.store(0, Ordering::Relaxed);
 }
 
-/// Whether what the thread does is for the request that it was seen to read, if it has not waited since: in an event loop that
-/// is so as long as there is no other, and no timer can have run out.
+/// Whether what the thread does is for the request that it was seen to read, if it has not waited since. In an event loop that
+/// is so as long as it is seen to be done with each request before it waits: one that leaves them open may have other things
+/// to do for those, or for nobody, before it waits once more.
 pub(super) fn is_certain() -> bool {
     if !is_loop() {
         return true;
     }
-    let is_the_only_one = || SERVED.load(Ordering::Relaxed) <= 1;
-    (IS_AT_ONCE.load(Ordering::Relaxed) || is_the_only_one()) && is_before_timers()
+    if IS_AT_ONCE.load(Ordering::Relaxed) {
+        return is_before_timers();
+    }
+    thread::current().waits.load(Ordering::Relaxed) & LEAVES_OPEN == 0 && SERVED.load(Ordering::Relaxed) <= 1
 }
 
 /// Whether the thread was seen to wait for other requests.
@@ -242,7 +291,7 @@ pub(crate) fn waited_for(descriptors: impl Iterator<Item = i32>) {
     let is_loop = other || (asker && unknown);
     if is_loop {
         ARE_LOOPS.store(true, Ordering::Relaxed);
-        thread.waits.fetch_or(BY_POLL, Ordering::Relaxed);
+        waits_by(BY_POLL);
     }
     if is_loop || ((asker || unknown) && thread.waits.load(Ordering::Relaxed) & BY_POLL != 0) {
         serve_nothing();

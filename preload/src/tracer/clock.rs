@@ -8,6 +8,7 @@ type ClockGettime = unsafe extern "C" fn(i32, *mut [i64; 2]) -> i32;
 const REALTIME: i32 = 0;
 const MONOTONIC: i32 = 1;
 const REALTIME_COARSE: i32 = 5;
+const MONOTONIC_COARSE: i32 = 6;
 
 /// Nanoseconds since the Unix epoch.
 pub(super) fn unix_ns() -> u64 {
@@ -17,6 +18,11 @@ pub(super) fn unix_ns() -> u64 {
 /// Seconds since the Unix epoch, as of the kernel's last tick: for that the processor's counter need not be read.
 pub(super) fn unix_seconds() -> u64 {
     read(REALTIME_COARSE).unwrap_or_else(sys::realtime_ns) / 1_000_000_000
+}
+
+/// Milliseconds of a clock that never goes back, as of the kernel's last tick.
+pub(super) fn coarse_ms() -> u64 {
+    read(MONOTONIC_COARSE).unwrap_or_else(sys::monotonic_ns) / 1_000_000
 }
 
 /// Nanoseconds of a clock that never goes back.

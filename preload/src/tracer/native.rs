@@ -44,9 +44,14 @@ pub(crate) fn unix_ns() -> u64 {
     clock::unix_ns()
 }
 
-/// Nanoseconds of `CLOCK_MONOTONIC`.
-pub(crate) fn monotonic_ns() -> u64 {
-    clock::monotonic_ns()
+/// Milliseconds of `CLOCK_MONOTONIC`.
+pub(crate) fn monotonic_ms() -> u64 {
+    clock::monotonic_ns() / 1_000_000
+}
+
+/// The same by `CLOCK_MONOTONIC_COARSE`.
+pub(crate) fn coarse_ms() -> u64 {
+    clock::coarse_ms()
 }
 
 /// A request that goes out, at `start_unix_ns` or, where that is 0, now: begins its span, below what is active, or else below `owner`, for whom its connection was made, or

@@ -112,6 +112,12 @@ impl Http {
         self.requests.complete_with(bytes, room)
     }
 
+    /// Whether a request has begun of which not all has come.
+    #[must_use]
+    pub fn is_in_request(&self) -> bool {
+        self.requests.is_in_body() || !self.requests.has_nothing_gathered()
+    }
+
     /// How many bytes of a request's head have come that is not complete.
     #[must_use]
     pub fn gathered_of_request(&self) -> u64 {
