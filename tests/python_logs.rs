@@ -92,11 +92,10 @@ fn styles_and_lengths() {
     sandbox.set("DD_TRACE_SAMPLE_RATE", "0");
     let (trace_id, span_id, [_, within, _]) = logged(&sandbox, "logging", "ddtrace");
     let mut expected = datadog(&trace_id.to_string(), &span_id.to_string());
-    let styled = otel(&format!("{trace_id:032x}"), &format!("{span_id:016x}"), true);
+    let styled = otel(&format!("{trace_id:032x}"), &format!("{span_id:016x}"), false);
     for (name, value) in styled.as_object().expect("an object") {
         expected[name] = value.clone();
     }
-    expected["otelTraceSampled"] = within["otelTraceSampled"].clone();
     assert_eq!(within, expected);
 }
 
@@ -158,4 +157,70 @@ fn lines_in_opentelemetrys_format() {
         assert_eq!(shape(&ours), shape(&theirs), "{ours:?} {theirs:?}");
         assert_eq!(shape(&ours).len(), if level == "error" { 0 } else { 2 }, "{ours:?}");
     }
+}
+
+/// What a line says of its trace is what becomes of that, in a request of Flask as well.
+#[test]
+fn whether_a_trace_is_kept() {
+    let app = "import io, logging, re\n\
+        out = io.StringIO()\n\
+        logging.getLogger().handlers[0].setStream(out)\n\
+        from flask import Flask\n\
+        app = Flask(__name__)\n\
+        @app.route('/<int:n>')\n\
+        def number(n):\n\
+        \x20   logging.getLogger('shop').warning('asked')\n\
+        \x20   return ''\n\
+        for n in range(60): app.test_client().get('/%d' % n)\n\
+        from ddtrace import tracer\n\
+        for n in range(60):\n\
+        \x20   with tracer.trace('all'): logging.getLogger('shop').warning('said')\n\
+        print(*re.findall('trace_id=([0-9a-f]{32}).*trace_sampled=True', out.getvalue()), sep='\\n')\n\
+        print(len(out.getvalue().splitlines()))\n";
+    for (name, value) in [
+        ("DD_TRACE_SAMPLE_RATE", "0.5"),
+        ("OTEL_TRACES_SAMPLER", "traceidratio"),
+        ("DD_TRACE_SAMPLING_RULES", r#"[{"resource":"*number*","sample_rate":0},{"sample_rate":0.4}]"#),
+    ] {
+        let mut sandbox = sandbox();
+        sandbox.set(name, value).set("OTEL_TRACES_SAMPLER_ARG", "0.5").set("OTEL_PYTHON_LOG_CORRELATION", "true");
+        let app = sandbox.write("app.py", app).display().to_string();
+        let outcome = sandbox.run_traced([python("integrations-venv"), app]);
+        assert_eq!(outcome.code, Some(0), "{outcome:?}");
+        let mut kept: Vec<String> = outcome.out().lines().map(str::to_owned).collect();
+        assert_eq!(kept.pop().as_deref(), Some("120"), "{outcome:?}");
+        let mut recorded: Vec<String> = sandbox.spans().into_iter().map(|span| span.trace_id).collect();
+        kept.sort();
+        recorded.sort();
+        assert_eq!(kept, recorded, "{name}={value}");
+        assert!((1..119).contains(&kept.len()), "{name}={value}: {}", kept.len());
+    }
+}
+
+/// A record that no logger has made is formatted like those that one has, and no formatter leaves anything in it.
+#[test]
+fn records_of_other_processes() {
+    let app = "import logging, logging.handlers, sys\n\
+        made = lambda **named: logging.makeLogRecord(dict(msg='made', name='x', levelno=30, levelname='WARNING', **named))\n\
+        here = logging.getLogger('x')\n\
+        here.handle(made())\n\
+        here.handle(logging.LogRecord('x', 30, 'here.py', 1, 'by hand', (), None))\n\
+        record = made(otelServiceName='theirs', **{'dd.service': 'theirs'})\n\
+        before = dict(vars(record))\n\
+        for style, text in zip('%%{{$', ('%(name).0s%(dd.service)s %(dd.trace_id)s|', '%(otelServiceName)s %(otelTraceID)s|',\n\
+        \x20       '{dd.service} {dd.trace_id}|', '{otelServiceName} {otelTraceID}|', '$otelServiceName $otelTraceID|')):\n\
+        \x20   print(logging.Formatter(text, style=style).format(record), end='')\n\
+        before['message'] = 'made'\n\
+        assert vars(record) == before, vars(record)\n\
+        try: logging.Formatter('%(otelTraceID)s %(none)s').format(record)\n\
+        except ValueError as error: print(error)\n";
+    let mut sandbox = sandbox();
+    sandbox.set("OTEL_PYTHON_LOG_CORRELATION", "true");
+    let outcome = sandbox.run_traced([&python("instr-venv"), "-c", app]);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    assert_eq!(outcome.out(), format!("{}Formatting field not found in record: 'none'\n", "theirs 0|".repeat(5)));
+    let lines = outcome.err();
+    let lines: Vec<&str> = lines.lines().collect();
+    let fields = "[trace_id=0 span_id=0 resource.service.name=shop trace_sampled=False]";
+    assert!(matches!(&lines[..], [one, two] if one.contains(fields) && two.contains(fields)), "{lines:?}");
 }

@@ -292,6 +292,16 @@ impl Context {
         self.trace().is_none() && self.with(|context| context.is_remote)
     }
 
+    /// Whether the trace is kept, as it goes to those who cannot be told of a change later: asking decides, and only the
+    /// program itself still overrules that. What came in undecided is kept as far as anybody knows.
+    #[getter]
+    fn _is_sampled(&self) -> bool {
+        match self.trace() {
+            Some((trace, _)) => trace.is_kept(),
+            None => self.span_context().priority.is_none_or(Priority::keeps),
+        }
+    }
+
     /// The W3C `traceparent` of it.
     #[getter]
     fn _traceparent(&self) -> String {

@@ -52,6 +52,8 @@ def imported(logging):
         return record
 
     logging.Logger.makeRecord = makeRecord
+    for style in (logging.PercentStyle, logging.StrFormatStyle, logging.StringTemplateStyle):
+        _fill_in(style)
     if not is_datadog_refused:
         _format_by_braces(logging)
     if is_otel_asked_for:
@@ -60,6 +62,30 @@ def imported(logging):
             format=os.environ.get("OTEL_PYTHON_LOG_FORMAT") or _FORMAT,
             level=getattr(logging, level) if level in ("DEBUG", "INFO", "WARNING", "ERROR") else logging.INFO,
         )
+
+
+def _fill_in(style):
+    """A format may name the fields of a record that no logger has made: one of `logging.makeLogRecord`, as those that come from
+    other processes are. It has them for as long as it is formatted."""
+    format_record = style._format
+
+    @functools.wraps(format_record)
+    def _format(self, record):
+        try:
+            return format_record(self, record)
+        except KeyError as error:
+            attributes = record.__dict__
+            added = {name: value for name, value in fields().items() if name not in attributes}
+            if not error.args or error.args[0] not in added:
+                raise
+        attributes.update(added)
+        try:
+            return format_record(self, record)
+        finally:
+            for name in added:
+                attributes.pop(name, None)
+
+    style._format = _format
 
 
 class _Fields:
@@ -79,7 +105,8 @@ def _format_by_braces(logging):
     def _format(self, record):
         if "{dd." not in self._fmt or hasattr(record, "dd"):
             return format_record(self, record)
-        record.dd = _Fields(record.__dict__)
+        attributes = record.__dict__
+        record.dd = _Fields(attributes if "dd.trace_id" in attributes else {**fields(), **attributes})
         try:
             return format_record(self, record)
         finally:
@@ -141,5 +168,4 @@ def _is_sampled(native, span):
     if span is not None:
         return span.trace_flags.sampled
     context = _tracer(native).current_trace_context()
-    # What is not decided yet is kept as far as anybody knows, as the flags have it that are sent.
-    return context is not None and (context.sampling_priority is None or context.sampling_priority > 0)
+    return context is not None and context._is_sampled
