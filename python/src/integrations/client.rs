@@ -9,7 +9,7 @@ use crate::span::Span;
 use crate::spared::spared;
 use crate::store::{self, Active};
 use ddtrace::http::{self, HTTP, HTTPS, Peer, Request};
-use ddtrace::semconv::REQUEST_HEADER;
+use ddtrace::semconv::{INTEGRATION_SCOPE, REQUEST_HEADER};
 use ddtrace::span::SpanKind;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -18,6 +18,12 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 /// Whether a span stands for all that is asked for while it is active.
 pub(super) fn is_client(active: &Active<'_>) -> bool {
     matches!(active, Active::Span(span) if span.get().role() == SpanKind::Client)
+}
+
+/// The same of a span that an integration of ours has made.
+pub(crate) fn stands_for_all(active: &Active<'_>) -> bool {
+    let is_ours = |span: &Span| span.read(|data| data.scope_name().starts_with(INTEGRATION_SCOPE));
+    is_client(active) && matches!(active, Active::Span(span) if is_ours(span.get()))
 }
 
 /// Whether headers have a context of another trace: somebody has put it there on purpose.

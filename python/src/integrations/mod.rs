@@ -19,6 +19,7 @@ pub(crate) mod wrapped;
 pub(crate) mod wsgi;
 
 pub(crate) use call::Call;
+pub(crate) use client::stands_for_all;
 
 use crate::engine::engine;
 use crate::span::Span;

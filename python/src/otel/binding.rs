@@ -1,8 +1,10 @@
 //! What the OpenTelemetry API of this program is: its classes, and where it keeps what is current.
 
 use super::span::OtelSpan;
+use super::suppressed::Suppressed;
 use crate::context::Context;
 use crate::engine::engine;
+use crate::integrations::stands_for_all;
 use crate::once::Once;
 use crate::shared::Items;
 use crate::span::Span;
@@ -33,6 +35,7 @@ pub(crate) struct Binding {
     pub(super) noted_key: Py<PyString>,
     /// and under this one what came in with a request, if ours has read it.
     pub(super) incoming_key: Py<PyString>,
+    suppressed: Suppressed,
     context_class: Py<PyAny>,
     span_context_class: Py<PyAny>,
     trace_flags_class: Py<PyAny>,
@@ -69,6 +72,7 @@ pub(crate) fn bind_otel(
         baggage_key,
         noted_key: PyString::new(py, "ddtrace_run-baggage").unbind(),
         incoming_key: PyString::new(py, "ddtrace_run-incoming").unbind(),
+        suppressed: Suppressed::of(py)?,
         context_class,
         span_context_class: named("SpanContext")?,
         trace_flags_class: named("TraceFlags")?,
@@ -371,6 +375,7 @@ impl Binding {
             }
             Active::Context(context) => self.with_incoming(py, current, context)?,
         };
+        self.suppressed.put(&next, stands_for_all(active))?;
         Ok(self.variable.context_of(&self.attach(&next)?))
     }
 

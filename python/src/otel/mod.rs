@@ -8,4 +8,5 @@ pub(crate) mod processors;
 pub(crate) mod propagator;
 pub(crate) mod scope;
 pub(crate) mod span;
+mod suppressed;
 pub(crate) mod tracer;

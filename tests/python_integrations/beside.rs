@@ -1,0 +1,80 @@
+//! Beside instrumentations of OpenTelemetry for other libraries: nothing is seen twice.
+
+use super::*;
+use ddtrace_test_support::target_dir;
+use std::os::unix::fs::symlink;
+
+/// A Python for which, of the instrumentations of OpenTelemetry, only this one is installed.
+fn with_instrumentation(name: &str) -> Sandbox {
+    let mut sandbox = sandbox();
+    let packages = sandbox.path().join("packages");
+    std::fs::create_dir(&packages).expect("a directory");
+    let all = target_dir().join("instr-venv/lib/python3.11/site-packages");
+    let metadata = format!("opentelemetry_instrumentation_{name}-");
+    for entry in std::fs::read_dir(all).expect("it is there: cargo xtask setup").flatten() {
+        let file = entry.file_name().into_string().expect("a name");
+        if !file.starts_with("opentelemetry_instrumentation_") || file.starts_with(&metadata) {
+            symlink(entry.path(), packages.join(file)).expect("a link");
+        }
+    }
+    sandbox.set("PYTHONPATH", format!("{}:{}", packages.display(), directory()));
+    // Connections would be looked at in the program that answers.
+    sandbox.set("DD_TRACE_NATIVE_ENABLED", "false");
+    sandbox
+}
+
+fn run(sandbox: &Sandbox, script: &str, argument: &str) {
+    let outcome = sandbox.run_traced([&python(), "-c", script, argument]);
+    assert_eq!((outcome.code, outcome.err().as_str()), (Some(0), ""), "{outcome:?}");
+}
+
+/// What each span is of, and who tells of it, which the conventions show: ours are newer ones. Sorted.
+fn told(sandbox: &Sandbox, ours: &str, theirs: &str) -> Vec<String> {
+    let told = |span: &Span| match (span.text(ours), span.text(theirs)) {
+        (Some(text), _) => format!("ours: {text}"),
+        (None, text) => format!("theirs: {}", text.unwrap_or_default()),
+    };
+    let mut seen: Vec<String> = sandbox.spans().iter().map(told).collect();
+    seen.sort();
+    seen
+}
+
+/// Below a client of ours an instrumentation for what that is made of has no span, and is at work again behind it. What the program
+/// has switched off by itself stays so.
+#[test]
+fn below_a_client_of_ours() {
+    let sandbox = with_instrumentation("urllib3");
+    let script = "import threading, http.server\n\
+        class Echo(http.server.BaseHTTPRequestHandler):\n\
+        \x20   def do_GET(self):\n\
+        \x20       self.send_response(200); self.send_header('content-length', '0'); self.end_headers()\n\
+        \x20   def do_POST(self): self.rfile.read(11); self.do_GET()\n\
+        \x20   def log_message(self, *_): pass\n\
+        server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Echo)\n\
+        threading.Thread(target=server.serve_forever, daemon=True).start()\n\
+        at = 'http://127.0.0.1:%d' % server.server_port\n\
+        import requests, urllib3\n\
+        from opentelemetry import context\n\
+        from opentelemetry.instrumentation.utils import is_http_instrumentation_enabled, suppress_instrumentation\n\
+        requests.get(at + '/one')\n\
+        assert is_http_instrumentation_enabled() and not any('suppress' in key for key in context.get_current())\n\
+        with suppress_instrumentation():\n\
+        \x20   requests.get(at + '/two')\n\
+        \x20   assert not is_http_instrumentation_enabled()\n\
+        copied = []\n\
+        def body():\n\
+        \x20   import contextvars\n\
+        \x20   copied.append((contextvars.copy_context(), is_http_instrumentation_enabled()))\n\
+        \x20   yield b'x'\n\
+        requests.post(at + '/three', data=body())\n\
+        assert not copied[0][1]\n\
+        assert copied[0][0].run(is_http_instrumentation_enabled)\n\
+        urllib3.PoolManager().request('GET', at + '/four')\n";
+    run(&sandbox, script, "");
+    let seen = told(&sandbox, "url.full", "http.url");
+    let seen: Vec<(&str, &str)> = seen
+        .iter()
+        .map(|seen| (seen.split(':').next().unwrap_or_default(), seen.rsplit('/').next().unwrap_or_default()))
+        .collect();
+    assert_eq!(seen, [("ours", "one"), ("ours", "three"), ("ours", "two"), ("theirs", "four")]);
+}
