@@ -23,6 +23,7 @@ _LENT = {
 _CALLED = {
     "opentelemetry.trace": "ddtrace_run.otel:imported",
     "opentelemetry.propagate": "ddtrace_run.otel:propagate_imported",
+    "opentelemetry.instrumentation.sqlalchemy.engine": "ddtrace_run.contrib.sqlalchemy:imported",
     "ddtrace_api": "ddtrace_run._ddtrace_api:imported",
     "anyio._backends._asyncio": "ddtrace_run.contrib.anyio:imported",
     "asyncio.base_events": "ddtrace_run._finder:hand_on_to_tasks",

@@ -1,6 +1,7 @@
 //! Beside instrumentations of OpenTelemetry for other libraries: nothing is seen twice.
 
 use super::*;
+use ddtrace_test_support::servers::postgres;
 use ddtrace_test_support::target_dir;
 use std::os::unix::fs::symlink;
 
@@ -77,4 +78,51 @@ fn below_a_client_of_ours() {
         .map(|seen| (seen.split(':').next().unwrap_or_default(), seen.rsplit('/').next().unwrap_or_default()))
         .collect();
     assert_eq!(seen, [("ours", "one"), ("ours", "three"), ("ours", "two"), ("theirs", "four")]);
+}
+
+/// What SQLAlchemy executes its instrumentation tells of, and drivers of what they are asked for without it.
+#[test]
+fn what_sqlalchemy_executes() {
+    let script = "import asyncio, sys\n\
+        import sqlalchemy as sa\n\
+        from sqlalchemy.ext.asyncio import create_async_engine\n\
+        def statements(connection):\n\
+        \x20   connection.execute(sa.text('CREATE TEMPORARY TABLE things (name VARCHAR(9))'))\n\
+        \x20   connection.execute(sa.text('INSERT INTO things VALUES (:name)'), [{'name': 'a'}, {'name': 'b'}])\n\
+        \x20   connection.exec_driver_sql('SELECT name FROM things')\n\
+        \x20   try:\n\
+        \x20       connection.execute(sa.text('SELECT things'))\n\
+        \x20   except sa.exc.DBAPIError:\n\
+        \x20       pass\n\
+        def works(url):\n\
+        \x20   engine = sa.create_engine(url)\n\
+        \x20   with engine.connect() as connection:\n\
+        \x20       statements(connection)\n\
+        \x20       connection.rollback()\n\
+        \x20       connection.connection.cursor().execute('SELECT 1 AS things')\n\
+        async def works_asynchronously(url):\n\
+        \x20   async with create_async_engine(url).connect() as connection:\n\
+        \x20       await connection.run_sync(statements)\n\
+        if '+psycopg:' in sys.argv[1] or '+asyncpg:' in sys.argv[1]: asyncio.run(works_asynchronously(sys.argv[1]))\n\
+        if '+asyncpg:' not in sys.argv[1]: works(sys.argv[1])\n";
+    for driver in ["sqlite", "psycopg", "psycopg2", "asyncpg"] {
+        let sandbox = with_instrumentation("sqlalchemy");
+        let server = (driver != "sqlite").then(|| postgres(&sandbox));
+        let url = match &server {
+            Some((_, socket)) => format!("postgresql+{driver}://me@/postgres?host={socket}"),
+            None => String::from("sqlite://"),
+        };
+        run(&sandbox, script, &url);
+        drop(server);
+        let told = told(&sandbox, "db.query.text", "db.statement");
+        let seen: Vec<&String> = told.iter().filter(|seen| seen.contains("things")).collect();
+        let of_engine: Vec<&&String> = seen.iter().filter(|seen| seen.starts_with("theirs: ")).collect();
+        // With the engine, and without it.
+        let expected = match driver {
+            "psycopg" => (8, 1),
+            "asyncpg" => (4, 0),
+            _ => (4, 1),
+        };
+        assert_eq!((of_engine.len(), seen.len() - of_engine.len()), expected, "{driver}: {seen:?}");
+    }
 }

@@ -31,6 +31,10 @@ class _Classes:
 _ON_HEAP = 1 << 9
 _DRIVERS = ("sqlite3", "psycopg2.extensions", "psycopg2.extras")
 
+#: The cursors, by `id`, that execute a statement now of which somebody above the driver tells; of drivers that make them as they
+#: execute one, the connections.
+told_of_elsewhere = set()
+
 _cursors = _Classes()
 _connections = _Classes()
 

@@ -1,6 +1,7 @@
 """asyncpg: each statement is a span."""
 
 from ddtrace_run.contrib import _aio, _dbapi
+from ddtrace_run.contrib._dbapi import told_of_elsewhere
 from ddtrace_run.integrations import integration
 
 
@@ -23,9 +24,13 @@ def connection_imported(module):
     asyncpg = integration("asyncpg")
 
     def begin(connection, query, *_, **__):
+        if id(connection) in told_of_elsewhere:
+            return None
         return asyncpg.executes("postgresql", query, _place(connection))
 
     def begin_many(connection, query, batch, *_, **__):
+        if id(connection) in told_of_elsewhere:
+            return None
         return asyncpg.executes("postgresql", query, _place(connection), _dbapi.size_of(batch))
 
     _put(module.Connection, ["execute", "_execute"], begin)
@@ -37,9 +42,13 @@ def prepared_imported(module):
     asyncpg = integration("asyncpg")
 
     def begin(statement, *_, **__):
+        if id(statement._connection) in told_of_elsewhere:
+            return None
         return asyncpg.executes("postgresql", statement._query, _place(statement._connection))
 
     def begin_many(statement, batch, *_, **__):
+        if id(statement._connection) in told_of_elsewhere:
+            return None
         return asyncpg.executes("postgresql", statement._query, _place(statement._connection), _dbapi.size_of(batch))
 
     _put(module.PreparedStatement, ["_PreparedStatement__bind_execute"], begin)
@@ -51,6 +60,8 @@ def cursor_imported(module):
     asyncpg = integration("asyncpg")
 
     def begin(cursor, *_, **__):
+        if id(cursor._connection) in told_of_elsewhere:
+            return None
         return asyncpg.executes("postgresql", cursor._query, _place(cursor._connection))
 
     _put(module.BaseCursor, ["_bind_exec", "_bind"], begin)

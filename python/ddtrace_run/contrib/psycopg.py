@@ -2,6 +2,7 @@
 
 from ddtrace_run._native import Wrapped
 from ddtrace_run.contrib import _aio, _dbapi
+from ddtrace_run.contrib._dbapi import told_of_elsewhere
 from ddtrace_run.integrations import integration
 
 _NOWHERE = (None, None, None)
@@ -28,9 +29,13 @@ def _begins():
     psycopg = integration("psycopg")
 
     def begin(cursor, query, *_, **__):
+        if id(cursor) in told_of_elsewhere:
+            return None
         return psycopg.executes("postgresql", text(query, cursor), place(cursor.connection))
 
     def begin_many(cursor, query, batch, *_, **__):
+        if id(cursor) in told_of_elsewhere:
+            return None
         return psycopg.executes("postgresql", text(query, cursor), place(cursor.connection), _dbapi.size_of(batch))
 
     return begin, begin_many

@@ -4,6 +4,7 @@ import functools
 
 from ddtrace_run._native import Wrapped
 from ddtrace_run.contrib import _dbapi
+from ddtrace_run.contrib._dbapi import told_of_elsewhere
 from ddtrace_run.contrib.psycopg import place, text
 from ddtrace_run.integrations import integration
 
@@ -14,9 +15,13 @@ def imported(module):
     extensions = module.extensions
 
     def begin(cursor, statement, *_, **__):
+        if id(cursor) in told_of_elsewhere:
+            return None
         return psycopg.executes("postgresql", text(statement, cursor), place(cursor.connection))
 
     def begin_many(cursor, statement, batch, *_, **__):
+        if id(cursor) in told_of_elsewhere:
+            return None
         size = _dbapi.size_of(batch)
         return psycopg.executes("postgresql", text(statement, cursor), place(cursor.connection), size)
 

@@ -2,6 +2,7 @@
 
 from ddtrace_run._native import Wrapped
 from ddtrace_run.contrib import _dbapi
+from ddtrace_run.contrib._dbapi import told_of_elsewhere
 from ddtrace_run.integrations import integration
 
 
@@ -20,9 +21,13 @@ def imported(module):
     pymysql = integration("pymysql")
 
     def begin(cursor, query, *_, **__):
+        if id(cursor) in told_of_elsewhere:
+            return None
         return pymysql.executes("mysql", query, _place(cursor.connection))
 
     def begin_many(cursor, query, args, *_, **__):
+        if id(cursor) in told_of_elsewhere:
+            return None
         return pymysql.executes("mysql", query, _place(cursor.connection), _dbapi.size_of(args))
 
     def begin_call(cursor, procname, *_, **__):

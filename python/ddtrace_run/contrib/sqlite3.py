@@ -4,6 +4,7 @@ import sys
 
 from ddtrace_run._native import Wrapped
 from ddtrace_run.contrib import _dbapi
+from ddtrace_run.contrib._dbapi import told_of_elsewhere
 from ddtrace_run.integrations import integration
 
 _NOWHERE = (None, None, None)
@@ -14,9 +15,13 @@ def imported(module):
     sqlite = integration("sqlite")
 
     def begin(cursor, statement, *_, **__):
+        if id(cursor) in told_of_elsewhere:
+            return None
         return sqlite.executes("sqlite", statement, _NOWHERE)
 
     def begin_many(cursor, statement, batch, *_, **__):
+        if id(cursor) in told_of_elsewhere:
+            return None
         return sqlite.executes("sqlite", statement, _NOWHERE, _dbapi.size_of(batch))
 
     def change_cursor(connection, *args, **kwargs):
