@@ -353,7 +353,7 @@ def hand_on_in_pools(module):
     """
     import functools
 
-    if os.environ.get("DD_TRACE_FUTURES_ENABLED", "").strip().lower() in ("false", "0"):
+    if os.environ.get("DD_TRACE_FUTURES_ENABLED", "").strip().lower() not in ("", "true", "1"):
         return
     item = module._WorkItem
     create = item.__init__

@@ -34,8 +34,8 @@ _there = {}
 #: What is called where an integration that was not wanted becomes so: the modules that were imported meanwhile.
 _waiting = []
 
-#: Under which names Datadog's tracer knows an integration, beside its own.
-_DATADOG_NAMES = {"aiohttp_client": "aiohttp", "psycopg2": "psycopg", "sqlite": "sqlite3"}
+#: Under which names others know an integration, beside its own: mostly Datadog's tracer.
+_OTHER_NAME = {"aiohttp_client": "aiohttp", "httplib": "urllib", "psycopg2": "psycopg", "sqlite": "sqlite3"}
 
 #: How the instrumentation of OpenTelemetry is called, where it is not called the same.
 _OTEL_NAMES = {"aiohttp": "aiohttp-server", "aiohttp_client": "aiohttp-client", "httplib": "urllib", "sqlite": "sqlite3"}
@@ -65,7 +65,7 @@ _LEFT_IF_OFF = {
 }
 
 #: Under which names Datadog's tracer knows libraries for which only OpenTelemetry has instrumentations.
-_OTHER_NAMES = {
+_DATADOG_NAMES = {
     "boto3sqs": "botocore",
     "confluent_kafka": "kafka",
     "grpc_aio_client": "grpc",
@@ -79,8 +79,10 @@ _OTHER_NAMES = {
 
 
 def is_known(name):
-    """Whether there can be an integration of that name."""
-    return name in _KNOWN
+    """Whether there can be an integration of that name: one that Datadog's tracer has, or one of ours."""
+    from ddtrace_run import _finder
+
+    return name in _KNOWN or any(name in _names(own) for own, _ in _finder._TRACED.values())
 
 
 def has_settings(name):
@@ -106,15 +108,32 @@ def is_wanted(name, default=True):
 
 
 def _names(name):
-    return (name, _DATADOG_NAMES[name]) if name in _DATADOG_NAMES else (name,)
+    return (name, _OTHER_NAME[name]) if name in _OTHER_NAME else (name,)
 
 
 def _otel_name(name):
     return _OTEL_NAMES.get(name, name)
 
 
-def _truth(text):
-    return {"true": True, "1": True, "false": False, "0": False}.get(text.strip().lower())
+def _truth(text, variable=None):
+    """Whether a value is true, as Datadog's settings are: what is neither true nor 1 is false. One that was probably meant
+    otherwise is told of. None where there is none."""
+    word = text.strip().lower()
+    if word not in ("", "true", "1", "false", "0") and variable is not None:
+        _complain(variable, text.strip())
+    return word in ("true", "1") if word else None
+
+
+#: What has been told of: settings are looked at more than once.
+_complained = set()
+
+
+def _complain(variable, text):
+    if (variable, text) not in _complained:
+        from ddtrace_run._note import note
+
+        _complained.add((variable, text))
+        note("%s: %r is neither true, 1, false nor 0; it counts as false" % (variable, text))
 
 
 def _variable(name, what):
@@ -144,12 +163,14 @@ def _said(names):
     for each in names:
         variable = "DD_TRACE_%s_ENABLED" % each.upper()
         text = os.environ.get(variable, "")
-        if _truth(text) is not None:
-            return _truth(text), "%s=%s" % (variable, text.strip())
+        wanted = _truth(text, variable)
+        if wanted is not None:
+            return wanted, "%s=%s" % (variable, text.strip())
     for item in os.environ.get("DD_PATCH_MODULES", "").split(","):
-        each, _, wanted = item.partition(":")
-        if each.strip() in names and _truth(wanted) is not None:
-            return _truth(wanted), "DD_PATCH_MODULES=%s" % item.strip()
+        each, _, text = item.partition(":")
+        wanted = _truth(text, "DD_PATCH_MODULES") if each.strip() in names else None
+        if wanted is not None:
+            return wanted, "DD_PATCH_MODULES=%s" % item.strip()
     return None
 
 
@@ -157,7 +178,7 @@ def refusal(instrumentation):
     """What says, in Datadog's words, that an instrumentation of OpenTelemetry is not wanted; None where nothing does."""
     own = instrumentation.replace("-", "_")
     names = [name for name, other in _OTEL_NAMES.items() if other == instrumentation] or [own]
-    names = [each for name in names for each in _names(name)] + [name for name in (_OTHER_NAMES.get(own),) if name]
+    names = [each for name in names for each in _names(name)] + [name for name in (_DATADOG_NAMES.get(own),) if name]
     for each in names:
         if each in _wanted:
             return None if _wanted[each] else "patch(%s=False)" % each

@@ -126,3 +126,24 @@ fn what_sqlalchemy_executes() {
         assert_eq!((of_engine.len(), seen.len() - of_engine.len()), expected, "{driver}: {seen:?}");
     }
 }
+
+/// What is switched off by what Datadog's tracer would call it has no spans, whoever would make them.
+#[test]
+fn an_instrumentation_by_its_own_name() {
+    let script = "import urllib.request, http.server, threading\n\
+        server = http.server.HTTPServer(('127.0.0.1', 0), http.server.SimpleHTTPRequestHandler)\n\
+        server.RequestHandlerClass.log_message = lambda *_: None\n\
+        threading.Thread(target=server.serve_forever, daemon=True).start()\n\
+        urllib.request.urlopen('http://127.0.0.1:%d/' % server.server_port).read()\n";
+    for (name, value, expected) in [
+        ("DD_TRACE_URLLIB3_ENABLED", "false", 1),
+        ("DD_TRACE_URLLIB_ENABLED", "false", 0),
+        ("DD_PATCH_MODULES", "urllib:false", 0),
+        ("DD_TRACE_HTTPLIB_ENABLED", "no", 0),
+    ] {
+        let mut sandbox = with_instrumentation("urllib");
+        sandbox.set(name, value);
+        run(&sandbox, script, "");
+        assert_eq!(told(&sandbox, "url.full", "http.url").len(), expected, "{name}={value}");
+    }
+}

@@ -80,6 +80,57 @@ fn the_program_has_a_say() {
     assert_eq!(only(&spans, |_| true).text("service.name"), Some("files"));
 }
 
+/// Settings are read as Datadog's tracer reads them, under all names that are in the table, and what was probably meant otherwise
+/// is told of.
+#[test]
+fn words_and_names() {
+    let script = "import sqlite3, sys, urllib.request\n\
+        sqlite3.connect(':memory:').execute('SELECT 1')\n\
+        import http.server, threading\n\
+        class Echo(http.server.BaseHTTPRequestHandler):\n\
+        \x20   def do_GET(self): self.send_response(204); self.end_headers()\n\
+        \x20   def log_message(self, *_): pass\n\
+        server = http.server.HTTPServer(('127.0.0.1', 0), Echo)\n\
+        threading.Thread(target=server.serve_forever, daemon=True).start()\n\
+        urllib.request.urlopen('http://127.0.0.1:%d/' % server.server_port)\n";
+    let both = ["client GET", "client SELECT"];
+    for (name, value, left, complains) in [
+        ("DD_TRACE_SQLITE3_ENABLED", "off", &both[..1], true),
+        ("DD_TRACE_SQLITE_ENABLED", "no", &both[..1], true),
+        ("DD_TRACE_SQLITE3_ENABLED", "True", &both, false),
+        ("DD_TRACE_SQLITE3_ENABLED", "", &both, false),
+        ("DD_PATCH_MODULES", "sqlite3:disabled", &both[..1], true),
+        ("DD_PATCH_MODULES", "sqlite3", &both, false),
+        ("DD_TRACE_URLLIB_ENABLED", "false", &both[1..], false),
+        ("DD_PATCH_MODULES", "urllib:false", &both[1..], false),
+    ] {
+        let mut sandbox = sandbox();
+        sandbox.set("DD_TRACE_NATIVE_ENABLED", "false").set("DD_TRACE_DEBUG", "true").set(name, value);
+        let outcome = sandbox.run_traced([&python(), "-c", script]);
+        assert_eq!(outcome.code, Some(0), "{name}={value}: {outcome:?}");
+        assert_eq!(outcome.err().matches("counts as false").count(), usize::from(complains), "{outcome:?}");
+        let mut seen: Vec<String> = sandbox.spans().iter().map(|span| format!("{} {}", span.kind, span.name)).collect();
+        seen.sort();
+        assert_eq!(seen, left, "{name}={value}");
+    }
+}
+
+/// `patch` takes all names of our table, and refuses only to switch on what there cannot be.
+#[test]
+fn names_that_patch_takes() {
+    let script = "import ddtrace\n\
+        from ddtrace._monkey import ModuleNotFoundException\n\
+        ours = 'flask django fastapi starlette aiohttp wsgi asgi requests urllib3 httpx aiohttp_client httplib urllib '\n\
+        ours += 'sqlite3 psycopg psycopg2 pymysql jinja2 redis'\n\
+        for wanted in (False, True): ddtrace.patch(**dict.fromkeys(ours.split(), wanted))\n\
+        ddtrace.patch(nothing=False)\n\
+        try: ddtrace.patch(nothing=True)\n\
+        except ModuleNotFoundException as error: print(error)\n";
+    let outcome = sandbox().run_traced([&python(), "-c", script]);
+    assert_eq!((outcome.code, outcome.err().as_str()), (Some(0), ""), "{outcome:?}");
+    assert_eq!(outcome.out(), "nothing does not have automatic instrumentation\n");
+}
+
 /// Datadog's own tracer: from when it is imported on, nothing is recorded twice.
 #[test]
 fn another_tracer_comes_first() {

@@ -32,8 +32,9 @@ is_asked_for = is_otel_asked_for or _is_true("DD_LOGS_INJECTION")
 
 def is_wanted(name):
     """Whether log records of a library are to have the fields."""
-    switched_off = _is_false("DD_TRACE_%s_ENABLED" % name.upper())
-    return not switched_off and (is_otel_asked_for or not is_datadog_refused)
+    # As of all integrations, what is neither true nor 1 is false.
+    is_on = os.environ.get("DD_TRACE_%s_ENABLED" % name.upper(), "").strip().lower() in ("", "true", "1")
+    return is_on and (is_otel_asked_for or not is_datadog_refused)
 
 
 def imported(logging):

@@ -10,8 +10,9 @@ def patch(raise_errors=True, **modules):
     from ddtrace_run import integrations
 
     unknown = [name for name in modules if not integrations.is_known(name)]
-    if unknown and raise_errors:
-        raise ModuleNotFoundException(f"{unknown[0]} does not have automatic instrumentation")
+    refused = [name for name in unknown if modules[name]]
+    if refused and raise_errors:
+        raise ModuleNotFoundException(f"{refused[0]} does not have automatic instrumentation")
     integrations.switch({name: bool(wanted) for name, wanted in modules.items() if name not in unknown})
 
 
