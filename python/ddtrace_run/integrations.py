@@ -236,6 +236,9 @@ def _leave(name):
     from ddtrace_run import _native
 
     left = _LEFT.get(name)
+    if left == "requests" and is_on(name):
+        # Whoever imports it need not serve by it: it says so with the first request that it has.
+        return
     if left is None and not (is_on(name) and _is_distributed(name)):
         left = _LEFT_IF_OFF.get(name)
     if left is not None:

@@ -5,6 +5,7 @@ use crate::published;
 use crate::span::Span;
 use crate::spared::spared;
 use crate::store::{self, Active};
+use crate::tasks;
 use crate::variable::Variable;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -101,7 +102,7 @@ fn put_around(item: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = item.py();
     // The context and not the span, which may have ended by then: what is done then is under it all the same.
     let (context, lent) = match store::active(py)? {
-        Active::Nothing => return Ok(()),
+        Active::Nothing => return put_around_for_request(item),
         Active::Span(span) => (Span::context(&span)?, published::lend(py, span.get())),
         Active::Context(context) => (context, 0),
     };
@@ -109,6 +110,25 @@ fn put_around(item: &Bound<'_, PyAny>) -> PyResult<()> {
         Some(binding) => (binding.variable(), binding.with_incoming(py, binding.current(py)?.as_ref(), &context)?),
         None => (store::ours(py)?, context.into_any()),
     };
+    run_with(item, variable, value, lent)
+}
+
+/// Where nothing is active but the thread serves a request of which connections tell, the work is for that one.
+fn put_around_for_request(item: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = item.py();
+    match tasks::request_to_hand_on(py) {
+        0 => Ok(()),
+        request => run_with(item, tasks::variable(py)?, request.into_pyobject(py)?.into_any(), request),
+    }
+}
+
+fn run_with(
+    item: &Bound<'_, PyAny>,
+    variable: &'static Variable,
+    value: Bound<'_, PyAny>,
+    lent: u64,
+) -> PyResult<()> {
+    let py = item.py();
     let handed_on = HandedOn {
         item: PyWeakrefReference::new(item)?.unbind(),
         run: item.get_type().getattr(intern!(py, "run"))?.unbind(),

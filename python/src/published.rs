@@ -55,6 +55,15 @@ pub(crate) fn leave(what: &str) -> PyResult<()> {
     Ok(())
 }
 
+/// The program has a span of a request that has reached it: connections need tell no more of others.
+pub(crate) fn leave_requests() {
+    static ARE_LEFT: AtomicBool = AtomicBool::new(false);
+    let engine = engine();
+    if engine.resolution.config.native == Native::Auto && !ARE_LEFT.swap(true, Ordering::Relaxed) {
+        engine.tracer.leave_natively(LEFT_REQUESTS);
+    }
+}
+
 /// This is active from now on, in the context of that address.
 pub(crate) fn publish(py: Python<'_>, active: &Active<'_>, context: usize) {
     if !is_wanted() {

@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 const MOST_CALLERS: usize = 64;
 
 /// Where a task has its request: the handle of that.
-fn variable(py: Python<'_>) -> PyResult<&'static Variable> {
+pub(crate) fn variable(py: Python<'_>) -> PyResult<&'static Variable> {
     static REQUEST: PyOnceLock<Variable> = PyOnceLock::new();
     REQUEST.get_or_make(py, || Variable::new(py, "ddtrace_run_request"))
 }
@@ -45,6 +45,18 @@ pub(crate) fn request_here(py: Python<'_>, peer: Option<SocketAddr>) -> NativeRe
 pub(crate) fn request_of_context(py: Python<'_>) -> Option<u64> {
     let known = variable(py).and_then(|variable| variable.get(py)).ok()??.extract::<u64>().ok()?;
     engine().tracer.is_open_natively(known).then_some(known)
+}
+
+/// The handle of the request that what is handed to another thread here is for; 0 where nobody knows.
+pub(crate) fn request_to_hand_on(py: Python<'_>) -> u64 {
+    if !is_wanted() {
+        return 0;
+    }
+    match find_request(py) {
+        Ok(NativeRequest::Known(number)) => number,
+        Ok(NativeRequest::OfThread) => engine().tracer.served_natively(),
+        _ => 0,
+    }
 }
 
 fn find_request(py: Python<'_>) -> PyResult<NativeRequest> {

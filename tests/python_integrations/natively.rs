@@ -126,6 +126,27 @@ fn the_server_of_python_itself() {
     assert_eq!(trees(&sandbox.spans()), ["server GET".to_owned(), format!("server GET < {SPAN_ID}")]);
 }
 
+/// What is imported need not be what the program serves by; and a pool's thread works for the request that has handed work to it.
+#[test]
+fn what_is_imported_and_not_served_by_says_nothing() {
+    for module in ["werkzeug", "wsgiref.simple_server", "flask"] {
+        let mut sandbox = sandbox();
+        let (root, back, port) = (files(&sandbox), free_port(), free_port());
+        let behind = python_server(&mut sandbox, false, back, &root);
+        sandbox.set("BACK", back.to_string());
+        let (python, program, port_text) = (python(), program("beside.py"), port.to_string());
+        let server = Server::of(&mut sandbox, true, "web", port, &[&python, &program, &port_text, module]);
+        for _ in 0..2 {
+            assert_eq!(ask(port, "/", PARENT).0, 200);
+        }
+        drop((server, behind));
+        let below = format!("server GET < {SPAN_ID}");
+        let asked = format!("client GET < {below}");
+        let expected = [&asked, &asked, &asked, &asked, &below, &below];
+        assert_eq!(trees(&sandbox.spans()).iter().collect::<Vec<_>>(), expected, "{module}");
+    }
+}
+
 /// Where Datadog's own tracer is, connections tell nothing, and what it does to functions works.
 #[test]
 fn nothing_is_told_beside_datadogs_tracer() {

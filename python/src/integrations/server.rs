@@ -4,6 +4,7 @@ use super::describe::{Told, tag_headers};
 use super::{Call, Integration};
 use crate::engine::engine;
 use crate::headers::{self, Headers};
+use crate::published;
 use crate::span::Span;
 use crate::store::{self, Active};
 use ddtrace::http::{self, Peer, Request};
@@ -63,6 +64,7 @@ impl Integration {
             http::describe_server(&mut Told(data), request, headers, engine().resolution.config.client_address());
             tag_headers(data, headers, REQUEST_HEADER);
         })?;
+        published::leave_requests();
         Ok(Begun::Traced(Call::new(span, SpanKind::Server, &before)))
     }
 
