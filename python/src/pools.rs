@@ -122,12 +122,7 @@ fn put_around_for_request(item: &Bound<'_, PyAny>) -> PyResult<()> {
     }
 }
 
-fn run_with(
-    item: &Bound<'_, PyAny>,
-    variable: &'static Variable,
-    value: Bound<'_, PyAny>,
-    lent: u64,
-) -> PyResult<()> {
+fn run_with(item: &Bound<'_, PyAny>, variable: &'static Variable, value: Bound<'_, PyAny>, lent: u64) -> PyResult<()> {
     let py = item.py();
     let handed_on = HandedOn {
         item: PyWeakrefReference::new(item)?.unbind(),
