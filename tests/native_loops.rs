@@ -95,6 +95,35 @@ fn a_loop_that_leaves_requests_open_has_jobs_of_its_own() {
     }
 }
 
+/// A server that answers each request at once may have others half read meanwhile.
+#[test]
+fn a_request_that_comes_slowly_takes_nobodys_parents() {
+    let mut sandbox = sandbox();
+    let root = files(&sandbox);
+    let [back, port] = [free_port(), free_port()];
+    let backend = python_server(&mut sandbox, false, back, &root);
+    let script = sandbox.path().join("asks.php");
+    let text = format!("<?php echo file_get_contents('http://127.0.0.1:{back}/short');");
+    std::fs::write(&script, text).expect("a file");
+    let (address, script) = (format!("127.0.0.1:{port}"), script.display().to_string());
+    let server = Server::of(&mut sandbox, true, "php", port, &["php", "-S", &address, &script]);
+    let get = |sandbox: &mut Sandbox| curl(sandbox, false, &[&format!("http://{address}/")]);
+    get(&mut sandbox);
+    let mut slow = TcpStream::connect(("127.0.0.1", port)).expect("the server listens");
+    slow.write_all(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nConnection: close\r\n\r\nab")
+        .expect("it is sent");
+    get(&mut sandbox);
+    slow.write_all(b"cde").expect("it is sent");
+    slow.read_to_string(&mut String::new()).expect("it is answered");
+    get(&mut sandbox);
+    drop((server, backend));
+    let spans = sandbox.spans();
+    let all: Vec<_> = asked(&spans, "php").collect();
+    assert_eq!(all.len(), 4, "{all:#?}");
+    let served = |id: &String| spans.iter().any(|span| span.kind == "server" && span.span_id == *id);
+    assert!(all.iter().all(|span| span.parent_id.as_ref().is_some_and(served)), "{all:#?}");
+}
+
 /// Somebody who speaks first, as servers of mail do. Gives his port.
 fn greeter() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");

@@ -215,7 +215,6 @@ fn become_process(span: SpanId, parent: SpanId) {
     thread::current().reset();
     tracer::become_child();
     libraries::become_child();
-    net::become_child();
     RANDOM.reseed();
     PID.store(pid, Ordering::Relaxed);
     PPID.store(sys::getppid(), Ordering::Relaxed);

@@ -147,6 +147,27 @@ fn what_is_imported_and_not_served_by_says_nothing() {
     }
 }
 
+/// Statements that an integration tells of are for the request that connections tell of, and so is what comes after them.
+#[test]
+fn what_is_left_to_an_integration_is_for_the_same_request() {
+    let mut sandbox = sandbox();
+    let (database, socket) = postgres(&sandbox);
+    let (root, back, port) = (files(&sandbox), free_port(), free_port());
+    let behind = python_server(&mut sandbox, false, back, &root);
+    sandbox.set("BACK", back.to_string()).set("DATABASE", socket);
+    let (python, program, port_text) = (python(), program("beside.py"), port.to_string());
+    let server = Server::of(&mut sandbox, true, "web", port, &[&python, &program, &port_text, "json"]);
+    for _ in 0..2 {
+        assert_eq!(ask(port, "/", PARENT).0, 200);
+    }
+    drop((server, behind, database));
+    let below = format!("server GET < {SPAN_ID}");
+    let of_one = [format!("client GET < {below}"), format!("client SELECT < {below}")];
+    let expected: Vec<String> =
+        of_one.iter().flat_map(|each| vec![each.clone(); 4]).chain([below.clone(), below.clone()]).collect();
+    assert_eq!(trees(&sandbox.spans()), expected);
+}
+
 /// Where Datadog's own tracer is, connections tell nothing, and what it does to functions works.
 #[test]
 fn nothing_is_told_beside_datadogs_tracer() {

@@ -86,7 +86,11 @@ pub(crate) unsafe extern "C" fn select(count: i32, reads: Set, writes: Set, othe
     // SAFETY: the host's own sets.
     unsafe { selects(count, [reads, writes, others]) };
     // SAFETY: the host's own arguments.
-    net::while_polling(|| two_words(timeout, 1000), || unsafe { real(count, reads, writes, others, timeout) })
+    net::while_polling(
+        || two_words(timeout, 1000),
+        || count > 0,
+        || unsafe { real(count, reads, writes, others, timeout) },
+    )
 }
 
 /// # Safety
@@ -107,7 +111,11 @@ pub(crate) unsafe extern "C" fn pselect(
     // SAFETY: the host's own sets.
     unsafe { selects(count, [reads, writes, others]) };
     // SAFETY: the host's own arguments.
-    net::while_polling(|| two_words(timeout, 1), || unsafe { real(count, reads, writes, others, timeout, mask) })
+    net::while_polling(
+        || two_words(timeout, 1),
+        || count > 0,
+        || unsafe { real(count, reads, writes, others, timeout, mask) },
+    )
 }
 
 /// # Safety
@@ -120,7 +128,14 @@ unsafe fn polled(
     call: impl FnOnce() -> i32,
 ) -> i32 {
     const EINTR: i32 = 4;
-    let result = net::while_polling(at_most, call);
+    // SAFETY: asked for when the kernel has read so many.
+    let waited_for = || unsafe { core::slice::from_raw_parts(entries, usize::try_from(count).unwrap_or(0)) };
+    let for_answer = || {
+        count > 0
+            && !entries.is_null()
+            && waited_for().iter().any(|entry| net::may_ask(entry.fd) && net::is_watched(entry.fd))
+    };
+    let result = net::while_polling(at_most, for_answer, call);
     // Afterwards, as the kernel has read the entries then, whose descriptors stay as they are.
     if net::serves_something() && (result >= 0 || table::errno() == EINTR) && !entries.is_null() {
         // SAFETY: the kernel has read so many.

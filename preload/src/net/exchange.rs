@@ -112,9 +112,6 @@ impl Exchanges {
                     return native::lost();
                 }
                 let span = self.begin(&request, fd);
-                if self.is_accepted && span != 0 {
-                    waits::request_came();
-                }
                 self.push(Exchange { span, request: self.served });
             }
             Event::Response(response) => {
@@ -155,17 +152,19 @@ impl Exchanges {
     }
 
     fn begin_database(&mut self, fd: i32, kind: u32, describe: impl Fn(&mut Told<'_>, &Address)) -> u64 {
+        // Also of what is left to others: what is asked for after the answer is for the same request.
+        let (owner, is_certain) = self.take_owner();
         if left::is_left(kind) {
             return 0;
         }
         self.know_peer(fd);
-        let (owner, is_certain) = self.take_owner();
         native::begin_client(owner, is_certain, self.asked_unix_ns, None, &mut |told| describe(told, &self.peer)).span
     }
 
     /// Begins the span of a request that comes in or is about to go out.
     pub(super) fn begin_http(&mut self, head: &crate::protocol::http::RequestHead<'_>, fd: i32) -> Begun {
         if left::is_left(if self.is_accepted { LEFT_REQUESTS } else { LEFT_HTTP }) {
+            let _ = self.take_owner();
             return Begun::NOTHING;
         }
         self.know_peer(fd);
@@ -208,9 +207,6 @@ impl Exchanges {
     fn end(&self, span: u64, answer: &Answer, end: &End) {
         if span == 0 {
             return;
-        }
-        if self.is_accepted {
-            waits::request_went();
         }
         let outcome = http::Outcome::of(answer.status, end, self.is_accepted, self.why);
         if self.is_database {
@@ -258,9 +254,6 @@ impl Exchanges {
     /// The connection is not understood any more: what is open ends here, and nothing is said of how.
     pub(super) fn give_up(&mut self) {
         while let Some((exchange, _)) = self.pop() {
-            if self.is_accepted && exchange.span != 0 {
-                waits::request_went();
-            }
             native::end(exchange.span, false, &mut |_| {});
         }
         self.abandon_prepared();

@@ -231,11 +231,6 @@ pub(crate) unsafe fn connected(fd: i32, address: *const u8, length: u32, is_done
     }
 }
 
-/// In a forked child.
-pub(crate) fn become_child() {
-    waits::become_child();
-}
-
 /// The program closes a descriptor, or puts something else in its place.
 pub(crate) fn closing(fd: i32) {
     if ENABLED.load(Ordering::Relaxed) && waits::is_listener(fd) && may_change() {

@@ -449,6 +449,10 @@ pub(crate) unsafe fn sent(place: Place, vectors: &[Vector], result: isize, errno
         }
         traffic.exchanges.asked_unix_ns = 0;
         traffic.note_part_of_head(place);
+        if !traffic.is_accepted {
+            // What was waited for before was no answer to this.
+            waits::has_read_something();
+        }
         if traffic.is_accepted && before != 0 && waits::deals_at_once() {
             has_answered(traffic, before);
         }

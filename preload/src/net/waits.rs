@@ -8,7 +8,7 @@
 use super::{ENABLED, HIGHEST, MOST_DESCRIPTORS, connection, is_enabled, session};
 use crate::thread;
 use crate::tracer::native;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use ddtrace::sys;
 
 /// A bit for each descriptor at which connections were accepted.
@@ -62,9 +62,14 @@ pub(crate) fn while_waiting(at_most: impl FnOnce() -> Option<u64>, call: impl Fn
     while_looping(at_most(), call)
 }
 
-/// By `call` the program waits for some descriptors, `at_most` so many nanoseconds.
+/// By `call` the program waits for some descriptors, `at_most` so many nanoseconds; `for_answer`: one of them is a connection over
+/// which it may have asked.
 #[inline]
-pub(crate) fn while_polling(at_most: impl FnOnce() -> Option<u64>, call: impl FnOnce() -> i32) -> i32 {
+pub(crate) fn while_polling(
+    at_most: impl FnOnce() -> Option<u64>,
+    for_answer: impl FnOnce() -> bool,
+    call: impl FnOnce() -> i32,
+) -> i32 {
     // What it takes to know how long is for those alone who have connections.
     if !is_enabled() || HIGHEST.load(Ordering::Relaxed) == 0 {
         return call();
@@ -74,7 +79,9 @@ pub(crate) fn while_polling(at_most: impl FnOnce() -> Option<u64>, call: impl Fn
         return while_looping(at_most, call);
     }
     let found = call();
-    has_found(found, at_most);
+    if found != 0 || for_answer() {
+        has_found(found, at_most);
+    }
     found
 }
 
@@ -127,12 +134,13 @@ pub(super) fn has_read_something() {
 }
 
 fn while_looping(at_most: Option<u64>, call: impl FnOnce() -> i32) -> i32 {
-    if RUNS_TIMERS.load(Ordering::Relaxed) {
+    if IS_AT_ONCE.load(Ordering::Relaxed) {
         let thread = thread::current();
         // It waits until its next timer runs out, as of the time that it has read when it was last back, right after us. Some
         // read the coarse clock, which is behind the other one: then that is the earlier time, and now the later one.
         let since = thread.waited_ms.load(Ordering::Relaxed);
-        let next = at_most.map_or(u64::MAX, |at_most| since.saturating_add(at_most / 1_000_000));
+        let timer = at_most.filter(|_| RUNS_TIMERS.load(Ordering::Relaxed));
+        let next = timer.map_or(u64::MAX, |at_most| since.saturating_add(at_most / 1_000_000));
         thread.timers_ms.store(next, Ordering::Relaxed);
         let found = call();
         thread.waited_ms.store(native::coarse_ms(), Ordering::Relaxed);
@@ -179,9 +187,6 @@ fn serve_nothing() {
     native::forget_lent();
 }
 
-/// How many requests that have come in are not answered.
-static SERVED: AtomicU32 = AtomicU32::new(0);
-
 /// In this program's loops what comes over a connection is all dealt with at once, before anything else is read: what is asked for
 /// then is for the request that the connection is there for.
 static IS_AT_ONCE: AtomicBool = AtomicBool::new(false);
@@ -207,19 +212,6 @@ pub(super) fn know_program(path: &[u8]) {
     RUNS_TIMERS.store(known.is_some_and(|(_, runs_timers)| *runs_timers), Ordering::Relaxed);
 }
 
-pub(super) fn request_came() {
-    SERVED.fetch_add(1, Ordering::Relaxed);
-}
-
-pub(super) fn request_went() {
-    let _ = SERVED.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| count.checked_sub(1));
-}
-
-/// A forked child serves nothing of its parent's.
-pub(super) fn become_child() {
-    SERVED.store(0, Ordering::Relaxed);
-}
-
 /// Whether what the thread does is for the request that it was seen to read, if it has not waited since. In an event loop that
 /// is so as long as it is seen to be done with each request before it waits: one that leaves them open may have other things
 /// to do for those, or for nobody, before it waits once more.
@@ -230,7 +222,7 @@ pub(super) fn is_certain() -> bool {
     if IS_AT_ONCE.load(Ordering::Relaxed) {
         return is_before_timers();
     }
-    thread::current().waits.load(Ordering::Relaxed) & LEAVES_OPEN == 0 && SERVED.load(Ordering::Relaxed) <= 1
+    thread::current().waits.load(Ordering::Relaxed) & LEAVES_OPEN == 0
 }
 
 /// Whether the thread was seen to wait for other requests.

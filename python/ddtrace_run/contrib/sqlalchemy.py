@@ -14,6 +14,7 @@ def imported(instrumentation):
     """`opentelemetry.instrumentation.sqlalchemy.engine` has been imported."""
     _finder.call_when_imported("sqlalchemy.engine.default", _default_imported)
     _finder.call_when_imported("sqlalchemy.dialects.postgresql.psycopg2", _psycopg2_imported)
+    _finder.call_when_imported("sqlalchemy.dialects.mysql.mysqldb", _mysqldb_imported)
 
 
 def _default_imported(module):
@@ -23,6 +24,11 @@ def _default_imported(module):
 
 def _psycopg2_imported(module):
     _wrap(module.PGDialect_psycopg2, "do_executemany")
+
+
+def _mysqldb_imported(module):
+    """That of PyMySQL is derived from it."""
+    _wrap(module.MySQLDialect_mysqldb, "do_executemany")
 
 
 def _wrap(dialect, name):

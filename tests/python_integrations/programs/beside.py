@@ -1,5 +1,5 @@
 """A server of the standard library, beside what it imports and does not serve by: `beside.py PORT MODULE`. `BACK` is the port of
-another server, which it asks itself and by a thread of a pool."""
+another server, which it asks itself and by a thread of a pool; if there is `DATABASE`, the socket of PostgreSQL, that comes first."""
 
 import importlib
 import os
@@ -10,6 +10,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 importlib.import_module(sys.argv[2])
 pool = ThreadPoolExecutor(1)
+database = None
+if "DATABASE" in os.environ:
+    import psycopg
+
+    database = psycopg.connect(host=os.environ["DATABASE"], user="me", dbname="postgres", autocommit=True)
 
 
 def asks(path):
@@ -19,6 +24,9 @@ def asks(path):
 
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
+        if database is not None:
+            database.execute("SELECT 1")
+            database.execute("SELECT 1")
         asks("short")
         pool.submit(asks, "long").result()
         self.send_response(200)
