@@ -3,6 +3,7 @@
 use ddtrace_test_support::programs::{compile, compile_with, dying_program, python};
 use ddtrace_test_support::sandbox::install;
 use ddtrace_test_support::{Sandbox, Span};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 fn sandbox() -> Sandbox {
@@ -61,7 +62,9 @@ fn with_little_time_to_compute_nothing_is_lost() {
     assert!(waits.contains("spans wait in"), "the limit was reached: {waits}");
     let flushed = sandbox.run_traced(["flush", "--wait", "60"]);
     assert_eq!(flushed.code, Some(0), "{flushed:?}");
-    assert_eq!(sandbox.spans().len(), 2 * 40_001);
+    // What was under way when a sidecar was killed is sent twice.
+    let ids: BTreeSet<String> = sandbox.spans().into_iter().map(|span| span.span_id).collect();
+    assert_eq!(ids.len(), 2 * 40_001);
 }
 
 /// Where the last process that its user may have (`ulimit -u`) is the program, there is no sidecar, and the program runs.

@@ -50,7 +50,9 @@ pub(crate) unsafe fn received(place: Place, vectors: &[Vector], count: usize) {
             waits::has_read_something();
         }
         if traffic.is_accepted && count > 0 {
-            native::set_current_request(traffic.exchanges.current());
+            let request = traffic.exchanges.current();
+            waits::turns_to(request);
+            native::set_current_request(request);
             waits::has_read_request(!traffic.is_in_request());
         }
         Ok(())

@@ -42,7 +42,7 @@ const BY_POLL: u32 = 1;
 const BY_EPOLL: u32 = 2;
 /// that nothing has come in the time for which it has waited last,
 const IN_VAIN: u32 = 4;
-/// that it has waited so while a request was open that it had read whole,
+/// that it has waited so, or read something else, while a request was open that it had read whole,
 const LEAVES_OPEN: u32 = 8;
 /// and that of the request which it has read last not all has come.
 const READS_ON: u32 = 16;
@@ -110,6 +110,18 @@ fn waits_by(means: u32) {
     let after = before | means | if leaves_open { LEAVES_OPEN } else { 0 };
     if after != before {
         waits.fetch_or(after, Ordering::Relaxed);
+    }
+}
+
+/// The thread reads from the connection of this request, perhaps while another one is open that it has read whole.
+pub(super) fn turns_to(request: u64) {
+    let waits = &thread::current().waits;
+    let before = waits.load(Ordering::Relaxed);
+    if before & (BY_POLL | BY_EPOLL) != 0 && before & (LEAVES_OPEN | READS_ON) == 0 {
+        let current = native::current_request();
+        if current != 0 && current != request {
+            waits.fetch_or(LEAVES_OPEN, Ordering::Relaxed);
+        }
     }
 }
 
