@@ -156,7 +156,7 @@ pub fn watch(
         if count < events.len() {
             account.set(Counter::Looked, looked_ns);
         }
-        if told_to_go.is_some_and(|told| is_over || told.elapsed() >= LAST_WORDS) {
+        if told_to_go.is_some_and(|told| told.elapsed() >= LAST_WORDS) {
             return true;
         }
         if cpu_limit.is_some_and(|limit| cpu_time() >= limit) {
@@ -169,7 +169,8 @@ pub fn watch(
         if is_over {
             let since = *quiet_since.get_or_insert_with(Instant::now);
             if since.elapsed() >= LINGER || (supervised && command_ended.is_some()) {
-                return false;
+                // One look alone does not find who is just becoming another program.
+                return told_to_go.is_some();
             }
         } else {
             quiet_since = None;

@@ -85,10 +85,10 @@ pub(crate) unsafe extern "C" fn select(count: i32, reads: Set, writes: Set, othe
     let Some(real) = (unsafe { real::<Select>(Function::Select) }) else { return table::missing() };
     // SAFETY: the host's own sets.
     unsafe { selects(count, [reads, writes, others]) };
-    // SAFETY: the host's own arguments.
     net::while_polling(
         || two_words(timeout, 1000),
         || count > 0,
+        // SAFETY: the host's own arguments.
         || unsafe { real(count, reads, writes, others, timeout) },
     )
 }
@@ -110,10 +110,10 @@ pub(crate) unsafe extern "C" fn pselect(
     let Some(real) = (unsafe { real::<Pselect>(Function::Pselect) }) else { return table::missing() };
     // SAFETY: the host's own sets.
     unsafe { selects(count, [reads, writes, others]) };
-    // SAFETY: the host's own arguments.
     net::while_polling(
         || two_words(timeout, 1),
         || count > 0,
+        // SAFETY: the host's own arguments.
         || unsafe { real(count, reads, writes, others, timeout, mask) },
     )
 }
