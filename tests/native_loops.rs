@@ -168,10 +168,10 @@ fn a_thread_that_waits_still_serves_its_request() {
         "{served:#?}"
     );
     let all: Vec<_> = asked(&spans, "handler").collect();
-    assert_eq!(all.len(), 4 * 6, "{all:#?}");
+    assert_eq!(all.len(), 4 * 8, "{all:#?}");
     for request in served {
         let its = all.iter().filter(|span| span.parent_id.as_ref() == Some(&request.span_id));
-        assert_eq!(its.count(), 6, "{request:#?} {all:#?}");
+        assert_eq!(its.count(), 8, "{request:#?} {all:#?}");
     }
 }
 

@@ -111,8 +111,12 @@ pub const POLL: usize = 7;
 pub const SELECT: usize = 23;
 /// `ppoll(2)`.
 pub const PPOLL: usize = 271;
+/// `epoll_create(2)`.
+pub const EPOLL_CREATE: usize = 213;
 /// `epoll_wait(2)`.
 pub const EPOLL_WAIT: usize = 232;
+/// `epoll_ctl(2)`.
+pub const EPOLL_CTL: usize = 233;
 pub const TGKILL: usize = 234;
 /// `waitid(2)`.
 pub const WAITID: usize = 247;
@@ -136,5 +140,7 @@ pub const GETRANDOM: usize = 318;
 pub const MEMFD_CREATE: usize = 319;
 /// `execveat(2)`.
 pub const EXECVEAT: usize = 322;
+/// `epoll_create1(2)`.
+pub const EPOLL_CREATE1: usize = 291;
 /// `epoll_pwait2(2)`.
 pub const EPOLL_PWAIT2: usize = 441;

@@ -183,6 +183,53 @@ unsafe fn selects(count: i32, sets: [Set; 3]) {
 
 /// # Safety
 ///
+/// As for `epoll_create(2)`.
+#[cfg_attr(preload_so, unsafe(no_mangle))]
+pub(crate) unsafe extern "C" fn epoll_create(size: i32) -> i32 {
+    // SAFETY: the host's own argument.
+    unsafe { created(Function::EpollCreate, size) }
+}
+
+/// # Safety
+///
+/// As for `epoll_create1(2)`.
+#[cfg_attr(preload_so, unsafe(no_mangle))]
+pub(crate) unsafe extern "C" fn epoll_create1(flags: i32) -> i32 {
+    // SAFETY: the host's own argument.
+    unsafe { created(Function::EpollCreate1, flags) }
+}
+
+/// # Safety
+///
+/// `function` is one of the two.
+unsafe fn created(function: Function, argument: i32) -> i32 {
+    type EpollCreate = unsafe extern "C" fn(i32) -> i32;
+    // SAFETY: the type of both.
+    let Some(real) = (unsafe { real::<EpollCreate>(function) }) else { return table::missing() };
+    // SAFETY: the host's own argument.
+    let set = unsafe { real(argument) };
+    if set >= 0 {
+        net::made_set(set);
+    }
+    set
+}
+
+/// # Safety
+///
+/// As for `epoll_ctl(2)`.
+#[cfg_attr(preload_so, unsafe(no_mangle))]
+pub(crate) unsafe extern "C" fn epoll_ctl(set: i32, change: i32, fd: i32, event: *mut c_void) -> i32 {
+    type EpollCtl = unsafe extern "C" fn(i32, i32, i32, *mut c_void) -> i32;
+    // SAFETY: the type of epoll_ctl.
+    let Some(real) = (unsafe { real::<EpollCtl>(Function::EpollCtl) }) else { return table::missing() };
+    // Before: another thread may be waiting.
+    net::puts_into_set(set, fd);
+    // SAFETY: the host's own arguments.
+    unsafe { real(set, change, fd, event) }
+}
+
+/// # Safety
+///
 /// As for `epoll_wait(2)`.
 #[cfg_attr(preload_so, unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn epoll_wait(fd: i32, events: *mut c_void, most: i32, timeout: i32) -> i32 {
@@ -190,7 +237,7 @@ pub(crate) unsafe extern "C" fn epoll_wait(fd: i32, events: *mut c_void, most: i
     // SAFETY: the type of epoll_wait.
     let Some(real) = (unsafe { real::<EpollWait>(Function::EpollWait) }) else { return table::missing() };
     // SAFETY: the host's own arguments.
-    net::while_waiting(|| milliseconds(timeout), || unsafe { real(fd, events, most, timeout) })
+    net::while_waiting(fd, || milliseconds(timeout), || unsafe { real(fd, events, most, timeout) })
 }
 
 /// # Safety
@@ -208,7 +255,7 @@ pub(crate) unsafe extern "C" fn epoll_pwait(
     // SAFETY: the type of epoll_pwait.
     let Some(real) = (unsafe { real::<EpollPwait>(Function::EpollPwait) }) else { return table::missing() };
     // SAFETY: the host's own arguments.
-    net::while_waiting(|| milliseconds(timeout), || unsafe { real(fd, events, most, timeout, mask) })
+    net::while_waiting(fd, || milliseconds(timeout), || unsafe { real(fd, events, most, timeout, mask) })
 }
 
 /// The most nanoseconds that such a wait lasts; `None` for no end.
@@ -248,5 +295,5 @@ pub(crate) unsafe extern "C" fn epoll_pwait2(
     // SAFETY: the type of epoll_pwait2.
     let Some(real) = (unsafe { real::<EpollPwait2>(Function::EpollPwait2) }) else { return table::missing() };
     // SAFETY: the host's own arguments.
-    net::while_waiting(|| two_words(timeout, 1), || unsafe { real(fd, events, most, timeout, mask) })
+    net::while_waiting(fd, || two_words(timeout, 1), || unsafe { real(fd, events, most, timeout, mask) })
 }

@@ -12,6 +12,7 @@ mod address;
 mod connection;
 mod copy;
 mod database;
+mod descriptor_set;
 mod exchange;
 mod http;
 mod left;
@@ -27,7 +28,9 @@ pub(crate) use left::leave;
 pub(crate) use place::Place;
 pub(crate) use receive::{failed, received, received_unseen};
 pub(crate) use send::{Prepared, prepare, sent, sent_unseen, shut};
-pub(crate) use waits::{has_read_elsewhere, serves_something, waited_for, while_polling, while_waiting};
+pub(crate) use waits::{
+    has_read_elsewhere, made_set, puts_into_set, serves_something, waited_for, while_polling, while_waiting,
+};
 
 use crate::libraries;
 use crate::process::{self, Caller};
@@ -233,8 +236,8 @@ pub(crate) unsafe fn connected(fd: i32, address: *const u8, length: u32, is_done
 
 /// The program closes a descriptor, or puts something else in its place.
 pub(crate) fn closing(fd: i32) {
-    if ENABLED.load(Ordering::Relaxed) && waits::is_listener(fd) && may_change() {
-        waits::forget_listener(fd);
+    if ENABLED.load(Ordering::Relaxed) {
+        waits::forget(fd);
     }
     if is_watched(fd) && may_change() {
         forget(fd);
@@ -247,6 +250,9 @@ pub(crate) fn duplicated(fd: i32, new: i32) {
         return;
     }
     closing(new);
+    if ENABLED.load(Ordering::Relaxed) {
+        waits::duplicated(fd);
+    }
     if is_watched(fd) && may_change() {
         lose(fd);
     }

@@ -1,39 +1,62 @@
 //! Where a program waits: what it does after that need not be for the request that its thread serves.
 //!
-//! Whoever waits by `epoll` waits for anything. By `poll` and `select` many wait that serve one request in each thread: for a
+//! Whoever waits by `epoll` waits for anything, but for a set that was made while a request is served (to wait for a connection
+//! to a database, or to run an event loop for that request), into which nothing was put from which requests come. By `poll` and `select` many wait that serve one request in each thread: for a
 //! server that they have asked, for a child's output. Other requests come from where connections come from, and over those
 //! that are accepted; so a thread that waits there while it serves a request is an event loop's, and from then on what it waits
 //! for besides is not taken for the request's either.
 
-use super::{ENABLED, HIGHEST, MOST_DESCRIPTORS, connection, is_enabled, session};
+use super::descriptor_set::DescriptorSet;
+use super::{ACCEPTED, ENABLED, HIGHEST, connection, is_enabled, may_change, session, word_of};
 use crate::thread;
 use crate::tracer::native;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 use ddtrace::sys;
 
-/// A bit for each descriptor at which connections were accepted.
-static LISTENERS: [AtomicU64; MOST_DESCRIPTORS / 64] = [const { AtomicU64::new(0) }; MOST_DESCRIPTORS / 64];
+/// Where connections were accepted.
+static LISTENERS: DescriptorSet = DescriptorSet::new();
 
-fn listener(fd: i32) -> Option<(&'static AtomicU64, u64)> {
-    // A negative number is a large one.
-    Some((LISTENERS.get(fd as u32 as usize / 64)?, 1 << (fd as u32 % 64)))
-}
-
-pub(super) fn is_listener(fd: i32) -> bool {
-    listener(fd).is_some_and(|(word, bit)| word.load(Ordering::Relaxed) & bit != 0)
-}
+/// The sets of `epoll` that were made by a thread while it served a request, as long as no requests come from what is in them.
+static OWN: DescriptorSet = DescriptorSet::new();
 
 pub(super) fn note_listener(fd: i32) {
-    if let Some((word, bit)) = listener(fd)
-        && word.load(Ordering::Relaxed) & bit == 0
-    {
-        word.fetch_or(bit, Ordering::Relaxed);
+    LISTENERS.insert(fd);
+}
+
+/// The program has made a set of `epoll`.
+pub(crate) fn made_set(fd: i32) {
+    // The number may be known from one that was closed unseen.
+    if serves_something() && is_enabled() && may_change() { OWN.insert(fd) } else { OWN.remove(fd) }
+}
+
+/// The program puts a descriptor into a set of `epoll`.
+#[inline]
+pub(crate) fn puts_into_set(set: i32, fd: i32) {
+    if OWN.contains(set) {
+        looks_into_set(set, fd);
     }
 }
 
-pub(super) fn forget_listener(fd: i32) {
-    if let Some((word, bit)) = listener(fd) {
-        word.fetch_and(!bit, Ordering::Relaxed);
+#[cold]
+fn looks_into_set(set: i32, fd: i32) {
+    let is_accepted = || word_of(fd).is_some_and(|word| word.load(Ordering::Relaxed) & ACCEPTED != 0);
+    if (LISTENERS.contains(fd) || is_accepted()) && may_change() {
+        OWN.remove(set);
+    }
+}
+
+/// The set has another number as well, by which it can be changed unseen.
+pub(super) fn duplicated(fd: i32) {
+    if OWN.contains(fd) && may_change() {
+        OWN.remove(fd);
+    }
+}
+
+/// The descriptor is closed, or about to be.
+pub(super) fn forget(fd: i32) {
+    if (LISTENERS.contains(fd) || OWN.contains(fd)) && may_change() {
+        LISTENERS.remove(fd);
+        OWN.remove(fd);
     }
 }
 
@@ -50,11 +73,14 @@ const READS_ON: u32 = 16;
 /// Whether any thread was seen to be an event loop's.
 static ARE_LOOPS: AtomicBool = AtomicBool::new(false);
 
-/// By `call` the program waits for whatever comes next on many descriptors, `at_most` so many nanoseconds: what it does then need
-/// not be for the present request.
-pub(crate) fn while_waiting(at_most: impl FnOnce() -> Option<u64>, call: impl FnOnce() -> i32) -> i32 {
+/// By `call` the program waits for whatever comes next on what is in a set of `epoll`, `at_most` so many nanoseconds: what it does
+/// then need not be for the present request, if the set was not made for that.
+pub(crate) fn while_waiting(set: i32, at_most: impl FnOnce() -> Option<u64>, call: impl FnOnce() -> i32) -> i32 {
     if !is_enabled() {
         return call();
+    }
+    if OWN.contains(set) {
+        return while_polling(at_most, || true, call);
     }
     ARE_LOOPS.store(true, Ordering::Relaxed);
     waits_by(BY_EPOLL);
@@ -261,7 +287,7 @@ enum Awaited {
 }
 
 fn awaited(fd: i32, request: u64) -> Awaited {
-    if is_listener(fd) {
+    if LISTENERS.contains(fd) {
         return Awaited::Other;
     }
     let Some(connection) = connection(fd) else { return Awaited::Unknown };

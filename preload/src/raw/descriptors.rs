@@ -57,6 +57,9 @@ calls! {
         PPOLL(entries, count, timeout, mask, MASK);
     select(count: i32, reads: Buffer, writes: Buffer, others: Buffer, timeout: Buffer) -> i32 =
         SELECT(count, reads, writes, others, timeout);
+    epoll_create(size: i32) -> i32 = EPOLL_CREATE(size);
+    epoll_create1(flags: i32) -> i32 = EPOLL_CREATE1(flags);
+    epoll_ctl(set: i32, change: i32, fd: i32, event: Buffer) -> i32 = EPOLL_CTL(set, change, fd, event);
     epoll_wait(fd: i32, events: Buffer, most: i32, timeout: i32) -> i32 = EPOLL_WAIT(fd, events, most, timeout);
     epoll_pwait(fd: i32, events: Buffer, most: i32, timeout: i32, mask: Buffer) -> i32 =
         EPOLL_PWAIT(fd, events, most, timeout, mask, MASK);
@@ -103,6 +106,9 @@ pub(super) fn stand_in(function: Function) -> Option<usize> {
         Function::Poll | Function::PollChk => poll as *const () as usize,
         Function::Ppoll | Function::PpollChk => ppoll as *const () as usize,
         Function::Select => select as *const () as usize,
+        Function::EpollCreate => epoll_create as *const () as usize,
+        Function::EpollCreate1 => epoll_create1 as *const () as usize,
+        Function::EpollCtl => epoll_ctl as *const () as usize,
         Function::EpollWait => epoll_wait as *const () as usize,
         Function::EpollPwait => epoll_pwait as *const () as usize,
         Function::EpollPwait2 => epoll_pwait2 as *const () as usize,
