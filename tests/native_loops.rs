@@ -175,6 +175,32 @@ fn a_thread_that_waits_still_serves_its_request() {
     }
 }
 
+/// Of a set that threads share, each may go on with what is another one's.
+#[test]
+fn a_thread_that_waits_for_others_as_well_does_not_ask_for_its_own_request() {
+    let mut sandbox = sandbox();
+    let root = files(&sandbox);
+    let [back, port] = [free_port(), free_port()];
+    let backend = python_server(&mut sandbox, false, back, &root);
+    let (script, ports) = (program("lends_a_hand.py"), [port, back].map(|port| port.to_string()));
+    let server = Server::of(&mut sandbox, true, "threads", port, &["python3", &script, &ports[0], &ports[1]]);
+    let url = format!("http://127.0.0.1:{port}/first");
+    let mut first = sandbox.bare(["curl", "-sS", &url]).stdout(Stdio::null()).spawn().expect("curl");
+    curl(&mut sandbox, false, &[&format!("http://127.0.0.1:{port}/second")]);
+    assert!(first.wait().expect("it ends").success());
+    drop((server, backend));
+    let spans = sandbox.spans();
+    let of = |query: &str| {
+        only(&spans, |span| {
+            span.resource["service.name"] == "threads" && span.text("url.full").is_some_and(|url| url.ends_with(query))
+        })
+    };
+    let served = |path: &str| only(&spans, |span| span.kind == "server" && span.text("url.path") == Some(path));
+    assert_eq!(of("own").parent_id.as_ref(), Some(&served("/first").span_id));
+    assert_eq!(of("one").parent_id.as_ref(), Some(&served("/second").span_id));
+    assert_eq!(of("two").parent_id, None);
+}
+
 /// What a thread asks for after it has taken in a new connection is not for the request that it has handed to another thread.
 #[test]
 fn a_thread_that_hands_requests_on_serves_none_of_them() {

@@ -222,8 +222,9 @@ pub(crate) unsafe extern "C" fn epoll_ctl(set: i32, change: i32, fd: i32, event:
     type EpollCtl = unsafe extern "C" fn(i32, i32, i32, *mut c_void) -> i32;
     // SAFETY: the type of epoll_ctl.
     let Some(real) = (unsafe { real::<EpollCtl>(Function::EpollCtl) }) else { return table::missing() };
+    const EPOLL_CTL_DEL: i32 = 2;
     // Before: another thread may be waiting.
-    net::puts_into_set(set, fd);
+    net::changes_set(set, change == EPOLL_CTL_DEL, fd);
     // SAFETY: the host's own arguments.
     unsafe { real(set, change, fd, event) }
 }

@@ -17,6 +17,7 @@ mod exchange;
 mod http;
 mod left;
 mod memory;
+mod own_sets;
 mod place;
 mod receive;
 mod rewrite;
@@ -25,12 +26,11 @@ pub(crate) mod session;
 mod waits;
 
 pub(crate) use left::leave;
+pub(crate) use own_sets::{changes_set, made_set};
 pub(crate) use place::Place;
 pub(crate) use receive::{failed, received, received_unseen};
 pub(crate) use send::{Prepared, prepare, sent, sent_unseen, shut};
-pub(crate) use waits::{
-    has_read_elsewhere, made_set, puts_into_set, serves_something, waited_for, while_polling, while_waiting,
-};
+pub(crate) use waits::{has_read_elsewhere, serves_something, waited_for, while_polling, while_waiting};
 
 use crate::libraries;
 use crate::process::{self, Caller};
@@ -239,6 +239,7 @@ pub(crate) fn closing(fd: i32) {
     if ENABLED.load(Ordering::Relaxed) {
         waits::forget(fd);
     }
+    own_sets::forget(fd);
     if is_watched(fd) && may_change() {
         forget(fd);
     }
@@ -250,9 +251,7 @@ pub(crate) fn duplicated(fd: i32, new: i32) {
         return;
     }
     closing(new);
-    if ENABLED.load(Ordering::Relaxed) {
-        waits::duplicated(fd);
-    }
+    own_sets::forget(fd);
     if is_watched(fd) && may_change() {
         lose(fd);
     }

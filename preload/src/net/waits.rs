@@ -1,13 +1,12 @@
 //! Where a program waits: what it does after that need not be for the request that its thread serves.
 //!
-//! Whoever waits by `epoll` waits for anything, but for a set that was made while a request is served (to wait for a connection
-//! to a database, or to run an event loop for that request), into which nothing was put from which requests come. By `poll` and `select` many wait that serve one request in each thread: for a
+//! Whoever waits by `epoll` waits for anything, but for a [set of the request's own](super::own_sets). By `poll` and `select` many wait that serve one request in each thread: for a
 //! server that they have asked, for a child's output. Other requests come from where connections come from, and over those
 //! that are accepted; so a thread that waits there while it serves a request is an event loop's, and from then on what it waits
 //! for besides is not taken for the request's either.
 
 use super::descriptor_set::DescriptorSet;
-use super::{ACCEPTED, ENABLED, HIGHEST, connection, is_enabled, may_change, session, word_of};
+use super::{ENABLED, HIGHEST, connection, is_enabled, may_change, own_sets, session};
 use crate::thread;
 use crate::tracer::native;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -16,47 +15,18 @@ use ddtrace::sys;
 /// Where connections were accepted.
 static LISTENERS: DescriptorSet = DescriptorSet::new();
 
-/// The sets of `epoll` that were made by a thread while it served a request, as long as no requests come from what is in them.
-static OWN: DescriptorSet = DescriptorSet::new();
+pub(super) fn is_listener(fd: i32) -> bool {
+    LISTENERS.contains(fd)
+}
 
 pub(super) fn note_listener(fd: i32) {
     LISTENERS.insert(fd);
 }
 
-/// The program has made a set of `epoll`.
-pub(crate) fn made_set(fd: i32) {
-    // The number may be known from one that was closed unseen.
-    if serves_something() && is_enabled() && may_change() { OWN.insert(fd) } else { OWN.remove(fd) }
-}
-
-/// The program puts a descriptor into a set of `epoll`.
-#[inline]
-pub(crate) fn puts_into_set(set: i32, fd: i32) {
-    if OWN.contains(set) {
-        looks_into_set(set, fd);
-    }
-}
-
-#[cold]
-fn looks_into_set(set: i32, fd: i32) {
-    let is_accepted = || word_of(fd).is_some_and(|word| word.load(Ordering::Relaxed) & ACCEPTED != 0);
-    if (LISTENERS.contains(fd) || is_accepted()) && may_change() {
-        OWN.remove(set);
-    }
-}
-
-/// The set has another number as well, by which it can be changed unseen.
-pub(super) fn duplicated(fd: i32) {
-    if OWN.contains(fd) && may_change() {
-        OWN.remove(fd);
-    }
-}
-
 /// The descriptor is closed, or about to be.
 pub(super) fn forget(fd: i32) {
-    if (LISTENERS.contains(fd) || OWN.contains(fd)) && may_change() {
+    if LISTENERS.contains(fd) && may_change() {
         LISTENERS.remove(fd);
-        OWN.remove(fd);
     }
 }
 
@@ -79,13 +49,22 @@ pub(crate) fn while_waiting(set: i32, at_most: impl FnOnce() -> Option<u64>, cal
     if !is_enabled() {
         return call();
     }
-    if OWN.contains(set) {
-        return while_polling(at_most, || true, call);
+    if own_sets::is_own(set) {
+        let found = while_polling(at_most, || true, call);
+        // Another thread may have put something in meanwhile.
+        if !own_sets::is_own(set) {
+            waits_for_events();
+        }
+        return found;
     }
+    waits_for_events();
+    while_looping(at_most(), call)
+}
+
+fn waits_for_events() {
     ARE_LOOPS.store(true, Ordering::Relaxed);
     waits_by(BY_EPOLL);
     serve_nothing();
-    while_looping(at_most(), call)
 }
 
 /// By `call` the program waits for some descriptors, `at_most` so many nanoseconds; `for_answer`: one of them is a connection over
@@ -287,7 +266,7 @@ enum Awaited {
 }
 
 fn awaited(fd: i32, request: u64) -> Awaited {
-    if LISTENERS.contains(fd) {
+    if is_listener(fd) {
         return Awaited::Other;
     }
     let Some(connection) = connection(fd) else { return Awaited::Unknown };
