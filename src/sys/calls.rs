@@ -55,7 +55,8 @@ fn clock_ns(clock: usize) -> u64 {
     // SAFETY: `time` is a valid, writable timespec on 64-bit Linux.
     unsafe { syscall6(arch::CLOCK_GETTIME, clock, time.as_mut_ptr() as usize, 0, 0, 0, 0) };
     let [seconds, nanos] = time;
-    (seconds as u64).wrapping_mul(1_000_000_000).wrapping_add(nanos as u64)
+    // A clock that was set before the epoch stands at its beginning.
+    u64::try_from(seconds).unwrap_or(0).saturating_mul(1_000_000_000).saturating_add(nanos as u64)
 }
 
 /// What a process has used, as `getrusage(2)` tells.

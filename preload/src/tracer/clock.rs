@@ -37,5 +37,7 @@ fn read(clock: i32) -> Option<u64> {
     // SAFETY: fills in two words; errno is changed only on failure, which these clocks do not have.
     let failed = unsafe { clock_gettime(clock, &raw mut time) } != 0;
     let [seconds, nanoseconds] = time;
-    (!failed).then(|| (seconds as u64).wrapping_mul(1_000_000_000).wrapping_add(nanoseconds as u64))
+    // A clock that was set before the epoch stands at its beginning.
+    let seconds = u64::try_from(seconds).unwrap_or(0);
+    (!failed).then(|| seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds as u64))
 }
