@@ -4,6 +4,7 @@
 use ddtrace_test_support::programs::dying_program;
 use ddtrace_test_support::{Manner, Nobody, Outcome, Receiver, Sandbox, wait_for};
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::path::PathBuf;
 
 /// A sandbox whose spans go to the Agent at this port.
@@ -254,6 +255,30 @@ rm "$state/spool"; cp "$ledger.log" "$state/sidecar.log"
 }
 
 /// Whatever a full disk has left of a segment that was just begun: who looks at it lives.
+/// A log need not be a file on a disk: a pipe that nobody reads, or not any more, holds nothing up.
+#[test]
+fn a_log_that_is_a_pipe_is_not_waited_for() {
+    for is_open in [false, true] {
+        let receiver = Receiver::start(Manner::Takes);
+        let mut sandbox = sandbox(receiver.port);
+        sandbox.set("DD_TRACE_LOG_LEVEL", "trace");
+        let pipe = sandbox.work().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+        // Full, but for what a line is longer than.
+        let reader = is_open.then(|| {
+            let mut both = std::fs::OpenOptions::new().read(true).write(true).open(&pipe).expect("it is opened");
+            both.write_all(&[b'x'; 65_536 - 16]).expect("it has room");
+            both
+        });
+        sandbox.set("DD_TRACE_LOG_FILE", pipe.display().to_string());
+        let program = dying_program(&sandbox);
+        assert_eq!(sandbox.run_traced([&program, "return", "ledger", "100"]).code, Some(0));
+        wait_for("all to be delivered", || (receiver.spans().len() == ids(&sandbox).len()).then_some(()));
+        sandbox.settle();
+        drop(reader);
+    }
+}
+
 #[test]
 fn a_file_that_nothing_was_written_to_can_be_looked_at_on_a_full_disk() {
     let nobody = Nobody::listens();

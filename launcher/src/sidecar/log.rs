@@ -37,7 +37,10 @@ impl Lines {
     }
 
     fn make(&self) -> io::Result<File> {
-        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&self.path)?;
+        // A pipe that nobody reads, or not fast enough, is a disk without room.
+        let mut options = OpenOptions::new();
+        options.append(true).create(true).mode(0o600).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
+        let file = options.open(&self.path)?;
         if let Ok(length) = file.metadata().map(|meta| meta.len())
             && let Ok(length) = length.try_into()
         {
