@@ -409,6 +409,22 @@ fn without_supervision_the_end_is_never_held_up() {
     sandbox.settle();
 }
 
+/// What a service manager addresses to the launcher (`sd_listen_fds`, `sd_watchdog_enabled`) is the program's.
+#[test]
+fn what_a_service_manager_gives_is_the_programs() {
+    let sandbox = sandbox();
+    let script = "export LISTEN_PID=$$ WATCHDOG_PID=$$ LISTEN_FDS=1; exec \"$@\" sh -c \
+                  'test $LISTEN_PID = $$ && test $WATCHDOG_PID = $$ && echo $LISTEN_FDS; LISTEN_PID=7; echo $LISTEN_PID'";
+    for launcher in
+        [&[][..], &[sandbox.launcher()], &[sandbox.launcher(), "--supervise"], &[sandbox.launcher(), "--view"]]
+    {
+        let mut command = sandbox.bare(["bash", "-c", script, "bash"]);
+        assert_eq!(Outcome::of(command.args(launcher)).out(), "1\n7\n", "{launcher:?}");
+    }
+    let others = "LISTEN_PID=7 exec \"$0\" --supervise sh -c 'echo $LISTEN_PID'";
+    assert_eq!(sandbox.run_bare(["bash", "-c", others, sandbox.launcher()]).out(), "7\n");
+}
+
 #[test]
 fn as_the_first_process_of_a_container_it_reaps_and_is_not_in_the_way() {
     let sandbox = sandbox();

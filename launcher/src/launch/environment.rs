@@ -4,6 +4,8 @@ use std::ffi::{CStr, CString, OsStr, OsString, c_char};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
+use nix::unistd::Pid;
+
 use super::tracer;
 
 /// An environment in the making: the launcher's own, in its order, with duplicates, plus what is set.
@@ -105,6 +107,16 @@ impl Environment {
             }
         }
         self.set("PYTHONPATH", OsString::from_vec(value));
+    }
+
+    /// What a service manager has addressed to the launcher, by its process id, is the program's, which has another one: sockets,
+    /// and how often it wants to be told that all is well.
+    pub fn address_on(&mut self, launcher: Pid, program: Pid) {
+        for name in ["LISTEN_PID", "WATCHDOG_PID"] {
+            if self.get(name).is_some_and(|value| *value == *launcher.to_string()) {
+                self.set(name, program.to_string());
+            }
+        }
     }
 
     /// As `execve` takes it.

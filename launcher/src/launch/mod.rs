@@ -367,10 +367,13 @@ impl<'a> Launch<'a> {
             let pipes = (UnixStream::pair().map_err(|_| Errno::EMFILE)?, nix::unistd::pipe2(OFlag::O_CLOEXEC)?);
             Ok((order, pipes, Signals::take()?))
         });
+        let launcher = nix::unistd::getpid();
         let held = ready.and_then(|(order, pipes, signals)| {
             let held = supervise::hold(&signals, &limit, |pid| {
                 let identity = Identity { holder: Holder::Process(pid.as_raw() as u32), ..identity };
-                self.command(&self.identified(environment, &identity))
+                let mut environment = self.identified(environment, &identity);
+                environment.address_on(launcher, pid);
+                self.command(&environment)
             });
             // The program is to find the mask as it was, under supervision or not.
             let held = held.inspect_err(|_| signals.restore())?;
