@@ -3,7 +3,7 @@
 
 use ddtrace_test_support::programs::{compile, compile_with};
 use ddtrace_test_support::sandbox::install;
-use ddtrace_test_support::{Outcome, Sandbox};
+use ddtrace_test_support::{Outcome, Sandbox, repository};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -76,6 +76,48 @@ fn the_target_has_no_children_that_it_did_not_make() {
     // `wait` would report the sidecar, or wait for it.
     let script = "read -r children < /proc/$$/task/$$/children; echo \"[$children]\"; wait; echo $?";
     assert_eq!(sandbox().run_traced(["sh", "-c", script]).out(), "[]\n0\n");
+}
+
+/// Not even if it is given the orphans of its descendants.
+#[test]
+fn a_target_that_adopts_orphans_does_not_wait_for_the_sidecar() {
+    let mut sandbox = sandbox();
+    let adopts = compile(&sandbox, "adopts");
+    // Until it has no child any more, its own orphan included.
+    let script = "if (!fork) { fork or sleep 1; exit 0 } $count++ while wait > 0; print qq($count\\n)";
+    let run = |launcher: &[&str]| {
+        let mut command = sandbox.bare(["timeout", "20", &adopts]);
+        Outcome::of(command.args(launcher).args(["perl", "-e", script]))
+    };
+    let bare = run(&[]);
+    assert_eq!((bare.code, bare.out().as_str()), (Some(0), "2\n"), "{bare:?}");
+    for launcher in [&[sandbox.launcher()][..], &[sandbox.launcher(), "--supervise"]] {
+        let traced = run(launcher);
+        assert_eq!((traced.code, traced.out().as_str()), (Some(0), "2\n"), "{traced:?}");
+    }
+    sandbox.set("PYTHONPATH", repository().join("target/debug/python").display().to_string());
+    let auto = "import os, ddtrace_run.auto\nif os.fork() == 0: os._exit(0)\nos.wait()\ntry: os.wait()\nexcept OSError: print('none')";
+    let mut command = sandbox.bare(["timeout", "20", &adopts]);
+    let attached = Outcome::of(command.args(["python3", "-c", auto]));
+    assert_eq!((attached.code, attached.out().as_str()), (Some(0), "none\n"), "{attached:?}");
+}
+
+/// A real-time policy is the program's alone, down to its children.
+#[test]
+fn the_sidecar_is_scheduled_as_others_are() {
+    let sandbox = sandbox();
+    let policies = "chrt -p $$ | head -1; for thread in /proc/$1/task/*; do chrt -p ${thread##*/} | head -1; done";
+    let mut command = sandbox.bare(["chrt", "-f", "10", sandbox.launcher(), "sleep", "100"]);
+    let mut child = command.spawn().expect("the launcher starts");
+    let sidecar = sandbox.sidecar().to_string();
+    let told =
+        sandbox.run_bare(["bash", "-c", &policies.replace("$$", &child.id().to_string()), "bash", &sidecar]).out();
+    child.kill().expect("it is killed");
+    child.wait().expect("it ends");
+    if told.lines().next().is_some_and(|line| line.ends_with("SCHED_FIFO")) {
+        assert!(told.lines().count() >= 2, "{told}");
+        assert!(told.lines().skip(1).all(|line| line.ends_with("SCHED_OTHER")), "{told}");
+    }
 }
 
 #[test]

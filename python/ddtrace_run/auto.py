@@ -10,6 +10,11 @@ import subprocess
 from ddtrace_run import _finder
 from ddtrace_run._note import note
 
+try:
+    from ddtrace_run import _native
+except ImportError:
+    _native = None
+
 
 def _launcher():
     """Beside the package, as it is built and as it is installed; never another that PATH has by this name."""
@@ -22,8 +27,15 @@ def _start():
     launcher = _launcher()
     if launcher is None:
         raise FileNotFoundError("the launcher ddtrace-run is not beside this package")
-    # What the launcher has to say goes where its words always go: to stderr.
-    given = subprocess.run([launcher, "--attach"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True).stdout
+    # The sidecar is nobody's child, and not to be this program's either if it adopts orphans: it would be waited for.
+    adopts_orphans = _native is not None and _native.adopt_orphans(False)
+    try:
+        # What the launcher has to say goes where its words always go: to stderr.
+        started = subprocess.run([launcher, "--attach"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True)
+    finally:
+        if adopts_orphans:
+            _native.adopt_orphans(True)
+    given = started.stdout
     for variable in given.split(b"\0")[:-1]:
         name, _, value = variable.partition(b"=")
         os.environb[name] = value

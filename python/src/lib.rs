@@ -14,6 +14,7 @@ mod greenlets;
 mod headers;
 mod integrations;
 mod once;
+mod orphans;
 mod otel;
 mod places;
 mod pools;
@@ -54,6 +55,8 @@ mod native {
     use crate::integrations::wrapped::{Wrapped, call_of, guarded};
     #[pymodule_export]
     use crate::integrations::{Call, Integration, stop_integrations};
+    #[pymodule_export]
+    use crate::orphans::adopt_orphans;
     #[pymodule_export]
     use crate::otel::binding::{bind_otel, is_otel_bound};
     #[pymodule_export]

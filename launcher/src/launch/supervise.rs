@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::prctl::{get_child_subreaper, set_child_subreaper};
 use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, killpg, sigaction};
 use nix::sys::stat::Mode;
@@ -74,6 +75,7 @@ impl DescriptorLimit {
 pub fn hold(signals: &Signals, limit: &DescriptorLimit, command: impl FnOnce(Pid) -> Command) -> nix::Result<Held> {
     let (wait, go) = pipe2(OFlag::O_CLOEXEC)?;
     let (failure, failed) = pipe2(OFlag::O_CLOEXEC)?;
+    let adopts_orphans = get_child_subreaper().unwrap_or(false);
     // SAFETY: the launcher has one thread.
     match unsafe { fork() }? {
         ForkResult::Parent { child } => Ok(Held { pid: child, go, failure }),
@@ -85,6 +87,10 @@ pub fn hold(signals: &Signals, limit: &DescriptorLimit, command: impl FnOnce(Pid
                 let command = command(nix::unistd::getpid());
                 signals.restore();
                 limit.restore();
+                // A child does not inherit it, as a program does that the launcher becomes.
+                if adopts_orphans {
+                    let _ = set_child_subreaper(true);
+                }
                 let error = command.exec();
                 let _ = write(&failed, &(error as i32).to_le_bytes());
                 // SAFETY: ends the child at once, without the launcher's exit handlers.

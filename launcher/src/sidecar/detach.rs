@@ -4,6 +4,7 @@ use std::os::fd::RawFd;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
+use nix::sys::prctl::{get_child_subreaper, set_child_subreaper};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::sys::stat::Mode;
@@ -28,8 +29,14 @@ pub enum Lineage {
 ///
 /// One of the forks has failed. Of the second one that is known unless SIGCHLD is ignored.
 pub fn start(keep: &[RawFd]) -> nix::Result<Lineage> {
+    // The program that this process becomes would be given it as a child, and could wait for it for ever.
+    let adopts_orphans = get_child_subreaper().unwrap_or(false) && set_child_subreaper(false).is_ok();
     // SAFETY: the launcher has one thread.
-    match unsafe { fork_and_wait() }? {
+    let forked = unsafe { fork_and_wait() };
+    if adopts_orphans && !matches!(forked, Ok(Side::Child)) {
+        let _ = set_child_subreaper(true);
+    }
+    match forked? {
         Side::Parent(None | Some(0)) => Ok(Lineage::Launcher),
         Side::Parent(Some(error)) => Err(Errno::from_raw(error)),
         Side::Child => {
@@ -75,6 +82,7 @@ fn settle(keep: &[RawFd]) {
         next = fd.saturating_add(1);
     }
     raise_limits();
+    be_scheduled_as_others();
     // A file system must not stay busy because the sidecar was started on it.
     let _ = chdir("/");
     // SAFETY: a name of at most 15 bytes that ends with NUL.
@@ -90,6 +98,19 @@ fn raise_limits() {
             && soft < hard
         {
             let _ = setrlimit(resource, hard, hard);
+        }
+    }
+}
+
+/// A program with a real-time policy is to be disturbed by nothing that can wait.
+fn be_scheduled_as_others() {
+    // SAFETY: no pointers but to a parameter that lives as long as the call; only this process's own policy changes, which threads
+    // that it starts inherit.
+    unsafe {
+        let policy = libc::sched_getscheduler(0) & !libc::SCHED_RESET_ON_FORK;
+        if [libc::SCHED_FIFO, libc::SCHED_RR, libc::SCHED_DEADLINE].contains(&policy) {
+            let parameter = libc::sched_param { sched_priority: 0 };
+            libc::sched_setscheduler(0, libc::SCHED_OTHER, &raw const parameter);
         }
     }
 }
