@@ -4,7 +4,7 @@
 
 use crate::ids::SpanId;
 use crate::ring::Ring;
-use crate::ring::layout::{FIRST_ALLOCATION, RING_SIZE};
+use crate::ring::layout::{FIRST_ALLOCATION, RING_SIZE, bytes_of};
 use crate::sys::{self, Errno, Fd};
 
 const MAGIC: u64 = 0x6f6c_6c65_685f_6464;
@@ -100,19 +100,20 @@ pub enum Refusal {
     Socket(Errno),
 }
 
-/// Makes a ring and gives it to the sidecar of the run. The descriptors needed on the way are closed again.
+/// Makes a ring, of which so many chunks are used, and gives it to the sidecar of the run. The descriptors needed on the way are
+/// closed again.
 ///
 /// # Errors
 ///
 /// [`Refusal`]; nothing of ours is left in the process then.
-pub fn open_ring(run: u128, hello: &Hello) -> Result<Ring, Refusal> {
+pub fn open_ring(run: u128, hello: &Hello, chunks: usize) -> Result<Ring, Refusal> {
     let size = RING_SIZE as u64;
     if sys::soft_limit(sys::RLIMIT_FSIZE) < size || sys::soft_limit(sys::RLIMIT_AS) < size.saturating_mul(8) {
         return Err(Refusal::Limit);
     }
     // The socket first: where there is no sidecar, nothing else need be done.
     let socket = connect(run).map_err(Refusal::Socket)?;
-    let result = make_ring(socket, hello);
+    let result = make_ring(socket, hello, chunks);
     sys::close(socket);
     result
 }
@@ -151,30 +152,33 @@ fn above_stdio(fd: Fd) -> Result<Fd, Errno> {
     moved
 }
 
-fn make_ring(socket: Fd, hello: &Hello) -> Result<Ring, Refusal> {
+fn make_ring(socket: Fd, hello: &Hello, chunks: usize) -> Result<Ring, Refusal> {
     let memory = sys::memfd_create(c"ddtrace-run").and_then(above_stdio).map_err(Refusal::Memory)?;
-    let result = fill_ring(memory, socket, hello);
+    let result = fill_ring(memory, socket, hello, chunks);
     sys::close(memory);
     result
 }
 
-fn fill_ring(memory: Fd, socket: Fd, hello: &Hello) -> Result<Ring, Refusal> {
+fn fill_ring(memory: Fd, socket: Fd, hello: &Hello, chunks: usize) -> Result<Ring, Refusal> {
     sys::ftruncate(memory, RING_SIZE).map_err(Refusal::Memory)?;
     sys::fallocate(memory, FIRST_ALLOCATION).map_err(Refusal::Memory)?;
+    let length = bytes_of(chunks);
     sys::add_seals(memory, sys::SEAL_SHRINK | sys::SEAL_GROW | sys::SEAL_SEAL).map_err(Refusal::Memory)?;
-    let base = sys::map_shared(memory, RING_SIZE).map_err(Refusal::Memory)?;
+    let base = sys::map_shared(memory, length).map_err(Refusal::Memory)?;
     // SAFETY: the whole of our own new mapping. A forked child must not write into its parent's ring, a core dump need
     // not carry it; where the kernel refuses the advice, the child's wiped page still keeps it away.
-    let _ = unsafe { sys::advise(base, RING_SIZE, sys::Advice::DontFork) };
+    let _ = unsafe { sys::advise(base, length, sys::Advice::DontFork) };
     // SAFETY: as above.
-    let _ = unsafe { sys::advise(base, RING_SIZE, sys::Advice::DontDump) };
-    // SAFETY: a fresh, zeroed, writable mapping of RING_SIZE bytes that stays until the process ends.
+    let _ = unsafe { sys::advise(base, length, sys::Advice::DontDump) };
+    // SAFETY: a fresh, zeroed, writable mapping of the chunks that are kept, which stay until the process ends, or it keeps
+    // fewer.
     let ring = unsafe { Ring::initialise(base, 1) };
+    let _ = ring.keep(chunks);
     match sys::send_with_fd(socket, &hello.format(), memory) {
         Ok(()) => Ok(ring),
         Err(error) => {
             // SAFETY: made above, and nobody else has it yet.
-            unsafe { sys::unmap(base, RING_SIZE) };
+            unsafe { sys::unmap(base, length) };
             Err(Refusal::Socket(error))
         }
     }
@@ -183,6 +187,7 @@ fn fill_ring(memory: Fd, socket: Fd, hello: &Hello) -> Result<Ring, Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ring::layout::CHUNK_COUNT;
     use proptest::prelude::*;
 
     #[test]
@@ -206,7 +211,7 @@ mod tests {
         let open = || std::fs::read_dir("/proc/self/fd").unwrap().count();
         let before = open();
         let hello = Hello { pid: 1, ppid: 2, speaker: 1, span_id: SpanId(3), ring_size: 0 };
-        assert!(matches!(open_ring(0, &hello), Err(Refusal::Socket(_))));
+        assert!(matches!(open_ring(0, &hello, CHUNK_COUNT), Err(Refusal::Socket(_))));
         assert_eq!(open(), before);
     }
 

@@ -5,7 +5,7 @@ use ddtrace::handshake::{HELLO_LENGTH, Hello, open_ring, socket_name};
 use ddtrace::identity::{Holder, Identity};
 use ddtrace::ids::{SpanId, TraceId};
 use ddtrace::record::{OpenBody, ROLE_CHILD};
-use ddtrace::ring::layout::{CHUNK_SIZE, HEADER_SIZE, RING_SIZE};
+use ddtrace::ring::layout::{CHUNK_COUNT, CHUNK_SIZE, HEADER_SIZE, RING_SIZE};
 use ddtrace::ring::{Ring, ThreadSlot};
 use ddtrace::sys;
 use ddtrace_test_support::outcome::Outcome;
@@ -119,7 +119,7 @@ fn hostile_process() {
     let target = std::env::var(TARGET).expect("set with the way");
     let target = Identity::parse(target.as_bytes()).expect("an identity");
     let pid = sys::getpid();
-    let open = |span: u64| open_ring(target.run, &hello(pid, span)).expect("the sidecar is there");
+    let open = |span: u64| open_ring(target.run, &hello(pid, span), CHUNK_COUNT).expect("the sidecar is there");
     let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
     match way.as_str() {
         "greetings" => greet_wrongly(&target),
@@ -186,13 +186,13 @@ fn hostile_process() {
                 let Holder::Process(honest) = target.holder else { panic!("the program has stamped it") };
                 let claimed = Hello { pid: honest, ..hello(pid, target.span_id.0) };
                 let claimed = Hello { speaker: pid, ..claimed };
-                let _ = open_ring(target.run, &claimed);
+                let _ = open_ring(target.run, &claimed, CHUNK_COUNT);
             }
         }
         // Many processes in one.
         "many" => {
             for span in 1..200 {
-                let _ = open_ring(target.run, &hello(pid, 0xaa00 + span));
+                let _ = open_ring(target.run, &hello(pid, 0xaa00 + span), CHUNK_COUNT);
             }
         }
         // Children that are not: init, the kernel's, and numbers that nobody has.

@@ -1,8 +1,8 @@
 //! Machines and users that give too little: the program runs as without us, and what can be seen is.
 
-use ddtrace_test_support::programs::{compile, compile_with, dying_program, python};
+use ddtrace_test_support::programs::{compile, compile_strictly, compile_with, dying_program, python};
 use ddtrace_test_support::sandbox::install;
-use ddtrace_test_support::{Sandbox, Span};
+use ddtrace_test_support::{Outcome, Sandbox, Span, repository};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -40,11 +40,41 @@ fn under_the_limits_of_the_launcher_programs_run_as_ever() {
             let script = format!("ulimit {limit}; \"$@\" -c \"$WORK\"");
             let mut command = sandbox.bare(["bash", "-c", &script, "bash"]);
             command.args(launcher.split_terminator(' ')).arg("/bin/bash").env("WORK", WORK);
-            ddtrace_test_support::Outcome::of(&mut command)
+            Outcome::of(&mut command)
         };
         assert_eq!(run(sandbox.launcher()), run(""), "left is under the launcher: ulimit {limit}");
         sandbox.settle();
     }
+}
+
+/// A program that keeps all its memory in place (`mlockall`) is given little of ours to keep: neither a user's limit for that is
+/// reached, nor is memory taken that nothing uses. It records as ever.
+#[test]
+fn a_program_that_keeps_its_memory_in_place_keeps_little_of_ours() {
+    const SPANS: usize = 30_000;
+    let mut sandbox = sandbox();
+    sandbox.set("DD_TRACE_LOCAL_MAX_BYTES", "1000000000");
+    let program = compile_strictly(&sandbox, &repository().join("tests/apps/keeps_memory.c"), "cc", &[]);
+    let run = |sandbox: &Sandbox, before: &str, launcher: &str, spans: usize| {
+        let mut command = sandbox.bare(["bash", "-c", &format!("{before} \"$@\""), "bash"]);
+        let command = command.args(launcher.split_terminator(' ')).args([&program, &spans.to_string(), "rss"]);
+        let outcome = Outcome::of(command);
+        assert_eq!((outcome.code, outcome.out().as_str()), (Some(0), "mlockall: done\n"), "{before}: {outcome:?}");
+        std::fs::read_to_string(sandbox.work().join("rss")).expect("it tells").parse::<u64>().expect("kilobytes")
+    };
+    // A user's limit, as root has none.
+    let as_user = "ulimit -l 8192; exec setpriv --bounding-set=-ipc_lock --";
+    for process_spans in ["true", "false"] {
+        sandbox.set("DD_TRACE_PROCESS_SPANS", process_spans);
+        for (before, spans) in [(as_user, 0), ("", SPANS)] {
+            let [bare, traced] = ["", sandbox.launcher()].map(|launcher| run(&sandbox, before, launcher, spans));
+            // Half of it is what the tracer's spans lie in.
+            assert!(traced < bare + 10_000, "{bare} and {traced} KB");
+        }
+    }
+    let spans = sandbox.spans();
+    assert_eq!(spans.iter().filter(|span| span.name == "work").count(), 2 * SPANS);
+    assert_eq!(ended_with(&spans, 0), 2, "both processes that were to be spans");
 }
 
 /// The sidecar has the limit on CPU time (`ulimit -t`) as well: what it has no time left for is on disk, and the next one

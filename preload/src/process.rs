@@ -17,6 +17,7 @@ use ddtrace::identity::{
 use ddtrace::ids::{SpanId, TraceId};
 use ddtrace::random::Random;
 use ddtrace::record::{OpenBody, ROLE_CHILD, ROLE_SELF, RecordWriter};
+use ddtrace::ring::layout::{CHUNK_COUNT, FEW_CHUNKS, RING_SIZE};
 use ddtrace::ring::{Opening, Ring};
 use ddtrace::semconv::Key;
 use ddtrace::sys;
@@ -44,6 +45,8 @@ static RING: AtomicPtr<u8> = AtomicPtr::new(null_mut());
 /// The sidecar has asked not to be told of processes any more. A forked child knows it from its parent.
 static UNWANTED: AtomicBool = AtomicBool::new(false);
 static OPENING: Opening = Opening::new();
+/// All memory of the process is kept in place, or about to be. Its children begin anew.
+static KEEPS_MEMORY: AtomicBool = AtomicBool::new(false);
 /// Records of the program's own that were lost as there is no ring. What is said of processes is not among them: their
 /// parents say enough.
 static MISSED: AtomicU32 = AtomicU32::new(0);
@@ -211,6 +214,7 @@ fn become_process(span: SpanId, parent: SpanId) {
     let pid = sys::getpid();
     RING.store(null_mut(), Ordering::Relaxed);
     OPENING.reset();
+    KEEPS_MEMORY.store(false, Ordering::Relaxed);
     MISSED.store(0, Ordering::Relaxed);
     thread::current().reset();
     tracer::become_child();
@@ -235,8 +239,30 @@ fn become_process(span: SpanId, parent: SpanId) {
 /// The ring, if there is one already.
 fn own_ring() -> Option<Ring> {
     let base = NonNull::new(RING.load(Ordering::Acquire))?;
-    // SAFETY: `open_ring` initialised it, and it is never unmapped; a forked child has set it to null.
+    // SAFETY: `open_ring` initialised it, and what is used of it is never unmapped; a forked child has set it to null.
     Some(unsafe { Ring::attach(base) })
+}
+
+/// The process is about to have all its memory kept in place, of which the whole ring would be a large part: it would count
+/// against limits, and be allocated at once. What is not in use of it is let go of.
+pub(crate) fn keep_little_memory() {
+    if caller() != Some(Caller::Itself) {
+        return;
+    }
+    KEEPS_MEMORY.store(true, Ordering::Relaxed);
+    if let Some(ring) = own_ring() {
+        let unused = ring.keep(FEW_CHUNKS);
+        if !unused.is_empty() {
+            // SAFETY: the end of the ring's own mapping, whole chunks, which nothing touches any more; nobody else was given them.
+            unsafe { sys::unmap(ring.base().add(unused.start), unused.len()) };
+        }
+    }
+}
+
+/// Memory of our own, fresh and zeroed, of which little is ever touched.
+pub(crate) fn map(bytes: usize) -> Option<NonNull<u8>> {
+    let map = if KEEPS_MEMORY.load(Ordering::Relaxed) { sys::map_private_loosely } else { sys::map_private };
+    map(bytes).ok()
 }
 
 /// The ring, made at the first need: a forked child that only goes on to exec never needs one.
@@ -252,9 +278,10 @@ fn open_ring() -> Option<Ring> {
         ppid: PPID.load(Ordering::Relaxed),
         speaker: sys::getpid(),
         span_id: identity.span_id,
-        ring_size: ddtrace::ring::layout::RING_SIZE as u64,
+        ring_size: RING_SIZE as u64,
     };
-    let ring = handshake::open_ring(identity.run, &hello).ok()?;
+    let chunks = if KEEPS_MEMORY.load(Ordering::Relaxed) { FEW_CHUNKS } else { CHUNK_COUNT };
+    let ring = handshake::open_ring(identity.run, &hello, chunks).ok()?;
     // Two threads at once, which is rare: the loser's ring stays unused, and is drained empty.
     let kept = RING.compare_exchange(null_mut(), ring.base().as_ptr(), Ordering::AcqRel, Ordering::Acquire);
     if kept.is_ok() {

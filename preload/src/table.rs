@@ -35,6 +35,7 @@ functions! {
     Wait4 = "wait4",
     Waitid = "waitid",
     Prctl = "prctl",
+    Mlockall = "mlockall",
     Syscall = "syscall",
     Read = "read",
     ReadChk = "__read_chk",

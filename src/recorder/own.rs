@@ -11,7 +11,7 @@ use crate::ids::SpanId;
 use crate::propagation::tracecontext::TraceParent;
 use crate::random::Random;
 use crate::record::{OpenBody, ROLE_SELF, RecordWriter};
-use crate::ring::layout::RING_SIZE;
+use crate::ring::layout::{CHUNK_COUNT, RING_SIZE};
 use crate::ring::{Ring, ThreadSlot};
 use crate::sampling::AgentRates;
 use crate::scrub::ArgScrubber;
@@ -155,7 +155,7 @@ fn open_ring(process: &Process) -> Result<Ring, handshake::Refusal> {
     let identity = process.identity.ok_or(refused)?;
     let (pid, ppid) = (process.pid(), sys::getppid());
     let hello = Hello { pid, ppid, speaker: pid, span_id: identity.span_id, ring_size: RING_SIZE as u64 };
-    let ring = handshake::open_ring(identity.run, &hello)?;
+    let ring = handshake::open_ring(identity.run, &hello, CHUNK_COUNT)?;
     // Two threads at once, which is rare: the loser's ring stays unused, and is drained empty.
     match process.ring.compare_exchange(
         core::ptr::null_mut(),

@@ -6,7 +6,10 @@
 
 use crate::sync::{AtomicU32, AtomicU64, Watched};
 
-pub use size::{CHUNK_COUNT, CHUNK_HEADER_SIZE, CHUNK_SIZE, HEADER_SIZE, MAX_RATES, MAX_RECORD, MOST_IDLE_PAUSES, MOST_PAUSES, WAKE_FROM};
+pub use size::{
+    CHUNK_COUNT, CHUNK_HEADER_SIZE, CHUNK_SIZE, FEW_CHUNKS, HEADER_SIZE, MAX_RATES, MAX_RECORD, MOST_IDLE_PAUSES, MOST_PAUSES,
+    WAKE_FROM,
+};
 
 /// Marks a ring. Stored inverted in the memory, so that a scan of a binary does not find it.
 pub const MAGIC: u64 = 0x676e_6972_5f64_6464;
@@ -23,6 +26,8 @@ mod size {
     pub const CHUNK_HEADER_SIZE: usize = 64;
     /// How many chunks there are.
     pub const CHUNK_COUNT: usize = 1023;
+    /// How many a process uses that keeps all its memory in place: two and a half megabytes. Enough to wake the sidecar.
+    pub const FEW_CHUNKS: usize = 80;
     /// The longest record. Longer ones are cut by those who write them.
     pub const MAX_RECORD: usize = 16 * 1024;
     /// How many of the Agent's sampling rates find room in the header.
@@ -44,6 +49,7 @@ mod size {
     /// Room for two of the shortest records.
     pub const CHUNK_SIZE: usize = CHUNK_HEADER_SIZE + MAX_RECORD + 24;
     pub const CHUNK_COUNT: usize = 2;
+    pub const FEW_CHUNKS: usize = 1;
     pub const MAX_RECORD: usize = 192;
     pub const MAX_RATES: usize = 2;
     pub const WAKE_FROM: u32 = u32::MAX;
@@ -108,7 +114,9 @@ pub struct Header {
     pub backed: AtomicU32,
     /// Written by the process: not zero while no chunk is free and nobody waits for one any more.
     pub gave_up: AtomicU32,
-    reserved_process: [u8; 24],
+    /// Written by the process: how many chunks from the start on it uses; the others are not there any more.
+    pub usable: AtomicU32,
+    reserved_process: [u8; 20],
 
     /// Written by the sidecar: see `CONTROL_*`.
     pub control: AtomicU32,
@@ -164,7 +172,8 @@ impl Header {
             taken: word(),
             backed: half(),
             gave_up: half(),
-            reserved_process: [0; 24],
+            usable: half(),
+            reserved_process: [0; 20],
             control: half(),
             asleep: half(),
             reserved_sidecar: [0; 56],
@@ -213,6 +222,12 @@ pub const ASLEEP_OFFSET: usize = core::mem::offset_of!(Header, asleep);
 #[must_use]
 pub fn chunk_offset(index: u32) -> usize {
     HEADER_SIZE + index as usize * CHUNK_SIZE
+}
+
+/// How many bytes so many chunks take, with the header.
+#[must_use]
+pub fn bytes_of(chunks: usize) -> usize {
+    HEADER_SIZE + chunks.min(CHUNK_COUNT) * CHUNK_SIZE
 }
 
 /// The bitmap of a new ring: every chunk free, no bit beyond the last one.

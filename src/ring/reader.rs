@@ -192,7 +192,12 @@ impl Reader {
             // Acquire pairs with the release in Ring::open_chunk: the sequence is the one of this owner.
             !free && self.chunk(*index).state.load(Ordering::Acquire) != STATE_FREE
         };
-        let taken = (0..CHUNK_COUNT).filter(is_taken);
+        // A look at the others would allocate them. 0 is a process of a release that did not say.
+        let usable = match self.header().usable.load(Ordering::Relaxed) as usize {
+            0 => CHUNK_COUNT,
+            usable => usable.min(CHUNK_COUNT),
+        };
+        let taken = (0..usable).filter(is_taken);
         let mut chunks: Vec<_> = taken
             .map(|index| (self.chunk(index).sequence.load(Ordering::Relaxed), index))
             .filter(|(sequence, _)| *sequence < before)

@@ -8,6 +8,7 @@ use super::layout::{
 use crate::record::RecordWriter;
 use crate::sys;
 use crate::sync::Ordering;
+use core::ops::Range;
 use core::ptr::NonNull;
 // A thread's own words are shared with nobody but its signal handlers.
 use core::sync::atomic::{AtomicU32, compiler_fence};
@@ -72,7 +73,7 @@ impl Ring {
     /// # Safety
     ///
     /// `base` is the start of a zeroed, writable, page-aligned mapping of `RING_SIZE` bytes that stays as long as the
-    /// `Ring` and its copies are used.
+    /// `Ring` and its copies are used; of fewer, if [`keep`](Ring::keep) says so before anything else is done with it.
     pub unsafe fn initialise(base: NonNull<u8>, backed: u32) -> Ring {
         let ring = Ring { base };
         let header = ring.header();
@@ -84,6 +85,7 @@ impl Ring {
         header.chunk_size.store(CHUNK_SIZE as u32, Ordering::Relaxed);
         header.chunk_count.store(CHUNK_COUNT as u32, Ordering::Relaxed);
         header.backed.store(backed, Ordering::Relaxed);
+        header.usable.store(CHUNK_COUNT as u32, Ordering::Relaxed);
         // Pairs with the reader's acquire: whoever sees the magic sees the rest.
         header.magic.store(!MAGIC, Ordering::Release);
         ring
@@ -109,6 +111,29 @@ impl Ring {
     #[must_use]
     pub fn wants_process_spans(&self) -> bool {
         self.header().control.load(Ordering::Relaxed) & (CONTROL_STOP | CONTROL_STOP_PROCESS_SPANS) == 0
+    }
+
+    /// Uses only the first `chunks` from now on, and as many more as it takes for those that are in use. Gives which bytes of
+    /// the mapping nothing touches any more, that were in use before.
+    pub fn keep(&self, chunks: usize) -> Range<usize> {
+        let header = self.header();
+        let before = self.usable();
+        let mut end = before;
+        while end > chunks as u32 {
+            let index = end.wrapping_sub(1);
+            let (Some(bits), bit) = (header.free.get(index as usize / 64), 1u64 << (index % 64)) else { break };
+            // Taken for good: whoever takes it at the same time, to write there or for this, is left what he has.
+            if bits.fetch_and(!bit, Ordering::Acquire) & bit == 0 {
+                break;
+            }
+            end = index;
+        }
+        header.usable.fetch_min(end, Ordering::Relaxed);
+        chunk_offset(end)..chunk_offset(before)
+    }
+
+    fn usable(&self) -> u32 {
+        self.header().usable.load(Ordering::Relaxed).min(CHUNK_COUNT as u32)
     }
 
     pub(super) fn header(&self) -> &Header {
@@ -269,7 +294,7 @@ impl Ring {
     /// memory that is not there yet makes the kernel allocate it.
     fn complete_orphans(&self, taken: u32) {
         let pid = sys::getpid();
-        let end = self.header().backed.load(Ordering::Relaxed).max(taken).min(CHUNK_COUNT as u32);
+        let end = self.header().backed.load(Ordering::Relaxed).max(taken).min(self.usable());
         for index in 0..end {
             let chunk = self.chunk(index);
             // Acquire pairs with the release in `open_chunk`: the owner is the one of this state.
@@ -285,7 +310,7 @@ impl Ring {
 
     fn open_chunk(&self, index: u32) -> Result<u32, Lost> {
         let header = self.header();
-        if index as usize >= CHUNK_COUNT {
+        if index >= self.usable() {
             header.lost_full.fetch_add(1, Ordering::Relaxed);
             return Err(Lost::Full);
         }

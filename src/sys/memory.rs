@@ -70,9 +70,29 @@ pub fn map_private(length: usize) -> SysResult<NonNull<u8>> {
     map(length, MAP_PRIVATE | MAP_ANONYMOUS, -1)
 }
 
+/// As [`map_private`], but it takes memory only where it is touched also in a process that keeps all that is mapped in place
+/// (`mlockall(2)`).
+pub fn map_private_loosely(length: usize) -> SysResult<NonNull<u8>> {
+    let base = map_with(0, length, MAP_PRIVATE | MAP_ANONYMOUS, -1)?;
+    // SAFETY: the whole of our own new mapping, known to nobody. It is locked where the process has asked for that, and what can
+    // be written would be allocated then.
+    let can_be_used = unsafe {
+        check(syscall6(arch::MUNLOCK, base.as_ptr() as usize, length, 0, 0, 0, 0)).and_then(|_| protect(base, length, true))
+    };
+    if can_be_used.is_err() {
+        // SAFETY: as above.
+        unsafe { unmap(base, length) };
+    }
+    can_be_used.map(|()| base)
+}
+
 fn map(length: usize, flags: usize, fd: Fd) -> SysResult<NonNull<u8>> {
+    map_with(PROT_READ_WRITE, length, flags, fd)
+}
+
+fn map_with(protection: usize, length: usize, flags: usize, fd: Fd) -> SysResult<NonNull<u8>> {
     // SAFETY: the kernel chooses the address, so no mapping of the process is replaced.
-    let address = check(unsafe { syscall6(arch::MMAP, 0, length, PROT_READ_WRITE, flags, fd as isize as usize, 0) })?;
+    let address = check(unsafe { syscall6(arch::MMAP, 0, length, protection, flags, fd as isize as usize, 0) })?;
     NonNull::new(address as *mut u8).ok_or(Errno::EINVAL)
 }
 

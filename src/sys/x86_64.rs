@@ -100,6 +100,9 @@ pub const GETPPID: usize = 110;
 pub const SIGALTSTACK: usize = 131;
 /// `prctl(2)`.
 pub const PRCTL: usize = 157;
+pub const MUNLOCK: usize = 150;
+/// `mlockall(2)`.
+pub const MLOCKALL: usize = 151;
 pub const GETTID: usize = 186;
 pub const FUTEX: usize = 202;
 pub const FGETXATTR: usize = 193;

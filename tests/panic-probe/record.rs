@@ -56,6 +56,7 @@ probes! {
         let base = any(NonNull::dangling());
         // SAFETY: never run. What the mapping holds is as unknown as where it is.
         let (fresh, ring) = unsafe { (Ring::initialise(base, any(0)), Ring::attach(base)) };
+        used(ring.keep(any(0)));
         used(fresh.base());
         let slot = any(ThreadSlot::new());
         used(ring.append(&slot, write).is_ok());

@@ -55,7 +55,7 @@ probes! {
         used(sys::memfd_create(any(c"")).is_ok());
         used((sys::ftruncate(fd, any(0)), sys::fallocate(fd, any(0)), sys::add_seals(fd, any(0))));
         used(sys::duplicate_above(fd, any(0)).is_ok());
-        used((sys::map_shared(fd, any(0)), sys::map_private(any(0))));
+        used((sys::map_shared(fd, any(0)), sys::map_private(any(0)), sys::map_private_loosely(any(0))));
         used(sys::is_readable(any(0)));
         // SAFETY: never run.
         unsafe {

@@ -60,7 +60,7 @@ probes! {
         used(Hello::parse(bytes()));
         let hello = Hello { pid: any(0), ppid: any(0), speaker: any(0), span_id: any(SpanId(0)), ring_size: any(0) };
         used(hello.format());
-        used(ddtrace::handshake::open_ring(any(0), &hello).is_ok());
+        used(ddtrace::handshake::open_ring(any(0), &hello, any(0)).is_ok());
         used(ddtrace::handshake::tell_lost(any(0), any(0)));
     }
 

@@ -5,6 +5,7 @@ mod exec;
 pub(crate) mod exit;
 mod fork;
 pub(crate) mod gnutls;
+mod memory;
 pub(crate) mod openssl;
 mod receive;
 mod sandbox;

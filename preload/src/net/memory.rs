@@ -3,6 +3,7 @@
 
 use super::connection::Connection;
 use super::session::Sessions;
+use crate::process;
 use crate::tracer::pool::{self, Pool};
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, Ordering};
@@ -66,7 +67,7 @@ pub(super) fn make() -> Option<&'static Memory> {
     if let Some(memory) = memory() {
         return Some(memory);
     }
-    let mapping = sys::map_private(size_of::<Memory>()).ok()?;
+    let mapping = process::map(size_of::<Memory>())?;
     let new = mapping.cast::<Memory>().as_ptr();
     if MEMORY.compare_exchange(null_mut(), new, Ordering::AcqRel, Ordering::Acquire).is_err() {
         // SAFETY: another thread was faster, and nobody has seen ours.

@@ -125,6 +125,7 @@ pub(super) fn stand_in(function: Function) -> Option<usize> {
         | Function::Wait4
         | Function::Waitid
         | Function::Prctl
+        | Function::Mlockall
         | Function::Syscall
         | Function::PosixSpawn
         | Function::PosixSpawnp

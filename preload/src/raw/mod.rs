@@ -28,6 +28,7 @@ pub(crate) fn stand_in(function: Function) -> Option<usize> {
         Function::Wait4 => wait4 as *const () as usize,
         Function::Waitid => waitid as *const () as usize,
         Function::Prctl => prctl as *const () as usize,
+        Function::Mlockall => mlockall as *const () as usize,
         Function::Syscall => syscall as *const () as usize,
         _ => return descriptors::stand_in(function),
     })
@@ -107,6 +108,11 @@ unsafe extern "C" fn wait(status: *mut i32) -> i32 {
 unsafe extern "C" fn waitid(kind: i32, id: u32, info: *mut u8, options: i32) -> i32 {
     // SAFETY: the host's own call.
     unsafe { call(sys::number::WAITID, [kind as usize, id as usize, info as usize, options as usize, 0, 0]) as i32 }
+}
+
+unsafe extern "C" fn mlockall(flags: i32) -> i32 {
+    // SAFETY: the host's own call.
+    unsafe { call(sys::number::MLOCKALL, [flags as usize, 0, 0, 0, 0, 0]) as i32 }
 }
 
 unsafe extern "C" fn prctl(option: i32, a: usize, b: usize, c: usize, d: usize) -> i32 {

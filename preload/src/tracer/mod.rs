@@ -112,7 +112,7 @@ fn make() -> Option<&'static Tracer> {
     let size = limiters_at.checked_add(rules.checked_mul(size_of::<Limiter>())?)?;
     const { assert!(size_of::<Tracer>().is_multiple_of(16) && align_of::<RuleSpan>() <= 8 && align_of::<Limiter>() <= 8) };
     const { assert!(size_of::<RuleSpan>().is_multiple_of(8)) };
-    let memory = sys::map_private(size).ok()?;
+    let memory = process::map(size)?;
     let place = memory.cast::<Tracer>().as_ptr();
     // SAFETY: a new mapping of `size` bytes, known to nobody: the tracer, then `rules` of each of the two, aligned (see
     // above). Pools are free slots where they are zero; all else is written before it is referred to.
