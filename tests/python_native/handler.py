@@ -3,7 +3,6 @@
 The last one is the port of somebody who speaks first.
 """
 
-import asyncio
 import os
 import select
 import socket
@@ -40,16 +39,6 @@ def by_epoll():
             pass
 
 
-async def in_a_loop():
-    """As a framework does that runs a coroutine for this one request."""
-    await asyncio.sleep(0.001)
-    reader, writer = await asyncio.open_connection("127.0.0.1", backend)
-    writer.write(b"GET /short?loop HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-    await reader.read()
-    writer.close()
-    await writer.wait_closed()
-
-
 def to_the_end():
     """As who does not know when an answer is over, and talks with others in between that are no HTTP."""
     for number in range(2):
@@ -66,7 +55,6 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self):
         by_epoll()
-        asyncio.run(in_a_loop())
         for number in range(2, 4):
             subprocess.run(["sh", "-c", "echo a; echo b >&2"], capture_output=True, check=True)
             url = f"http://127.0.0.1:{backend}/short?{number}"

@@ -189,10 +189,8 @@ impl Exchanges {
         let owner = core::mem::take(&mut self.owner);
         let is_for_unknown = core::mem::take(&mut self.is_for_unknown);
         let is_certain = waits::is_certain() && !(is_for_unknown && waits::is_loop());
-        self.served = match owner {
-            0 if is_certain => native::current_request(),
-            owner => owner,
-        };
+        // Also where it is not certain: nothing else has come between then.
+        self.served = if owner == 0 { native::current_request() } else { owner };
         (owner, is_certain)
     }
 

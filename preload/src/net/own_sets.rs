@@ -4,13 +4,12 @@
 //! Such a set is the request's as long as that is served, the thread alone uses it, and only connections that the program has
 //! made are in it.
 //! By anything else others could have this thread do something for them: an event loop that the first request has set up for
-//! all is woken by a descriptor, or by a timer. In Python that is no matter, as there each job of a loop knows
-//! for whom it is: one may be run for a request (`asyncio.run`).
+//! all is woken by a descriptor, or by a timer.
 
-use super::waits::{self, serves_something};
+use super::waits::serves_something;
 use super::{ACCEPTED, ENABLED, MOST_DESCRIPTORS, is_enabled, may_change, word_of};
+use crate::thread;
 use crate::tracer::native;
-use crate::{table, thread};
 use core::sync::atomic::{AtomicU32, Ordering};
 
 /// For each descriptor the thread and the request whose set it is ([`present`]); 0 for none.
@@ -56,7 +55,7 @@ pub(crate) fn changes_set(set: i32, is_removed: bool, fd: i32) {
 fn looks_into_set(place: &AtomicU32, owner: u32, is_removed: bool, fd: i32) {
     let is_allowed = || {
         let word = word_of(fd).map_or(0, |word| word.load(Ordering::Relaxed));
-        word & ACCEPTED == 0 && !waits::is_listener(fd) && (word != 0 || table::is_python())
+        word != 0 && word & ACCEPTED == 0
     };
     let stays = owner == present() && (is_removed || is_allowed());
     if !stays && may_change() {

@@ -456,6 +456,9 @@ pub(crate) unsafe fn sent(place: Place, vectors: &[Vector], result: isize, errno
         if traffic.is_accepted && before != 0 && waits::deals_at_once() {
             has_answered(traffic, before);
         }
+        if is_served && traffic.exchanges.current() != before {
+            waits::has_answered();
+        }
         // Whoever has answered one of several requests that it has read at once goes on with the next one.
         if is_served && !waits::is_loop() && traffic.exchanges.current() != before {
             native::set_current_request(traffic.exchanges.current());

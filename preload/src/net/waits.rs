@@ -15,10 +15,6 @@ use ddtrace::sys;
 /// Where connections were accepted.
 static LISTENERS: DescriptorSet = DescriptorSet::new();
 
-pub(super) fn is_listener(fd: i32) -> bool {
-    LISTENERS.contains(fd)
-}
-
 pub(super) fn note_listener(fd: i32) {
     LISTENERS.insert(fd);
 }
@@ -37,8 +33,10 @@ const BY_EPOLL: u32 = 2;
 const IN_VAIN: u32 = 4;
 /// that it has waited so, or read something else, while a request was open that it had read whole,
 const LEAVES_OPEN: u32 = 8;
-/// and that of the request which it has read last not all has come.
+/// that of the request which it has read last not all has come,
 const READS_ON: u32 = 16;
+/// and that it has answered one before it waited.
+const ANSWERS: u32 = 32;
 
 /// Whether any thread was seen to be an event loop's.
 static ARE_LOOPS: AtomicBool = AtomicBool::new(false);
@@ -140,6 +138,14 @@ pub(super) fn has_read_request(is_whole: bool) {
     }
 }
 
+/// The thread has answered the request that it serves.
+pub(super) fn has_answered() {
+    let waits = &thread::current().waits;
+    if waits.load(Ordering::Relaxed) & (BY_EPOLL | ANSWERS) == BY_EPOLL {
+        waits.fetch_or(ANSWERS, Ordering::Relaxed);
+    }
+}
+
 /// A call that waits for a connection has ended without anything, in the time that was set for it.
 pub(super) fn has_read_in_vain() {
     thread::current().waits.fetch_or(IN_VAIN, Ordering::Relaxed);
@@ -231,7 +237,8 @@ pub(super) fn know_program(path: &[u8]) {
 
 /// Whether what the thread does is for the request that it was seen to read, if it has not waited since. In an event loop that
 /// is so as long as it is seen to be done with each request before it waits: one that leaves them open may have other things
-/// to do for those, or for nobody, before it waits once more.
+/// to do for those, or for nobody, before it waits once more. Who waits by `epoll` mostly is such a one, and has to be seen to
+/// answer first.
 pub(super) fn is_certain() -> bool {
     if !is_loop() {
         return true;
@@ -239,7 +246,8 @@ pub(super) fn is_certain() -> bool {
     if IS_AT_ONCE.load(Ordering::Relaxed) {
         return is_before_timers();
     }
-    thread::current().waits.load(Ordering::Relaxed) & LEAVES_OPEN == 0
+    let waits = thread::current().waits.load(Ordering::Relaxed);
+    waits & LEAVES_OPEN == 0 && waits & (BY_EPOLL | ANSWERS) != BY_EPOLL
 }
 
 /// Whether the thread was seen to wait for other requests.
@@ -266,7 +274,7 @@ enum Awaited {
 }
 
 fn awaited(fd: i32, request: u64) -> Awaited {
-    if is_listener(fd) {
+    if LISTENERS.contains(fd) {
         return Awaited::Other;
     }
     let Some(connection) = connection(fd) else { return Awaited::Unknown };

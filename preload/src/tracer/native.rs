@@ -1,6 +1,7 @@
 //! Spans that the connections of a program tell of, without its doing.
 
-use super::span::{CLIENT, SERVER};
+use super::handle::Handle;
+use super::span::{CLIENT, SERVER, Span};
 use super::write::Told;
 use super::{Tracer, clock, existing_tracer, tracer_of_connections};
 use crate::process;
@@ -72,9 +73,15 @@ pub(crate) fn begin_client(
         0 if is_certain => tracer.request(),
         active => active,
     };
-    if headers.is_some_and(|headers| tracer.brings_foreign_context(parent, headers)) {
-        return Begun::NOTHING;
-    }
+    let parent = match headers {
+        Some(headers) if tracer.brings_foreign_context(tracer.span(parent).as_deref(), headers) => {
+            match tracer.request_of(headers) {
+                Some(request) if active == 0 => request,
+                _ => return Begun::NOTHING,
+            }
+        }
+        _ => parent,
+    };
     if tracer.span(active).is_some_and(|span| span.kind() == CLIENT) {
         return Begun { span: 0, context: active };
     }
@@ -166,13 +173,23 @@ pub(crate) fn forget_lent() {
 impl Tracer {
     /// Whether headers carry a context of somebody's own, in whatever style: not the one that came in with the trace of span
     /// `parent` and is merely passed on, as proxies do.
-    fn brings_foreign_context(&'static self, parent: u64, headers: &dyn Carrier) -> bool {
-        let parent = self.span(parent);
+    fn brings_foreign_context(&'static self, parent: Option<&Span>, headers: &dyn Carrier) -> bool {
         let (mut is_passed_on, mut is_foreign) = (false, false);
         self.settings.propagation.contexts(headers, &mut |span| match &parent {
             Some(parent) if parent.trace.came_with(span) => is_passed_on = true,
             _ => is_foreign = true,
         });
         is_foreign && !is_passed_on
+    }
+
+    /// The one request that is open and has brought the context which headers carry: so who passes that on, as proxies do, says for
+    /// whom he asks, whatever thread he is. `None` where there are several.
+    fn request_of(&'static self, headers: &dyn Carrier) -> Option<u64> {
+        let of_connection = |key| {
+            let span = self.spans.enter(key).filter(|span| span.kind() == SERVER && span.is_of_connection)?;
+            (!self.brings_foreign_context(Some(&span), headers)).then(|| Handle::Span(key).number(self.epoch))
+        };
+        let mut found = self.spans.open_ones().filter_map(of_connection);
+        found.next().filter(|_| found.next().is_none())
     }
 }

@@ -105,6 +105,16 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
         self.change_used(key, USERS, |word| word.wrapping_add(1))
     }
 
+    /// The slots that are open as this is looked at, some of which may not be any more.
+    pub(crate) fn open_ones(&'static self) -> impl Iterator<Item = Key> {
+        let touched = self.touched.load(Ordering::Relaxed) as usize;
+        let slots = self.slots.get(..touched).unwrap_or_default();
+        slots.iter().enumerate().filter_map(|(index, slot)| {
+            let word = slot.word.load(Ordering::Relaxed);
+            (word & OPEN != 0).then_some(Key { index: index as u32, generation: (word >> 32) as u32 })
+        })
+    }
+
     fn change(&'static self, key: Key, new: impl Fn(u64) -> u64) -> Option<Held<T, SLOTS>> {
         self.change_used(key, OPEN, new)
     }
