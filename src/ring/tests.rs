@@ -1,4 +1,4 @@
-use super::layout::{CHUNK_COUNT, MAX_RATES, MAX_RECORD, RING_SIZE};
+use super::layout::{CHUNK_COUNT, FEW_CHUNKS, MAX_RATES, MAX_RECORD, RING_SIZE, bytes_of};
 use super::*;
 use crate::ids::SpanId;
 use crate::record::records;
@@ -192,6 +192,31 @@ fn a_full_ring_counts_what_it_refuses_and_recovers() {
     assert_eq!((seen, drained.lost), (written, 2));
     assert_eq!(ring.append(&slot, |record| record.amend(SpanId(3))), Ok(()));
     assert_eq!(drain_ids(&mut reader), [3]);
+}
+
+#[test]
+fn a_ring_of_few_chunks_is_one_all_the_same() {
+    let mapping = Mapping::new();
+    let (ring, mut reader) = pair(&mapping);
+    let slot = ThreadSlot::new();
+    assert_eq!(ring.append(&slot, |record| record.amend(SpanId(1))), Ok(()));
+    assert_eq!(ring.keep(FEW_CHUNKS), bytes_of(FEW_CHUNKS)..RING_SIZE);
+    assert!(ring.keep(FEW_CHUNKS).is_empty() && ring.keep(CHUNK_COUNT).is_empty(), "nothing more is given up");
+    assert_eq!(ring.append(&slot, |record| record.amend(SpanId(2))), Ok(()));
+    assert_eq!(drain_ids(&mut reader), [1, 2]);
+    // What is in use stays, and all below it.
+    assert_eq!(ring.keep(0), bytes_of(1)..bytes_of(FEW_CHUNKS));
+    let text = std::vec![b'x'; MAX_RECORD - 64];
+    let fill = || {
+        ring.append(&slot, |record| {
+            record.amend(SpanId(3));
+            record.text(Key::Name, &text);
+        })
+    };
+    while fill() == Ok(()) {}
+    assert_eq!(fill(), Err(Lost::Full), "there is one chunk");
+    assert!(drain_ids(&mut reader).iter().all(|id| *id == 3));
+    assert_eq!(fill(), Ok(()), "which comes back");
 }
 
 #[test]
