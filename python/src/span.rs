@@ -22,7 +22,7 @@ use ddtrace::span::{SpanKind, Status};
 use ddtrace::tracer::{ActiveTrace, LiveSpan, SpanData, now_unix_ns};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::{PyDict, PyString, PyType};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -208,10 +208,13 @@ impl Span {
         Span::end_and(slf, end_ns, true)
     }
 
-    /// Ends it now, from a finalizer. Garbage can be collected in the midst of a call that sets a context variable (before
+    /// Ends it, from a finalizer. Garbage can be collected in the midst of a call that sets a context variable (before
     /// CPython 3.12), which must not be set by anybody else then: what is active stays, and is seen to have ended.
-    pub(crate) fn end_in_finalizer(slf: &Bound<'_, Span>) -> PyResult<()> {
-        Span::end_and(slf, None, false)
+    ///
+    /// `over_ns` is when it was over, if nobody has said how long it is to have taken.
+    pub(crate) fn end_in_finalizer(slf: &Bound<'_, Span>, over_ns: Option<u64>) -> PyResult<()> {
+        let is_planned = planned(slf.get().duration_ns.load(Ordering::Relaxed)).is_some();
+        Span::end_and(slf, over_ns.filter(|_| !is_planned), false)
     }
 
     fn end_and(slf: &Bound<'_, Span>, end_ns: Option<u64>, leaves: bool) -> PyResult<()> {
@@ -476,6 +479,13 @@ fn native_kind(data: &SpanData) -> SpanKind {
         (None, Some(kind)) if CLIENTS.contains(&kind) => SpanKind::Client,
         _ => SpanKind::Internal,
     }
+}
+
+/// What `pickle` makes of an object that has nothing to say to another process: `NoneType()`.
+pub(crate) type PickledAsNone = (Py<PyType>, ());
+
+pub(crate) fn pickled_as_none(py: Python<'_>) -> PickledAsNone {
+    (py.None().bind(py).get_type().unbind(), ())
 }
 
 /// How long a span is to have taken, as its duration says before it is finished.

@@ -132,7 +132,16 @@ pub(crate) fn decide_before_fork(py: Python<'_>) {
 
 /// Makes it the active one here.
 pub(crate) fn activate<'py>(py: Python<'py>, active: &Active<'py>) -> PyResult<()> {
-    let context = put(py, active, None)?;
+    activate_for(py, active, None)
+}
+
+/// Makes active what was so before a span, which has not ended.
+pub(crate) fn give_back<'py>(span: &Bound<'py, Span>, before: &Active<'py>) -> PyResult<()> {
+    activate_for(span.py(), before, Some(span))
+}
+
+fn activate_for<'py>(py: Python<'py>, active: &Active<'py>, left: Option<&Bound<'py, Span>>) -> PyResult<()> {
+    let context = put(py, active, left)?;
     published::publish(py, active, context);
     if let Active::Span(span) = active {
         span.get().home.entered(context, span.get().is_finished());

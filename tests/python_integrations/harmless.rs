@@ -4,7 +4,7 @@ use crate::{python, sandbox, trees};
 
 /// The same output under the launcher as without.
 #[track_caller]
-fn assert_same(script: &str) {
+pub(crate) fn assert_same(script: &str) {
     let sandbox = sandbox();
     let command = [&python(), "-c", script];
     let (bare, traced) = (sandbox.run_bare(command), sandbox.run_traced(command));

@@ -2,6 +2,7 @@
 //! them, at an OTLP receiver and at a Datadog Agent.
 
 mod addresses;
+mod answers;
 mod beside;
 mod bodies;
 mod clients;

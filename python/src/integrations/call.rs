@@ -1,10 +1,11 @@
 //! A request or a statement from its begin to its end.
 
 use super::describe::{Told, tag_headers, wants_headers};
+use super::turns::Turns;
 use crate::engine::engine;
 use crate::errors;
 use crate::headers::Headers;
-use crate::span::Span;
+use crate::span::{PickledAsNone, Span, pickled_as_none};
 use crate::spared::spared;
 use crate::store::{self, Active};
 use crate::values::{Value, tag};
@@ -24,7 +25,7 @@ pub(crate) struct Call {
     pub(super) span: Py<Span>,
     pub(super) kind: SpanKind,
     /// What was active before, if anything was.
-    before: Option<Py<PyAny>>,
+    pub(super) before: Option<Py<PyAny>>,
     /// Where the application is mounted that it goes to, until that says more of its route.
     mounted_at: Mutex<Option<String>>,
     /// The exception for which a part of the application has answered.
@@ -33,7 +34,9 @@ pub(crate) struct Call {
     has_failed: AtomicBool,
     /// Whoever ends it next does not: it is somebody else's to end.
     is_put_off: AtomicBool,
-    has_ended: AtomicBool,
+    pub(super) has_ended: AtomicBool,
+    /// Whether its code runs ([`super::turns`]).
+    pub(super) turns: Turns,
 }
 
 impl Call {
@@ -51,6 +54,7 @@ impl Call {
             has_failed: AtomicBool::new(false),
             is_put_off: AtomicBool::new(false),
             has_ended: AtomicBool::new(false),
+            turns: Turns::default(),
         }
     }
 
@@ -127,12 +131,17 @@ impl Call {
     pub(super) fn finish_in_finalizer(&self, py: Python<'_>) -> PyResult<()> {
         match self.has_ended.swap(true, Ordering::Relaxed) {
             true => Ok(()),
-            false => Span::end_in_finalizer(self.span.bind(py)),
+            false => Span::end_in_finalizer(self.span.bind(py), self.end_turns(py)),
         }
     }
 
     /// Ends it. What was active before is so again.
     pub(super) fn finish(&self, py: Python<'_>) -> PyResult<()> {
+        self.finish_for(py, &self.before(py))
+    }
+
+    /// The same where something else was active before its code ran for the last time.
+    pub(super) fn finish_for(&self, py: Python<'_>, before: &Active<'_>) -> PyResult<()> {
         drop(self.answered_for(py));
         if self.is_put_off.swap(false, Ordering::Relaxed) {
             return store::leave(self.span.bind(py));
@@ -140,19 +149,19 @@ impl Call {
         if self.has_ended.swap(true, Ordering::Relaxed) {
             return Ok(());
         }
+        self.end_turns(py);
         let span = self.span.bind(py);
         if self.kind != SpanKind::Server {
             // What was active before is what it hangs under. Made active once more it would count as begun here, in a task
             // that may only have inherited it.
             return Span::end(span, None);
         }
-        let is_here = match &self.before {
-            Some(_) => matches!(store::active(py)?, Active::Span(active) if active.is(span)),
-            None => false,
-        };
+        let active = store::active(py)?;
         let ended = Span::end(span, None);
-        match &self.before {
-            Some(before) if is_here => ended.and(store::activate(py, &Active::of(Some(before.bind(py))))),
+        match (before, &active) {
+            // That is so already.
+            (Active::Nothing, Active::Span(active)) if active.is(span) => ended,
+            _ if self.is_around(&active) => ended.and(store::activate(py, before)),
             _ => ended,
         }
     }
@@ -186,7 +195,7 @@ impl Call {
     }
 }
 
-fn taken<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn taken<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
     value.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -266,5 +275,20 @@ impl Call {
     /// It is over.
     fn end(&self, py: Python<'_>) -> PyResult<()> {
         self.finish(py)
+    }
+
+    /// Whoever copies a request goes on with the same one.
+    fn __copy__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __deepcopy__(slf: Py<Self>, memo: &Bound<'_, PyAny>) -> Py<Self> {
+        let _ = memo;
+        slf
+    }
+
+    /// Nothing of it is for another process, where there may be none of this: it is None there.
+    fn __reduce__(&self, py: Python<'_>) -> PickledAsNone {
+        pickled_as_none(py)
     }
 }

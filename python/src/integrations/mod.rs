@@ -15,6 +15,7 @@ mod mounted;
 pub(crate) mod reading;
 mod server;
 mod template;
+mod turns;
 pub(crate) mod wrapped;
 pub(crate) mod wsgi;
 

@@ -13,7 +13,6 @@ use pyo3::exceptions::PyStopIteration;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyIterator, PyList, PyString, PyTuple};
-use std::sync::Mutex;
 
 /// Where Datadog's API has the span of a request.
 const SPAN: &str = "datadog.wsgi.request_span";
@@ -59,31 +58,49 @@ pub(super) fn call<'py>(
     let mut given: Vec<_> = arguments.iter().collect();
     given[last] = Bound::new(py, started)?.into_any();
     let response = application.call1(PyTuple::new(py, given)?);
-    match response {
-        Ok(response) => {
-            // What is there already needs nobody in between; servers send files by themselves.
-            let files = environ.get_item(intern!(py, "wsgi.file_wrapper"))?;
-            let is_file = files.map(|files| spared(py, response.is_instance(&files))).transpose()?.unwrap_or(false);
-            if response.is_instance_of::<PyList>() || response.is_instance_of::<PyTuple>() || is_file {
-                call.get().finish(py)?;
-                return Ok(response);
-            }
-            let parts = response.try_iter()?.unbind();
-            let call = Mutex::new(Some(call.unbind()));
-            let is_sized = response.get_type().hasattr(intern!(py, "__len__"))?;
-            let response = Response { response: response.unbind(), parts, call };
-            if is_sized {
-                let response = PyClassInitializer::from(response).add_subclass(SizedResponse);
-                return Ok(Bound::new(py, response)?.into_any());
-            }
-            Ok(Bound::new(py, response)?.into_any())
-        }
+    match response.and_then(|response| answered(&environ, &call, response)) {
+        Ok(response) => Ok(response),
         Err(error) => {
             fail(py, call.get(), &error)?;
             call.get().finish(py)?;
             Err(error)
         }
     }
+}
+
+/// What the server gets of a response: something that stands for it, unless nothing of the program's runs when it is read.
+fn answered<'py>(
+    environ: &Bound<'py, PyDict>,
+    call: &Bound<'py, Call>,
+    response: Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = response.py();
+    // What is there already needs nobody in between; servers send files by themselves.
+    let files = environ.get_item(intern!(py, "wsgi.file_wrapper"))?;
+    let is_file = files.map(|files| spared(py, response.is_instance(&files))).transpose()?.unwrap_or(false);
+    if response.is_instance_of::<PyList>() || response.is_instance_of::<PyTuple>() || is_file {
+        call.get().finish(py)?;
+        return Ok(response);
+    }
+    let class = response.get_type();
+    let has = |name: &Bound<'_, PyString>| spared(py, class.hasattr(name));
+    if !has(intern!(py, "__iter__"))? && !has(intern!(py, "__getitem__"))? {
+        // Without a word to the program's code, as it has none for that: the server will fail by the same exception.
+        if let Err(error) = response.try_iter() {
+            fail(py, call.get(), &error)?;
+        }
+        call.get().finish(py)?;
+        return Ok(response);
+    }
+    let is_sized = has(intern!(py, "__len__"))?;
+    spared(py, super::turns::keep(call))?;
+    let response = Response { response: response.unbind(), call: call.clone().unbind() };
+    spared(py, call.get().step_out(py, &call.get().before(py)))?;
+    if is_sized {
+        let response = PyClassInitializer::from(response).add_subclass(SizedResponse);
+        return Ok(Bound::new(py, response)?.into_any());
+    }
+    Ok(Bound::new(py, response)?.into_any())
 }
 
 /// Tells of an exception; not of that by which applications close connections.
@@ -181,51 +198,70 @@ impl StartResponse {
     }
 }
 
-/// The parts of a response as they are made; the request is over when it is closed, or after the last one if nobody does.
+/// Stands for a response, whose code runs as its parts are asked for and as it is closed. The request is over when it is
+/// closed; if nobody does, when its code has run for the last time, which is known when nobody has it any more.
 #[pyclass(frozen, subclass, module = "ddtrace_run")]
 struct Response {
     response: Py<PyAny>,
-    parts: Py<PyIterator>,
-    call: Mutex<Option<Py<Call>>>,
+    call: Py<Call>,
 }
 
 impl Response {
-    fn call(&self, py: Python<'_>) -> Option<Py<Call>> {
-        self.call.lock().unwrap_or_else(std::sync::PoisonError::into_inner).as_ref().map(|call| call.clone_ref(py))
+    /// Runs code of the response.
+    fn turn<T>(&self, py: Python<'_>, run: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
+        let call = self.call.get();
+        let before = spared(py, call.step_in(py))?;
+        let result = run();
+        let failed = match &result {
+            Err(error) => fail(py, call, error),
+            Ok(_) => Ok(()),
+        };
+        let left = before.map_or(Ok(()), |before| call.step_out(py, &before));
+        spared(py, failed.and(left))?;
+        result
+    }
+
+    fn next<'py>(&self, parts: &Bound<'py, PyIterator>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.turn(parts.py(), || parts.clone().next().transpose())
     }
 }
 
 #[pymethods]
 impl Response {
-    fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
-        slf
+    fn __iter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let (py, this) = (slf.py(), slf.get());
+        let response = this.response.bind(py);
+        let parts = this.turn(py, || response.try_iter())?;
+        if parts.is(response) {
+            return Ok(slf.clone().into_any());
+        }
+        let parts = Parts { parts: parts.unbind(), response: slf.clone().unbind() };
+        Ok(Bound::new(py, parts)?.into_any())
     }
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        match self.parts.bind(py).clone().next() {
-            Some(Ok(part)) => Ok(Some(part)),
-            None => Ok(None),
-            Some(Err(error)) => {
-                if let Some(call) = self.call(py) {
-                    fail(py, call.get(), &error)?;
-                }
-                Err(error)
-            }
+        let response = self.response.bind(py);
+        match response.cast::<PyIterator>() {
+            Ok(parts) => self.next(parts),
+            // As it is asked for without anybody in between, it fails.
+            Err(_) => py.import("builtins")?.call_method1(intern!(py, "next"), (response,)).map(Some),
         }
     }
 
     fn close(&self, py: Python<'_>) -> PyResult<()> {
+        let call = self.call.get();
+        let before = spared(py, call.step_in(py))?;
         let closed = match self.response.bind(py).getattr_opt(intern!(py, "close")) {
             Ok(Some(close)) => close.call0().map(drop),
             Ok(None) => Ok(()),
             Err(error) => Err(error),
         };
-        if let Some(call) = self.call(py) {
-            if let Err(error) = &closed {
-                fail(py, call.get(), error)?;
-            }
-            call.get().finish(py)?;
-        }
+        let failed = match &closed {
+            Err(error) => fail(py, call, error),
+            Ok(()) => Ok(()),
+        };
+        let ended = call.finish_for(py, &before.unwrap_or_else(|| call.before(py)));
+        spared(py, failed.and(ended))?;
         closed
     }
 
@@ -253,12 +289,31 @@ impl SizedResponse {
 
 impl Drop for Response {
     fn drop(&mut self) {
-        let call = self.call.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-        if let Some(call) = call {
-            // A server that closes nothing.
-            Python::attach(|py| {
-                let _ = call.get().finish_in_finalizer(py);
-            });
-        }
+        // Where nobody has closed it.
+        Python::attach(|py| {
+            let _ = self.call.get().finish_in_finalizer(py);
+        });
+    }
+}
+
+/// Stands for what makes the parts of a response, if that is not the response itself.
+#[pyclass(frozen, module = "ddtrace_run")]
+struct Parts {
+    parts: Py<PyIterator>,
+    response: Py<Response>,
+}
+
+#[pymethods]
+impl Parts {
+    fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.response.get().next(self.parts.bind(py))
+    }
+
+    fn __getattr__<'py>(&self, py: Python<'py>, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
+        self.parts.bind(py).getattr(name)
     }
 }

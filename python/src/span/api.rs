@@ -398,6 +398,21 @@ impl Span {
         }
     }
 
+    /// A span is one thing, of which there is no second: a request that has it can be copied, and goes on with the same one.
+    fn __copy__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __deepcopy__(slf: Py<Self>, memo: &Bound<'_, PyAny>) -> Py<Self> {
+        let _ = memo;
+        slf
+    }
+
+    /// What another process may know of it is its `context`; of a request that is kept elsewhere it is no part.
+    fn __reduce__(&self, py: Python<'_>) -> PickledAsNone {
+        pickled_as_none(py)
+    }
+
     #[getter]
     fn _span_api(&self) -> &'static str {
         if self.is_otel() { "otel" } else { "datadog" }

@@ -4,7 +4,7 @@ import os
 import sys
 
 from django.conf import settings
-from django.http import Http404, HttpResponse, JsonResponse
+from django.http import Http404, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.urls import include, path, re_path
 
 if not settings.configured:
@@ -44,6 +44,14 @@ async def waits(request):
     return HttpResponse("waited")
 
 
+def breaks(request):
+    async def parts():
+        yield "one"
+        raise ValueError("no such thing")
+
+    return StreamingHttpResponse(parts())
+
+
 def home(request):
     return HttpResponse("home")
 
@@ -55,6 +63,7 @@ urlpatterns = [
     path("shop/", include([path("fails", fails), path("nowhere", nowhere)])),
     path("queries", queries),
     path("waits", waits),
+    path("breaks", breaks),
 ]
 
 if __name__ == "__main__":
