@@ -147,6 +147,11 @@ impl Span {
         self.live().change(change)
     }
 
+    /// Has what is known of it told, should the process die before its end.
+    pub(crate) fn tell(&self) {
+        self.live().tell();
+    }
+
     pub(crate) fn trace(&self) -> &Arc<ActiveTrace> {
         &self.trace
     }

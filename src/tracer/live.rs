@@ -80,6 +80,13 @@ impl LiveSpan {
         manual.is_none_or(|keep| self.trace.decide_manually(keep))
     }
 
+    /// Has what is known of it told, where it is the local root: that is seen if the process dies before its end.
+    pub fn tell(&mut self) {
+        if self.own.is_none() && self.trace.is_of_this_process() {
+            write::tell(&self.trace.tracer().recorder, &mut self.trace.root());
+        }
+    }
+
     /// Ends it now.
     pub fn end(&mut self) {
         self.end_at(now_unix_ns());

@@ -30,6 +30,18 @@ pub(super) fn start(recorder: &Recorder, data: &mut SpanData, trace_flags: u8) {
     data.phase = Phase::Started;
 }
 
+/// Records what has been said of a span since it was told of, if anybody knows of it.
+pub(super) fn tell(recorder: &Recorder, data: &mut SpanData) {
+    let rest = data.fields.as_bytes().get(data.told..).unwrap_or_default();
+    if data.phase != Phase::Started || rest.is_empty() {
+        return;
+    }
+    let (parts, left_out) = parts(rest, ROOM);
+    amend(recorder, data, parts.iter());
+    count(data, left_out);
+    data.told = data.fields.as_bytes().len();
+}
+
 /// Records that a span has ended; what nobody was told of before in one record, if it fits.
 pub(super) fn end(recorder: &Recorder, data: &mut SpanData, end_ns: u64, trace_flags: u8) {
     add_heading(data);

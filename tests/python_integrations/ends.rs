@@ -1,7 +1,7 @@
 //! Requests that end in exceptions that are no `Exception`.
 
 use super::*;
-use ddtrace_test_support::servers::only;
+use ddtrace_test_support::servers::{files, only, python_server};
 
 /// What ends the program, or the process that serves it, has failed the request; what was no longer wanted has not.
 #[test]
@@ -48,4 +48,23 @@ fn a_worker_that_hangs_is_told_of() {
     let hangs = only(&spans, |_| true);
     assert_eq!((hangs.name.as_str(), hangs.failed, hangs.error_type()), ("GET /hangs", true, Some("SystemExit")));
     assert_eq!(hangs.events, ["exception"]);
+}
+
+/// An answer that is still held when the interpreter ends, as by a module in which a daemon thread runs, has not failed for it.
+#[test]
+fn an_answer_that_is_held_to_the_end_has_come() {
+    for library in ["urllib", "http_client", "aiohttp", "http_client_killed"] {
+        let mut sandbox = sandbox();
+        let root = files(&sandbox);
+        let port = free_port();
+        let server = python_server(&mut sandbox, false, port, &root);
+        let outcome = sandbox.run_traced([&python(), &program("held.py"), library, &port.to_string()]);
+        drop(server);
+        assert_eq!(outcome.out(), "200\n", "{library}: {outcome:?}");
+        let spans = sandbox.spans();
+        let request = only(&spans, |_| true);
+        assert_eq!(request.number("http.response.status_code"), Some(200), "{library}");
+        let error = library.ends_with("killed").then_some("SIGKILL");
+        assert_eq!((request.failed, request.error_type()), (error.is_some(), error), "{library}");
+    }
 }

@@ -32,7 +32,9 @@ def client_imported(module):
         content = response.content
         # What is switched to another protocol has a connection then, and no body.
         if response.status != 101 and content.exception() is None:
-            content.on_eof(Rest(call))
+            rest = Rest(call)
+            rest.wait()
+            content.on_eof(rest)
 
     def failing(content, error, *_):
         for rest in _rests(content):

@@ -37,6 +37,7 @@ def imported(module):
         rest.call.answered(answer.status, answer.headers)
         if isinstance(answer, response) and answer.length != 0 and not answer.isclosed():
             vars(answer)[_REST] = rest
+            rest.wait()
 
     failures = (module.HTTPException, ConnectionError, TimeoutError, __import__("socket").timeout)
 

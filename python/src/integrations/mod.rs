@@ -11,6 +11,7 @@ mod client;
 mod database;
 pub(crate) mod derived;
 mod describe;
+mod held;
 mod mounted;
 pub(crate) mod reading;
 mod server;

@@ -1,9 +1,10 @@
 //! Clients that read the bodies of answers before the program has them.
 //!
 //! What is asked for within such a call is over when its body has been read, or could not be; it is active until the headers
-//! have come. What reads bodies asks for the [`Call`] that waits for one, and ends that.
+//! have come. What reads bodies asks for the [`Call`] that waits for one, and ends that. Of those whose bodies the program reads by
+//! itself [`held`] knows.
 
-use super::Call;
+use super::{Call, held};
 use crate::once::Once;
 use crate::variable::Variable;
 use pyo3::prelude::*;
@@ -80,6 +81,7 @@ impl Reading {
 pub(crate) fn wait_for_body(py: Python<'_>, call: &Bound<'_, Call>, response: &Bound<'_, PyAny>) -> PyResult<()> {
     let Some(reading) = here(py)?.filter(|reading| reading.get().reads) else { return Ok(()) };
     call.get().put_off();
+    call.get().span.get().tell();
     let this = (response.clone().unbind(), call.clone().unbind());
     // Who asks again has given up the answer before.
     let before = std::mem::replace(&mut *reading.get().unread(), vec![this]);
@@ -117,6 +119,11 @@ impl Rest {
         self.call.clone_ref(py)
     }
 
+    /// The head of the answer has come, and the program has the rest to read.
+    fn wait(&self, py: Python<'_>) -> PyResult<()> {
+        held::hold(self.call.bind(py))
+    }
+
     fn __call__(&self, py: Python<'_>) -> PyResult<()> {
         self.call.get().finish(py)
     }
@@ -131,6 +138,7 @@ impl Rest {
 impl Drop for Rest {
     fn drop(&mut self) {
         Python::attach(|py| {
+            held::let_go(self.call.bind(py));
             let _ = self.call.get().finish_in_finalizer(py);
         });
     }
