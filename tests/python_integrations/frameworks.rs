@@ -346,3 +346,24 @@ fn aiohttp_serves_and_asks() {
         assert_eq!((span.number("http.response.status_code"), span.error_type()), (Some(status), error), "{path}");
     }
 }
+
+/// What the server says of a request behind the application is of the request; one fails before its route is known, too.
+#[test]
+fn what_aiohttp_says_of_a_request() {
+    let mut sandbox = sandbox();
+    sandbox.set("DD_TRACE_DEBUG", "true");
+    let outcome = sandbox.run_traced([&python(), &program("aiohttp_log.py")]);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    assert!(!outcome.err().contains("the integration of"), "{outcome:?}");
+    let spans = sandbox.spans();
+    for (path, name) in [("/fails", "GET /fails"), ("/lost", "GET")] {
+        let request = only(&spans, |span| span.kind == "server" && span.text("url.path") == Some(path));
+        assert_eq!(request.name, name);
+        let id = u64::from_str_radix(&request.span_id, 16).expect("an id");
+        let expected =
+            ["aiohttp.server", "aiohttp.access"].map(|logger| format!("{logger} {path} {} {id}", request.trace_id));
+        let out = outcome.out();
+        let seen: Vec<&str> = out.lines().filter(|line| line.contains(path)).collect();
+        assert_eq!(seen, expected);
+    }
+}

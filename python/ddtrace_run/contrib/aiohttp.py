@@ -15,15 +15,19 @@ def client_imported(module):
     from aiohttp.client_proto import ResponseHandler
     from aiohttp.streams import StreamReader
     from multidict import CIMultiDict
+    from yarl import URL
 
     client = integration("aiohttp_client")
+    session = module.ClientSession
+    # Sessions have no base before 3.8.
+    address = getattr(session, "_build_url", lambda session, url: URL(url))
 
     def change(session, method, str_or_url, **kwargs):
         # The program's own are not changed.
         kwargs["headers"] = headers = CIMultiDict(kwargs.get("headers") or ())
 
         def begin():
-            return client.asks(method, str(session._build_url(str_or_url)), headers)
+            return client.asks(method, str(address(session, str_or_url)), headers)
 
         return (session, method, str_or_url), kwargs, begin
 
@@ -50,7 +54,6 @@ def client_imported(module):
         if hasattr(ResponseHandler, name):
             setattr(ResponseHandler, name, Wrapped("aiohttp_client", getattr(ResponseHandler, name), closing))
     # How far away the caller is, warnings of its know.
-    session = module.ClientSession
     session._request = Wrapped.coroutine("aiohttp_client", session._request, change, end)
 
 
@@ -76,9 +79,12 @@ def server_imported(module):
 
     from aiohttp.web_response import StreamResponse
 
+    from ddtrace_run._native import ContextProvider
+
     server = integration("aiohttp")
     app = module.Application
     handle = app._handle
+    activate = ContextProvider().activate
     # By the ids of requests that are served: what is answered to them.
     answers = {}
 
@@ -99,6 +105,11 @@ def server_imported(module):
         elif isinstance(error, Exception):
             call.answered(504 if isinstance(error, asyncio.TimeoutError) else 500)
 
+    def stay(call, request):
+        # The server's task for the request: what it does from here on is of that, as its log says.
+        if getattr(request.protocol, "_current_request", None) is request:
+            activate(call.span.context)
+
     @functools.wraps(handle)
     async def traced(self, request):
         call = guarded("aiohttp", _serves, server, request)
@@ -116,6 +127,7 @@ def server_imported(module):
             del answers[id(request)]
             guarded("aiohttp", _route, call, request)
             call.end()
+            guarded("aiohttp", stay, call, request)
 
     app._handle = traced
     StreamResponse.prepare = _aio.traced("aiohttp", StreamResponse.prepare, preparing)
@@ -143,7 +155,8 @@ def _serves(server, request):
 
 
 def _route(call, request):
-    info = request.match_info
+    # Asked for before it is known, it is missed aloud.
+    info = getattr(request, "_match_info", None)
     resource = info.route.resource if info is not None else None
     if resource is not None:
         call.routed(resource.canonical)
