@@ -105,10 +105,15 @@ fn what_sqlalchemy_executes() {
         \x20       await connection.run_sync(statements)\n\
         if '+psycopg:' in sys.argv[1] or '+asyncpg:' in sys.argv[1]: asyncio.run(works_asynchronously(sys.argv[1]))\n\
         if '+asyncpg:' not in sys.argv[1]: works(sys.argv[1])\n";
-    for driver in ["sqlite", "psycopg", "psycopg2", "asyncpg"] {
+    for driver in ["sqlite", "psycopg", "psycopg2", "asyncpg", "pymysql"] {
         let sandbox = with_instrumentation("sqlalchemy");
-        let server = (driver != "sqlite").then(|| postgres(&sandbox));
+        let server = match driver {
+            "sqlite" => None,
+            "pymysql" => Some(super::databases::mariadb(&sandbox)),
+            _ => Some(postgres(&sandbox)),
+        };
         let url = match &server {
+            Some((_, socket)) if driver == "pymysql" => format!("mysql+pymysql://root@/test?unix_socket={socket}"),
             Some((_, socket)) => format!("postgresql+{driver}://me@/postgres?host={socket}"),
             None => String::from("sqlite://"),
         };

@@ -156,7 +156,7 @@ fn procedures() {
 }
 
 /// A server with a database `test`, and its socket.
-fn mariadb(sandbox: &Sandbox) -> (Server, String) {
+pub(super) fn mariadb(sandbox: &Sandbox) -> (Server, String) {
     let home = sandbox.path().join("mariadb");
     let (data, socket) = (home.join("data").display().to_string(), home.join("socket").display().to_string());
     std::fs::create_dir_all(&home).expect("a directory");
