@@ -272,3 +272,15 @@ with mock.patch.object(HTTPAdapter, 'send', autospec=True, side_effect=lambda se
 ",
     );
 }
+
+/// `sqlite3.connect` says that it is `_sqlite3`'s, and is looked for there.
+#[test]
+fn what_connects_can_be_pickled() {
+    assert_same(
+        "
+import functools, pickle, sqlite3, _sqlite3
+pickled = pickle.dumps(functools.partial(sqlite3.connect, ':memory:'))
+print(pickled, pickle.loads(pickled)().execute('SELECT 42').fetchone(), _sqlite3.connect is sqlite3.connect)
+",
+    );
+}

@@ -73,7 +73,9 @@ def imported(module):
     # It warns of how it is called.
     traced = Wrapped.changed("sqlite", connect, change)
     module.connect = traced
-    # Where it was switched on later, that has taken it already.
-    package = sys.modules.get("sqlite3")
-    if getattr(package, "connect", None) is connect:
-        package.connect = traced
+    # It is pickled by the name that it has in the module where it comes from; where this was switched on later, the package has
+    # taken it already.
+    for name in connect.__module__, "sqlite3":
+        other = sys.modules.get(name)
+        if getattr(other, "connect", None) is connect:
+            other.connect = traced
