@@ -224,3 +224,24 @@ fn records_of_other_processes() {
     let fields = "[trace_id=0 span_id=0 resource.service.name=shop trace_sampled=False]";
     assert!(matches!(&lines[..], [one, two] if one.contains(fields) && two.contains(fields)), "{lines:?}");
 }
+
+/// Events that are kept for a test, or that nothing renders, are as they are without.
+#[test]
+fn events_that_are_not_rendered() {
+    let sandbox = sandbox();
+    let script = "
+import structlog
+from structlog.testing import CapturingLogger, LogCapture, capture_logs
+with capture_logs() as captured:
+    structlog.get_logger().bind(x='y').info('hello')
+print(captured)
+for processors in [], [structlog.processors.add_log_level], [LogCapture()]:
+    logger = CapturingLogger()
+    structlog.wrap_logger(logger, processors=processors).info('hello', a=1)
+    print(logger.calls, [each.entries for each in processors if hasattr(each, 'entries')])
+";
+    let command = [python("instr-venv"), String::from("-c"), String::from(script)];
+    let (bare, traced) = (sandbox.run_bare(&command), sandbox.run_traced(&command));
+    assert_eq!((traced.code, traced.out(), traced.err()), (bare.code, bare.out(), bare.err()));
+    assert_eq!(bare.code, Some(0), "{bare:?}");
+}
