@@ -69,6 +69,7 @@ _TRACED = {
     "psycopg.connection_async": ("psycopg", "psycopg:async_connection_imported"),
     "psycopg.cursor": ("psycopg", "psycopg:cursor_imported"),
     "psycopg.cursor_async": ("psycopg", "psycopg:async_cursor_imported"),
+    "psycopg.server_cursor": ("psycopg", "psycopg:server_cursors_imported"),
     "psycopg2": ("psycopg2", "psycopg2"),
     "pymysql.connections": ("pymysql", "pymysql:connections_imported"),
     "pymysql.cursors": ("pymysql", "pymysql"),

@@ -1,5 +1,7 @@
 """psycopg: each statement is a span, and so is the end of a transaction."""
 
+import itertools
+
 from ddtrace_run._native import Wrapped
 from ddtrace_run.contrib import _aio, _dbapi
 from ddtrace_run.contrib._dbapi import told_of_elsewhere
@@ -22,7 +24,30 @@ def text(statement, near):
     if isinstance(statement, (str, bytes)):
         return statement
     composed = getattr(statement, "as_string", None)
-    return "" if composed is None else composed(near)
+    if composed is not None:
+        return composed(near)
+    return "".join(_parts(statement, near, itertools.count(1))) if _is_template(statement) else ""
+
+
+def _is_template(statement):
+    # Before Python 3.14 there are none, and no module of that name.
+    return type(statement).__module__ == "string.templatelib"
+
+
+def _parts(template, near, numbers):
+    """The text of a template as it is sent: its values go as parameters, or are hidden."""
+    for part in template:
+        value = part if isinstance(part, str) else part.value
+        if part is value:
+            yield part
+        elif _is_template(value):
+            yield from _parts(value, near, numbers)
+        elif hasattr(value, "as_string"):
+            yield value.as_string(near)
+        elif part.format_spec == "i" and isinstance(value, str):
+            yield '"%s"' % value.replace('"', '""')
+        else:
+            yield "?" if part.format_spec == "l" else "$%d" % next(numbers)
 
 
 def _begins():
@@ -67,6 +92,12 @@ def async_server_cursor_imported(module):
     """`psycopg._server_cursor_async` has been imported."""
     begin, _ = _begins()
     module.AsyncServerCursor.execute = _aio.traced("psycopg", module.AsyncServerCursor.execute, begin)
+
+
+def server_cursors_imported(module):
+    """`psycopg.server_cursor` has been imported, which has both before 3.2."""
+    server_cursor_imported(module)
+    async_server_cursor_imported(module)
 
 
 def connection_imported(module):
