@@ -266,3 +266,75 @@ fn redis() {
     let expected = ["db.system.name=redis", "db.namespace=0", "db.operation.name=GET", "server.address=localhost"];
     assert_eq!(attributes(get, &names), expected);
 }
+
+/// Connections of classes that choose a cursor by themselves: psycopg2's own, and a program's.
+#[test]
+fn connections_with_cursors_of_their_own() {
+    let sandbox = sandbox();
+    let (server, socket) = postgres(&sandbox);
+    let expected = "RealDictConnection RealDictCursor [RealDictRow([('name', 1)])]\n\
+        DictConnection DictCursor [[1]]\n\
+        NamedTupleConnection NamedTupleCursor [Record(name=1)]\n\
+        LoggingConnection LoggingCursor [(1,)]\n\
+        Own DictCursor [[1]]\n";
+    assert_eq!(works(&sandbox, "psycopg2_connections", &socket), expected);
+    drop(server);
+    let each = ["client COMMIT", "client SELECT"];
+    let mut expected = [each; 5].concat();
+    expected.sort_unstable();
+    assert_eq!(trees(&sandbox.spans()), expected);
+    std::fs::remove_file(sandbox.local_store()).expect("it was written");
+    assert_eq!(works(&sandbox, "sqlite3_connection", ":memory:"), "[(1,)] Own\n");
+    assert_eq!(trees(&sandbox.spans()), ["client CREATE a", "client INSERT a", "client ROLLBACK", "client SELECT"]);
+}
+
+/// Template strings of Python 3.14, by psycopg as it is without its compiled part: the text, without a value.
+#[test]
+fn templates_of_statements() {
+    let Some(python) = ddtrace_test_support::programs::python_of("3.14") else { return };
+    let mut sandbox = sandbox();
+    let packages = ddtrace_test_support::target_dir().join("integrations-venv/lib/python3.11/site-packages");
+    sandbox.set("PYTHONPATH", packages.display().to_string()).set("PSYCOPG_IMPL", "python");
+    let (server, socket) = postgres(&sandbox);
+    let script = r#"
+import asyncio, psycopg, sys
+from psycopg import sql
+place = {"host": sys.argv[1], "user": "me", "dbname": "postgres", "autocommit": True}
+secret, table = "secret", 'a "table"'
+condition = t"name = {secret}"
+with psycopg.connect(**place) as connection:
+    connection.execute(t"CREATE TEMPORARY TABLE {table:i} (name text)")
+    connection.execute(t"INSERT INTO {sql.Identifier(table):i} VALUES ({secret})")
+    print(connection.execute(t"SELECT name, {7}::int FROM {table:i} WHERE {condition:q} AND name <> {'other':l}").fetchall())
+    try:
+        connection.execute(t"SELECT {table!r}")
+    except TypeError as error:
+        print(error)
+async def asynchronously():
+    async with await psycopg.AsyncConnection.connect(**place) as connection:
+        print(await (await connection.execute(t"SELECT {secret}")).fetchone())
+asyncio.run(asynchronously())
+"#;
+    let command = [&python, "-c", script, &socket];
+    let (bare, traced) = (sandbox.run_bare(command), sandbox.run_traced(command));
+    assert_eq!((traced.code, traced.out(), traced.err()), (bare.code, bare.out(), bare.err()));
+    assert_eq!(bare.code, Some(0), "{bare:?}");
+    drop(server);
+    let mut spans = sandbox.spans();
+    spans.retain(|span| span.name != "COMMIT");
+    spans.sort_by_key(|span| span.start);
+    let seen: Vec<String> = spans
+        .iter()
+        .map(|span| format!("{}: {}", label(span), span.text("db.query.text").unwrap_or_default()))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            r#"client CREATE "a ""table""": CREATE TEMPORARY TABLE "a ""table""" (name text)"#,
+            r#"client INSERT "a ""table""": INSERT INTO "a ""table""" VALUES ($1)"#,
+            r#"client SELECT "a ""table""": SELECT name, $1::int FROM "a ""table""" WHERE name = $2 AND name <> ?"#,
+            "client SELECT !: SELECT $1",
+            "client SELECT: SELECT $1",
+        ]
+    );
+}

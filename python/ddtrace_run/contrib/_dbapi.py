@@ -39,14 +39,14 @@ _cursors = _Classes()
 _connections = _Classes()
 
 
-def _like(base, members):
+def _like(base, members, below=()):
     if type(base) is type and not base.__dictoffset__:
         made = derived(base)
         for name, member in {"__doc__": base.__doc__, **members}.items():
             setattr(made, name, member)
         return made
     named = {"__module__": base.__module__, "__qualname__": base.__qualname__, "__doc__": base.__doc__}
-    return type(base.__name__, (base,), {**named, **members})
+    return type(base.__name__, (base, *below), {**named, **members})
 
 
 def cursor_class(base, name, begin, begin_many, **others):
@@ -63,13 +63,17 @@ def cursor_class(base, name, begin, begin_many, **others):
     return made
 
 
-def connection_class(base, members):
-    """The class of connections in the place of `base`; `members` makes what they have of their own."""
-    if not isinstance(base, type) or base in _connections:
+def connection_class(base, drivers, members):
+    """The class of connections in the place of `base`; `members` makes what they have of their own, and `drivers` is the class
+    of the driver's. What a `cursor` of another class's own asks that one for comes to ours."""
+    # What is none is for the driver to refuse.
+    if not isinstance(base, type) or not issubclass(base, drivers) or base in _connections:
         return base
     made = _connections.get(base)
     if made is None:
-        made = _connections.keep(base, _like(base, members(base)))
+        has_own = base.cursor is not drivers.cursor
+        below = (connection_class(drivers, drivers, members),) if has_own else ()
+        made = _connections.keep(base, _like(base, members(base, not has_own), below))
     return made
 
 

@@ -30,10 +30,10 @@ def imported(module):
 
     ends = _dbapi.ends(psycopg, "postgresql", place)
 
-    def members(base):
+    def members(base, asks_driver):
         made = {name: Wrapped("psycopg2", getattr(base, name), begins) for name, begins in ends.items()}
-        if base.cursor is not extensions.connection.cursor:
-            # The program's own, which may take nothing.
+        if not asks_driver:
+            # It need not take what it is not given.
             return made
 
         @functools.wraps(base.cursor)
@@ -53,7 +53,8 @@ def imported(module):
 
     @functools.wraps(connect)
     def traced(dsn=None, connection_factory=None, cursor_factory=None, **kwargs):
-        factory = _dbapi.connection_class(connection_factory or extensions.connection, members)
+        drivers = extensions.connection
+        factory = _dbapi.connection_class(connection_factory or drivers, drivers, members)
         return connect(dsn, connection_factory=factory, cursor_factory=cursor_factory, **kwargs)
 
     module.connect = traced

@@ -43,12 +43,12 @@ def imported(module):
             return None
         return ends["commit" if error is None else "rollback"](connection) if is_open else None
 
-    def members(base):
+    def members(base, asks_driver):
         # Of some releases `with` does not ask for what it does by name.
         made = {name: Wrapped("sqlite", getattr(base, name), begins) for name, begins in ends.items()}
         made["__exit__"] = Wrapped("sqlite", base.__exit__, begin_exit)
-        if base.cursor is not module.Connection.cursor:
-            # The program's own, which may take nothing.
+        if not asks_driver:
+            # It need not take what it is not given.
             return made
 
         # Of some releases the others do not ask for a cursor.
@@ -65,7 +65,7 @@ def imported(module):
     def change(*args, **kwargs):
         # `factory` is the sixth one.
         given = args[5] if len(args) > 5 else kwargs.get("factory", module.Connection)
-        factory = _dbapi.connection_class(given, members)
+        factory = _dbapi.connection_class(given, module.Connection, members)
         if len(args) > 5:
             return (*args[:5], factory, *args[6:]), kwargs
         return args, {**kwargs, "factory": factory}

@@ -64,6 +64,41 @@ def psycopg2():
     statements(connection, "%s")
 
 
+def psycopg2_connections():
+    import logging
+
+    import psycopg2
+    from psycopg2 import extras
+
+    class Own(psycopg2.extensions.connection):
+        def cursor(self):
+            return super().cursor(cursor_factory=extras.DictCursor)
+
+    own = extras.RealDictConnection, extras.DictConnection, extras.NamedTupleConnection, extras.LoggingConnection, Own
+    for kind in own:
+        connection = psycopg2.connect(host=where, user="me", dbname="postgres", connection_factory=kind)
+        assert isinstance(connection, kind) and type(connection).__name__ == kind.__name__
+        if kind is extras.LoggingConnection:
+            connection.initialize(logging.getLogger("quiet"))
+        with connection, connection.cursor() as cursor:
+            cursor.execute("SELECT 1 AS name")
+            print(kind.__name__, type(cursor).__name__, cursor.fetchall())
+
+
+def sqlite3_connection():
+    import sqlite3
+
+    class Own(sqlite3.Connection):
+        def cursor(self):
+            return super().cursor()
+
+    connection = sqlite3.connect(where, factory=Own)
+    connection.cursor().execute("CREATE TABLE a (b)")
+    connection.executemany("INSERT INTO a VALUES (?)", [(1,)])
+    print(connection.execute("SELECT 1").fetchall(), type(connection).__name__)
+    connection.rollback()
+
+
 def psycopg2_procedure():
     import psycopg2
     import psycopg2.extras
