@@ -413,13 +413,22 @@ fn without_supervision_the_end_is_never_held_up() {
 #[test]
 fn what_a_service_manager_gives_is_the_programs() {
     let sandbox = sandbox();
-    let script = "export LISTEN_PID=$$ WATCHDOG_PID=$$ LISTEN_FDS=1; exec \"$@\" sh -c \
-                  'test $LISTEN_PID = $$ && test $WATCHDOG_PID = $$ && echo $LISTEN_FDS; LISTEN_PID=7; echo $LISTEN_PID'";
+    // The last one is the inode of a pidfd.
+    let inner = "import os; own = str(os.getpid()); names = 'LISTEN_PID', 'WATCHDOG_PID', 'SYSTEMD_EXEC_PID'\n\
+                 print([os.environ[name] == own for name in names], os.fstat(os.pidfd_open(os.getpid())).st_ino)\n\
+                 print(os.environ['LISTEN_PIDFDID'])";
+    let outer = "import os, sys; own = str(os.getpid())\n\
+                 os.environ.update(LISTEN_PID=own, WATCHDOG_PID=own, SYSTEMD_EXEC_PID=own)\n\
+                 os.environ['LISTEN_PIDFDID'] = str(os.fstat(os.pidfd_open(os.getpid())).st_ino)\n\
+                 os.execvp(sys.argv[1], sys.argv[1:])";
     for launcher in
         [&[][..], &[sandbox.launcher()], &[sandbox.launcher(), "--supervise"], &[sandbox.launcher(), "--view"]]
     {
-        let mut command = sandbox.bare(["bash", "-c", script, "bash"]);
-        assert_eq!(Outcome::of(command.args(launcher)).out(), "1\n7\n", "{launcher:?}");
+        let mut command = sandbox.bare(["python3", "-c", outer]);
+        let said = Outcome::of(command.args(launcher).args(["python3", "-c", inner])).out();
+        let mut lines = said.lines();
+        let inode = lines.next().and_then(|line| line.strip_prefix("[True, True, True] "));
+        assert!(inode.is_some() && inode == lines.next(), "{launcher:?}: {said}");
     }
     let others = "LISTEN_PID=7 exec \"$0\" --supervise sh -c 'echo $LISTEN_PID'";
     assert_eq!(sandbox.run_bare(["bash", "-c", others, sandbox.launcher()]).out(), "7\n");

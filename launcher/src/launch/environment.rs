@@ -1,9 +1,11 @@
 //! The environment that the program gets.
 
 use std::ffi::{CStr, CString, OsStr, OsString, c_char};
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
+use nix::sys::stat::fstat;
 use nix::unistd::Pid;
 
 use super::tracer;
@@ -35,6 +37,15 @@ fn odd_entries() -> Vec<CString> {
         }
     }
     odd
+}
+
+/// The inode of this process's pidfd, as `sd_listen_fds(3)` compares it.
+fn own_pidfd_id() -> Option<u64> {
+    // SAFETY: no pointers; a new descriptor, if it is one.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, libc::getpid(), 0) };
+    // SAFETY: just opened, and nobody else's.
+    let fd = (fd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(fd as i32) })?;
+    fstat(&fd).ok().map(|status| status.st_ino)
 }
 
 impl Environment {
@@ -111,10 +122,19 @@ impl Environment {
 
     /// What a service manager has addressed to the launcher, by its process id, is the program's, which has another one: sockets,
     /// and how often it wants to be told that all is well.
-    pub fn address_on(&mut self, launcher: Pid, program: Pid) {
-        for name in ["LISTEN_PID", "WATCHDOG_PID"] {
-            if self.get(name).is_some_and(|value| *value == *launcher.to_string()) {
-                self.set(name, program.to_string());
+    /// By the program.
+    pub fn address_on(&mut self, launcher: Pid) {
+        let is_meant = |this: &Self, name: &str| this.get(name).is_some_and(|value| *value == *launcher.to_string());
+        // Beside the id of the process there may be one that is never used again.
+        if is_meant(self, "LISTEN_PID") && self.get("LISTEN_PIDFDID").is_some() {
+            match own_pidfd_id() {
+                Some(id) => self.set("LISTEN_PIDFDID", id.to_string()),
+                None => self.remove("LISTEN_PIDFDID"),
+            }
+        }
+        for name in ["LISTEN_PID", "WATCHDOG_PID", "SYSTEMD_EXEC_PID"] {
+            if is_meant(self, name) {
+                self.set(name, std::process::id().to_string());
             }
         }
     }

@@ -372,7 +372,7 @@ impl<'a> Launch<'a> {
             let held = supervise::hold(&signals, &limit, |pid| {
                 let identity = Identity { holder: Holder::Process(pid.as_raw() as u32), ..identity };
                 let mut environment = self.identified(environment, &identity);
-                environment.address_on(launcher, pid);
+                environment.address_on(launcher);
                 self.command(&environment)
             });
             // The program is to find the mask as it was, under supervision or not.

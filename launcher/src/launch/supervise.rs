@@ -71,11 +71,37 @@ impl DescriptorLimit {
     }
 }
 
+/// How a process is scheduled, which a child may not inherit (`SCHED_RESET_ON_FORK`) as a program does that the launcher becomes.
+struct Policy {
+    policy: i32,
+    parameter: libc::sched_param,
+}
+
+impl Policy {
+    fn own() -> Policy {
+        let mut parameter = libc::sched_param { sched_priority: 0 };
+        // SAFETY: the parameter is writable as long as the call lasts.
+        let policy = unsafe {
+            libc::sched_getparam(0, &raw mut parameter);
+            libc::sched_getscheduler(0)
+        };
+        Policy { policy, parameter }
+    }
+
+    fn take_on(&self) {
+        if self.policy > 0 && self.policy & libc::SCHED_RESET_ON_FORK != 0 {
+            // SAFETY: the parameter lives as long as the call; only this process's own policy changes.
+            unsafe { libc::sched_setscheduler(0, self.policy, &raw const self.parameter) };
+        }
+    }
+}
+
 /// Forks a child that becomes the program as soon as it is released.
 pub fn hold(signals: &Signals, limit: &DescriptorLimit, command: impl FnOnce(Pid) -> Command) -> nix::Result<Held> {
     let (wait, go) = pipe2(OFlag::O_CLOEXEC)?;
     let (failure, failed) = pipe2(OFlag::O_CLOEXEC)?;
     let adopts_orphans = get_child_subreaper().unwrap_or(false);
+    let policy = Policy::own();
     // SAFETY: the launcher has one thread.
     match unsafe { fork() }? {
         ForkResult::Parent { child } => Ok(Held { pid: child, go, failure }),
@@ -91,6 +117,7 @@ pub fn hold(signals: &Signals, limit: &DescriptorLimit, command: impl FnOnce(Pid
                 if adopts_orphans {
                     let _ = set_child_subreaper(true);
                 }
+                policy.take_on();
                 let error = command.exec();
                 let _ = write(&failed, &(error as i32).to_le_bytes());
                 // SAFETY: ends the child at once, without the launcher's exit handlers.
