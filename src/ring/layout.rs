@@ -116,7 +116,9 @@ pub struct Header {
     pub gave_up: AtomicU32,
     /// Written by the process: how many chunks from the start on it uses; the others are not there any more.
     pub usable: AtomicU32,
-    reserved_process: [u8; 20],
+    /// Written by the process: how many of its threads look at chunks that they have not taken.
+    pub looking: AtomicU32,
+    reserved_process: [u8; 16],
 
     /// Written by the sidecar: see `CONTROL_*`.
     pub control: AtomicU32,
@@ -173,7 +175,8 @@ impl Header {
             backed: half(),
             gave_up: half(),
             usable: half(),
-            reserved_process: [0; 20],
+            looking: half(),
+            reserved_process: [0; 16],
             control: half(),
             asleep: half(),
             reserved_sidecar: [0; 56],

@@ -16,6 +16,10 @@ use core::sync::atomic::{AtomicU32, compiler_fence};
 /// When so many chunks more are in use than before, chunks of ended threads are looked for.
 const RECLAIM_EVERY: u32 = 16;
 
+/// So many pauses are made for threads that look at chunks, which takes them less than one. This thread may be such a one itself,
+/// in the handler of a signal.
+const MOST_LOOKS: u32 = 20;
+
 /// How long a pause is.
 const PAUSE_NS: u64 = 1_000_000;
 
@@ -114,7 +118,8 @@ impl Ring {
     }
 
     /// Uses only the first `chunks` from now on, and as many more as it takes for those that are in use. Gives which bytes of
-    /// the mapping nothing touches any more, that were in use before.
+    /// the mapping nothing touches any more, that were in use before: none where another thread does not come to an end of looking
+    /// at them.
     pub fn keep(&self, chunks: usize) -> Range<usize> {
         let header = self.header();
         let before = self.usable();
@@ -128,12 +133,18 @@ impl Ring {
             }
             end = index;
         }
-        header.usable.fetch_min(end, Ordering::Relaxed);
-        chunk_offset(end)..chunk_offset(before)
+        header.usable.fetch_min(end, Ordering::SeqCst);
+        for _ in 0..MOST_LOOKS {
+            if header.looking.load(Ordering::SeqCst) == 0 {
+                return chunk_offset(end)..chunk_offset(before);
+            }
+            sys::pause(core::ptr::from_ref(&header.gave_up).cast(), PAUSE_NS);
+        }
+        0..0
     }
 
     fn usable(&self) -> u32 {
-        self.header().usable.load(Ordering::Relaxed).min(CHUNK_COUNT as u32)
+        self.header().usable.load(Ordering::SeqCst).min(CHUNK_COUNT as u32)
     }
 
     pub(super) fn header(&self) -> &Header {
@@ -294,6 +305,8 @@ impl Ring {
     /// memory that is not there yet makes the kernel allocate it.
     fn complete_orphans(&self, taken: u32) {
         let pid = sys::getpid();
+        // Both in one order with those of `keep`: either that one knows of the look, or this knows what is left.
+        self.header().looking.fetch_add(1, Ordering::SeqCst);
         let end = self.header().backed.load(Ordering::Relaxed).max(taken).min(self.usable());
         for index in 0..end {
             let chunk = self.chunk(index);
@@ -306,6 +319,8 @@ impl Ring {
                 self.complete(index);
             }
         }
+        // Release: the looks are over.
+        self.header().looking.fetch_sub(1, Ordering::Release);
     }
 
     fn open_chunk(&self, index: u32) -> Result<u32, Lost> {

@@ -35,6 +35,7 @@ pub(crate) unsafe extern "C" fn syscall(
     f: usize,
 ) -> isize {
     type Syscall = unsafe extern "C" fn(isize, usize, usize, usize, usize, usize, usize) -> isize;
+    const MLOCKALL: isize = 151;
     const PRCTL: isize = 157;
     const SECCOMP: isize = 317;
     const SECCOMP_SET_MODE_FILTER: usize = 1;
@@ -42,6 +43,9 @@ pub(crate) unsafe extern "C" fn syscall(
     let Some(real) = (unsafe { real::<Syscall>(Function::Syscall) }) else { return table::missing() as isize };
     // SAFETY: the host's own arguments.
     let call = || unsafe { real(number, a, b, c, d, e, f) };
+    if number == MLOCKALL {
+        process::keep_little_memory();
+    }
     // The kernel takes an option of 32 bits. Operations of `seccomp(2)` beyond these two only ask questions.
     let filters = number == PRCTL && a as i32 == PR_SET_SECCOMP || number == SECCOMP && a <= SECCOMP_SET_MODE_FILTER;
     if filters { filtering(call, |result| result < 0) } else { call() }
