@@ -8,7 +8,7 @@ use super::rewrite::Rewrite;
 use super::{Place, waits};
 use crate::protocol::http::Ahead;
 use crate::protocol::{Lost, Parser, Room, Side};
-use crate::tracer::native;
+use crate::tracer::{brought, native};
 use core::cell::UnsafeCell;
 use core::hint::spin_loop;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
@@ -227,6 +227,14 @@ impl Connection {
 }
 
 impl Traffic {
+    /// What goes over the connection from here on is not seen, or not understood: requests may be.
+    pub(super) fn is_not_seen(&mut self) {
+        self.exchanges.give_up();
+        if self.is_accepted {
+            brought::some_are_unseen();
+        }
+    }
+
     /// Why it ends where the program ends it.
     pub(super) fn why_closed(&self) -> Why {
         let is_shared = self.is_sent || self.children_before != super::children();

@@ -37,7 +37,7 @@ use crate::process::{self, Caller};
 use crate::tracer::native;
 use crate::tracer::pool::Key;
 use address::Address;
-use connection::{Connection, ConnectionRef};
+use connection::{Connection, ConnectionRef, Traffic};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use ddtrace::interface::{LEFT_ALL, LEFT_REQUESTS};
 use ddtrace::sys;
@@ -302,7 +302,7 @@ pub(crate) unsafe fn sent_control(control: *const u8, length: usize) {
 pub(crate) fn lose(fd: i32) {
     if let Some(connection) = connection(fd) {
         connection.is_lost.store(true, Ordering::Relaxed);
-        let _ = connection.traffic.with(|traffic| traffic.exchanges.give_up());
+        let _ = connection.traffic.with(Traffic::is_not_seen);
         Place::Descriptor(fd).give_up(&connection);
     }
 }

@@ -6,7 +6,7 @@
 //! By anything else others could have this thread do something for them: an event loop that the first request has set up for
 //! all is woken by a descriptor, or by a timer.
 
-use super::waits::serves_something;
+use super::waits::{self, serves_something};
 use super::{ACCEPTED, ENABLED, MOST_DESCRIPTORS, is_enabled, may_change, word_of};
 use crate::thread;
 use crate::tracer::native;
@@ -34,6 +34,7 @@ fn present() -> u32 {
 
 /// The program has made a set.
 pub(crate) fn made_set(fd: i32) {
+    waits::forget_waiter(fd);
     let is_own = serves_something() && is_enabled() && may_change();
     if is_own && let Some(place) = OWNERS.get(fd as u32 as usize) {
         place.store(present(), Ordering::Relaxed);

@@ -2,7 +2,7 @@
 
 use super::exchange::Why;
 use super::{Place, Vector, session, waits};
-use crate::tracer::native;
+use crate::tracer::{brought, native};
 use ddtrace::sys;
 
 /// Errors of connections: EPIPE, ENETDOWN, ENETUNREACH, ENETRESET, ECONNABORTED, ECONNRESET, ENOTCONN, ESHUTDOWN, ETIMEDOUT,
@@ -23,7 +23,9 @@ pub(crate) unsafe fn received(place: Place, vectors: &[Vector], count: usize) {
     }
     let fd = place.descriptor();
     connection.wait_for_request();
+    let mut is_accepted = false;
     let result = connection.with_traffic(|traffic| {
+        is_accepted = traffic.is_accepted;
         let side = traffic.other_side();
         let is_answer = !traffic.is_accepted && traffic.exchanges.is_pending();
         if waits::deals_at_once() {
@@ -53,11 +55,15 @@ pub(crate) unsafe fn received(place: Place, vectors: &[Vector], count: usize) {
             let request = traffic.exchanges.current();
             waits::turns_to(request);
             native::set_current_request(request);
+            waits::serves(fd);
             waits::has_read_request(!traffic.is_in_request());
         }
         Ok(())
     });
     if result.is_err() {
+        if is_accepted {
+            brought::some_are_unseen();
+        }
         place.give_up(&connection);
     }
 }

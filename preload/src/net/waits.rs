@@ -9,7 +9,7 @@ use super::descriptor_set::DescriptorSet;
 use super::{ENABLED, HIGHEST, connection, is_enabled, may_change, own_sets, session};
 use crate::thread;
 use crate::tracer::native;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use ddtrace::sys;
 
 /// Where connections were accepted.
@@ -21,6 +21,7 @@ pub(super) fn note_listener(fd: i32) {
 
 /// The descriptor is closed, or about to be.
 pub(super) fn forget(fd: i32) {
+    forget_waiter(fd);
     if LISTENERS.contains(fd) && may_change() {
         LISTENERS.remove(fd);
     }
@@ -35,8 +36,47 @@ const IN_VAIN: u32 = 4;
 const LEAVES_OPEN: u32 = 8;
 /// that of the request which it has read last not all has come,
 const READS_ON: u32 = 16;
-/// and that it has answered one before it waited.
+/// that it has answered one before it waited,
 const ANSWERS: u32 = 32;
+/// and that it takes part in what several threads do for one loop.
+const WORKS: u32 = 64;
+
+/// Of some sets of `epoll` which thread has waited for it last: the set, and the thread's number. All zero is none.
+static WAITERS: [AtomicU64; 64] = [const { AtomicU64::new(0) }; 64];
+
+/// Whether several threads have waited for the same set: they do what comes, and what is woken, whoever has begun it (tokio).
+static SHARE_LOOPS: AtomicBool = AtomicBool::new(false);
+
+fn waiter(set: i32) -> Option<&'static AtomicU64> {
+    WAITERS.get(set as u32 as usize % WAITERS.len())
+}
+
+fn note_waiter(set: i32) {
+    let this = u64::from(set as u32) << 32 | u64::from(thread::current().number());
+    let Some(place) = waiter(set).filter(|place| place.load(Ordering::Relaxed) != this) else { return };
+    let before = place.swap(this, Ordering::Relaxed);
+    if before != 0 && before >> 32 == this >> 32 && before != this {
+        SHARE_LOOPS.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The number is that of another set from now on, or of none.
+pub(super) fn forget_waiter(set: i32) {
+    if let Some(place) = waiter(set)
+        && place.load(Ordering::Relaxed) >> 32 == u64::from(set as u32)
+    {
+        place.store(0, Ordering::Relaxed);
+    }
+}
+
+/// The thread reads requests from this descriptor.
+pub(super) fn serves(fd: i32) {
+    let waits = &thread::current().waits;
+    // Threads of one request each, which there may be beside, wait in the call.
+    if SHARE_LOOPS.load(Ordering::Relaxed) && waits.load(Ordering::Relaxed) & WORKS == 0 && sys::is_nonblocking(fd) {
+        waits.fetch_or(WORKS, Ordering::Relaxed);
+    }
+}
 
 /// Whether any thread was seen to be an event loop's.
 static ARE_LOOPS: AtomicBool = AtomicBool::new(false);
@@ -56,6 +96,7 @@ pub(crate) fn while_waiting(set: i32, at_most: impl FnOnce() -> Option<u64>, cal
         return found;
     }
     waits_for_events();
+    note_waiter(set);
     while_looping(at_most(), call)
 }
 
@@ -240,14 +281,15 @@ pub(super) fn know_program(path: &[u8]) {
 /// to do for those, or for nobody, before it waits once more. Who waits by `epoll` mostly is such a one, and has to be seen to
 /// answer first.
 pub(super) fn is_certain() -> bool {
-    if !is_loop() {
-        return true;
+    let waits = thread::current().waits.load(Ordering::Relaxed);
+    if waits & (BY_POLL | BY_EPOLL) == 0 {
+        return waits & WORKS == 0;
     }
     if IS_AT_ONCE.load(Ordering::Relaxed) {
         return is_before_timers();
     }
-    let waits = thread::current().waits.load(Ordering::Relaxed);
-    waits & LEAVES_OPEN == 0 && waits & (BY_EPOLL | ANSWERS) != BY_EPOLL
+    // Of what has not come whole nothing can be asked for yet: that is for others.
+    waits & (LEAVES_OPEN | READS_ON | WORKS) == 0 && waits & (BY_EPOLL | ANSWERS) != BY_EPOLL
 }
 
 /// Whether the thread was seen to wait for other requests.

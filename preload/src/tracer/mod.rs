@@ -7,6 +7,7 @@
 
 mod baggage;
 mod before;
+pub(crate) mod brought;
 mod carriers;
 mod clock;
 mod decide;

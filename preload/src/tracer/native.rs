@@ -3,7 +3,7 @@
 use super::handle::Handle;
 use super::span::{CLIENT, SERVER, Span};
 use super::write::Told;
-use super::{Tracer, clock, existing_tracer, tracer_of_connections};
+use super::{Tracer, brought, clock, existing_tracer, tracer_of_connections};
 use crate::process;
 use crate::thread;
 use core::sync::atomic::Ordering;
@@ -23,7 +23,14 @@ pub(crate) fn begin_server(headers: Option<&dyn Carrier>, describe: &mut dyn FnM
     {
         tracer.settings.propagation.contexts(headers, &mut |came| place.note_what_came(came));
     }
-    or_lost(place.and_then(|place| tracer.begin(place, SERVER, 0, None, describe)))
+    let span = or_lost(place.and_then(|place| tracer.begin(place, SERVER, 0, None, describe)));
+    if headers.is_some()
+        && let Some(context) =
+            tracer.span(span).map(|span| span.trace.brought_context()).filter(|context| *context != 0)
+    {
+        brought::note(context);
+    }
+    span
 }
 
 /// What becomes of a request that goes out.
@@ -182,12 +189,13 @@ impl Tracer {
         is_foreign && !is_passed_on
     }
 
-    /// The one request that is open and has brought the context which headers carry: so who passes that on, as proxies do, says for
-    /// whom he asks, whatever thread he is. `None` where there are several.
+    /// The request that is open and has brought the context which headers carry: so who passes that on, as proxies do, says for
+    /// whom he asks, whatever thread he is. `None` where others have brought it as well, or may have.
     fn request_of(&'static self, headers: &dyn Carrier) -> Option<u64> {
         let of_connection = |key| {
             let span = self.spans.enter(key).filter(|span| span.kind() == SERVER && span.is_of_connection)?;
-            (!self.brings_foreign_context(Some(&span), headers)).then(|| Handle::Span(key).number(self.epoch))
+            (brought::is_of_one(span.trace.brought_context()) && !self.brings_foreign_context(Some(&span), headers))
+                .then(|| Handle::Span(key).number(self.epoch))
         };
         let mut found = self.spans.open_ones().filter_map(of_connection);
         found.next().filter(|_| found.next().is_none())

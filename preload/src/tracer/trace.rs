@@ -157,6 +157,14 @@ impl Trace {
         }
     }
 
+    /// Stands for the context that came in with it; 0 for none.
+    pub(crate) fn brought_context(&self) -> u64 {
+        match self.incoming().and_then(|incoming| incoming.context.as_ref()) {
+            Some(context) => known(&context.span),
+            None => self.came_with.load(Ordering::Relaxed),
+        }
+    }
+
     /// Whether this is a context that came in with it.
     pub(crate) fn came_with(&self, span: &SpanContext) -> bool {
         let is = |came: &SpanContext| known(came) == known(span);
