@@ -5,7 +5,7 @@ use ddtrace::identity::{FLAG_PROCESS_SPANS, FLAG_PROCESS_SPANS_HELD, Identity};
 use ddtrace::ids::{SpanId, TraceId};
 use ddtrace::record::{EndBody, RecordWriter, SPAN_LOCAL_ROOT, SpanBody};
 use ddtrace::ring::ThreadSlot;
-use ddtrace::ring::layout::RING_SIZE;
+use ddtrace::ring::layout::{CHUNK_COUNT, RING_SIZE};
 use ddtrace::semconv::Key;
 use ddtrace::sys;
 use ddtrace_test_support::{Sandbox, Span, spans, wait_for};
@@ -23,7 +23,7 @@ fn recorder() {
     assert!(identity.is_of(pid, 0), "the preloaded library has made it this process's own");
     let hello =
         Hello { pid, ppid: sys::getppid(), speaker: pid, span_id: identity.span_id, ring_size: RING_SIZE as u64 };
-    let ring = open_ring(identity.run, &hello).expect("the sidecar is there");
+    let ring = open_ring(identity.run, &hello, CHUNK_COUNT).expect("the sidecar is there");
     let slot = ThreadSlot::new();
     let write = |fill: &dyn Fn(&mut RecordWriter)| ring.append(&slot, fill).expect("there is room");
     let now = sys::realtime_ns();

@@ -4,7 +4,7 @@ use crate::{any, bytes, probes, used};
 use core::ptr::NonNull;
 use ddtrace::ids::{SpanId, TraceId};
 use ddtrace::record::{ChildExitBody, OpenBody, RecordWriter};
-use ddtrace::ring::layout::{chunk_offset, initial_free_word};
+use ddtrace::ring::layout::{bytes_of, chunk_offset, initial_free_word};
 use ddtrace::ring::{Opening, Ring, ThreadSlot, rate_key};
 use ddtrace::sampling::AgentRates;
 use ddtrace::semconv::Key;
@@ -52,7 +52,7 @@ probes! {
     }
 
     ring {
-        used((chunk_offset(any(0)), initial_free_word(any(0))));
+        used((chunk_offset(any(0)), bytes_of(any(0)), initial_free_word(any(0))));
         let base = any(NonNull::dangling());
         // SAFETY: never run. What the mapping holds is as unknown as where it is.
         let (fresh, ring) = unsafe { (Ring::initialise(base, any(0)), Ring::attach(base)) };
