@@ -521,6 +521,7 @@ __all__ = [
     "Tracer",
     "Wrapped",
     "add_span_processor",
+    "adopt_orphans",
     "bind_otel",
     "call_of",
     "carried",

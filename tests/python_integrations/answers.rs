@@ -21,6 +21,32 @@ fn assert_trees(script: &str, expected: &[&str]) {
     assert_eq!(trees(&spans_of(script)), expected);
 }
 
+/// A server that is given what Flask has inside, with something around it, serves Flask.
+#[test]
+fn flask_without_its_outside_is_flask() {
+    let script = "
+from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.test import Client
+flask = Flask(__name__)
+@flask.get('/users/<int:number>')
+def user(number):
+    return str(1 // number)
+flask.logger.disabled = True
+inside = Client(ProxyFix(flask.wsgi_app))
+flask.wsgi_app = ProxyFix(flask.wsgi_app)
+outside = Client(flask)
+for client in [inside, outside]:
+    for number in [1, 0]:
+        print(client.get(f'/users/{number}').status_code)
+";
+    let spans = spans_of(script);
+    let mut seen: Vec<String> = spans.iter().map(|span| format!("{} {}", span.name, span.events.len())).collect();
+    seen.sort_unstable();
+    let each = ["GET /users/<int:number> 0", "GET /users/<int:number> 1"];
+    assert_eq!(seen, [each[0], each[0], each[1], each[1]]);
+}
+
 #[test]
 fn an_answer_that_cannot_be_read_fails_in_the_server() {
     let script = "

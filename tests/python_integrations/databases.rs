@@ -288,6 +288,16 @@ fn connections_with_cursors_of_their_own() {
     assert_eq!(trees(&sandbox.spans()), ["client CREATE a", "client INSERT a", "client ROLLBACK", "client SELECT"]);
 }
 
+/// Classes that have something to say to whoever derives another one, which is no matter of the program's here.
+#[test]
+fn classes_that_look_at_those_derived_from_them() {
+    let sandbox = sandbox();
+    let (server, socket) = postgres(&sandbox);
+    assert_eq!(works(&sandbox, "psycopg2_classes", &socket), "True [[1]] Users Main\n");
+    drop(server);
+    assert_eq!(trees(&sandbox.spans()), ["client SELECT"]);
+}
+
 /// Template strings of Python 3.14, by psycopg as it is without its compiled part: the text, without a value.
 #[test]
 fn templates_of_statements() {

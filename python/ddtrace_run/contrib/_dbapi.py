@@ -39,6 +39,15 @@ _cursors = _Classes()
 _connections = _Classes()
 
 
+class _Quiet:
+    """Comes first among the bases of a class that no code of the program's is to be told of."""
+
+    __slots__ = ()
+
+    def __init_subclass__(cls):
+        pass
+
+
 def _like(base, members, below=()):
     if type(base) is type and not base.__dictoffset__:
         made = derived(base)
@@ -46,7 +55,10 @@ def _like(base, members, below=()):
             setattr(made, name, member)
         return made
     named = {"__module__": base.__module__, "__qualname__": base.__qualname__, "__doc__": base.__doc__}
-    return type(base.__name__, (base, *below), {**named, **members})
+    # One that tells its own classes apart as they are made knows nothing of ours.
+    is_told = getattr(base.__init_subclass__, "__func__", None) is not None
+    above = (_Quiet,) if is_told else ()
+    return type(base.__name__, (*above, base, *below), {**named, **members})
 
 
 def cursor_class(base, name, begin, begin_many, **others):

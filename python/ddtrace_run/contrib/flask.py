@@ -26,5 +26,7 @@ def imported(module):
             call.fail(arguments[-1])
 
     app.__call__ = Wrapped.wsgi(flask, app.__call__)
+    # What servers are given where something is put around it: `ProxyFix(app.wsgi_app)`.
+    app.wsgi_app = Wrapped.wsgi(flask, app.wsgi_app)
     app.full_dispatch_request = Wrapped("flask", app.full_dispatch_request, dispatching)
     app.handle_exception = Wrapped("flask", app.handle_exception, failing)

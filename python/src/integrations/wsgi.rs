@@ -12,7 +12,7 @@ use ddtrace::http::{HTTP, HTTPS, Peer, Request};
 use pyo3::exceptions::PyStopIteration;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyIterator, PyList, PyString, PyTuple};
+use pyo3::types::{PyDict, PyIterator, PyList, PyString, PyTuple, PyType};
 
 /// Where Datadog's API has the span of a request.
 const SPAN: &str = "datadog.wsgi.request_span";
@@ -77,7 +77,7 @@ fn answered<'py>(
     let py = response.py();
     // What is there already needs nobody in between; servers send files by themselves.
     let files = environ.get_item(intern!(py, "wsgi.file_wrapper"))?;
-    let is_file = files.map(|files| spared(py, response.is_instance(&files))).transpose()?.unwrap_or(false);
+    let is_file = files.map(|files| spared(py, is_file(&response, &files))).transpose()?.unwrap_or(false);
     if response.is_instance_of::<PyList>() || response.is_instance_of::<PyTuple>() || is_file {
         call.get().finish(py)?;
         return Ok(response);
@@ -101,6 +101,15 @@ fn answered<'py>(
         return Ok(Bound::new(py, response)?.into_any());
     }
     Ok(Bound::new(py, response)?.into_any())
+}
+
+/// Whether a server sends what it has been given by this `wsgi.file_wrapper` by itself.
+fn is_file(response: &Bound<'_, PyAny>, files: &Bound<'_, PyAny>) -> PyResult<bool> {
+    if files.is_instance_of::<PyType>() {
+        return response.is_instance(files);
+    }
+    // That of uWSGI is a function, which gives the file back, and knows it again.
+    response.get_type().hasattr(intern!(response.py(), "read"))
 }
 
 /// Tells of an exception; not of that by which applications close connections.

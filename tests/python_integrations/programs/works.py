@@ -85,6 +85,30 @@ def psycopg2_connections():
             print(kind.__name__, type(cursor).__name__, cursor.fetchall())
 
 
+def psycopg2_classes():
+    import psycopg2
+    from psycopg2 import extras
+
+    class Table(extras.DictCursor):
+        def __init_subclass__(cls, *, table):
+            cls.table = table
+
+        def everything(self):
+            self.execute("SELECT * FROM " + self.table)
+            return self.fetchall()
+
+    class Users(Table, table="(VALUES (1)) AS users"):
+        pass
+
+    class Main(psycopg2.extensions.connection):
+        def __init_subclass__(cls):
+            raise TypeError("it is the last one")
+
+    connection = psycopg2.connect(host=where, user="me", dbname="postgres", connection_factory=Main)
+    cursor = connection.cursor(cursor_factory=Users)
+    print(isinstance(cursor, Users), cursor.everything(), type(cursor).__name__, type(connection).__name__)
+
+
 def sqlite3_connection():
     import sqlite3
 
