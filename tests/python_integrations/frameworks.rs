@@ -106,6 +106,26 @@ fn frameworks_in_other_servers() {
     }
 }
 
+/// A file that the server is to send by itself is sent so.
+#[test]
+fn a_file_that_uwsgi_sends() {
+    let mut sandbox = sandbox();
+    let app = "from flask import Flask, send_file\n\
+               app = Flask(__name__)\n\
+               @app.get('/file')\n\
+               def file():\n\
+               \x20   return send_file(__file__)\n";
+    sandbox.write("files.py", app);
+    let uwsgi = "import pyuwsgi; pyuwsgi.run(['--http-socket', '127.0.0.1:{port}', '--enable-threads', '--need-app', \
+                 '--die-on-term', '--logto', 'log', '--pythonpath', '.', '--module', 'files:app'])";
+    let (server, port) = serve(&mut sandbox, &["-c", uwsgi]);
+    assert_eq!(ask(port, "/file", ""), (200, app.to_owned()));
+    drop(server);
+    assert_eq!(trees(&sandbox.spans()), ["server GET /file"]);
+    let log = std::fs::read_to_string(sandbox.work().join("log")).expect("it was written");
+    assert!(log.contains(" via sendfile() "), "{log}");
+}
+
 /// Servers in C call an application by themselves: without a framework it is traced where it has the middleware, or by its
 /// connections.
 #[test]
