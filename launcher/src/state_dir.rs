@@ -64,8 +64,10 @@ fn private(parent: &Path) -> Option<PathBuf> {
     (!foreign && usable(&directory)).then_some(directory)
 }
 
-/// Whether the directory, or the nearest one above that exists, can be written.
+/// Whether the directory, or the nearest one above that exists, can be written, and the spool in it, which may be another user's.
 fn usable(directory: &Path) -> bool {
-    let existing = directory.ancestors().find(|path| path.exists());
-    existing.is_some_and(|path| path.is_dir() && access(path, AccessFlags::W_OK | AccessFlags::X_OK).is_ok())
+    let can_be_written = |path: &Path| path.is_dir() && access(path, AccessFlags::W_OK | AccessFlags::X_OK).is_ok();
+    let spool = directory.join("spool");
+    directory.ancestors().find(|path| path.exists()).is_some_and(can_be_written)
+        && (!spool.is_dir() || can_be_written(&spool))
 }

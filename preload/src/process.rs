@@ -262,7 +262,10 @@ pub(crate) fn keep_little_memory() {
 /// Memory of our own, fresh and zeroed, of which little is ever touched.
 pub(crate) fn map(bytes: usize) -> Option<NonNull<u8>> {
     let map = if KEEPS_MEMORY.load(Ordering::Relaxed) { sys::map_private_loosely } else { sys::map_private };
-    map(bytes).ok()
+    let memory = map(bytes).ok()?;
+    // SAFETY: the whole of our own new mapping, which a core dump need not carry.
+    let _ = unsafe { sys::advise(memory, bytes, sys::Advice::DontDump) };
+    Some(memory)
 }
 
 /// The ring, made at the first need: a forked child that only goes on to exec never needs one.

@@ -43,7 +43,7 @@ pub(crate) unsafe extern "C" fn syscall(
     let Some(real) = (unsafe { real::<Syscall>(Function::Syscall) }) else { return table::missing() as isize };
     // SAFETY: the host's own arguments.
     let call = || unsafe { real(number, a, b, c, d, e, f) };
-    if number == MLOCKALL {
+    if number == MLOCKALL && super::memory::keeps_all(a as i32) {
         process::keep_little_memory();
     }
     // The kernel takes an option of 32 bits. Operations of `seccomp(2)` beyond these two only ask questions.
