@@ -77,6 +77,27 @@ fn a_program_that_keeps_its_memory_in_place_keeps_little_of_ours() {
     assert_eq!(ended_with(&spans, 0), 2, "both processes that were to be spans");
 }
 
+/// Threads share the memory where there are more of them than it has parts: nothing is lost, and of each thread nothing is out of
+/// order, which would leave spans open.
+#[test]
+fn crowds_of_threads_that_live_at_once_lose_nothing() {
+    const EACH: usize = 5;
+    for (threads, arguments) in [(1200, ""), (200, "lock")] {
+        let mut sandbox = sandbox();
+        sandbox.set("DD_TRACE_LOG_LEVEL", "info").set("DD_TRACE_LOCAL_MAX_BYTES", "1000000000");
+        let program = compile_strictly(&sandbox, &repository().join("tests/apps/crowd.c"), "cc", &[]);
+        let (count, each) = (threads.to_string(), EACH.to_string());
+        let command = [&program, &count, &each].map(String::as_str).into_iter().chain(arguments.split_terminator(' '));
+        let outcome = sandbox.run_traced(command);
+        assert_eq!((outcome.code, outcome.out().as_str()), (Some(0), "done\n"), "{outcome:?}");
+        let spans = sandbox.spans();
+        let work = spans.iter().filter(|span| span.name == "work");
+        assert_eq!(work.count(), threads * EACH);
+        let log = std::fs::read_to_string(sandbox.local_store().with_file_name("sidecar.log")).unwrap_or_default();
+        assert!(log.contains("records lost in processes 0, in the spool 0"), "{log}");
+    }
+}
+
 /// The sidecar has the limit on CPU time (`ulimit -t`) as well: what it has no time left for is on disk, and the next one
 /// delivers that.
 #[test]

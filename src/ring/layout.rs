@@ -7,8 +7,8 @@
 use crate::sync::{AtomicU32, AtomicU64, Watched};
 
 pub use size::{
-    CHUNK_COUNT, CHUNK_HEADER_SIZE, CHUNK_SIZE, FEW_CHUNKS, HEADER_SIZE, MAX_RATES, MAX_RECORD, MOST_IDLE_PAUSES, MOST_PAUSES,
-    WAKE_FROM,
+    CHUNK_COUNT, CHUNK_HEADER_SIZE, CHUNK_SIZE, FEW_CHUNKS, HEADER_SIZE, LANES, MAX_RATES, MAX_RECORD, MOST_HELD,
+    MOST_IDLE_PAUSES, MOST_PAUSES, MOST_SPINS, WAKE_FROM,
 };
 
 /// Marks a ring. Stored inverted in the memory, so that a scan of a binary does not find it.
@@ -28,6 +28,12 @@ mod size {
     pub const CHUNK_COUNT: usize = 1023;
     /// How many a process uses that keeps all its memory in place: two and a half megabytes. Enough to wake the sidecar.
     pub const FEW_CHUNKS: usize = 80;
+    /// How many threads have a chunk to themselves at most: half of what there is. The others share lanes.
+    pub const MOST_HELD: u32 = CHUNK_COUNT as u32 / 2;
+    /// How many lanes there are.
+    pub const LANES: usize = 16;
+    /// How often a thread looks for another one to leave its lane: some microseconds.
+    pub const MOST_SPINS: u32 = 200;
     /// The longest record. Longer ones are cut by those who write them.
     pub const MAX_RECORD: usize = 16 * 1024;
     /// How many of the Agent's sampling rates find room in the header.
@@ -50,6 +56,9 @@ mod size {
     pub const CHUNK_SIZE: usize = CHUNK_HEADER_SIZE + MAX_RECORD + 24;
     pub const CHUNK_COUNT: usize = 2;
     pub const FEW_CHUNKS: usize = 1;
+    pub const MOST_HELD: u32 = 2;
+    pub const LANES: usize = 1;
+    pub const MOST_SPINS: u32 = 1;
     pub const MAX_RECORD: usize = 192;
     pub const MAX_RATES: usize = 2;
     pub const WAKE_FROM: u32 = u32::MAX;
@@ -72,6 +81,11 @@ pub const STATE_FREE: u32 = 0;
 pub const STATE_OWNED: u32 = 1;
 /// Nothing will be appended any more.
 pub const STATE_COMPLETE: u32 = 2;
+/// The chunk of a lane: its threads append to it, one after the other.
+pub const STATE_SHARED: u32 = 3;
+
+/// Bit of [`Header::lanes`]: a thread writes there just now.
+pub const LANE_TAKEN: u32 = 1 << 31;
 
 /// Bit of [`Header::control`]: record nothing any more.
 pub const CONTROL_STOP: u32 = 1;
@@ -118,7 +132,14 @@ pub struct Header {
     pub usable: AtomicU32,
     /// Written by the process: how many of its threads look at chunks that they have not taken.
     pub looking: AtomicU32,
-    reserved_process: [u8; 16],
+    /// Written by the process: how many chunks threads have to themselves.
+    pub held: AtomicU32,
+    /// Written by the process: how many they may have.
+    pub most_held: AtomicU32,
+    /// Written by the process: the thread that looks for chunks of threads that have ended; 0 is none.
+    pub sweeper: AtomicU32,
+    /// Written by the process: how many threads have come to a lane for the first time.
+    pub joined: AtomicU32,
 
     /// Written by the sidecar: see `CONTROL_*`.
     pub control: AtomicU32,
@@ -138,6 +159,9 @@ pub struct Header {
     reserved_entries: [u8; 56],
     /// Written by the sidecar.
     pub rates: [RateEntry; MAX_RATES],
+
+    /// Written by the process: index of each lane's chunk plus one, and [`LANE_TAKEN`]. 0 is none.
+    pub lanes: [AtomicU32; LANES],
 }
 
 /// The first bytes of a chunk.
@@ -176,7 +200,10 @@ impl Header {
             gave_up: half(),
             usable: half(),
             looking: half(),
-            reserved_process: [0; 16],
+            held: half(),
+            most_held: half(),
+            sweeper: half(),
+            joined: half(),
             control: half(),
             asleep: half(),
             reserved_sidecar: [0; 56],
@@ -186,6 +213,7 @@ impl Header {
             rates_count: half(),
             reserved_entries: [0; 56],
             rates: core::array::from_fn(|_| RateEntry { key: word(), rate: word() }),
+            lanes: core::array::from_fn(|_| half()),
         }
     }
 }
@@ -214,6 +242,7 @@ const _: () = {
     assert!(core::mem::offset_of!(Header, free) == 192);
     assert!(core::mem::offset_of!(Header, rates_sequence) == 384);
     assert!(core::mem::offset_of!(Header, rates) == 448);
+    assert!(core::mem::offset_of!(Header, lanes).is_multiple_of(64));
 };
 const _: () = assert!(size_of::<ChunkHeader>() <= CHUNK_HEADER_SIZE);
 const _: () = assert!(MAX_RECORD < CHUNK_CAPACITY);

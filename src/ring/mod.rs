@@ -2,10 +2,12 @@
 //!
 //! A memfd for each process holds a header and equal chunks. A thread takes a free chunk with one compare-and-swap,
 //! appends records and publishes each with a release store of the chunk's committed length; a chunk whose next record
-//! does not fit is marked complete. The reader copies committed prefixes, of owned chunks too, and alone gives chunks
+//! does not fit is marked complete. Where very many threads live, those that come late share chunks (`lanes.rs`). The reader copies committed prefixes, of owned chunks too, and alone gives chunks
 //! back. So a process that dies at any instruction loses at most the record it was writing. Nobody
-//! waits for anybody, but for a writer that finds no chunk free: it pauses for a bounded time (`writer.rs`).
+//! waits for anybody, but for a writer that finds no chunk free: it pauses for a bounded time (`chunks.rs`).
 
+mod chunks;
+mod lanes;
 pub mod layout;
 mod opening;
 mod rates;

@@ -8,7 +8,7 @@
 //! hides what others did there before. So the owner of a chunk keeps the committed length at hand here, which nobody
 //! else changes meanwhile, and begins to take a chunk with a guess.
 
-use super::layout::{STATE_COMPLETE, STATE_FREE, STATE_OWNED};
+use super::layout::{LANE_TAKEN, STATE_COMPLETE, STATE_FREE, STATE_OWNED};
 use loom::cell::UnsafeCell;
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -36,6 +36,10 @@ struct Orderings {
     give_back: Ordering,
     /// `Ring::take_chunk` takes the bit.
     take: Ordering,
+    /// `lanes::take`.
+    enter: Ordering,
+    /// `Ring::leave_lane`.
+    leave: Ordering,
 }
 
 const REAL: Orderings = Orderings {
@@ -48,6 +52,8 @@ const REAL: Orderings = Orderings {
     see_state: Ordering::Acquire,
     give_back: Ordering::Release,
     take: Ordering::Acquire,
+    enter: Ordering::Acquire,
+    leave: Ordering::Release,
 };
 
 struct Chunk<const CAPACITY: usize> {
@@ -60,6 +66,7 @@ struct Chunk<const CAPACITY: usize> {
 struct Memory<const CHUNKS: usize, const CAPACITY: usize> {
     free: AtomicU64,
     taken: AtomicU64,
+    lane: AtomicU32,
     chunks: [Chunk<CAPACITY>; CHUNKS],
     orderings: Orderings,
 }
@@ -78,7 +85,8 @@ impl<const CHUNKS: usize, const CAPACITY: usize> Memory<CHUNKS, CAPACITY> {
             records: std::array::from_fn(|_| UnsafeCell::new(0)),
         };
         let free = AtomicU64::new((1 << CHUNKS) - 1);
-        Memory { free, taken: AtomicU64::new(0), chunks: std::array::from_fn(|_| chunk()), orderings }
+        let (taken, lane) = (AtomicU64::new(0), AtomicU32::new(0));
+        Memory { free, taken, lane, chunks: std::array::from_fn(|_| chunk()), orderings }
     }
 
     /// `Ring::append_owned`: whether the record was written.
@@ -90,11 +98,52 @@ impl<const CHUNKS: usize, const CAPACITY: usize> Memory<CHUNKS, CAPACITY> {
             *slot = self.take_chunk();
         }
         let Some(owned) = slot else { return false };
+        self.write_into(owned, record);
+        true
+    }
+
+    /// `Ring::write_into`.
+    fn write_into(&self, owned: &mut Owned, record: u32) {
         let chunk = &self.chunks[owned.index];
         // SAFETY: as in `Ring::write_into`; loom checks it.
         chunk.records[owned.committed as usize].with_mut(|place| unsafe { *place = record });
         owned.committed += 1;
         chunk.committed.store(owned.committed, self.orderings.publish);
+    }
+
+    /// `Ring::enter_lane` and `Ring::leave_lane`, of a thread that looks once whether another one is in the lane: whether the record was written.
+    fn append_shared(&self, moves: &mut bool, record: u32) -> bool {
+        let seen = self.lane.load(Ordering::Relaxed) & !LANE_TAKEN;
+        let taken = seen | LANE_TAKEN;
+        let is_in = self.lane.compare_exchange(seen, taken, self.orderings.enter, Ordering::Relaxed).is_ok();
+        let current = seen.checked_sub(1).filter(|_| is_in).map(|index| {
+            let committed = self.chunks[index as usize].committed.load(Ordering::Relaxed);
+            Owned { index: index as usize, committed }
+        });
+        let (mut owned, is_new) = match current {
+            Some(owned) if !*moves && (owned.committed as usize) < CAPACITY => (owned, false),
+            last => {
+                if let Some(last) = last {
+                    self.chunks[last.index].state.store(STATE_COMPLETE, self.orderings.complete);
+                }
+                match self.take_chunk() {
+                    Some(owned) => (owned, true),
+                    None => {
+                        if is_in {
+                            let _ = self.lane.compare_exchange(taken, 0, self.orderings.leave, Ordering::Relaxed);
+                        }
+                        return false;
+                    }
+                }
+            }
+        };
+        self.write_into(&mut owned, record);
+        let next = owned.index as u32 + 1;
+        let is_the_lanes = self.lane.compare_exchange(taken, next, self.orderings.leave, Ordering::Relaxed).is_ok();
+        if !is_the_lanes {
+            self.chunks[owned.index].state.store(STATE_COMPLETE, self.orderings.complete);
+        }
+        *moves = is_new && !is_the_lanes;
         true
     }
 
@@ -177,8 +226,8 @@ impl<const CHUNKS: usize> Reader<CHUNKS> {
 }
 
 /// Writers append `each` records while the reader drains; afterwards every record that was taken has come out once, those
-/// of a writer in order.
-fn check<const CHUNKS: usize, const CAPACITY: usize>(orderings: Orderings, writers: u32, each: u32) {
+/// of a writer in order. Each has a chunk to itself, or all share one.
+fn check<const CHUNKS: usize, const CAPACITY: usize>(orderings: Orderings, writers: u32, each: u32, share: bool) {
     let mut model = loom::model::Builder::new();
     // Two are enough for every fault that the last test makes; with three the tests would take minutes.
     model.preemption_bound = Some(2);
@@ -187,9 +236,13 @@ fn check<const CHUNKS: usize, const CAPACITY: usize>(orderings: Orderings, write
         let write = |writer: u32| {
             let memory = memory.clone();
             thread::spawn(move || {
-                let mut slot = None;
+                let (mut slot, mut moves) = (None, false);
+                let mut append = |record| match share {
+                    true => memory.append_shared(&mut moves, record),
+                    false => memory.append(&mut slot, record),
+                };
                 let records = (1..=each).map(|number| writer * 100 + number);
-                records.filter(|record| memory.append(&mut slot, *record)).collect::<Vec<_>>()
+                records.filter(|record| append(*record)).collect::<Vec<_>>()
             })
         };
         let threads: Vec<_> = (1..=writers).map(write).collect();
@@ -209,21 +262,32 @@ fn check<const CHUNKS: usize, const CAPACITY: usize>(orderings: Orderings, write
 /// One writer goes through chunks while they are drained and given back.
 #[test]
 fn a_writer_and_the_reader_lose_nothing() {
-    check::<1, 2>(REAL, 1, 4);
-    check::<2, 1>(REAL, 1, 4);
+    check::<1, 2>(REAL, 1, 4, false);
+    check::<2, 1>(REAL, 1, 4, false);
 }
 
 /// A chunk that one writer has completed goes to the other through the reader's hands.
 #[test]
 fn two_writers_share_the_chunks_without_loss() {
-    check::<1, 1>(REAL, 2, 2);
-    check::<2, 1>(REAL, 2, 2);
+    check::<1, 1>(REAL, 2, 2, false);
+    check::<2, 1>(REAL, 2, 2, false);
+}
+
+/// Two writers write into one chunk by turns, and do not wait for each other.
+#[test]
+fn two_writers_share_a_lane_without_loss() {
+    check::<2, 2>(REAL, 2, 1, true);
+    check::<2, 1>(REAL, 2, 1, true);
 }
 
 /// Each of the orderings is needed, and the model notices when one is not there.
 #[test]
 fn every_weaker_ordering_is_noticed() {
     const RELAXED: Ordering = Ordering::Relaxed;
+    let is_noticed = |name: &str, check: &dyn Fn()| {
+        let outcome = std::panic::catch_unwind(core::panic::AssertUnwindSafe(check));
+        assert!(outcome.is_err(), "{name} is relaxed, and nothing went wrong");
+    };
     for (name, weaker) in [
         ("publish", Orderings { publish: RELAXED, ..REAL }),
         ("see_published", Orderings { see_published: RELAXED, ..REAL }),
@@ -235,8 +299,12 @@ fn every_weaker_ordering_is_noticed() {
         ("give_back", Orderings { give_back: RELAXED, ..REAL }),
         ("take", Orderings { take: RELAXED, ..REAL }),
     ] {
-        let outcome = std::panic::catch_unwind(|| check::<2, 1>(weaker, 1, 3));
-        assert!(outcome.is_err(), "{name} is relaxed, and nothing went wrong");
+        is_noticed(name, &|| check::<2, 1>(weaker, 1, 3, false));
+    }
+    for (name, weaker) in
+        [("enter", Orderings { enter: RELAXED, ..REAL }), ("leave", Orderings { leave: RELAXED, ..REAL })]
+    {
+        is_noticed(name, &|| check::<2, 3>(weaker, 2, 1, true));
     }
 }
 

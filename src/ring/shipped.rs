@@ -9,6 +9,7 @@ use super::{Lost, Reader, Ring, ThreadSlot};
 use crate::ids::SpanId;
 use crate::record::records;
 use crate::sampling::AgentRates;
+use crate::sync::Ordering;
 use core::ptr::NonNull;
 use loom::thread;
 use std::alloc::{Layout, alloc_zeroed, dealloc};
@@ -71,10 +72,12 @@ struct Shared(Ring);
 // SAFETY: the ring is made for being written by many threads; this is what is tried here.
 unsafe impl Send for Shared {}
 
-/// Writers append `each` records while the reader drains: what was taken comes out once, those of a writer in order.
-fn writers_against_reader(writers: u64, each: u64) {
+/// Writers append `each` records while the reader drains: what was taken comes out once, those of a writer in order. So many
+/// of them may have a chunk to themselves.
+fn writers_against_reader(writers: u64, each: u64, most_held: u32) {
     let memory = Memory::new();
     let (ring, mut reader) = memory.pair();
+    ring.header().most_held.store(most_held, Ordering::Relaxed);
     let ring = Shared(ring);
     let write = |writer: u64| {
         thread::spawn(move || {
@@ -104,17 +107,33 @@ fn writers_against_reader(writers: u64, each: u64) {
 
 #[test]
 fn one_writer_goes_through_chunks_while_they_are_drained_and_given_back() {
-    try_all(2, || writers_against_reader(1, 5));
+    try_all(2, || writers_against_reader(1, 5, 2));
 }
 
 #[test]
 fn two_writers_share_the_free_chunks() {
-    try_all(2, || writers_against_reader(2, 2));
+    try_all(2, || writers_against_reader(2, 2, 2));
 }
 
 #[test]
 fn three_writers_meet_at_two_chunks() {
-    try_all(1, || writers_against_reader(3, 1));
+    try_all(1, || writers_against_reader(3, 1, 2));
+}
+
+#[test]
+fn two_writers_share_a_lane() {
+    try_all(2, || writers_against_reader(2, 1, 0));
+    try_all(1, || writers_against_reader(2, 2, 0));
+}
+
+#[test]
+fn three_writers_share_a_lane() {
+    try_all(1, || writers_against_reader(3, 1, 0));
+}
+
+#[test]
+fn a_writer_with_a_chunk_to_itself_meets_one_that_has_none() {
+    try_all(1, || writers_against_reader(2, 2, 1));
 }
 
 #[test]

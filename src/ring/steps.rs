@@ -3,7 +3,7 @@
 //! A forked child appends under `PTRACE_SINGLESTEP`; the ring lies in memory that both share. So no point can be
 //! forgotten at which a process may be killed, and what is tried is the code as the compiler made it.
 
-use super::layout::{CHUNK_CAPACITY, CHUNK_COUNT, CHUNK_SIZE, HEADER_SIZE, MAX_RECORD, RING_SIZE};
+use super::layout::{CHUNK_CAPACITY, CHUNK_COUNT, CHUNK_SIZE, HEADER_SIZE, MAX_RECORD, MOST_HELD, RING_SIZE};
 use super::{Reader, Ring, ThreadSlot};
 use crate::ids::SpanId;
 use crate::record::records;
@@ -104,8 +104,19 @@ fn fill(ring: Ring, slot: &ThreadSlot, id: u64, length: usize) {
 
 #[test]
 fn a_writer_that_dies_behind_any_instruction_loses_at_most_the_record_in_hand() {
+    dies_behind_any_instruction(MOST_HELD);
+}
+
+#[test]
+fn so_does_one_that_has_no_chunk_to_itself() {
+    dies_behind_any_instruction(0);
+}
+
+/// So many threads may have a chunk to themselves.
+fn dies_behind_any_instruction(most_held: u32) {
     let stage = Stage::new();
     let child = stage.child(|ring| {
+        ring.header().most_held.store(most_held, Ordering::Relaxed);
         let slot = ThreadSlot::new();
         // The next one but one does not fit any more: a chunk is completed and another taken.
         fill(ring, &slot, 1, CHUNK_CAPACITY - MAX_RECORD - 128);

@@ -10,6 +10,8 @@ use core::ptr::NonNull;
 use std::thread;
 use std::vec::Vec;
 
+mod lanes;
+
 struct Mapping(NonNull<u8>);
 
 #[cfg(not(miri))]

@@ -1,0 +1,56 @@
+/* More threads than the memory between a program and its sidecar has parts, all alive at once. Each makes some spans, and one is busy
+   meanwhile. With a third argument all memory is kept in place first.
+
+   Usage: crowd THREADS SPANS [lock] */
+#define _GNU_SOURCE
+#include "ddtrace_run.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static pthread_barrier_t all_live;
+static atomic_int is_over;
+static int spans;
+
+static void *live(void *unused) {
+    (void)unused;
+    pthread_barrier_wait(&all_live);
+    for (int i = 0; i < spans; i++) {
+        ddtrace_finish(ddtrace_start("work", NULL));
+        usleep(10000);
+    }
+    pthread_barrier_wait(&all_live);
+    return NULL;
+}
+
+static void *be_busy(void *unused) {
+    (void)unused;
+    while (!is_over) {
+        for (int i = 0; i < 50; i++) ddtrace_finish(ddtrace_start("busy", NULL));
+        usleep(10000);
+    }
+    return NULL;
+}
+
+int main(int argc, char **argv) {
+    int count = atoi(argv[1]);
+    spans = atoi(argv[2]);
+    if (argc > 3 && mlockall(MCL_CURRENT | MCL_FUTURE) != 0) return 2;
+    pthread_attr_t small;
+    pthread_attr_init(&small);
+    pthread_attr_setstacksize(&small, 65536);
+    pthread_barrier_init(&all_live, NULL, (unsigned)count);
+    pthread_t *threads = calloc((size_t)count, sizeof *threads), busy;
+    if (threads == NULL || pthread_create(&busy, NULL, be_busy, NULL) != 0) return 3;
+    for (int i = 0; i < count; i++)
+        if (pthread_create(&threads[i], &small, live, NULL) != 0) return 4;
+    for (int i = 0; i < count; i++) pthread_join(threads[i], NULL);
+    is_over = 1;
+    pthread_join(busy, NULL);
+    puts("done");
+    return 0;
+}
