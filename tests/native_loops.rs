@@ -1,26 +1,18 @@
 //! Whose requests are whose: in servers that wait for many connections at once, in such that have a thread for each request,
 //! and where several processes share one.
 
+use ddtrace_test_support::Sandbox;
 use ddtrace_test_support::agent::free_port;
-use ddtrace_test_support::servers::{self, Server, chain, curl, files, nginx, only, python_server};
+use ddtrace_test_support::servers::{
+    self, Server, asked, chain, curl, files, haproxy, nginx, only, program, python_server,
+};
 use ddtrace_test_support::spans::Span;
-use ddtrace_test_support::{Sandbox, repository};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::process::Stdio;
 
 fn sandbox() -> Sandbox {
     servers::sandbox(env!("CARGO_BIN_EXE_ddtrace-run"))
-}
-
-fn program(name: &str) -> String {
-    repository().join("tests/python_native").join(name).display().to_string()
-}
-
-fn asked<'a>(spans: &'a [Span], service: &'a str) -> impl Iterator<Item = &'a Span> {
-    spans
-        .iter()
-        .filter(move |span| span.resource["service.name"] == service && span.attributes.contains_key("url.full"))
 }
 
 /// What is asked for after the loop has waited once more is nobody's, however it waits, and however many are open.
@@ -314,14 +306,8 @@ fn a_proxy_asks_for_whom_it_asks() {
 }
 
 /// HAProxy between these ports, traced.
-fn haproxy(sandbox: &mut Sandbox, front: u16, back: u16) -> Server {
-    let configuration = format!(
-        "defaults\n mode http\n timeout connect 9s\n timeout client 9s\n timeout server 9s\n\
-         listen all\n bind 127.0.0.1:{front}\n server backend 127.0.0.1:{back}\n"
-    );
-    let file = sandbox.path().join("haproxy.cfg");
-    std::fs::write(&file, configuration).expect("a file");
-    Server::of(sandbox, true, "haproxy", front, &["haproxy", "-f", &file.display().to_string()])
+fn haproxy_between(sandbox: &mut Sandbox, front: u16, back: u16) -> Server {
+    haproxy(sandbox, front, &format!("listen all\n bind 127.0.0.1:{front}\n server backend 127.0.0.1:{back}"))
 }
 
 /// A proxy that leaves requests open is known by the context that it passes on, whichever thread it asks on.
@@ -332,7 +318,7 @@ fn a_proxy_asks_for_whose_context_it_passes_on() {
     let root = files(&sandbox);
     let [back, front] = [free_port(), free_port()];
     let backend = nginx(&mut sandbox, true, "backend", back, "http://127.0.0.1:1", &root);
-    let haproxy = haproxy(&mut sandbox, front, back);
+    let haproxy = haproxy_between(&mut sandbox, front, back);
     let (url, out) = (format!("http://127.0.0.1:{front}/short?number=[1-{REQUESTS}]"), "/dev/null");
     curl(&mut sandbox, true, &["--no-progress-meter", "-f", "-Z", "--parallel-max", "8", "-o", out, &url]);
     drop((haproxy, backend));
@@ -407,7 +393,7 @@ fn a_proxy_that_waits_asks_for_nobody_else() {
            location /plain/ {{ proxy_pass http://kept; }} }}"
     );
     let proxy = servers::nginx_of(&mut sandbox, true, "proxy", front, &http);
-    let haproxy = haproxy(&mut sandbox, other, back);
+    let haproxy = haproxy_between(&mut sandbox, other, back);
     for (port, path) in [(front, "allowed"), (front, "delayed"), (front, "named"), (front, "plain"), (other, "plain")] {
         let url = format!("http://127.0.0.1:{port}/{path}/short?number=[1-{REQUESTS}]");
         curl(

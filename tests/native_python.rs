@@ -2,9 +2,9 @@
 
 use ddtrace_test_support::agent::free_port;
 use ddtrace_test_support::python::python;
-use ddtrace_test_support::servers::{self, Server, files, only, postgres, python_server};
+use ddtrace_test_support::servers::{self, Server, files, only, postgres, program, python_server};
 use ddtrace_test_support::spans::Span;
-use ddtrace_test_support::{Agent, PATIENCE, Sandbox, repository};
+use ddtrace_test_support::{Agent, PATIENCE, Sandbox};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
@@ -14,10 +14,6 @@ fn sandbox() -> Sandbox {
     // Each program instruments what it is about.
     sandbox.set("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "*");
     sandbox
-}
-
-fn program(name: &str) -> String {
-    repository().join("tests/python_native").join(name).display().to_string()
 }
 
 /// A server of `tests/python_native`. `how` says what it does.

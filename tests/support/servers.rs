@@ -1,7 +1,7 @@
 //! Servers and clients that know nothing of tracing, and what their connections tell.
 
 use crate::spans::Span;
-use crate::{Outcome, Sandbox, wait_for};
+use crate::{Outcome, Sandbox, repository, wait_for};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
@@ -97,6 +97,24 @@ pub fn python_server(sandbox: &mut Sandbox, traced: bool, port: u16, root: &Path
     Server::of(sandbox, traced, "python", port, &argv)
 }
 
+/// HAProxy with sections of one's own.
+///
+/// # Panics
+/// When the configuration cannot be written.
+#[must_use]
+pub fn haproxy(sandbox: &mut Sandbox, port: u16, sections: &str) -> Server {
+    let file = sandbox.path().join(format!("haproxy-{port}.cfg"));
+    let defaults = "defaults\n mode http\n timeout connect 9s\n timeout client 9s\n timeout server 9s\n";
+    std::fs::write(&file, format!("{defaults}{sections}\n")).expect("a file");
+    Server::of(sandbox, true, "haproxy", port, &["haproxy", "-f", &file.display().to_string()])
+}
+
+/// A program of `tests/python_native`.
+#[must_use]
+pub fn program(name: &str) -> String {
+    repository().join("tests/python_native").join(name).display().to_string()
+}
+
 /// Files to serve: a short one, and a long one of which every byte counts.
 ///
 /// # Panics
@@ -120,6 +138,13 @@ pub fn only(spans: &[Span], mut matches: impl FnMut(&&Span) -> bool) -> &Span {
     let found: Vec<_> = spans.iter().filter(|span| matches(span)).collect();
     assert_eq!(found.len(), 1, "wanted one of {spans:#?}");
     found[0]
+}
+
+/// What a service has asked for by HTTP.
+pub fn asked<'a>(spans: &'a [Span], service: &'a str) -> impl Iterator<Item = &'a Span> {
+    spans
+        .iter()
+        .filter(move |span| span.resource["service.name"] == service && span.attributes.contains_key("url.full"))
 }
 
 /// From a span up to its root: service and kind of each.
