@@ -1,8 +1,9 @@
 """A server with a loop that has jobs to do: timers.py PORT BACKEND KIND.
 
-It answers three requests, one after the other. For the first one it asks the other server for "/short?request", and answers. While
-the second one is open it waits once more. While the third one is, before it waits again, a job is due for which it asks
-for "/short?timer". KIND is what it waits by: select, poll, epoll.
+It answers five requests, one after the other. For the first one it asks the other server for "/short?request", and answers. The
+second one has a body, for which it waits. Of the third one the body has not come yet when a job is due, for which it asks for
+"/short?part"; when it has, for "/short?whole". While the fourth one is open it waits once more. While the fifth one is, before it
+waits again, a job is due for which it asks for "/short?timer". KIND is what it waits by: select, poll, epoll.
 """
 
 import select
@@ -45,26 +46,31 @@ def answer(connection):
 
 
 served = 0
-while served < 3:
+while served < 5:
     for ready in wait(1):
         if ready is listener:
             connection, _ = listener.accept()
             connections.append(connection)
             epoll.register(connection, select.EPOLLIN)
-        elif not ready.recv(4096):
+            continue
+        request = ready.recv(4096)
+        if not request:
             connections.remove(ready)
             epoll.unregister(ready)
             ready.close()
-        elif served == 0:
+            continue
+        if b"100-continue" in request:
+            if served == 2:
+                ask(b"part")
+            ready.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+            continue
+        served += 1
+        if served == 1:
             ask(b"request")
-            served = 1
-            answer(ready)
-        elif served == 1:
+        elif served == 3:
+            ask(b"whole")
+        elif served == 4:
             wait(0.01)
-            served = 2
-            answer(ready)
-        else:
-            served = 3
-            late = ready
-ask(b"timer")
-answer(late)
+        elif served == 5:
+            ask(b"timer")
+        answer(ready)
