@@ -5,11 +5,11 @@ use ddtrace_test_support::Sandbox;
 use ddtrace_test_support::agent::free_port;
 use ddtrace_test_support::python::python;
 use ddtrace_test_support::servers::{
-    self, Server, asked, curl, files, haproxy, keeper, nginx, nginx_with, only, postgres, program, python_server,
-    without_ours,
+    self, Server, asked, certificate, curl, files, haproxy, keeper, nginx, nginx_with, only, postgres, program,
+    python_server, without_ours,
 };
 use ddtrace_test_support::spans::Span;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::Stdio;
 use std::time::Duration;
@@ -121,6 +121,29 @@ fn a_thread_that_shares_its_loop_asks_for_nobody_that_is_known() {
         // Who passes the context on that a request has brought says for whom he asks.
         let expected = name.starts_with("passed").then_some(&request.span_id);
         assert_eq!(all[0].parent_id.as_ref(), expected, "{name}");
+    }
+}
+
+/// Nor does one that tasks take turns on, which another thread wakes.
+#[test]
+fn a_thread_that_runs_tasks_asks_for_nobody_that_is_known() {
+    let mut sandbox = sandbox();
+    let root = files(&sandbox);
+    let [back, port] = [free_port(), free_port()];
+    let backend = python_server(&mut sandbox, false, back, &root);
+    let (script, ports) = (program("woken.py"), [port, back].map(|port| port.to_string()));
+    let server = Server::of(&mut sandbox, true, "tasks", port, &["python3", &script, &ports[0], &ports[1]]);
+    let url = format!("http://127.0.0.1:{port}/request?number=[1-60]");
+    curl(&mut sandbox, false, &["--no-progress-meter", "-Z", "--parallel-max", "4", &url]);
+    drop((server, backend));
+    let spans = sandbox.spans();
+    let [requests, jobs] = ["?request", "?job"].map(|end| {
+        let is_one = |span: &&Span| span.text("url.full").is_some_and(|url| url.contains(end));
+        asked(&spans, "tasks").filter(is_one).collect::<Vec<_>>()
+    });
+    assert!(requests.len() == 60 && jobs.len() > 10, "{} and {}", requests.len(), jobs.len());
+    for span in requests.into_iter().chain(jobs) {
+        assert_eq!(span.parent_id, None, "{span:#?}");
     }
 }
 
@@ -245,34 +268,75 @@ fn answer(mut stream: &TcpStream) {
 /// Requests over HTTP/2 are not seen, but may have brought any context.
 #[test]
 fn a_context_that_came_over_http_2_is_not_taken_for_another_requests() {
+    for is_encrypted in [false, true] {
+        let mut sandbox = sandbox();
+        let [front, second_front] = [free_port(), free_port()];
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let back = listener.local_addr().expect("an address").port();
+        let (bind, scheme, version) = match is_encrypted {
+            false => ("proto h2".to_owned(), "http", "--http2-prior-knowledge"),
+            true => (format!("ssl crt {} alpn h2", key_and_certificate(&sandbox)), "https", "--http2"),
+        };
+        let sections = format!(
+            "listen all\n bind 127.0.0.1:{front}\n bind 127.0.0.1:{second_front} {bind}\n server backend 127.0.0.1:{back}"
+        );
+        let proxy = haproxy(&mut sandbox, front, &sections);
+        sandbox.set("DD_SERVICE", "curl");
+        let ask = |more: &[&str], url: &str| {
+            let argv = [&["curl", "-sSkf", "-o", "/dev/null", "-H", CONTEXT, url][..], more].concat();
+            sandbox.bare(argv).spawn().expect("curl")
+        };
+        let mut first = ask(&[], &format!("http://127.0.0.1:{front}/first"));
+        let (first_asks, first_head) = next(&listener);
+        // While that is open.
+        let mut second = ask(&[version], &format!("{scheme}://127.0.0.1:{second_front}/second"));
+        let (second_asks, second_head) = next(&listener);
+        answer(&second_asks);
+        assert!(second.wait().expect("it ends").success());
+        answer(&first_asks);
+        assert!(first.wait().expect("it ends").success());
+        drop(proxy);
+        let spans = sandbox.spans();
+        let all: Vec<_> = asked(&spans, "haproxy").collect();
+        assert_eq!(all.len(), 1, "{version}: {all:#?}");
+        assert_eq!(all[0].parent_id.as_ref(), Some(&served(&spans, "haproxy", "/first").span_id));
+        assert!(!first_head.contains(CONTEXT) && first_head.contains("traceparent: "), "{first_head}");
+        assert!(second_head.contains(CONTEXT), "{second_head}");
+    }
+}
+
+/// A file with a certificate and its key, as HAProxy wants them.
+fn key_and_certificate(sandbox: &Sandbox) -> String {
+    let (certificate, key) = certificate(sandbox);
+    let both = sandbox.path().join("both.pem");
+    let [certificate, key] = [certificate, key].map(|file| std::fs::read(file).expect("it was made"));
+    std::fs::write(&both, [certificate, key].concat()).expect("a file");
+    both.display().to_string()
+}
+
+/// What nobody understands brings no context: requests that pass theirs on are followed as before.
+#[test]
+fn a_proxy_that_has_refused_rubbish_is_followed() {
     let mut sandbox = sandbox();
-    let [front, second_front] = [free_port(), free_port()];
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let back = listener.local_addr().expect("an address").port();
-    let sections = format!(
-        "listen all\n bind 127.0.0.1:{front}\n bind 127.0.0.1:{second_front} proto h2\n server backend 127.0.0.1:{back}"
-    );
-    let proxy = haproxy(&mut sandbox, front, &sections);
-    sandbox.set("DD_SERVICE", "curl");
-    let ask = |more: &[&str], port: u16, path: &str| {
-        let url = format!("http://127.0.0.1:{port}/{path}");
-        let argv = [&["curl", "-sSf", "-o", "/dev/null", "-H", CONTEXT, &url][..], more].concat();
-        sandbox.bare(argv).spawn().expect("curl")
-    };
-    let mut first = ask(&[], front, "first");
-    let (first_asks, first_head) = next(&listener);
-    // While that is open.
-    let mut second = ask(&["--http2-prior-knowledge"], second_front, "second");
-    let (second_asks, second_head) = next(&listener);
-    answer(&second_asks);
-    assert!(second.wait().expect("it ends").success());
-    answer(&first_asks);
-    assert!(first.wait().expect("it ends").success());
-    drop(proxy);
+    let root = files(&sandbox);
+    let [front, back] = [free_port(), free_port()];
+    let backend = python_server(&mut sandbox, false, back, &root);
+    let proxy =
+        haproxy(&mut sandbox, front, &format!("listen all\n bind 127.0.0.1:{front}\n server backend 127.0.0.1:{back}"));
+    let rubbish: [&[u8]; 3] = [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"BAD\r\n\r\n", b"\n"];
+    for (bytes, passes) in rubbish.into_iter().zip(["one", "two", "three"]) {
+        let mut connection = TcpStream::connect(("127.0.0.1", front)).expect("it listens");
+        connection.write_all(bytes).expect("it is sent");
+        connection.shutdown(std::net::Shutdown::Write).expect("a socket");
+        let _ = connection.read_to_end(&mut Vec::new());
+        curl(&mut sandbox, true, &[&format!("http://127.0.0.1:{front}/short?{passes}")]);
+    }
+    drop((proxy, backend));
     let spans = sandbox.spans();
-    let all: Vec<_> = asked(&spans, "haproxy").collect();
-    assert_eq!(all.len(), 1, "{all:#?}");
-    assert_eq!(all[0].parent_id.as_ref(), Some(&served(&spans, "haproxy", "/first").span_id));
-    assert!(!first_head.contains(CONTEXT) && first_head.contains("traceparent: "), "{first_head}");
-    assert!(second_head.contains(CONTEXT), "{second_head}");
+    for passes in ["one", "two", "three"] {
+        let all = asked_for(&spans, "haproxy", &format!("?{passes}"));
+        assert_eq!(all.len(), 1, "{passes}: {spans:#?}");
+        let parent = spans.iter().find(|span| Some(&span.span_id) == all[0].parent_id.as_ref()).expect("a parent");
+        assert_eq!((parent.kind.as_str(), &parent.trace_id), ("server", &all[0].trace_id), "{passes}");
+    }
 }

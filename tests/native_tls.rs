@@ -1,28 +1,16 @@
 //! Requests on encrypted connections of programs that nobody prepared.
 
+use ddtrace_test_support::Sandbox;
 use ddtrace_test_support::agent::free_port;
 use ddtrace_test_support::programs::compile_with;
-use ddtrace_test_support::servers::{self, Server, chain, curl, files, nginx_with, only, without_ours};
+use ddtrace_test_support::servers::{self, Server, certificate, chain, curl, files, nginx_with, only, without_ours};
 use ddtrace_test_support::spans::Span;
-use ddtrace_test_support::{Outcome, Sandbox};
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::Command;
 
 fn sandbox() -> Sandbox {
     servers::sandbox(env!("CARGO_BIN_EXE_ddtrace-run"))
-}
-
-/// A certificate for this host, signed by itself, and its key.
-fn certificate(sandbox: &Sandbox) -> (String, String) {
-    let [certificate, key] = ["cert.pem", "key.pem"].map(|name| sandbox.path().join(name).display().to_string());
-    let mut openssl = Command::new("openssl");
-    openssl.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]);
-    openssl.args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", &key, "-out", &certificate]);
-    let outcome = Outcome::of(&mut openssl);
-    assert_eq!(outcome.code, Some(0), "{outcome:?}");
-    (certificate, key)
 }
 
 /// Python's own server behind its own TLS.

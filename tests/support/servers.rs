@@ -109,6 +109,21 @@ pub fn haproxy(sandbox: &mut Sandbox, port: u16, sections: &str) -> Server {
     Server::of(sandbox, true, "haproxy", port, &["haproxy", "-f", &file.display().to_string()])
 }
 
+/// A certificate for this host, signed by itself, and its key.
+///
+/// # Panics
+/// When `openssl` is not installed.
+#[must_use]
+pub fn certificate(sandbox: &Sandbox) -> (String, String) {
+    let [certificate, key] = ["cert.pem", "key.pem"].map(|name| sandbox.path().join(name).display().to_string());
+    let mut openssl = Command::new("openssl");
+    openssl.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]);
+    openssl.args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", &key, "-out", &certificate]);
+    let outcome = Outcome::of(&mut openssl);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    (certificate, key)
+}
+
 /// A program of `tests/python_native`.
 #[must_use]
 pub fn program(name: &str) -> String {

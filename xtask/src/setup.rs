@@ -13,7 +13,7 @@ struct Tool {
     packages: &'static [&'static str],
 }
 
-const TOOLS: [Tool; 27] = [
+const TOOLS: [Tool; 29] = [
     Tool { name: "cc", is_there: || is_installed("cc"), packages: &["gcc", "libc6-dev"] },
     Tool { name: "make", is_there: || is_installed("make"), packages: &["make"] },
     Tool { name: "bash", is_there: || is_installed("bash"), packages: &["bash"] },
@@ -28,6 +28,8 @@ const TOOLS: [Tool; 27] = [
     Tool { name: "wrk", is_there: || is_installed("wrk"), packages: &["wrk"] },
     Tool { name: "ab", is_there: || is_installed("ab"), packages: &["apache2-utils"] },
     Tool { name: "haproxy", is_there: || is_installed("haproxy"), packages: &["haproxy"] },
+    Tool { name: "lighttpd", is_there: || is_installed("lighttpd"), packages: &["lighttpd"] },
+    Tool { name: "puma", is_there: || is_installed("puma"), packages: &["puma"] },
     Tool { name: "openssl", is_there: || is_installed("openssl"), packages: &["openssl"] },
     Tool {
         name: "the headers of OpenSSL",

@@ -18,6 +18,8 @@ pub(crate) unsafe extern "C" fn connect(fd: i32, address: *const u8, length: u32
     if result == 0 || matches!(table::errno(), EINPROGRESS | EINTR) {
         // SAFETY: the kernel has read the address.
         unsafe { net::connected(fd, address, length, result == 0) };
+    } else {
+        net::not_connected();
     }
     result
 }

@@ -75,6 +75,8 @@ pub(crate) struct Connection {
     pub(super) traffic: Guarded<Traffic>,
     /// Something of the traffic was not seen.
     pub(super) is_lost: AtomicBool,
+    /// What has come over it is no request that is understood: how the program answers tells whether there was one.
+    pub(super) is_in_doubt: AtomicBool,
     /// How many threads are in a call that sends: what that has sent is seen when it comes back.
     pub(super) calls: AtomicU32,
 }
@@ -135,6 +137,7 @@ impl Connection {
                 head_from: None,
             }),
             is_lost: AtomicBool::new(false),
+            is_in_doubt: AtomicBool::new(false),
             calls: AtomicU32::new(0),
         }
     }

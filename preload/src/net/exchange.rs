@@ -191,6 +191,7 @@ impl Exchanges {
         let is_certain = waits::is_certain() && !(is_for_unknown && waits::is_loop());
         // Also where it is not certain: nothing else has come between then.
         self.served = if owner == 0 { native::current_request() } else { owner };
+        waits::has_asked();
         (owner, is_certain)
     }
 

@@ -19,9 +19,11 @@ mod left;
 mod memory;
 mod own_sets;
 mod place;
+mod programs;
 mod receive;
 mod rewrite;
 mod send;
+mod sent;
 pub(crate) mod session;
 mod waits;
 
@@ -29,7 +31,8 @@ pub(crate) use left::leave;
 pub(crate) use own_sets::{changes_set, made_set};
 pub(crate) use place::Place;
 pub(crate) use receive::{failed, received, received_unseen};
-pub(crate) use send::{Prepared, prepare, sent, sent_unseen, shut};
+pub(crate) use send::{Prepared, prepare};
+pub(crate) use sent::{sent, sent_unseen, shut};
 pub(crate) use waits::{has_read_elsewhere, serves_something, waited_for, while_polling, while_waiting};
 
 use crate::libraries;
@@ -70,7 +73,7 @@ pub(crate) struct Vector {
 
 /// Looks at connections from here on, those of the program with this path. Called once, from the constructor.
 pub(crate) fn enable(executable: &[u8]) {
-    waits::know_program(executable);
+    programs::know(executable);
     ENABLED.store(true, Ordering::Relaxed);
 }
 
@@ -228,9 +231,17 @@ pub(crate) unsafe fn connected(fd: i32, address: *const u8, length: u32, is_done
             let owner = if request != 0 && is_done && !sys::is_nonblocking(fd) { 0 } else { request };
             let mut new = Connection::new(false, peer, owner, status.inode);
             new.exchanges().is_for_unknown = request == 0 && !is_done;
+            waits::has_asked();
             watch(fd, new);
         }
         _ => forget(fd),
+    }
+}
+
+/// The program could not connect a socket.
+pub(crate) fn not_connected() {
+    if ENABLED.load(Ordering::Relaxed) {
+        waits::has_asked();
     }
 }
 

@@ -49,18 +49,26 @@ pub(crate) fn made_set(fd: i32) {
 pub(crate) fn changes_set(set: i32, is_removed: bool, fd: i32) {
     if let Some((place, owner)) = owner(set) {
         looks_into_set(place, owner, is_removed, fd);
+    } else if !is_removed && is_made(fd) && may_change() {
+        waits::is_in_set(fd);
     }
+}
+
+/// Whether it is a known connection that the program has made.
+#[inline]
+fn is_made(fd: i32) -> bool {
+    let word = word_of(fd).map_or(0, |word| word.load(Ordering::Relaxed));
+    word != 0 && word & ACCEPTED == 0
 }
 
 #[cold]
 fn looks_into_set(place: &AtomicU32, owner: u32, is_removed: bool, fd: i32) {
-    let is_allowed = || {
-        let word = word_of(fd).map_or(0, |word| word.load(Ordering::Relaxed));
-        word != 0 && word & ACCEPTED == 0
-    };
-    let stays = owner == present() && (is_removed || is_allowed());
+    let stays = owner == present() && (is_removed || is_made(fd));
     if !stays && may_change() {
         place.store(0, Ordering::Relaxed);
+        if !is_removed && is_made(fd) {
+            waits::is_in_set(fd);
+        }
     }
 }
 

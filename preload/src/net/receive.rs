@@ -3,6 +3,7 @@
 use super::exchange::Why;
 use super::{Place, Vector, session, waits};
 use crate::tracer::{brought, native};
+use core::sync::atomic::Ordering;
 use ddtrace::sys;
 
 /// Errors of connections: EPIPE, ENETDOWN, ENETUNREACH, ENETRESET, ECONNABORTED, ECONNRESET, ENOTCONN, ESHUTDOWN, ETIMEDOUT,
@@ -17,6 +18,9 @@ const OF_CONNECTIONS: [i32; 12] = [32, 100, 101, 102, 103, 104, 107, 108, 110, 1
 #[cold]
 pub(crate) unsafe fn received(place: Place, vectors: &[Vector], count: usize) {
     let Some(connection) = place.connection() else { return };
+    if connection.is_in_doubt.load(Ordering::Relaxed) {
+        return;
+    }
     // SAFETY: the caller's promise.
     if unsafe { session::takes_over(place, &connection, vectors, count) } {
         return;
@@ -33,6 +37,7 @@ pub(crate) unsafe fn received(place: Place, vectors: &[Vector], count: usize) {
         } else if is_answer && native::current_request() != traffic.exchanges.current() {
             // It is for another request than the present one: the thread serves several, and which one what it does next is
             // for is not certain. Greetings and ends of connections say nothing of that.
+            waits::turns_away(traffic.exchanges.current());
             native::set_current_request(0);
         }
         if count == 0 {
@@ -50,6 +55,9 @@ pub(crate) unsafe fn received(place: Place, vectors: &[Vector], count: usize) {
         }
         if count > 0 {
             waits::has_read_something();
+            if is_answer {
+                waits::is_answered(fd);
+            }
         }
         if traffic.is_accepted && count > 0 {
             let request = traffic.exchanges.current();
@@ -61,6 +69,10 @@ pub(crate) unsafe fn received(place: Place, vectors: &[Vector], count: usize) {
         Ok(())
     });
     if result.is_err() {
+        // SAFETY: the caller's promise.
+        if is_accepted && !unsafe { begins_http2(vectors, count) } {
+            return connection.is_in_doubt.store(true, Ordering::Relaxed);
+        }
         if is_accepted {
             brought::some_are_unseen();
         }
@@ -68,10 +80,24 @@ pub(crate) unsafe fn received(place: Place, vectors: &[Vector], count: usize) {
     }
 }
 
+/// Whether these are the first bytes of an HTTP/2 connection (RFC 9113, 3.4).
+///
+/// # Safety
+///
+/// The buffers hold `count` bytes.
+unsafe fn begins_http2(vectors: &[Vector], count: usize) -> bool {
+    let Some(first) = vectors.iter().find(|vector| vector.length > 0) else { return false };
+    // SAFETY: the caller's promise.
+    unsafe { core::slice::from_raw_parts(first.base, first.length.min(count)) }.starts_with(b"PRI ")
+}
+
 /// A call has taken `count` bytes out of the connection that are nowhere to be seen.
 #[cold]
 pub(crate) fn received_unseen(place: Place, count: usize) {
     let Some(connection) = place.connection() else { return };
+    if connection.is_in_doubt.load(Ordering::Relaxed) {
+        return;
+    }
     let fd = place.descriptor();
     let skipped = connection.with_traffic(|traffic| {
         if waits::deals_at_once() {

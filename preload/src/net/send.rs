@@ -1,13 +1,13 @@
 //! What the program writes to a connection; and the headers that are put into its requests.
 
-use super::connection::{Connection, Sending, Traffic};
+use super::connection::{Connection, Sending};
 use super::exchange::Exchanges;
 use super::memory::{ROOM, memory};
 use super::rewrite::{Rewrite, Segment};
-use super::{Place, Vector, connection, receive, session, waits};
+use super::{Place, Vector, connection, session};
 use crate::hash::hash;
+use crate::protocol::Lost;
 use crate::protocol::http::{self, Ahead, RequestHead};
-use crate::protocol::{Lost, Side};
 use crate::tracer::native;
 use core::mem::MaybeUninit;
 use core::ptr::{NonNull, null};
@@ -418,96 +418,5 @@ impl Prepared {
                 Place::Descriptor(fd).give_up(&connection);
             }
         }
-    }
-}
-
-/// After a call: it has sent so much of the buffers, or failed.
-///
-/// # Safety
-///
-/// The buffers hold as many bytes as were sent.
-#[cold]
-pub(crate) unsafe fn sent(place: Place, vectors: &[Vector], result: isize, errno: i32) {
-    let Ok(count) = usize::try_from(result) else { return receive::failed(place, errno) };
-    let Some(connection) = place.connection() else { return };
-    let fd = place.descriptor();
-    let result = connection.with_traffic(|traffic| {
-        let side = traffic.own_side();
-        let before = traffic.exchanges.current();
-        let is_served = traffic.is_accepted && before != 0 && native::current_request() == before;
-        if waits::deals_at_once() {
-            native::set_current_request(traffic.exchanges.served());
-        }
-        let mut left = count;
-        for vector in vectors {
-            let length = left.min(vector.length);
-            if length > 0 {
-                // SAFETY: the caller's promise.
-                traffic.feed(side, unsafe { core::slice::from_raw_parts(vector.base, length) }, fd)?;
-                left = left.wrapping_sub(length);
-            }
-        }
-        traffic.exchanges.asked_unix_ns = 0;
-        traffic.note_part_of_head(place);
-        if !traffic.is_accepted {
-            // What was waited for before was no answer to this.
-            waits::has_read_something();
-        }
-        if traffic.is_accepted && before != 0 && waits::deals_at_once() {
-            has_answered(traffic, before);
-        }
-        if is_served && traffic.exchanges.current() != before {
-            waits::has_answered();
-        }
-        // Whoever has answered one of several requests that it has read at once goes on with the next one.
-        if is_served && !waits::is_loop() && traffic.exchanges.current() != before {
-            native::set_current_request(traffic.exchanges.current());
-        }
-        Ok(())
-    });
-    if result.is_err() {
-        place.give_up(&connection);
-    }
-}
-
-/// Of several requests that came at once the next one has its turn later: nothing is read before that.
-fn has_answered(traffic: &Traffic, before: u64) {
-    let next = traffic.exchanges.current();
-    if next != 0 && next != before {
-        waits::has_put_off();
-    }
-}
-
-/// After a call that has sent `count` bytes which were not seen.
-#[cold]
-pub(crate) fn sent_unseen(place: Place, count: usize) {
-    let Some(connection) = place.connection() else { return };
-    let fd = place.descriptor();
-    let skipped = connection.with_traffic(|traffic| {
-        if waits::deals_at_once() {
-            native::set_current_request(traffic.exchanges.served());
-        }
-        let before = traffic.exchanges.current();
-        let skipped = traffic.skip(traffic.own_side(), count as u64, fd);
-        if traffic.is_accepted && before != 0 && waits::deals_at_once() {
-            has_answered(traffic, before);
-        }
-        skipped
-    });
-    if skipped.is_err() {
-        place.give_up(&connection);
-    }
-}
-
-/// The program sends no more over the connection.
-#[cold]
-pub(crate) fn shut(place: Place) {
-    if let Some(connection) = place.connection() {
-        let _ = connection.with_traffic(|traffic| {
-            if traffic.own_side() == Side::Server {
-                traffic.ended(Side::Server, traffic.why_closed());
-            }
-            Ok(())
-        });
     }
 }

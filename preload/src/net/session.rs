@@ -9,7 +9,7 @@ use super::copy::{Copied, Step};
 use super::memory::memory;
 use super::{
     Place, Vector, drop_word, enter, forget as forget_descriptor, is_enabled, keep, left, may_change, receive, send,
-    slot, waits,
+    sent, slot, waits,
 };
 use crate::protocol::Lost;
 use crate::thread;
@@ -195,10 +195,11 @@ fn settle(session: &Session<'_>, writes: bool) {
     let settled = connection.with_traffic(|traffic| {
         if !traffic.is_settled {
             let facts = (session.facts)();
+            traffic.settle(facts.is_server.or(traffic.is_server).unwrap_or(!writes));
             if facts.is_http2 {
+                traffic.is_not_seen();
                 return Err(Lost);
             }
-            traffic.settle(facts.is_server.or(traffic.is_server).unwrap_or(!writes));
         }
         Ok(())
     });
@@ -225,7 +226,7 @@ pub(crate) unsafe fn received(session: &Session<'_>, buffer: *const u8, count: u
 pub(crate) fn went_unseen(session: &Session<'_>, writes: bool, count: usize) {
     settle(session, writes);
     let place = Place::Session(session.address);
-    if writes { send::sent_unseen(place, count) } else { receive::received_unseen(place, count) }
+    if writes { sent::sent_unseen(place, count) } else { receive::received_unseen(place, count) }
 }
 
 /// The program writes to the session, by `call`, which gives how many bytes were written, or `None` where the program has
@@ -250,10 +251,10 @@ pub(crate) unsafe fn write(
         let written = call(buffer, length)?;
         if buffer.is_null() {
             // The rest of what was given before, and was not seen to be written then.
-            send::sent_unseen(place, written);
+            sent::sent_unseen(place, written);
         } else {
             // SAFETY: the call has read so much of it.
-            unsafe { send::sent(place, &[Vector { base: buffer, length }], written as isize, 0) };
+            unsafe { sent::sent(place, &[Vector { base: buffer, length }], written as isize, 0) };
         }
         return Some(written);
     }
@@ -291,7 +292,7 @@ pub(crate) unsafe fn write(
             Vector { base: buffer.wrapping_add(copied.covers()), length: behind },
         ];
         // SAFETY: the copy is ours until it is dropped, and the library has read the rest.
-        unsafe { send::sent(place, &vectors, own.len().saturating_add(behind) as isize, 0) };
+        unsafe { sent::sent(place, &vectors, own.len().saturating_add(behind) as isize, 0) };
     }
     if connection.is_lost.load(Ordering::Relaxed) {
         place.give_up(&connection);
@@ -349,7 +350,7 @@ unsafe fn is_copied(session: usize, buffer: *const u8, length: usize) -> bool {
 /// The program sends no more over the session.
 #[cold]
 pub(crate) fn shut(session: usize) {
-    send::shut(Place::Session(session));
+    sent::shut(Place::Session(session));
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! for besides is not taken for the request's either.
 
 use super::descriptor_set::DescriptorSet;
+use super::programs::{ASKS_ONCE, DEALS_AT_ONCE, LEAVES_PARTS, PUTS_ASIDE, RUNS_TIMERS, is_known_for};
 use super::{ENABLED, HIGHEST, connection, is_enabled, may_change, own_sets, session};
 use crate::thread;
 use crate::tracer::native;
@@ -22,8 +23,10 @@ pub(super) fn note_listener(fd: i32) {
 /// The descriptor is closed, or about to be.
 pub(super) fn forget(fd: i32) {
     forget_waiter(fd);
-    if LISTENERS.contains(fd) && may_change() {
-        LISTENERS.remove(fd);
+    for set in [&LISTENERS, &IN_SETS] {
+        if set.contains(fd) && may_change() {
+            set.remove(fd);
+        }
     }
 }
 
@@ -38,14 +41,49 @@ const LEAVES_OPEN: u32 = 8;
 const READS_ON: u32 = 16;
 /// that it has answered one before it waited,
 const ANSWERS: u32 = 32;
-/// and that it takes part in what several threads do for one loop.
+/// that it takes part in what several threads do for one loop,
 const WORKS: u32 = 64;
+/// that it goes on when another thread has seen something come ([`is_woken`]),
+const IS_WOKEN: u32 = 128;
+/// that it has read requests,
+const SERVES: u32 = 256;
+/// and that it has asked for the last one, in a program that does so once.
+const HAS_ASKED: u32 = 512;
 
 /// Of some sets of `epoll` which thread has waited for it last: the set, and the thread's number. All zero is none.
 static WAITERS: [AtomicU64; 64] = [const { AtomicU64::new(0) }; 64];
 
-/// Whether several threads have waited for the same set: they do what comes, and what is woken, whoever has begun it (tokio).
+/// Whether several threads have waited for the same set: they do what comes, and what is woken, whoever has begun it (tokio). The
+/// same where threads that serve requests are woken for what they have asked for by others, who wait for all (virtual threads).
 static SHARE_LOOPS: AtomicBool = AtomicBool::new(false);
+
+/// Connections that the program has made, and put into sets of `epoll` that are nobody's own.
+static IN_SETS: DescriptorSet = DescriptorSet::new();
+
+/// What comes over this connection wakes whoever waits for the set.
+pub(super) fn is_in_set(fd: i32) {
+    IN_SETS.insert(fd);
+}
+
+/// The thread has an answer from a connection. Where that is in a set for which another thread waits, it was woken by that one, and may
+/// do something else until then, for another request, without being seen to wait.
+pub(super) fn is_answered(fd: i32) {
+    if !IN_SETS.contains(fd) {
+        return;
+    }
+    let waits = &thread::current().waits;
+    let before = waits.load(Ordering::Relaxed);
+    if before & (BY_EPOLL | IS_WOKEN) == 0 {
+        waits.fetch_or(IS_WOKEN, Ordering::Relaxed);
+        share_if_both(before | IS_WOKEN);
+    }
+}
+
+fn share_if_both(waits: u32) {
+    if waits & (IS_WOKEN | SERVES) == IS_WOKEN | SERVES {
+        SHARE_LOOPS.store(true, Ordering::Relaxed);
+    }
+}
 
 fn waiter(set: i32) -> Option<&'static AtomicU64> {
     WAITERS.get(set as u32 as usize % WAITERS.len())
@@ -72,6 +110,11 @@ pub(super) fn forget_waiter(set: i32) {
 /// The thread reads requests from this descriptor.
 pub(super) fn serves(fd: i32) {
     let waits = &thread::current().waits;
+    let before = waits.load(Ordering::Relaxed);
+    if before & SERVES == 0 {
+        waits.fetch_or(SERVES, Ordering::Relaxed);
+        share_if_both(before | SERVES);
+    }
     // Threads of one request each, which there may be beside, wait in the call.
     if SHARE_LOOPS.load(Ordering::Relaxed) && waits.load(Ordering::Relaxed) & WORKS == 0 && sys::is_nonblocking(fd) {
         waits.fetch_or(WORKS, Ordering::Relaxed);
@@ -160,6 +203,15 @@ fn waits_by(means: u32) {
 /// The thread reads from the connection of this request, perhaps while another one is open that it has read whole.
 pub(super) fn turns_to(request: u64) {
     let waits = &thread::current().waits;
+    if waits.load(Ordering::Relaxed) & HAS_ASKED != 0 {
+        waits.fetch_and(!HAS_ASKED, Ordering::Relaxed);
+    }
+    turns_away(request);
+}
+
+/// What the thread does from here on is for this request; 0 for one that is not known.
+pub(super) fn turns_away(request: u64) {
+    let waits = &thread::current().waits;
     let before = waits.load(Ordering::Relaxed);
     if before & (BY_POLL | BY_EPOLL) != 0 && before & (LEAVES_OPEN | READS_ON) == 0 {
         let current = native::current_request();
@@ -198,12 +250,12 @@ pub(super) fn has_read_something() {
 }
 
 fn while_looping(at_most: Option<u64>, call: impl FnOnce() -> i32) -> i32 {
-    if IS_AT_ONCE.load(Ordering::Relaxed) {
+    if is_known_for(DEALS_AT_ONCE) {
         let thread = thread::current();
         // It waits until its next timer runs out, as of the time that it has read when it was last back, right after us. Some
         // read the coarse clock, which is behind the other one: then that is the earlier time, and now the later one.
         let since = thread.waited_ms.load(Ordering::Relaxed);
-        let timer = at_most.filter(|_| RUNS_TIMERS.load(Ordering::Relaxed));
+        let timer = at_most.filter(|_| is_known_for(RUNS_TIMERS));
         let next = timer.map_or(u64::MAX, |at_most| since.saturating_add(at_most / 1_000_000));
         thread.timers_ms.store(next, Ordering::Relaxed);
         let found = call();
@@ -251,29 +303,16 @@ fn serve_nothing() {
     native::forget_lent();
 }
 
-/// In this program's loops what comes over a connection is all dealt with at once, before anything else is read: what is asked for
-/// then is for the request that the connection is there for.
-static IS_AT_ONCE: AtomicBool = AtomicBool::new(false);
-
-/// They also run timers between two waits that ask for something. Others' only end what takes too long.
-static RUNS_TIMERS: AtomicBool = AtomicBool::new(false);
-
-/// Servers of which that is known, with whether their timers ask for something. In all others finished work of other threads, jobs
-/// that are due, and tasks that another one has woken have their turn before the thread waits once more: HAProxy reads
-/// from all connections and then runs their tasks.
-const AT_ONCE: [(&[u8], bool); 2] = [(b"nginx", true), (b"lighttpd", false)];
-
-/// Whether the calling thread is in such a loop.
+/// Whether the calling thread is in the loop of a program that deals with all that a connection brings before it reads from others.
 pub(super) fn deals_at_once() -> bool {
-    IS_AT_ONCE.load(Ordering::Relaxed) && is_loop()
+    is_known_for(DEALS_AT_ONCE) && is_loop()
 }
 
-/// This is the program that runs in the process.
-pub(super) fn know_program(path: &[u8]) {
-    let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-    let known = AT_ONCE.iter().find(|(server, _)| *server == name);
-    IS_AT_ONCE.store(known.is_some(), Ordering::Relaxed);
-    RUNS_TIMERS.store(known.is_some_and(|(_, runs_timers)| *runs_timers), Ordering::Relaxed);
+/// The thread has asked for the request that it was seen to turn to, or has failed to.
+pub(super) fn has_asked() {
+    if is_known_for(ASKS_ONCE) {
+        thread::current().waits.fetch_or(HAS_ASKED, Ordering::Relaxed);
+    }
 }
 
 /// Whether what the thread does is for the request that it was seen to read, if it has not waited since. In an event loop that
@@ -282,11 +321,15 @@ pub(super) fn know_program(path: &[u8]) {
 /// answer first.
 pub(super) fn is_certain() -> bool {
     let waits = thread::current().waits.load(Ordering::Relaxed);
-    if waits & (BY_POLL | BY_EPOLL) == 0 {
-        return waits & WORKS == 0;
+    let is_in_parts = waits & READS_ON != 0;
+    if is_known_for(PUTS_ASIDE) {
+        return false;
     }
-    if IS_AT_ONCE.load(Ordering::Relaxed) {
-        return is_before_timers();
+    if waits & (BY_POLL | BY_EPOLL) == 0 {
+        return waits & (WORKS | IS_WOKEN) == 0 && !(is_in_parts && is_known_for(LEAVES_PARTS));
+    }
+    if is_known_for(DEALS_AT_ONCE) {
+        return is_before_timers() && waits & HAS_ASKED == 0 && !(is_in_parts && is_known_for(ASKS_ONCE));
     }
     // Of what has not come whole nothing can be asked for yet: that is for others.
     waits & (LEAVES_OPEN | READS_ON | WORKS) == 0 && waits & (BY_EPOLL | ANSWERS) != BY_EPOLL

@@ -26,7 +26,12 @@ pub(super) fn note(context: u64) {
     let (row, this) = (row(context), context & !SEVERAL);
     if let Some(known) = row.iter().find(|place| place.load(Ordering::Relaxed) & !SEVERAL == this) {
         known.fetch_or(SEVERAL, Ordering::Relaxed);
-    } else if let Some(place) = row.get(TURN.fetch_add(1, Ordering::Relaxed) % PLACES) {
+        return;
+    }
+    let is_free = |place: &&AtomicU64| place.compare_exchange(0, this, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+    if row.iter().find(is_free).is_none()
+        && let Some(place) = row.get(TURN.fetch_add(1, Ordering::Relaxed) % PLACES)
+    {
         place.store(this, Ordering::Relaxed);
     }
 }
@@ -58,7 +63,7 @@ mod tests {
         assert_eq!([once, twice, never, 0].map(is_of_one), [true, false, false, false]);
         note(twice);
         assert!(!is_of_one(twice), "nor of a third one");
-        for other in 1..=PLACES as u64 {
+        for other in 1..=2 * PLACES as u64 {
             note(once + other * 2 * ROWS as u64);
         }
         assert!(!is_of_one(once), "it is forgotten");
