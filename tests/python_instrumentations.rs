@@ -202,6 +202,30 @@ fn fastapi_and_starlette_on_uvicorn() {
     }
 }
 
+/// Other than under `opentelemetry-instrument`, where all but the upload are parts of it, as no requests of the server.
+#[test]
+fn what_comes_behind_an_upload_is_no_part_of_it() {
+    let (agent, port) = (Agent::start(), free_port());
+    let sandbox = sandbox(&agent);
+    let (python, port_text) = (python("instr-venv"), port.to_string());
+    let _server = serve(&sandbox, DdtraceRun, port, &[&python, "upload_app.py", &port_text]);
+    let client = "import http.client, sys; connection = http.client.HTTPConnection('127.0.0.1', int(sys.argv[1]))\n\
+                  for method, path, body in [('POST', '/upload', bytes(1_500_000))] + [('GET', '/users/x', None)] * 2:\n  \
+                  connection.request(method, path, body); print(connection.getresponse().read().decode())";
+    let asked = sandbox.run_bare([&python, "-c", client, &port_text]);
+    assert_eq!(asked.out(), "1500000\n\"x\"\n\"x\"\n", "{asked:?}");
+    let is_request = |span: &Span| span.parent_id.is_none();
+    let spans = wait_for("the requests", || {
+        let spans = agent.otlp_spans();
+        let is_last = |span: &&Span| span.name.starts_with("GET ") && !span.name.contains(" http ");
+        (spans.iter().filter(is_last).count() == 2).then_some(spans)
+    });
+    let mut requests: Vec<_> =
+        spans.iter().filter(|span| is_request(span)).map(|span| format!("{} {}", span.kind, span.name)).collect();
+    requests.sort();
+    assert_eq!(requests, ["server GET /users/{name}", "server GET /users/{name}", "server POST /upload"]);
+}
+
 #[test]
 fn aiohttp() {
     let (agent, port) = (Agent::start(), free_port());

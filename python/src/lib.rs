@@ -46,6 +46,8 @@ mod native {
     #[pymodule_export]
     use crate::headers::{http_extract, http_inject};
     #[pymodule_export]
+    use crate::integrations::arriving::arrives;
+    #[pymodule_export]
     use crate::integrations::asgi::Sending;
     #[pymodule_export]
     use crate::integrations::derived::derived;

@@ -108,6 +108,37 @@ pub(crate) fn active(py: Python<'_>) -> PyResult<Active<'_>> {
     raw(py)?.here()
 }
 
+/// What stands in a context, as it is there: to be put into another one.
+pub(crate) struct Standing {
+    ours: Option<Py<PyAny>>,
+    /// The context of OpenTelemetry's API, where that is in use.
+    otel: Option<Py<PyAny>>,
+}
+
+impl Standing {
+    /// What stands in the current context.
+    pub(crate) fn here(py: Python<'_>) -> PyResult<Standing> {
+        let otel = Binding::in_use(py)?.map(|binding| binding.current(py)).transpose()?.flatten();
+        Ok(Standing { ours: ours(py)?.get(py)?.map(Bound::unbind), otel: otel.map(Bound::unbind) })
+    }
+
+    /// It stands in the current context from now on, as it does in all copies of the one that it was found in.
+    pub(crate) fn put_back(&self, py: Python<'_>) -> PyResult<()> {
+        let variable = ours(py)?;
+        let value = self.ours.as_ref().map_or_else(|| py.None(), |ours| ours.clone_ref(py));
+        let context = variable.context_of(&variable.set(value.bind(py))?);
+        if let Some(binding) = Binding::in_use(py)? {
+            match &self.otel {
+                Some(otel) => binding.attach(otel.bind(py))?,
+                // The program has begun to use it since.
+                None => binding.attach(&binding.with(py, None, [])?)?,
+            };
+        }
+        published::publish(py, &active(py)?, context);
+        Ok(())
+    }
+}
+
 /// Called before the process forks: its child takes part in the trace that is active here, and both must agree on whether
 /// that is kept. Never in the way of the fork.
 #[pyfunction]

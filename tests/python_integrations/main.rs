@@ -3,6 +3,7 @@
 
 mod addresses;
 mod answers;
+mod arriving;
 mod beside;
 mod bodies;
 mod clients;

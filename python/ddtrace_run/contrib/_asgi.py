@@ -2,7 +2,7 @@
 
 import functools
 
-from ddtrace_run._native import Sending, call_of, guarded
+from ddtrace_run._native import Sending, arrives, call_of, guarded
 
 
 def traced(integration, call, before=None, is_for=None):
@@ -32,11 +32,12 @@ def traced(integration, call, before=None, is_for=None):
 
 
 class Application:
-    """An application whose requests are traced, whatever it is."""
+    """What a server has for an application, whatever that is. Its requests are traced, unless there is no integration: then others
+    do that."""
 
     def __init__(self, integration, app):
         self.app = app
-        self._call = traced(integration, type(self)._pass)
+        self._call = type(self)._pass if integration is None else traced(integration, type(self)._pass)
 
     async def _pass(self, scope, receive, send):
         return await self.app(scope, receive, send)
@@ -46,4 +47,5 @@ class Application:
 
     async def __call__(self, scope, receive, send):
         """What the application does with a request."""
+        guarded("asgi", arrives, self)
         return await self._call(self, scope, receive, send)

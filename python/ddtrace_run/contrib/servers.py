@@ -17,7 +17,7 @@ def _wsgi_application(wsgi, application):
 def _asgi_application(asgi, application):
     from ddtrace_run.contrib._asgi import Application
 
-    return application if is_left_to_others(application) else Application(asgi, application)
+    return Application(None if is_left_to_others(application) else asgi, application)
 
 
 def _note_connected(given, client):

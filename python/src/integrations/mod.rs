@@ -4,6 +4,7 @@
 //! Which functions of which library are traced is Python. What is put in their place is of no frame of Python's where it can
 //! be ([`wrapped`], [`wsgi`]), so that tracebacks are those of the program.
 
+pub(crate) mod arriving;
 pub(crate) mod asgi;
 mod awaited;
 mod call;
