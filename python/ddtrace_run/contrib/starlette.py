@@ -53,7 +53,9 @@ def _handling(route, scope, *_):
     if isinstance(included, dict):
         context = included.get("effective_route_context")
         if context is not None and getattr(context, "original_route", None) is route:
-            path = getattr(context.starlette_route, "path_format", None) or context.path_format
+            # With its converters, where it has that.
+            selected = context.starlette_route or context
+            path = getattr(selected, "path", None) or selected.path_format
     call.routed(path, scope.get(_MOUNTED, ""))
 
 
