@@ -4,6 +4,7 @@
 mod addresses;
 mod answers;
 mod arriving;
+mod behind;
 mod beside;
 mod bodies;
 mod clients;
