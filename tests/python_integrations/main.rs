@@ -17,6 +17,7 @@ mod natively;
 mod prefork;
 mod switches;
 mod templates;
+mod websockets;
 
 use ddtrace_test_support::agent::free_port;
 use ddtrace_test_support::servers::Server;

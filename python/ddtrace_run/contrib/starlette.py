@@ -1,22 +1,23 @@
 """Starlette and FastAPI: their requests and websockets are spans, or the spans of their servers, with the route, and so is what
 they do behind answers."""
 
+import contextvars
 import functools
 import sys
 
 from ddtrace_run._native import Wrapped, call_of, guarded
-from ddtrace_run.contrib import _asgi
+from ddtrace_run.contrib import _aio, _asgi
 from ddtrace_run.integrations import integration, is_on
 
 #: Where a scope has the paths of what is mounted around its route.
 _MOUNTED = "ddtrace_run.mounted"
-
 
 #: Which of the two serves, here.
 _serving = contextvars.ContextVar("ddtrace_run_framework", default="starlette")
 
 #: What makes spans of what is done behind answers, by who serves.
 _behind = {}
+
 
 def applications_imported(module):
     """`starlette.applications` has been imported."""
@@ -61,7 +62,8 @@ def _trace_behind(name, background):
 
 def routing_imported(module):
     """`starlette.routing` has been imported."""
-    module.Route.handle = Wrapped("starlette", module.Route.handle, _handling)
+    for route in (module.Route, module.WebSocketRoute):
+        route.handle = Wrapped("starlette", route.handle, _handling)
     _follow_mounts("starlette", module)
 
 
@@ -69,7 +71,7 @@ def _follow_mounts(name, routing):
     """A route is that of what is mounted, behind those of what that is mounted in, whichever of both is traced."""
 
     def mounting(mount, scope, *_):
-        if scope["type"] == "http":
+        if scope["type"] in ("http", "websocket"):
             scope[_MOUNTED] = path = scope.get(_MOUNTED, "") + mount.path
             call = call_of(scope)
             if call is not None:

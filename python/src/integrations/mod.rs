@@ -138,7 +138,7 @@ impl Integration {
         self.is_on.store(is_on, Ordering::Relaxed);
     }
 
-    /// Begins the span of a request that reaches an application of ASGI; None where it is a part of another one.
+    /// Begins the span of a request or a websocket that reaches an application of ASGI; None where it is a part of another one.
     fn serves(&self, py: Python<'_>, scope: &Bound<'_, PyDict>) -> PyResult<Option<Py<Call>>> {
         asgi::begin(self, py, scope)
     }

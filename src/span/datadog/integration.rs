@@ -103,7 +103,7 @@ pub(super) fn add_tags<'a>(tags: &mut Tags<'a>, span: &'a Span, integration: &'a
     if span.kind == SpanKind::Server {
         if let (Some(scheme), Some(host), Some(path)) = (text("url.scheme"), text("server.address"), text("url.path")) {
             let port = match (scheme, span.attribute("server.port")) {
-                ("http", Some(Value::I64(80))) | ("https", Some(Value::I64(443))) => Cow::Borrowed(""),
+                ("http" | "ws", Some(Value::I64(80))) | ("https" | "wss", Some(Value::I64(443))) => Cow::Borrowed(""),
                 (_, Some(port)) => Cow::Owned(format!(":{}", value_text(port))),
                 (_, None) => Cow::Borrowed(""),
             };
