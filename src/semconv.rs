@@ -217,6 +217,10 @@ pub const DATADOG_RESPONSE_HEADER: &str = "http.response.headers.";
 /// What the instrumentation scope of an integration of ours begins with; the integration's name follows.
 pub const INTEGRATION_SCOPE: &str = "ddtrace-run.";
 
+/// What the name of a span begins with that is of a task behind an answer, as the instrumentation of FastAPI has it: there are no
+/// conventions. The function's name follows.
+pub const BACKGROUND_TASK: &str = "BackgroundTask ";
+
 macro_rules! names {
     ($($constant:ident = $name:literal;)*) => {
         $(#[doc = concat!("`", $name, "`")] pub const $constant: &[u8] = $name.as_bytes();)*

@@ -196,6 +196,36 @@ fn environments_of_uv() {
     }
 }
 
+/// What uv would run a program by, it alone knows.
+#[test]
+fn programs_that_uv_runs() {
+    let (mut sandbox, venv) = sandbox(&["--without-pip"], &["Flask==3.0.0"]);
+    let uv = target_dir().join("instr-venv/bin/uv").display().to_string();
+    let project = sandbox.work().join("project");
+    fs::create_dir(&project).expect("a directory");
+    fs::rename(&venv, project.join(".venv")).expect("it is moved");
+    fs::write(project.join("pyproject.toml"), "[project]\nname = 'shop'\nversion = '1'\ndependencies = ['flask']\n")
+        .expect("a file");
+    fs::write(project.join("alone.py"), "\n# /// script\n# dependencies = []\n# ///\n").expect("a file");
+    sandbox.set("UV_OFFLINE", "1").set("UV_NO_INDEX", "1");
+    for words in [
+        &["--project", "project", "shop", "--port", "80"][..],
+        &["--project=project", "--no-sync", "--group", "dev", "-m", "flask", "run"],
+        &["--directory", "project", "app.py", "--with", "y"],
+    ] {
+        let outcome = sandbox.run_traced([&["bootstrap", &uv, "run"], words].concat());
+        assert_eq!(requirements(&outcome)[0], "flask==0.66b1", "{words:?}: {outcome:?}");
+    }
+    for word in ["--with", "project/alone.py"] {
+        let outcome = sandbox.run_traced(["bootstrap", &uv, "run", word, "x"]);
+        let said = format!("uv run {word}: its Python is not known before it runs, say it by --python");
+        assert!(outcome.code != Some(0) && outcome.err().contains(&said), "{outcome:?}");
+    }
+    let outcome = sandbox.run_traced(["bootstrap", &uv, "run", "--project", "nowhere", "shop"]);
+    assert!(outcome.code == Some(127) && outcome.err().contains("nowhere"), "{outcome:?}");
+    assert!(!project.join("uv.lock").exists());
+}
+
 /// A program's shim says nothing of its Python: pyenv knows it.
 #[test]
 fn shims_of_pyenv() {

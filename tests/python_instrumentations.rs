@@ -191,12 +191,12 @@ fn applications_of_no_framework() {
 fn fastapi_and_starlette_on_uvicorn() {
     let (agent, port) = (Agent::start(), free_port());
     let mut sandbox = sandbox(&agent);
-    for (how, wanted) in [("fastapi", 23), ("starlette", 21)] {
+    for (how, wanted) in [("fastapi", 27), ("starlette", 24)] {
         sandbox.set("HOW", how);
         assert_same(&agent, wanted, |who| {
             let (python, port_text) = (python("instr-venv"), port.to_string());
             let _server = serve(&sandbox, who, port, &[&python, "asgi_app.py", &port_text]);
-            ask(port, &["/users/somebody", "/threads/somebody", "/fails", "/nobody", "/clients"]);
+            ask(port, &["/users/somebody", "/threads/somebody", "/fails", "/nobody", "/clients", "/behind"]);
             received(&agent, wanted);
         });
     }

@@ -79,6 +79,7 @@ _TRACED = {
     "requests.sessions": ("requests", "requests:sessions_imported"),
     "sqlite3.dbapi2": ("sqlite", "sqlite3"),
     "starlette.applications": ("starlette", "starlette:applications_imported"),
+    "starlette.background": ("starlette", "starlette:background_imported"),
     "starlette.routing": ("starlette", "starlette:routing_imported"),
     "tornado.wsgi": ("wsgi", "servers:tornado_imported"),
     "urllib3.connectionpool": ("urllib3", "urllib3"),

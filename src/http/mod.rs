@@ -27,6 +27,10 @@ pub type Scheme = (&'static [u8], u16);
 pub const HTTP: Scheme = (b"http", 80);
 /// With encryption.
 pub const HTTPS: Scheme = (b"https", 443);
+/// A websocket (RFC 6455).
+pub const WS: Scheme = (b"ws", 80);
+/// One with encryption.
+pub const WSS: Scheme = (b"wss", 443);
 
 /// What `url.path`, `url.query` and `user_agent.original` hold at most, in bytes.
 const MAX_TEXT: usize = 2048;
@@ -113,11 +117,15 @@ pub fn describe_server(
     };
     told.text(URL_PATH, cut(target.path));
     told.text(URL_QUERY, cut(target.query));
-    // A proxy says what its client has used.
+    // A proxy says what its client has used; of websockets some say over what.
     let said = or(b"proto", proto);
+    let is_websocket = matches!(request.scheme, WS | WSS);
+    let is = |scheme: Scheme| said.eq_ignore_ascii_case(scheme.0);
     let (scheme, default_port) = match said {
         b"" => request.scheme,
-        _ if said.eq_ignore_ascii_case(HTTPS.0) => HTTPS,
+        _ if is_websocket && (is(HTTPS) || is(WSS)) => WSS,
+        _ if is_websocket && is(HTTP) => WS,
+        _ if is(HTTPS) => HTTPS,
         _ => (said, HTTP.1),
     };
     told.text(URL_SCHEME, scheme);

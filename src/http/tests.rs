@@ -78,3 +78,46 @@ fn a_url_is_one_whatever_the_request_looks_like() {
     assert_eq!(url(b"*", b"", b"10.0.0.1", 81, HTTP), "http://10.0.0.1:81");
     assert_eq!(url(b"http://x.org/a", b"x.org", b"10.0.0.1", 81, HTTP), "http://x.org/a");
 }
+
+#[test]
+fn a_websocket_over_what_a_proxy_says() {
+    struct Proto(&'static str);
+    impl HeaderFields for Proto {
+        fn header(&self, name: &[u8]) -> Option<&[u8]> {
+            [(&b"x-forwarded-proto"[..], self.0), (b"host", "x.org")]
+                .iter()
+                .find_map(|(known, value)| (*known == name && !value.is_empty()).then_some(value.as_bytes()))
+        }
+    }
+    #[derive(Default)]
+    struct Address(Vec<u8>, i64);
+    impl Attributes for Address {
+        fn text(&mut self, name: &[u8], text: &[u8]) {
+            if name == URL_SCHEME {
+                self.0 = text.into();
+            }
+        }
+        fn pieces(&mut self, _: &[u8], _: &[&[u8]]) {}
+        fn list(&mut self, _: &[u8], _: &[u8]) {}
+        fn integer(&mut self, name: &[u8], number: i64) {
+            if name == SERVER_PORT {
+                self.1 = number;
+            }
+        }
+    }
+    for (scheme, said, expected) in [
+        (WS, "", WS),
+        (WSS, "", WSS),
+        (WS, "https", WSS),
+        (WS, "WSS", WSS),
+        (WSS, "http", WS),
+        (HTTP, "https", HTTPS),
+        (HTTPS, "http", HTTP),
+    ] {
+        let request =
+            Request { method: b"GET", target: b"/", version: b"1.1", scheme, peer: Peer::default() };
+        let mut told = Address::default();
+        describe_server(&mut told, &request, &Proto(said), ClientAddress::default());
+        assert_eq!((told.0.as_slice(), told.1), (expected.0, i64::from(expected.1)), "{said}");
+    }
+}

@@ -18,8 +18,12 @@ async def ask(root):
             await response.text()
 
 
+async def work():
+    """What is done behind an answer."""
+
+
 if how == "fastapi":
-    from fastapi import FastAPI, Request
+    from fastapi import BackgroundTasks, FastAPI, Request
 
     app = FastAPI()
 
@@ -40,8 +44,14 @@ if how == "fastapi":
     async def fails():
         raise ValueError("on purpose")
 
+    @app.get("/behind")
+    async def behind(tasks: BackgroundTasks):
+        tasks.add_task(work)
+        return {}
+
 else:
     from starlette.applications import Starlette
+    from starlette.background import BackgroundTask
     from starlette.responses import PlainTextResponse
     from starlette.routing import Route
 
@@ -55,12 +65,16 @@ else:
     async def fails(request):
         raise ValueError("on purpose")
 
+    async def behind(request):
+        return PlainTextResponse("done", background=BackgroundTask(work))
+
     app = Starlette(
         routes=[
             Route("/users/{name}", user),
             Route("/threads/{name}", user),
             Route("/clients", clients),
             Route("/fails", fails),
+            Route("/behind", behind),
         ]
     )
 

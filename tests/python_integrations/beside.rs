@@ -152,3 +152,15 @@ fn an_instrumentation_by_its_own_name() {
         assert_eq!(told(&sandbox, "url.full", "http.url").len(), expected, "{name}={value}");
     }
 }
+
+/// That of FastAPI traces what any application does behind its answers, those of Starlette, too, which are ours otherwise.
+#[test]
+fn what_fastapi_does_behind_answers() {
+    let mut sandbox = with_instrumentation("fastapi");
+    super::behind::asked(&mut sandbox, "behind:app", &["/starlette/one", "/fails"]);
+    let spans = sandbox.spans();
+    let mut tasks: Vec<&str> =
+        spans.iter().map(|span| span.name.as_str()).filter(|name| name.starts_with("BackgroundTask")).collect();
+    tasks.sort_unstable();
+    assert_eq!(tasks, ["BackgroundTask breaks", "BackgroundTask waits"]);
+}

@@ -297,9 +297,10 @@ fn fastapi_and_starlette() {
     assert_eq!(
         trees(&spans),
         [
+            "client GET < internal BackgroundTask call < server GET /later",
             "client GET < server GET /asks/{number}",
             "client GET < server GET /asks/{number}",
-            "client GET < server GET /later",
+            "internal BackgroundTask call < server GET /later",
             "server GET",
             "server GET /asks/{number}",
             "server GET /done",
@@ -312,14 +313,14 @@ fn fastapi_and_starlette() {
             "server GET /shop/{name} < client GET < server GET /asks/{number}",
             "server GET /streams",
             &format!("server GET /users/{{number}} < {SPAN_ID}"),
+            "server GET /users/{number} < client GET < internal BackgroundTask call < server GET /later",
             "server GET /users/{number} < client GET < server GET /asks/{number}",
-            "server GET /users/{number} < client GET < server GET /later",
         ]
     );
     assert_eq!(only(&spans, |span| span.failed).error_type(), Some("ValueError"));
     // What is done behind the answer is no part of the request.
     let later = only(&spans, |span| span.name == "GET /later");
-    let called = only(&spans, |span| span.kind == "client" && span.parent_id.as_ref() == Some(&later.span_id));
+    let called = only(&spans, |span| span.kind == "internal" && span.parent_id.as_ref() == Some(&later.span_id));
     assert!(later.end <= called.start, "{later:#?} {called:#?}");
 }
 

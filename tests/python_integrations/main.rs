@@ -4,6 +4,7 @@
 mod addresses;
 mod answers;
 mod arriving;
+mod behind;
 mod beside;
 mod bodies;
 mod clients;
@@ -16,6 +17,7 @@ mod natively;
 mod prefork;
 mod switches;
 mod templates;
+mod websockets;
 
 use ddtrace_test_support::agent::free_port;
 use ddtrace_test_support::servers::Server;

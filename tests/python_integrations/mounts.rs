@@ -57,6 +57,34 @@ fn a_middleware_around_it_changes_nothing() {
     assert_eq!(requests(true), SEEN);
 }
 
+/// FastAPI has the routes of a router where that is, and takes them from there.
+#[test]
+fn routes_that_are_included_are_as_those_of_the_application() {
+    let mut sandbox = sandbox();
+    let app = "from fastapi import APIRouter, FastAPI\n\
+               app, outer, inner = FastAPI(), APIRouter(prefix='/v1'), APIRouter()\n\
+               for router, path in (app, '/direct'), (outer, '/files'), (inner, '/of'):\n\
+               \x20   @router.get(path + '/{number:int}/{rest:path}')\n\
+               \x20   def found(number: int, rest: str):\n\
+               \x20       return rest\n\
+               outer.include_router(inner, prefix='/{tenant}')\n\
+               app.include_router(outer, prefix='/api')\n";
+    sandbox.write("included.py", app);
+    let (server, port) = serve(&mut sandbox, &["-m", "uvicorn", "--port", "{port}", "--app-dir", ".", "included:app"]);
+    for path in ["/direct/7/a/b", "/api/v1/files/7/a/b", "/api/v1/one/of/7/a/b"] {
+        assert_eq!(ask(port, path, ""), (200, "\"a/b\"".to_owned()), "{path}");
+    }
+    drop(server);
+    let mut routes: Vec<String> =
+        sandbox.spans().iter().filter_map(|span| Some(format!("{} {}", span.name, span.text("http.route")?))).collect();
+    routes.sort();
+    let expected = ["/api/v1/files", "/api/v1/{tenant}/of", "/direct"].map(|path| {
+        let route = format!("{path}/{{number:int}}/{{rest:path}}");
+        format!("GET {route} {route}")
+    });
+    assert_eq!(routes, expected);
+}
+
 #[test]
 fn an_application_below_a_path_of_its_server_has_that_in_its_route() {
     let sandbox = sandbox();

@@ -1,7 +1,7 @@
 //! `ddtrace-run bootstrap`: which Python is meant, and then that Python does it, as it alone knows what it has.
 
 use std::env::var_os;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -56,6 +56,9 @@ fn python_of(asked: &Bootstrap, search_path: Option<&OsStr>) -> Result<PathBuf, 
     };
     let program = find(program).map_err(|error| (error.to_string(), error.exit_code().into()))?;
     let program = shimmed(&program)?.unwrap_or(program);
+    if program.file_name() == Some(OsStr::new("uv")) && asked.command.get(1).is_some_and(|word| word == "run") {
+        return run_by_uv(&program, &asked.command[2..]);
+    }
     let looked_at = target::inspect(&program, search_path);
     let python = looked_at.python().map(Path::to_owned);
     python.ok_or_else(|| (format!("{} is no Python program", program.display()), EXIT_OWN_FAILURE))
@@ -79,20 +82,91 @@ fn shimmed(program: &Path) -> Result<Option<PathBuf>, (String, i32)> {
     ) else {
         return Ok(None);
     };
-    let asked = Command::new(&pyenv).arg("which").arg(name).env("PYENV_ROOT", root).output();
-    let found = asked.map_err(|error| (format!("{pyenv}: {error}"), EXIT_OWN_FAILURE))?;
+    let mut asked = Command::new(&pyenv);
+    asked.arg("which").arg(name).env("PYENV_ROOT", root);
+    found_by(Path::new(&pyenv), &mut asked, &format!("it does not know {}", program.display())).map(Some)
+}
+
+/// The Python that `uv run` gives a command, which only uv knows; nothing is installed for that. `words` are those behind `run`.
+fn run_by_uv(uv: &Path, words: &[OsString]) -> Result<PathBuf, (String, i32)> {
+    /// With a value: which environment it is, and what is none of its business.
+    const VALUED: [&str; 10] = [
+        "--directory",
+        "--env-file",
+        "--extra",
+        "--group",
+        "--no-group",
+        "--only-group",
+        "--package",
+        "--project",
+        "--python",
+        "-p",
+    ];
+    const FLAGS: [&str; 14] = [
+        "--active",
+        "--all-extras",
+        "--all-groups",
+        "--all-packages",
+        "--dev",
+        "--frozen",
+        "--locked",
+        "--no-dev",
+        "--no-project",
+        "--no-sync",
+        "--offline",
+        "--quiet",
+        "--verbose",
+        "-q",
+    ];
+    let unknown = |word: &OsStr| {
+        let text = format!("uv run {}: its Python is not known before it runs, say it by --python", word.display());
+        (text, EXIT_OWN_FAILURE)
+    };
+    let mut options = Vec::new();
+    let mut rest = words.iter();
+    let command = loop {
+        let Some(word) = rest.next() else { break None };
+        let text = word.to_str().unwrap_or_default();
+        let (name, value) = text.split_once('=').map_or((text, None), |(name, value)| (name, Some(value)));
+        match name {
+            "--" | "-m" | "--module" => break None,
+            _ if !name.starts_with('-') => break Some(word),
+            _ if FLAGS.contains(&text) => options.push(word),
+            _ if VALUED.contains(&name) => {
+                options.push(word);
+                if value.is_none() {
+                    options.extend(rest.next());
+                }
+            }
+            // Such as `--with`, which makes an environment for this once.
+            _ => return Err(unknown(word)),
+        }
+    };
+    // A script that says itself what it needs gets an environment of its own.
+    let is_alone =
+        |script: &OsString| std::fs::read_to_string(script).is_ok_and(|text| text.contains("\n# /// script\n"));
+    if let Some(script) = command.filter(|script| is_alone(script)) {
+        return Err(unknown(script));
+    }
+    let mut asked = Command::new(uv);
+    asked.arg("run").args(options).args(["python", "-c", "import sys; print(sys.executable)"]).env("UV_NO_SYNC", "1");
+    found_by(uv, &mut asked, "there is no Python for this command")
+}
+
+/// What a tool says by itself.
+fn found_by(tool: &Path, asked: &mut Command, otherwise: &str) -> Result<PathBuf, (String, i32)> {
+    let found = asked.output().map_err(|error| (format!("{}: {error}", tool.display()), EXIT_OWN_FAILURE))?;
     if !found.status.success() {
         let said = String::from_utf8_lossy(&found.stderr).trim_end().to_owned();
-        return Err((if said.is_empty() { format!("{pyenv} does not know {}", program.display()) } else { said }, 127));
+        return Err((if said.is_empty() { format!("{}: {otherwise}", tool.display()) } else { said }, 127));
     }
-    Ok(Some(String::from_utf8_lossy(&found.stdout).trim_end().into()))
+    Ok(String::from_utf8_lossy(&found.stdout).trim_end().into())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::target::find;
-    use std::ffi::OsString;
 
     fn chosen(python: Option<&str>, command: &[&str]) -> Result<PathBuf, i32> {
         let asked = Bootstrap {

@@ -1,4 +1,4 @@
-//! Applications of ASGI (3.0).
+//! Applications of ASGI (3.0): requests, and websockets from the request to the end of what handles them.
 
 use super::server::{Begun, pair};
 use super::wrapped::{mark, marked};
@@ -6,13 +6,17 @@ use super::{Call, Integration};
 use crate::ffi::text;
 use crate::headers::Headers;
 use crate::spared::spared;
-use ddtrace::http::{HTTP, HTTPS, Peer, Request};
+use ddtrace::http::{HTTP, HTTPS, Peer, Request, WS, WSS};
+use ddtrace::record::FieldValue;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 
 /// Where Datadog's API has the span of a request.
 const SPANS: &str = "datadog";
+
+/// The status by which a server denies a websocket, if the application does not say another one.
+const DENIED: u16 = 403;
 
 /// What a scope has under a name, be it text or bytes.
 fn item(scope: &Bound<'_, PyDict>, name: &Bound<'_, PyString>) -> PyResult<Vec<u8>> {
@@ -23,14 +27,21 @@ fn item(scope: &Bound<'_, PyDict>, name: &Bound<'_, PyString>) -> PyResult<Vec<u
     Ok(value.cast::<PyBytes>().map(|value| value.as_bytes().to_vec()).unwrap_or_default())
 }
 
+/// Whether a websocket is a tunnel (RFC 8441, RFC 9220). Before HTTP/2 it takes over the connection.
+fn is_tunnel(version: &[u8]) -> bool {
+    matches!(version.first(), Some(b'2' | b'3'))
+}
+
 pub(super) fn begin(
     integration: &Integration,
     py: Python<'_>,
     scope: &Bound<'_, PyDict>,
 ) -> PyResult<Option<Py<Call>>> {
-    if item(scope, intern!(py, "type"))? != b"http" {
-        return Ok(None);
-    }
+    let is_websocket = match item(scope, intern!(py, "type"))?.as_slice() {
+        b"http" => false,
+        b"websocket" => true,
+        _ => return Ok(None),
+    };
     if let Some(call) = marked(scope)? {
         integration.name_span(call.get());
         return Ok(None);
@@ -39,7 +50,12 @@ pub(super) fn begin(
         Some(headers) => Headers::of_pairs(&headers)?,
         None => Headers::of(&PyDict::new(py).into_any())?,
     };
-    let method = item(scope, intern!(py, "method"))?;
+    let version = item(scope, intern!(py, "http_version"))?;
+    let method = match is_websocket {
+        false => item(scope, intern!(py, "method"))?,
+        true if is_tunnel(&version) => b"CONNECT".into(),
+        true => b"GET".into(),
+    };
     let mut target = item(scope, intern!(py, "raw_path"))?;
     if target.is_empty() {
         target = super::wsgi::quoted(&item(scope, intern!(py, "path"))?);
@@ -58,8 +74,13 @@ pub(super) fn begin(
     let request = Request {
         method: &method,
         target: &target,
-        version: &item(scope, intern!(py, "http_version"))?,
-        scheme: if scheme == b"https" { HTTPS } else { HTTP },
+        version: &version,
+        scheme: match scheme.as_slice() {
+            b"https" | b"wss" if is_websocket => WSS,
+            _ if is_websocket => WS,
+            b"https" => HTTPS,
+            _ => HTTP,
+        },
         peer: Peer { address: address.as_bytes(), port: port.filter(|port| *port != 0), is_unix: false },
     };
     let Begun::Traced(call) = integration.begin_server(py, scope, &request, &headers)? else { return Ok(None) };
@@ -121,16 +142,13 @@ impl Sending {
         let Ok(message) = message.cast::<PyDict>() else { return Ok(()) };
         let call = self.call.get();
         match item(message, intern!(py, "type"))?.as_slice() {
-            b"http.response.start" => {
+            b"http.response.start" | b"websocket.http.response.start" => {
                 let Some(status) = message.get_item(intern!(py, "status"))? else { return Ok(()) };
                 let status = status.extract()?;
                 if self.is_of_part {
                     return self.note_handled(py, status);
                 }
-                let headers = match message.get_item(intern!(py, "headers"))? {
-                    Some(headers) if super::describe::wants_headers() => Some(Headers::of_pairs(&headers)?),
-                    _ => None,
-                };
+                let headers = headers(message)?;
                 if call.is_error(status) {
                     let handled = handled(py)?;
                     // Middlewares answer in another task.
@@ -141,15 +159,38 @@ impl Sending {
                 call.answer(status, headers.as_ref());
             }
             // What the application does behind the response is no part of the request.
-            b"http.response.body" if !self.is_of_part => {
+            b"http.response.body" | b"websocket.http.response.body" if !self.is_of_part => {
                 let more = message.get_item(intern!(py, "more_body"))?;
                 if !more.map(|more| more.is_truthy()).transpose()?.unwrap_or(false) {
                     call.end_and_stay(py)?;
                 }
             }
+            b"websocket.accept" if !self.is_of_part => call.answer(self.accepts_with(), headers(message)?.as_ref()),
+            // To close what has not been accepted is to deny it.
+            b"websocket.close" if !self.is_of_part && !self.is_answered() => call.answer(DENIED, None),
             _ => {}
         }
         Ok(())
+    }
+
+    /// The status by which a server accepts a websocket.
+    fn accepts_with(&self) -> u16 {
+        let is_tunnel = self.call.get().span.get().read(|data| {
+            matches!(data.attribute("network.protocol.version"), Some(FieldValue::Text(version)) if is_tunnel(version))
+        });
+        if is_tunnel { 200 } else { 101 }
+    }
+
+    fn is_answered(&self) -> bool {
+        self.call.get().span.get().read(|data| data.attribute("http.response.status_code").is_some())
+    }
+}
+
+/// The headers of an answer, if anybody wants them.
+fn headers(message: &Bound<'_, PyDict>) -> PyResult<Option<Headers>> {
+    match message.get_item(intern!(message.py(), "headers"))? {
+        Some(headers) if super::describe::wants_headers() => Headers::of_pairs(&headers).map(Some),
+        _ => Ok(None),
     }
 }
 

@@ -199,7 +199,8 @@ pub(super) fn taken<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
     value.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether an exception only says that nobody wants it any more: so it is with a client that has gone. What ends the program, or
+/// Whether an exception only says that nobody wants it any more: so it is with a client that has gone, and with one that ends its
+/// websocket. What ends the program, or
 /// the process that serves it, has broken a request off.
 fn is_cancelled(error: &Bound<'_, PyAny>) -> bool {
     /// Without an import of what the program may not have.
@@ -209,7 +210,7 @@ fn is_cancelled(error: &Bound<'_, PyAny>) -> bool {
         kind.name().is_ok_and(|of| of == name) && kind.module().is_ok_and(|of| of == module)
     };
     if error.is_instance_of::<PyException>() {
-        return false;
+        return is(&error.get_type(), ("starlette.websockets", "WebSocketDisconnect"));
     }
     error.is_instance_of::<PyGeneratorExit>()
         || error

@@ -7,6 +7,7 @@
 pub(crate) mod arriving;
 pub(crate) mod asgi;
 mod awaited;
+mod background;
 mod call;
 mod client;
 mod database;
@@ -137,7 +138,7 @@ impl Integration {
         self.is_on.store(is_on, Ordering::Relaxed);
     }
 
-    /// Begins the span of a request that reaches an application of ASGI; None where it is a part of another one.
+    /// Begins the span of a request or a websocket that reaches an application of ASGI; None where it is a part of another one.
     fn serves(&self, py: Python<'_>, scope: &Bound<'_, PyDict>) -> PyResult<Option<Py<Call>>> {
         asgi::begin(self, py, scope)
     }
@@ -171,6 +172,11 @@ impl Integration {
     /// Begins the span of a template that is rendered for what is active; None where nothing is.
     fn renders(&self, py: Python<'_>, template: &str) -> PyResult<Option<Call>> {
         template::begin(self, py, template)
+    }
+
+    /// Begins the span of a function that is called behind an answer, by its name and by where it is.
+    fn calls_behind(&self, py: Python<'_>, name: &str, function: &str) -> PyResult<Option<Call>> {
+        background::begin(self, py, name, function)
     }
 
     /// Begins the span of a transaction's end, COMMIT or ROLLBACK, that a connection is asked for without a statement; None

@@ -4,7 +4,7 @@
 use super::names::attribute_text;
 use super::tags::Tags;
 use super::text::value_text;
-use crate::semconv::INTEGRATION_SCOPE;
+use crate::semconv::{BACKGROUND_TASK, INTEGRATION_SCOPE};
 use crate::span::{Span, SpanKind, Value};
 use std::borrow::Cow;
 use std::format;
@@ -18,6 +18,13 @@ pub(super) fn of(span: &Span) -> Option<&str> {
 pub(super) fn operation_name(span: &Span, integration: &str) -> Option<&'static str> {
     if let Some(name) = end_of_transaction(span, integration) {
         return Some(name);
+    }
+    if background_task(span).is_some() {
+        return match integration {
+            "fastapi" => Some("fastapi.background_task"),
+            "starlette" => Some("starlette.background_task"),
+            _ => None,
+        };
     }
     Some(match integration {
         "aiohttp" | "aiohttp_client" => "aiohttp.request",
@@ -38,6 +45,11 @@ pub(super) fn operation_name(span: &Span, integration: &str) -> Option<&'static 
         "wsgi" => "wsgi.request",
         _ => return None,
     })
+}
+
+/// What a framework does behind an answer: the function's name.
+fn background_task(span: &Span) -> Option<&str> {
+    (span.kind == SpanKind::Internal).then(|| span.name.strip_prefix(BACKGROUND_TASK)).flatten()
 }
 
 /// What a connection is asked for to end a transaction, which is no statement.
@@ -71,6 +83,9 @@ pub(super) fn resource<'a>(span: &'a Span, integration: &str) -> Option<Cow<'a, 
     if let Some(name) = end_of_transaction(span, integration) {
         return Some(Cow::Borrowed(name));
     }
+    if let Some(function) = background_task(span) {
+        return Some(Cow::Borrowed(function));
+    }
     if integration == "jinja2" {
         return attribute_text(span, &["jinja2.template_name"]).map(Cow::Borrowed);
     }
@@ -88,7 +103,7 @@ pub(super) fn add_tags<'a>(tags: &mut Tags<'a>, span: &'a Span, integration: &'a
     if span.kind == SpanKind::Server {
         if let (Some(scheme), Some(host), Some(path)) = (text("url.scheme"), text("server.address"), text("url.path")) {
             let port = match (scheme, span.attribute("server.port")) {
-                ("http", Some(Value::I64(80))) | ("https", Some(Value::I64(443))) => Cow::Borrowed(""),
+                ("http" | "ws", Some(Value::I64(80))) | ("https" | "wss", Some(Value::I64(443))) => Cow::Borrowed(""),
                 (_, Some(port)) => Cow::Owned(format!(":{}", value_text(port))),
                 (_, None) => Cow::Borrowed(""),
             };
@@ -178,6 +193,18 @@ mod tests {
         );
         assert_eq!(seen(request(Some(attribute("http.response.status_code", 404))), &[])[1], "GET 404");
         assert_eq!(seen(request(None), &["out.host"])[1..], ["GET", "web", ""]);
+    }
+
+    #[test]
+    fn so_is_what_is_done_behind_an_answer() {
+        for integration in ["fastapi", "starlette"] {
+            let task = Span {
+                name: Cow::Borrowed("BackgroundTask work"),
+                ..made_by(integration, SpanKind::Internal, Vec::new())
+            };
+            let operation = format!("{integration}.background_task");
+            assert_eq!(seen(task, &["component"]), [operation.as_str(), "work", "custom", integration]);
+        }
     }
 
     #[test]

@@ -39,7 +39,7 @@ def _address(scope, headers):
 
 class TraceMiddleware:
     """An application that traces the requests of another one. Within another `TraceMiddleware` it adds nothing: a request
-    is one span. What is no request, such as a websocket, goes through.
+    is one span. What is no request goes through; a websocket has its span from the integration of its server or framework.
     """
 
     def __init__(self, app, tracer=None, integration_config=None, handle_exception_span=_failed, span_modifier=None):
