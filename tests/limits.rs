@@ -81,21 +81,37 @@ fn a_program_that_keeps_its_memory_in_place_keeps_little_of_ours() {
 /// order, which would leave spans open.
 #[test]
 fn crowds_of_threads_that_live_at_once_lose_nothing() {
-    const EACH: usize = 5;
-    for (threads, arguments) in [(1200, ""), (200, "lock")] {
+    // The second ones fill all that there is.
+    for (threads, each, arguments) in [(1200, 5, "10000"), (800, 75, "0"), (200, 5, "10000 lock")] {
         let mut sandbox = sandbox();
         sandbox.set("DD_TRACE_LOG_LEVEL", "info").set("DD_TRACE_LOCAL_MAX_BYTES", "1000000000");
         let program = compile_strictly(&sandbox, &repository().join("tests/apps/crowd.c"), "cc", &[]);
-        let (count, each) = (threads.to_string(), EACH.to_string());
-        let command = [&program, &count, &each].map(String::as_str).into_iter().chain(arguments.split_terminator(' '));
+        let (count, each_text) = (threads.to_string(), each.to_string());
+        let command = [&program, &count, &each_text].map(String::as_str).into_iter().chain(arguments.split(' '));
         let outcome = sandbox.run_traced(command);
         assert_eq!((outcome.code, outcome.out().as_str()), (Some(0), "done\n"), "{outcome:?}");
         let spans = sandbox.spans();
         let work = spans.iter().filter(|span| span.name == "work");
-        assert_eq!(work.count(), threads * EACH);
+        assert_eq!(work.count(), threads * each);
         let log = std::fs::read_to_string(sandbox.local_store().with_file_name("sidecar.log")).unwrap_or_default();
         assert!(log.contains("records lost in processes 0, in the spool 0"), "{log}");
     }
+}
+
+/// Handlers of signals may jump out of a record that they have interrupted: neither is what it has taken lost for good, nor what is
+/// recorded then.
+#[test]
+fn a_thread_that_jumps_out_of_its_records_goes_on_recording() {
+    let mut sandbox = sandbox();
+    sandbox.set("DD_TRACE_LOG_LEVEL", "info");
+    let program = compile_strictly(&sandbox, &repository().join("tests/apps/jumps.c"), "cc", &[]);
+    let outcome = sandbox.run_traced([program.as_str(), "3000"]);
+    assert_eq!((outcome.code, outcome.out().as_str()), (Some(0), "done\n"), "{outcome:?}");
+    let spans = sandbox.spans();
+    let named = |name: &str| spans.iter().filter(|span| span.name == name && !span.failed).count();
+    assert_eq!((named("whole"), named("after")), (1, 3000));
+    let log = std::fs::read_to_string(sandbox.local_store().with_file_name("sidecar.log")).unwrap_or_default();
+    assert!(log.contains("records lost in processes 0, in the spool 0"), "{log}");
 }
 
 /// The sidecar has the limit on CPU time (`ulimit -t`) as well: what it has no time left for is on disk, and the next one

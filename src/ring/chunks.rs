@@ -1,7 +1,7 @@
 //! How a process takes chunks of the ring, and which it keeps.
 
 use super::layout::{
-    CHUNK_COUNT, CHUNK_SIZE, MOST_IDLE_PAUSES, MOST_PAUSES, STATE_OWNED, WAKE_FROM, chunk_offset,
+    CHUNK_COUNT, CHUNK_SIZE, MOST_IDLE_MS, MOST_WAIT_MS, STATE_OWNED, WAKE_FROM, chunk_offset,
 };
 use super::{Lost, Ring};
 use crate::sync::Ordering;
@@ -15,8 +15,13 @@ const RECLAIM_EVERY: u32 = 16;
 /// in the handler of a signal.
 const MOST_LOOKS: u32 = 20;
 
-/// How long a pause is.
-const PAUSE_NS: u64 = 1_000_000;
+const NS_PER_MS: u64 = 1_000_000;
+
+/// Where more threads than this wait for chunks, their pauses are longer by a millisecond for each so many: else they would leave
+/// no processor to the sidecar, for which they wait.
+const WAITERS_PER_MS: u32 = 16;
+/// The longest pause, in milliseconds.
+const LONGEST_PAUSE_MS: u32 = 32;
 
 /// So many chunks stay free where only few are kept: enough for the threads that share.
 const SPARE: usize = 24;
@@ -44,7 +49,7 @@ impl Ring {
             if header.looking.load(Ordering::SeqCst) == 0 {
                 return chunk_offset(end)..chunk_offset(before);
             }
-            sys::pause(core::ptr::from_ref(&header.gave_up).cast(), PAUSE_NS);
+            self.pause(1);
         }
         0..0
     }
@@ -103,15 +108,13 @@ impl Ring {
             }
             return self.open_chunk(index, state);
         }
-        let (mut taken, mut idle) = (header.taken.load(Ordering::Relaxed), 0u32);
-        for _ in 0..MOST_PAUSES {
-            if header.gave_up.load(Ordering::Relaxed) != 0 || idle >= MOST_IDLE_PAUSES {
-                break;
-            }
-            let before = core::mem::replace(&mut taken, header.taken.load(Ordering::Relaxed));
-            idle = if taken == before { idle.wrapping_add(1) } else { 0 };
+        let (mut taken, mut waited, mut idle) = (header.taken.load(Ordering::Relaxed), 0u32, 0u32);
+        while waited < MOST_WAIT_MS && idle < MOST_IDLE_MS && header.gave_up.load(Ordering::Relaxed) == 0 {
             self.wake_sidecar();
-            sys::pause(core::ptr::from_ref(&header.gave_up).cast(), PAUSE_NS);
+            let paused = self.pause_for_chunks();
+            waited = waited.saturating_add(paused);
+            let before = core::mem::replace(&mut taken, header.taken.load(Ordering::Relaxed));
+            idle = if taken == before { idle.saturating_add(paused) } else { 0 };
             if let Some(index) = self.take_free() {
                 return self.open_chunk(index, state);
             }
@@ -119,6 +122,20 @@ impl Ring {
         header.gave_up.store(1, Ordering::Relaxed);
         header.lost_full.fetch_add(1, Ordering::Relaxed);
         Err(Lost::Full)
+    }
+
+    /// Pauses as one of those who wait for chunks: gives for how many milliseconds.
+    pub(super) fn pause_for_chunks(&self) -> u32 {
+        let waiting = &self.header().waiting;
+        let before = waiting.fetch_add(1, Ordering::Relaxed);
+        let length = (before / WAITERS_PER_MS).min(LONGEST_PAUSE_MS.wrapping_sub(1)).wrapping_add(1);
+        self.pause(length);
+        waiting.fetch_sub(1, Ordering::Relaxed);
+        length
+    }
+
+    fn pause(&self, milliseconds: u32) {
+        sys::pause(core::ptr::from_ref(&self.header().gave_up).cast(), u64::from(milliseconds).wrapping_mul(NS_PER_MS));
     }
 
     /// Takes the lowest free chunk, so that little memory is touched.
@@ -139,6 +156,13 @@ impl Ring {
         None
     }
 
+    /// Looks for chunks of threads that have ended now and then, by the chunk that was taken.
+    pub(super) fn has_taken(&self, index: u32) {
+        if index >= RECLAIM_EVERY && index.is_multiple_of(RECLAIM_EVERY) {
+            self.complete_orphans();
+        }
+    }
+
     /// Marks the chunks of threads that have ended as complete: nobody appends to them any more, and the reader gives
     /// them back. A new thread with a dead one's number only delays that.
     ///
@@ -147,14 +171,21 @@ impl Ring {
     pub(super) fn complete_orphans(&self) {
         let (header, pid, me) = (self.header(), sys::getpid(), sys::gettid());
         let other = header.sweeper.load(Ordering::Relaxed);
-        // One that has ended in the midst of it, by a jump out of a handler, does not come back.
-        if other != 0 && sys::thread_exists(pid, other)
-            || header.sweeper.compare_exchange(other, me, Ordering::Acquire, Ordering::Relaxed).is_err()
-        {
+        // One that has ended in the midst of it does not come back, nor does this one where it has jumped out of it. What it has
+        // counted is counted then.
+        if other != 0 && other != me && sys::thread_exists(pid, other) {
             return;
         }
         // Both in one order with those of `keep`: either that one knows of the look, or this knows what is left.
-        header.looking.fetch_add(1, Ordering::SeqCst);
+        if other == 0 {
+            header.looking.fetch_add(1, Ordering::SeqCst);
+        }
+        if header.sweeper.compare_exchange(other, me, Ordering::Acquire, Ordering::Relaxed).is_err() {
+            if other == 0 {
+                header.looking.fetch_sub(1, Ordering::Release);
+            }
+            return;
+        }
         // A look at memory that is not there yet makes the kernel allocate it.
         let end = header.backed.load(Ordering::Relaxed).min(self.usable());
         for index in 0..end {
@@ -169,9 +200,9 @@ impl Ring {
                 self.release();
             }
         }
+        header.sweeper.store(0, Ordering::Release);
         // Release: the looks are over.
         header.looking.fetch_sub(1, Ordering::Release);
-        header.sweeper.store(0, Ordering::Release);
     }
 
     fn open_chunk(&self, index: u32, state: u32) -> Result<u32, Lost> {
@@ -198,9 +229,6 @@ impl Ring {
                     return Err(Lost::Memory);
                 }
             }
-        }
-        if index >= RECLAIM_EVERY && index.is_multiple_of(RECLAIM_EVERY) {
-            self.complete_orphans();
         }
         let chunk = self.chunk(index);
         chunk.owner.store(sys::gettid(), Ordering::Relaxed);

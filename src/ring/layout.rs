@@ -8,7 +8,7 @@ use crate::sync::{AtomicU32, AtomicU64, Watched};
 
 pub use size::{
     CHUNK_COUNT, CHUNK_HEADER_SIZE, CHUNK_SIZE, FEW_CHUNKS, HEADER_SIZE, LANES, MAX_RATES, MAX_RECORD, MOST_HELD,
-    MOST_IDLE_PAUSES, MOST_PAUSES, MOST_SPINS, WAKE_FROM,
+    MOST_IDLE_MS, MOST_SPINS, MOST_WAIT_MS, WAKE_FROM,
 };
 
 /// Marks a ring. Stored inverted in the memory, so that a scan of a binary does not find it.
@@ -40,10 +40,10 @@ mod size {
     pub const MAX_RATES: usize = 200;
     /// The sidecar is woken when a chunk from here on is taken: two megabytes wait for it.
     pub const WAKE_FROM: u32 = 64;
-    /// How often a thread that finds no chunk free pauses, for a millisecond each time, before it loses a record.
-    pub const MOST_PAUSES: u32 = 2000;
+    /// For how many milliseconds a thread that finds no chunk free waits before it loses a record.
+    pub const MOST_WAIT_MS: u32 = 2000;
     /// The same where no other thread finds one in the meantime either.
-    pub const MOST_IDLE_PAUSES: u32 = 500;
+    pub const MOST_IDLE_MS: u32 = 500;
 }
 
 /// As little as goes through every step: loom's atomics are larger, and each multiplies what there is to try.
@@ -62,8 +62,8 @@ mod size {
     pub const MAX_RECORD: usize = 192;
     pub const MAX_RATES: usize = 2;
     pub const WAKE_FROM: u32 = u32::MAX;
-    pub const MOST_PAUSES: u32 = 0;
-    pub const MOST_IDLE_PAUSES: u32 = 0;
+    pub const MOST_WAIT_MS: u32 = 0;
+    pub const MOST_IDLE_MS: u32 = 0;
 }
 
 /// Bytes of a chunk that records can fill.
@@ -86,6 +86,8 @@ pub const STATE_SHARED: u32 = 3;
 
 /// Bit of [`Header::lanes`]: a thread writes there just now.
 pub const LANE_TAKEN: u32 = 1 << 31;
+/// In the place of a lane's chunk: a thread takes one for it.
+pub const LANE_WAITS: u32 = LANE_TAKEN | 1 << 30;
 
 /// Bit of [`Header::control`]: record nothing any more.
 pub const CONTROL_STOP: u32 = 1;
@@ -160,8 +162,10 @@ pub struct Header {
     /// Written by the sidecar.
     pub rates: [RateEntry; MAX_RATES],
 
-    /// Written by the process: index of each lane's chunk plus one, and [`LANE_TAKEN`]. 0 is none.
+    /// Written by the process: index of each lane's chunk plus one, and [`LANE_TAKEN`]; or [`LANE_WAITS`]. 0 is none.
     pub lanes: [AtomicU32; LANES],
+    /// Written by the process: how many threads pause as no chunk is free.
+    pub waiting: AtomicU32,
 }
 
 /// The first bytes of a chunk.
@@ -214,6 +218,7 @@ impl Header {
             reserved_entries: [0; 56],
             rates: core::array::from_fn(|_| RateEntry { key: word(), rate: word() }),
             lanes: core::array::from_fn(|_| half()),
+            waiting: half(),
         }
     }
 }

@@ -8,7 +8,7 @@
 //! hides what others did there before. So the owner of a chunk keeps the committed length at hand here, which nobody
 //! else changes meanwhile, and begins to take a chunk with a guess.
 
-use super::layout::{LANE_TAKEN, STATE_COMPLETE, STATE_FREE, STATE_OWNED};
+use super::layout::{LANE_TAKEN, LANE_WAITS, STATE_COMPLETE, STATE_FREE, STATE_OWNED};
 use loom::cell::UnsafeCell;
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -36,7 +36,7 @@ struct Orderings {
     give_back: Ordering,
     /// `Ring::take_chunk` takes the bit.
     take: Ordering,
-    /// `lanes::take`.
+    /// `Ring::take_lane`.
     enter: Ordering,
     /// `Ring::leave_lane`.
     leave: Ordering,
@@ -111,40 +111,58 @@ impl<const CHUNKS: usize, const CAPACITY: usize> Memory<CHUNKS, CAPACITY> {
         chunk.committed.store(owned.committed, self.orderings.publish);
     }
 
-    /// `Ring::enter_lane` and `Ring::leave_lane`, of a thread that looks once whether another one is in the lane: whether the record was written.
+    /// `Ring::enter_lane` and `Ring::leave_lane`, of a thread that looks once whether another one is in the lane, and waits for
+    /// nobody: whether the record was written.
     fn append_shared(&self, moves: &mut bool, record: u32) -> bool {
-        let seen = self.lane.load(Ordering::Relaxed) & !LANE_TAKEN;
-        let taken = seen | LANE_TAKEN;
-        let is_in = self.lane.compare_exchange(seen, taken, self.orderings.enter, Ordering::Relaxed).is_ok();
-        let current = seen.checked_sub(1).filter(|_| is_in).map(|index| {
-            let committed = self.chunks[index as usize].committed.load(Ordering::Relaxed);
-            Owned { index: index as usize, committed }
-        });
-        let (mut owned, is_new) = match current {
-            Some(owned) if !*moves && (owned.committed as usize) < CAPACITY => (owned, false),
-            last => {
-                if let Some(last) = last {
-                    self.chunks[last.index].state.store(STATE_COMPLETE, self.orderings.complete);
+        let (mut owned, seen, is_new) = match self.take_lane(*moves) {
+            Some((owned, seen)) => (owned, seen, false),
+            None => match self.take_chunk() {
+                Some(owned) => (owned, LANE_WAITS, true),
+                None => {
+                    let _ = self.lane.compare_exchange(LANE_WAITS, 0, self.orderings.leave, Ordering::Relaxed);
+                    return false;
                 }
-                match self.take_chunk() {
-                    Some(owned) => (owned, true),
-                    None => {
-                        if is_in {
-                            let _ = self.lane.compare_exchange(taken, 0, self.orderings.leave, Ordering::Relaxed);
-                        }
-                        return false;
-                    }
-                }
-            }
+            },
         };
         self.write_into(&mut owned, record);
         let next = owned.index as u32 + 1;
-        let is_the_lanes = self.lane.compare_exchange(taken, next, self.orderings.leave, Ordering::Relaxed).is_ok();
+        let is_the_lanes = self.lane.compare_exchange(seen, next, self.orderings.leave, Ordering::Relaxed).is_ok();
         if !is_the_lanes {
             self.chunks[owned.index].state.store(STATE_COMPLETE, self.orderings.complete);
         }
         *moves = is_new && !is_the_lanes;
         true
+    }
+
+    /// `Ring::take_lane`.
+    fn take_lane(&self, moves: bool) -> Option<(Owned, u32)> {
+        // Each round that is not the last one is another thread's step.
+        for _ in 0..3 {
+            let seen = self.lane.load(Ordering::Relaxed);
+            if seen == LANE_WAITS {
+                return None;
+            }
+            let taken = seen | LANE_TAKEN;
+            let next = if seen == taken { LANE_WAITS } else { taken };
+            if self.lane.compare_exchange(seen, next, self.orderings.enter, Ordering::Relaxed).is_err() {
+                continue;
+            }
+            if next == LANE_WAITS {
+                return None;
+            }
+            if let Some(index) = seen.checked_sub(1) {
+                let chunk = &self.chunks[index as usize];
+                let committed = chunk.committed.load(Ordering::Relaxed);
+                if !moves && (committed as usize) < CAPACITY {
+                    return Some((Owned { index: index as usize, committed }, taken));
+                }
+                chunk.state.store(STATE_COMPLETE, self.orderings.complete);
+            }
+            if self.lane.compare_exchange(taken, LANE_WAITS, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+                return None;
+            }
+        }
+        None
     }
 
     /// `Ring::take_chunk` and `Ring::open_chunk`.

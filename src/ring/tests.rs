@@ -221,20 +221,49 @@ fn a_ring_of_few_chunks_is_one_all_the_same() {
     assert_eq!(fill(), Ok(()), "which comes back");
 }
 
+/// As far down on the stack as a signal's handler is that interrupts the thread.
+#[inline(never)]
+fn in_a_handler(handle: impl FnOnce()) {
+    let frame = std::hint::black_box([0u8; 2048]);
+    handle();
+    std::hint::black_box(&frame);
+}
+
 #[test]
 fn a_record_inside_a_record_goes_to_another_chunk() {
     let mapping = Mapping::new();
     let (ring, mut reader) = pair(&mapping);
     let slot = ThreadSlot::new();
     ring.append(&slot, |record| {
-        // As a signal handler would that interrupts the writer.
-        ring.append(&slot, |inner| inner.amend(SpanId(2))).unwrap();
+        in_a_handler(|| ring.append(&slot, |inner| inner.amend(SpanId(2))).unwrap());
         record.amend(SpanId(1));
     })
     .unwrap();
     let mut ids = drain_ids(&mut reader);
     ids.sort_unstable();
     assert_eq!(ids, [1, 2]);
+}
+
+/// A signal's handler may jump out of the record that it has interrupted: the thread goes on with its chunk.
+#[test]
+fn a_record_that_is_jumped_out_of_leaves_nothing_behind() {
+    let jump = std::panic::AssertUnwindSafe(|_: &mut crate::record::RecordWriter| std::panic::resume_unwind(std::boxed::Box::new(())));
+    for most_held in [1, 0] {
+        let mapping = Mapping::new();
+        let (ring, mut reader) = pair(&mapping);
+        let slot = ThreadSlot::new();
+        ring.header().most_held.store(most_held, core::sync::atomic::Ordering::Relaxed);
+        let mut expected = Vec::new();
+        for id in 1..=200 {
+            let ring = std::panic::AssertUnwindSafe(ring);
+            assert!(std::panic::catch_unwind(|| ring.append(&slot, |record| jump(record))).is_err());
+            ring.append(&slot, |record| record.amend(SpanId(id))).unwrap();
+            expected.push(id);
+        }
+        assert_eq!(drain_ids(&mut reader), expected);
+        let in_use = ring.header().free.iter().map(|bits| bits.load(core::sync::atomic::Ordering::Relaxed).count_ones());
+        assert_eq!(in_use.sum::<u32>(), CHUNK_COUNT as u32 - 1, "{most_held}");
+    }
 }
 
 /// The lowest free chunk may be one that lies before the thread's last one.

@@ -5,6 +5,7 @@ use super::layout::{
     HEADER_SIZE, Header, MAGIC, MAX_RECORD, MOST_HELD, STATE_COMPLETE, STATE_OWNED, VERSION, chunk_offset, initial_free_word,
 };
 use crate::record::RecordWriter;
+use crate::sys;
 use crate::sync::Ordering;
 use core::ptr::NonNull;
 // A thread's own words are shared with nobody but its signal handlers.
@@ -28,7 +29,7 @@ pub enum Lost {
 pub struct ThreadSlot {
     /// Index of the thread's chunk plus one; 0 is none, [`SHARES`] and [`MOVES`] are those of others, too.
     pub(super) chunk: AtomicU32,
-    /// Not zero while a record is being written, so that a signal handler's own record goes elsewhere.
+    /// Not zero while a record is being written, so that a signal handler's own record goes elsewhere: [`here`].
     busy: AtomicU32,
 }
 
@@ -36,6 +37,13 @@ pub struct ThreadSlot {
 pub(super) const SHARES: u32 = u32::MAX;
 /// As [`SHARES`], but its last record may be in a chunk that was taken after the lane's, which it must not write into then.
 pub(super) const MOVES: u32 = u32::MAX - 1;
+
+/// Bit beside the index of a chunk that the thread has from its lane, for the record that it writes.
+pub(super) const IN_LANE: u32 = 1 << 31;
+
+pub(super) fn is_in_lane(chunk: u32) -> bool {
+    chunk & IN_LANE != 0 && !matches!(chunk, SHARES | MOVES)
+}
 
 impl ThreadSlot {
     /// A thread that owns no chunk yet.
@@ -77,6 +85,18 @@ pub(super) enum Chunk {
         is_new: bool,
     },
 }
+
+/// Where the calling thread is on its stack, in units of [`STACK_UNIT`] bytes, to within one: the lowest bits of that. Never 0.
+#[inline]
+fn here() -> u32 {
+    let mark = 0u8;
+    (core::ptr::from_ref(&mark).addr() / STACK_UNIT) as u32 | 1
+}
+
+const STACK_UNIT: usize = 16;
+/// What the kernel puts on the stack of a thread whose signal is handled, at least, in units: on x86-64 the 128 bytes that it leaves
+/// alone, 440 of the frame, and 512 of registers; on others it is more.
+const LEAST_FRAME: i32 = 1024 / STACK_UNIT as i32;
 
 /// A mapped ring, to write to.
 #[derive(Clone, Copy)]
@@ -152,9 +172,12 @@ impl Ring {
         if self.header().control.load(Ordering::Relaxed) & CONTROL_STOP != 0 {
             return Err(Lost::Stopped);
         }
+        let (here, busy) = (here(), slot.busy.load(Ordering::Relaxed));
         // A signal handler that interrupted this thread's own record.
-        let is_nested = slot.busy.load(Ordering::Relaxed) != 0;
-        slot.busy.store(1, Ordering::Relaxed);
+        let is_nested = busy != 0 && !self.is_abandoned(slot, busy, here);
+        if !is_nested {
+            slot.busy.store(here, Ordering::Relaxed);
+        }
         // A signal handler on this thread must see the flag before the chunk changes, and the chunk whole after it.
         compiler_fence(Ordering::SeqCst);
         let result = self.find_place(slot, is_nested).and_then(|place| {
@@ -174,6 +197,19 @@ impl Ring {
     /// Counts records that could not even be begun, because the process had no memory for a span, or no ring yet.
     pub fn lose(&self, records: u64) {
         self.header().lost_memory.fetch_add(records, Ordering::Relaxed);
+    }
+
+    /// Whether the record that is marked as being written is not any more, as a signal's handler has jumped out of it: then the
+    /// thread is not where it could be in a handler that has interrupted that record, further down on its stack.
+    #[cold]
+    #[inline(never)]
+    fn is_abandoned(&self, slot: &ThreadSlot, busy: u32, here: u32) -> bool {
+        let below = busy.wrapping_sub(here).cast_signed();
+        let is_abandoned = below < LEAST_FRAME && sys::signal_stack_left().is_none();
+        if is_abandoned {
+            self.abandon_lane(slot);
+        }
+        is_abandoned
     }
 
     fn find_place(&self, slot: &ThreadSlot, is_nested: bool) -> Result<Place, Lost> {
@@ -207,6 +243,7 @@ impl Ring {
         if is_nested {
             return Ok(Place { index, chunk: Chunk::OfOneRecord });
         }
+        self.has_taken(index);
         slot.chunk.store(index.wrapping_add(1), Ordering::Relaxed);
         Ok(Place { index, chunk: Chunk::Own })
     }

@@ -1,7 +1,7 @@
 /* More threads than the memory between a program and its sidecar has parts, all alive at once. Each makes some spans, and one is busy
-   meanwhile. With a third argument all memory is kept in place first.
+   meanwhile. With a fourth argument all memory is kept in place first.
 
-   Usage: crowd THREADS SPANS [lock] */
+   Usage: crowd THREADS SPANS PAUSE_US [lock] */
 #define _GNU_SOURCE
 #include "ddtrace_run.h"
 
@@ -14,14 +14,14 @@
 
 static pthread_barrier_t all_live;
 static atomic_int is_over;
-static int spans;
+static int spans, pause_us;
 
 static void *live(void *unused) {
     (void)unused;
     pthread_barrier_wait(&all_live);
     for (int i = 0; i < spans; i++) {
         ddtrace_finish(ddtrace_start("work", NULL));
-        usleep(10000);
+        if (pause_us > 0) usleep((useconds_t)pause_us);
     }
     pthread_barrier_wait(&all_live);
     return NULL;
@@ -39,7 +39,8 @@ static void *be_busy(void *unused) {
 int main(int argc, char **argv) {
     int count = atoi(argv[1]);
     spans = atoi(argv[2]);
-    if (argc > 3 && mlockall(MCL_CURRENT | MCL_FUTURE) != 0) return 2;
+    pause_us = atoi(argv[3]);
+    if (argc > 4 && mlockall(MCL_CURRENT | MCL_FUTURE) != 0) return 2;
     pthread_attr_t small;
     pthread_attr_init(&small);
     pthread_attr_setstacksize(&small, 65536);
