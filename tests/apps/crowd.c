@@ -1,4 +1,4 @@
-/* More threads than the memory between a program and its sidecar has parts, all alive at once. Each makes some spans, and one is busy
+/* More threads than the memory between a program and its sidecar has parts, all alive at once. Each makes some spans with a part each, and one is busy
    meanwhile. With a fourth argument all memory is kept in place first.
 
    Usage: crowd THREADS SPANS PAUSE_US [lock] */
@@ -20,7 +20,10 @@ static void *live(void *unused) {
     (void)unused;
     pthread_barrier_wait(&all_live);
     for (int i = 0; i < spans; i++) {
-        ddtrace_finish(ddtrace_start("work", NULL));
+        ddtrace_span work = ddtrace_start("work", NULL);
+        ddtrace_tag_int(work, "number", i);
+        ddtrace_finish(ddtrace_start("part", &(struct ddtrace_start_options){.size = sizeof(struct ddtrace_start_options), .parent = work}));
+        ddtrace_finish(work);
         if (pause_us > 0) usleep((useconds_t)pause_us);
     }
     pthread_barrier_wait(&all_live);
