@@ -119,7 +119,10 @@ impl Ring {
                 return self.open_chunk(index, state);
             }
         }
-        header.gave_up.store(1, Ordering::Relaxed);
+        // As long as others find chunks it is this thread alone that has had no luck.
+        if idle >= MOST_IDLE_MS {
+            header.gave_up.store(1, Ordering::Relaxed);
+        }
         header.lost_full.fetch_add(1, Ordering::Relaxed);
         Err(Lost::Full)
     }
