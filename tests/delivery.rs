@@ -100,6 +100,24 @@ fn a_receiver_that_asks_to_be_left_alone_is() {
     assert_all(&receiver.spans(), &ids);
 }
 
+/// Also at the end it is waited for, where there is time for that.
+#[test]
+fn a_receiver_that_asks_for_a_moment_shortly_before_the_end_gets_all() {
+    let receiver = Receiver::start(Manner::AsksToWait(3));
+    let mut sandbox = sandbox(receiver.port);
+    sandbox.set("DD_TRACE_PROCESS_SPANS", "true").set("DD_TRACE_PARTIAL_FLUSH_MIN_SPANS", "1");
+    let go = sandbox.work().join("go");
+    let script = "sh -c true; while [ ! -e go ]; do sleep 0.1; done";
+    let mut command = sandbox.traced(["--supervise", "--shutdown-timeout", "30s", "sh", "-c", script]);
+    let mut command = command.stdin(Stdio::null()).spawn().expect("the launcher");
+    wait_for("a request", || (receiver.unanswered() > 0).then_some(()));
+    receiver.be(Manner::Takes);
+    std::fs::write(go, "").expect("a file");
+    assert!(command.wait().expect("it ends").success());
+    assert!(receiver.spans().len() >= 3);
+    assert!(sandbox.run_traced(["status"]).out().starts_with("nothing waits in "));
+}
+
 #[test]
 fn a_receiver_that_has_moved_is_told_on_the_command_line() {
     let nobody = Nobody::listens();

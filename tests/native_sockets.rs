@@ -145,6 +145,31 @@ fn an_answer_that_is_none_is_an_error() {
     assert_eq!((asked.failed, asked.error_type()), (true, Some("invalid_response")));
 }
 
+/// The status of an answer is known though the program dies before the rest has come.
+#[test]
+fn an_answer_has_a_status_before_it_is_whole() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let answering = std::thread::spawn(move || {
+        let (mut connection, _) = listener.accept().expect("a connection");
+        let _ = connection.read(&mut [0; 4096]);
+        let _ = connection.write_all(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 100\r\n\r\na part");
+        let _ = connection.read(&mut [0; 1]);
+    });
+    let program = "import os, socket, sys\n\
+                   connection = socket.create_connection(('127.0.0.1', int(sys.argv[1])))\n\
+                   connection.sendall(b'GET / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n')\n\
+                   connection.recv(4096)\n\
+                   os.kill(os.getpid(), 9)\n";
+    let sandbox = sandbox();
+    let outcome = sandbox.run_traced(["python3", "-c", program, &port.to_string()]);
+    assert_eq!(outcome.signal, Some(9), "{outcome:?}");
+    answering.join().expect("it answers");
+    let spans = sandbox.spans();
+    let asked = servers::only(&spans, |span| span.text("url.full").is_some());
+    assert_eq!((asked.number("http.response.status_code"), asked.error_type()), (Some(503), Some("SIGKILL")));
+}
+
 /// Who gives up waiting for an answer says so by closing the connection when nothing has come in time: in a loop as well.
 #[test]
 fn who_waits_in_vain_has_failed_by_that() {

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 use tokio::sync::Notify;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until};
 
 /// The first wait before trying again.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
@@ -35,17 +35,31 @@ pub enum Remark {
     Said(String),
 }
 
+/// How much time there is.
+pub struct Time<'a> {
+    /// Told when there is less than before.
+    pub shortened: &'a Notify,
+    /// How much is left; `None` while there is no end.
+    pub left: &'a dyn Fn() -> Option<Duration>,
+}
+
+impl Time<'_> {
+    fn ends_before(&self, instant: Instant) -> bool {
+        (self.left)().is_some_and(|left| Instant::now() + left < instant)
+    }
+}
+
 /// Delivers a payload of so many spans: tries again with growing, jittered waits, waits as long as the receiver asks to,
 /// and splits what is too large. Gives how many of the spans the receiver will never take, once it has answered about all
 /// of them.
 ///
-/// When `ending` is told there will not be much time any more, and whoever waits here is soon abandoned: a wait of our own
-/// is cut short then. One that the receiver has asked for ends it; `None` says so, and the payload may be tried again.
+/// When the time is shortened whoever waits here may soon be abandoned: a wait of our own is cut short then. One that the receiver has
+/// asked for, and that is longer than there is time, ends it; `None` says so, and the payload may be tried again.
 pub async fn deliver<B: Backend>(
     backend: &mut B,
     payload: &Bytes,
     spans: u64,
-    ending: &Notify,
+    time: &Time<'_>,
     tell: &mut dyn FnMut(Remark),
 ) -> Option<u64> {
     let mut waiting = VecDeque::from([(payload.clone(), spans)]);
@@ -84,9 +98,15 @@ pub async fn deliver<B: Backend>(
                 let wait = after.unwrap_or_default().min(LONGEST_ASKED).max(backoff(failures));
                 failures += 1;
                 waiting.push_front((payload, spans));
-                tokio::select! {
-                    () = sleep(wait) => {}
-                    () = ending.notified() => if after.is_some() { return None },
+                let until = Instant::now() + wait;
+                loop {
+                    if after.is_some() && time.ends_before(until) {
+                        return None;
+                    }
+                    tokio::select! {
+                        () = sleep_until(until) => break,
+                        () = time.shortened.notified() => if after.is_none() { break },
+                    }
                 }
                 continue;
             }
@@ -117,7 +137,8 @@ mod tests {
     use super::*;
     use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
     use prost::Message;
-    use tokio::time::Instant;
+    use std::cell::Cell;
+    use tokio::time::sleep;
 
     /// Answers as told and remembers what it was sent, and when.
     #[derive(Default)]
@@ -164,13 +185,18 @@ mod tests {
         Outcome::Retry { after: after.map(Duration::from_secs), reason: String::from("busy") }
     }
 
+    fn endless(shortened: &Notify) -> Time<'_> {
+        Time { shortened, left: &|| None }
+    }
+
     /// What came of it in so much time, how often it was tried, and what was said.
     async fn deliver(backend: &mut Scripted, batch: Batch, limit: Duration) -> (Option<u64>, usize, Vec<String>) {
         let payload = Bytes::from(Format::Otlp.encode(&batch, Default::default()).unwrap());
         let mut remarks = Vec::new();
-        let ending = Notify::new();
         let mut tell = |remark| remarks.push(remark);
-        let delivering = super::deliver(backend, &payload, batch.spans(), &ending, &mut tell);
+        let shortened = Notify::new();
+        let time = endless(&shortened);
+        let delivering = super::deliver(backend, &payload, batch.spans(), &time, &mut tell);
         let settled = tokio::time::timeout(limit, delivering).await.ok().flatten();
         let sent = remarks.iter().filter(|remark| **remark == Remark::Sent).count();
         let said = remarks.into_iter().filter_map(|remark| match remark {
@@ -202,19 +228,39 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn towards_the_end_it_is_tried_once_more_unless_the_receiver_asked_to_wait() {
-        for (wish, settled) in [(None, Some(0)), (Some(5), None)] {
+    async fn towards_the_end_it_is_tried_once_more_if_there_is_time_for_what_the_receiver_asked_for() {
+        const SHORT: Duration = Duration::from_millis(10);
+        let two = Duration::from_secs(2);
+        for (wish, limit, settled, took) in [
+            (None, Duration::from_secs(1), Some(0), SHORT),
+            (Some(2), Duration::from_secs(1), None, SHORT),
+            (Some(2), Duration::from_secs(3), Some(0), two),
+        ] {
             let mut backend = Scripted { answers: [later(wish)].into(), ..Default::default() };
             let payload = Bytes::from(Format::Otlp.encode(&batch(&[1]), Default::default()).unwrap());
-            let ending = Notify::new();
+            let (shortened, end) = (Notify::new(), Cell::new(None));
             let start = Instant::now();
             let mut silent = |_| {};
-            let (came, ()) = tokio::join!(super::deliver(&mut backend, &payload, 1, &ending, &mut silent), async {
-                sleep(Duration::from_millis(10)).await;
-                ending.notify_waiters();
+            let left = || end.get().map(|end: Instant| end - Instant::now());
+            let time = Time { shortened: &shortened, left: &left };
+            let (came, ()) = tokio::join!(super::deliver(&mut backend, &payload, 1, &time, &mut silent), async {
+                sleep(SHORT).await;
+                end.set(Some(Instant::now() + limit));
+                shortened.notify_waiters();
             });
-            assert_eq!((came, start.elapsed()), (settled, Duration::from_millis(10)));
+            assert_eq!((came, start.elapsed()), (settled, took), "{wish:?} {limit:?}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_what_there_is_no_time_for() {
+        let mut backend = Scripted { answers: [later(Some(5))].into(), ..Default::default() };
+        let payload = Bytes::from(Format::Otlp.encode(&batch(&[1]), Default::default()).unwrap());
+        let start = Instant::now();
+        let shortened = Notify::new();
+        let time = Time { shortened: &shortened, left: &|| Some(Duration::from_secs(4)) };
+        let came = super::deliver(&mut backend, &payload, 1, &time, &mut |_| {}).await;
+        assert_eq!((came, start.elapsed()), (None, Duration::ZERO));
     }
 
     #[tokio::test(start_paused = true)]
@@ -246,7 +292,7 @@ mod tests {
                 settled.push((spans, dropped));
             }
         };
-        let done = super::deliver(&mut backend, &payload, 5, &Notify::new(), &mut tell).await;
+        let done = super::deliver(&mut backend, &payload, 5, &endless(&Notify::new()), &mut tell).await;
         // Halves of two and three, and of the first of these one and one; the last one is told by the end.
         assert_eq!((done, settled), (Some(1), vec![(1, 0), (1, 1)]));
     }
@@ -256,7 +302,7 @@ mod tests {
         let mut backend = Scripted { answers: [later(Some(86_400))].into(), ..Default::default() };
         let payload = Bytes::from(Format::Otlp.encode(&batch(&[1]), Default::default()).unwrap());
         let begun = Instant::now();
-        let done = super::deliver(&mut backend, &payload, 1, &Notify::new(), &mut |_| {}).await;
+        let done = super::deliver(&mut backend, &payload, 1, &endless(&Notify::new()), &mut |_| {}).await;
         assert_eq!((done, backend.calls.len()), (Some(0), 2));
         assert_eq!(backend.calls[1].0 - begun, LONGEST_ASKED);
     }

@@ -24,7 +24,7 @@ pub mod testing;
 mod tests;
 
 pub use datadog::Datadog;
-pub use deliver::{Remark, deliver};
+pub use deliver::{Remark, Time, deliver};
 pub use format::Format;
 pub use local::{FILE_NAME as LOCAL_STORE, LocalStore, OLDER_FILE_NAME as OLDER_LOCAL_STORE};
 pub use otlp::{OtlpGrpc, OtlpHttp};

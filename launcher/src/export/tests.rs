@@ -11,9 +11,9 @@ async fn opened(destination: &Destination, directory: &Path) -> AnyBackend {
 
 async fn delivered(backend: &mut AnyBackend, limit: Duration) -> Option<u64> {
     let payload = backend.format().encode(&batch(&[1, 2]), Default::default()).unwrap().into();
-    let ending = Default::default();
+    let time = Time { shortened: &Default::default(), left: &|| None };
     let mut silent = |_| {};
-    tokio::time::timeout(limit, deliver(backend, &payload, 2, &ending, &mut silent)).await.ok().flatten()
+    tokio::time::timeout(limit, deliver(backend, &payload, 2, &time, &mut silent)).await.ok().flatten()
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use super::flush::SPOOL;
-use crate::export::{AnyBackend, Backend, Destination, Format, Remark, deliver, probe};
+use crate::export::{AnyBackend, Backend, Destination, Format, Remark, Time, deliver, probe};
 use crate::spool::{Asked, Counter, Destinations, Parcel};
 
 /// How long the sidecar still tries when it was told to go.
@@ -101,9 +101,14 @@ impl Patience {
         }
     }
 
+    /// How much time is left; `None` while there is no end.
+    fn left(&self) -> Option<Duration> {
+        self.deadline.get().map(|deadline| deadline.saturating_duration_since(Instant::now()))
+    }
+
     /// Whether the time is over.
     pub fn is_over(&self) -> bool {
-        self.deadline.get().is_some_and(|deadline| deadline <= Instant::now())
+        self.left() == Some(Duration::ZERO)
     }
 }
 
@@ -417,6 +422,8 @@ impl Server {
             }
         };
         let is_too_late = self.patience.is_over();
+        let left = || self.patience.left();
+        let time = Time { shortened: &self.patience.shortened, left: &left };
         let settled = tokio::select! {
             // A time that is over by now is no time to begin.
             biased;
@@ -428,7 +435,7 @@ impl Server {
                 None
             }
             () = self.queue.until_given_up(parcel) => None,
-            settled = deliver(&mut self.backend, &body, spans, &self.patience.shortened, &mut tell) => settled,
+            settled = deliver(&mut self.backend, &body, spans, &time, &mut tell) => settled,
         };
         if let Some(dropped) = settled.map(|dropped| dropped + dropped_before) {
             account.add(Counter::SentBytes, body.len() as u64);

@@ -8,6 +8,7 @@ use crate::tracer::native::Begun;
 use crate::tracer::{Told, native};
 use ddtrace::context::Bounded;
 use ddtrace::interface::{LEFT_HTTP, LEFT_POSTGRES, LEFT_REDIS, LEFT_REQUESTS};
+use ddtrace::semconv::network::HTTP_RESPONSE_STATUS_CODE;
 use ddtrace::sys;
 
 /// Why a connection ends.
@@ -44,10 +45,12 @@ struct Answer {
     code: Bounded<14>,
     /// The database has not even tried.
     is_skipped: bool,
+    /// The status is recorded.
+    is_told: bool,
 }
 
 impl Answer {
-    const NONE: Answer = Answer { status: 0, code: Bounded::new(), is_skipped: false };
+    const NONE: Answer = Answer { status: 0, code: Bounded::new(), is_skipped: false, is_told: false };
 }
 
 /// The exchanges of a connection, in order.
@@ -219,6 +222,17 @@ impl Exchanges {
             return native::end(span, !error.is_empty(), &mut |told| database::describe_error(told, code, error));
         }
         native::end(span, outcome.is_error(), &mut |told| outcome.describe(told));
+    }
+
+    /// Of an answer that is not whole the status is recorded now: the program may end before the rest has come.
+    pub(super) fn tell_status(&mut self) {
+        if self.answer.status == 0 || self.answer.is_told {
+            return;
+        }
+        let Some(oldest) = self.oldest() else { return };
+        let status = i64::from(self.answer.status);
+        native::amend(oldest.span, &mut |told| told.integer(HTTP_RESPONSE_STATUS_CODE, status));
+        self.answer.is_told = true;
     }
 
     /// Of the exchanges that are not over, the oldest one's request: itself where it came in, and where it goes out the one

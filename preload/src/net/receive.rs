@@ -56,6 +56,7 @@ pub(crate) unsafe fn received(place: Place, vectors: &[Vector], count: usize) {
         if count > 0 {
             waits::has_read_something();
             if is_answer {
+                traffic.exchanges.tell_status();
                 waits::is_answered(fd);
             }
         }
