@@ -159,6 +159,46 @@ fn lines_in_opentelemetrys_format() {
     }
 }
 
+/// A span that has ended, and which the program has not left, is the current one of OpenTelemetry's API: instrumentations end
+/// that of a request so, and the application goes on.
+#[test]
+fn lines_behind_the_end_of_what_is_current() {
+    let app = "import logging\n\
+        from ddtrace import tracer\n\
+        from opentelemetry import trace\n\
+        def say(active=None):\n\
+        \x20   current = trace.get_current_span().get_span_context()\n\
+        \x20   ids = [current.trace_id, active.span_id if active else current.span_id]\n\
+        \x20   otel = ['%032x' % current.trace_id, '%016x' % current.span_id] if current.is_valid else [0, 0]\n\
+        \x20   shown = ['%032x' % ids[0] if ids[0] else 0, ids[1], *otel, bool(current.trace_flags.sampled)]\n\
+        \x20   logging.getLogger('shop').info(' '.join(map(str, shown)))\n\
+        def ends(active=None):\n\
+        \x20   with trace.get_tracer('here').start_as_current_span('all', end_on_exit=False) as span:\n\
+        \x20       say()\n\
+        \x20       span.end()\n\
+        \x20       say(active)\n\
+        \x20       with trace.get_tracer('here').start_as_current_span('below'): say()\n\
+        \x20       say(active)\n\
+        ends()\n\
+        say()\n\
+        with tracer.trace('around') as around: ends(around)\n\
+        say()\n";
+    for (rate, is_sampled) in [("1", "True"), ("0", "False")] {
+        let mut sandbox = sandbox();
+        sandbox.set("OTEL_PYTHON_LOG_CORRELATION", "true").set("DD_TRACE_SAMPLE_RATE", rate);
+        let format = "%(dd.trace_id)s %(dd.span_id)s %(otelTraceID)s %(otelSpanID)s %(otelTraceSampled)s|%(message)s";
+        sandbox.set("OTEL_PYTHON_LOG_FORMAT", format);
+        let outcome = sandbox.run_traced([&python("instr-venv"), "-c", app]);
+        assert_eq!(outcome.code, Some(0), "{outcome:?}");
+        let lines = outcome.err();
+        let lines: Vec<(&str, &str)> = lines.lines().filter_map(|line| line.split_once('|')).collect();
+        assert!(lines.iter().all(|(shown, expected)| shown == expected), "{rate}: {lines:#?}");
+        let ends: Vec<&str> = lines.iter().filter_map(|(shown, _)| shown.rsplit(' ').next()).collect();
+        let expected = [[is_sampled; 4].as_slice(), &["False"], &[is_sampled; 4], &["False"]].concat();
+        assert_eq!(ends, expected, "{rate}: {lines:#?}");
+    }
+}
+
 /// What a line says of its trace is what becomes of that, in a request of Flask as well.
 #[test]
 fn whether_a_trace_is_kept() {

@@ -60,6 +60,9 @@ impl<'py> Active<'py> {
         if !span.get().is_finished() {
             return Ok(self);
         }
+        if span.get().home.stays() {
+            return Span::context(span).map(Active::Context);
+        }
         let here = ours(span.py())?.here(span.py())?;
         if span.get().home.is_copied_to(here) {
             return Span::context(span).map(Active::Context);
@@ -69,7 +72,7 @@ impl<'py> Active<'py> {
 }
 
 /// What is active once a span has ended: the nearest above it that has not. One that has ended, and was active where the
-/// context comes from, stays: as the context of what begins here.
+/// context comes from or is the request that is served here, stays: as the context of what begins here.
 ///
 /// `here` is the context that this is asked for, if it is not the current one.
 pub(crate) fn after<'py>(span: &Bound<'py, Span>, here: Option<usize>) -> PyResult<Active<'py>> {
@@ -80,6 +83,9 @@ pub(crate) fn after<'py>(span: &Bound<'py, Span>, here: Option<usize>) -> PyResu
             Active::Span(above) if above.get().is_finished() => above,
             above => return Ok(above),
         };
+        if above.get().home.stays() {
+            return Span::context(&above).map(Active::Context);
+        }
         if span.get().follows() {
             let here = match here {
                 Some(here) => here,

@@ -2,6 +2,7 @@
 //! them, at an OTLP receiver and at a Datadog Agent.
 
 mod addresses;
+mod afterwards;
 mod answers;
 mod arriving;
 mod behind;

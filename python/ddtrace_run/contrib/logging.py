@@ -127,8 +127,9 @@ def fields():
             # The interpreter is ending.
             pass
     shown = dict(_WITHOUT_TRACER) if native is None else _tracer(native).get_log_correlation_context()
-    span = _span_of_an_sdk() if shown["dd.trace_id"] == "0" else None
-    if span is not None:
+    is_nothing_active = shown["dd.trace_id"] == "0"
+    span = _current_of_opentelemetry() if is_nothing_active or is_otel_asked_for else None
+    if span is not None and is_nothing_active:
         trace_id = span.trace_id
         shown["dd.trace_id"] = "%032x" % trace_id if trace_id >> 64 else str(trace_id)
         shown["dd.span_id"] = str(span.span_id)
@@ -136,9 +137,12 @@ def fields():
         return shown
     in_both = {} if is_datadog_refused else dict(shown)
     trace_id, span_id = shown["dd.trace_id"], int(shown["dd.span_id"])
+    trace_id = int(trace_id, 16 if len(trace_id) == 32 else 10)
+    if span is not None and (span.trace_id, span.span_id) != (trace_id, span_id):
+        trace_id, span_id, is_nothing_active = span.trace_id, span.span_id, True
     in_both["otelSpanID"] = "%016x" % span_id if span_id else "0"
-    in_both["otelTraceID"] = trace_id if trace_id == "0" or len(trace_id) == 32 else "%032x" % int(trace_id)
-    in_both["otelTraceSampled"] = bool(trace_id != "0" and _is_sampled(native, span))
+    in_both["otelTraceID"] = "%032x" % trace_id if trace_id else "0"
+    in_both["otelTraceSampled"] = bool(trace_id and _is_sampled(native, span if is_nothing_active else None))
     in_both["otelServiceName"] = shown["dd.service"]
     return in_both
 
@@ -156,12 +160,15 @@ _WITHOUT_TRACER = {
 }
 
 
-def _span_of_an_sdk():
-    """The context of the current span of the OpenTelemetry API, where the program has a provider of its own."""
+def _current_of_opentelemetry():
+    """The context of the current span of the OpenTelemetry API, if there is one: it may have ended, and may be of a provider of the
+    program's own."""
     trace = sys.modules.get("opentelemetry.trace")
-    if trace is None or getattr(trace, "_TRACER_PROVIDER", None) is None:
+    # It may be about to be imported.
+    get_current_span = getattr(trace, "get_current_span", None)
+    if get_current_span is None:
         return None
-    context = trace.get_current_span().get_span_context()
+    context = get_current_span().get_span_context()
     return context if context.is_valid else None
 
 

@@ -157,6 +157,7 @@ impl Call {
             return Span::end(span, None);
         }
         let active = store::active(py)?;
+        span.get().home.set_stays(false);
         let ended = Span::end(span, None);
         match (before, &active) {
             // That is so already.
@@ -166,13 +167,15 @@ impl Call {
         }
     }
 
-    /// It is over, but what is done here from now on still belongs to it.
+    /// It is over, but what is done from now on still belongs to it: here, in whose context that is said, and where it has begun,
+    /// until its code is through.
     pub(super) fn end_and_stay(&self, py: Python<'_>) -> PyResult<()> {
         let span = self.span.bind(py);
         if span.get().is_finished() {
             return Ok(());
         }
         let is_here = matches!(store::active(py)?, Active::Span(active) if active.is(span));
+        span.get().home.set_stays(true);
         let ended = Span::end(span, None);
         if is_here {
             store::activate(py, &Active::Context(Span::context(span)?))?;

@@ -14,6 +14,7 @@ const SEVERAL: usize = usize::MAX;
 pub(crate) struct Home {
     context: AtomicUsize,
     has_left: AtomicBool,
+    stays: AtomicBool,
 }
 
 impl Home {
@@ -38,6 +39,16 @@ impl Home {
         if self.context() == Some(context) {
             self.has_left.store(true, Ordering::Relaxed);
         }
+    }
+
+    /// Once it has ended, what is done where it still stands belongs to it all the same, until this is taken back: a request's
+    /// end is said by whichever of its tasks sends the last of the answer, and the others go on.
+    pub(crate) fn set_stays(&self, stays: bool) {
+        self.stays.store(stays, Ordering::Relaxed);
+    }
+
+    pub(crate) fn stays(&self) -> bool {
+        self.stays.load(Ordering::Relaxed)
     }
 
     /// Whether a context in which it still stands is a copy of the one in which it was made active, or of a copy of that. A
