@@ -6,7 +6,7 @@ use ddtrace_test_support::servers::only;
 
 /// What comes back when a websocket is asked for, a text is sent over it, and it is closed: the status, and what is behind the
 /// headers.
-fn talk(port: u16, path: &str, headers: &str) -> (u16, Vec<u8>) {
+pub(crate) fn talk(port: u16, path: &str, headers: &str) -> (u16, Vec<u8>) {
     let mut connection = TcpStream::connect(("127.0.0.1", port)).expect("the server listens");
     connection.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\

@@ -8,6 +8,8 @@ use crate::headers::Headers;
 use crate::spared::spared;
 use ddtrace::http::{HTTP, HTTPS, Peer, Request, WS, WSS};
 use ddtrace::record::FieldValue;
+use pyo3::PyTraverseError;
+use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
@@ -107,6 +109,11 @@ impl Sending {
     #[pyo3(signature = (send, call, is_of_part=false))]
     fn new(send: Py<PyAny>, call: Py<Call>, is_of_part: bool) -> Sending {
         Sending { send, call, is_of_part }
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.send)?;
+        visit.call(&self.call)
     }
 
     #[pyo3(signature = (*args, **kwargs))]

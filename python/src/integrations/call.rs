@@ -4,6 +4,7 @@ use super::describe::{Told, tag_headers, wants_headers};
 use super::turns::Turns;
 use crate::engine::engine;
 use crate::errors;
+use crate::garbage::visit_locked;
 use crate::headers::Headers;
 use crate::span::{PickledAsNone, Span, pickled_as_none};
 use crate::spared::spared;
@@ -13,7 +14,9 @@ use ddtrace::http::is_error_status;
 use ddtrace::semconv::network::HTTP_RESPONSE_STATUS_CODE;
 use ddtrace::semconv::{ERROR_TYPE, INTEGRATION_SCOPE, Key, RESPONSE_HEADER};
 use ddtrace::span::{SpanKind, Status};
+use pyo3::PyTraverseError;
 use pyo3::exceptions::{PyException, PyGeneratorExit};
+use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -222,6 +225,18 @@ fn is_cancelled(error: &Bound<'_, PyAny>) -> bool {
 
 #[pymethods]
 impl Call {
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.span)?;
+        visit.call(&self.before)?;
+        visit_locked(&self.handled, |handled| visit.call(handled))?;
+        self.turns.visit(&visit)
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        drop(self.answered_for(py));
+        self.turns.forget();
+    }
+
     /// The span.
     #[getter]
     fn span(&self, py: Python<'_>) -> Py<Span> {
