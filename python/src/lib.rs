@@ -10,6 +10,7 @@ mod defaults;
 mod engine;
 mod errors;
 mod ffi;
+mod garbage;
 mod greenlets;
 mod headers;
 mod integrations;

@@ -7,6 +7,8 @@ use crate::spared::spared;
 use crate::store::{self, Active};
 use crate::tasks;
 use crate::variable::Variable;
+use pyo3::PyTraverseError;
+use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyWeakrefMethods, PyWeakrefReference};
@@ -25,6 +27,12 @@ pub(crate) struct HandedOn {
 
 #[pymethods]
 impl HandedOn {
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.item)?;
+        visit.call(&self.run)?;
+        visit.call(&self.value)
+    }
+
     #[pyo3(signature = (*args, **kwargs))]
     fn __call__<'py>(
         &self,
@@ -58,6 +66,10 @@ pub(crate) struct Carried {
 
 #[pymethods]
 impl Carried {
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.function)
+    }
+
     #[pyo3(signature = (*args, **kwargs))]
     fn __call__<'py>(
         &self,

@@ -9,6 +9,8 @@ use crate::otel::binding::Binding;
 use crate::published;
 use crate::span::Span;
 use crate::variable::Variable;
+use pyo3::PyTraverseError;
+use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
@@ -126,6 +128,12 @@ impl Standing {
     pub(crate) fn here(py: Python<'_>) -> PyResult<Standing> {
         let otel = Binding::in_use(py)?.map(|binding| binding.current(py)).transpose()?.flatten();
         Ok(Standing { ours: ours(py)?.get(py)?.map(Bound::unbind), otel: otel.map(Bound::unbind) })
+    }
+
+    /// Tells the garbage collector of it.
+    pub(crate) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.ours)?;
+        visit.call(&self.otel)
     }
 
     /// It stands in the current context from now on, as it does in all copies of the one that it was found in.

@@ -8,6 +8,8 @@ use crate::spared::spared;
 use crate::store::{self, Active};
 use crate::variable::Variable;
 use ddtrace::tracer::NativeRequest;
+use pyo3::PyTraverseError;
+use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -164,6 +166,10 @@ pub(crate) struct CreateTask {
 
 #[pymethods]
 impl CreateTask {
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.original)
+    }
+
     #[pyo3(signature = (*args, **kwargs))]
     fn __call__<'py>(
         &self,

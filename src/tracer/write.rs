@@ -32,8 +32,12 @@ pub(super) fn start(recorder: &Recorder, data: &mut SpanData, trace_flags: u8) {
 
 /// Records what has been said of a span since it was told of, if anybody knows of it.
 pub(super) fn tell(recorder: &Recorder, data: &mut SpanData) {
+    if data.phase != Phase::Started {
+        return;
+    }
+    add_heading(data);
     let rest = data.fields.as_bytes().get(data.told..).unwrap_or_default();
-    if data.phase != Phase::Started || rest.is_empty() {
+    if rest.is_empty() {
         return;
     }
     let (parts, left_out) = parts(rest, ROOM);

@@ -12,6 +12,7 @@ mod clients;
 mod databases;
 mod ends;
 mod frameworks;
+mod garbage;
 mod harmless;
 mod mounts;
 mod natively;

@@ -6,7 +6,7 @@ use ddtrace_test_support::servers::only;
 
 /// What comes back when a websocket is asked for, a text is sent over it, and it is closed: the status, and what is behind the
 /// headers.
-fn talk(port: u16, path: &str, headers: &str) -> (u16, Vec<u8>) {
+pub(crate) fn talk(port: u16, path: &str, headers: &str) -> (u16, Vec<u8>) {
     let mut connection = TcpStream::connect(("127.0.0.1", port)).expect("the server listens");
     connection.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
@@ -44,6 +44,9 @@ fn websockets_of_a_framework() {
         ("/echo/7?token=secret", PARENT, 101, "hi"),
         ("/fails", "", 101, ""),
         ("/breaks", "", 500, ""),
+        ("/leaves", "", 500, ""),
+        ("/groups", "", 101, "hi"),
+        ("/mixes", "", 101, "hi"),
         ("/denies", "", 403, ""),
         ("/answers", "", 418, ""),
         ("/listens", "", 101, "hi"),
@@ -67,7 +70,10 @@ fn websockets_of_a_framework() {
             "server GET /denies",
             &echo,
             "server GET /fails !",
+            "server GET /groups",
+            "server GET /leaves !",
             "server GET /listens",
+            "server GET /mixes !",
             "server GET /of/{tenant}/within/{name}",
         ]
     );
@@ -87,16 +93,32 @@ fn websockets_of_a_framework() {
     );
     for (path, status, error, events) in [
         ("fails", Some(101), Some("ValueError"), 1),
-        ("breaks", None, Some("KeyError"), 1),
+        ("breaks", Some(500), Some("KeyError"), 1),
+        ("leaves", Some(500), Some("500"), 0),
         ("denies", Some(403), None, 0),
         ("answers", Some(418), None, 0),
         // That a client leaves is how a websocket ends.
         ("listens", Some(101), None, 0),
+        ("groups", Some(101), None, 0),
+        ("mixes", Some(101), Some("ExceptionGroup"), 1),
     ] {
         let span = only(&spans, |span| span.name == format!("GET /{path}"));
         let seen = (span.number("http.response.status_code"), span.error_type(), span.events.len());
         assert_eq!(seen, (status, error, events), "{path}");
     }
+}
+
+#[test]
+fn a_websocket_whose_server_is_killed_has_its_name() {
+    let mut sandbox = sandbox();
+    let (server, port) = serve(&mut sandbox, &["-m", "uvicorn", "--port", "{port}", "sockets:app"]);
+    assert_eq!(talk(port, "/killed", "").0, 101);
+    drop(server);
+    let spans = sandbox.spans();
+    let seen = only(&spans, |_| true);
+    assert_eq!((seen.name.as_str(), seen.error_type()), ("GET /killed", Some("SIGKILL")));
+    let expected = ["http.route=/killed", "http.response.status_code=101"];
+    assert_eq!(attributes(seen, &["http.route", "http.response.status_code"]), expected);
 }
 
 /// Also where connections are looked at, which know the request.

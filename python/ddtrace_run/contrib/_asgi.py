@@ -20,10 +20,13 @@ def traced(integration, call, before=None, is_for=None):
             if around is not None:
                 send = Sending(send, around, True)
             return await call(self, scope, receive, send)
+        sending = Sending(send, request)
         try:
-            return await call(self, scope, receive, Sending(send, request))
+            result = await call(self, scope, receive, sending)
+            sending.left()
+            return result
         except BaseException as error:
-            request.fail(error)
+            sending.left(error)
             raise
         finally:
             request.end()

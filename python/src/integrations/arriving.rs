@@ -8,6 +8,8 @@ use super::HAVE_STOPPED;
 use crate::once::Once;
 use crate::store::Standing;
 use crate::variable::Variable;
+use pyo3::PyTraverseError;
+use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use std::sync::atomic::Ordering;
@@ -17,6 +19,14 @@ use std::sync::atomic::Ordering;
 struct Around {
     server: Py<PyAny>,
     standing: Standing,
+}
+
+#[pymethods]
+impl Around {
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.server)?;
+        self.standing.visit(&visit)
+    }
 }
 
 /// In the contexts that come from a request: what is around that.

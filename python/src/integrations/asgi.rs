@@ -8,6 +8,8 @@ use crate::headers::Headers;
 use crate::spared::spared;
 use ddtrace::http::{HTTP, HTTPS, Peer, Request, WS, WSS};
 use ddtrace::record::FieldValue;
+use pyo3::PyTraverseError;
+use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
@@ -17,6 +19,9 @@ const SPANS: &str = "datadog";
 
 /// The status by which a server denies a websocket, if the application does not say another one.
 const DENIED: u16 = 403;
+
+/// The one by which it answers for an application that has not answered.
+const FAILED: u16 = 500;
 
 /// What a scope has under a name, be it text or bytes.
 fn item(scope: &Bound<'_, PyDict>, name: &Bound<'_, PyString>) -> PyResult<Vec<u8>> {
@@ -109,6 +114,26 @@ impl Sending {
         Sending { send, call, is_of_part }
     }
 
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.send)?;
+        visit.call(&self.call)
+    }
+
+    /// The application has left, by an exception if there is one.
+    #[pyo3(signature = (error=None))]
+    fn left(&self, py: Python<'_>, error: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        let call = self.call.get();
+        if let Some(error) = error {
+            call.failed(py, error)?;
+        }
+        // Who has gone, or is broken off, gets no answer.
+        let gets_answer = error.is_none() || call.has_failed();
+        if gets_answer && self.is_websocket() && !self.is_answered() {
+            call.answer(FAILED, None);
+        }
+        Ok(())
+    }
+
     #[pyo3(signature = (*args, **kwargs))]
     fn __call__<'py>(
         &self,
@@ -165,7 +190,11 @@ impl Sending {
                     call.end_and_stay(py)?;
                 }
             }
-            b"websocket.accept" if !self.is_of_part => call.answer(self.accepts_with(), headers(message)?.as_ref()),
+            b"websocket.accept" if !self.is_of_part => {
+                call.answer(self.accepts_with(), headers(message)?.as_ref());
+                // It may last as long as the process does, and end with that.
+                call.span.get().tell();
+            }
             // To close what has not been accepted is to deny it.
             b"websocket.close" if !self.is_of_part && !self.is_answered() => call.answer(DENIED, None),
             _ => {}
@@ -179,6 +208,13 @@ impl Sending {
             matches!(data.attribute("network.protocol.version"), Some(FieldValue::Text(version)) if is_tunnel(version))
         });
         if is_tunnel { 200 } else { 101 }
+    }
+
+    fn is_websocket(&self) -> bool {
+        self.call.get().span.get().read(|data| {
+            let scheme = data.attribute("url.scheme");
+            matches!(scheme, Some(FieldValue::Text(scheme)) if scheme == WS.0 || scheme == WSS.0)
+        })
     }
 
     fn is_answered(&self) -> bool {

@@ -3,7 +3,10 @@
 
 use super::Call;
 use super::wrapped::is_told;
+use crate::garbage::visit_locked;
+use pyo3::PyTraverseError;
 use pyo3::exceptions::{PyException, PyStopIteration};
+use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
@@ -76,6 +79,16 @@ impl Awaited {
 
 #[pymethods]
 impl Awaited {
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.coroutine)?;
+        visit.call(&self.after)?;
+        visit_locked(&self.state, |state| match state {
+            State::Waits(begin) => visit.call(begin),
+            State::Runs(call) => visit.call(call),
+            State::Rests => Ok(()),
+        })
+    }
+
     fn __await__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
         slf
     }

@@ -4,6 +4,7 @@ use super::describe::{Told, tag_headers, wants_headers};
 use super::turns::Turns;
 use crate::engine::engine;
 use crate::errors;
+use crate::garbage::visit_locked;
 use crate::headers::Headers;
 use crate::span::{PickledAsNone, Span, pickled_as_none};
 use crate::spared::spared;
@@ -13,9 +14,12 @@ use ddtrace::http::is_error_status;
 use ddtrace::semconv::network::HTTP_RESPONSE_STATUS_CODE;
 use ddtrace::semconv::{ERROR_TYPE, INTEGRATION_SCOPE, Key, RESPONSE_HEADER};
 use ddtrace::span::{SpanKind, Status};
+use pyo3::PyTraverseError;
 use pyo3::exceptions::{PyException, PyGeneratorExit};
+use pyo3::gc::PyVisit;
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyType;
+use pyo3::types::{PyTuple, PyType};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -67,7 +71,7 @@ impl Call {
     /// The answer has this status, and these headers.
     pub(super) fn answer(&self, status: u16, headers: Option<&Headers>) {
         let is_error = self.is_error(status);
-        let has_failed = self.has_failed.load(Ordering::Relaxed);
+        let has_failed = self.has_failed();
         self.span.get().change(|data| {
             ddtrace::http::Attributes::integer(&mut Told(data), HTTP_RESPONSE_STATUS_CODE, status.into());
             // An exception says more.
@@ -85,7 +89,7 @@ impl Call {
     pub(super) fn failed(&self, py: Python<'_>, error: &Bound<'_, PyAny>) -> PyResult<()> {
         // Nobody will come to end it.
         self.is_put_off.store(false, Ordering::Relaxed);
-        if is_cancelled(error) || self.has_failed.swap(true, Ordering::Relaxed) {
+        if spared(py, is_cancelled(error))? || self.has_failed.swap(true, Ordering::Relaxed) {
             return Ok(());
         }
         let span = self.span.bind(py);
@@ -98,6 +102,10 @@ impl Call {
             data.set_attribute(ERROR_TYPE, Value::Text(kind.into()).attribute());
         });
         Ok(())
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.has_failed.load(Ordering::Relaxed)
     }
 
     pub(super) fn mounted_at(&self) -> Option<String> {
@@ -203,28 +211,64 @@ pub(super) fn taken<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Whether an exception only says that nobody wants it any more: so it is with a client that has gone, and with one that ends its
-/// websocket. What ends the program, or
-/// the process that serves it, has broken a request off.
-fn is_cancelled(error: &Bound<'_, PyAny>) -> bool {
-    /// Without an import of what the program may not have.
+/// websocket, and with a group of nothing but such exceptions, which a group of tasks ends by. What ends the program, or the process
+/// that serves it, has broken a request off.
+fn is_cancelled(error: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let mut left = vec![error.clone()];
+    while let Some(error) = left.pop() {
+        match members(&error)? {
+            Some(members) => left.extend(members.iter()),
+            None if !is_cancellation(&error) => return Ok(false),
+            None => {}
+        }
+    }
+    Ok(true)
+}
+
+/// What an exception is a group of. Before Python 3.11 groups are those of a package that is called like them.
+fn members<'py>(error: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyTuple>>> {
+    const KINDS: [(&str, &str); 2] = [("builtins", "BaseExceptionGroup"), ("exceptiongroup", "BaseExceptionGroup")];
+    if !is_of(error, &KINDS) {
+        return Ok(None);
+    }
+    let members = error.getattr(intern!(error.py(), "exceptions"))?.cast_into::<PyTuple>();
+    Ok(members.ok().filter(|members| !members.is_empty()))
+}
+
+/// Whether its class is called so, without an import of what the program may not have.
+fn is_kind(kind: &Bound<'_, PyType>, (module, name): (&str, &str)) -> bool {
+    kind.name().is_ok_and(|of| of == name) && kind.module().is_ok_and(|of| of == module)
+}
+
+/// Whether it is one of a class that is called so, or of one that is made from that.
+fn is_of(error: &Bound<'_, PyAny>, kinds: &[(&str, &str)]) -> bool {
+    let mro = error.get_type().mro();
+    mro.iter().any(|kind| kind.cast::<PyType>().is_ok_and(|kind| kinds.iter().any(|known| is_kind(kind, *known))))
+}
+
+fn is_cancellation(error: &Bound<'_, PyAny>) -> bool {
     const KINDS: [(&str, &str); 3] =
         [("asyncio.exceptions", "CancelledError"), ("greenlet", "GreenletExit"), ("trio", "Cancelled")];
-    let is = |kind: &Bound<'_, PyType>, (module, name): (&str, &str)| {
-        kind.name().is_ok_and(|of| of == name) && kind.module().is_ok_and(|of| of == module)
-    };
     if error.is_instance_of::<PyException>() {
-        return is(&error.get_type(), ("starlette.websockets", "WebSocketDisconnect"));
+        return is_kind(&error.get_type(), ("starlette.websockets", "WebSocketDisconnect"));
     }
-    error.is_instance_of::<PyGeneratorExit>()
-        || error
-            .get_type()
-            .mro()
-            .iter()
-            .any(|kind| kind.cast::<PyType>().is_ok_and(|kind| KINDS.iter().any(|known| is(kind, *known))))
+    error.is_instance_of::<PyGeneratorExit>() || is_of(error, &KINDS)
 }
 
 #[pymethods]
 impl Call {
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.span)?;
+        visit.call(&self.before)?;
+        visit_locked(&self.handled, |handled| visit.call(handled))?;
+        self.turns.visit(&visit)
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        drop(self.answered_for(py));
+        self.turns.forget();
+    }
+
     /// The span.
     #[getter]
     fn span(&self, py: Python<'_>) -> Py<Span> {

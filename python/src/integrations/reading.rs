@@ -5,8 +5,11 @@
 //! itself [`held`] knows.
 
 use super::{Call, held};
+use crate::garbage::visit_locked;
 use crate::once::Once;
 use crate::variable::Variable;
+use pyo3::PyTraverseError;
+use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -55,6 +58,18 @@ impl Reading {
 
 #[pymethods]
 impl Reading {
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.before)?;
+        visit_locked(&self.unread, |unread| {
+            unread.iter().try_for_each(|(response, call)| visit.call(response).and_then(|()| visit.call(call)))
+        })
+    }
+
+    fn __clear__(&self) {
+        let unread = std::mem::take(&mut *self.unread());
+        drop(unread);
+    }
+
     /// Begins; `reads` is whether bodies are read.
     #[staticmethod]
     fn begin(py: Python<'_>, reads: bool) -> PyResult<Bound<'_, Reading>> {
@@ -106,6 +121,10 @@ pub(crate) struct Rest {
 
 #[pymethods]
 impl Rest {
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.call)
+    }
+
     /// Whoever ends the request next leaves it; it is active until then.
     #[new]
     fn new(call: Bound<'_, Call>) -> Rest {

@@ -4,9 +4,12 @@
 
 use super::Call;
 use super::call::taken;
+use crate::garbage::visit_locked;
 use crate::once::Once;
 use crate::store::{self, Active};
 use ddtrace::tracer::now_unix_ns;
+use pyo3::PyTraverseError;
+use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use std::collections::BTreeMap;
@@ -21,6 +24,19 @@ pub(super) struct Turns {
     next: Mutex<Option<Py<PyAny>>>,
     /// When the last one was over; 0 before that.
     over_ns: AtomicU64,
+}
+
+impl Turns {
+    /// Tells the garbage collector of what it holds.
+    pub(super) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit_locked(&self.next, |next| visit.call(next))
+    }
+
+    /// Lets go of that: nobody has the request any more.
+    pub(super) fn forget(&self) {
+        let next = taken(&self.next).take();
+        drop(next);
+    }
 }
 
 /// Requests whose answers somebody has, by the addresses of their spans. Never locked while code of the program's can run, and

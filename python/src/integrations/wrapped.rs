@@ -4,6 +4,8 @@ use super::awaited::Awaited;
 use super::reading::{Reading, Rest};
 use super::{Call, Integration, wsgi};
 use crate::spared::is_nothing;
+use pyo3::PyTraverseError;
+use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
@@ -134,6 +136,16 @@ impl Wrapped {
     #[staticmethod]
     fn coroutine(name: String, original: Py<PyAny>, change: Py<PyAny>, after: Py<PyAny>) -> Wrapped {
         Wrapped { original, around: Around::Coroutine { name, change, after } }
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.original)?;
+        match &self.around {
+            Around::Hooks { before, after, .. } => visit.call(before).and_then(|()| visit.call(after)),
+            Around::Changed { change, .. } => visit.call(change),
+            Around::Coroutine { change, after, .. } => visit.call(change).and_then(|()| visit.call(after)),
+            Around::Wsgi(integration) => visit.call(integration),
+        }
     }
 
     #[pyo3(signature = (*args, **kwargs))]

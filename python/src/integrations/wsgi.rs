@@ -9,7 +9,9 @@ use crate::shown::shown;
 use crate::spared::spared;
 use crate::store::{self, Active};
 use ddtrace::http::{HTTP, HTTPS, Peer, Request};
+use pyo3::PyTraverseError;
 use pyo3::exceptions::PyStopIteration;
+use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyIterator, PyList, PyString, PyTuple, PyType};
@@ -180,6 +182,11 @@ struct StartResponse {
 
 #[pymethods]
 impl StartResponse {
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.start)?;
+        visit.call(&self.call)
+    }
+
     #[pyo3(signature = (*args, **kwargs))]
     fn __call__<'py>(
         &self,
@@ -237,6 +244,11 @@ impl Response {
 
 #[pymethods]
 impl Response {
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.response)?;
+        visit.call(&self.call)
+    }
+
     fn __iter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let (py, this) = (slf.py(), slf.get());
         let response = this.response.bind(py);
@@ -314,6 +326,11 @@ struct Parts {
 
 #[pymethods]
 impl Parts {
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.parts)?;
+        visit.call(&self.response)
+    }
+
     fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
         slf
     }

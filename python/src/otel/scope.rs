@@ -3,11 +3,14 @@
 use super::span::{Conduct, OtelSpan};
 use super::tracer::{Given, OtelTracer, bound};
 use crate::ffi::fast;
+use crate::garbage::visit_locked;
 use crate::once::Once;
 use crate::span::{Span, left};
 use crate::spared::is_nothing;
 use crate::tracer::given_up;
+use pyo3::PyTraverseError;
 use pyo3::exceptions::{PyException, PyRuntimeError};
+use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -144,6 +147,20 @@ fast! {
 
 #[pymethods]
 impl Scope {
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.tracer)?;
+        let given = [&self.name, &self.context, &self.kind, &self.attributes, &self.links, &self.start_time];
+        given.into_iter().try_for_each(|given| visit.call(given))?;
+        visit_locked(&self.entered, |entered| match entered {
+            Some((span, token)) => visit.call(span).and_then(|()| visit.call(token)),
+            None => Ok(()),
+        })
+    }
+
+    fn __clear__(&self) {
+        drop(self.take());
+    }
+
     /// It does what a `contextlib.ContextDecorator` does, and whoever asks is told so.
     #[getter(__class__)]
     fn its_class<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {

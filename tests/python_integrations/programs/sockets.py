@@ -1,8 +1,11 @@
 """Websockets: FastAPI's `app`, and of no framework `asgi`."""
 
+import asyncio
+import os
+import signal
 import sqlite3
 
-from fastapi import APIRouter, FastAPI, WebSocket
+from fastapi import APIRouter, FastAPI, WebSocket, WebSocketDisconnect
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import WebSocketRoute
@@ -30,6 +33,46 @@ async def breaks(socket: WebSocket):
     raise KeyError("before it is accepted")
 
 
+@app.websocket("/leaves")
+async def leaves(socket: WebSocket):
+    pass
+
+
+@app.websocket("/killed")
+async def killed(socket: WebSocket):
+    await socket.accept()
+    await socket.receive_text()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def tick():
+    while True:
+        await asyncio.sleep(0.1)
+
+
+@app.websocket("/groups")
+async def groups(socket: WebSocket):
+    await socket.accept()
+
+    async def read():
+        async with asyncio.TaskGroup() as group:
+            group.create_task(listens_on(socket))
+            group.create_task(tick())
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(read())
+        group.create_task(tick())
+
+
+@app.websocket("/mixes")
+async def mixes(socket: WebSocket):
+    await socket.accept()
+    try:
+        await listens_on(socket)
+    except WebSocketDisconnect as left:
+        raise ExceptionGroup("both", [left, ExceptionGroup("one", [ValueError("on purpose")])])
+
+
 @app.websocket("/denies")
 async def denies(socket: WebSocket):
     await socket.close()
@@ -43,6 +86,10 @@ async def answers(socket: WebSocket):
 @app.websocket("/listens")
 async def listens(socket: WebSocket):
     await socket.accept()
+    await listens_on(socket)
+
+
+async def listens_on(socket):
     while True:
         await socket.send_text(await socket.receive_text())
 
